@@ -1,0 +1,21 @@
+"""FeexPay payments for Django. The three functions a host calls; everything else is reached through its own room.
+
+Importing this package imports no Django: the functions are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_feexpay.host import reconcile_payment, retry_payment, start_payment
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "reconcile_payment", "retry_payment", "start_payment"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("django_feexpay.host"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,32 @@
+"""The back office: ledgers to read, providers to adjust, and a few acts that each need a permission and a reason.
+
+Nothing here decides about money: acts call the functions of `payments` that the API calls.
+"""
+
+from __future__ import annotations
+
+from django_feexpay.admin.incidents import IncidentAdmin
+from django_feexpay.admin.payments import PaymentAdmin
+from django_feexpay.admin.providers import ProviderAdmin
+from django_feexpay.admin.records import (
+    AttemptAdmin,
+    CreditAdmin,
+    HeartbeatAdmin,
+    IdempotencyRecordAdmin,
+    OutboxMessageAdmin,
+    PaymentEventAdmin,
+    WebhookDeliveryAdmin,
+)
+
+__all__ = [
+    "AttemptAdmin",
+    "CreditAdmin",
+    "HeartbeatAdmin",
+    "IdempotencyRecordAdmin",
+    "IncidentAdmin",
+    "OutboxMessageAdmin",
+    "PaymentAdmin",
+    "PaymentEventAdmin",
+    "ProviderAdmin",
+    "WebhookDeliveryAdmin",
+]

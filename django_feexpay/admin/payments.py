@@ -1,0 +1,162 @@
+"""Payments: the list, the page of one with everything that happened to it, and the acts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, URLResolver, path
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from django_feexpay.admin import acts, display, page, search
+from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.models import Payment
+
+if TYPE_CHECKING:
+    PaymentRows = QuerySet[Payment]
+else:
+    PaymentRows = QuerySet
+
+
+@admin.register(Payment)
+class PaymentAdmin(LedgerAdmin):
+    """Payments, newest first. Read-only; what staff may do to them goes through `acts`."""
+
+    list_display = (
+        "short_id",
+        "status_shown",
+        "provider",
+        "amount_shown",
+        "masked_msisdn",
+        "user",
+        "merchant_reference",
+        "created_at",
+    )
+    list_filter = (
+        search.SamePayerFilter,
+        search.StatusFilter,
+        ("created_at", admin.DateFieldListFilter),
+        search.CurrencyFilter,
+        "provider",
+    )
+    list_select_related = ("provider", "latest_attempt", "user")
+    sortable_by = ("created_at",)
+    search_fields = ("merchant_reference__exact",)  # shows the box; `get_search_results` does the search
+    search_help_text = _(
+        "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
+        "stand in the address. Use “Find by phone number”."
+    )
+    actions = ("ask_gateway", "retry")
+    change_list_template = "admin/feexpay/payment/change_list.html"
+    change_form_template = "admin/feexpay/payment/change_form.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "id",
+                    "user",
+                    "provider",
+                    "charged_shown",
+                    "fee_shown",
+                    "merchant_reference",
+                    "description",
+                    "created_at",
+                    "updated_at",
+                    "settled_at",
+                )
+            },
+        ),
+        (_("Details"), {"classes": ("collapse",), "fields": ("exchange_rate", "idempotency_key", "metadata_shown")}),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: PaymentRows, search_term: str
+    ) -> tuple[PaymentRows, bool]:
+        term = search_term.strip()
+        return (search.exact(queryset, term) if term else queryset), False
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        mine = [self._act_url(act) for act in acts.ACTS]
+        find = self.admin_site.admin_view(self.find_view)
+        return [*mine, path("find/", find, name="feexpay_payment_find"), *super().get_urls()]
+
+    def _act_url(self, act: acts.Act) -> URLPattern:
+        @require_http_methods(["GET", "POST"])
+        def view(request: HttpRequest) -> HttpResponse:
+            return acts.confirm(self, request, act)
+
+        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view is still outside any transaction.
+        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
+        return path(f"{act.name}/", outside, name=f"feexpay_payment_{act.name}")
+
+    @method_decorator(sensitive_post_parameters("phone"))
+    def find_view(self, request: HttpRequest) -> HttpResponse:
+        return search.find_by_number(self, request)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        context["feexpay"] = page.sections(context["original"], request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> PaymentRows:
+        return super().get_queryset(request).select_related(*self.list_select_related)
+
+    # --- acts ----------------------------------------------------------------------------------------
+
+    def has_reconcile_permission(self, request: HttpRequest) -> bool:
+        return acts.may(request, acts.RECONCILE)
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return acts.may(request, acts.RETRY)
+
+    @admin.action(description=acts.RECONCILE.title, permissions=["reconcile"])
+    def ask_gateway(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
+        return self._ask_for_reason(request, queryset, acts.RECONCILE)
+
+    @admin.action(description=acts.RETRY.title, permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
+        return self._ask_for_reason(request, queryset, acts.RETRY)
+
+    def _ask_for_reason(self, request: HttpRequest, queryset: PaymentRows, act: acts.Act) -> HttpResponse | None:
+        chosen = list(queryset.values_list("pk", flat=True)[: acts.MOST_PAYMENTS + 1])
+        if len(chosen) > acts.MOST_PAYMENTS:
+            acts.too_many(self, request)
+            return None
+        return HttpResponseRedirect(acts.address(act, chosen))
+
+    # --- columns -------------------------------------------------------------------------------------
+
+    @admin.display(description=_("id"))
+    def short_id(self, payment: Payment) -> SafeString:
+        return display.short_id(payment.pk)
+
+    @admin.display(description=_("status"))
+    def status_shown(self, payment: Payment) -> SafeString:
+        return display.status_badge(payment.status)
+
+    @admin.display(description=_("amount"))
+    def amount_shown(self, payment: Payment) -> SafeString:
+        return display.amount(payment.amount, payment.currency)
+
+    @admin.display(description=_("charged amount"))
+    def charged_shown(self, payment: Payment) -> SafeString:
+        return display.amount(payment.charged_amount, payment.charged_currency)
+
+    @admin.display(description=_("fee"))
+    def fee_shown(self, payment: Payment) -> SafeString:
+        return display.amount(payment.fee, payment.charged_currency)
+
+    @admin.display(description=_("phone"))
+    def masked_msisdn(self, payment: Payment) -> str:
+        return payment.attempt.masked_msisdn
+
+    @admin.display(description=_("metadata"))
+    def metadata_shown(self, payment: Payment) -> SafeString | str:
+        return display.json_block(payment.metadata)

@@ -1,0 +1,139 @@
+"""Providers: what a shop may adjust of them. Which ones there are is the catalogue's business."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from django_feexpay.admin import display
+from django_feexpay.admin.display import Tone
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.provider_spec import Flow, ProviderSpec
+from django_feexpay.models import Provider
+
+if TYPE_CHECKING:
+    ProviderModelAdmin = admin.ModelAdmin[Provider]
+    ProviderModelForm = forms.ModelForm[Provider]
+else:
+    ProviderModelAdmin = admin.ModelAdmin
+    ProviderModelForm = forms.ModelForm
+
+
+def unavailable_reason(code: str) -> str:
+    """Why a provider cannot be switched on whatever an admin wants, in the reader's language; "" if it can be."""
+    spec = CATALOGUE.get(code)
+    if spec is None:
+        return _("The catalogue of this version does not hold it.")
+    if not spec.unavailable_reason:
+        return ""
+    text = spec.unavailable_text_fr if (get_language() or "").startswith("fr") else spec.unavailable_text_en
+    return text or spec.unavailable_reason
+
+
+class ProviderForm(ProviderModelForm):
+    """What may be adjusted, held against the catalogue."""
+
+    flow = forms.ChoiceField(label=gettext_lazy("flow"), choices=[(flow, flow) for flow in get_args(Flow)])
+
+    class Meta:
+        model = Provider
+        fields = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow")
+
+    def clean_enabled(self) -> bool:
+        enabled: bool = self.cleaned_data["enabled"]
+        reason = unavailable_reason(self.instance.code)
+        if enabled and reason:
+            raise forms.ValidationError(_("This provider cannot be enabled: %(reason)s"), params={"reason": reason})
+        return enabled
+
+    def clean_min_amount(self) -> int:
+        return self._at_least("min_amount", 1)
+
+    def clean_max_amount(self) -> int:
+        return self._at_least("max_amount", self.cleaned_data.get("min_amount", 1))
+
+    def clean_fee_percent(self) -> Any:
+        return self._at_least("fee_percent", 0)
+
+    def _at_least(self, name: str, least: int) -> Any:
+        value = self.cleaned_data[name]
+        if value < least:
+            raise forms.ValidationError(_("Must be at least %(least)d."), params={"least": least})
+        return value
+
+
+@admin.register(Provider)
+class ProviderAdmin(ProviderModelAdmin):
+    """Made and removed by the catalogue only; adjusted here. What is changed stays changed over updates."""
+
+    form = ProviderForm
+    list_display = ("name", "code", "country", "kind", "flow", "availability", "limits", "fee")
+    list_filter = ("enabled", "flow")
+    list_per_page = 100
+    search_fields = ("code", "name")  # a table of a few dozen rows
+    readonly_fields = ("code", "country", "kind", "currency", "availability")
+    fieldsets = (
+        (None, {"fields": ("code", "name", "country", "kind", "currency")}),
+        (gettext_lazy("Availability"), {"fields": ("availability", "enabled", "disabled_reason", "flow")}),
+        (gettext_lazy("Amounts"), {"fields": ("min_amount", "max_amount", "fee_percent")}),
+    )
+
+    class Media:
+        css = {"all": ("feexpay/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
+        return False
+
+    # --- columns -------------------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("country"))
+    def country(self, provider: Provider) -> str:
+        spec = _spec(provider)
+        if spec is None:
+            return display.EMPTY
+        name = spec.country_name_fr if (get_language() or "").startswith("fr") else spec.country_name_en
+        return name or display.EMPTY
+
+    @admin.display(description=gettext_lazy("kind"))
+    def kind(self, provider: Provider) -> str:
+        spec = _spec(provider)
+        return spec.kind.replace("_", " ") if spec else display.EMPTY
+
+    @admin.display(description=gettext_lazy("currency"))
+    def currency(self, provider: Provider) -> str:
+        spec = _spec(provider)
+        return spec.currency if spec else display.EMPTY
+
+    @admin.display(description=gettext_lazy("availability"), ordering="enabled")
+    def availability(self, provider: Provider) -> SafeString:
+        reason = unavailable_reason(provider.code)
+        if reason:
+            return display.pill_with_words(_("Cannot be enabled"), Tone.DOUBT, reason)
+        if provider.enabled:
+            return display.pill(_("Enabled"), Tone.GOOD)
+        return display.pill_with_words(_("Disabled"), Tone.QUIET, provider.disabled_reason)
+
+    @admin.display(description=gettext_lazy("limits"))
+    def limits(self, provider: Provider) -> str:
+        spec = _spec(provider)
+        if spec is None:
+            return display.EMPTY
+        return display.between(provider.min_amount, provider.max_amount, spec.currency)
+
+    @admin.display(description=gettext_lazy("fee"), ordering="fee_percent")
+    def fee(self, provider: Provider) -> str:
+        return f"{provider.fee_percent.normalize():f} %"
+
+
+def _spec(provider: Provider) -> ProviderSpec | None:
+    """The catalogue's row; None when a release dropped it, which must not break the list."""
+    return CATALOGUE.get(provider.code)

@@ -1,0 +1,205 @@
+"""The ledgers around a payment, one table a list: attempts, events, credits, deliveries, outbox, keys, heartbeats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.admin import display
+from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.admin.search import StatusFilter, payment_ids
+from django_feexpay.models import (
+    Attempt,
+    Credit,
+    Heartbeat,
+    IdempotencyRecord,
+    OutboxMessage,
+    PaymentEvent,
+    WebhookDelivery,
+)
+
+if TYPE_CHECKING:
+    Rows = QuerySet[Any]
+else:
+    Rows = QuerySet
+
+
+class OfPaymentAdmin(LedgerAdmin):
+    """A ledger whose rows belong to payments: found by the ids and references that name one."""
+
+    list_select_related: tuple[str, ...] = ("payment",)
+    search_fields = ("payment__exact",)  # shows the box; `get_search_results` does the search
+    search_help_text = _("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
+    path_to_payment = "payment"
+
+    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return queryset.filter(self.named(term)), False
+
+    def named(self, term: str) -> Q:
+        """Which rows a term names."""
+        return Q(**{f"{self.path_to_payment}__in": list(payment_ids(term))})
+
+    @admin.display(description=_("payment"))
+    def payment_shown(self, row: Any) -> SafeString:
+        return display.payment_link(row.payment_id)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(OfPaymentAdmin):
+    """Attempts, those of the newest payments first. The encrypted columns and the hash are never shown."""
+
+    list_display = (
+        "short_id",
+        "status_shown",
+        "payment_shown",
+        "number",
+        "amount_shown",
+        "masked_msisdn",
+        "gateway_reference",
+        "reason_code",
+        "created_at",
+    )
+    list_filter = (StatusFilter,)
+    ordering = ("-payment__created_at", "-payment__id", "-number")  # an index sorts payments; attempts have none
+    fieldsets = (
+        (None, {"fields": ("id", "payment", "number", "status_shown", "amount_shown", "masked_msisdn")}),
+        (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
+        (_("Looks"), {"fields": ("next_poll_at", "last_look_at", "look_count", "first_empty_look_at")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "sent_at", "expires_at", "updated_at", "settled_at")},
+        ),
+        (_("Where the payer returns to"), {"classes": ("collapse",), "fields": ("return_url", "cancel_url")}),
+    )
+
+    @admin.display(description=_("id"))
+    def short_id(self, attempt: Attempt) -> SafeString:
+        return display.short_id(attempt.pk)
+
+    @admin.display(description=_("status"))
+    def status_shown(self, attempt: Attempt) -> SafeString:
+        return display.status_badge(attempt.status)
+
+    @admin.display(description=_("amount asked for"))
+    def amount_shown(self, attempt: Attempt) -> SafeString:
+        return display.amount(attempt.amount, attempt.payment.charged_currency)
+
+
+@admin.register(PaymentEvent)
+class PaymentEventAdmin(OfPaymentAdmin):
+    """Everything that ever happened, newest first."""
+
+    list_display = ("created_at", "payment_shown", "before", "after", "because", "source", "actor", "note")
+    list_filter = ("source",)
+    ordering = ("-id",)
+    fields = (
+        *("payment", "attempt", "before", "after", "because"),
+        *("source", "actor", "note", "evidence_shown", "created_at"),
+    )
+
+    @admin.display(description=_("from"))
+    def before(self, event: PaymentEvent) -> SafeString:
+        return display.status_badge(event.from_status)
+
+    @admin.display(description=_("to"))
+    def after(self, event: PaymentEvent) -> SafeString:
+        return display.status_badge(event.to_status)
+
+    @admin.display(description=_("evidence"))
+    def evidence_shown(self, event: PaymentEvent) -> SafeString | str:
+        return display.json_block(event.evidence)
+
+
+@admin.register(Credit)
+class CreditAdmin(OfPaymentAdmin):
+    """What counts as paid, newest first."""
+
+    list_display = ("short_id", "amount_shown", "created_at")
+    list_select_related = ("payment", "attempt")
+    ordering = ("-event_id",)  # grows with time, and is indexed
+    fields = ("payment", "attempt", "event", "amount_shown", "created_at")
+
+    @admin.display(description=_("payment"))
+    def short_id(self, credit: Credit) -> SafeString:
+        return display.short_id(credit.payment_id)
+
+    @admin.display(description=_("amount"))
+    def amount_shown(self, credit: Credit) -> SafeString:
+        return display.amount(credit.amount, credit.currency)
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(OfPaymentAdmin):
+    """Deliveries as they came, redacted; nothing in them decides."""
+
+    list_display = (
+        "received_at",
+        "gateway_reference",
+        "reported_status",
+        "event_type",
+        "payment_shown",
+        "repeat_count",
+    )
+    list_filter = (("attempt", admin.EmptyFieldListFilter), ("received_at", admin.DateFieldListFilter))
+    list_select_related = ("attempt",)
+    ordering = ("-received_at", "-id")
+    path_to_payment = "attempt__payment"
+    fields = (
+        *("received_at", "gateway_reference", "reported_status", "event_type"),
+        *("attempt", "repeat_count", "dedupe_key", "body_shown"),
+    )
+
+    def named(self, term: str) -> Q:
+        return super().named(term) | Q(gateway_reference=term, attempt__isnull=True)
+
+    @admin.display(description=_("payment"))
+    def payment_shown(self, row: WebhookDelivery) -> SafeString | str:
+        return display.payment_link(row.attempt.payment_id) if row.attempt else display.EMPTY
+
+    @admin.display(description=_("body, redacted"))
+    def body_shown(self, delivery: WebhookDelivery) -> SafeString | str:
+        return display.json_block(delivery.body)
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(OfPaymentAdmin):
+    """Signals on their way to the host's receivers, newest first."""
+
+    list_display = ("created_at", "signal", "payment_shown", "delivered_at", "next_try_at", "try_count", "last_error")
+    list_filter = ("signal", ("next_try_at", admin.EmptyFieldListFilter))
+    ordering = ("-id",)
+    fields = (
+        *("event_id", "signal", "payment", "created_at"),
+        *("delivered_at", "next_try_at", "try_count", "last_error"),
+    )
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(OfPaymentAdmin):
+    """Which key was answered how, newest first."""
+
+    list_display = ("created_at", "key", "user", "payment_shown", "answer_status")
+    list_select_related = ("user", "payment")
+    ordering = ("-id",)
+    fields = ("key", "user", "payment", "fingerprint", "answer_status", "answer_shown", "created_at")
+
+    @admin.display(description=_("answer"))
+    def answer_shown(self, record: IdempotencyRecord) -> SafeString | str:
+        return display.json_block(record.answer_body)
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(LedgerAdmin):
+    """Whether the background work lives."""
+
+    list_display = ("name", "beat_at")
+    ordering = ("name",)
+    fields = ("name", "beat_at")

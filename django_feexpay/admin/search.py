@@ -1,0 +1,191 @@
+"""Finding payments: by exact words only, each by an index, and by a payer's number without writing it anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_feexpay import secrets
+from django_feexpay.admin import display
+from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.money import CURRENCIES
+from django_feexpay.gateway.phone import PhoneError, parse
+from django_feexpay.models import Attempt, Payment
+
+if TYPE_CHECKING:
+    PaymentRows = QuerySet[Payment]
+else:
+    PaymentRows = QuerySet
+
+_RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
+
+
+def exact(payments: PaymentRows, term: str) -> PaymentRows:
+    """The payments a term names: an id of a payment or an attempt, a reference of FeexPay's or the host's, a user.
+
+    The first two lists are fetched: an OR over subqueries would make PostgreSQL read the whole table.
+    """
+    named = Q(merchant_reference=term)
+    named |= Q(pk__in=list(payment_ids(term)))
+    users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: term})
+    named |= Q(user_id__in=list(users.values_list("pk", flat=True)))
+    return payments.filter(named)
+
+
+def payment_ids(term: str) -> Iterator[UUID]:
+    """The ids of the payments that an id, of a payment or an attempt, or a reference of FeexPay's names."""
+    named = Q(gateway_reference=term)
+    try:
+        wanted = UUID(term)
+    except ValueError:
+        pass
+    else:
+        yield wanted
+        named |= Q(pk=wanted)
+    yield from Attempt.objects.filter(named).values_list("payment_id", flat=True)
+
+
+# --- by number ---------------------------------------------------------------------------------------
+
+
+class _ForgetfulInput(forms.TextInput):
+    """Never writes back what was typed: the number stands in no page."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
+class NumberForm(forms.Form):
+    """A payer's number, in any usual writing."""
+
+    phone = forms.CharField(
+        label=gettext_lazy("Phone number"),
+        max_length=40,
+        widget=_ForgetfulInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
+        help_text=gettext_lazy("The whole number, best with its country code, for example +229 01 …"),
+    )
+
+    def clean_phone(self) -> list[str]:
+        """The keyed hashes of what the number may mean; a number without its country code may mean several."""
+        hashes = msisdn_hashes(self.cleaned_data["phone"])
+        if not hashes:
+            raise forms.ValidationError(_("Not a number of a country that is served here."))
+        return hashes
+
+
+def msisdn_hashes(phone: str) -> list[str]:
+    """The keyed hash of every msisdn that a provider would understand by this writing."""
+    digits = set()
+    for rule in _RULES:
+        try:
+            digits.add(parse(phone, rule).digits)
+        except PhoneError:
+            continue
+    return sorted(secrets.keyed_hash(number, feexpay.hash_key) for number in digits)
+
+
+def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
+    """Ask for a number by POST, then show the list of that payer's payments.
+
+    The number never comes into a URL, a page or a log: the list is named by one of the payer's attempts.
+    Raises: PermissionDenied.
+    """
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
+    form = NumberForm(request.POST if request.method == "POST" else None)
+    payers = _payers(form.cleaned_data["phone"]) if form.is_valid() else []
+    if len(payers) == 1:
+        return HttpResponseRedirect(same_payer_list(payers[0].pk))
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": _("Find by phone number"),
+        "media": model_admin.media,
+        "form": form,
+        "nobody": form.is_valid() and not payers,
+        "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
+    }
+    return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
+
+
+def _payers(hashes: list[str]) -> list[Attempt]:
+    """One attempt, the newest, of each payer with one of these numbers."""
+    newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    return [attempt for attempt in newest if attempt is not None]
+
+
+def same_payer_list(attempt_id: UUID) -> str:
+    """Where the payments of an attempt's payer are listed."""
+    return f"{reverse('admin:feexpay_payment_changelist')}?{SamePayerFilter.parameter_name}={attempt_id}"
+
+
+# --- filters -----------------------------------------------------------------------------------------
+
+
+class SamePayerFilter(admin.SimpleListFilter):
+    """The payments whose payer has the number of the named attempt. There only when asked for."""
+
+    title = gettext_lazy("payer")
+    parameter_name = "same_payer_as"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        if value is None:
+            return []
+        attempt = self._attempt(value)
+        return [(value, attempt.masked_msisdn if attempt else display.EMPTY)]
+
+    def queryset(self, request: HttpRequest, queryset: PaymentRows) -> PaymentRows | None:
+        value = self.value()
+        if value is None:
+            return None
+        attempt = self._attempt(value)
+        if attempt is None or not attempt.msisdn_hash:
+            return queryset.none()
+        return queryset.filter(pk__in=Attempt.objects.filter(msisdn_hash=attempt.msisdn_hash).values("payment_id"))
+
+    def _attempt(self, value: str) -> Attempt | None:
+        try:
+            return Attempt.objects.filter(pk=UUID(value)).first()
+        except ValueError:
+            return None
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """By status, in the words of the badges."""
+
+    title = gettext_lazy("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, Any]]:
+        return [(status.value, badge.word) for status, badge in display.BADGES.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return queryset.filter(status=self.value()) if self.value() else None
+
+
+class CurrencyFilter(admin.SimpleListFilter):
+    """By currency; the choices come from a list, not from a look at every row."""
+
+    title = gettext_lazy("currency")
+    parameter_name = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        return [(code, code) for code in CURRENCIES]
+
+    def queryset(self, request: HttpRequest, queryset: PaymentRows) -> PaymentRows | None:
+        return queryset.filter(currency=self.value()) if self.value() else None

@@ -1,0 +1,3 @@
+"""The DRF door: takes JSON apart, calls `payments`, puts JSON together. It decides nothing about money."""
+
+from __future__ import annotations

@@ -1,0 +1,86 @@
+"""What clients may send. Shapes only: what the values mean is judged in `payments.order`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from django_feexpay.api.errors import unknown_field
+from django_feexpay.payments.order import METADATA_BYTES
+
+_LARGEST = 2**63 - 1
+
+
+class StrictString(serializers.CharField):
+    """A JSON string and nothing that looks like one; kept as it was sent."""
+
+    default_error_messages = {"not_a_string": _("Must be a string.")}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        return super().to_internal_value(data)
+
+
+class StrictInteger(serializers.IntegerField):
+    """A JSON integer: not 5.0, not "5", not true."""
+
+    default_error_messages = {"not_an_integer": _("Must be an integer, written without quotes or a point.")}
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("not_an_integer")
+        return data
+
+
+class Metadata(serializers.JSONField):
+    """A small JSON object. It stays with us: FeexPay never sees it."""
+
+    default_error_messages = {
+        "not_an_object": _("Must be an object."),
+        "too_large": _("At most {limit} bytes of JSON."),
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("not_an_object")
+        if len(json.dumps(data, ensure_ascii=False).encode()) > METADATA_BYTES:
+            self.fail("too_large", limit=METADATA_BYTES)
+        return data
+
+
+class StrictInput(serializers.Serializer[Any]):
+    """Refuses fields it does not know."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = [name for name in data if name not in self.fields]
+        if unknown:
+            raise serializers.ValidationError(unknown_field(unknown[0]))
+        return super().to_internal_value(data)
+
+
+class InitiateInput(StrictInput):
+    provider = StrictString(max_length=32)
+    amount = StrictInteger(min_value=1, max_value=_LARGEST)
+    currency = StrictString(max_length=3, required=False)
+    phone = StrictString(max_length=40, required=False)
+    merchant_reference = StrictString(max_length=64, required=False, allow_blank=True)
+    description = StrictString(max_length=140, required=False, allow_blank=True)
+    metadata = Metadata(required=False)
+    otp = StrictString(max_length=16, required=False)
+    return_url = StrictString(max_length=500, required=False)
+    cancel_url = StrictString(max_length=500, required=False)
+    first_name = StrictString(max_length=100, required=False, allow_blank=True)
+    last_name = StrictString(max_length=100, required=False, allow_blank=True)
+    email = StrictString(max_length=254, required=False, allow_blank=True)
+
+
+class RetryInput(StrictInput):
+    phone = StrictString(max_length=40, required=False)
+    otp = StrictString(max_length=16, required=False)

@@ -1,0 +1,148 @@
+"""What clients read: a payment and a provider, as plain dicts (a serializer would cost four times that)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay import conf
+from django_feexpay.models import Attempt, Payment, Provider
+from django_feexpay.payments.lifecycle import PublicStatus, Status
+from django_feexpay.payments.order import unavailable
+
+#: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
+_SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
+
+#: Why it failed, and what to do, for every reason a payment can carry.
+REASONS: Mapping[str, Any] = {
+    "low_balance": _("There was not enough money, or a limit was reached. Top up or use another number."),
+    "payer_not_found": _("This number has no mobile money account. Check it or use another one."),
+    "account_not_active": _("This mobile money account is not active. Ask your operator or use another number."),
+    "payer_declined": _("The payment was declined on the phone. Nothing was taken."),
+    "amount_too_low": _("The amount is below what this operator takes."),
+    "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
+    "operator_error": _("The operator could not do it. Nothing was taken; please try again later."),
+    "network_unavailable": _("This operator is being serviced. Please try again later or choose another."),
+    "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),
+    "provider_unavailable": _("This way to pay is not available. Please choose another."),
+    "provider_disabled": _("This way to pay was just switched off. Please choose another."),
+    "invalid_phone": _("The operator did not accept this number. Check it or use another one."),
+    "invalid_amount": _("The operator did not accept this amount."),
+    "invalid_request": _("The operator did not accept the payment. Nothing was taken."),
+    "invalid_api_key": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "unknown_shop": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "ip_not_allowed": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "misconfigured": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "msisdn_erased": _("We no longer hold this number. Please give it again."),
+}
+_ANY_REASON = _("The payment did not go through.")
+
+
+def payment_body(payment: Payment) -> dict[str, Any]:
+    """A payment as the API shows it; `payment` from `Payment.objects.for_reading()`. Never the msisdn itself."""
+    attempt, spec = payment.attempt, payment.provider.spec
+    return {
+        "id": str(payment.pk),
+        "status": payment.public_status.value,
+        "detail": payment.detail.value,
+        "provider": payment.provider_id,
+        "provider_name": payment.provider.name,
+        "country": spec.country,
+        "amount": payment.amount,
+        "currency": payment.currency,
+        "charged_amount": payment.charged_amount,
+        "charged_currency": payment.charged_currency,
+        "exchange_rate": None if payment.exchange_rate is None else str(payment.exchange_rate),
+        "fee": payment.fee,
+        "phone": attempt.masked_msisdn,
+        "merchant_reference": payment.merchant_reference,
+        "reference": attempt.gateway_reference,
+        "redirect_url": attempt.redirect_url or None,
+        "otp_required": attempt.otp_required,
+        "reason": _reason(payment, attempt),
+        "can_retry": _can_retry(payment),
+        "next_poll_seconds": _next_poll_seconds(payment, attempt),
+        "attempt_count": attempt.ordinal,
+        "created_at": _instant(payment.created_at),
+        "updated_at": _instant(payment.updated_at),
+        "expires_at": _instant(attempt.expires_at),
+        "settled_at": _instant(payment.settled_at),
+        "metadata": payment.metadata,
+    }
+
+
+def provider_body(provider: Provider, language: str) -> dict[str, Any]:
+    """A provider as the API shows it, in the payer's language."""
+    spec = provider.spec
+    french = language.startswith("fr")
+    return {
+        "code": provider.pk,
+        "name": provider.name,
+        "kind": spec.kind,
+        "country": spec.country,
+        "country_name": (spec.country_name_fr if french else spec.country_name_en) or None,
+        "currency": spec.currency,
+        "flow": provider.flow,
+        "min_amount": provider.min_amount,
+        "max_amount": provider.max_amount,
+        "fee_percent": str(provider.fee_percent),
+        "phone": _phone(provider),
+        "enabled": provider.is_available,
+        "unavailable_reason": unavailable(provider, language) or None,
+        "instructions": spec.instructions_fr if french else spec.instructions_en,
+        "badge": {"monogram": spec.monogram, "color": spec.color},
+    }
+
+
+def etag(body: Any) -> str:
+    """A strong tag over what a reader would call changed: not over the seconds until the next look."""
+    seen = {key: value for key, value in body.items() if key != "next_poll_seconds"} if isinstance(body, dict) else body
+    written = json.dumps(seen, sort_keys=True, default=str).encode()
+    return f'"{hashlib.sha256(written).hexdigest()[:32]}"'
+
+
+def _reason(payment: Payment, attempt: Attempt) -> dict[str, str] | None:
+    if payment.public_status is not PublicStatus.FAILED:
+        return None
+    code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else "unknown_reason")
+    return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
+
+
+def _can_retry(payment: Payment) -> bool:
+    unsure: bool = payment.may_still_succeed  # type: ignore[attr-defined]  # annotated by for_reading()
+    return payment.public_status is PublicStatus.FAILED and not unsure
+
+
+def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int | None:
+    if payment.public_status is not PublicStatus.PENDING:
+        return None
+    if payment.status == Status.REVIEW:
+        return _REVIEW_SECONDS
+    if attempt.next_poll_at is None:
+        return _LATEST_SECONDS
+    wait = math.ceil((attempt.next_poll_at - conf.now()).total_seconds())
+    return max(_SOONEST_SECONDS, min(wait, _LATEST_SECONDS))
+
+
+def _phone(provider: Provider) -> dict[str, Any] | None:
+    rule = provider.spec.phone
+    if rule is None:
+        return {"required": False, "calling_code": None, "lengths": [], "prefixes": [], "example": None}
+    return {
+        "required": True,
+        "calling_code": rule.calling_code,
+        "lengths": list(rule.lengths),
+        "prefixes": list(rule.prefixes),
+        "example": rule.example,
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC with Z, to the millisecond."""
+    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

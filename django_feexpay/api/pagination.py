@@ -1,0 +1,87 @@
+"""History in pages that neither skip nor repeat a row, however many share an instant: the cursor is a row's place."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.utils.urls import replace_query_param
+
+from django_feexpay.models import Payment
+
+PAGE_SIZE, LARGEST_PAGE = 20, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The row a page starts behind; `backwards` reads towards the newer ones."""
+
+    created_at: datetime
+    id: UUID
+    backwards: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        try:
+            way, instant, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
+            return cls(datetime.fromisoformat(instant), UUID(key), way == "p")
+        except (ValueError, binascii.Error):
+            raise ValidationError({"cursor": [_("Not a cursor of ours.")]}, code="invalid") from None
+
+    def __str__(self) -> str:
+        way = "p" if self.backwards else "n"
+        return base64.urlsafe_b64encode(f"{way}|{self.created_at.isoformat()}|{self.id}".encode()).decode()
+
+
+def page(payments: QuerySet[Payment], request: Request) -> tuple[list[Payment], dict[str, Any]]:
+    """One page of payments, newest first, and its `next` and `previous` addresses. One statement, no count."""
+    size = _size(request)
+    text = request.query_params.get("cursor", "")
+    cursor = Cursor.parse(text) if text else None
+    backwards = cursor is not None and cursor.backwards
+    order = ("created_at", "id") if backwards else ("-created_at", "-id")
+    rows = list(_behind(payments, cursor).order_by(*order)[: size + 1])
+    more, rows = len(rows) > size, rows[:size]
+    if backwards:
+        rows.reverse()
+    older = more or backwards
+    newer = more if backwards else cursor is not None
+    return rows, {
+        "next": _address(request, rows[-1], backwards=False) if rows and older else None,
+        "previous": _address(request, rows[0], backwards=True) if rows and newer else None,
+    }
+
+
+def _behind(payments: QuerySet[Payment], cursor: Cursor | None) -> QuerySet[Payment]:
+    if cursor is None:
+        return payments
+    if cursor.backwards:
+        return payments.filter(
+            Q(created_at__gt=cursor.created_at) | Q(created_at=cursor.created_at, id__gt=cursor.id),
+            created_at__gte=cursor.created_at,  # lets the index start at the place
+        )
+    return payments.filter(
+        Q(created_at__lt=cursor.created_at) | Q(created_at=cursor.created_at, id__lt=cursor.id),
+        created_at__lte=cursor.created_at,
+    )
+
+
+def _address(request: Request, row: Payment, *, backwards: bool) -> str:
+    cursor = str(Cursor(row.created_at, row.pk, backwards))
+    return replace_query_param(request.build_absolute_uri(), "cursor", cursor)
+
+
+def _size(request: Request) -> int:
+    text = request.query_params.get("page_size", str(PAGE_SIZE))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= LARGEST_PAGE):
+        message = _("From 1 to %d.") % LARGEST_PAGE
+        raise ValidationError({"page_size": [message]}, code="invalid")
+    return int(text)

@@ -1,0 +1,202 @@
+"""The calls of the API: who asks, what they sent, which function answers, how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from django_feexpay.api import filters, pagination
+from django_feexpay.api.errors import exception_handler
+from django_feexpay.api.inputs import InitiateInput, RetryInput
+from django_feexpay.api.outputs import etag, payment_body, provider_body
+from django_feexpay.api.parsers import StrictJSONParser
+from django_feexpay.api.throttles import UserThrottle
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.models import Payment, Provider
+from django_feexpay.monitoring import health
+from django_feexpay.payments import idempotency, initiate
+from django_feexpay.payments.errors import invalid
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.order import Order
+from django_feexpay.payments.reconcile import reconcile_if_due
+from django_feexpay.payments.retry import retry
+from django_feexpay.problems import request_id
+
+#: A reader waits this long for FeexPay at most.
+_READ_SECONDS = 2.0
+_LONGEST_KEY = 255
+#: The gateway's answer is not known (yet): 202, else 201.
+_NOT_ANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
+
+
+class FeexPayView(APIView):
+    """Every view of ours: JSON in and out, problems, the user's throttle; whatever the host's REST_FRAMEWORK says."""
+
+    renderer_classes = (JSONRenderer,)
+    parser_classes = (StrictJSONParser,)
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
+    throttle_classes = (UserThrottle,)
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Outside the host's ATOMIC_REQUESTS: what went to the gateway cannot be rolled back with a request."""
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        return exception_handler
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response["X-Request-ID"] = request_id(request)
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class InitiateView(FeexPayView):
+    """`POST initiate/`: start a payment."""
+
+    def post(self, request: Request) -> Response:
+        given = _validated(InitiateInput, request)
+        key = _key(request, "initiate")
+        host = request.get_host().rsplit(":", 1)[0]
+        order = Order(user=request.user, return_hosts=(host,), **given)
+        return _answer_once(key, lambda: initiate.start(order, source=Source.API, key=key))
+
+
+class RetryView(FeexPayView):
+    """`POST retry/{id}/`: a new attempt of a payment that surely was not taken."""
+
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        _own(request, payment_id)  # before the body is looked at
+        given = _validated(RetryInput, request)
+        key = _key(request, f"retry/{payment_id}")
+        again = {"actor": str(request.user.pk), "language": _language(), **given}
+        return _answer_once(key, lambda: retry(payment_id, source=Source.API, key=key, **again))
+
+
+class StatusView(FeexPayView):
+    """`GET {id}/status/`: where a payment stands; asks FeexPay when it is time to."""
+
+    def get(self, request: Request, payment_id: UUID) -> Response:
+        payment = _own(request, payment_id)
+        if reconcile_if_due(payment.attempt, source=Source.API, total_seconds=_READ_SECONDS):
+            payment = _own(request, payment_id)
+        return _tagged(request, payment_body(payment))
+
+
+class HistoryView(FeexPayView):
+    """`GET history/`: one's own payments, newest first."""
+
+    def get(self, request: Request) -> Response:
+        mine = Payment.objects.for_reading().filter(user=cast(Any, request.user))
+        rows, links = pagination.page(filters.narrow(mine, request), request)
+        return Response({**links, "results": [payment_body(payment) for payment in rows]})
+
+
+class ProvidersView(FeexPayView):
+    """`GET providers/`: every way to pay, also those not available, with the reason."""
+
+    def get(self, request: Request) -> Response:
+        language = _language()
+        rows = Provider.objects.filter(pk__in=CATALOGUE)
+        chosen = (provider for provider in rows if _fits(provider, request))
+        response = _tagged(request, [provider_body(provider, language) for provider in chosen])
+        response["Cache-Control"] = "private, max-age=60"
+        return response
+
+
+class HealthView(FeexPayView):
+    """`GET health/`: for monitors. Strangers learn one word."""
+
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:
+        report = health.look()
+        body: dict[str, Any] = {"status": report.status}
+        if request.user and request.user.is_authenticated:
+            body["components"] = report.components
+        return Response(body, status=503 if report.status is health.Health.DOWN else 200)
+
+
+def _validated(shape: type[InitiateInput] | type[RetryInput], request: Request) -> dict[str, Any]:
+    given = shape(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def _key(request: Request, route: str) -> idempotency.Key | None:
+    value = request.headers.get("Idempotency-Key", "")
+    if not value:
+        if feexpay.require_idempotency_key:
+            raise invalid("Idempotency-Key", "required", _("This header is required."))
+        return None
+    if len(value) > _LONGEST_KEY or not (value.isascii() and value.isprintable()):
+        raise invalid("Idempotency-Key", "invalid", _("At most 255 printable ASCII characters."))
+    return idempotency.Key(
+        user=request.user, value=value, fingerprint=idempotency.fingerprint(route, dict(request.data))
+    )
+
+
+def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment]) -> Response:
+    """Act and remember the answer, or give the first answer again."""
+    try:
+        payment = act()
+    except idempotency.AlreadyAnswered as answered:
+        return _replay(answered)
+    status, body = _started(payment), payment_body(payment)
+    if key is not None:
+        idempotency.remember(key, status, body)
+    return Response(body, status=status)
+
+
+def _replay(answered: idempotency.AlreadyAnswered) -> Response:
+    """The first answer as it was; one that was never given is told from the payment as it stands."""
+    status, body = answered.status, answered.body
+    if status is None or body is None:
+        payment = Payment.objects.for_reading().get(pk=answered.payment.pk)
+        status, body = _started(payment), payment_body(payment)
+    return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
+
+
+def _started(payment: Payment) -> int:
+    return 202 if payment.status in _NOT_ANSWERED else 201
+
+
+def _own(request: Request, payment_id: UUID) -> Payment:
+    """A payment of this user. Somebody else's does not exist."""
+    payment = Payment.objects.for_reading().filter(user=cast(Any, request.user), pk=payment_id).first()
+    if payment is None:
+        raise Http404
+    return payment
+
+
+def _tagged(request: Request, body: Any) -> Response:
+    tag = etag(body)
+    known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
+    if tag in known or "*" in known:
+        return Response(status=304, headers={"ETag": tag})
+    return Response(body, headers={"ETag": tag})
+
+
+def _fits(provider: Provider, request: Request) -> bool:
+    spec, wanted = provider.spec, request.query_params
+    if (country := wanted.get("country")) and spec.country not in (country.upper(), None):
+        return False
+    if (kind := wanted.get("kind")) and kind not in (spec.kind, *spec.also_kinds):
+        return False
+    return not (currency := wanted.get("currency")) or spec.currency == currency.upper()
+
+
+def _language() -> str:
+    return get_language() or "en"

@@ -1,0 +1,3 @@
+"""Work nobody waits for: asking, sending what is queued, delivering signals."""
+
+from __future__ import annotations

@@ -1,0 +1,77 @@
+"""The seam to django-q2, and the only module that knows it. Its tasks only wake the sweep: a task that is lost, late,
+doubled or out of order changes nothing. No task carries an argument about a payment."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from django_q.models import Schedule
+from django_q.tasks import async_task
+
+from django_feexpay import conf
+from django_feexpay.background.worker import CLUSTER, WORKER, sweep_for
+from django_feexpay.models import Heartbeat
+
+logger = logging.getLogger("django_feexpay.worker")
+
+SCHEDULE_NAME = "feexpay_sweep"
+
+#: A schedule fires once a minute at the finest; the sweep fills most of it and stays below the cluster's timeout.
+_SWEEP_SECONDS = 45.0
+_FRESH = timedelta(seconds=60)
+_LOOK_EVERY_SECONDS = 30.0
+
+_alone: tuple[float, bool] = (-_LOOK_EVERY_SECONDS, False)
+
+
+def sweep() -> int:
+    """What the schedule runs each minute."""
+    return sweep_for(_SWEEP_SECONDS, name=CLUSTER)
+
+
+def sweep_once() -> int:
+    """What `wake` runs."""
+    return sweep_for(0, name=CLUSTER)
+
+
+def schedule() -> bool:
+    """Make the schedule, or bring it up to date; True if it is new. Safe to repeat: yes, by name."""
+    _, created = Schedule.objects.update_or_create(
+        name=SCHEDULE_NAME,
+        defaults={
+            "func": "django_feexpay.background.tasks.sweep",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+            "repeats": -1,
+        },
+    )
+    return created
+
+
+def wake() -> None:
+    """Something became due. Where only a cluster works, give it a task now; a worker sees it by itself.
+
+    Call after the commit. Who works here is looked up at most every 30 s a process.
+    """
+    global _alone
+    if time.monotonic() - _alone[0] >= _LOOK_EVERY_SECONDS:
+        _alone = time.monotonic(), _cluster_works_alone()
+    if _alone[1]:
+        _enqueue()
+
+
+def _enqueue() -> None:
+    try:
+        async_task("django_feexpay.background.tasks.sweep_once")
+    except Exception as error:  # brokers share no error; a lost wake-up costs a minute, never a payment
+        logger.warning("no wake-up for the cluster: %s", type(error).__name__)
+
+
+def _cluster_works_alone() -> bool:
+    beats: dict[str, datetime] = dict(Heartbeat.objects.values_list("name", "beat_at"))
+    since = conf.now() - _FRESH
+    cluster_lives: bool = beats.get(CLUSTER, since) > since
+    worker_lives: bool = beats.get(WORKER, since) > since
+    return cluster_lives and not worker_lives

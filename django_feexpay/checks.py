@@ -1,0 +1,259 @@
+"""Everything a host can get wrong in its settings, found by `manage.py check`, one function an id.
+
+Errors stop what would lose money or leak; warnings name what is right on a developer's machine and wrong elsewhere.
+Ids are never used again for another meaning. "Production" below is DEBUG off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.utils.module_loading import import_string
+
+from django_feexpay import conf
+from django_feexpay.conf import DEFAULTS, feexpay
+from django_feexpay.gateway.signatures import MODES, key_bytes
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
+_STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "DISPATCH": ("inline", "queue"),
+    "FEE_PAYER": ("merchant", "payer"),
+    "SECRETS_BACKEND": ("env",),
+}
+
+Found = Iterator[CheckMessage]
+
+
+@register(Tags.compatibility)
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """All checks of the dict FEEXPAY; they need no database."""
+    shape = list(_shape())
+    return shape or [message for check in _CHECKS for message in check()]
+
+
+def _error(number: int, text: str, hint: str) -> Error:
+    return Error(text, hint=hint, id=f"feexpay.E{number:03}")
+
+
+def _warning(number: int, text: str, hint: str) -> Warning:
+    return Warning(text, hint=hint, id=f"feexpay.W{number:03}")
+
+
+def _shape() -> Found:
+    if not isinstance(conf.given(), Mapping):
+        yield _error(1, "FEEXPAY is not a dict.", 'Write FEEXPAY = {"API_KEY": …, "SHOP_ID": …}.')
+
+
+def _unknown_keys() -> Found:
+    for name in sorted(set(conf.given()) - set(DEFAULTS)):
+        yield _error(2, f'FEEXPAY["{name}"] is not a setting.', f"Known are {', '.join(sorted(DEFAULTS))}.")
+
+
+def _credentials() -> Found:
+    for name in ("API_KEY", "SHOP_ID"):
+        if not conf.given().get(name):
+            text, hint = f'FEEXPAY["{name}"] is not set.', "It is in FeexPay's dashboard, menu Développeur."
+            yield _warning(1, text, hint) if settings.DEBUG else _error(3, text, hint)
+
+
+def _key_and_mode() -> Found:
+    key = feexpay.api_key.reveal()
+    if settings.DEBUG and key.startswith("fp_"):
+        yield _warning(2, "A live API key with DEBUG on: payments are real.", "Use the sandbox, or a test key.")
+    if not settings.DEBUG and key.startswith("test_"):
+        yield _error(4, "A test API key in production: no payment would be real.", "Use the key that begins with fp_.")
+
+
+def _base_url() -> Found:
+    parts = urlsplit(feexpay.base_url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host or parts.username:
+        yield _error(5, f"BASE_URL is no web address: {parts.scheme}://{host}.", "For example https://host/api.")
+    elif parts.scheme == "http" and not settings.DEBUG:
+        yield _error(6, "BASE_URL is http in production: key and numbers would travel in clear.", "Use https.")
+    elif parts.scheme == "http" and host not in LOOPBACK.union(feexpay.insecure_hosts):
+        hint = 'Use https, or list the host in FEEXPAY["INSECURE_HOSTS"] on a developer\'s machine.'
+        yield _error(6, f"BASE_URL is http to {host}.", hint)
+
+
+def _insecure_hosts() -> Found:
+    if feexpay.insecure_hosts and not settings.DEBUG:
+        yield _error(7, "INSECURE_HOSTS is set in production.", "Remove it.")
+
+
+def _webhook_modes() -> Found:
+    for mode in feexpay.webhook_modes:
+        if mode not in MODES:
+            yield _error(8, f"Unknown webhook mode {mode!r}.", f"Known are {', '.join(MODES)}.")
+        elif mode != "status":
+            yield from _secrets_of(mode)
+
+
+def _secrets_of(mode: str) -> Found:
+    """A listed mode without a usable secret would refuse every delivery; a short one could be guessed."""
+    keys = [key for secret in feexpay.webhook_secrets if (key := key_bytes(secret, mode))]
+    if not keys:
+        hint = f'Put "{mode}:<secret>" into FEEXPAY["WEBHOOK_SECRETS"].'
+        yield _error(9, f"Webhook mode {mode!r} is on but has no secret.", hint)
+        return
+    shortest, needed = min(map(len, keys)), _STRONG_BYTES if mode in _STRONG_MODES else _WEAK_BYTES
+    if shortest < needed:
+        yield _error(10, f"A secret of webhook mode {mode!r} has {shortest} bytes.", f"At least {needed} are needed.")
+    elif shortest < _SHORT_BYTES:
+        hint = "Take 24 or more, if what sends the webhook lets you."
+        yield _warning(3, f"A secret of webhook mode {mode!r} has only {shortest} bytes.", hint)
+
+
+def _field_keys() -> Found:
+    hint = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+    if not conf.given().get("FIELD_KEYS"):
+        text = 'FEEXPAY["FIELD_KEYS"] is not set'
+        yield _warning(4, f"{text}: a built-in key is used.", hint) if settings.DEBUG else _error(11, f"{text}.", hint)
+        return
+    for place, key in enumerate(feexpay.field_keys, 1):
+        if not _is_fernet_key(key.reveal()):
+            yield _error(12, f"Key {place} of FIELD_KEYS is not a Fernet key.", hint)
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
+
+
+def _hash_key() -> Found:
+    hint = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"; never change it.'
+    key = str(conf.given().get("HASH_KEY", ""))
+    if not key:
+        text = 'FEEXPAY["HASH_KEY"] is not set'
+        yield _warning(5, f"{text}: a built-in key is used.", hint) if settings.DEBUG else _error(13, f"{text}.", hint)
+    elif len(key) < 32:
+        yield _error(14, "HASH_KEY is shorter than 32 characters: numbers could be found by trying.", hint)
+
+
+def _choices() -> Found:
+    for name, known in _CHOICES.items():
+        value = conf.given().get(name, DEFAULTS[name])
+        if value not in known:
+            yield _error(15, f'FEEXPAY["{name}"] is {value!r}.', f"Known are {', '.join(known)}.")
+
+
+def _poll_seconds() -> Found:
+    try:
+        good = bool(feexpay.poll_seconds) and all(seconds >= 1 for seconds in feexpay.poll_seconds)
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        yield _error(16, "POLL_SECONDS is no list of seconds.", "For example 5,10,15,30,60.")
+
+
+def _expiry_seconds() -> Found:
+    try:
+        good = feexpay.expiry.total_seconds() >= 30
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
+        yield _error(17, "EXPIRY_SECONDS is no number of at least 30.", "A payer needs time to type a PIN: 900.")
+
+
+def _rate_limit() -> Found:
+    try:
+        _ = feexpay.rate_limit
+    except ValueError as error:
+        yield _error(18, f"RATE_LIMIT: {error}.", "For example 100/min.")
+
+
+def _payable() -> Found:
+    path = conf.given().get("PAYABLE")
+    try:
+        good = path is None or callable(import_string(path))
+    except (ImportError, AttributeError):
+        good = False
+    if not good:
+        yield _error(19, f"PAYABLE {path!r} is no function.", 'A dotted path, for example "shop.prices.payable".')
+
+
+def _webhook_hmac() -> Found:
+    try:
+        _ = feexpay.webhook_hmac
+    except (TypeError, ValueError, AttributeError) as error:
+        yield _error(20, f"WEBHOOK_HMAC: {error}.", "Keys are HEADER, PREFIX, ENCODING, TIMESTAMP_HEADER.")
+
+
+def _database() -> Found:
+    engine = settings.DATABASES["default"]["ENGINE"]
+    if not any(vendor in engine for vendor in ("postgresql", "postgis", "sqlite3", "spatialite")):
+        yield _error(21, f"The database {engine} is not supported.", "PostgreSQL in production, SQLite to start.")
+    elif "sqlite" in engine and not settings.DEBUG:
+        yield _warning(6, "SQLite in production: one writer at a time, no row locks.", "Use PostgreSQL.")
+
+
+def _sqlite_transactions() -> Found:
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"] and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE":
+        hint = 'Set DATABASES["default"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" and a timeout.'
+        yield _warning(7, "SQLite without IMMEDIATE transactions loses writes to 'database is locked'.", hint)
+
+
+def _connections() -> Found:
+    database = settings.DATABASES["default"]
+    pooled = database.get("CONN_MAX_AGE", 0) != 0 or database.get("OPTIONS", {}).get("pool")
+    if "postgresql" in database["ENGINE"] and not pooled and not settings.DEBUG:
+        hint = 'Set DATABASES["default"]["CONN_MAX_AGE"] = 60, or OPTIONS["pool"].'
+        yield _warning(8, "Each request opens a new database connection: a fifth of the throughput.", hint)
+
+
+def _time_zones() -> Found:
+    if not settings.USE_TZ:
+        yield _error(22, "USE_TZ is off: instants would be ambiguous.", "Set USE_TZ = True.")
+
+
+def _queue_timing() -> Found:
+    """django-q2 runs a task again after `retry`, also while it still runs."""
+    cluster = getattr(settings, "Q_CLUSTER", {})
+    timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
+    if cluster and (timeout is None or retry <= timeout):
+        hint = 'For example "timeout": 90, "retry": 180.'
+        yield _error(23, "Q_CLUSTER: timeout must be set and retry be longer.", hint)
+    elif cluster and timeout < 60:
+        yield _error(23, "Q_CLUSTER: the sweep takes 45 s, a timeout below 60 would kill it.", '"timeout": 90.')
+
+
+def _shared_cache() -> Found:
+    backend = settings.CACHES["default"]["BACKEND"]
+    if "locmem" in backend and not settings.DEBUG:
+        text = "The cache is not shared between processes: each allows the whole RATE_LIMIT."
+        yield _warning(9, text, "Use Redis.")
+
+
+_CHECKS: tuple[Callable[[], Found], ...] = (
+    _unknown_keys,
+    _credentials,
+    _key_and_mode,
+    _base_url,
+    _insecure_hosts,
+    _webhook_modes,
+    _field_keys,
+    _hash_key,
+    _choices,
+    _poll_seconds,
+    _expiry_seconds,
+    _rate_limit,
+    _payable,
+    _webhook_hmac,
+    _database,
+    _sqlite_transactions,
+    _connections,
+    _time_zones,
+    _queue_timing,
+    _shared_cache,
+)

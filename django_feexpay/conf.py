@@ -1,0 +1,253 @@
+"""The one place that reads `settings.FEEXPAY`, at the moment a value is used; the clock; the gateway client.
+
+A wrong value is found by `manage.py check` (checks.py), which knows the same names. Lists may be written as Python
+lists or, as they come from the environment, as comma-separated strings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.utils import timezone
+from django.utils.module_loading import import_string
+
+from django_feexpay.gateway.client import Gateway
+from django_feexpay.gateway.signatures import HmacScheme, WebhookSecret, parse_secrets
+from django_feexpay.gateway.transport import Transport
+from django_feexpay.secrets import Secret
+
+#: Every key of the dict FEEXPAY with its default. A key that is not here is a check error.
+DEFAULTS: Mapping[str, Any] = {
+    "API_KEY": "",
+    "SHOP_ID": "",
+    "BASE_URL": "https://api-v2.feexpay.me/api",
+    "INSECURE_HOSTS": [],
+    "PROXY": "",
+    "WEBHOOK_MODES": ["status"],
+    "WEBHOOK_SECRETS": [],
+    "WEBHOOK_HMAC": {},
+    "FIELD_KEYS": [],
+    "HASH_KEY": "",
+    "SECRETS_BACKEND": "env",
+    "DISPATCH": "inline",
+    "POLL_SECONDS": [5, 10, 15, 30, 60],
+    "EXPIRY_SECONDS": 900,
+    "RATE_LIMIT": "100/min",
+    "FEE_PAYER": "merchant",
+    "RETURN_HOSTS": [],
+    "PAYABLE": None,
+    "REQUIRE_IDEMPOTENCY_KEY": False,
+}
+
+_PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
+
+# So that a host can try the app with DEBUG on and nothing configured. Public, therefore refused without DEBUG.
+_DEVELOPMENT_FIELD_KEY = "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE="
+_DEVELOPMENT_HASH_KEY = "django-feexpay development hash key"
+
+
+class Settings:
+    """Typed reading of the dict FEEXPAY; nothing is kept between two reads."""
+
+    @property
+    def api_key(self) -> Secret:
+        return Secret(str(_value("API_KEY")))
+
+    @property
+    def shop_id(self) -> str:
+        return str(_value("SHOP_ID"))
+
+    @property
+    def base_url(self) -> str:
+        return str(_value("BASE_URL"))
+
+    @property
+    def insecure_hosts(self) -> list[str]:
+        return _list("INSECURE_HOSTS")
+
+    @property
+    def proxy(self) -> Secret:
+        """May carry a user and a password, hence a Secret."""
+        return Secret(str(_value("PROXY")))
+
+    @property
+    def webhook_modes(self) -> list[str]:
+        return _list("WEBHOOK_MODES")
+
+    @property
+    def webhook_secrets(self) -> tuple[WebhookSecret, ...]:
+        return parse_secrets(_list("WEBHOOK_SECRETS"))
+
+    @property
+    def webhook_hmac(self) -> HmacScheme:
+        return HmacScheme(**{key.lower(): value for key, value in _value("WEBHOOK_HMAC").items()})
+
+    @property
+    def field_keys(self) -> list[Secret]:
+        """First encrypts, all decrypt. Raises ImproperlyConfigured when none is set outside DEBUG."""
+        keys = _list("FIELD_KEYS") or _development_only(_DEVELOPMENT_FIELD_KEY, "FIELD_KEYS")
+        return [Secret(key) for key in keys]
+
+    @property
+    def hash_key(self) -> Secret:
+        key = str(_value("HASH_KEY"))
+        return Secret(key or _development_only(_DEVELOPMENT_HASH_KEY, "HASH_KEY")[0])
+
+    @property
+    def dispatch(self) -> str:
+        return str(_value("DISPATCH"))
+
+    @property
+    def poll_seconds(self) -> list[int]:
+        return [int(seconds) for seconds in _list("POLL_SECONDS")]
+
+    @property
+    def expiry(self) -> timedelta:
+        return timedelta(seconds=int(_value("EXPIRY_SECONDS")))
+
+    @property
+    def rate_limit(self) -> tuple[int, int]:
+        """`100/min` as (requests, seconds). Raises ValueError."""
+        count, _, period = str(_value("RATE_LIMIT")).partition("/")
+        if period not in _PERIODS or not count.isdecimal() or int(count) < 1:
+            raise ValueError(f"not a count and one of {', '.join(_PERIODS)}")
+        return int(count), _PERIODS[period]
+
+    @property
+    def fee_payer(self) -> str:
+        return str(_value("FEE_PAYER"))
+
+    @property
+    def return_hosts(self) -> list[str]:
+        return _list("RETURN_HOSTS")
+
+    @property
+    def payable(self) -> Callable[..., Any] | None:
+        """The host's price function, or None: then any amount within the provider's limits is a free top-up."""
+        path = _value("PAYABLE")
+        return import_string(path) if path else None
+
+    @property
+    def require_idempotency_key(self) -> bool:
+        return bool(_value("REQUIRE_IDEMPOTENCY_KEY"))
+
+
+feexpay = Settings()
+
+
+def given() -> Mapping[str, Any]:
+    """The dict as the host wrote it; `{}` when it wrote none."""
+    return getattr(django_settings, "FEEXPAY", {})
+
+
+def _value(name: str) -> Any:
+    return given().get(name, DEFAULTS[name])
+
+
+def _list(name: str) -> list[str]:
+    value = _value(name)
+    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _development_only(key: str, name: str) -> list[str]:
+    if not django_settings.DEBUG:
+        raise ImproperlyConfigured(f'FEEXPAY["{name}"] is not set: run `manage.py check` for how to make one.')
+    return [key]
+
+
+# --- the gateway client ------------------------------------------------------------------------------
+
+_transport: Transport | None = None
+
+
+def gateway() -> Gateway:
+    """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
+    if _transport is not None:
+        return _build(feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, _transport)
+    return _shared(feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy)
+
+
+@lru_cache(maxsize=8)
+def _shared(api_key: Secret, shop_id: str, base_url: str, proxy: Secret) -> Gateway:
+    return _build(api_key, shop_id, base_url, proxy, None)
+
+
+def _build(api_key: Secret, shop_id: str, base_url: str, proxy: Secret, transport: Transport | None) -> Gateway:
+    return Gateway(
+        api_key=api_key.reveal(),
+        shop_id=shop_id,
+        base_url=base_url,
+        proxy=proxy.reveal(),
+        transport=transport,
+    )
+
+
+@contextmanager
+def use_transport(transport: Transport) -> Iterator[None]:
+    """Replace the socket, for tests and simulations."""
+    global _transport
+    before, _transport = _transport, transport
+    try:
+        yield
+    finally:
+        _transport = before
+
+
+# --- the clock ---------------------------------------------------------------------------------------
+
+#: How long an offset to the database's clock is trusted; between two readings the monotonic clock counts.
+_CLOCK_TRUST_SECONDS = 30.0
+
+
+class DatabaseClock:
+    """The database's time on PostgreSQL, so that workers on hosts with wrong clocks agree on what is due.
+
+    Asked at most every 30 s a process and carried on by the monotonic clock: a host's clock that jumps changes
+    nothing. SQLite has no clock of its own: there the host's time counts.
+    """
+
+    def __init__(self) -> None:
+        self._read: tuple[datetime, float] | None = None
+
+    def __call__(self) -> datetime:
+        if connection.vendor != "postgresql":
+            return timezone.now()
+        if self._read is None or time.monotonic() - self._read[1] > _CLOCK_TRUST_SECONDS:
+            self._read = _database_time(), time.monotonic()
+        at, monotonic = self._read
+        return at + timedelta(seconds=time.monotonic() - monotonic)
+
+
+def _database_time() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row: tuple[datetime] = cursor.fetchone()
+    return row[0].astimezone(UTC)
+
+
+_clock: Callable[[], datetime] = DatabaseClock()
+
+
+def now() -> datetime:
+    """The one clock of this app, aware."""
+    return _clock()
+
+
+@contextmanager
+def use_clock(clock: Callable[[], datetime]) -> Iterator[None]:
+    """Replace the clock, for simulations."""
+    global _clock
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before

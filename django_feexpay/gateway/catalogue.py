@@ -1,0 +1,23 @@
+"""Every way to pay we know of, served or not: the data everything else about providers is made from.
+
+Typed from FeexPay's reconstructed documentation. `evidence` says how sure a row is: A official, B several
+integrators agree, C one, D a guess, "none". `contested` marks rows whose flow differs between sources: what
+the answer to a collect holds (a page to open, or not) decides there, whatever the row says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from django_feexpay.gateway.provider_rows import ROWS
+from django_feexpay.gateway.provider_spec import ProviderSpec
+
+__all__ = ["CATALOGUE", "ProviderSpec", "get"]
+
+CATALOGUE: Mapping[str, ProviderSpec] = MappingProxyType({row.code: row for row in ROWS})
+
+
+def get(code: str) -> ProviderSpec:
+    """The row of that code. Raises KeyError."""
+    return CATALOGUE[code]

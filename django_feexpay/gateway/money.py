@@ -1,0 +1,72 @@
+"""Whole numbers of the currency's smallest unit, and how they are shown. Never a float.
+
+FeexPay takes XOF and XAF only, and both have no cents; EUR and USD exist for prices that are converted first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType
+
+# Up to this amount FeexPay's own script charges 1, whatever the percentage.
+_SMALL_AMOUNT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """exponent: how many decimals the smallest unit has (0: no cents). label: what people write."""
+
+    code: str
+    exponent: int
+    label: str
+
+
+CURRENCIES: Mapping[str, Currency] = MappingProxyType(
+    {
+        "XOF": Currency("XOF", 0, "F CFA"),
+        "XAF": Currency("XAF", 0, "F CFA"),
+        "EUR": Currency("EUR", 2, "EUR"),
+        "USD": Currency("USD", 2, "USD"),
+    }
+)
+
+
+def strict_amount(value: object) -> int:
+    """The value itself, if it is a whole number above zero.
+
+    Raises TypeError for anything but an int (True, 5.0 and "5" are no amounts), ValueError below one.
+    """
+    if type(value) is not int:  # isinstance would let True through
+        raise TypeError("an amount is a whole number")
+    if value < 1:
+        raise ValueError("an amount is above zero")
+    return value
+
+
+def fee(amount: int, percent: Decimal) -> int:
+    """What FeexPay keeps or adds for `amount`, rounded up; amounts of 30 or less are charged 1.
+
+    Information only: contracts differ, and nothing about money may be decided from it alone.
+    """
+    strict_amount(amount)
+    if percent == 0:
+        return 0
+    if amount <= _SMALL_AMOUNT:
+        return 1
+    return math.ceil(amount * Fraction(percent) / 100)
+
+
+def show(amount: int, currency: str) -> str:
+    """`5 000 F CFA`, `12.50 EUR`. Raises KeyError for a currency we do not know."""
+    known = CURRENCIES[currency]
+    unit = 10**known.exponent
+    sign = "-" if amount < 0 else ""
+    whole, rest = divmod(abs(amount), unit)
+    text = f"{sign}{whole:,}".replace(",", " ")
+    if known.exponent:
+        text = f"{text}.{rest:0{known.exponent}d}"
+    return f"{text} {known.label}"

@@ -1,0 +1,133 @@
+"""Payers' numbers: every usual way of writing one, read into digits, and shown masked.
+
+A msisdn is personal data. `str` and `repr` of everything here are masked, and no error repeats a digit.
+Prefixes are hints for the payer's eye (numbers are ported between operators): none is ever a reason to
+refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Space, no-break, thin and narrow no-break space; hyphens and dashes; dots, slashes, parentheses.
+# No tab, no line break: those are not part of a number anyone writes.
+_SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
+_NUMBER = re.compile(r"(\+00|\+|00)?([0-9]{1,20})")
+_LONGEST_WRITING = 40
+
+# National lengths of the countries FeexPay serves: only to tell "another country" from "a digit is missing".
+_NATIONAL_LENGTHS = {"229": 10, "225": 10, "228": 8, "221": 9, "226": 8, "223": 8, "242": 9}
+
+# How the middle of a number is grouped when it is shown; the first and last groups stay readable.
+_HIDDEN_MIDDLE = {8: "•• ••", 9: "••• ••", 10: "•• •• ••"}
+
+
+class PhoneError(ValueError):
+    """The writing is no number of this country. `code`: `invalid`, `wrong_country` or `wrong_length`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"not a usable phone number: {code}")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneRule:
+    """How numbers of one provider look.
+
+    lengths: digits after the calling code. starts: what each of them must begin with ("" for no rule).
+    prefixes: hints. example: a national number that belongs to nobody.
+    old_length and old_starts: numbers written before the country's last renumbering; `starts` is put before
+    them.
+    """
+
+    calling_code: str
+    lengths: tuple[int, ...]
+    example: str
+    prefixes: tuple[str, ...] = ()
+    starts: str = ""
+    old_length: int | None = None
+    old_starts: tuple[str, ...] = ()
+
+    def national(self, digits: str) -> str | None:
+        """The national number these digits mean today, or None."""
+        if len(digits) in self.lengths and digits.startswith(self.starts):
+            return digits
+        if len(digits) == self.old_length and digits.startswith(self.old_starts):
+            return self.starts + digits
+        return None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Msisdn:
+    """A payer's number. Only `digits` shows it, for the wire and for the encrypted column."""
+
+    calling_code: str
+    national: str
+
+    @property
+    def digits(self) -> str:
+        """Calling code and national number, digits only, no plus."""
+        return self.calling_code + self.national
+
+    @property
+    def ending(self) -> str:
+        """The last two digits: enough to compare, too few to tell whose number it is."""
+        return self.national[-2:]
+
+    @property
+    def masked(self) -> str:
+        """`+229 01 •• •• •• 50`."""
+        middle = _HIDDEN_MIDDLE.get(len(self.national), "•• ••")
+        return f"+{self.calling_code} {self.national[:2]} {middle} {self.ending}"
+
+    def __str__(self) -> str:
+        return self.masked
+
+    def __repr__(self) -> str:
+        return f"Msisdn({self.masked!r})"
+
+
+def parse(raw: str, rule: PhoneRule) -> Msisdn:
+    """The number that `raw` writes, by `rule`. Raises PhoneError.
+
+    Takes spaces, dots, dashes, slashes and parentheses anywhere, `+229`, `00229`, `229` or nothing in front,
+    the code written twice, and numbers from before a renumbering. Where a national number begins with the
+    digits of its own country code, its length decides. ASCII digits only.
+    """
+    international, digits = _split(raw)
+    for candidate in _candidates(digits, rule.calling_code, international):
+        national = rule.national(candidate)
+        if national is not None:
+            return Msisdn(rule.calling_code, national)
+    raise PhoneError(_what_is_wrong(digits, rule.calling_code, international))
+
+
+def _split(raw: str) -> tuple[bool, str]:
+    if not isinstance(raw, str) or len(raw) > _LONGEST_WRITING:
+        raise PhoneError("invalid")
+    match = _NUMBER.fullmatch(_SEPARATORS.sub("", raw))
+    if match is None:
+        raise PhoneError("invalid")
+    return match[1] is not None, match[2]
+
+
+def _candidates(digits: str, calling_code: str, international: bool) -> Iterator[str]:
+    if not international:
+        yield digits
+    for times in (1, 2):
+        if digits.startswith(calling_code * times):
+            yield digits[len(calling_code) * times :]
+
+
+def _what_is_wrong(digits: str, calling_code: str, international: bool) -> str:
+    if digits.startswith(calling_code):
+        return "wrong_length"
+    if international or _is_from_elsewhere(digits):
+        return "wrong_country"
+    return "wrong_length"
+
+
+def _is_from_elsewhere(digits: str) -> bool:
+    return len(digits) - 3 == _NATIONAL_LENGTHS.get(digits[:3])

@@ -1,0 +1,146 @@
+"""From an HTTP answer that is no success to the error that says what to do next.
+
+The body decides, not the code: FeexPay answers 200, 201 and 202 alike, and a proxy in between may answer
+anything. A 4xx counts as a refusal only with FeexPay's own JSON error body; everything that may hide a charge
+is unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django_feexpay.gateway.errors import (
+    GatewayError,
+    MisconfiguredError,
+    NotSentError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from django_feexpay.gateway.reports import (
+    UNKNOWN_REASON,
+    accepted_from,
+    clean_text,
+    json_object,
+    reason_code_from,
+)
+
+_LONGEST_WAIT_SECONDS = 3600
+_UNAUTHORIZED_CODES = {"UNAUTHORIZED", "ERR_INVALID_API_KEY"}
+_ADDRESS_CODES = {"IP_NOT_ALLOWED", "ERR_IP_NOT_AUTHORIZED"}
+_NETWORK_DOWN_CODES = {"NETWORK_UNAVAILABLE", "ERR_NETWORK_UNAVAILABLE"}
+_SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|merchant not found", re.IGNORECASE)
+_NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
+_NOT_ACTIVATED = re.compile(r"channel not configured", re.IGNORECASE)
+_OPERATOR_FAILED = re.compile(r"api error", re.IGNORECASE)
+_INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "otp": "otp_rejected"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaint:
+    """FeexPay's error body. text: cleaned, for staff. carries_reference: a payment of that name exists."""
+
+    code: str
+    text: str
+    fields: tuple[str, ...]
+    carries_reference: bool
+
+
+def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """What an answer that accepts nothing means for the money that was asked for."""
+    if status == 429:
+        return NotSentError("FeexPay asks to slow down", retry_after_seconds=_retry_after(headers))
+    complaint = _complaint(body)
+    if complaint is None or complaint.carries_reference or not _is_final(status, complaint):
+        return OutcomeUnknownError(f"answered {status} without a usable word")
+    return _misconfiguration(status, complaint) or RefusedError(
+        f"refused with {status}", code=_refusal_code(complaint), text=complaint.text
+    )
+
+
+def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """What an answer without news means. Never RefusedError: a failed question says nothing about money."""
+    if status == 429:
+        return NotSentError("FeexPay asks to slow down", retry_after_seconds=_retry_after(headers))
+    complaint = _complaint(body) if 400 <= status < 500 else None
+    problem = _misconfiguration(status, complaint) if complaint else None
+    return problem or OutcomeUnknownError(f"answered {status} without news")
+
+
+def is_not_found(status: int, body: bytes) -> bool:
+    """Does FeexPay say that it does not know the reference (and not: the path, or the shop)?"""
+    complaint = _complaint(body)
+    if complaint is None or status not in (200, 404):
+        return False
+    return complaint.code == "NOT_FOUND" or complaint.text.lower().startswith("transaction not found")
+
+
+def _complaint(body: bytes) -> _Complaint | None:
+    """The documented error body: a `message` or a `code`; None for anything else."""
+    parsed = json_object(body)
+    if parsed is None:
+        return None
+    messages = parsed.get("message")
+    text = clean_text(" ".join(part for part in _as_list(messages) if isinstance(part, str)))
+    code = clean_text(parsed.get("code")).upper()
+    if not text and not code:
+        return None
+    return _Complaint(code, text, _invalid_fields(parsed.get("errors")), accepted_from(parsed) is not None)
+
+
+def _invalid_fields(errors: object) -> tuple[str, ...]:
+    entries = [entry for entry in _as_list(errors) if isinstance(entry, dict)]
+    return tuple(name for entry in entries if isinstance(name := entry.get("property"), str))
+
+
+def _as_list(value: object) -> list[object]:
+    if isinstance(value, list):
+        return value
+    return [] if value is None else [value]
+
+
+def _is_final(status: int, complaint: _Complaint) -> bool:
+    """Is this surely no charge? A timeout, a conflict or a duplicate is not; nor is any 5xx but a closed
+    network.
+    """
+    if status == 503:
+        return complaint.code in _NETWORK_DOWN_CODES
+    if not 400 <= status < 500 or status in (408, 409):
+        return False
+    return complaint.code != "ERR_DUPLICATE_TRANSACTION"
+
+
+def _misconfiguration(status: int, complaint: _Complaint) -> MisconfiguredError | None:
+    if status == 401 or complaint.code in _UNAUTHORIZED_CODES:
+        return MisconfiguredError("FeexPay refuses the key", code="invalid_api_key")
+    if complaint.code in _ADDRESS_CODES:
+        return MisconfiguredError("our address is not on FeexPay's list", code="address_not_allowed")
+    if complaint.code == "ERR_SHOP_NOT_FOUND" or _SHOP_MESSAGES.search(complaint.text):
+        return MisconfiguredError("FeexPay does not know the shop, or it is disabled", code="unknown_shop")
+    if _NO_SUCH_PATH.search(complaint.text):
+        return MisconfiguredError("FeexPay has no such path", code="unknown_path")
+    if complaint.code == "FORBIDDEN":
+        return MisconfiguredError("FeexPay forbids this to our key", code="forbidden")
+    return None
+
+
+def _refusal_code(complaint: _Complaint) -> str:
+    known = reason_code_from(complaint.code) or reason_code_from(complaint.text)
+    if known:
+        return known
+    if _NOT_ACTIVATED.search(complaint.text):
+        return "provider_not_activated"
+    if _OPERATOR_FAILED.search(complaint.text):
+        return "operator_error"
+    if complaint.fields or complaint.text.lower().startswith("validation failed"):
+        named = (_INVALID_FIELDS[name] for name in complaint.fields if name in _INVALID_FIELDS)
+        return next(named, "invalid_request")
+    return UNKNOWN_REASON
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    text = headers.get("retry-after", "").strip()
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        return None
+    return min(int(text), _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,446 @@
+"""What the gateway said, in our words. Frozen values; FeexPay's field names end here.
+
+Nothing here raises on a body: what cannot be read is absent (None, "", Word.UNKNOWN), never guessed. Text is
+cleaned of what a database refuses or a log must not hold: control characters, lone surrogates, long runs of
+digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+Body = Mapping[str, object]
+
+HISTORY_ROW_LIMIT = 500
+REFERENCE_MAX_LENGTH = 100
+_LONGEST_TEXT = 200
+_LONGEST_URL = 2048
+_DEEPEST_NESTING = 3
+
+# Starts with a letter or digit: "." and ".." would climb out of the path they are put in.
+_REFERENCE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.:~+=-]{{0,{REFERENCE_MAX_LENGTH - 1}}}")
+_WHOLE_NUMBER = re.compile(r"([0-9]{1,15})(?:\.0{1,4})?")
+_LONG_DIGITS = re.compile(r"[0-9]{7,}")
+
+
+class Word(StrEnum):
+    """FeexPay's status word in ours. An unknown word is its own case: it never means success or failure."""
+
+    PENDING = "pending"
+    SUCCESSFUL = "successful"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  # a word we do not know: keep waiting, tell the operator
+    MISSING = "missing"  # the gateway does not know the reference (yet): 404 NOT_FOUND
+
+
+# Only the words that official material shows. CANCELLED, EXPIRED and the like were only ever seen in other
+# people's defensive code: taking one for a failure would open a second charge.
+_WORDS: Mapping[str, Word] = MappingProxyType(
+    {
+        "PENDING": Word.PENDING,
+        "IN PENDING STATE": Word.PENDING,
+        "SUCCESSFUL": Word.SUCCESSFUL,
+        "SUCCESS": Word.SUCCESSFUL,
+        "FAILED": Word.FAILED,
+    }
+)
+
+# FeexPay's and the operators' reasons (upper case, everything else than letters and digits one underscore).
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED": "low_balance",
+        "INSUFFICIENT_BALANCE": "low_balance",
+        "BALANCE_IS_INSUFFICIENT": "low_balance",
+        "INSUFFICIENT_FUNDS": "low_balance",
+        "ERR_INSUFFICIENT_BALANCE": "low_balance",
+        "10": "low_balance",
+        "PAYER_NOT_FOUND": "payer_not_found",
+        "SENDER_ACCOUNT_NOT_ACTIVE": "account_not_active",
+        "APPROVAL_REJECTED": "payer_declined",
+        "92": "payer_declined",
+        "37": "amount_too_low",
+        "EXPIRED": "expired",
+        "INTERNAL_PROCESSING_ERROR": "operator_error",
+        "ERR_TRANSACTION_FAILED": "operator_error",
+        "NETWORK_UNAVAILABLE": "network_unavailable",
+        "ERR_NETWORK_UNAVAILABLE": "network_unavailable",
+        "ACCESS_DENIED": "provider_not_activated",
+        "ERR_INVALID_PHONE_NUMBER": "invalid_phone",
+        "ERR_INVALID_AMOUNT": "invalid_amount",
+    }
+)
+UNKNOWN_REASON = "unknown_reason"
+# Every code a payer can be told, for whoever translates them.
+REASON_CODES: frozenset[str] = frozenset(REASONS.values()) | {
+    "invalid_request",
+    "otp_rejected",
+    "provider_unavailable",
+    UNKNOWN_REASON,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """FeexPay's answer to a collect that it took on. Only asking settles, whatever `word` says.
+
+    redirect_url: http(s) page where the payer goes on. otp_required: the payer was sent a code to give us.
+    reason_code, reason_text: why, when the answer is already FAILED.
+    """
+
+    reference: str
+    word: Word
+    redirect_url: str | None = None
+    otp_required: bool = False
+    reason_code: str | None = None
+    reason_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """FeexPay's authenticated answer about one attempt. Absent facts are None, never guessed.
+
+    amount: integer in the currency's minor unit. echo: our attempt id as it came back.
+    msisdn_ending: the last two digits only, enough to compare and too few to tell whose number it is.
+    reason_code: one of REASON_CODES when the word is FAILED, else None.
+    A success whose amount is there but unreadable is Word.UNKNOWN: it must not pass for one without an
+    amount.
+    """
+
+    word: Word
+    reference: str | None = None
+    amount: int | None = None
+    echo: str | None = None
+    msisdn_ending: str | None = None
+    reason_code: str | None = None
+    reason_text: str = ""
+    raw_word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One payment of FeexPay's history."""
+
+    report: StatusReport
+    provider_wire_name: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A period of FeexPay's history. `complete` is False when rows were cut (500 at most): absence then
+    proves nothing.
+    """
+
+    rows: tuple[HistoryRow, ...]
+    total: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHint:
+    """What a webhook body claims. A hint only: nothing here may decide about money.
+
+    reference: "" when the event carries none (a finished history export, for one).
+    dedupe_key: SHA-256 over reference, status and canonical body: FeexPay sends no event id.
+    redacted: the body without names, mail, msisdn; safe to keep.
+    """
+
+    reference: str
+    reported_status: str
+    event_type: str
+    dedupe_key: str
+    redacted: dict[str, object]
+
+
+def json_object(raw: bytes) -> dict[str, object] | None:
+    """The JSON object in these bytes, or None: not UTF-8, not JSON, NaN, too deep, or not an object."""
+    try:
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
+    """The answer to a collect, or None if it holds no usable reference.
+
+    otp_expected: the provider asks for a code in a second step, so a bare reference means it is waiting for
+    one.
+    """
+    body = _innermost(body)
+    reference = _first_reference(body, ("reference", "transref", "order_id", "transaction_id"))
+    if reference is None:
+        return None
+    word = word_from(body.get("status"))
+    redirect_url = _web_address(body.get("payment_url"))
+    code, text = _reason(body, word)
+    return Accepted(
+        reference=reference,
+        word=word,
+        redirect_url=redirect_url,
+        otp_required=otp_expected and redirect_url is None and word is not Word.FAILED,
+        reason_code=code,
+        reason_text=text,
+    )
+
+
+def status_report_from(body: Body) -> StatusReport | None:
+    """The status of one attempt, or None if the body holds no status at all."""
+    body = _innermost(body)
+    if "status" not in body:
+        return None
+    word = word_from(body["status"])
+    amount = _whole_number(body.get("amount"))
+    if word is Word.SUCCESSFUL and amount is None and body.get("amount") not in (None, ""):
+        word = Word.UNKNOWN
+    code, text = _reason(body, word)
+    return StatusReport(
+        word=word,
+        reference=_first_reference(body, ("reference", "order_id")),
+        amount=amount,
+        echo=_echo(body.get("callback_info")),
+        msisdn_ending=_msisdn_ending(body),
+        reason_code=code,
+        reason_text=text,
+        raw_word=clean_text(body["status"]),
+    )
+
+
+def history_page_from(body: Body) -> HistoryPage | None:
+    """A period's rows, or None if the body holds no list of rows."""
+    found = _rows_and_total(body)
+    if found is None:
+        return None
+    raw_rows, raw_total = found
+    rows = tuple(row for raw in raw_rows if (row := _history_row(raw)) is not None)
+    total = _whole_number(raw_total)
+    complete = (
+        total is not None
+        and total <= len(raw_rows) < HISTORY_ROW_LIMIT  # a full page may have been cut
+        and len(rows) == len(raw_rows)
+    )
+    return HistoryPage(rows=rows, total=len(raw_rows) if total is None else total, complete=complete)
+
+
+def balances_from(body: Body) -> dict[str, int] | None:
+    """Balance by FeexPay's name of the provider, rounded down; None if the body holds none.
+
+    A balance that cannot be read is left out.
+    """
+    for _ in range(_DEEPEST_NESTING):
+        balances = body.get("balances")
+        if isinstance(balances, dict):
+            return {clean_text(name): amount for name, raw in balances.items() if (amount := _balance(raw)) is not None}
+        inner = body.get("data")
+        if not isinstance(inner, dict):
+            return None
+        body = inner
+    return None
+
+
+def hint_from(body: Body) -> WebhookHint:
+    """What a webhook's JSON object claims. Never raises; every field may be empty."""
+    inner = _innermost(body)
+    reference = _first_reference(inner, ("reference", "order_id")) or ""
+    status = clean_text(inner.get("status"))
+    canonical = json.dumps([reference, status, body], sort_keys=True, separators=(",", ":"))
+    return WebhookHint(
+        reference=reference,
+        reported_status=status,
+        event_type=clean_text(inner.get("type")),
+        dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
+        redacted=_redacted(inner),
+    )
+
+
+def word_from(raw: object) -> Word:
+    """FeexPay's status word in ours; letter case and outer spaces do not matter, anything else is UNKNOWN."""
+    # Beyond ASCII, upper() could turn another word into one of ours.
+    if not isinstance(raw, str) or not raw.isascii():
+        return Word.UNKNOWN
+    return _WORDS.get(" ".join(raw.upper().split()), Word.UNKNOWN)
+
+
+def usable_reference(raw: object) -> str | None:
+    """The reference if it can go into a URL and a column, its letter case kept; else None."""
+    if not isinstance(raw, str):
+        return None
+    text = raw.strip(" ")
+    return text if _REFERENCE.fullmatch(text) else None
+
+
+def same_reference(left: str, right: str) -> bool:
+    """Is it the same reference? Letter case does not matter: some providers answer with upper-case UUIDs."""
+    return left.casefold() == right.casefold()
+
+
+def reason_code_from(raw: object) -> str | None:
+    """Our code for one of FeexPay's or the operators' reasons, None for one we do not know."""
+    text = clean_text(raw)
+    return REASONS.get(re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_"))
+
+
+def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
+    """A short single line that a log and any database take, without numbers long enough to be a msisdn."""
+    if isinstance(raw, bool) or not isinstance(raw, str | int):
+        return ""
+    text = raw if isinstance(raw, str) else str(raw)[:limit]
+    printable = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * limit])
+    return _LONG_DIGITS.sub("•••", " ".join(printable.split()))[:limit]
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)  # NaN and Infinity are not JSON
+
+
+def _innermost(body: Body) -> Body:
+    """The object that speaks about the payment: some answers wrap it in `data`, once or more."""
+    for _ in range(_DEEPEST_NESTING):
+        inner = body.get("data")
+        # An envelope has a `status` of its own ("success"): never read it for the payment's.
+        if not isinstance(inner, dict) or ("reference" in body and "reference" not in inner):
+            break
+        body = inner
+    return body
+
+
+def _first_reference(body: Body, names: tuple[str, ...]) -> str | None:
+    for name in names:
+        reference = usable_reference(body.get(name))
+        if reference is not None:
+            return reference
+    return None
+
+
+def _whole_number(raw: object) -> int | None:
+    """5000, 5000.0, "5000" and "5000.00"; nothing else, and nothing below zero."""
+    if isinstance(raw, bool):
+        return None
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
+    if isinstance(raw, int):
+        return raw if 0 <= raw < 10**15 else None
+    match = _WHOLE_NUMBER.fullmatch(raw) if isinstance(raw, str) else None
+    return int(match[1]) if match else None
+
+
+def _balance(raw: object) -> int | None:
+    if isinstance(raw, float) and abs(raw) < 1e15:
+        return int(raw // 1)
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return raw
+    return _whole_number(raw)
+
+
+def _echo(raw: object) -> str | None:
+    """Our attempt id; history gives it as an object, from which the only text is taken."""
+    if isinstance(raw, dict):
+        texts = [value for value in raw.values() if isinstance(value, str)]
+        raw = texts[0] if len(texts) == 1 else None
+    if not isinstance(raw, str):
+        return None
+    # Not clean_text: an id may hold a run of digits, and is compared as a whole.
+    text = raw.strip()
+    return text if text and len(text) <= _LONGEST_TEXT and text.isprintable() else None
+
+
+def _msisdn_ending(body: Body) -> str | None:
+    payer = body.get("payer")
+    party = payer.get("partyId") if isinstance(payer, dict) else None
+    for raw in (body.get("phoneNumber"), body.get("phone_number"), party):
+        digits = re.sub(r"[^0-9]", "", str(raw)) if isinstance(raw, str | int) else ""
+        if len(digits) >= 8:
+            return digits[-2:]
+    return None
+
+
+def _reason(body: Body, word: Word) -> tuple[str | None, str]:
+    """Why it failed: the first field with a known reason, and the first text that says anything."""
+    if word is not Word.FAILED:
+        return None, ""
+    said = [text for raw in _reason_fields(body) if (text := clean_text(raw))]
+    codes = [code for text in said if (code := reason_code_from(text))]
+    return (codes[0] if codes else UNKNOWN_REASON), (said[0] if said else "")
+
+
+def _reason_fields(body: Body) -> list[object]:
+    raw = [body.get("reason"), body.get("response_operator")]
+    found = [part for value in raw for part in _parts(value)]
+    names = ("responsemsg", "statusCode", "responsecode", "message")
+    return found + [body.get(name) for name in names]
+
+
+def _parts(value: object) -> list[object]:
+    """A reason comes as text, as an object of code and message, or as an object of lists."""
+    if isinstance(value, dict):
+        names = ("code", "description", "message", "status")
+        return [part for name in names for part in _parts(value.get(name))]
+    if isinstance(value, list):
+        return [part for part in value[:4] if isinstance(part, str | int)]
+    return [value]
+
+
+def _web_address(raw: object) -> str | None:
+    if not isinstance(raw, str) or len(raw) > _LONGEST_URL or not raw.isascii() or not raw.isprintable():
+        return None
+    try:
+        parts = urlsplit(raw.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in raw.strip()
+    except ValueError:  # a broken IPv6 host
+        return None
+    return raw.strip() if usable else None
+
+
+def _rows_and_total(body: Body) -> tuple[list[object], object] | None:
+    for _ in range(_DEEPEST_NESTING):
+        inner = body.get("data")
+        if isinstance(inner, list):
+            return inner, body.get("total")
+        if not isinstance(inner, dict):
+            return None
+        body = inner
+    return None
+
+
+def _history_row(raw: object) -> HistoryRow | None:
+    report = status_report_from(raw) if isinstance(raw, dict) else None
+    if report is None or not isinstance(raw, dict):
+        return None
+    return HistoryRow(
+        report=report,
+        provider_wire_name=clean_text(raw.get("reseau")),
+        created_at=clean_text(raw.get("date")),
+    )
+
+
+# What may be kept of a webhook body: a list of what is harmless, so that a new field is personal until shown
+# otherwise. The history file's address is left out on purpose: it opens everybody's payments.
+_HARMLESS = (
+    *("reference", "order_id", "transref", "status", "amount", "callback_info", "type", "date", "reseau"),
+    *("ref_link", "ref_operator", "request_id", "row_count", "result_format", "expires_at"),
+)
+
+
+def _redacted(body: Body) -> dict[str, object]:
+    kept = {name: _harmless(body[name]) for name in _HARMLESS if name in body}
+    if "reason" in body:
+        kept["reason"] = clean_text(body["reason"])
+    return kept
+
+
+def _harmless(value: object) -> object:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float) and math.isfinite(value):  # NaN is no JSON: a JSON column refuses it
+        return value
+    if not isinstance(value, str):
+        return ""
+    return "".join(sign if sign.isprintable() else " " for sign in value[:_LONGEST_TEXT])

@@ -1,0 +1,235 @@
+"""Does a webhook request come from whom it says? Five modes, alone or together.
+
+FeexPay signs nothing, as far as anyone has seen: its dashboard can only attach a fixed `Authorization` value.
+Hence `status` (believe nothing, ask FeexPay: always on, nothing to check here), `header` (that fixed value),
+`url_token` (a secret in our own URL), and for relays and the sandbox `hmac` and `standard_webhooks` (1.0.0).
+
+A listed mode without a usable secret rejects everything: a forgotten secret must never open the door.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from django_feexpay.gateway.errors import WebhookRejectedError
+
+MODES = ("status", "header", "url_token", "hmac", "standard_webhooks")
+# Below these, a secret can be guessed offline from one captured request. The settings check reads them.
+RECOMMENDED_SECRET_BYTES: Mapping[str, int] = {
+    "header": 8,
+    "url_token": 8,
+    "hmac": 24,
+    "standard_webhooks": 24,
+}
+TOLERANCE_SECONDS = 300
+
+_DIGITS = re.compile(r"[0-9]{1,12}")
+_HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable ASCII; a dot would blur what was signed
+_STANDARD_PREFIX = "whsec_"
+_MOST_SIGNATURES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSecret:
+    """One shared secret. mode None: it serves every mode."""
+
+    value: str = field(repr=False)
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HmacScheme:
+    """Where the signature of `hmac` mode is and how it is written; always SHA-256 over the raw body.
+
+    prefix: text before the signature (`sha256=`). timestamp_header: when set, `timestamp.body` is what is
+    signed, and the timestamp (Unix seconds) may be 300 s away from now, in the past or in the future.
+    """
+
+    header: str = "X-FeexPay-Signature"
+    prefix: str = ""
+    encoding: Literal["hex", "base64"] = "hex"
+    timestamp_header: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    url_token: str = field(repr=False)
+    now: float
+    scheme: HmacScheme
+
+    def header(self, name: str, mode: str) -> str:
+        """The one value of that header, ASCII. Absent, twice or with other characters: rejected."""
+        values = [value for key, value in self.headers.items() if key.lower() == name.lower()]
+        if not values or not values[0]:
+            raise WebhookRejectedError(f"{mode}_missing")
+        if len(values) > 1 or not values[0].isascii():
+            raise WebhookRejectedError(f"{mode}_malformed")
+        return values[0]
+
+    def timestamp(self, name: str, mode: str) -> str:
+        """That header as Unix seconds close to now, in the very writing that was signed."""
+        text = self.header(name, mode)
+        if not _DIGITS.fullmatch(text):
+            raise WebhookRejectedError(f"{mode}_malformed")
+        if abs(self.now - int(text)) > TOLERANCE_SECONDS:
+            raise WebhookRejectedError(f"{mode}_stale")
+        return text
+
+
+def parse_secrets(entries: Iterable[str]) -> tuple[WebhookSecret, ...]:
+    """Each entry is `secret` or `mode:secret`; only a known mode before the first colon counts as one.
+
+    `Bearer a:b` is a secret as it stands. Blank entries are left out: an empty secret protects nothing.
+    """
+    parsed = (_parse_secret(entry.strip()) for entry in entries)
+    return tuple(secret for secret in parsed if secret.value)
+
+
+def _parse_secret(entry: str) -> WebhookSecret:
+    mode, colon, value = entry.partition(":")
+    if colon and mode in MODES:
+        return WebhookSecret(value.strip(), mode)
+    return WebhookSecret(entry)
+
+
+def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
+    """The key this secret is in that mode, or None if it cannot serve it (other mode, empty, bad base64)."""
+    if secret.mode not in (None, mode) or not secret.value:
+        return None
+    if mode == "standard_webhooks":
+        return _from_base64(secret.value.removeprefix(_STANDARD_PREFIX)) or None
+    return _utf8(secret.value)
+
+
+def verify(
+    *,
+    modes: Iterable[str],
+    secrets: Iterable[WebhookSecret],
+    body: bytes,
+    headers: Mapping[str, str],
+    url_token: str,
+    now: float,
+    scheme: HmacScheme = HmacScheme(),  # noqa: B008  frozen, so one shared default is safe
+) -> None:
+    """Return quietly if every listed mode besides `status` passes, else raise WebhookRejectedError.
+
+    body: the raw bytes as received. headers: any case. now: Unix seconds.
+    `cause_code` is `<mode>_` + `no_secret`, `missing`, `malformed`, `stale` or `mismatch`, or `unknown_mode`.
+    """
+    request = _Request(body, headers, url_token, now, scheme)
+    known = tuple(secrets)
+    for mode in modes:
+        if mode != "status":
+            _verify_mode(mode, known, request)
+
+
+def _verify_mode(mode: str, secrets: tuple[WebhookSecret, ...], request: _Request) -> None:
+    check = _CHECKS.get(mode)
+    if check is None:
+        raise WebhookRejectedError("unknown_mode")
+    keys = [key for secret in secrets if (key := key_bytes(secret, mode))]
+    if not keys:
+        raise WebhookRejectedError(f"{mode}_no_secret")
+    if not check(keys, request):
+        raise WebhookRejectedError(f"{mode}_mismatch")
+
+
+def _check_header(keys: list[bytes], request: _Request) -> bool:
+    given = request.header("Authorization", "header").encode("ascii")
+    return _any_equal(given, keys)
+
+
+def _check_url_token(keys: list[bytes], request: _Request) -> bool:
+    given = _utf8(request.url_token)
+    if not given:
+        raise WebhookRejectedError("url_token_missing")
+    return _any_equal(given, keys)
+
+
+def _check_hmac(keys: list[bytes], request: _Request) -> bool:
+    given = _hmac_signature(request)
+    signed = request.body
+    if request.scheme.timestamp_header:
+        stamp = request.timestamp(request.scheme.timestamp_header, "hmac")
+        signed = stamp.encode("ascii") + b"." + signed
+    return _any_equal(given, [_mac(key, signed) for key in keys])
+
+
+def _hmac_signature(request: _Request) -> bytes:
+    scheme = request.scheme
+    text = request.header(scheme.header, "hmac")
+    if not text.startswith(scheme.prefix):
+        raise WebhookRejectedError("hmac_malformed")
+    text = text.removeprefix(scheme.prefix)
+    digest = _from_base64(text) if scheme.encoding == "base64" else _from_hex(text)
+    if digest is None:
+        raise WebhookRejectedError("hmac_malformed")
+    return digest
+
+
+def _check_standard(keys: list[bytes], request: _Request) -> bool:
+    mode = "standard_webhooks"
+    identifier = request.header("webhook-id", mode)
+    if not _WEBHOOK_ID.fullmatch(identifier):
+        raise WebhookRejectedError(f"{mode}_malformed")
+    stamp = request.timestamp("webhook-timestamp", mode)
+    given = _standard_signatures(request.header("webhook-signature", mode))
+    signed = f"{identifier}.{stamp}.".encode("ascii") + request.body
+    macs = [_mac(key, signed) for key in keys]
+    matches = [_any_equal(signature, macs) for signature in given]
+    return any(matches)
+
+
+def _standard_signatures(header: str) -> list[bytes]:
+    # Only `v1` is a symmetric signature; other versions in the list are for other receivers.
+    entries = header.split(" ")[:_MOST_SIGNATURES]
+    values = [entry.removeprefix("v1,") for entry in entries if entry.startswith("v1,")]
+    decoded = [signature for value in values if (signature := _from_base64(value))]
+    if not decoded:
+        raise WebhookRejectedError("standard_webhooks_malformed")
+    return decoded
+
+
+_CHECKS: Mapping[str, Callable[[list[bytes], _Request], bool]] = {
+    "header": _check_header,
+    "url_token": _check_url_token,
+    "hmac": _check_hmac,
+    "standard_webhooks": _check_standard,
+}
+
+
+def _any_equal(given: bytes, candidates: list[bytes]) -> bool:
+    # A list, not a generator: every key is compared before answering, so the time does not tell which one.
+    matches = [hmac.compare_digest(given, candidate) for candidate in candidates]
+    return any(matches)
+
+
+def _mac(key: bytes, content: bytes) -> bytes:
+    return hmac.new(key, content, hashlib.sha256).digest()
+
+
+def _from_hex(text: str) -> bytes | None:
+    return bytes.fromhex(text) if _HEX_SHA256.fullmatch(text) else None
+
+
+def _from_base64(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:  # binascii.Error is one; so is a character outside ASCII
+        return None
+
+
+def _utf8(text: str) -> bytes | None:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:  # a lone surrogate
+        return None

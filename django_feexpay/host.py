@@ -1,0 +1,59 @@
+"""What a host project's Python code calls. The same functions the API and the admin use, with a host's arguments.
+
+Call them outside a transaction: what is sent to a payer's phone cannot be rolled back, so calling inside
+`transaction.atomic` raises RuntimeError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django_feexpay.models import Payment
+from django_feexpay.payments import idempotency, initiate, retry
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.order import Order
+from django_feexpay.payments.reconcile import reconcile
+
+
+def start_payment(
+    *, user: Any, provider: str, amount: int, phone: str = "", idempotency_key: str = "", **order: Any
+) -> Payment:
+    """Ask a payer for money; returns the payment as it stands when the gateway has answered, or has not.
+
+    `amount`: integer in the minor unit of the currency (XOF and XAF have none). `order`: further fields of
+    `payments.order.Order`, such as merchant_reference, description, metadata, return_url.
+    With `idempotency_key`, the same call again returns the same payment.
+    Raises: payments.errors.NotAllowedError; then nothing was written and nobody was asked.
+    """
+    wish = Order(user=user, provider=provider, amount=amount, phone=phone, **order)
+    key = _key(user, idempotency_key, {"provider": provider, "amount": amount, "phone": phone, **order})
+    try:
+        return initiate.start(wish, source=Source.HOST, key=key)
+    except idempotency.AlreadyAnswered as answered:
+        return _read(answered.payment.pk)
+
+
+def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Payment:
+    """Start a new attempt of a payment whose earlier ones surely failed, after asking FeexPay about each.
+
+    Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
+    """
+    return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
+
+
+def reconcile_payment(payment_id: UUID) -> Payment:
+    """Ask FeexPay about every attempt of a payment now, and settle it by the answers; returns it as it then stands."""
+    for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
+        reconcile(attempt_id, source=Source.HOST)
+    return _read(payment_id)
+
+
+def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:
+    if not value:
+        return None
+    return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", body))
+
+
+def _read(payment_id: UUID) -> Payment:
+    return Payment.objects.for_reading().get(pk=payment_id)

@@ -1,0 +1,25 @@
+"""`manage.py feexpay_sandbox`: the local stand-in for FeexPay, in the foreground until it is stopped."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from django_feexpay.sandbox import cli
+
+
+class Command(BaseCommand):
+    help = "Runs a local stand-in for FeexPay: its API, its webhooks, and the payer's phone as a page."
+    # It touches neither the project's models nor its database.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        cli.add_arguments(parser)
+
+    def handle(self, *args: Any, **values: Any) -> None:
+        try:
+            cli.run(cli.read_options(values))
+        except (ValueError, RuntimeError) as error:
+            raise CommandError(str(error)) from error

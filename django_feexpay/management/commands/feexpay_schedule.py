@@ -1,0 +1,17 @@
+"""The same background work for a django-q2 cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from django_feexpay.background import tasks
+
+
+class Command(BaseCommand):
+    help = "Make the schedule that lets a qcluster sweep each minute. Safe to repeat: there is one, by its name."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        created = tasks.schedule()
+        self.stdout.write(f"schedule {tasks.SCHEDULE_NAME}: {'created' if created else 'already there, up to date'}")

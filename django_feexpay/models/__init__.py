@@ -1,0 +1,24 @@
+"""What we remember. Only `payments.ledger` writes a status; money rows are never deleted."""
+
+from __future__ import annotations
+
+from django_feexpay.models.delivery import WebhookDelivery
+from django_feexpay.models.heartbeat import Heartbeat
+from django_feexpay.models.idempotency import IdempotencyRecord
+from django_feexpay.models.incident import Incident
+from django_feexpay.models.outbox import OutboxMessage
+from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
+from django_feexpay.models.provider import Provider
+
+__all__ = [
+    "Attempt",
+    "Credit",
+    "Heartbeat",
+    "IdempotencyRecord",
+    "Incident",
+    "OutboxMessage",
+    "Payment",
+    "PaymentEvent",
+    "Provider",
+    "WebhookDelivery",
+]

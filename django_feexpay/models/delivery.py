@@ -1,0 +1,53 @@
+"""Webhook deliveries as they came, redacted."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.models.payment import Attempt
+
+
+class WebhookDelivery(models.Model):
+    """One distinct delivery; repeats only count up. Nothing in it decides about money.
+
+    `attempt` is NULL while the reference is not (yet) one of ours: it may arrive before the gateway's own answer.
+    """
+
+    dedupe_key = models.CharField(_("dedupe key"), max_length=64, unique=True)
+    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, blank=True)
+    reported_status = models.CharField(_("reported status"), max_length=64, blank=True)
+    event_type = models.CharField(_("type"), max_length=64, blank=True)
+    attempt = models.ForeignKey(
+        Attempt,
+        verbose_name=_("attempt"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="deliveries",
+    )
+    body = models.JSONField(_("body, redacted"), default=dict)
+    repeat_count = models.PositiveIntegerField(_("repeats"), default=0)
+    received_at = models.DateTimeField(_("received at"))
+
+    class Meta:
+        verbose_name = _("webhook delivery")
+        verbose_name_plural = _("webhook deliveries")
+        ordering = ("-received_at", "-id")
+        indexes = (
+            models.Index(
+                fields=(
+                    "-received_at",
+                    "-id",
+                ),
+                name="feexpay_delivery_newest",
+            ),
+            models.Index(
+                fields=("gateway_reference",),
+                name="feexpay_delivery_unmatched",
+                condition=models.Q(attempt__isnull=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.gateway_reference or '·'} {self.reported_status}"

@@ -1,0 +1,51 @@
+"""A column that holds a few strings encrypted, and hands them out only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from django_feexpay import secrets
+from django_feexpay.conf import feexpay
+
+if TYPE_CHECKING:
+    SealedBase = models.BinaryField[Any, "Sealed | None"]
+else:
+    SealedBase = models.BinaryField
+
+
+class Sealed:
+    """Encrypted strings. Nothing is decrypted until `open()`, so a loaded row shows and costs nothing."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: bytes) -> None:
+        self.token = token
+
+    @classmethod
+    def of(cls, plain: Mapping[str, str]) -> Sealed:
+        return cls(secrets.encrypt(plain, feexpay.field_keys))
+
+    def open(self) -> dict[str, str]:
+        """The strings. Raises secrets.UnreadableError when no key of FIELD_KEYS opens them."""
+        return secrets.decrypt(self.token, feexpay.field_keys)
+
+    def __repr__(self) -> str:
+        return "Sealed(•••)"
+
+
+class SealedField(SealedBase):
+    """A `Sealed` or NULL. NULL is how it is erased."""
+
+    description = "Encrypted strings"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Sealed | None:
+        return None if value is None else Sealed(bytes(value))
+
+    def get_prep_value(self, value: Any) -> Any:
+        if value is not None and not isinstance(value, Sealed):
+            raise ValidationError("only a Sealed goes into this column: plain text must not")
+        return super().get_prep_value(None if value is None else value.token)

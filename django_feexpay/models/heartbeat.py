@@ -1,0 +1,21 @@
+"""Proof of life of the background work."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Heartbeat(models.Model):
+    """The last time a kind of background worker finished a round. Old: nothing is being settled."""
+
+    name = models.CharField(_("name"), max_length=32, primary_key=True)
+    beat_at = models.DateTimeField(_("last seen"))
+
+    class Meta:
+        verbose_name = _("heartbeat")
+        verbose_name_plural = _("heartbeats")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

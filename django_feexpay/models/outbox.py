@@ -1,0 +1,45 @@
+"""Committed events on their way to the host's signal receivers."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.models.payment import Payment
+
+
+class OutboxMessage(models.Model):
+    """One signal to send, written in the transaction of the move that caused it. `event_id` is what receivers see."""
+
+    class Signal(models.TextChoices):
+        SUCCEEDED = "payment_succeeded", _("payment succeeded")
+        FAILED = "payment_failed", _("payment failed")
+        SUCCEEDED_LATE = "payment_succeeded_late", _("payment succeeded late")
+        NEEDS_REVIEW = "payment_needs_review", _("payment needs review")
+        DUPLICATE_CHARGE = "duplicate_charge_found", _("duplicate charge found")
+
+    id = models.BigAutoField(primary_key=True)
+    event_id = models.UUIDField(_("event id"), unique=True, default=uuid.uuid4, editable=False)
+    payment = models.ForeignKey(Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="outbox")
+    signal = models.CharField(_("signal"), max_length=32, choices=Signal.choices)
+    next_delivery_at = models.DateTimeField(_("next delivery"), null=True, blank=True)
+    delivery_count = models.PositiveIntegerField(_("deliveries so far"), default=0)
+    last_error = models.CharField(_("last error"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    delivered_at = models.DateTimeField(_("delivered at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("outbox message")
+        verbose_name_plural = _("outbox messages")
+        ordering = ("id",)
+        indexes = (
+            models.Index(
+                fields=("next_delivery_at",), name="feexpay_outbox_due", condition=Q(next_delivery_at__isnull=False)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.signal} {self.event_id}"

@@ -1,0 +1,311 @@
+"""Payments, their attempts, the credit that says the money counts, and the history of every move."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.models.fields import SealedField
+from django_feexpay.models.provider import Provider
+from django_feexpay.payments.lifecycle import LIVE, Detail, PublicStatus, Status, detail, public
+
+_STATUSES = [(status.value, status.name.capitalize()) for status in Status]
+_KNOWN = [status.value for status in Status]
+
+
+class AppendOnlyError(TypeError):
+    """Somebody tried to change or delete a row that is history."""
+
+
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    """Ways to read payments that several doors share."""
+
+    def for_reading(self) -> PaymentQuerySet:
+        """All that a payment's public face needs, in one statement: provider, latest attempt, `may_still_succeed`."""
+        unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(
+            Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(status=Status.EXPIRED, sent_at__isnull=True)
+        )
+        return self.select_related("provider", "latest_attempt").annotate(may_still_succeed=Exists(unsure))
+
+
+class Payment(models.Model):
+    """What a payer owes for one thing. Its primary key is the API's `id`.
+
+    Amounts are integers in the minor unit of the currency beside them: `amount` is the price, `charged_amount` what
+    the gateway is asked for, `fee` what it costs. Kept for ever: users are PROTECTed, never cascaded from.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="feexpay_payments",
+        db_index=False,
+    )
+    provider = models.ForeignKey(
+        Provider, verbose_name=_("provider"), on_delete=models.PROTECT, related_name="payments"
+    )
+    latest_attempt = models.OneToOneField(
+        "feexpay.Attempt",
+        verbose_name=_("latest attempt"),
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
+    status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
+    amount = models.BigIntegerField(_("amount"))
+    currency = models.CharField(_("currency"), max_length=3)
+    charged_amount = models.BigIntegerField(_("charged amount"))
+    charged_currency = models.CharField(_("charged currency"), max_length=3)
+    exchange_rate = models.DecimalField(_("exchange rate"), max_digits=18, decimal_places=8, null=True, blank=True)
+    fee = models.BigIntegerField(_("fee"), default=0)
+    merchant_reference = models.CharField(_("merchant reference"), max_length=64, blank=True)
+    description = models.CharField(_("description"), max_length=140, blank=True)
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=255, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"))
+    settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+
+    objects = PaymentQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        ordering = ("-created_at", "-id")
+        permissions: ClassVar[Any] = (
+            ("reconcile_payment", _("Can ask FeexPay about a payment")),
+            ("retry_payment", _("Can start a new attempt of a payment")),
+        )
+        constraints = (
+            models.CheckConstraint(name="feexpay_payment_amount", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="feexpay_payment_charged", condition=Q(charged_amount__gt=0)),
+            models.CheckConstraint(name="feexpay_payment_fee", condition=Q(fee__gte=0)),
+            models.CheckConstraint(name="feexpay_payment_status", condition=Q(status__in=_KNOWN)),
+        )
+        indexes = (
+            models.Index(
+                fields=(
+                    "user",
+                    "-created_at",
+                    "-id",
+                ),
+                name="feexpay_pay_owner",
+            ),
+            models.Index(
+                fields=(
+                    "-created_at",
+                    "-id",
+                ),
+                name="feexpay_pay_newest",
+            ),
+            models.Index(
+                fields=(
+                    "status",
+                    "-created_at",
+                ),
+                name="feexpay_pay_status",
+            ),
+            models.Index(
+                fields=(
+                    "merchant_reference",
+                    "user",
+                ),
+                name="feexpay_pay_merchant",
+                condition=~Q(merchant_reference=""),
+            ),
+            models.Index(
+                fields=(
+                    "idempotency_key",
+                    "user",
+                ),
+                name="feexpay_pay_idem",
+                condition=~Q(idempotency_key=""),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def public_status(self) -> PublicStatus:
+        return public(Status(self.status))
+
+    @property
+    def attempt(self) -> Attempt:
+        """The newest attempt; a payment is never without one."""
+        assert self.latest_attempt is not None  # noqa: S101 -- written with the payment in one transaction
+        return self.latest_attempt
+
+    @property
+    def detail(self) -> Detail:
+        return detail(
+            Status(self.status),
+            otp_required=self.attempt.otp_required,
+            redirect_url=self.attempt.redirect_url,
+        )
+
+
+class Attempt(models.Model):
+    """One request to the gateway for a payment. Its id travels in FeexPay's echo field, so it is found again.
+
+    `next_poll_at`: when to look at it next; NULL: nothing left to look for. While somebody looks, it is their lease:
+    it lies in the future, so that a killed worker's rows come back by themselves.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    payment = models.ForeignKey(
+        Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="attempts", db_index=False
+    )
+    ordinal = models.PositiveSmallIntegerField(_("ordinal"), default=1)
+    status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
+    amount = models.BigIntegerField(_("amount asked for"))
+    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known, so that the unique index lets many wait
+    masked_msisdn = models.CharField(_("phone"), max_length=32, blank=True)
+    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64, blank=True)
+    msisdn_sealed = SealedField(_("encrypted phone"), null=True, blank=True)
+    payer_sealed = SealedField(_("encrypted names, mail, OTP"), null=True, blank=True)
+    return_url = models.URLField(_("return URL"), max_length=500, blank=True)
+    cancel_url = models.URLField(_("cancel URL"), max_length=500, blank=True)
+    redirect_url = models.URLField(_("payment page"), max_length=1000, blank=True)
+    otp_required = models.BooleanField(_("OTP required"), default=False)
+    reason_code = models.CharField(_("reason"), max_length=64, blank=True)
+    reason_text = models.CharField(_("FeexPay's words"), max_length=200, blank=True)
+    sent_at = models.DateTimeField(
+        _("sent at"), null=True, blank=True, help_text=_("Empty: nothing of it ever left for FeexPay.")
+    )
+    expires_at = models.DateTimeField(_("expires at"))
+    next_poll_at = models.DateTimeField(_("next look"), null=True, blank=True)
+    last_look_at = models.DateTimeField(_("last look"), null=True, blank=True)
+    look_count = models.PositiveIntegerField(_("looks"), default=0)
+    first_empty_look_at = models.DateTimeField(_("first empty look in history"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    updated_at = models.DateTimeField(_("updated at"))
+    settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ("payment", "ordinal")
+        constraints = (
+            models.CheckConstraint(name="feexpay_attempt_amount", condition=Q(amount__gt=0)),
+            models.CheckConstraint(name="feexpay_attempt_status", condition=Q(status__in=_KNOWN)),
+            models.UniqueConstraint(
+                fields=(
+                    "payment",
+                    "ordinal",
+                ),
+                name="feexpay_attempt_ordinal",
+            ),
+            models.UniqueConstraint(
+                fields=("payment",),
+                name="feexpay_one_live_attempt",
+                condition=Q(status__in=sorted(status.value for status in LIVE)),
+            ),
+            # One charge at FeexPay belongs to one attempt: two of ours must never be settled by it.
+            models.UniqueConstraint(
+                fields=("gateway_reference",),
+                name="feexpay_attempt_reference",
+                condition=Q(gateway_reference__isnull=False),
+            ),
+        )
+        indexes = (
+            models.Index(fields=("next_poll_at",), name="feexpay_attempt_due", condition=Q(next_poll_at__isnull=False)),
+            models.Index(fields=("msisdn_hash",), name="feexpay_attempt_msisdn", condition=~Q(msisdn_hash="")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.payment_id} / {self.ordinal}"
+
+    @property
+    def life_status(self) -> Status:
+        return Status(self.status)
+
+
+class PaymentEventQuerySet(models.QuerySet["PaymentEvent"]):
+    """Reads only."""
+
+    def update(self, **kwargs: Any) -> int:
+        raise AppendOnlyError("events are history: add one, never change one")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError("events are history: they are never deleted")
+
+
+class PaymentEvent(models.Model):
+    """One thing that happened to a payment. Append-only: by this class, and on PostgreSQL by a trigger.
+
+    `evidence` holds what a decision rested on (the report's reference, amount, echo), never personal data.
+    `actor` is the primary key of the user who acted, or the room that did.
+    """
+
+    class Source(models.TextChoices):
+        API = "api", _("API")
+        WORKER = "worker", _("Worker")
+        ADMIN = "admin", _("Admin")
+        HOST = "host", _("Host project")
+        COMMAND = "command", _("Command")
+
+    payment = models.ForeignKey(Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="events")
+    attempt = models.ForeignKey(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="events")
+    from_status = models.CharField(_("from"), max_length=16, choices=_STATUSES, blank=True)
+    to_status = models.CharField(_("to"), max_length=16, choices=_STATUSES)
+    because = models.CharField(_("because"), max_length=64)
+    source = models.CharField(_("source"), max_length=16, choices=Source.choices)
+    actor = models.CharField(_("actor"), max_length=64, blank=True)
+    note = models.CharField(_("note"), max_length=500, blank=True)
+    evidence = models.JSONField(_("evidence"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+
+    objects = PaymentEventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.from_status or '·'} → {self.to_status}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError("events are history: add one, never change one")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnlyError("events are history: they are never deleted")
+
+
+class Credit(models.Model):
+    """The money counts. One a payment and one an attempt by constraint: credited twice is impossible, not unlikely."""
+
+    payment = models.OneToOneField(
+        Payment,
+        verbose_name=_("payment"),
+        primary_key=True,
+        on_delete=models.PROTECT,
+        related_name="credit",
+    )
+    attempt = models.OneToOneField(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="credit")
+    event = models.OneToOneField(PaymentEvent, verbose_name=_("event"), on_delete=models.PROTECT, related_name="credit")
+    amount = models.BigIntegerField(_("amount"))
+    currency = models.CharField(_("currency"), max_length=3)
+    created_at = models.DateTimeField(_("credited at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("credit")
+        verbose_name_plural = _("credits")
+        ordering = ("-created_at",)
+        constraints = (models.CheckConstraint(name="feexpay_credit_amount", condition=Q(amount__gt=0)),)
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"

@@ -1,0 +1,101 @@
+"""The ways to pay, as this shop offers them: catalogue rows that an admin may adjust."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+
+#: What a row takes from the catalogue and an admin may change afterwards.
+_ADJUSTABLE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
+
+
+class ProviderManager(models.Manager["Provider"]):
+    """Keeps the rows in step with the catalogue."""
+
+    def sync_with_catalogue(self, *, using: str | None = None) -> None:
+        """Make missing rows; bring a value up to date only where the row still holds the catalogue's former value.
+
+        So an admin's change survives every release, and an untouched row follows the facts. Safe to repeat: yes.
+        """
+        rows = {row.code: row for row in self.using(using).all()}
+        for spec in CATALOGUE.values():
+            row = rows.get(spec.code)
+            if row is None:
+                self.using(using).create(code=spec.code, catalogue_values=_json(spec), **_values(spec))
+            elif row.catalogue_values != _json(spec):
+                row.follow(spec)
+                row.save(using=using)
+
+
+class Provider(models.Model):
+    """One way to pay, made from its catalogue row after migrate. What an admin changed stays changed."""
+
+    code = models.CharField(_("code"), max_length=32, primary_key=True)
+    name = models.CharField(_("name"), max_length=64)
+    enabled = models.BooleanField(_("enabled"), default=False)
+    disabled_reason = models.CharField(
+        _("reason shown while disabled"),
+        max_length=200,
+        blank=True,
+        help_text=_("Shown to payers as it stands; empty: the catalogue's reason in the payer's language."),
+    )
+    min_amount = models.BigIntegerField(_("smallest amount"))
+    max_amount = models.BigIntegerField(_("largest amount"))
+    fee_percent = models.DecimalField(_("fee in percent"), max_digits=5, decimal_places=2)
+    flow = models.CharField(_("flow"), max_length=16)
+    catalogue_values = models.JSONField(_("values of the catalogue at the last update"), default=dict, editable=False)
+
+    objects = ProviderManager()
+
+    class Meta:
+        verbose_name = _("provider")
+        verbose_name_plural = _("providers")
+        ordering = ("code",)
+        constraints = (
+            models.CheckConstraint(
+                name="feexpay_provider_limits",
+                condition=Q(min_amount__gt=0) & Q(max_amount__gte=F("min_amount")),
+            ),
+            models.CheckConstraint(name="feexpay_provider_fee", condition=Q(fee_percent__gte=0)),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def spec(self) -> ProviderSpec:
+        """What the gateway needs to know of this provider. KeyError for a row the catalogue no longer has."""
+        return CATALOGUE[self.code]
+
+    @property
+    def is_available(self) -> bool:
+        """Whether a payment may be started: switched on, and something FeexPay and this package can do."""
+        return self.enabled and not self.spec.unavailable_reason
+
+    def follow(self, spec: ProviderSpec) -> None:
+        """Take over the catalogue's new values, except those an admin changed."""
+        for name, value in _values(spec).items():
+            if _plain(getattr(self, name)) == self.catalogue_values.get(name):
+                setattr(self, name, value)
+        self.catalogue_values = _json(spec)
+
+
+def _values(spec: ProviderSpec) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in _ADJUSTABLE if name != "enabled"} | {
+        "enabled": spec.enabled_by_default
+    }
+
+
+def _json(spec: ProviderSpec) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in _values(spec).items()}
+
+
+def _plain(value: Any) -> Any:
+    """As it looks after a trip through JSON; a percentage with its two digits, so that 1.7 equals 1.70."""
+    return f"{value:.2f}" if isinstance(value, Decimal) else value

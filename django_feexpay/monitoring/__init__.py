@@ -1,0 +1,3 @@
+"""How we know that all is well, or that it is not."""
+
+from __future__ import annotations

@@ -1,0 +1,66 @@
+"""Is anybody looking after the payments? Read from rows alone: a health check must not hang on a slow gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from django.db import DatabaseError, connection
+
+from django_feexpay import conf
+from django_feexpay.background import worker
+from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+
+_WORKER_SILENT = timedelta(minutes=3)
+_ROW_FORGOTTEN = timedelta(minutes=5)
+_GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
+
+
+class Health(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`status` and, by component, `ok` or what is wrong in one word."""
+
+    status: Health
+    components: dict[str, str]
+
+
+def look() -> Report:
+    """Database, background work, forgotten rows, gateway. DOWN only without the database: the rest heals by itself."""
+    try:
+        components = _components()
+    except DatabaseError:
+        connection.close()
+        return Report(Health.DOWN, {"database": "unreachable"})
+    well = all(word in ("ok", "unknown") for word in components.values())
+    return Report(Health.OK if well else Health.DEGRADED, components)
+
+
+def _components() -> dict[str, str]:
+    now = conf.now()
+    beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
+    at_work = [beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in beats]
+    return {
+        "database": "ok",
+        "worker": "ok" if any(now - beat < _WORKER_SILENT for beat in at_work) else "silent",
+        "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
+        "outbox": _forgotten(OutboxMessage.objects.filter(next_delivery_at__lt=now - _ROW_FORGOTTEN).exists()),
+        "gateway": _gateway(beats.get(worker.GATEWAY), now),
+    }
+
+
+def _forgotten(late: bool) -> str:
+    return "late" if late else "ok"
+
+
+def _gateway(beat_at: datetime | None, now: datetime) -> str:
+    """A worker that has not looked yet is no news, not bad news: the gateway is judged once somebody asked it."""
+    if beat_at is None:
+        return "unknown"
+    return "ok" if now - beat_at < _GATEWAY_SILENT else "silent"

@@ -1,0 +1,118 @@
+"""Whose turn it is, and who looks: leases on attempts.
+
+A claim pushes `next_poll_at` behind the longest call plus a margin. Who claimed writes the next look only if that
+lease still stands; a webhook that pulled it forward meanwhile keeps its word. A claimer that dies changes nothing:
+the lease ends and the row is due again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from django_feexpay import conf
+from django_feexpay.conf import feexpay
+from django_feexpay.models import Attempt
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.looks import next_look_at
+
+#: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
+LEASE = timedelta(seconds=45)
+SYNCHRONOUS_SECONDS = 120.0
+SYNCHRONOUS_LEASE = timedelta(seconds=150)
+
+#: At most one look per payment in this time, however many webhooks ask for one.
+SHORTEST_PAUSE = timedelta(seconds=3)
+
+_dice = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to look at one attempt until `lease`."""
+
+    attempt_id: UUID
+    lease: datetime
+
+
+def claim_due(limit: int) -> list[Claim]:
+    """Take the attempts that have been due longest, at most `limit`; no other caller gets them.
+
+    Changes: `next_poll_at`, `last_look_at` of the taken rows. Safe to repeat: yes.
+    """
+    now = conf.now()
+    due = Attempt.objects.filter(next_poll_at__lte=now).order_by("next_poll_at")
+    if not connection.features.has_select_for_update_skip_locked:
+        return _claim_one_by_one(list(due.values_list("pk", "next_poll_at")[:limit]), now)
+    with transaction.atomic(durable=True):
+        ids = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
+        Attempt.objects.filter(pk__in=ids).update(next_poll_at=now + LEASE, last_look_at=now)
+    return [Claim(pk, now + LEASE) for pk in ids]
+
+
+def _claim_one_by_one(rows: list[tuple[UUID, datetime | None]], now: datetime) -> list[Claim]:
+    claims = (claim(pk, seen, now) for pk, seen in rows)
+    return [taken for taken in claims if taken is not None]
+
+
+def claim(attempt_id: UUID, seen: datetime | None, now: datetime) -> Claim | None:
+    """Take one attempt whose `next_poll_at` was read as `seen`; None when somebody else was quicker."""
+    lease = now + LEASE
+    rows = Attempt.objects.filter(pk=attempt_id, next_poll_at=seen)
+    return Claim(attempt_id, lease) if rows.update(next_poll_at=lease, last_look_at=now) else None
+
+
+def extend(held: Claim, by: timedelta) -> Claim:
+    """A longer lease for a longer call."""
+    lease = held.lease + by
+    Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=lease)
+    return Claim(held.attempt_id, lease)
+
+
+def schedule(attempt: Attempt, held: Claim | None, **looked: Any) -> None:
+    """Count one look that moved nothing, and write the next; `looked` are other columns it changed.
+
+    Under a claim whose lease no longer stands, `next_poll_at` stays as it is: a webhook pulled it forward.
+    """
+    next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
+    rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
+    rows.update(look_count=F("look_count") + 1, **looked)
+    if held is not None:
+        rows = rows.filter(next_poll_at=held.lease)
+    rows.update(next_poll_at=next_poll_at)
+
+
+def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime | None:
+    """`looks.next_look_at` for an attempt that is, or is about to be, in `status`, by the host's settings."""
+    now = conf.now()
+    return next_look_at(
+        status,
+        now=now,
+        created_at=attempt.created_at,
+        expires_at=attempt.expires_at,
+        looks=looks,
+        settled_at=attempt.settled_at,
+        poll_seconds=feexpay.poll_seconds,
+        dice=_dice,
+    )
+
+
+def hasten(attempt: Attempt) -> None:
+    """Make an attempt due now, or as soon as the shortest pause allows; never later than it already is.
+
+    Changes: `next_poll_at`, unless the attempt is credited or on its way out (its lease must stand).
+    Safe to repeat: yes.
+    """
+    if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
+        return
+    at = conf.now()
+    if attempt.last_look_at is not None:
+        at = max(at, attempt.last_look_at + SHORTEST_PAUSE)
+    later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
+    Attempt.objects.filter(later, pk=attempt.pk, status=attempt.status).update(next_poll_at=at)

@@ -1,0 +1,74 @@
+"""One key, one answer: the same request asked again gets what it got the first time, and is not acted on again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf
+from django_feexpay.models import IdempotencyRecord, Payment
+from django_feexpay.payments.errors import NotAllowedError
+
+#: How long a first request may run before its answer is taken from the payment's row: longer than any call.
+PATIENCE = timedelta(seconds=90)
+_RETRY_AFTER_SECONDS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """A client's key for one intent, with the fingerprint of what it asked for."""
+
+    user: Any
+    value: str
+    fingerprint: str
+
+
+@dataclass(eq=False)
+class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: the answer is in it
+    """This key was answered before. `status` and `body` are None when the first request died before its answer."""
+
+    payment: Payment
+    status: int | None
+    body: dict[str, Any] | None
+
+
+def fingerprint(route: str, body: Mapping[str, Any]) -> str:
+    """SHA-256 of a route and the meaning of its body: key order and white space do not count."""
+    canonical = json.dumps([route, body], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+
+
+def refuse_or_replay(key: Key) -> None:
+    """Return quietly for a new key.
+
+    Raises: AlreadyAnswered; NotAllowedError `idempotency_mismatch` (same key, other request) or
+    `idempotency_conflict` (the first request is still running).
+    """
+    record = IdempotencyRecord.objects.filter(user=key.user, key=key.value).select_related("payment").first()
+    if record is None:
+        return
+    if record.fingerprint != key.fingerprint:
+        raise NotAllowedError("idempotency_mismatch", _("This key was used for another request."))
+    if record.answer_status is None and conf.now() - record.created_at < PATIENCE:
+        message = _("The first request with this key is still running.")
+        raise NotAllowedError("idempotency_conflict", message, retry_after_seconds=_RETRY_AFTER_SECONDS)
+    raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)
+
+
+def record(key: Key, payment: Payment, at: datetime) -> None:
+    """Write the key with its payment, in the caller's transaction. Safe to repeat: no (unique)."""
+    IdempotencyRecord.objects.create(
+        user=key.user, key=key.value, fingerprint=key.fingerprint, payment=payment, created_at=at
+    )
+
+
+def remember(key: Key, status: int, body: Mapping[str, Any]) -> None:
+    """Keep the answer for whoever asks again. Safe to repeat: yes, the first answer stays."""
+    unanswered = IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None)
+    unanswered.update(answer_status=status, answer_body=dict(body))

@@ -1,0 +1,307 @@
+"""Start a payment, and send one attempt of it to the gateway.
+
+Commit the intent, call, commit the outcome: no call is ever made inside a transaction, so whatever dies in between
+leaves a row that says how far it came.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf, failpoints, secrets
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import ProviderSpec
+from django_feexpay.gateway.client import CollectRequest
+from django_feexpay.gateway.errors import (
+    MisconfiguredError,
+    NotSentError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.gateway.reports import Accepted, Word
+from django_feexpay.models import Attempt, Payment, PaymentEvent
+from django_feexpay.models.fields import Sealed
+from django_feexpay.payments import due, hints, idempotency, ledger
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import PublicStatus, Status, statuses_of
+from django_feexpay.payments.order import Order, Terms, judge
+
+_DOUBLE_TAP = timedelta(seconds=60)
+_OPEN_OR_PAID = statuses_of(PublicStatus.PENDING) + statuses_of(PublicStatus.SUCCESSFUL)
+_GROWING_WAIT = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayerDetails:
+    """What FeexPay wants to know of the payer beyond the msisdn; kept encrypted until sent, then erased."""
+
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    otp: str = ""
+
+    def sealed(self) -> Sealed | None:
+        given = {name: value for name, value in vars(self).items() if value}
+        return Sealed.of(given) if given else None
+
+
+def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -> Payment:
+    """Start a payment for an order and, unless it is queued, send its first attempt.
+
+    Returns the payment as it stands afterwards; CREATED, SENDING or UNKNOWN mean the gateway's answer is not known.
+    Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
+    Raises: NotAllowedError; then nothing was written. Safe to repeat: only with the same `key`, which then raises
+    idempotency.AlreadyAnswered.
+    """
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    terms = judge(order)
+    attempt = _open(terms, source, key)
+    failpoints.hit("started")
+    if attempt.life_status is Status.SENDING:
+        send(attempt.pk, source=source)
+    return Payment.objects.for_reading().get(pk=attempt.payment_id)
+
+
+def send(attempt_id: UUID, *, source: Source) -> None:
+    """Send an attempt that stands in SENDING, and write what came of it.
+
+    Changes: the attempt, by `ledger.move`. Safe to repeat: no. Whoever calls has just moved it to SENDING itself.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if not attempt.payment.provider.is_available:
+        _reject(attempt, source, "provider_disabled", "")
+        return
+    failpoints.hit("before_send")
+    try:
+        accepted = conf.gateway().collect(_request(attempt), total_seconds=_patience(attempt))
+    except NotSentError as error:
+        _put_back(attempt, source, error)
+    except (RefusedError, MisconfiguredError) as error:
+        _reject(attempt, source, error.code, getattr(error, "text", ""))
+    except OutcomeUnknownError as error:
+        _mark_unknown(attempt, source, error.code)
+    else:
+        failpoints.hit("after_send")
+        _take_on(attempt, accepted, source)
+    failpoints.hit("sent")
+
+
+def send_due(held: due.Claim, *, source: Source) -> None:
+    """Send a queued attempt under a claim, or expire it when nobody waits for it any more.
+
+    Changes: as `send`. Safe to repeat: yes; only one caller moves it to SENDING.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    now = conf.now()
+    if now >= attempt.expires_at:
+        expired = Cause(source=source, because="never_sent")
+        ledger.move(attempt.pk, Status.EXPIRED, expired, changes={"next_poll_at": None, "payer_sealed": None})
+        return
+    lease = due.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else due.LEASE
+    sending = {"next_poll_at": now + lease, "sent_at": now}
+    if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
+        send(attempt.pk, source=source)
+
+
+def lose(attempt_id: UUID, *, source: Source) -> None:
+    """A SENDING attempt outlived its lease: its sender died, so its outcome is unknown. It is never sent again.
+
+    Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    """
+    _mark_unknown(Attempt.objects.get(pk=attempt_id), source, "sender_died")
+
+
+# --- opening -----------------------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
+    """Intent first: everything that must exist before the gateway hears of it."""
+    order, now = terms.order, conf.now()
+    one_at_a_time(order.user.pk if order.user else None)
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    _refuse_double_tap(terms, key, now)
+    payment = _payment(terms, key, now)
+    details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
+    urls = order.return_url, order.cancel_url
+    queued = is_queued(terms.spec)
+    attempt = new_attempt(payment, 1, terms.msisdn, details, urls, queued=queued)
+    cause = Cause(source=source, because="started", actor=_actor(order))
+    ledger.open_payment(payment, attempt, cause, sending=not queued)
+    if key is not None:
+        idempotency.record(key, payment, now)
+    return attempt
+
+
+def one_at_a_time(user_id: object) -> None:
+    """Let one start of a user at a time through to the commit, so that two taps at once see each other.
+
+    SQLite has one writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        number = zlib.crc32(str(user_id).encode()) - 2**31
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
+
+
+def _refuse_double_tap(terms: Terms, key: idempotency.Key | None, now: datetime) -> None:
+    twin = _twins(terms, key, now).order_by("-created_at").first()
+    if twin is not None:
+        message = _("This is being paid or is paid already.")
+        raise NotAllowedError("duplicate_payment", message, payment_id=twin.pk)
+
+
+def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet[Payment]:
+    order = terms.order
+    mine = Payment.objects.filter(user=order.user, status__in=_OPEN_OR_PAID)
+    if order.merchant_reference:
+        return mine.filter(merchant_reference=order.merchant_reference)
+    if key is not None:
+        return mine.none()
+    return mine.filter(
+        merchant_reference="",
+        provider=terms.provider,
+        amount=order.amount,
+        latest_attempt__msisdn_hash=_hash(terms.msisdn),
+        created_at__gt=now - _DOUBLE_TAP,
+    )
+
+
+def _payment(terms: Terms, key: idempotency.Key | None, now: datetime) -> Payment:
+    order = terms.order
+    return Payment(
+        user=order.user,
+        provider=terms.provider,
+        amount=order.amount,
+        currency=terms.currency,
+        charged_amount=terms.charged_amount,
+        charged_currency=terms.spec.currency,
+        fee=terms.fee,
+        merchant_reference=order.merchant_reference,
+        description=order.description,
+        metadata=dict(order.metadata),
+        idempotency_key=key.value if key else "",
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def is_queued(spec: ProviderSpec) -> bool:
+    """Whether the worker sends. A synchronous provider answers minutes later: no web process waits for that."""
+    return spec.synchronous or feexpay.dispatch == "queue"
+
+
+def new_attempt(
+    payment: Payment,
+    ordinal: int,
+    msisdn: Msisdn,
+    details: PayerDetails,
+    urls: tuple[str, str],
+    *,
+    queued: bool,
+) -> Attempt:
+    """An unsaved attempt: under a lease when this process sends it, due now when the worker will."""
+    now = conf.now()
+    return Attempt(
+        payment=payment,
+        ordinal=ordinal,
+        amount=payment.charged_amount,
+        masked_msisdn=msisdn.masked,
+        msisdn_hash=_hash(msisdn),
+        msisdn_sealed=_sealed(msisdn),
+        payer_sealed=details.sealed(),
+        return_url=urls[0],
+        cancel_url=urls[1],
+        sent_at=None if queued else now,
+        expires_at=now + feexpay.expiry,
+        next_poll_at=now if queued else now + due.LEASE,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _hash(msisdn: Msisdn) -> str:
+    return secrets.keyed_hash(msisdn.digits, feexpay.hash_key)
+
+
+def _sealed(msisdn: Msisdn) -> Sealed:
+    return Sealed.of({"calling_code": msisdn.calling_code, "national": msisdn.national})
+
+
+def _actor(order: Order) -> str:
+    return str(order.user.pk) if order.user else ""
+
+
+# --- sending -----------------------------------------------------------------------------------------
+
+
+def _patience(attempt: Attempt) -> float | None:
+    return due.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
+
+
+def _request(attempt: Attempt) -> CollectRequest:
+    payment = attempt.payment
+    msisdn, details = attempt.msisdn_sealed, attempt.payer_sealed
+    if msisdn is None:
+        raise RefusedError("the number was erased before it was sent", code="msisdn_erased")
+    return CollectRequest(
+        provider=payment.provider.spec,
+        msisdn=Msisdn(**msisdn.open()),
+        amount=attempt.amount,
+        attempt_id=str(attempt.pk),
+        description=payment.description,
+        return_url=attempt.return_url,
+        cancel_url=attempt.cancel_url,
+        **(details.open() if details else {}),
+    )
+
+
+def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
+    """Accepted: PENDING with its reference. A final word is not believed here, only asked about at once."""
+    final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
+    changes = {
+        "gateway_reference": accepted.reference,
+        "redirect_url": accepted.redirect_url or "",
+        "otp_required": accepted.otp_required,
+        "payer_sealed": None,
+        "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
+    }
+    cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})
+    try:
+        ledger.move(attempt.pk, Status.PENDING, cause, changes=changes)
+    except IntegrityError as error:
+        if not ledger.is_reference_conflict(error):
+            raise
+        _mark_unknown(attempt, source, "reference_conflict")
+        return
+    hints.match(attempt.pk, accepted.reference)
+
+
+def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
+    """Surely not sent: due again, with a growing wait, until nobody expects it any more."""
+    tries = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED).count()
+    wait = timedelta(seconds=error.retry_after_seconds or 0)
+    wait = max(wait, min(_GROWING_WAIT * 2**tries, timedelta(minutes=2)))
+    changes = {"next_poll_at": conf.now() + wait, "sent_at": None}
+    ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
+
+
+def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
+    changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": None}
+    ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
+
+
+def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
+    changes = {"payer_sealed": None, "next_poll_at": due.next_look(attempt, Status.UNKNOWN)}
+    ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)

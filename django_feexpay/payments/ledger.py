@@ -1,0 +1,178 @@
+"""The only writer of a status. One transaction holds the move, its event, the credit and the signal to send.
+
+Whoever wants a status changed calls `move`; racing callers are fine: one wins, the others learn that nothing was
+left to do. "Credited once" does not rest on that care but on Credit being one-to-one with Payment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from django_feexpay import conf
+from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
+from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
+
+Signal = OutboxMessage.Signal
+Source = PaymentEvent.Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Who moves, and on what ground. `evidence` must hold no personal data: it is kept for ever."""
+
+    source: Source
+    because: str
+    actor: str = ""
+    note: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_payment(payment: Payment, attempt: Attempt, cause: Cause, *, sending: bool) -> None:
+    """Write a new payment with its first attempt, both unsaved; SENDING if the caller sends it next, else CREATED.
+
+    Changes: Payment, Attempt, PaymentEvent. Must run inside the caller's transaction, which also holds what makes
+    the payment unique (idempotency record). Safe to repeat: no.
+    """
+    payment.latest_attempt = attempt  # the foreign key is checked at commit, so no second UPDATE is needed
+    payment.status = attempt.status = Status.SENDING if sending else Status.CREATED
+    payment.save(force_insert=True)
+    attempt.save(force_insert=True)
+    _write_event(attempt, "", cause)
+
+
+def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: bool) -> None:
+    """Write one more attempt, unsaved so far, of a payment the caller has locked.
+
+    Changes: Attempt, Payment (status, latest attempt), PaymentEvent.
+    Raises: IntegrityError when another attempt is live (the partial unique index speaks). Safe to repeat: no.
+    """
+    attempt.status = Status.SENDING if sending else Status.CREATED
+    attempt.save(force_insert=True)
+    Payment.objects.filter(pk=payment.pk).update(
+        latest_attempt=attempt, status=attempt.status, updated_at=attempt.created_at, settled_at=None
+    )
+    _write_event(attempt, "", cause)
+
+
+@transaction.atomic(durable=True)
+def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[str, Any] | None = None) -> bool:
+    """Bring an attempt to `to_status` if that is legal from where it stands now; True if this call did it.
+
+    `changes`: other columns of the attempt to write with it (its reference, its next look, its reason).
+    Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage where the move calls for them.
+    Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
+    Safe to repeat: yes, the second call finds the move illegal and changes nothing.
+    """
+    payment = Payment.objects.select_for_update().get(attempts=attempt_id)
+    attempt = Attempt.objects.get(pk=attempt_id)
+    before = attempt.life_status
+    if not may_move(before, to_status):
+        return False
+    at = conf.now()
+    written = {"status": to_status, "updated_at": at, **_settling(to_status, at), **(changes or {})}
+    if not Attempt.objects.filter(pk=attempt_id, status=before).update(**written):
+        return False
+    _take_over(attempt, written)
+    event = _write_event(attempt, before, cause)
+    _follow(payment, attempt, event, at)
+    return True
+
+
+def _settling(to_status: Status, at: datetime) -> dict[str, Any]:
+    return {"settled_at": None if public(to_status) is PublicStatus.PENDING else at}
+
+
+def _take_over(attempt: Attempt, written: Mapping[str, Any]) -> None:
+    for name, value in written.items():
+        setattr(attempt, name, value)
+
+
+def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
+    return PaymentEvent.objects.create(
+        payment_id=attempt.payment_id,
+        attempt=attempt,
+        from_status=before,
+        to_status=attempt.status,
+        because=cause.because,
+        source=cause.source,
+        actor=cause.actor,
+        note=cause.note,
+        evidence=dict(cause.evidence),
+        created_at=attempt.updated_at,
+    )
+
+
+def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime) -> None:
+    """What a move means for the payment: its status, the credit, the signals."""
+    if attempt.life_status is Status.SUCCESSFUL:
+        _credit_once(payment, attempt, event, at)
+    elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:
+        _mirror(payment, attempt, at)
+    if attempt.life_status is Status.REVIEW:
+        _announce(payment, Signal.NEEDS_REVIEW, at)
+
+
+def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime) -> None:
+    if payment.status == Status.SUCCESSFUL:
+        _report_duplicate(payment, attempt, at)
+        return
+    Credit.objects.create(
+        payment=payment,
+        attempt=attempt,
+        event=event,
+        amount=attempt.amount,
+        currency=payment.charged_currency,
+        created_at=at,
+    )
+    _set_status(payment, Status.SUCCESSFUL, at, settled_at=at)
+    _announce(payment, Signal.SUCCEEDED, at)
+    if payment.outbox.filter(signal=Signal.FAILED).exists():
+        _announce(payment, Signal.SUCCEEDED_LATE, at)
+
+
+def _report_duplicate(payment: Payment, attempt: Attempt, at: datetime) -> None:
+    """The payer was charged twice for one payment: one credit stands, the other charge is to be refunded."""
+    Incident.objects.create(kind=Incident.Kind.DUPLICATE_CHARGE, payment=payment, attempt=attempt, opened_at=at)
+    _announce(payment, Signal.DUPLICATE_CHARGE, at)
+
+
+def _mirror(payment: Payment, attempt: Attempt, at: datetime) -> None:
+    """An uncredited payment stands where its newest attempt stands; a failure is announced when the payer learns it."""
+    was = payment.public_status
+    _set_status(payment, attempt.life_status, at, settled_at=attempt.settled_at)
+    if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
+        _announce(payment, Signal.FAILED, at)
+
+
+def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: datetime | None) -> None:
+    payment.status, payment.updated_at, payment.settled_at = status, at, settled_at
+    payment.save(update_fields=["status", "updated_at", "settled_at"])
+
+
+def _announce(payment: Payment, signal: Signal, at: datetime) -> None:
+    OutboxMessage.objects.create(payment=payment, signal=signal, next_delivery_at=at, created_at=at)
+
+
+@transaction.atomic(durable=True)
+def report_contradiction(attempt_id: UUID) -> None:
+    """FeexPay now denies a success we credited. The credit stands; staff are told.
+
+    Changes: Incident, once an attempt. Safe to repeat: yes.
+    """
+    attempt = Attempt.objects.get(pk=attempt_id)
+    Incident.objects.get_or_create(
+        kind=Incident.Kind.CONTRADICTION,
+        attempt=attempt,
+        defaults={"payment_id": attempt.payment_id, "opened_at": conf.now()},
+    )
+
+
+def is_reference_conflict(error: IntegrityError) -> bool:
+    """Whether a move failed because another attempt already holds that gateway reference."""
+    return "gateway_reference" in str(error) or "feexpay_attempt_reference" in str(error)

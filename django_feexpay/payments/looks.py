@@ -1,0 +1,70 @@
+"""When to ask again. Pure: a status, two instants and a dice in, an instant out.
+
+While the payer is expected, the host's POLL_SECONDS are the waits, then they double up to five minutes with jitter.
+Afterwards the pace follows the age: minutes, quarter hours, days, and after a week nothing, except for what is
+still open.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django_feexpay.payments.lifecycle import LIVE, Status
+
+#: Waits after a failure the gateway confirmed: some turn into a success, and a webhook may be lost.
+AFTER_FAILURE_SECONDS = (60, 600, 3600, 86_400)
+
+#: (age up to, longest wait): how patience grows with age.
+_PATIENCE = (
+    (timedelta(minutes=30), timedelta(minutes=5)),
+    (timedelta(hours=24), timedelta(minutes=15)),
+    (timedelta.max, timedelta(days=1)),
+)
+_ATTENTION = timedelta(days=7)
+_JITTER = 0.2
+
+
+def next_look_at(
+    status: Status,
+    *,
+    now: datetime,
+    created_at: datetime,
+    expires_at: datetime,
+    looks: int,
+    settled_at: datetime | None,
+    poll_seconds: Sequence[int],
+    dice: random.Random,
+) -> datetime | None:
+    """When to look next at an attempt in `status` that was looked at `looks` times; None: never again.
+
+    While we expect the payer, never later than `expires_at`, so that expiry is told on time.
+    """
+    if status in (Status.SUCCESSFUL, Status.REJECTED):
+        return None
+    if status is Status.FAILED:
+        return _after_failure(now, settled_at or now)
+    if now < expires_at:
+        return min(now + _listed_wait(looks, poll_seconds, dice), expires_at)
+    age = now - created_at
+    if age > _ATTENTION and status not in LIVE:
+        return None
+    return now + _longest_wait(age) * dice.uniform(1 - _JITTER, 1)
+
+
+def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
+    if looks < len(poll_seconds):
+        return timedelta(seconds=poll_seconds[looks])
+    doublings = min(looks - len(poll_seconds) + 1, 16)
+    wait = timedelta(seconds=poll_seconds[-1] * 2**doublings)
+    return min(wait, _PATIENCE[0][1]) * dice.uniform(1 - _JITTER, 1)
+
+
+def _longest_wait(age: timedelta) -> timedelta:
+    return next(wait for limit, wait in _PATIENCE if age <= limit)
+
+
+def _after_failure(now: datetime, settled_at: datetime) -> datetime | None:
+    looks = (settled_at + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
+    return next((look for look in looks if look > now), None)

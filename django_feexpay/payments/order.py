@@ -1,0 +1,212 @@
+"""What somebody wants to be paid, judged before anything is written.
+
+`Order` is the wish in plain values, as the API or the host's code gives it; `Terms` is what comes out when every
+rule agreed: the provider, the payer's msisdn, what is charged and what it costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway import money
+from django_feexpay.gateway.catalogue import ProviderSpec
+from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
+from django_feexpay.models import Provider
+from django_feexpay.payments.errors import NotAllowedError, invalid
+
+LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
+METADATA_BYTES = 2048
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A wish to be paid. `amount` in the minor unit of `currency` ("" = the provider's own).
+
+    The repr leaves out the phone and everything about the payer.
+    """
+
+    user: Any
+    provider: str
+    amount: int
+    currency: str = ""
+    phone: str = field(default="", repr=False)
+    merchant_reference: str = ""
+    description: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    otp: str = field(default="", repr=False)
+    return_url: str = ""
+    cancel_url: str = ""
+    return_hosts: tuple[str, ...] = ()
+    first_name: str = field(default="", repr=False)
+    last_name: str = field(default="", repr=False)
+    email: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """An order that may be paid."""
+
+    order: Order
+    provider: Provider
+    spec: ProviderSpec
+    msisdn: Msisdn
+    currency: str
+    charged_amount: int
+    fee: int
+
+
+def judge(order: Order) -> Terms:
+    """Hold an order against every rule. Calls the host's PAYABLE. Writes nothing.
+
+    Raises: NotAllowedError with `validation_error` or `provider_unavailable`.
+    """
+    _judge_texts(order)
+    provider = _provider(order.provider)
+    spec = provider.spec
+    amount = _amount(order.amount)
+    currency = _currency(order.currency, spec)
+    msisdn = _msisdn(order.phone, spec)
+    _judge_otp(order.otp, spec)
+    _judge_urls(order)
+    _judge_price(order, amount, currency)
+    fee = money.fee(amount, provider.fee_percent)
+    charged = amount + fee if feexpay.fee_payer == "payer" else amount
+    _judge_limits(charged, provider, spec)
+    return Terms(
+        order=order,
+        provider=provider,
+        spec=spec,
+        msisdn=msisdn,
+        currency=currency,
+        charged_amount=charged,
+        fee=fee,
+    )
+
+
+def unavailable(provider: Provider, language: str) -> str:
+    """Why a disabled provider is disabled, in the payer's language; "" for an enabled one."""
+    if provider.is_available:
+        return ""
+    spec = provider.spec
+    text = spec.unavailable_text_fr if language.startswith("fr") else spec.unavailable_text_en
+    return provider.disabled_reason or text or _("This way to pay is switched off at the moment.")
+
+
+def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn:
+    """The payer's msisdn by the provider's rule. Raises NotAllowedError on `phone`."""
+    rule = spec.phone
+    if rule is None:
+        raise invalid("phone", "not_expected", _("This provider takes no phone number."))
+    try:
+        return parse(phone, rule)
+    except PhoneError as error:
+        raise invalid("phone", error.code, _("Not a valid number here. Example: %s") % rule.example) from None
+
+
+def _judge_texts(order: Order) -> None:
+    texts = {name: value for name, value in vars(order).items() if isinstance(value, str)}
+    for name, value in texts.items():
+        if len(value) > LIMITS.get(name, 500):
+            raise invalid(name, "max_length", _("Too long: at most %d characters.") % LIMITS.get(name, 500))
+        if not _storable(value):
+            raise invalid(name, "invalid", _("Contains characters that cannot be stored."))
+    written = json.dumps(order.metadata, ensure_ascii=False)
+    if len(written.encode(errors="surrogatepass")) > METADATA_BYTES:
+        raise invalid("metadata", "max_length", _("At most %d bytes of JSON.") % METADATA_BYTES)
+
+
+def _storable(text: str) -> bool:
+    """No NUL and no lone surrogate: PostgreSQL keeps neither."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _provider(code: str) -> Provider:
+    provider = Provider.objects.filter(pk=code).first()
+    if provider is None:
+        raise invalid("provider", "unknown", _("There is no such provider."))
+    if not provider.is_available:
+        raise NotAllowedError("provider_unavailable", unavailable(provider, get_language() or "en"))
+    return provider
+
+
+def _amount(amount: Any) -> int:
+    try:
+        value = money.strict_amount(amount)
+    except (TypeError, ValueError):
+        raise invalid("amount", "invalid", _("Must be an integer.")) from None
+    if value <= 0:
+        raise invalid("amount", "min_value", _("Must be more than zero."))
+    return value
+
+
+def _currency(currency: str, spec: ProviderSpec) -> str:
+    if currency and currency != spec.currency:
+        raise invalid("currency", "unsupported", _("This provider is paid in %s.") % spec.currency)
+    return spec.currency
+
+
+def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn:
+    if not phone:
+        raise invalid("phone", "required", _("This field is required."))
+    return msisdn_of(phone, spec)
+
+
+def _judge_otp(otp: str, spec: ProviderSpec) -> None:
+    if spec.otp_in_first_call and not otp:
+        raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
+
+
+def _judge_urls(order: Order) -> None:
+    for name in ("return_url", "cancel_url"):
+        url = getattr(order, name)
+        if url and not _may_return_to(url, order.return_hosts):
+            raise invalid(name, "not_allowed", _("This address is not one we may send a payer to."))
+
+
+def _may_return_to(url: str, request_hosts: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    hosts = feexpay.return_hosts or request_hosts
+    secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    return secure and host in hosts and parts.username is None
+
+
+def _judge_price(order: Order, amount: int, currency: str) -> None:
+    """The price is the host's. A PAYABLE that refuses raises Django's ValidationError with what the payer may read."""
+    payable = feexpay.payable
+    if payable is None:
+        return
+    try:
+        owed = payable(
+            user=order.user,
+            merchant_reference=order.merchant_reference,
+            amount=amount,
+            currency=currency,
+            metadata=order.metadata,
+        )
+    except ValidationError as refusal:
+        raise invalid("amount", "not_payable", " ".join(refusal.messages)) from None
+    if owed != amount:
+        raise invalid("amount", "wrong_price", _("The price is %s.") % money.show(owed, currency))
+
+
+def _judge_limits(charged: int, provider: Provider, spec: ProviderSpec) -> None:
+    if charged < provider.min_amount:
+        least = money.show(provider.min_amount, spec.currency)
+        raise invalid("amount", "min_value", _("At least %s with this provider.") % least)
+    if charged > provider.max_amount:
+        most = money.show(provider.max_amount, spec.currency)
+        raise invalid("amount", "max_value", _("At most %s with this provider.") % most)

@@ -1,0 +1,264 @@
+"""Ask FeexPay about an attempt, and settle it by the answer. The authenticated answer is the only proof there is.
+
+`judge` is pure and decides; `settle` writes what was decided; `reconcile` asks. Whoever reconciles at the same time
+gets the same end: the ledger lets one move through.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from django_feexpay import conf, failpoints
+from django_feexpay.gateway.errors import GatewayError
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word
+from django_feexpay.models import Attempt
+from django_feexpay.payments import due, hints, ledger
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import LIVE, Status
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: Two empty looks in history this far apart, and an attempt whose answer was lost goes to staff.
+GIVE_UP_AFTER = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a report means for an attempt. `to_status` None: nothing to move, look again later."""
+
+    to_status: Status | None
+    because: str
+
+
+def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
+    """What a report means for an attempt, decided from these two and the time alone.
+
+    A success counts only if the report names our reference, echoes our attempt, is about the payer's msisdn, and
+    is of the amount asked for (or that plus the fee). An unknown word is never a success and never a failure.
+    """
+    mismatch = _mismatch(attempt, report)
+    if report.word is Word.SUCCESSFUL:
+        doubt = mismatch or _missing_proof(attempt, report)
+        return Verdict(Status.REVIEW, doubt) if doubt else Verdict(Status.SUCCESSFUL, "confirmed")
+    if report.word is Word.FAILED:
+        return Verdict(Status.REVIEW, mismatch) if mismatch else Verdict(Status.FAILED, "failed")
+    if attempt.life_status in (Status.FAILED, Status.REJECTED) and report.word is not Word.MISSING:
+        return Verdict(Status.REVIEW, "alive_after_failure")
+    if now < attempt.expires_at or attempt.life_status not in LIVE:
+        return Verdict(None, "waiting")
+    if report.word is Word.PENDING:
+        return Verdict(Status.EXPIRED, "payer_did_not_answer")
+    return Verdict(Status.REVIEW, "unknown_to_gateway" if report.word is Word.MISSING else "unknown_word")
+
+
+def _mismatch(attempt: Attempt, report: StatusReport) -> str:
+    """The first fact of the report that contradicts ours, or ""."""
+    if report.reference is not None and not _same(report.reference, attempt.gateway_reference or ""):
+        return "reference_mismatch"
+    if report.echo is not None and report.echo != str(attempt.pk):
+        return "echo_mismatch"
+    if report.msisdn_ending is not None and not attempt.masked_msisdn.endswith(report.msisdn_ending):
+        return "msisdn_mismatch"
+    return ""
+
+
+def _same(left: str, right: str) -> bool:
+    """Some operators' references are upper-case UUIDs: their letter case means nothing."""
+    return left.casefold() == right.casefold()
+
+
+def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
+    """What a success lacks to be credited, or "". An absent amount is allowed: some answers carry none."""
+    if report.reference is None:
+        return "reference_missing"
+    if report.echo is None:
+        return "echo_missing"
+    if report.amount not in (None, attempt.amount, attempt.amount + attempt.payment.fee):
+        return "amount_mismatch"
+    return ""
+
+
+def reconcile(
+    attempt_id: UUID,
+    *,
+    source: Source,
+    held: due.Claim | None = None,
+    actor: str = "",
+    note: str = "",
+    total_seconds: float | None = None,
+) -> bool:
+    """Ask FeexPay about an attempt and settle it; True if it gave its word. What was never sent is not asked about.
+
+    `held`: the caller's claim, if it has one; then its next look is written under it. `total_seconds` bounds the call.
+    A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
+    Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if attempt.sent_at is None or attempt.life_status is Status.SENDING:
+        return False
+    try:
+        report = _ask(attempt, source, held, total_seconds)
+    except GatewayError as error:
+        logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
+        due.schedule(attempt, held)
+        return False
+    if report is None:
+        return False
+    failpoints.hit("asked")
+    settle(attempt, report, source=source, held=held, actor=actor, note=note)
+    return True
+
+
+def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
+    """Reconcile when the attempt is due, its reference is known and nobody else is at it. For doors that read a status.
+
+    Looking for a lost reference takes longer than a reader waits: that is left to the worker.
+    """
+    now = conf.now()
+    if attempt.gateway_reference is None or attempt.next_poll_at is None or attempt.next_poll_at > now:
+        return False
+    held = due.claim(attempt.pk, attempt.next_poll_at, now)
+    return held is not None and reconcile(attempt.pk, source=source, held=held, total_seconds=total_seconds)
+
+
+def _ask(attempt: Attempt, source: Source, held: due.Claim | None, total_seconds: float | None) -> StatusReport | None:
+    """FeexPay's word on an attempt; None while its reference is not to be found."""
+    if attempt.gateway_reference is None and not _find(attempt, source, held):
+        return None
+    return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
+
+
+def settle(
+    attempt: Attempt,
+    report: StatusReport,
+    *,
+    source: Source,
+    held: due.Claim | None = None,
+    actor: str = "",
+    note: str = "",
+) -> bool:
+    """Bring an attempt to where a report puts it; True if it moved.
+
+    Changes: the attempt, by `ledger.move`; without a move, when to look next. Safe to repeat: yes.
+    """
+    verdict = judge(attempt, report, conf.now())
+    if verdict.because == "unknown_word" or report.word is Word.UNKNOWN:
+        logger.error("FeexPay says %r about attempt %s: a word we do not know", report.raw_word, attempt.pk)
+    if attempt.life_status is Status.SUCCESSFUL and verdict.to_status is not Status.SUCCESSFUL:
+        _note_contradiction(attempt, report)
+        return False
+    cause = Cause(
+        source=source,
+        because=verdict.because,
+        actor=actor,
+        note=note,
+        evidence=_evidence(attempt, report),
+    )
+    moved = verdict.to_status is not None and ledger.move(
+        attempt.pk, verdict.to_status, cause, changes=_changes(attempt, verdict.to_status, report)
+    )
+    if not moved:
+        due.schedule(attempt, held)
+    failpoints.hit("settled")
+    return moved
+
+
+def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:
+    changes: dict[str, Any] = {
+        "next_poll_at": due.next_look(attempt, to_status, looks=attempt.look_count + 1),
+        "look_count": attempt.look_count + 1,
+    }
+    if to_status is Status.FAILED:
+        changes |= {"reason_code": report.reason_code or "unknown", "reason_text": report.reason_text[:200]}
+    if to_status is Status.EXPIRED:
+        changes |= {"reason_code": "expired"}
+    if to_status is Status.SUCCESSFUL:
+        changes |= {"reason_code": "", "reason_text": ""}
+    return changes
+
+
+def _evidence(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
+    """What the decision rested on; the invariants re-check a credit by it."""
+    return {
+        "word": report.word,
+        "reference": report.reference,
+        "echo_matches": report.echo == str(attempt.pk),
+        "amount": report.amount,
+        "asked_for": attempt.amount,
+        "fee": attempt.payment.fee,
+    }
+
+
+def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
+    if report.word is Word.FAILED:
+        logger.error("FeexPay takes back the success of attempt %s", attempt.pk)
+        ledger.report_contradiction(attempt.pk)
+
+
+# --- an attempt whose answer was lost ----------------------------------------------------------------
+
+
+def _find(attempt: Attempt, source: Source, held: due.Claim | None) -> bool:
+    """Look for an attempt in FeexPay's history by its echo; True once its reference is known.
+
+    Absence proves something only if the page was complete, and only twice, well apart: then staff must look.
+    """
+    now = conf.now()
+    page = conf.gateway().search_history(
+        (attempt.created_at - timedelta(days=1)).date(),
+        min(now + timedelta(days=1), attempt.created_at + timedelta(days=29)).date(),
+        provider=attempt.payment.provider.spec,
+    )
+    row = _row_of(attempt, page.rows)
+    if row is not None:
+        return _adopt(attempt, str(row.report.reference), source)
+    first_empty = attempt.first_empty_look_at or (now if page.complete else None)
+    if _is_hopeless(attempt, page.complete, first_empty, now):
+        _to_review(attempt, source, "not_found_in_history")
+    else:
+        due.schedule(attempt, held, first_empty_look_at=first_empty)
+    return False
+
+
+def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None, now: datetime) -> bool:
+    """Only an attempt that nobody has looked at yet goes to staff; in REVIEW it is still looked for, more slowly."""
+    if attempt.life_status is not Status.UNKNOWN or not complete or first_empty is None:
+        return False
+    return now - first_empty >= GIVE_UP_AFTER
+
+
+def _row_of(attempt: Attempt, rows: tuple[HistoryRow, ...]) -> HistoryRow | None:
+    """Our row; should there be two, the one that was paid."""
+    ours = [row for row in rows if row.report.echo == str(attempt.pk) and row.report.reference]
+    ours.sort(key=lambda row: row.report.word is not Word.SUCCESSFUL)
+    return ours[0] if ours else None
+
+
+def _adopt(attempt: Attempt, reference: str, source: Source) -> bool:
+    """Write down the reference we found. UNKNOWN becomes PENDING; elsewhere only the column changes."""
+    try:
+        if attempt.life_status is Status.UNKNOWN:
+            cause = Cause(source=source, because="found_in_history")
+            ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
+        else:
+            rows = Attempt.objects.filter(pk=attempt.pk, gateway_reference=None)
+            rows.update(gateway_reference=reference)
+    except IntegrityError as error:
+        if not ledger.is_reference_conflict(error):
+            raise
+        _to_review(attempt, source, "reference_conflict")
+        return False
+    attempt.refresh_from_db()
+    hints.match(attempt.pk, reference)
+    return attempt.gateway_reference is not None
+
+
+def _to_review(attempt: Attempt, source: Source, because: str) -> None:
+    changes = {"next_poll_at": due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)}
+    ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes)

@@ -1,0 +1,104 @@
+"""A new attempt of a payment that surely was not taken."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import idempotency, ledger
+from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.initiate import PayerDetails, is_queued, new_attempt, one_at_a_time, send
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.order import msisdn_of, unavailable
+from django_feexpay.payments.reconcile import reconcile
+
+
+def retry(
+    payment_id: UUID,
+    *,
+    source: Source,
+    phone: str = "",
+    otp: str = "",
+    actor: str = "",
+    note: str = "",
+    key: idempotency.Key | None = None,
+    language: str = "en",
+) -> Payment:
+    """Ask about every earlier attempt, then open and send a new one if none of them was or can still be charged.
+
+    `phone`: another msisdn; "" the same one. Returns the payment as it stands afterwards.
+    Changes: Attempt, Payment, PaymentEvent, IdempotencyRecord.
+    Raises: NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable` or `validation_error`.
+    Safe to repeat: the second call is refused while the first's attempt is open.
+    """
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    payment = Payment.objects.select_related("provider").get(pk=payment_id)
+    if payment.status == Status.SUCCESSFUL:
+        raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+    if not payment.provider.is_available:
+        raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
+    msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
+    for attempt_id in payment.attempts.values_list("pk", flat=True):
+        reconcile(attempt_id, source=source, actor=actor, note=note)
+    attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
+    if attempt.life_status is Status.SENDING:
+        send(attempt.pk, source=source)
+    return Payment.objects.for_reading().get(pk=payment_id)
+
+
+@transaction.atomic(durable=True)
+def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
+    """Under the payment's lock, so that two retries at once open one attempt."""
+    one_at_a_time(payment.user_id)
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    attempts = list(current.attempts.order_by("ordinal"))
+    _refuse_unless_retryable(current, attempts)
+    queued = is_queued(payment.provider.spec)
+    attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
+    ledger.open_attempt(current, attempt, cause, sending=not queued)
+    if key is not None:
+        idempotency.record(key, current, conf.now())
+    return attempt
+
+
+def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
+    if payment.status == Status.SUCCESSFUL:
+        raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
+    if not all(surely_not_charged(attempt) for attempt in attempts):
+        message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
+        raise NotAllowedError("payment_open", message, payment_id=payment.pk)
+
+
+def surely_not_charged(attempt: Attempt) -> bool:
+    """The gateway confirmed the failure, refused it at the door, or never heard of it."""
+    if attempt.life_status in (Status.FAILED, Status.REJECTED):
+        return True
+    return attempt.life_status is Status.EXPIRED and attempt.sent_at is None
+
+
+def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: str, *, queued: bool) -> Attempt:
+    same = _msisdn_of(last) if msisdn is None else msisdn
+    return new_attempt(
+        payment,
+        last.ordinal + 1,
+        same,
+        PayerDetails(otp=otp),
+        (last.return_url, last.cancel_url),
+        queued=queued,
+    )
+
+
+def _msisdn_of(attempt: Attempt) -> Msisdn:
+    """The msisdn of an earlier attempt, unless it was erased meanwhile: then the payer must give it again."""
+    if attempt.msisdn_sealed is None:
+        raise invalid("phone", "required", _("We no longer hold this number: please give it again."))
+    return Msisdn(**attempt.msisdn_sealed.open())

@@ -1,0 +1,96 @@
+"""Problems as RFC 9457 wants them, for every door. A code fixes the HTTP status and the title."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+CONTENT_TYPE = "application/problem+json"
+
+#: Every code a client can meet, with its status and title.
+PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
+    "validation_error": (HTTPStatus.BAD_REQUEST, gettext_lazy("Some values are not valid")),
+    "malformed_request": (HTTPStatus.BAD_REQUEST, gettext_lazy("The request could not be read")),
+    "not_authenticated": (HTTPStatus.UNAUTHORIZED, gettext_lazy("You are not signed in")),
+    "permission_denied": (HTTPStatus.FORBIDDEN, gettext_lazy("You may not do this")),
+    "not_found": (HTTPStatus.NOT_FOUND, gettext_lazy("There is nothing here")),
+    "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, gettext_lazy("Wrong method")),
+    "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, gettext_lazy("No such format")),
+    "payment_open": (HTTPStatus.CONFLICT, gettext_lazy("An earlier attempt may still succeed")),
+    "not_retryable": (HTTPStatus.CONFLICT, gettext_lazy("This payment cannot be retried")),
+    "duplicate_payment": (HTTPStatus.CONFLICT, gettext_lazy("This is being paid already")),
+    "idempotency_conflict": (HTTPStatus.CONFLICT, gettext_lazy("The first request is still running")),
+    "otp_not_expected": (HTTPStatus.CONFLICT, gettext_lazy("No code is expected")),
+    "payload_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext_lazy("The body is too large")),
+    "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, gettext_lazy("Send JSON")),
+    "idempotency_mismatch": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        gettext_lazy("This key was used for another request"),
+    ),
+    "otp_rejected": (HTTPStatus.UNPROCESSABLE_ENTITY, gettext_lazy("The code was not accepted")),
+    "provider_unavailable": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        gettext_lazy("This way to pay is not available"),
+    ),
+    "throttled": (HTTPStatus.TOO_MANY_REQUESTS, gettext_lazy("Too many requests")),
+    "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
+    "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
+    "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
+    "service_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Not available right now")),
+}
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def request_id(request: Any) -> str:
+    """The id of a request: the client's `X-Request-ID` if it is harmless in a log, else one made once."""
+    http: HttpRequest = getattr(request, "_request", request)
+    known = getattr(http, "feexpay_request_id", "")
+    if not known:
+        given = http.headers.get("X-Request-ID", "")
+        known = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        http.feexpay_request_id = known  # type: ignore[attr-defined]  # ours, carried on the request
+    return str(known)
+
+
+def problem(
+    request: Any,
+    code: str,
+    *,
+    detail: str = "",
+    errors: Sequence[Mapping[str, str]] = (),
+    **extra: Any,
+) -> tuple[int, dict[str, Any]]:
+    """HTTP status and body of a problem. `extra` are further members, such as `payment_id`."""
+    status, title = PROBLEMS[code]
+    body = {
+        "type": f"urn:feexpay:problem:{code}",
+        "title": str(title),
+        "status": int(status),
+        "detail": detail or str(title),
+        "code": code,
+        "errors": [dict(error) for error in errors],
+        "request_id": request_id(request),
+        **extra,
+    }
+    return int(status), body
+
+
+def problem_response(request: Any, code: str, *, detail: str = "", **extra: Any) -> JsonResponse:
+    """A problem as a plain Django response, for views outside DRF and for a host's error pages."""
+    status, body = problem(request, code, detail=detail, **extra)
+    response = JsonResponse(body, status=status, content_type=CONTENT_TYPE)
+    response["X-Request-ID"] = body["request_id"]
+    return response
+
+
+def server_error(request: HttpRequest, *args: Any) -> JsonResponse:
+    """For a host's `handler500`: says nothing about what happened but the id to quote."""
+    return problem_response(request, "server_error", detail=_("Please try again, or tell us this request id."))

@@ -1,0 +1,21 @@
+"""A local stand-in for FeexPay: its API, its webhooks, and the payer's phone, as a process of its own.
+
+Start it with `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It shares nothing with
+`django_feexpay.gateway`, so that a mistake in one cannot hide in the other, and imports no Django.
+
+networks.py      the table of networks, typed by hand from what is known of FeexPay
+rules.py         the magic numbers: which ending of a phone number plays which part
+store.py         everything remembered, in one SQLite file
+till.py          takes a payment in and ends it; the only writer of a status
+webhooks.py      the 16 fields, and one attempt to deliver them
+timers.py        what happens later: scripted endings and deliveries that come due
+validation.py    what FeexPay refuses before it does anything
+bodies.py        what FeexPay answers
+api.py           FeexPay's endpoints
+control.py       ours, not FeexPay's: look, decide for the payer, start again
+pages.py         the payer's phone and the list of payments (markup.py, texts.py, templates/, assets/)
+server.py        all of it behind one socket
+cli.py           options, from arguments and environment
+"""
+
+from __future__ import annotations

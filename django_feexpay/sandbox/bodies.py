@@ -1,0 +1,165 @@
+"""What FeexPay answers: the bodies, field by field, as its documentation and its integrators show them."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from django_feexpay.sandbox import rules
+from django_feexpay.sandbox.networks import NETWORKS, Network
+from django_feexpay.sandbox.store import Payment
+
+HTML_502 = (
+    "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+
+_CELTIIS_SOAP = (
+    '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope'
+    ' xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><Response>'
+    "<ResponseCode>0</ResponseCode><ConversationID>{reference}</ConversationID>"
+    "</Response></soapenv:Body></soapenv:Envelope>"
+)
+
+_CELTIIS_ACCEPTED = "Accept the service request successfully."
+
+_MOOV_WORDS = {
+    rules.SUCCESSFUL: "SUCCESS",
+    rules.LOW_BALANCE: "INSUFFICIENT FUNDS",
+    rules.DECLINED: "CANCELLED",
+}
+
+
+def iso(at: float) -> str:
+    """FeexPay's way to write an instant: UTC, milliseconds, Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_reference(network: Network, now: float) -> str:
+    """In the style of the network: AG_… for Celtiis, an upper-case UUID for Moov Benin, else a plain one."""
+    if network.suffix == "celtiis_bj":
+        return f"AG_{datetime.fromtimestamp(now, UTC):%Y%m%d}_{uuid.uuid4().hex[:20]}"
+    reference = str(uuid.uuid4())
+    return reference.upper() if network.suffix == "moov" else reference
+
+
+def error(status_code: int, message: str, code: str | None = None) -> dict[str, object]:
+    """The documented form of an error; `code` only where FeexPay names one."""
+    body: dict[str, object] = {"statusCode": status_code, "message": message}
+    return body if code is None else body | {"code": code}
+
+
+def unauthorized() -> dict[str, object]:
+    """The body as it was seen, which is not the documented form."""
+    return {"success": False, "code": "UNAUTHORIZED", "message": "Unauthorized", "statusCode": 401}
+
+
+def no_such_path(method: str, path: str) -> dict[str, object]:
+    return {"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}
+
+
+def accepted(payment: Payment) -> dict[str, Any]:
+    """The answer to a request to collect that waits for the payer."""
+    body = {
+        "reference": payment.reference,
+        "message": "Accepted",
+        "status": rules.PENDING,
+        "amount": payment.amount,
+        "description": payment.details["description"],
+        "callback_info": payment.echo,
+        "phoneNumber": payment.msisdn,
+    }
+    if payment.suffix != "celtiis_bj":
+        return body
+    soap = _CELTIIS_SOAP.format(reference=payment.reference)
+    return body | {"message": _CELTIIS_ACCEPTED, "normal_response": soap, "response_operator": soap}
+
+
+def final(payment: Payment) -> dict[str, Any]:
+    """The answer of a network that is final at once: Moov Benin, whose operator's words come in lists."""
+    code = "0" if payment.status == rules.SUCCESSFUL else rules.STATUS_CODES.get(payment.reason or "", "1")
+    words = _MOOV_WORDS.get(payment.reason or payment.status, payment.reason or "")
+    return accepted(payment) | {
+        "message": words,
+        "status": payment.status,
+        "statusCode": code,
+        "response_operator": {"description": [words], "status": [code]},
+    }
+
+
+def status(payment: Payment) -> dict[str, Any]:
+    """The 14 fields of a status; magic number 15 wraps them in `data` with the amount as a string."""
+    paid = payment.status == rules.SUCCESSFUL
+    body: dict[str, Any] = {
+        "reference": payment.reference,
+        "amount": payment.paid_amount if paid else payment.amount,
+        "phoneNumber": payment.msisdn,
+        "status": payment.status,
+        "callback_info": payment.echo,
+        "responsecode": "0" if paid else rules.STATUS_CODES.get(payment.reason or ""),
+        "responsemsg": "Successfully processed" if paid else payment.reason,
+        "transref": payment.reference,
+        "serviceref": operator_id(payment),
+        "comment": "",
+        "reason": payment.reason,
+        "description": payment.details["description"],
+        "date": iso(payment.settled_at or payment.created_at),
+        "operator_id": operator_id(payment),
+    }
+    if payment.odd_status_body:
+        return {"data": body | {"amount": str(body["amount"])}}
+    return body
+
+
+def history_row(payment: Payment) -> dict[str, Any]:
+    """One row of a history answer. Our `callback_info` comes back as the text it was."""
+    return {
+        "reference": payment.reference,
+        "type": "PAYMENT_API",
+        "status": payment.status,
+        "amount": payment.paid_amount if payment.charged else payment.amount,
+        "reseau": payment.network.reseau,
+        "phone_number": payment.msisdn,
+        "financial_transaction_id": operator_id(payment),
+        "custom_id": None,
+        "description": payment.details["description"],
+        "callback_info": payment.echo,
+        "reason": payment.reason,
+        "date": iso(payment.created_at),
+    }
+
+
+def balance(shop_id: str, shop_name: str, by_suffix: dict[str, int]) -> dict[str, Any]:
+    """The balance of every network, nested twice as FeexPay does."""
+    balances = {network.reseau: by_suffix.get(network.suffix, 0) for network in NETWORKS}
+    shop = {"shop_public_id": shop_id, "shop_name": shop_name, "shop_id": shop_id, "balances": balances}
+    return {"success": True, "data": {"success": True, "data": shop}}
+
+
+def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
+    """The 16 fields of a webhook that says `event_status`, true or not."""
+    forged = event_status != payment.status
+    return {
+        "reference": payment.reference,
+        "order_id": payment.reference,
+        "status": event_status,
+        "amount": payment.paid_amount if payment.charged else payment.amount,
+        "callback_info": payment.echo or "",
+        "last_name": payment.details["last_name"],
+        "first_name": payment.details["first_name"],
+        "email": payment.details["email"],
+        "type": "Paiement",
+        "phoneNumber": payment.msisdn,
+        "date": iso(now),
+        "reseau": payment.network.reseau,
+        "ref_link": "",
+        "description": payment.details["description"],
+        "reason": "" if forged else payment.reason or "",
+        "ref_operator": operator_id(payment) or "",
+    }
+
+
+def operator_id(payment: Payment) -> str | None:
+    """The operator's own number of a payment it made; None while no money moved."""
+    return f"{7_000_000_000 + payment.number}" if payment.charged else None

@@ -1,0 +1,153 @@
+"""The options of the sandbox, from arguments and from `FEEXPAY_SANDBOX_…`: one place for both commands.
+
+Needs nothing but the standard library, so that a missing extra is said in words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
+
+DEFAULT_API_KEY = "test_sandbox_key"
+DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
+WEBHOOK_MODES = ("none", "header", "hmac")
+LANGUAGES = ("fr", "en")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay."""
+
+    host: str = "127.0.0.1"
+    port: int = 8801
+    state: str = ""
+    webhook_url: str = ""
+    webhook_mode: str = "none"
+    webhook_secret: str = field(default="", repr=False)
+    api_key: str = field(default=DEFAULT_API_KEY, repr=False)
+    shop_id: str = DEFAULT_SHOP_ID
+    shop_name: str = "Sandbox"
+    language: str = "fr"
+    time_scale: float = 1.0
+    moov_synchronous: bool = False
+
+
+def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
+    """Promise: `parser` takes every option of `Options`; the environment gives the defaults."""
+    last = Options()
+
+    def add(name: str, read: Callable[[str], object], text: str) -> None:
+        default = environ.get(f"FEEXPAY_SANDBOX_{name.upper()}", getattr(last, name))
+        parser.add_argument("--" + name.replace("_", "-"), type=read, default=default, help=text)
+
+    add("host", str, "address to listen on (default 127.0.0.1)")
+    add("port", _port, "port to listen on; 0 takes a free one (default 8801)")
+    add("state", str, "file that keeps the state over restarts (default: temporary)")
+    add("webhook_url", _http_url, "where webhooks go; without it none is sent")
+    add(
+        "webhook_mode",
+        _one_of(WEBHOOK_MODES),
+        "none, like FeexPay (default); header: the secret is the whole Authorization value;"
+        " hmac: X-FeexPay-Signature, the hex HMAC-SHA256 of the body, which FeexPay does not send",
+    )
+    add("webhook_secret", _one_line, "what header and hmac mode need")
+    add("api_key", _filled, f"the only key accepted (default {DEFAULT_API_KEY})")
+    add("shop_id", _filled, f"the only shop there is (default {DEFAULT_SHOP_ID})")
+    add("shop_name", _filled, "the name the payer reads")
+    add("language", _one_of(LANGUAGES), "fr or en: the pages' language where the browser has no wish")
+    add("time_scale", _positive, "multiplies every delay; 0.01 for tests (default 1.0)")
+    parser.add_argument(
+        "--moov-synchronous",
+        action="store_true",
+        default=environ.get("FEEXPAY_SANDBOX_MOOV_SYNCHRONOUS", "") in ("1", "true", "yes"),
+        help="Moov Benin answers the request to collect only when the payer has chosen",
+    )
+
+
+def read_options(values: Mapping[str, object]) -> Options:
+    """The options among parsed `values`; `ValueError` when they contradict each other."""
+    options = Options(**{one.name: values[one.name] for one in fields(Options)})  # type: ignore[arg-type]  # argparse has read each by its own type
+    if options.webhook_mode != "none" and not options.webhook_secret:
+        raise ValueError(f"--webhook-mode {options.webhook_mode} needs --webhook-secret")
+    return options
+
+
+def run(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT; `RuntimeError` when the extra is not installed or the port is taken."""
+    try:
+        from django_feexpay.sandbox.server import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise RuntimeError("the sandbox needs its extra: pip install 'django-feexpay[sandbox]'") from error
+    serve(options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program: exit code 0 after a clean stop, 1 when it cannot serve, 2 for wrong options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m django_feexpay.sandbox", description="A local stand-in for FeexPay."
+    )
+    add_arguments(parser)
+    try:
+        options = read_options(vars(parser.parse_args(arguments)))
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        run(options)
+    except RuntimeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number <= 1000.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000")
+    return number
+
+
+def _http_url(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https address")
+    # Reading a port that is none is a ValueError, which argparse puts into words.
+    _ = parts.port
+    return text
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("must be one line of printable characters")
+    return text
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(words)}")
+        return text
+
+    return read

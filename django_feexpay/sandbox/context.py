@@ -1,0 +1,63 @@
+"""What every endpoint of the sandbox needs, found on the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.store import Payment, Store
+from django_feexpay.sandbox.till import Till
+from django_feexpay.sandbox.timers import Timers
+
+MAX_BODY_BYTES = 100_000
+
+RESET_EXTENSION = "sandbox.reset_connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One running sandbox."""
+
+    options: Options
+    store: Store
+    timers: Timers
+
+    @property
+    def till(self) -> Till:
+        return self.timers.till
+
+
+class BodyTooLargeError(Exception):
+    """The body is over `MAX_BODY_BYTES`; the rest of it was not read."""
+
+
+class ConnectionReset(Response):
+    """No answer at all: the socket is reset, as when a line is cut."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["extensions"][RESET_EXTENSION]()
+        while (await receive())["type"] != "http.disconnect":
+            continue
+
+
+def sandbox_of(request: Request) -> Sandbox:
+    sandbox: Sandbox = request.app.state.sandbox
+    return sandbox
+
+
+def payment_of(request: Request) -> Payment | None:
+    """The payment that the path's `reference` names, if there is one."""
+    return sandbox_of(request).store.payment(request.path_params["reference"])
+
+
+async def read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError
+    return bytes(body)

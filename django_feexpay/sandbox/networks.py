@@ -1,0 +1,77 @@
+"""The networks FeexPay collects from, typed by hand from its documentation and its integrators.
+
+Only the suffix `mtn` is official; the others come from two or more integrators. Where sources differ on the
+flow, the row says the newest habit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Flow = Literal["push", "otp", "redirect"]
+
+CALLING_CODES = {"BJ": "229", "TG": "228", "CI": "225", "SN": "221", "BF": "226", "ML": "223", "CG": "242"}
+
+# Digits after the calling code. Benin went from 8 to 10 (01 + the old number) on 2024-11-30.
+NATIONAL_DIGITS = {"BJ": 10, "TG": 8, "CI": 10, "SN": 9, "BF": 8, "ML": 8, "CG": 9}
+
+NATIONAL_START = {"BJ": "01"}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """One network: its path `suffix`, the `reseau` code FeexPay calls it by, its country (ISO) and flow."""
+
+    suffix: str
+    reseau: str
+    country: str
+    flow: Flow
+
+    @property
+    def calling_code(self) -> str:
+        return CALLING_CODES[self.country]
+
+    @property
+    def national_digits(self) -> int:
+        return NATIONAL_DIGITS[self.country]
+
+    @property
+    def national_start(self) -> str:
+        return NATIONAL_START.get(self.country, "")
+
+    @property
+    def currency(self) -> str:
+        return "XAF" if self.country == "CG" else "XOF"
+
+
+NETWORKS = (
+    Network("mtn", "MTN", "BJ", "push"),
+    Network("moov", "MOOV", "BJ", "push"),
+    Network("celtiis_bj", "CELTIIS BJ", "BJ", "push"),
+    Network("coris", "CORIS", "BJ", "otp"),
+    Network("togocom_tg", "TOGOCOM TG", "TG", "push"),
+    Network("moov_tg", "MOOV TG", "TG", "push"),
+    Network("mtn_ci", "MTN CI", "CI", "push"),
+    Network("moov_ci", "MOOV CI", "CI", "redirect"),
+    Network("orange_ci", "ORANGE CI", "CI", "redirect"),
+    Network("wave_ci", "WAVE CI", "CI", "redirect"),
+    Network("orange_sn", "ORANGE SN", "SN", "redirect"),
+    Network("free_sn", "FREE SN", "SN", "redirect"),
+    Network("wave_sn", "WAVE SN", "SN", "redirect"),
+    Network("moov_bf", "MOOV BF", "BF", "redirect"),
+    Network("orange_bf", "ORANGE BF", "BF", "otp"),
+    Network("wave_bf", "WAVE BF", "BF", "redirect"),
+    Network("orange_ml", "ORANGE ML", "ML", "push"),
+    Network("mobicash_ml", "MOBICASH ML", "ML", "push"),
+    Network("mtn_cg", "MTN CG", "CG", "push"),
+)
+
+BY_SUFFIX = {network.suffix: network for network in NETWORKS}
+
+
+def masked(msisdn: str, network: Network) -> str:
+    """The number as a page may show it: calling code, first two and last two digits."""
+    national = msisdn.removeprefix(network.calling_code)
+    dots = "•" * (len(national) - 4)
+    return f"+{network.calling_code} {national[:2]} {dots} {national[-2:]}"

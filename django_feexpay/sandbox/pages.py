@@ -1,0 +1,113 @@
+"""What every page has: the viewer's language, the frame, the files beside it. Plain HTML, no outside asset.
+
+A page works without its script. The script only asks whether the server would show something else by now
+(`version`) and then goes there; it never wipes a PIN that is being typed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import markup
+from django_feexpay.sandbox.cli import LANGUAGES
+from django_feexpay.sandbox.context import Sandbox, sandbox_of
+from django_feexpay.sandbox.markup import Markup, fill, join
+from django_feexpay.sandbox.texts import accepted_language, asked_language, say
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Vary": "Accept-Language",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_LANGUAGE_NAMES = {"fr": ("FR", "Français"), "en": ("EN", "English")}
+
+_PLACES = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"))
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks: the sandbox, the language, and whether `?lang=` asked for it (then links keep it)."""
+
+    sandbox: Sandbox
+    language: str
+    asked: bool
+
+    def say(self, key: str, **values: object) -> str:
+        return say(self.language, key, **values)
+
+    def url(self, path: str, **query: str) -> str:
+        """`path` with its query, and with `?lang=` where this viewer asked for a language."""
+        wish = {"lang": self.language} if self.asked else {}
+        query |= wish
+        return f"{path}?{urlencode(query)}" if query else path
+
+
+def viewer_of(request: Request) -> Viewer:
+    sandbox = sandbox_of(request)
+    asked = asked_language(request)
+    accepted = accepted_language(request.headers.get("accept-language", ""), sandbox.options.language)
+    return Viewer(sandbox, asked or accepted, asked is not None)
+
+
+def version_of(body: Markup) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def page(viewer: Viewer, title: str, path: str, content: Markup, status_code: int = 200) -> Response:
+    """`content` in the frame; `title` is a key of the texts, `path` what the language links open."""
+    whole = fill(
+        "page",
+        language=viewer.language,
+        title=viewer.say(title),
+        banner=viewer.say("banner"),
+        skip=viewer.say("skip"),
+        links=join(_link(viewer, *place, title) for place in _PLACES),
+        language_label=viewer.say("language"),
+        languages=join(_language_link(viewer, language, path) for language in LANGUAGES),
+        content=content,
+    )
+    return HTMLResponse(whole, status_code=status_code, headers=_HEADERS)
+
+
+def _link(viewer: Viewer, key: str, text: str, path: str, title: str) -> Markup:
+    current = Markup(' aria-current="page"') if key == title else markup.EMPTY
+    return fill("link", url=viewer.url(path), text=viewer.say(text), attributes=current)
+
+
+def _language_link(viewer: Viewer, language: str, path: str) -> Markup:
+    current = ' aria-current="true"' if language == viewer.language else ""
+    short, name = _LANGUAGE_NAMES[language]
+    attributes = Markup(f' lang="{language}" hreflang="{language}" aria-label="{short}, {name}"{current}')
+    separator = "&" if "?" in path else "?"
+    url = f"{path}{separator}lang={language}"
+    return fill("link", url=url, text=short, attributes=attributes)
+
+
+def not_found(request: Request) -> Response:
+    viewer = viewer_of(request)
+    content = fill("not_found", title=viewer.say("not_found"), back=viewer.say("phone"), url=viewer.url("/"))
+    return page(viewer, "not_found", "/", content, status_code=404)
+
+
+async def stylesheet(request: Request) -> Response:
+    return Response(markup.asset("sandbox.css"), media_type="text/css")
+
+
+async def script(request: Request) -> Response:
+    return Response(markup.asset("sandbox.js"), media_type="text/javascript")
+
+
+ROUTES = [
+    Route("/assets/sandbox.css", stylesheet, methods=["GET"]),
+    Route("/assets/sandbox.js", script, methods=["GET"]),
+]

@@ -1,0 +1,101 @@
+"""The magic numbers: the last two digits of the payer's number choose what happens. Ours, not FeexPay's.
+
+Any ending that is not listed waits for the payer: the page or the control interface decides. So does a
+listed one that brings no ending (04, 14); and the payer's choice overrules what a script had planned.
+All delays are in seconds at `--time-scale 1`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+PENDING = "PENDING"
+SUCCESSFUL = "SUCCESSFUL"
+FAILED = "FAILED"
+
+LOW_BALANCE = "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"
+PAYER_NOT_FOUND = "PAYER_NOT_FOUND"
+DECLINED = "APPROVAL_REJECTED"
+EXPIRED = "EXPIRED"
+
+# The immediate codes FeexPay's own SDK knows; other reasons have none.
+STATUS_CODES = {LOW_BALANCE: "10", DECLINED: "92"}
+
+# How long a payer takes when a script plays the payer.
+PAYER_SECONDS = 2.0
+
+
+class Answer(Enum):
+    """How the request to collect is answered."""
+
+    ACCEPTED = "accepted"
+    CONNECTION_RESET = "connection reset"
+    HTML_502 = "502 in HTML"
+    UNAVAILABLE_503 = "503 before charging"
+    FAILED_202 = "status FAILED in a 202"
+    TRUNCATED = "truncated JSON"
+    SLOW = "slow"
+    AFTER_WEBHOOK = "after the webhook was delivered"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What happens `after_seconds`: the payment takes `status` (None: it stays as it is), short by
+    `short_by` units, and one webhook goes out for each status named in `webhooks`, a second apart."""
+
+    after_seconds: float
+    status: str | None
+    reason: str | None = None
+    webhooks: tuple[str, ...] = ()
+    short_by: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One part to play. `asks_payer` is False where the operator refuses before the phone rings."""
+
+    steps: tuple[Step, ...] = ()
+    answer: Answer = Answer.ACCEPTED
+    asks_payer: bool = True
+    answer_after_seconds: float = 0.0
+    odd_status_body: bool = False
+
+
+def _approved(after_seconds: float = PAYER_SECONDS, webhooks: tuple[str, ...] = (SUCCESSFUL,)) -> Step:
+    return Step(after_seconds, SUCCESSFUL, webhooks=webhooks)
+
+
+def _failed(reason: str, after_seconds: float = PAYER_SECONDS) -> Step:
+    return Step(after_seconds, FAILED, reason, webhooks=(FAILED,))
+
+
+WAITS_FOR_PAYER = Script()
+
+SCRIPTS = {
+    "00": Script((_approved(),)),
+    "01": Script((_failed(LOW_BALANCE),), asks_payer=False),
+    "02": Script((_failed(PAYER_NOT_FOUND),), asks_payer=False),
+    "03": Script((_failed(DECLINED),)),
+    "04": Script(),
+    "05": Script((_approved(90.0),)),
+    "06": Script((_approved(webhooks=()),)),
+    # Out of order: the news of an older state arrives between two copies of the newer.
+    "07": Script((_approved(webhooks=(SUCCESSFUL, PENDING, SUCCESSFUL)),)),
+    "08": Script((_approved(0.0),), Answer.AFTER_WEBHOOK),
+    "09": Script((_approved(0.0),), Answer.CONNECTION_RESET),
+    "10": Script((_approved(0.0),), Answer.HTML_502),
+    "11": Script(answer=Answer.UNAVAILABLE_503),
+    "12": Script((_failed(LOW_BALANCE, 0.0),), Answer.FAILED_202, asks_payer=False),
+    "13": Script((Step(PAYER_SECONDS, SUCCESSFUL, webhooks=(SUCCESSFUL,), short_by=1),)),
+    "14": Script((Step(PAYER_SECONDS, None, webhooks=(SUCCESSFUL,)),)),
+    "15": Script((_approved(),), odd_status_body=True),
+    "16": Script((_failed(DECLINED), _approved(PAYER_SECONDS + 20.0))),
+    "17": Script((_approved(),), Answer.SLOW, answer_after_seconds=20.0),
+    "18": Script((_approved(0.0),), Answer.TRUNCATED),
+}
+
+
+def script_for(msisdn: str) -> Script:
+    """The part that this number plays; a number without one waits for the payer."""
+    return SCRIPTS.get(msisdn[-2:], WAITS_FOR_PAYER)

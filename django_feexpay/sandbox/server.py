@@ -1,0 +1,177 @@
+"""All of the sandbox behind one socket: the Starlette app, and uvicorn with one trick more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import struct
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from django_feexpay.sandbox import api, bodies, control, listing, pages, phone
+from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
+from django_feexpay.sandbox.store import Store
+from django_feexpay.sandbox.timers import Timers
+from django_feexpay.sandbox.validation import ValidationFailedError
+
+# Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
+_STOP_SECONDS = 1
+
+
+def build_app(options: Options, store: Store) -> Starlette:
+    """The whole sandbox as an ASGI app; its timers run as long as its lifespan."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        timers = Timers(store, options)
+        app.state.sandbox = Sandbox(options, store, timers)
+        loop = asyncio.create_task(timers.run())
+        yield
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+
+    app = Starlette(
+        routes=[*api.ROUTES, *control.ROUTES, *phone.ROUTES, *listing.ROUTES, *pages.ROUTES],
+        lifespan=lifespan,
+        exception_handlers={
+            api.ApiError: api.api_error,
+            ValidationFailedError: api.api_error,
+            BodyTooLargeError: api.api_error,
+            404: _not_found,
+            405: _not_found,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    """NestJS says 404 for a wrong method, too; a person gets a page."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse(bodies.no_such_path(request.method, request.url.path), status_code=404)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return JSONResponse({"error": "method not allowed"}, status_code=405, headers=error.headers)
+    return pages.not_found(request)
+
+
+class _ResettableProtocol(H11Protocol):
+    """HTTP/1.1 that offers each request a way to cut its own connection with a reset."""
+
+    async def _app_with_reset(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("extensions", {})[RESET_EXTENSION] = self._reset
+        await self.config.loaded_app(scope, receive, send)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it so
+        super().connection_made(transport)
+        self.app = self._app_with_reset
+
+    def _reset(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        # Linger on with zero seconds: closing sends RST and throws away what is not sent.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says one line, with the addresses, once connections are accepted."""
+
+    def __init__(self, config: uvicorn.Config, line: str) -> None:
+        super().__init__(config)
+        self._line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write(self._line + "\n")
+        sys.stdout.flush()
+
+
+def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT, then return; `RuntimeError` when the address or the state cannot be had."""
+    with (
+        _until_signalled(),
+        contextlib.closing(_listen(options)) as listening,
+        _state_file(options) as state,
+        contextlib.closing(_open_store(state)) as store,
+    ):
+        config = uvicorn.Config(
+            build_app(options, store),
+            http=_ResettableProtocol,
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        _AnnouncingServer(config, _ready_line(listening)).run(sockets=[listening])
+
+
+class _StoppedError(BaseException):
+    """A signal asked us to stop; above Exception so that no code on the way takes it for a fault."""
+
+
+@contextlib.contextmanager
+def _until_signalled() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block. uvicorn stops gracefully first, then raises the signal again."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise _StoppedError
+
+    with contextlib.suppress(_StoppedError):
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        yield
+
+
+@contextlib.contextmanager
+def _state_file(options: Options) -> Iterator[Path]:
+    if options.state:
+        yield Path(options.state)
+        return
+    with tempfile.TemporaryDirectory(prefix="feexpay-sandbox-") as folder:
+        yield Path(folder) / "state.sqlite3"
+
+
+def _open_store(state: Path) -> Store:
+    try:
+        return Store(state)
+    except sqlite3.DatabaseError as error:
+        raise RuntimeError(f"cannot keep the state in {state}: {error}") from error
+
+
+def _listen(options: Options) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listening = socket.create_server((options.host, options.port), family=family, backlog=256)
+    except OSError as error:
+        code = error.errno or 0
+        # create_server wraps what the system said in words of its own; a name that is none has no such code.
+        reason = os.strerror(code) if code > 0 else error.strerror
+        raise RuntimeError(f"cannot listen on {options.host}:{options.port}: {reason}") from error
+    # Head and body of an answer are two writes: with Nagle's rule the second waits 40 ms for an ACK.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _ready_line(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return (
+        f"FeexPay sandbox ready: API {root}/api | payer's phone {root}/"
+        f" | payments {root}/payments | control {root}/control/payments"
+    )

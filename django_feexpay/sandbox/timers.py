@@ -1,0 +1,89 @@
+"""What happens later: one loop runs the steps that are due and sends the webhooks that are due.
+
+Everything due is in the store, so a restart forgets nothing. Webhooks go out beside the loop, never in it, so
+that a shop that answers slowly holds up nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from django_feexpay.sandbox import webhooks
+from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.store import Delivery, Store
+from django_feexpay.sandbox.till import Till
+
+_MOST_AT_ONCE = 16
+
+# An idle loop looks again this often, in case the machine's clock was set.
+_IDLE_SECONDS = 60.0
+
+
+class Timers:
+    """The loop. `wake` tells it that something may be due earlier than it thought."""
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.till = Till(store, options, on_change=self.wake)
+        self._store = store
+        self._options = options
+        self._woken = asyncio.Event()
+        self._room = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled; deliveries under way are cancelled too, and go out again after a restart."""
+        try:
+            while True:
+                self._woken.clear()
+                self._run_due()
+                await self._sleep()
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
+
+    async def deliver_now(self, reference: str) -> None:
+        """Promise: the webhooks of this payment that are due have been attempted once."""
+        due = [one for one in self._store.due_deliveries(time.time()) if one.reference == reference]
+        await asyncio.gather(*(self._deliver(one) for one in due))
+
+    def _run_due(self) -> None:
+        for due in self._store.due_steps(time.time()):
+            self.till.run(due)
+        for delivery in self._store.due_deliveries(time.time()):
+            self._deliver(delivery)
+
+    async def _sleep(self) -> None:
+        due_at = self._store.next_due_at(self._under_way.keys())
+        seconds = _IDLE_SECONDS if due_at is None else due_at - time.time()
+        try:
+            async with asyncio.timeout(min(max(seconds, 0.0), _IDLE_SECONDS)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def _deliver(self, delivery: Delivery) -> asyncio.Task[None]:
+        task = self._under_way.get(delivery.id)
+        if task is None:
+            task = asyncio.create_task(self._attempt(delivery))
+            self._under_way[delivery.id] = task
+        return task
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        try:
+            async with self._room:
+                self._store.begin_attempt(delivery.id)
+                delivered, outcome = await webhooks.attempt(self._options, delivery.body)
+                due_again_at = None if delivered else self._due_again_at(delivery.attempts)
+                self._store.end_attempt(delivery.id, outcome, delivered, due_again_at)
+        finally:
+            del self._under_way[delivery.id]
+            self.wake()
+
+    def _due_again_at(self, attempts_before: int) -> float | None:
+        if attempts_before >= len(webhooks.RETRY_GAPS_SECONDS):
+            return None
+        return time.time() + webhooks.RETRY_GAPS_SECONDS[attempts_before] * self._options.time_scale

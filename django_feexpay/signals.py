@@ -1,0 +1,28 @@
+"""What the host project may listen to.
+
+Every signal is sent with `payment` (django_feexpay.models.Payment, read afresh) and `event_id` (UUID), from the
+background worker, after the money was committed, **at least once**: a receiver that already saw `event_id` must do
+nothing. A receiver that raises is called again later, with growing gaps, until it returns; other receivers may then
+see the same `event_id` again.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+payment_succeeded = Signal()
+"""The payment is credited. When: once for **every** credit.
+Not when: a second attempt of a credited payment succeeds."""
+
+payment_failed = Signal()
+"""The payer was told `failed`: refused, declined or expired. When: each time a payment goes from pending to failed.
+Not when: a later word only confirms it. A late success may still follow."""
+
+payment_succeeded_late = Signal()
+"""The payment is credited although its failure had been announced. When: in addition to `payment_succeeded`."""
+
+payment_needs_review = Signal()
+"""The facts disagree (amount, reference, an answer that never came): staff must look. The payer is told `pending`."""
+
+duplicate_charge_found = Signal()
+"""A second attempt of a credited payment was charged, too. When: once an attempt. It is not credited: refund it."""

@@ -1,0 +1,21 @@
+"""Every address of the app: `path("…/", include("django_feexpay.urls"))`."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from django_feexpay.api import views as api
+from django_feexpay.webhooks.views import WebhookView
+
+app_name = "feexpay"
+
+urlpatterns = [
+    path("initiate/", api.InitiateView.as_view(), name="initiate"),
+    path("<uuid:payment_id>/status/", api.StatusView.as_view(), name="status"),
+    path("retry/<uuid:payment_id>/", api.RetryView.as_view(), name="retry"),
+    path("providers/", api.ProvidersView.as_view(), name="providers"),
+    path("history/", api.HistoryView.as_view(), name="history"),
+    path("health/", api.HealthView.as_view(), name="health"),
+    path("webhook/", WebhookView.as_view(), name="webhook"),
+    path("webhook/<str:token>/", WebhookView.as_view(), name="webhook_with_token"),
+]

@@ -1,0 +1,75 @@
+"""One delivery in, one row and one due attempt out. A plain view: no session, no cookie, no user, no CSRF."""
+
+from __future__ import annotations
+
+import logging
+
+from django.db import DatabaseError, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from django_feexpay import conf, strict_json
+from django_feexpay.background import tasks
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.errors import WebhookRejectedError
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.signatures import verify
+from django_feexpay.payments import hints
+from django_feexpay.problems import problem_response
+
+logger = logging.getLogger("django_feexpay.webhooks")
+
+
+# Nothing may hold a transaction around the answer: 200 means committed, whatever the host's ATOMIC_REQUESTS says.
+@method_decorator([csrf_exempt, transaction.non_atomic_requests], name="dispatch")
+class WebhookView(View):
+    """200 stored or known already · 400 · 401 · 405 · 413 · 415 · 503 the database is away (the sender tries again)."""
+
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, token: str = "") -> HttpResponse:
+        if request.content_type != "application/json":
+            return problem_response(request, "unsupported_media_type")
+        try:
+            raw = _body(request)
+            _authenticate(request, raw, token)
+            hints.receive(hint_from(strict_json.load(raw)))
+        except strict_json.BodyTooLargeError:
+            return problem_response(request, "payload_too_large")
+        except WebhookRejectedError as error:
+            logger.warning("webhook rejected: %s", error.cause_code)
+            return problem_response(request, "not_authenticated")
+        except strict_json.MalformedBodyError as error:
+            return problem_response(request, "malformed_request", detail=str(error))
+        except DatabaseError as error:
+            logger.error("webhook not stored: %s", type(error).__name__)
+            return problem_response(request, "service_unavailable")
+        tasks.wake()
+        return JsonResponse({"received": True})
+
+    def http_method_not_allowed(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        response = problem_response(request, "method_not_allowed")
+        response["Allow"] = "POST"
+        return response
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The raw body, read only as far as it may go: a length that was not told, or told wrong, changes nothing."""
+    raw = request.read(strict_json.MAX_BYTES + 1)
+    if len(raw) > strict_json.MAX_BYTES:
+        raise strict_json.BodyTooLargeError
+    return raw
+
+
+def _authenticate(request: HttpRequest, raw: bytes, token: str) -> None:
+    verify(
+        modes=feexpay.webhook_modes,
+        secrets=feexpay.webhook_secrets,
+        body=raw,
+        headers=request.headers,
+        url_token=token,
+        now=conf.now().timestamp(),
+        scheme=feexpay.webhook_hmac,
+    )

@@ -1,0 +1,35 @@
+"""Where the lines of the log go and how they look: one stream, text or JSON, without personal data.
+
+Django's own set-up mails whole requests, bodies included, to ADMINS. Here nothing but the line itself leaves.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+_FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def logging_config(log_format: str) -> dict[str, Any]:
+    """LOGGING for LOG_FORMAT `text` or `json`. Raises ImproperlyConfigured for another, or a missing package."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": _formatter(log_format)},
+        "handlers": {"stream": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stream"], "level": "INFO"},
+        "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+    }
+
+
+def _formatter(log_format: str) -> dict[str, str]:
+    if log_format == "text":
+        return {"format": _FIELDS}
+    if log_format != "json":
+        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}: it is `text` or `json`.")
+    if find_spec("pythonjsonlogger") is None:
+        raise ImproperlyConfigured("LOG_FORMAT=json needs python-json-logger: pip install 'django-feexpay[logs]'")
+    return {"()": "pythonjsonlogger.json.JsonFormatter", "format": _FIELDS}

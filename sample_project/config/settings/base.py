@@ -1,0 +1,157 @@
+"""What all environments share. Everything is read from the environment; `.env.example` names each variable."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+# --- Django ------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "django_q",
+    "django_feexpay",
+    "shop",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+TIME_ZONE = "Africa/Porto-Novo"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- the database ------------------------------------------------------------------------------------
+
+_DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
+DATABASES = {"default": env.db_url_config(_DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        # A transaction that reads first and writes later loses half its writes to "database is locked"
+        # unless it takes the write lock at once.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    # A new connection for each request costs PostgreSQL twelve times the work of the request itself.
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# --- cache and queue ---------------------------------------------------------------------------------
+
+REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        }
+    }
+
+Q_CLUSTER = {
+    "name": "feexpay",
+    "workers": 2,
+    "timeout": 90,
+    "retry": 180,  # longer than timeout plus the wait in the queue, or tasks run twice
+    "max_attempts": 1,
+    "ack_failures": True,
+    "catch_up": False,
+    "queue_limit": 2,
+    "bulk": 1,
+    "save_limit": 100,
+    "poll": 0.5,
+}
+if env.str("Q_BROKER", default="orm") == "redis":
+    Q_CLUSTER["redis"] = REDIS_URL
+else:
+    Q_CLUSTER["orm"] = "default"
+
+# --- the API -----------------------------------------------------------------------------------------
+
+# For the shop's own views; those of django_feexpay carry their own.
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["django_feexpay.api.parsers.StrictJSONParser"],
+    "EXCEPTION_HANDLER": "django_feexpay.api.errors.exception_handler",
+    # Guessing a password: against one account from one address, and against many accounts from one address.
+    "DEFAULT_THROTTLE_RATES": {"sign_in_account": "10/min", "sign_in_address": "60/min"},
+    # No proxy of ours stands before us, so what a visitor writes into X-Forwarded-For counts for nothing.
+    "NUM_PROXIES": 0,
+}
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=30)}
+
+# What the home page shows of a demo; only the development settings read them.
+DEMO_SANDBOX_URL = ""
+DEMO_USERNAME = ""
+DEMO_PASSWORD = ""
+
+# --- FeexPay -----------------------------------------------------------------------------------------
+
+# Every FEEXPAY_… variable that is set becomes a key of this dict; what is not set keeps the app's default.
+_NAMES = (
+    "API_KEY",
+    "SHOP_ID",
+    "BASE_URL",
+    "INSECURE_HOSTS",
+    "PROXY",
+    "WEBHOOK_MODES",
+    "WEBHOOK_SECRETS",
+    "FIELD_KEYS",
+    "HASH_KEY",
+    "SECRETS_BACKEND",
+    "DISPATCH",
+    "POLL_SECONDS",
+    "EXPIRY_SECONDS",
+    "RATE_LIMIT",
+    "FEE_PAYER",
+    "RETURN_HOSTS",
+)
+FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
+FEEXPAY["PAYABLE"] = "shop.prices.payable"

@@ -1,0 +1,23 @@
+"""For `make test`: explicit keys, quick passwords, no throttle unless a test asks for one."""
+
+from __future__ import annotations
+
+from config.settings.base import *  # noqa: F403 -- settings are layered by import
+from config.settings.base import DATABASES, FEEXPAY, REST_FRAMEWORK
+
+SECRET_KEY = "testing-only-" + "x" * 50
+DEBUG = True
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+WHITENOISE_AUTOREFRESH = True  # files are found as they are asked for: nobody ran collectstatic
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"sign_in_account": None, "sign_in_address": None}
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # threads of tests must not leave connections behind
+
+FEEXPAY |= {
+    "API_KEY": "test_sandbox_key",
+    "SHOP_ID": "SANDBOXSHOP0001",
+    "BASE_URL": "http://127.0.0.1:9/api",  # the discard port: a test that forgot its sandbox cannot reach anything
+    "FIELD_KEYS": ["dGVzdGluZy1maWVsZC1rZXktMzItYnl0ZXMtbG9uZyE="],
+    "HASH_KEY": "testing hash key, long enough to be one",
+    "RATE_LIMIT": "100000/min",
+}

@@ -1,0 +1,26 @@
+"""The sample shop's addresses."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from shop import error_pages, pages
+from shop.tokens import LogoutView, TokenView
+from shop.views import BalanceView, PacksView
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("api/v1/", pages.api_by_example, name="api"),
+    path("api/v1/auth/token/", TokenView.as_view(), name="token"),
+    path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),
+    path("api/v1/shop/packs/", PacksView.as_view(), name="packs"),
+    path("api/v1/shop/balance/", BalanceView.as_view(), name="balance"),
+    path("api/v1/payments/feexpay/", include("django_feexpay.urls")),
+    path("admin/", admin.site.urls),
+    path("language/", include("django.conf.urls.i18n")),
+    re_path("^api/", error_pages.not_found),
+]
+
+handler400 = "shop.error_pages.bad_request"
+handler404 = "shop.error_pages.not_found"
+handler500 = "shop.error_pages.went_wrong"

@@ -1,0 +1,250 @@
+"""`make demo`: the shop, its worker and the sandbox on this machine, for a person; `--once`: one purchase, and out."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from demo_http import answers, wait_for
+from demo_processes import DemoError, Processes
+from demo_purchase import Outcome, Place, Purchase
+
+STATE = Path(__file__).resolve().parents[1] / ".demo"
+HOST = "127.0.0.1"
+PLAYER, STAFF = "player", "staff"
+
+_START_SECONDS = 60.0
+_ONCE_SECONDS = 120.0
+_WATCH_EVERY_SECONDS = 0.2
+
+# Whatever else is set for another project or another day must not reach the demo.
+_OURS = ("FEEXPAY_", "DJANGO_", "DEMO_", "PYTHONPATH", "PYTHONHOME", "DATABASE_URL", "REDIS_URL", "Q_BROKER")
+_OURS += ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "LOG_FORMAT", "SENTRY_DSN", "ENV_FILE")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The addresses and secrets of one run. `folder` holds the database, the sandbox's state and the logs."""
+
+    folder: Path
+    shop_port: int
+    sandbox_port: int
+    player_password: str = field(default_factory=lambda: secrets.token_urlsafe(8), repr=False)
+    staff_password: str = field(default_factory=lambda: secrets.token_urlsafe(8), repr=False)
+    webhook_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    @property
+    def shop(self) -> str:
+        return f"http://{HOST}:{self.shop_port}"
+
+    @property
+    def sandbox(self) -> str:
+        return f"http://{HOST}:{self.sandbox_port}"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "db.sqlite3"
+
+    def environment(self) -> dict[str, str]:
+        """What the processes get: the environment of the demo's own caller, without what could turn it elsewhere."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        return kept | {
+            "DJANGO_SETTINGS_MODULE": "config.settings.development",
+            "ENV_FILE": "",
+            "DATABASE_URL": f"sqlite:///{quote(str(self.database))}",
+            "FEEXPAY_BASE_URL": f"{self.sandbox}/api",
+            "FEEXPAY_API_KEY": "test_sandbox_key",
+            "FEEXPAY_SHOP_ID": "SANDBOXSHOP0001",
+            "FEEXPAY_WEBHOOK_MODES": "status,hmac",
+            "FEEXPAY_WEBHOOK_SECRETS": f"hmac:{self.webhook_secret}",
+            "FEEXPAY_SANDBOX_PORT": str(self.sandbox_port),
+            "FEEXPAY_SANDBOX_STATE": str(self.folder / "sandbox.sqlite3"),
+            "FEEXPAY_SANDBOX_SHOP_NAME": "Coin shop",
+            "FEEXPAY_SANDBOX_WEBHOOK_URL": f"{self.shop}/api/v1/payments/feexpay/webhook/",
+            "FEEXPAY_SANDBOX_WEBHOOK_MODE": "hmac",
+            "FEEXPAY_SANDBOX_WEBHOOK_SECRET": self.webhook_secret,
+            "DEMO_SANDBOX_URL": self.sandbox,
+            "DEMO_USERNAME": PLAYER,
+            "DEMO_PASSWORD": self.player_password,
+        }
+
+
+def main() -> int:
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    try:
+        if arguments.once:
+            return _once(arguments.port)
+        _serve(arguments.port)
+    except DemoError as error:
+        sys.stderr.write(f"\nThe demo failed: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        _say("\nstopped")
+        return 130 if arguments.once else 0
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and leave")
+    parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
+    return parser.parse_args()
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _out_of_time(signum: int, frame: object) -> None:
+    raise DemoError(f"it took longer than {_ONCE_SECONDS:.0f} seconds")
+
+
+# --- the two ways to run -----------------------------------------------------------------------------
+
+
+def _serve(port: int) -> None:
+    """Run until somebody stops it. Raises DemoError when a process ends by itself."""
+    with ExitStack() as stack:
+        demo = Demo(stack.enter_context(_kept_folder()), *_ports(port))
+        processes = stack.enter_context(_started(demo))
+        _say(_addresses(demo))
+        while True:
+            processes.check()
+            time.sleep(_WATCH_EVERY_SECONDS)
+
+
+def _once(port: int) -> int:
+    """One purchase with a state of its own; exit code 0 only if the coins were credited exactly once."""
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, _ONCE_SECONDS)
+    with ExitStack() as stack:
+        demo = Demo(stack.enter_context(_fresh_folder()), *_ports(port))
+        processes = stack.enter_context(_started(demo))
+        outcome = _purchase(demo, processes)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    _say(f"credited={outcome.credited} charges={outcome.charges} seconds={outcome.seconds:.1f}")
+    return 0 if (outcome.credited, outcome.charges) == (1, 1) else 1
+
+
+def _purchase(demo: Demo, processes: Processes) -> Outcome:
+    _say(f"shop {demo.shop}/ · payer's phone {demo.sandbox}/\n")
+    place = Place(demo.shop, demo.sandbox, PLAYER, demo.player_password, demo.database)
+    try:
+        return Purchase(place).run()
+    except DemoError as error:
+        processes.check()  # a process that died says more than what it no longer answered
+        raise DemoError(f"{error}\n{processes.tails()}") from error
+
+
+# --- starting ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _started(demo: Demo) -> Iterator[Processes]:
+    """Everything running and answering; everything stopped afterwards."""
+    with Processes(demo.folder, demo.environment()) as processes:
+        try:
+            _start(demo, processes)
+            yield processes
+        finally:
+            # Whoever is too impatient for a stop of two seconds would leave half of it running.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+
+
+def _start(demo: Demo, processes: Processes) -> None:
+    processes.start("sandbox", "feexpay_sandbox")
+    processes.run("migrate", "migrate", "--verbosity=0")
+    processes.run("player", "feexpay_demo_user", PLAYER, demo.player_password)
+    processes.run("staff", "feexpay_demo_user", STAFF, demo.staff_password, "--staff")
+    processes.start("shop", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
+    processes.start("worker", "feexpay_worker")
+    for url in (f"{demo.sandbox}/control/payments", f"{demo.shop}/api/v1/shop/packs/"):
+        _await(url, processes)
+
+
+def _await(url: str, processes: Processes) -> None:
+    def look() -> bool | None:
+        processes.check()
+        return answers(url)
+
+    wait_for(url, look, seconds=_START_SECONDS)
+
+
+def _ports(wanted: int) -> tuple[int, int]:
+    """The shop's port and the sandbox's, both free a moment ago. Raises DemoError when the wanted one is taken."""
+    with socket.socket() as shop, socket.socket() as sandbox:
+        # As the servers do it: a port whose last connections are still fading is free.
+        shop.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            shop.bind((HOST, wanted))
+        except (OSError, OverflowError) as error:
+            raise DemoError(f"port {wanted} cannot be had: {error}") from error
+        sandbox.bind((HOST, 0))
+        return shop.getsockname()[1], sandbox.getsockname()[1]
+
+
+@contextmanager
+def _fresh_folder() -> Iterator[Path]:
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="once-", dir=STATE))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _kept_folder() -> Iterator[Path]:
+    """The same folder at every start, so that coins and payments are still there. For one demo at a time."""
+    folder = STATE / "kept"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError("another demo runs in this clone: stop that one first") from None
+        yield folder
+
+
+# --- telling -----------------------------------------------------------------------------------------
+
+
+def _addresses(demo: Demo) -> str:
+    return f"""
+The demo runs. Ctrl-C stops all of it.
+
+  the shop           {demo.shop}/
+  the payer's phone  {demo.sandbox}/
+  the admin          {demo.shop}/admin/
+  the API            {demo.shop}/api/v1/
+
+  player             {PLAYER} / {demo.player_password}
+  staff              {STAFF} / {demo.staff_password}
+
+  database and logs  {demo.folder}
+"""
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""One HTTP request of the demo, with the standard library alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from demo_processes import DemoError
+
+_ANSWER_SECONDS = 20.0
+_LOOK_EVERY_SECONDS = 0.1
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `body` is the JSON read, or None when it was something else."""
+
+    status: int
+    body: Any
+
+    def expect(self, *statuses: int) -> Any:
+        """The body of an answer with one of these codes. Raises DemoError with what came instead."""
+        if self.status not in statuses:
+            raise DemoError(f"expected HTTP {' or '.join(map(str, statuses))}, got {self.status}: {self.body}")
+        return self.body
+
+
+def ask(
+    method: str,
+    url: str,
+    *,
+    token: str = "",
+    body: object = None,
+    form: dict[str, str] | None = None,
+    idempotency_key: str = "",
+) -> Answer:
+    """Send JSON or a form, follow no redirect. Raises DemoError when nobody answers."""
+    headers = {"Accept": "application/json", "Accept-Language": "en"}
+    content = None
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    if idempotency_key:
+        headers["Idempotency-Key"] = idempotency_key
+    if form is not None:
+        headers["Content-Type"], content = "application/x-www-form-urlencoded", urlencode(form)
+    elif body is not None:
+        headers["Content-Type"], content = "application/json", json.dumps(body)
+    try:
+        return _exchange(method, url, headers, content)
+    except (OSError, HTTPException) as error:
+        raise DemoError(f"no answer from {url}: {error}") from error
+
+
+def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float = 20.0) -> Found:
+    """What `look` finds, looking again until it finds something. Raises DemoError when that takes too long."""
+    give_up_at = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found is not None:
+            return found
+        if time.monotonic() > give_up_at:
+            raise DemoError(f"{what}: not within {seconds:.0f} seconds")
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def answers(url: str) -> bool | None:
+    """True once the address answers with 200; None before."""
+    try:
+        return ask("GET", url).status == 200 or None
+    except DemoError:
+        return None
+
+
+def _exchange(method: str, url: str, headers: dict[str, str], content: str | None) -> Answer:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), content, headers)
+        response = connection.getresponse()
+        raw = response.read()
+    finally:
+        connection.close()
+    is_json = "json" in response.headers.get("Content-Type", "")
+    return Answer(response.status, json.loads(raw) if is_json else None)

@@ -1,0 +1,113 @@
+"""The processes of the demo: started with a log of their own, watched, and stopped together."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_CHILD = Path(__file__).with_name("demo_child.py")
+_STOP_SECONDS = 2.0
+_TAIL_LINES = 15
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why, to the person who started it."""
+
+
+@dataclass(frozen=True)
+class _Child:
+    name: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+
+class Processes:
+    """Every manage.py command of one demo. Use as a context manager: leaving stops what runs.
+
+    `folder` takes the logs, `environment` is what every command gets and all it gets.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = dict(environment)
+        self._children: list[_Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start `manage.py ARGUMENTS` and let it run."""
+        self._children.append(self._launch(name, arguments))
+
+    def run(self, name: str, *arguments: str) -> None:
+        """Run `manage.py ARGUMENTS` to its end. Raises DemoError when it fails."""
+        child = self._launch(name, arguments)
+        try:
+            code = child.process.wait()
+        finally:
+            _end([child])
+        if code:
+            raise DemoError(f"manage.py {arguments[0]} failed:\n{_tail(child.log)}")
+
+    def check(self) -> None:
+        """Raises DemoError with the last lines of its log when one of them has ended by itself."""
+        for child in self._children:
+            code = child.process.poll()
+            if code is not None:
+                raise DemoError(
+                    f"{child.name} ended by itself (exit code {code}). Its log ends with:\n{_tail(child.log)}"
+                )
+
+    def tails(self) -> str:
+        """The last lines of every log."""
+        return "\n".join(f"--- {child.log.name}\n{_tail(child.log)}" for child in self._children)
+
+    def stop(self) -> None:
+        """Stop all of them, last started first, within about two seconds. Safe to repeat: yes."""
+        _end(reversed(self._children))
+        self._children.clear()
+
+    def _launch(self, name: str, arguments: tuple[str, ...]) -> _Child:
+        log = self._folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 -- our own manage.py, and no shell
+                [sys.executable, "-u", str(_CHILD), *arguments],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C reaches a whole group: the demo alone shall get it, and stop them in order.
+                start_new_session=True,
+            )
+        return _Child(name, log, process)
+
+
+def _end(children: Iterable[_Child]) -> None:
+    ending = list(children)
+    for child in ending:
+        child.process.terminate()
+    give_up_at = time.monotonic() + _STOP_SECONDS
+    for child in ending:
+        try:
+            child.process.wait(max(0.0, give_up_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+    return "\n".join(f"    {line}" for line in lines) or "    (nothing)"

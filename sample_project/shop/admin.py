@@ -1,0 +1,42 @@
+"""The back office of the shop. Coins are looked at here, never given: they come from payments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from shop.models import CoinEntry, CoinPack
+
+
+@admin.register(CoinPack)
+class CoinPackAdmin(admin.ModelAdmin[CoinPack]):
+    """An offer may be renamed, moved and switched off; what it gives and costs stays as it was sold."""
+
+    list_display = ("name", "code", "coins", "price", "active", "position")
+    list_filter = ("active",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CoinPack | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("code", "coins", "price")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(CoinEntry)
+class CoinEntryAdmin(admin.ModelAdmin[CoinEntry]):
+    list_display = ("created_at", "player", "coins", "pack", "payment")
+    list_filter = ("pack", "created_at")
+    list_select_related = ("player", "pack", "payment")
+    search_fields = ("player__username", "payment__id")
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

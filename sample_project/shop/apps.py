@@ -1,0 +1,17 @@
+"""Wiring: what the shop does when FeexPay's money arrived."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ShopConfig(AppConfig):
+    name = "shop"
+    verbose_name = _("Coin shop")
+
+    def ready(self) -> None:
+        from django_feexpay.signals import payment_succeeded
+        from shop.receivers import give_coins
+
+        payment_succeeded.connect(give_coins, dispatch_uid="shop_give_coins")

@@ -1,0 +1,41 @@
+"""When no view answers: problem+json below /api/, a page for people elsewhere."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from django_feexpay.problems import problem_response, server_error
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, "malformed_request", HTTPStatus.BAD_REQUEST)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Also the last line of the address table, so that the API says it in JSON while DEBUG is on."""
+    hint = "" if request.path.endswith("/") else _("Every address of this API ends with a slash.")
+    return _answer(request, "not_found", HTTPStatus.NOT_FOUND, hint)
+
+
+def went_wrong(request: HttpRequest) -> HttpResponse:
+    if _is_api(request):
+        return server_error(request)
+    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _answer(request: HttpRequest, code: str, status: HTTPStatus, detail: str = "") -> HttpResponse:
+    if _is_api(request):
+        return problem_response(request, code, detail=detail)
+    return _page(request, status)
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
+    return render(request, "shop/error.html", {"status": int(status)}, status=int(status))

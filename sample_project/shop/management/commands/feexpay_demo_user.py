@@ -1,0 +1,26 @@
+"""`manage.py feexpay_demo_user NAME PASSWORD [--staff]`: an account to try the shop with."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    help = "Makes an account, or gives the account of that name this password. Safe to repeat."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("password")
+        parser.add_argument("--staff", action="store_true", help="may see and do everything in the admin")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        user, created = User.objects.get_or_create(username=options["name"])
+        user.is_active = True
+        user.is_staff = user.is_superuser = options["staff"]
+        user.set_password(options["password"])
+        user.save()
+        self.stdout.write(f"{'made' if created else 'reset'}: {user.username}")

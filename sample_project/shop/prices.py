@@ -1,0 +1,45 @@
+"""What things cost. The price is the shop's, never the client's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from shop.models import CoinPack
+
+#: A coin of a free top-up costs this many francs; packs give more coins for the same money.
+FRANCS_PER_COIN = 10
+
+#: The francs of West and of Central Africa are worth the same, and neither has cents.
+CURRENCIES = ("XOF", "XAF")
+
+
+def payable(*, user: Any, merchant_reference: str, amount: int, currency: str, metadata: Mapping[str, Any]) -> int:
+    """What is owed: the price of the pack that `metadata` names, or with no pack any amount, as a free top-up.
+
+    Raises: ValidationError, in the words of the player's language.
+    """
+    if currency not in CURRENCIES:
+        raise ValidationError(_("The shop sells in F CFA only."))
+    if "pack" in metadata:
+        return _pack_for_sale(metadata["pack"]).price
+    if amount < FRANCS_PER_COIN:
+        raise ValidationError(_("A coin costs %d F CFA.") % FRANCS_PER_COIN)
+    return amount
+
+
+def coins_for(amount: int) -> int:
+    """How many coins a free top-up of `amount` francs gives."""
+    return amount // FRANCS_PER_COIN
+
+
+def _pack_for_sale(code: object) -> CoinPack:
+    if not isinstance(code, str):
+        raise ValidationError(_("metadata.pack must be the code of a pack, as text."))
+    pack = CoinPack.objects.filter(code=code, active=True).first()
+    if pack is None:
+        raise ValidationError(_("There is no such pack: GET /api/v1/shop/packs/ lists them."))
+    return pack

@@ -1,0 +1,39 @@
+"""What happens in the shop when a payment succeeded."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django_feexpay.models import Payment
+from shop.models import CoinEntry, CoinPack
+from shop.prices import coins_for
+
+logger = logging.getLogger("shop")
+
+
+def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+    """Give the player the coins of the pack, or of the amount that was received.
+
+    Safe to repeat: yes. The signal may come twice, and `event_id` is unique: the second time nothing is added.
+    """
+    if payment.user is None:
+        logger.warning("payment %s has no player any more: no coins given", payment.pk)
+        return
+    pack = _pack_of(payment)
+    CoinEntry.objects.get_or_create(
+        event_id=event_id,
+        defaults={
+            "player": payment.user,
+            "payment": payment,
+            "pack": pack,
+            "coins": pack.coins if pack else coins_for(payment.credit.amount),
+        },
+    )
+
+
+def _pack_of(payment: Payment) -> CoinPack | None:
+    """The pack that was paid for, also if it is no longer for sale."""
+    code = payment.metadata.get("pack")
+    return None if code is None else CoinPack.objects.get(code=code)

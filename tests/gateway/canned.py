@@ -1,0 +1,52 @@
+"""A gateway without a socket: it answers what the test says and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.client import CallSeen, CollectRequest, Gateway
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.gateway.transport import WireReply, WireRequest
+
+KEY = "fp_canary_key"
+SHOP = "SHOP00000000001"
+REFERENCE = "0a1b2c3d-1111-4222-8333-444455556666"
+ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
+
+
+class CannedTransport:
+    """Gives one answer, or raises one error, every time."""
+
+    def __init__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self._reply = WireReply(status, headers or {}, raw)
+        self.asked: list[WireRequest] = []
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        self.asked.append(request)
+        return self._reply
+
+
+def gateway_that_answers(
+    status: int, body: object, headers: dict[str, str] | None = None, seen: list[CallSeen] | None = None
+) -> Gateway:
+    observer = None if seen is None else seen.append
+    transport = CannedTransport(status, body, headers)
+    return Gateway(
+        api_key=KEY,
+        shop_id=SHOP,
+        base_url="https://gateway.invalid/api",
+        transport=transport,
+        observer=observer,
+    )
+
+
+def attempt(provider: str = "mtn_bj", **changed: object) -> CollectRequest:
+    facts: dict[str, object] = {
+        "provider": CATALOGUE[provider],
+        "msisdn": Msisdn("229", "0197000050"),
+        "amount": 5000,
+        "attempt_id": ATTEMPT,
+    }
+    return CollectRequest(**(facts | changed))  # type: ignore[arg-type]  # the test says what differs

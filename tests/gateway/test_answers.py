@@ -1,0 +1,317 @@
+"""What each answer of the gateway means for the money: the whole table, answer by answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_feexpay.gateway.errors import (
+    GatewayError,
+    MisconfiguredError,
+    NotSentError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from django_feexpay.gateway.reports import REASON_CODES, Accepted, Word
+from tests.gateway.canned import REFERENCE, attempt, gateway_that_answers
+
+HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+
+
+def nest(message: str, status: int, error: str = "Not Found") -> dict[str, object]:
+    """The error body of FeexPay's framework."""
+    return {"message": message, "error": error, "statusCode": status}
+
+
+def error_of_collect(status: int, body: object, headers: dict[str, str] | None = None) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        gateway_that_answers(status, body, headers).collect(attempt())
+    return caught.value
+
+
+def error_of_status(status: int, body: object, headers: dict[str, str] | None = None) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        gateway_that_answers(status, body, headers).fetch_status(REFERENCE)
+    return caught.value
+
+
+# --- collect: accepted ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+@pytest.mark.parametrize(
+    ("word", "ours"),
+    [
+        ("PENDING", Word.PENDING),
+        ("SUCCESSFUL", Word.SUCCESSFUL),
+        ("FAILED", Word.FAILED),
+        ("NEW WORD", Word.UNKNOWN),
+        (None, Word.UNKNOWN),
+    ],
+)
+def test_any_success_code_with_a_reference_is_accepted(status: int, word: str | None, ours: Word) -> None:
+    accepted = gateway_that_answers(status, {"reference": REFERENCE, "status": word}).collect(attempt())
+
+    assert (accepted.reference, accepted.word) == (REFERENCE, ours)
+
+
+def test_two_step_provider_waits_for_the_code() -> None:
+    gateway = gateway_that_answers(201, {"reference": REFERENCE})
+
+    assert gateway.collect(attempt("coris_bj")).otp_required is True
+    assert gateway.collect(attempt("coris_bj", otp="123456")).otp_required is False
+    assert gateway.collect(attempt("orange_bf", otp="123456")).otp_required is False
+    assert gateway.collect(attempt("mtn_bj")).otp_required is False
+
+
+def test_page_to_open_is_believed_whatever_the_row_says() -> None:
+    gateway = gateway_that_answers(
+        200, {"reference": REFERENCE, "status": "PENDING", "payment_url": "https://pay.example/1"}
+    )
+
+    assert gateway.collect(attempt("orange_ml")) == Accepted(
+        reference=REFERENCE, word=Word.PENDING, redirect_url="https://pay.example/1"
+    )
+
+
+# --- collect: unknown -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, HTML),
+        (200, b'{"reference": "0a1b2c3d-1111'),
+        (200, []),
+        (200, [{"reference": REFERENCE}]),
+        (200, {}),
+        (200, {"status": "SUCCESSFUL"}),
+        (200, {"reference": "a/b"}),
+        (200, {"success": False, "message": "refused"}),
+        (202, {"status": "FAILED", "message": "no"}),
+        (204, b""),
+        (301, {"message": "moved"}),
+        (302, {"reference": REFERENCE}),
+        (400, HTML),
+        (400, b""),
+        (400, []),
+        (400, {}),
+        (400, {"error": "something"}),
+        (400, {"message": 5}),
+        (400, {"message": []}),
+        (400, {"message": "late", "reference": REFERENCE}),
+        (401, HTML),
+        (403, b"blocked by the firewall"),
+        (404, HTML),
+        (408, {"message": "timeout"}),
+        (409, {"message": "conflict"}),
+        (409, {"code": "ERR_DUPLICATE_TRANSACTION", "message": "identical"}),
+        (400, {"code": "ERR_DUPLICATE_TRANSACTION", "message": "identical"}),
+        (400, {"code": " err_duplicate_transaction "}),
+        (500, {"code": "ERR_TRANSACTION_FAILED", "message": "failed"}),
+        (500, {"message": "Internal server error", "statusCode": 500}),
+        (502, HTML),
+        (502, {"message": "provider error"}),
+        (503, HTML),
+        (503, b""),
+        (503, {"message": "maintenance"}),
+        (503, {"code": "NETWORK_UNAVAILABLE", "data": {"reference": REFERENCE}}),
+        (504, {"code": "NETWORK_UNAVAILABLE", "message": "timeout"}),
+        (500, {"code": "UNAUTHORIZED", "message": "Unauthorized"}),
+        (600, {"message": "?"}),
+    ],
+)
+def test_answer_that_may_hide_a_charge_is_unknown(status: int, body: object) -> None:
+    assert type(error_of_collect(status, body)) is OutcomeUnknownError
+
+
+# --- collect: not sent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), (" 30 ", 30), ("0", 0), ("86400", 3600), ("", None), ("soon", None), ("-5", None), ("1.5", None)],
+)
+def test_too_many_requests_is_not_sent_and_says_how_long(header: str, seconds: int | None) -> None:
+    error = error_of_collect(429, {"code": "RATE_LIMIT_EXCEEDED"}, {"retry-after": header})
+
+    assert isinstance(error, NotSentError)
+    assert error.retry_after_seconds == seconds
+
+
+def test_too_many_requests_needs_no_json() -> None:
+    error = error_of_collect(429, HTML)
+
+    assert isinstance(error, NotSentError)
+    assert error.retry_after_seconds is None
+
+
+# --- collect: refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, {"message": "Validation failed", "errors": [{"property": "amount"}]}, "invalid_amount"),
+        (400, {"message": "Validation failed", "errors": [{"property": "phoneNumber"}]}, "invalid_phone"),
+        (400, {"message": "Validation failed", "errors": [{"property": "otp"}]}, "otp_rejected"),
+        (400, {"message": "Validation failed", "errors": [{"property": "description"}]}, "invalid_request"),
+        (400, {"message": "Validation failed", "errors": {"property": "amount"}}, "invalid_amount"),
+        (400, {"message": "Validation failed", "errors": ["?", None, {"property": 5}]}, "invalid_request"),
+        (400, {"message": "Validation failed"}, "invalid_request"),
+        (400, {"message": ["amount must be an integer number"], "errors": [{"property": "amount"}]}, "invalid_amount"),
+        (400, {"code": "ERR_INVALID_PHONE_NUMBER"}, "invalid_phone"),
+        (400, {"code": "ERR_INVALID_AMOUNT", "message": "?"}, "invalid_amount"),
+        (400, {"code": "ERR_INSUFFICIENT_BALANCE", "message": "?"}, "low_balance"),
+        (400, {"code": "ERR_TRANSACTION_FAILED", "message": "?"}, "operator_error"),
+        (400, {"code": "NETWORK_UNAVAILABLE", "message": "not supported"}, "network_unavailable"),
+        (400, nest("Celtiis BJ API Error", 400, "Bad Request"), "operator_error"),
+        (400, nest("PAYER_NOT_FOUND", 400, "Bad Request"), "payer_not_found"),
+        (400, nest("something new", 400, "Bad Request"), "unknown_reason"),
+        (403, {"code": "ACCESS_DENIED", "message": "country blocked"}, "provider_not_activated"),
+        (404, nest("MTN channel not configured", 404), "provider_not_activated"),
+        (422, {"message": "no"}, "unknown_reason"),
+        (503, {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}, "network_unavailable"),
+        (503, {"code": "ERR_NETWORK_UNAVAILABLE"}, "network_unavailable"),
+    ],
+)
+def test_documented_refusal_is_final(status: int, body: object, code: str) -> None:
+    error = error_of_collect(status, body)
+
+    assert type(error) is RefusedError
+    assert error.code == code
+    assert code in REASON_CODES
+
+
+def test_refusal_keeps_feexpays_sentence_without_numbers() -> None:
+    error = error_of_collect(400, {"message": ["phone 2290197000050", "is wrong"]})
+
+    assert isinstance(error, RefusedError)
+    assert error.text == "phone ••• is wrong"
+    assert "2290197000050" not in repr(error)
+
+
+@pytest.mark.parametrize("code", ["visa", "mastercard", "mtn_cm", "bank_transfer"])
+def test_provider_without_an_endpoint_is_refused_before_anything_is_sent(code: str) -> None:
+    gateway = gateway_that_answers(200, {"reference": REFERENCE})
+
+    with pytest.raises(RefusedError) as caught:
+        gateway.collect(attempt(code))
+
+    assert caught.value.code == "provider_unavailable"
+
+
+# --- collect: misconfigured -----------------------------------------------------------------------
+
+
+MISCONFIGURED = [
+    (401, {"success": False, "code": "UNAUTHORIZED", "message": "Unauthorized", "statusCode": 401}, "invalid_api_key"),
+    (401, {"message": "?"}, "invalid_api_key"),
+    (403, {"code": "ERR_INVALID_API_KEY"}, "invalid_api_key"),
+    (403, {"code": "IP_NOT_ALLOWED", "message": "your address"}, "address_not_allowed"),
+    (403, {"code": "ERR_IP_NOT_AUTHORIZED"}, "address_not_allowed"),
+    (403, {"code": "FORBIDDEN", "message": "Forbidden"}, "forbidden"),
+    (404, nest("Merchant or Shop not found", 404), "unknown_shop"),
+    (404, nest("Merchant not found", 404), "unknown_shop"),
+    (404, nest("Shop is disabled", 404), "unknown_shop"),
+    (400, nest("Shop is disabled", 400), "unknown_shop"),
+    (404, nest("Shop introuvable", 404), "unknown_shop"),
+    (404, {"code": "ERR_SHOP_NOT_FOUND"}, "unknown_shop"),
+    (404, nest("Cannot POST /api/transactions/public/requesttopay/x", 404), "unknown_path"),
+    (404, nest("Cannot GET /api/transactions/public/single/status/x", 404), "unknown_path"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "code"), MISCONFIGURED)
+def test_our_own_mistake_is_misconfigured(status: int, body: object, code: str) -> None:
+    for error in (error_of_collect(status, body), error_of_status(status, body)):
+        assert type(error) is MisconfiguredError
+        assert error.code == code
+
+
+# --- reads ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"code": "NOT_FOUND", "message": "Transaction not found"}),
+        (404, nest("Transaction not found", 404)),
+        (404, {"code": "not_found"}),
+        (200, {"success": False, "code": "NOT_FOUND", "message": "Transaction not found"}),
+    ],
+)
+def test_unknown_reference_is_missing(status: int, body: object) -> None:
+    report = gateway_that_answers(status, body).fetch_status(REFERENCE)
+
+    assert (report.word, report.reference) == (Word.MISSING, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b""),
+        (200, HTML),
+        (200, []),
+        (200, {}),
+        (200, {"message": "ok"}),
+        (302, {"status": "SUCCESSFUL"}),
+        (400, {"code": "MISSING_REFERENCE", "message": "Reference is required"}),
+        (400, {"message": "Validation failed"}),
+        (404, HTML),
+        (404, nest("something else", 404)),
+        (404, {"status": "SUCCESSFUL"}),
+        (500, {"status": "SUCCESSFUL"}),
+        (500, {"code": "NOT_FOUND"}),
+        (502, HTML),
+        (503, {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}),
+    ],
+)
+def test_answer_without_news_is_unknown_and_never_a_refusal(status: int, body: object) -> None:
+    assert type(error_of_status(status, body)) is OutcomeUnknownError
+
+
+def test_too_many_questions_are_not_sent() -> None:
+    error = error_of_status(429, HTML, {"retry-after": "4"})
+
+    assert isinstance(error, NotSentError)
+    assert error.retry_after_seconds == 4
+
+
+@pytest.mark.parametrize("body", [{}, {"success": True}, HTML, {"balances": "none"}])
+def test_balance_without_balances_is_unknown(body: object) -> None:
+    with pytest.raises(OutcomeUnknownError):
+        gateway_that_answers(200, body).balance()
+
+
+# --- whatever arrives -----------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    [
+        *("NOT_FOUND", "UNAUTHORIZED", "NETWORK_UNAVAILABLE", "ERR_DUPLICATE_TRANSACTION", "Shop is disabled"),
+        *("Validation failed", "SUCCESSFUL", "FAILED", REFERENCE),
+    ]
+)
+VALUES = st.none() | st.booleans() | st.integers() | WORDS | st.lists(WORDS, max_size=2)
+ERROR_BODIES = st.dictionaries(
+    st.sampled_from(["code", "message", "statusCode", "errors", "reference", "status", "data"]), VALUES
+)
+
+
+@given(status=st.integers(200, 599), body=ERROR_BODIES | st.lists(st.none()))
+def test_every_answer_has_a_meaning_and_a_server_error_is_never_safe_to_repeat(status: int, body: object) -> None:
+    outcome = outcome_of_collect(status, body)
+
+    assert outcome in {Accepted, NotSentError, OutcomeUnknownError, RefusedError, MisconfiguredError}
+    assert (outcome is NotSentError) == (status == 429)
+    assert outcome is not Accepted or status < 300
+    assert outcome not in (RefusedError, MisconfiguredError) or 400 <= status < 500 or status == 503
+
+
+def outcome_of_collect(status: int, body: object) -> type:
+    try:
+        return type(gateway_that_answers(status, body).collect(attempt()))
+    except GatewayError as error:
+        return type(error)

@@ -1,0 +1,399 @@
+"""What goes out on the wire, and what the caller is told besides the answer."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.client import CallSeen, Gateway, Timeouts, reduced_description
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.gateway.transport import HttpTransport, WireRequest
+from tests.gateway.canned import (
+    ATTEMPT,
+    KEY,
+    REFERENCE,
+    SHOP,
+    CannedTransport,
+    attempt,
+    gateway_that_answers,
+)
+from tests.gateway.conftest import ServerFactory
+from tests.gateway.wire_server import Peer
+
+BASE = "https://gateway.invalid/api"
+ACCEPTED = {"reference": REFERENCE, "status": "PENDING"}
+HISTORY = {"success": True, "total": 0, "data": []}
+
+
+def asked(transport: CannedTransport) -> WireRequest:
+    (request,) = transport.asked
+    return request
+
+
+def body_of(request: WireRequest) -> dict[str, object]:
+    assert request.body is not None
+    parsed: dict[str, object] = json.loads(request.body)
+    return parsed
+
+
+def gateway_over(transport: CannedTransport, **changed: object) -> Gateway:
+    facts: dict[str, object] = {"api_key": KEY, "shop_id": SHOP, "base_url": BASE, "transport": transport}
+    return Gateway(**(facts | changed))  # type: ignore[arg-type]  # the test says what differs
+
+
+# --- collect on the wire --------------------------------------------------------------------------
+
+
+def test_collect_sends_the_documented_fields_and_no_other() -> None:
+    transport = CannedTransport(200, ACCEPTED)
+
+    gateway_over(transport).collect(attempt())
+
+    request = asked(transport)
+    assert (request.method, request.url) == ("POST", f"{BASE}/transactions/public/requesttopay/mtn")
+    assert body_of(request) == {
+        "phoneNumber": "2290197000050",
+        "amount": 5000,
+        "shop": SHOP,
+        "callback_info": ATTEMPT,
+    }
+    assert request.headers == {
+        "Authorization": f"Bearer {KEY}",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "django-feexpay",
+        "Content-Type": "application/json",
+    }
+    assert request.fresh_connection is True
+
+
+def test_collect_sends_what_was_given_besides() -> None:
+    transport = CannedTransport(200, ACCEPTED)
+    given_besides = {
+        "otp": "123456",
+        "return_url": "https://shop.example/back",
+        "cancel_url": "https://shop.example/cancel",
+        "first_name": "Afi",
+        "last_name": "Koné",
+        "email": "afi@example.com",
+    }
+
+    gateway_over(transport).collect(attempt("coris_bj", description="Pièces d'or (x100)", **given_besides))
+
+    request = asked(transport)
+    assert request.url == f"{BASE}/transactions/public/requesttopay/coris"
+    assert body_of(request) == {
+        "phoneNumber": "2290197000050",
+        "amount": 5000,
+        "shop": SHOP,
+        "callback_info": ATTEMPT,
+        "description": "Pieces d or x100",
+        **given_besides,
+    }
+
+
+@pytest.mark.parametrize("amount", [True, 5000.0, "5000", None])
+def test_collect_refuses_an_amount_that_is_no_int(amount: object) -> None:
+    transport = CannedTransport(200, ACCEPTED)
+
+    with pytest.raises(TypeError):
+        gateway_over(transport).collect(attempt(amount=amount))
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "reduced"),
+    [
+        ("100 coins", "100 coins"),
+        ("Pièces – d'or", "Pieces d or"),
+        ("a-b_c.d", "a b c d"),
+        ("  many   spaces\n", "many spaces"),
+        ("Œuvre № 5", "uvre No 5"),
+        ("日本", ""),
+        ("", ""),
+        ("x" * 150, "x" * 100),
+        ("y" * 99 + " z", "y" * 99),
+    ],
+)
+def test_description_is_reduced_to_what_feexpay_takes(text: str, reduced: str) -> None:
+    assert reduced_description(text) == reduced
+
+
+@given(text=st.text(max_size=200))
+def test_description_never_holds_anything_else(text: str) -> None:
+    reduced = reduced_description(text)
+
+    assert len(reduced) <= 100
+    assert all(sign.isascii() and (sign.isalnum() or sign == " ") for sign in reduced)
+    assert reduced == " ".join(reduced.split())
+
+
+# --- deadlines ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("total_seconds", "expected"),
+    [
+        (None, Timeouts(3.0, 10.0, 15.0)),
+        (2.0, Timeouts(3.0, 10.0, 2.0)),
+        (15.0, Timeouts(3.0, 10.0, 15.0)),
+        (120.0, Timeouts(3.0, 120.0, 120.0)),  # a synchronous network is silent until the payer answers
+    ],
+)
+def test_other_deadline_replaces_the_usual_one(total_seconds: float | None, expected: Timeouts) -> None:
+    transport = CannedTransport(200, {**ACCEPTED})
+    gateway = gateway_over(transport)
+
+    gateway.collect(attempt(), total_seconds=total_seconds)
+    gateway.fetch_status(REFERENCE, total_seconds=total_seconds)
+
+    assert [request.timeouts for request in transport.asked] == [expected, expected]
+
+
+# --- reads on the wire ----------------------------------------------------------------------------
+
+
+def test_status_asks_for_one_reference() -> None:
+    transport = CannedTransport(200, {"status": "SUCCESSFUL", "reference": REFERENCE, "amount": 5000})
+
+    report = gateway_over(transport).fetch_status(REFERENCE)
+
+    request = asked(transport)
+    assert (request.method, request.body, request.fresh_connection) == ("GET", None, False)
+    assert request.url == f"{BASE}/transactions/public/single/status/{REFERENCE}"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert (report.word, report.amount) == (Word.SUCCESSFUL, 5000)
+
+
+def test_reference_is_percent_encoded() -> None:
+    transport = CannedTransport(200, {"status": "PENDING"})
+
+    gateway_over(transport).fetch_status("AG_1:2+3=4")
+
+    assert asked(transport).url.endswith("/single/status/AG_1%3A2%2B3%3D4")
+
+
+@pytest.mark.parametrize("reference", ["", "..", "a/b", "a?b", "x" * 101, "a\nb", "é"])
+def test_what_cannot_be_a_reference_is_missing_without_asking(reference: str) -> None:
+    transport = CannedTransport(200, {"status": "SUCCESSFUL"})
+
+    assert gateway_over(transport).fetch_status(reference) == StatusReport(word=Word.MISSING)
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize(
+    ("provider", "word", "name", "status"),
+    [
+        (None, None, "ALL", "ALL"),
+        ("mtn_ci", None, "MTN CI", "ALL"),
+        ("mtn_bj", Word.SUCCESSFUL, "MTN", "SUCCESSFUL"),
+        (None, Word.PENDING, "ALL", "PENDING"),
+        (None, Word.FAILED, "ALL", "FAILED"),
+        ("wave_bf", Word.FAILED, "ALL", "FAILED"),  # FeexPay's filter does not know it
+        ("visa", None, "ALL", "ALL"),
+    ],
+)
+def test_history_asks_for_a_period(provider: str | None, word: Word | None, name: str, status: str) -> None:
+    transport = CannedTransport(200, HISTORY)
+    spec = CATALOGUE[provider] if provider else None
+
+    page = gateway_over(transport).search_history(date(2026, 7, 1), date(2026, 8, 1), provider=spec, word=word)
+
+    request = asked(transport)
+    assert (request.method, request.url) == ("POST", f"{BASE}/transactions/history")
+    assert request.fresh_connection is False
+    assert body_of(request) == {
+        "start_date": "2026-07-01",
+        "end_date": "2026-08-01",
+        "shop": SHOP,
+        "type": "PAYIN",
+        "status": status,
+        "reseau": name,
+    }
+    assert page.complete
+
+
+@pytest.mark.parametrize(("start", "end"), [(date(2026, 7, 2), date(2026, 7, 1)), (date(2026, 7, 1), date(2026, 8, 2))])
+def test_history_period_is_at_most_31_days_forward(start: date, end: date) -> None:
+    with pytest.raises(ValueError, match="31 days"):
+        gateway_that_answers(200, HISTORY).search_history(start, end)
+
+
+@pytest.mark.parametrize("word", [Word.UNKNOWN, Word.MISSING])
+def test_history_cannot_be_asked_for_words_that_are_ours(word: Word) -> None:
+    with pytest.raises(ValueError, match="pending, successful and failed"):
+        gateway_that_answers(200, HISTORY).search_history(date(2026, 7, 1), date(2026, 7, 1), word=word)
+
+
+def test_balance_asks_for_the_shop() -> None:
+    transport = CannedTransport(200, {"data": {"data": {"balances": {"MTN": 12_000}}}})
+
+    balances = gateway_over(transport, shop_id="shop/1").balance()
+
+    assert balances == {"MTN": 12_000}
+    assert asked(transport).url == f"{BASE}/balance/public/getByShop/shop%2F1"
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", " ", "fp key", "fp_key\n", "clé", "fp\r\nX: y"])
+def test_unusable_key_is_misconfigured_before_anything_is_sent(key: str) -> None:
+    transport = CannedTransport(200, ACCEPTED)
+    gateway = gateway_over(transport, api_key=key)
+
+    with pytest.raises(MisconfiguredError) as caught:
+        gateway.collect(attempt())
+
+    assert caught.value.code == "invalid_api_key"
+    assert transport.asked == []
+
+
+def test_missing_shop_is_misconfigured_before_anything_is_sent() -> None:
+    transport = CannedTransport(200, ACCEPTED)
+
+    with pytest.raises(MisconfiguredError) as caught:
+        gateway_over(transport, shop_id="").balance()
+
+    assert caught.value.code == "unknown_shop"
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["", "gateway.invalid", "ftp://gateway.invalid", "https://", "https://u:p@h/api", "https://h/a?b", "https://h#c"],
+)
+def test_base_url_that_is_none_is_refused(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base URL"):
+        gateway_over(CannedTransport(200, {}), base_url=base_url)
+
+
+def test_slash_at_the_end_of_the_base_url_changes_nothing() -> None:
+    transport = CannedTransport(200, {"status": "PENDING"})
+
+    gateway_over(transport, base_url=BASE + "/").fetch_status("r")
+
+    assert asked(transport).url == f"{BASE}/transactions/public/single/status/r"
+
+
+def test_proxy_goes_to_the_default_transport() -> None:
+    with pytest.raises(ValueError, match="proxy"):
+        Gateway(api_key=KEY, shop_id=SHOP, base_url=BASE, proxy="socks5://127.0.0.1:1080")
+
+
+# --- what is seen and what is not -----------------------------------------------------------------
+
+
+def test_observer_sees_every_answered_call() -> None:
+    seen: list[CallSeen] = []
+
+    gateway_that_answers(202, ACCEPTED, seen=seen).collect(attempt())
+    gateway_that_answers(200, {"status": "PENDING"}, seen=seen).fetch_status(REFERENCE)
+    gateway_that_answers(200, HISTORY, seen=seen).search_history(date(2026, 7, 1), date(2026, 7, 1))
+    gateway_that_answers(200, {"balances": {}}, seen=seen).balance()
+
+    assert [(call.operation, call.outcome, call.provider_code, call.http_status) for call in seen] == [
+        ("collect", "answered", "mtn_bj", 202),
+        ("status", "answered", None, 200),
+        ("history", "answered", None, 200),
+        ("balance", "answered", None, 200),
+    ]
+    assert all(call.seconds >= 0 for call in seen)
+
+
+def test_observer_sees_failed_calls_by_their_code() -> None:
+    seen: list[CallSeen] = []
+
+    with pytest.raises(OutcomeUnknownError):
+        gateway_that_answers(502, b"", seen=seen).collect(attempt())
+    with pytest.raises(NotSentError):
+        gateway_that_answers(429, b"", seen=seen).fetch_status(REFERENCE)
+    with pytest.raises(RefusedError):
+        gateway_that_answers(400, {"message": "PAYER_NOT_FOUND"}, seen=seen).collect(attempt())
+
+    assert [(call.outcome, call.http_status) for call in seen] == [
+        ("outcome_unknown", 502),
+        ("not_sent", 429),
+        ("payer_not_found", 400),
+    ]
+
+
+def test_observer_sees_a_call_that_got_no_answer() -> None:
+    class Broken:
+        def exchange(self, request: WireRequest) -> object:
+            raise NotSentError("nothing was sent")
+
+    seen: list[CallSeen] = []
+    gateway = gateway_over(Broken(), observer=seen.append)  # type: ignore[arg-type]  # it never returns
+
+    with pytest.raises(NotSentError):
+        gateway.balance()
+
+    assert [(call.operation, call.outcome, call.http_status) for call in seen] == [("balance", "not_sent", None)]
+
+
+def test_nothing_personal_or_secret_is_in_any_repr() -> None:
+    transport = CannedTransport(200, ACCEPTED)
+    gateway = gateway_over(transport)
+    request = attempt(
+        "coris_bj",
+        otp="314159",
+        description="canary",
+        first_name="Canary",
+        last_name="Canary",
+        email="canary@example.com",
+        return_url="https://canary.example/",
+    )
+
+    gateway.collect(request)
+    written = f"{gateway!r} {request!r} {asked(transport)!r}"
+
+    for hidden in ("anary", "0197000050", "97000", "314159", KEY):
+        assert hidden not in written
+
+
+# --- over a real socket ---------------------------------------------------------------------------
+
+
+def test_collect_takes_a_connection_of_its_own_and_reads_share_it(serve: ServerFactory) -> None:
+    answers = json.dumps({**ACCEPTED, "balances": {"MTN": 1}}).encode()
+
+    def behave(peer: Peer) -> None:
+        while peer.read_request():
+            peer.answer(answers)
+
+    server = serve(behave)
+    transport = HttpTransport()
+    gateway = Gateway(api_key=KEY, shop_id=SHOP, base_url=server.url, transport=transport)
+
+    gateway.balance()
+    gateway.collect(attempt())
+    gateway.fetch_status(REFERENCE)
+    gateway.collect(attempt())
+    transport.close()
+
+    assert server.connection_count == 3
+    assert [request.split(b" HTTP/1.1")[0] for request in server.requests] == [
+        b"GET /api/balance/public/getByShop/SHOP00000000001",
+        b"POST /api/transactions/public/requesttopay/mtn",
+        b"GET /api/transactions/public/single/status/" + REFERENCE.encode(),
+        b"POST /api/transactions/public/requesttopay/mtn",
+    ]
+
+
+def test_lost_answer_to_collect_is_unknown_and_not_sent_again(serve: ServerFactory) -> None:
+    server = serve(lambda peer: peer.read_request() and None)
+    gateway = Gateway(
+        api_key=KEY, shop_id=SHOP, base_url=server.url, timeouts=Timeouts(connect=0.5, read=0.5, total=1.0)
+    )
+
+    with pytest.raises(OutcomeUnknownError):
+        gateway.collect(attempt())
+
+    assert len(server.requests) == 1

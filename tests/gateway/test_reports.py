@@ -1,0 +1,682 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_feexpay.gateway.reports import (
+    REASON_CODES,
+    REASONS,
+    Accepted,
+    StatusReport,
+    Word,
+    accepted_from,
+    balances_from,
+    clean_text,
+    hint_from,
+    history_page_from,
+    json_object,
+    reason_code_from,
+    same_reference,
+    status_report_from,
+    usable_reference,
+    word_from,
+)
+
+UUID = "0a1b2c3d-1111-4222-8333-444455556666"
+ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
+
+# As FeexPay's documentation shows a push network's answer, with made-up values.
+ACCEPTED = {
+    "amount": 5000,
+    "reference": UUID,
+    "status": "PENDING",
+    "message": "Accepted",
+    "description": "100 coins",
+    "callback_info": ATTEMPT,
+    "phoneNumber": "2290197000050",
+}
+STATUS = {
+    "reference": UUID,
+    "amount": 5000,
+    "phoneNumber": "2290197000050",
+    "status": "SUCCESSFUL",
+    "callback_info": ATTEMPT,
+    "responsecode": "",
+    "responsemsg": "",
+    "transref": "1234567",
+    "serviceref": "",
+    "comment": "",
+    "reason": "",
+    "description": "100 coins",
+    "date": "2026-07-01T10:00:00.000Z",
+    "operator_id": "9876543210",
+}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+WIRE_NAMES = st.sampled_from(
+    [
+        *("reference", "transref", "order_id", "status", "statusCode", "amount", "reason", "data", "total"),
+        *("callback_info", "payment_url", "phoneNumber", "payer", "balances", "response_operator", "type"),
+    ]
+)
+BODIES = st.dictionaries(WIRE_NAMES, JSON_VALUES | st.dictionaries(WIRE_NAMES, JSON_VALUES))
+
+
+# --- bytes to an object ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(b"", b" ", b"{", b"[]", b"[{}]", b'"text"', b"1", b"null", b"<html></html>", b'{"a": 1} trailing'),
+        *(b'{"a": NaN}', b'{"a": Infinity}', b'{"a": -Infinity}', b'{"a": "\xff"}', b"\x00", b"{'a': 1}"),
+        *(b'{"a":' * 100_000, b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"),
+        *('{"a": 1}'.encode("utf-16"), b'{"truncated": "te'),
+    ],
+)
+def test_what_is_no_json_object_is_none(raw: bytes) -> None:
+    assert json_object(raw) is None
+
+
+def test_json_object_is_read_with_or_without_a_byte_order_mark() -> None:
+    assert json_object('{"é": 1}'.encode()) == {"é": 1}
+    assert json_object(b"\xef\xbb\xbf{}") == {}
+
+
+@given(raw=st.binary(max_size=200))
+def test_any_bytes_are_read_or_none(raw: bytes) -> None:
+    assert isinstance(json_object(raw), dict | None)
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        ("PENDING", Word.PENDING),
+        ("pending", Word.PENDING),
+        ("IN PENDING STATE", Word.PENDING),
+        (" in  pending state ", Word.PENDING),
+        ("SUCCESSFUL", Word.SUCCESSFUL),
+        ("Successful", Word.SUCCESSFUL),
+        ("SUCCESS", Word.SUCCESSFUL),
+        ("\tsuccess\n", Word.SUCCESSFUL),
+        ("FAILED", Word.FAILED),
+        ("Failed ", Word.FAILED),
+    ],
+)
+def test_documented_words_are_known_in_any_case(raw: str, word: Word) -> None:
+    assert word_from(raw) is word
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", " ", "PAID", "SUCCESSFULL", "SUCCESSFUL!", "NOT SUCCESSFUL", "FAIL", "OK", "TRUE", "200"),
+        *("CANCELLED", "CANCELED", "EXPIRED", "REJECTED", "TIMEOUT", "INSUFFICIENT_FUNDS"),
+        *("\u017fuccess", "\uff33UCCESS", "SUCCESS\u00a0", "ECHEC"),
+        *(None, True, 1, 200, 1.0, [], ["SUCCESSFUL"], {"status": "SUCCESSFUL"}),
+    ],
+)
+def test_any_other_word_is_unknown(raw: object) -> None:
+    assert word_from(raw) is Word.UNKNOWN
+
+
+@given(raw=st.text())
+def test_text_is_success_only_in_the_words_of_the_table(raw: str) -> None:
+    known = raw.isascii() and " ".join(raw.upper().split()) in {"SUCCESSFUL", "SUCCESS"}
+
+    assert (word_from(raw) is Word.SUCCESSFUL) is known
+
+
+# --- references -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", [UUID, UUID.upper(), "AG_20260701_00a1b2c3d4e5f6", "1", "x" * 100, "A.b:c~d+e=f-g_h"])
+def test_reference_keeps_its_letters_as_given(raw: str) -> None:
+    assert usable_reference(raw) == raw
+    assert usable_reference(f" {raw} ") == raw
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", " ", ".", "..", "-x", "a/b", "../a", "a\\b", "a?b", "a#b", "a%2fb", "a b", "a\n", "\na", "a\x00"),
+        *("x" * 101, "é", "\ud800", None, 5, True, ["a"], {"a": 1}),
+    ],
+)
+def test_reference_that_cannot_go_into_a_path_is_none(raw: object) -> None:
+    assert usable_reference(raw) is None
+
+
+def test_reference_is_the_same_in_either_case() -> None:
+    assert same_reference(UUID, UUID.upper())
+    assert not same_reference(UUID, UUID[:-1])
+
+
+# --- the answer to collect ------------------------------------------------------------------------
+
+
+def test_accepted_push_is_pending() -> None:
+    assert accepted_from(ACCEPTED) == Accepted(reference=UUID, word=Word.PENDING)
+
+
+def test_synchronous_refusal_says_why() -> None:
+    body = {
+        "reference": UUID.upper(),
+        "status": "FAILED",
+        "statusCode": "10",
+        "response_operator": {"description": ["Solde insuffisant"], "status": ["10"]},
+    }
+
+    assert accepted_from(body) == Accepted(
+        reference=UUID.upper(),
+        word=Word.FAILED,
+        reason_code="low_balance",
+        reason_text="Solde insuffisant",
+    )
+
+
+def test_soap_in_the_answer_is_passed_over() -> None:
+    body = {
+        "reference": "AG_20260701_00a1b2c3d4e5f6",
+        "status": "PENDING",
+        "message": "Accept the service request successfully.",
+        "normal_response": "<soapenv:Envelope>...</soapenv:Envelope>",
+        "response_operator": "<soapenv:Envelope>...</soapenv:Envelope>",
+    }
+
+    assert accepted_from(body) == Accepted(reference="AG_20260701_00a1b2c3d4e5f6", word=Word.PENDING)
+
+
+@pytest.mark.parametrize("name", ["transref", "order_id", "transaction_id"])
+def test_reference_is_found_under_its_other_names(name: str) -> None:
+    found = accepted_from({name: UUID, "status": "PENDING"})
+    assert found is not None
+    assert found.reference == UUID
+
+
+def test_reference_under_its_own_name_wins() -> None:
+    found = accepted_from({"transref": "other", "order_id": "another", "reference": UUID})
+    assert found is not None
+    assert found.reference == UUID
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"status": "SUCCESSFUL"},
+        {"reference": None},
+        {"reference": ""},
+        {"reference": "a/b"},
+        {"reference": 5},
+        {"id": UUID},
+        {"data": [ACCEPTED]},
+        {"data": None},
+        {"success": False, "message": "no"},
+    ],
+)
+def test_answer_without_a_usable_reference_is_none(body: dict[str, object]) -> None:
+    assert accepted_from(body) is None
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_answer_may_be_wrapped_in_data(depth: int) -> None:
+    body: dict[str, object] = dict(ACCEPTED)
+    for _ in range(depth):
+        body = {"success": True, "status": "success", "data": body}
+
+    assert accepted_from(body) == Accepted(reference=UUID, word=Word.PENDING)
+
+
+def test_wrapping_ends_at_three() -> None:
+    body: dict[str, object] = dict(ACCEPTED)
+    for _ in range(4):
+        body = {"data": body}
+
+    assert accepted_from(body) is None
+
+
+def test_data_beside_a_reference_is_not_the_answer() -> None:
+    found = accepted_from({**ACCEPTED, "data": {"status": "SUCCESSFUL"}})
+    assert found is not None
+    assert found.word is Word.PENDING
+
+
+@pytest.mark.parametrize("url", ["https://pay.example/x?y=1", "http://127.0.0.1:8000/p", " https://pay.example/ "])
+def test_payment_url_means_redirect(url: str) -> None:
+    found = accepted_from({**ACCEPTED, "payment_url": url}, otp_expected=True)
+    assert found is not None
+    assert (found.redirect_url, found.otp_required) == (url.strip(), False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "ftp://pay.example", "//pay.example"),
+        *("/pay", "pay.example", "", " ", "https://", "https:///x", "https://[::1", "https://pay.example/a b"),
+        *("https://pay.example/\n", "https://pay.exämple/", "https://pay.example/" + "x" * 2048),
+        *(None, 5, True, ["https://pay.example"], {"url": "https://pay.example"}),
+    ],
+)
+def test_payment_url_that_is_no_web_address_is_none(url: object) -> None:
+    found = accepted_from({**ACCEPTED, "payment_url": url})
+    assert found is not None
+    assert found.redirect_url is None
+
+
+@pytest.mark.parametrize(("status", "required"), [("PENDING", True), (None, True), ("FAILED", False)])
+def test_otp_is_required_when_it_was_expected_and_nothing_failed(status: str | None, required: bool) -> None:
+    found = accepted_from({"reference": UUID, "status": status}, otp_expected=True)
+    assert found is not None
+    assert found.otp_required is required
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def test_status_is_read_in_our_words() -> None:
+    assert status_report_from(STATUS) == StatusReport(
+        word=Word.SUCCESSFUL,
+        reference=UUID,
+        amount=5000,
+        echo=ATTEMPT,
+        msisdn_ending="50",
+        reason_code=None,
+        reason_text="",
+        raw_word="SUCCESSFUL",
+    )
+
+
+def test_status_of_the_older_shape_is_read() -> None:
+    body = {
+        "financialTransactionId": "1234567",
+        "externalId": "77",
+        "amount": "5000",
+        "currency": "XOF",
+        "payer": {"partyIdType": "MSISDN", "partyId": "2290197000050"},
+        "payerMessage": "",
+        "payeeNote": "",
+        "status": "FAILED",
+        "reason": "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED",
+    }
+
+    assert status_report_from(body) == StatusReport(
+        word=Word.FAILED,
+        amount=5000,
+        msisdn_ending="50",
+        reason_code="low_balance",
+        reason_text="LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED",
+        raw_word="FAILED",
+    )
+
+
+def test_body_without_a_status_is_none() -> None:
+    assert status_report_from({}) is None
+    assert status_report_from({"reference": UUID, "amount": 5000}) is None
+    assert status_report_from({"data": {}, "status": "SUCCESSFUL"}) is None
+
+
+def test_null_status_is_an_unknown_word() -> None:
+    report = status_report_from({**STATUS, "status": None})
+    assert report is not None
+    assert (report.word, report.raw_word) == (Word.UNKNOWN, "")
+
+
+@pytest.mark.parametrize(
+    ("raw", "amount"),
+    [
+        (5000, 5000),
+        (5000.0, 5000),
+        ("5000", 5000),
+        ("5000.0", 5000),
+        ("5000.00", 5000),
+        ("005000", 5000),
+        (0, 0),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_amount_is_a_whole_number_or_absent(raw: object, amount: int | None) -> None:
+    report = status_report_from({**STATUS, "amount": raw})
+    assert report is not None
+    assert (report.word, report.amount) == (Word.SUCCESSFUL, amount)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("5e3", "5 000", "5,000", "5000.5", "-5000", "+5000", " 5000", "5000 ", "5000\n", "XOF 5000", "٥٠٠٠"),
+        *(5000.5, -5000, -1.0, 1e300, 10**15, "9" * 16, True, False, [5000], {"value": 5000}, "NaN"),
+    ],
+)
+def test_success_with_an_unreadable_amount_is_no_success(raw: object) -> None:
+    report = status_report_from({**STATUS, "amount": raw})
+    assert report is not None
+    assert (report.word, report.amount, report.raw_word) == (Word.UNKNOWN, None, "SUCCESSFUL")
+
+
+def test_unreadable_amount_does_not_hide_a_failure() -> None:
+    report = status_report_from({**STATUS, "status": "FAILED", "amount": "?"})
+    assert report is not None
+    assert (report.word, report.amount) == (Word.FAILED, None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "echo"),
+    [
+        (ATTEMPT, ATTEMPT),
+        (f" {ATTEMPT}\n", ATTEMPT),
+        ({"callback_info": ATTEMPT}, ATTEMPT),
+        ({"id": ATTEMPT, "count": 3}, ATTEMPT),
+        ({"id": ATTEMPT, "other": "text"}, None),
+        ("12345678901", "12345678901"),
+        ("", None),
+        (None, None),
+        (5, None),
+        ([ATTEMPT], None),
+        ("x" * 201, None),
+        ("a\x00b", None),
+    ],
+)
+def test_echo_is_our_text_or_absent(raw: object, echo: str | None) -> None:
+    report = status_report_from({**STATUS, "callback_info": raw})
+    assert report is not None
+    assert report.echo == echo
+
+
+@pytest.mark.parametrize(
+    ("fields", "ending"),
+    [
+        ({"phoneNumber": "2290197000050"}, "50"),
+        ({"phoneNumber": 2290197000051}, "51"),
+        ({"phoneNumber": "+229 01 97 00 00 52"}, "52"),
+        ({"phoneNumber": None, "phone_number": "2290197000053"}, "53"),
+        ({"phoneNumber": "50"}, None),
+        ({"phoneNumber": ["2290197000050"]}, None),
+        ({"phoneNumber": None, "payer": "2290197000050"}, None),
+        ({"phoneNumber": "٢٢٩٠١٩٧٠٠٠٠٥٠"}, None),
+    ],
+)
+def test_only_the_ending_of_the_number_is_kept(fields: dict[str, object], ending: str | None) -> None:
+    report = status_report_from({**STATUS, **fields})
+    assert report is not None
+    assert report.msisdn_ending == ending
+    assert "97000" not in repr(report)
+
+
+# --- reasons --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"reason": "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"}, "low_balance"),
+        ({"reason": "Insufficient balance"}, "low_balance"),
+        ({"reason": "Balance is insufficient."}, "low_balance"),
+        ({"reason": "PAYER_NOT_FOUND"}, "payer_not_found"),
+        ({"reason": "PAYER NOT FOUND"}, "payer_not_found"),
+        ({"reason": "SENDER_ACCOUNT_NOT_ACTIVE"}, "account_not_active"),
+        ({"reason": "APPROVAL_REJECTED"}, "payer_declined"),
+        ({"reason": "EXPIRED"}, "expired"),
+        ({"reason": "INTERNAL_PROCESSING_ERROR"}, "operator_error"),
+        ({"reason": {"code": "PAYER_NOT_FOUND", "message": "no such payer"}}, "payer_not_found"),
+        ({"reason": ["PAYER_NOT_FOUND"]}, "payer_not_found"),
+        ({"reason": "", "statusCode": "10"}, "low_balance"),
+        ({"statusCode": "37"}, "amount_too_low"),
+        ({"statusCode": 92}, "payer_declined"),
+        ({"responsecode": "92"}, "payer_declined"),
+        ({"reason": "Something else", "statusCode": "10"}, "low_balance"),
+        ({"reason": "Something else"}, "unknown_reason"),
+        ({"reason": None}, "unknown_reason"),
+        ({"reason": True}, "unknown_reason"),
+        ({"reason": [{"deep": "PAYER_NOT_FOUND"}]}, "unknown_reason"),
+        ({}, "unknown_reason"),
+        ({"response_operator": {"status": ["10"], "description": ["?"]}}, "low_balance"),
+    ],
+)
+def test_failure_says_why_in_our_code(fields: dict[str, object], code: str) -> None:
+    report = status_report_from({"status": "FAILED", **fields})
+    assert report is not None
+    assert report.reason_code == code
+
+
+@pytest.mark.parametrize("status", ["PENDING", "SUCCESSFUL", "SOMETHING"])
+def test_only_a_failure_has_a_reason(status: str) -> None:
+    report = status_report_from({"status": status, "reason": "PAYER_NOT_FOUND"})
+    assert report is not None
+    assert (report.reason_code, report.reason_text) == (None, "")
+
+
+def test_reason_codes_are_stable_words() -> None:
+    assert {
+        *("low_balance", "payer_not_found", "payer_declined", "account_not_active", "amount_too_low", "expired"),
+        *("network_unavailable", "operator_error", "provider_not_activated", "provider_unavailable"),
+        *("invalid_phone", "invalid_amount", "invalid_request", "otp_rejected", "unknown_reason"),
+    } == REASON_CODES
+    assert all(reason_code_from(reason) == code for reason, code in REASONS.items())
+
+
+def test_text_is_cleaned_of_numbers_and_controls() -> None:
+    report = status_report_from(
+        {"status": "FAILED", "reason": "payer 2290197000050\x00 \ud800not\r\nfound \u202e" + "x" * 500}
+    )
+    assert report is not None
+    assert report.reason_text.startswith("payer ••• not found xxx")
+    assert len(report.reason_text) == 200
+
+
+@given(raw=JSON_VALUES)
+def test_cleaned_text_fits_any_log_and_database(raw: object) -> None:
+    text = clean_text(raw)
+
+    assert len(text) <= 200
+    assert text.isprintable()
+    text.encode()
+
+
+# --- history --------------------------------------------------------------------------------------
+
+ROW = {
+    "reference": UUID,
+    "type": "PAYMENT_API",
+    "status": "SUCCESSFUL",
+    "amount": 5000,
+    "reseau": "MTN",
+    "phone_number": "2290197000050",
+    "financial_transaction_id": "1234567",
+    "custom_id": None,
+    "description": "100 coins",
+    "callback_info": {"callback_info": ATTEMPT},
+    "reason": None,
+    "date": "2026-07-01T10:00:00.000Z",
+}
+
+
+def test_history_row_is_a_report_with_its_provider() -> None:
+    page = history_page_from({"success": True, "total": 1, "data": [ROW]})
+    assert page is not None
+    (row,) = page.rows
+
+    assert (page.total, page.complete) == (1, True)
+    assert (row.provider_wire_name, row.created_at) == ("MTN", "2026-07-01T10:00:00.000Z")
+    assert (row.report.reference, row.report.word, row.report.amount) == (UUID, Word.SUCCESSFUL, 5000)
+    assert (row.report.echo, row.report.msisdn_ending) == (ATTEMPT, "50")
+
+
+def test_empty_history_is_complete() -> None:
+    page = history_page_from({"success": True, "total": 0, "data": []})
+    assert page is not None
+    assert (page.rows, page.total, page.complete) == ((), 0, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "total"),
+    [
+        ({"total": 2, "data": [ROW]}, 2),  # cut
+        ({"data": [ROW]}, 1),  # nobody knows
+        ({"total": "many", "data": [ROW]}, 1),
+        ({"total": 2, "data": [ROW, "?"]}, 2),  # a row we cannot read
+        ({"total": 2, "data": [ROW, {"reference": UUID}]}, 2),
+        ({"total": 500, "data": [ROW] * 500}, 500),  # a full page may have been cut
+    ],
+)
+def test_history_that_may_lack_rows_is_not_complete(body: dict[str, object], total: int) -> None:
+    page = history_page_from(body)
+    assert page is not None
+    assert (page.total, page.complete) == (total, False)
+
+
+def test_history_may_be_wrapped_in_data() -> None:
+    page = history_page_from({"success": True, "data": {"total": "1", "data": [ROW]}})
+    assert page is not None
+    assert (len(page.rows), page.complete) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": None}, {"data": "rows"}, {"data": {}}, {"data": {"data": {"data": {"data": []}}}}]
+)
+def test_history_without_a_list_is_none(body: dict[str, object]) -> None:
+    assert history_page_from(body) is None
+
+
+# --- balance --------------------------------------------------------------------------------------
+
+
+def test_balances_are_found_in_two_wrappers() -> None:
+    inner = {"shop_public_id": "x", "balances": {"MTN": 12_000, "CELTIIS BJ": "700", "WAVE CI": 99.9}, "last24": None}
+    body = {"success": True, "data": {"success": True, "data": inner}}
+
+    assert balances_from(body) == {"MTN": 12_000, "CELTIIS BJ": 700, "WAVE CI": 99}
+
+
+def test_unreadable_balance_is_left_out() -> None:
+    assert balances_from({"balances": {"MTN": "?", "MOOV": True, "CORIS": None, "MTN CI": -5}}) == {"MTN CI": -5}
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"balances": []}, {"data": {"data": {"data": {}}}}])
+def test_body_without_balances_is_none(body: dict[str, object]) -> None:
+    assert balances_from(body) is None
+
+
+# --- webhook hints --------------------------------------------------------------------------------
+
+WEBHOOK = {
+    "reference": UUID,
+    "order_id": UUID,
+    "status": "SUCCESSFUL",
+    "amount": 5000,
+    "callback_info": ATTEMPT,
+    "last_name": "Canary-Last",
+    "first_name": "Canary-First",
+    "email": "canary@example.com",
+    "type": "Paiement",
+    "phoneNumber": "2290197000050",
+    "date": "2026-07-01T10:00:00.000Z",
+    "reseau": "MTN",
+    "ref_link": "",
+    "description": "for Canary",
+    "reason": "",
+    "ref_operator": "9876543210",
+}
+
+
+def test_hint_holds_what_the_body_claims() -> None:
+    hint = hint_from(WEBHOOK)
+
+    assert (hint.reference, hint.reported_status, hint.event_type) == (UUID, "SUCCESSFUL", "Paiement")
+    assert len(hint.dedupe_key) == 64
+
+
+def test_hint_keeps_nothing_personal() -> None:
+    body = {**WEBHOOK, "phone_number": 2290197000050, "payer": {"partyId": "2290197000050"}, "new": "canary"}
+
+    kept = hint_from(body).redacted
+
+    assert kept == {
+        "reference": UUID,
+        "order_id": UUID,
+        "status": "SUCCESSFUL",
+        "amount": 5000,
+        "callback_info": ATTEMPT,
+        "type": "Paiement",
+        "date": "2026-07-01T10:00:00.000Z",
+        "reseau": "MTN",
+        "ref_link": "",
+        "ref_operator": "9876543210",
+        "reason": "",
+    }
+
+
+def test_hint_reason_is_kept_without_numbers() -> None:
+    assert hint_from({**WEBHOOK, "reason": "2290197000050 refused"}).redacted["reason"] == "••• refused"
+
+
+def test_hint_of_a_finished_history_export_has_no_reference() -> None:
+    body = {
+        "request_id": "req-1",
+        "status": "COMPLETED",
+        "amount": 0,
+        "type": "PAYMENT_HISTORY",
+        "date": "2026-07-01T10:00:00.000Z",
+        "row_count": 1,
+        "result_format": "json",
+        "result_url": "https://files.example/secret",
+        "expires_at": "2026-07-02T10:00:00.000Z",
+        "data": [WEBHOOK],
+    }
+
+    hint = hint_from(body)
+
+    assert (hint.reference, hint.reported_status, hint.event_type) == ("", "COMPLETED", "PAYMENT_HISTORY")
+    assert "anary" not in repr(hint)
+    assert "result_url" not in hint.redacted
+
+
+def test_same_delivery_has_the_same_key_in_any_order_of_fields() -> None:
+    turned = dict(reversed(WEBHOOK.items()))
+
+    assert hint_from(turned).dedupe_key == hint_from(WEBHOOK).dedupe_key
+
+
+@pytest.mark.parametrize("changed", [{"status": "FAILED"}, {"reference": "other"}, {"amount": 5001}, {"new": 1}])
+def test_other_delivery_has_another_key(changed: dict[str, object]) -> None:
+    assert hint_from({**WEBHOOK, **changed}).dedupe_key != hint_from(WEBHOOK).dedupe_key
+
+
+def test_hint_drops_what_a_column_refuses() -> None:
+    kept = hint_from({**WEBHOOK, "reseau": "M\x00T\ud800N", "ref_link": {"deep": "x"}, "date": "d" * 300}).redacted
+
+    assert (kept["reseau"], kept["ref_link"], kept["date"]) == ("M T N", "", "d" * 200)
+
+
+# --- whatever arrives -----------------------------------------------------------------------------
+
+
+@given(body=BODIES)
+def test_no_body_breaks_the_readers(body: dict[str, object]) -> None:
+    accepted = accepted_from(body)
+    report = status_report_from(body)
+    hint = hint_from(body)
+
+    history_page_from(body)
+    balances_from(body)
+    assert accepted is None or usable_reference(accepted.reference) == accepted.reference
+    assert report is None or report.amount is None or report.amount >= 0
+    json.dumps(hint.redacted, allow_nan=False).encode()
+
+
+@given(body=BODIES)
+def test_success_needs_the_word_of_the_table(body: dict[str, object]) -> None:
+    report = status_report_from(body)
+
+    if report is not None and report.word is Word.SUCCESSFUL:
+        assert report.raw_word.upper() in {"SUCCESSFUL", "SUCCESS"}

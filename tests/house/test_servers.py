@@ -1,0 +1,80 @@
+"""The suite's own servers leave nothing behind, whatever happens to the process that started them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests import servers
+from tests.house.tree import ROOT
+
+# Starts one server, says where it is, and waits to be killed.
+VICTIM = """
+import sys
+from tests import servers
+with getattr(servers, sys.argv[1])() as url:
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def listens(url: str) -> bool:
+    place = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((place.hostname, place.port)) == 0
+
+
+def gone_within(url: str, folder: Path, seconds: float) -> bool:
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        if not listens(url) and not list(folder.iterdir()):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the servers put their folders. As root they run as another user, who must be let through."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_postgres_asks_for_its_password(temporary_folder: Path) -> None:
+    with servers.postgres() as url:
+        with psycopg.connect(url) as connection:
+            assert connection.info.server_version // 10000 == 18
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(url.replace(urlsplit(url).password or "", "guess"))
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_server_is_gone_after_its_block(name: str, temporary_folder: Path) -> None:
+    with getattr(servers, name)() as url:
+        assert listens(url)
+
+    assert not listens(url)
+    assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+def test_server_is_gone_after_its_starter_was_killed(name: str, temporary_folder: Path) -> None:
+    command = [sys.executable, "-c", VICTIM, name]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        url = starter.stdout.readline().strip()
+        assert listens(url)
+
+        starter.kill()
+
+    assert gone_within(url, temporary_folder, seconds=20)

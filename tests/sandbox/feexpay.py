@@ -1,0 +1,42 @@
+"""What a client of FeexPay sends, written out here once: the sandbox's tests share no code with the gateway."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
+
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
+
+
+def collect(sandbox: RunningSandbox, ending: str = "50", suffix: str = "mtn", **changes: Any) -> requests.Response:
+    """Asks a payer in Benin whose number ends with `ending`; a change to None leaves the field out."""
+    body = {"phoneNumber": f"22901610000{ending}", "amount": 5000, "shop": SHOP_ID} | changes
+    body = {name: value for name, value in body.items() if value is not None}
+    return sandbox.post(f"/api/transactions/public/requesttopay/{suffix}", json=body, headers=BEARER)
+
+
+def status_of(sandbox: RunningSandbox, reference: str) -> dict[str, Any]:
+    answer = sandbox.get(f"/api/transactions/public/single/status/{reference}", headers=BEARER)
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dict[str, Any]:
+    """The first status answer that says `status`; `AssertionError` when it does not come in 10 s."""
+    give_up_at = time.monotonic() + 10
+    while time.monotonic() < give_up_at:
+        body = status_of(sandbox, reference)
+        if body.get("data", body)["status"] == status:
+            return body
+        time.sleep(0.01)
+    raise AssertionError(f"{reference} did not become {status}: {status_of(sandbox, reference)}")
+
+
+def search_history(sandbox: RunningSandbox, **changes: Any) -> requests.Response:
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    body = {"start_date": today, "end_date": today, "shop": SHOP_ID} | changes
+    return sandbox.post("/api/transactions/history", json=body, headers=BEARER)

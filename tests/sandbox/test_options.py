@@ -1,0 +1,159 @@
+"""The options: where they come from, which are refused, and that both commands take the same."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from django_feexpay.sandbox.cli import Options, add_arguments, read_options
+from tests.sandbox.feexpay import collect
+from tests.sandbox.running import ROOT, SHOP_ID, run_sandbox
+
+MANAGE = ("sample_project/manage.py", "feexpay_sandbox")
+
+
+def _read(arguments: list[str], environ: dict[str, str] | None = None) -> Options:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, environ or {})
+    return read_options(vars(parser.parse_args(arguments)))
+
+
+def _run(*arguments: str, program: tuple[str, ...] = ("-m", "django_feexpay.sandbox")) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, *program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    return done.returncode, done.stderr
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert _read([]) == Options(
+        host="127.0.0.1",
+        port=8801,
+        state="",
+        webhook_url="",
+        webhook_mode="none",
+        webhook_secret="",
+        api_key="test_sandbox_key",
+        shop_id="SANDBOXSHOP0001",
+        shop_name="Sandbox",
+        language="fr",
+        time_scale=1.0,
+        moov_synchronous=False,
+    )
+
+
+def test_the_environment_gives_defaults_and_arguments_win() -> None:
+    environ = {
+        "FEEXPAY_SANDBOX_PORT": "9001",
+        "FEEXPAY_SANDBOX_TIME_SCALE": "0.5",
+        "FEEXPAY_SANDBOX_SHOP_ID": "ENVSHOP",
+        "FEEXPAY_SANDBOX_MOOV_SYNCHRONOUS": "1",
+    }
+    options = _read(["--shop-id", "ARGSHOP"], environ)
+    assert (options.port, options.time_scale, options.shop_id) == (9001, 0.5, "ARGSHOP")
+    assert options.moov_synchronous
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--port=http",
+        "--port=65536",
+        "--port=-1",
+        "--time-scale=0",
+        "--time-scale=nan",
+        "--time-scale=slow",
+        "--webhook-mode=rsa",
+        "--webhook-mode=hmac",
+        "--webhook-url=ftp://shop.test/",
+        "--webhook-url=shop.test",
+        "--webhook-url=http://shop.test:port/",
+        "--webhook-url=http://shop.test/a b",
+        "--webhook-secret=two\nlines",
+        "--language=de",
+        "--api-key=",
+        "--shop-id= ",
+    ],
+)
+def test_a_wrong_option_is_refused_in_words(argument: str) -> None:
+    code, words = _run(argument)
+    assert code == 2
+    assert argument.partition("=")[0] in words
+    assert "Traceback" not in words
+
+
+def test_a_wrong_environment_is_refused_like_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEXPAY_SANDBOX_LANGUAGE", "de")
+    assert _run()[0] == 2
+
+
+def test_secrets_stay_out_of_the_representation() -> None:
+    options = Options(api_key="test_hidden_1", webhook_secret="hidden_2")
+    assert "hidden" not in repr(options)
+
+
+def test_a_taken_port_is_said_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, words = _run(f"--port={port}")
+    assert (code, words) == (1, f"cannot listen on 127.0.0.1:{port}: Address already in use\n")
+
+
+@pytest.mark.parametrize("name", ["missing/state.sqlite3", "notes.txt"])
+def test_a_state_that_cannot_be_kept_is_said_in_words(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("these are notes, and no database at all")
+    code, words = _run("--port=0", f"--state={tmp_path / name}")
+    assert code == 1
+    assert words.startswith(f"cannot keep the state in {tmp_path / name}: ")
+    assert words.count("\n") == 1
+
+
+def test_an_address_that_is_not_ours_is_said_in_words() -> None:
+    code, words = _run("--host=nobody.invalid")
+    assert code == 1
+    assert words.startswith("cannot listen on nobody.invalid:8801: ")
+
+
+def test_the_ready_line_gives_every_address() -> None:
+    with run_sandbox() as sandbox:
+        root = sandbox.base_url
+        assert sandbox.ready_line == (
+            f"FeexPay sandbox ready: API {root}/api | payer's phone {root}/"
+            f" | payments {root}/payments | control {root}/control/payments"
+        )
+
+
+def test_key_and_shop_are_the_chosen_ones() -> None:
+    environment = os.environ | {"FEEXPAY_SANDBOX_API_KEY": "test_other", "FEEXPAY_SANDBOX_SHOP_ID": "OTHER"}
+    with run_sandbox(environment=environment) as sandbox:
+        assert collect(sandbox).status_code == 401
+        path = "/api/balance/public/getByShop/"
+        headers = {"Authorization": "Bearer test_other"}
+        assert sandbox.get(path + "OTHER", headers=headers).status_code == 200
+        assert sandbox.get(path + SHOP_ID, headers=headers).status_code == 404
+
+
+def test_the_management_command_is_the_same_program() -> None:
+    with run_sandbox("--shop-id=OTHER", program=MANAGE) as sandbox:
+        assert sandbox.get("/api/shop/OTHER/get_shop").status_code == 200
+        assert sandbox.stop() == 0
+
+
+def test_the_management_command_refuses_what_the_program_refuses() -> None:
+    code, words = _run("--webhook-mode=hmac", program=MANAGE)
+    assert (code, words) == (1, "CommandError: --webhook-mode hmac needs --webhook-secret\n")
+
+
+def test_it_imports_no_django_and_no_gateway() -> None:
+    code = (
+        "import sys, django_feexpay.sandbox.server;"
+        "print([m for m in sys.modules if m == 'django' or m.startswith('django_feexpay.gateway')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,129 @@
+"""What the sandbox remembers over `kill -9`, and how it stops when it is asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.sandbox.feexpay import collect, status_of, wait_for_status
+from tests.sandbox.receiver import receive_webhooks
+from tests.sandbox.running import RunningSandbox, run_sandbox
+
+
+def test_payments_survive_a_kill(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with run_sandbox(state=state) as sandbox:
+        paid = collect(sandbox, callback_info="a").json()["reference"]
+        asked = collect(sandbox, callback_info="b").json()["reference"]
+        sandbox.approve(paid)
+        before = sandbox.payments()
+        sandbox.kill()
+    with run_sandbox(state=state) as sandbox:
+        assert sandbox.payments() == before
+        sandbox.approve(asked)
+        assert status_of(sandbox, asked)["status"] == "SUCCESSFUL"
+
+
+def test_an_ending_that_was_still_to_come_comes_after_a_kill(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with receive_webhooks() as shop:
+        with run_sandbox(state=state, webhook_url=shop.url) as sandbox:
+            reference = collect(sandbox, "05").json()["reference"]
+            sandbox.kill()
+        with run_sandbox(state=state, webhook_url=shop.url) as sandbox:
+            wait_for_status(sandbox, reference, "SUCCESSFUL")
+            assert shop.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
+
+
+def test_an_undelivered_webhook_goes_out_after_a_kill(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with receive_webhooks() as gone:
+        url = gone.url
+    with run_sandbox(state=state, webhook_url=url) as sandbox:
+        reference = collect(sandbox).json()["reference"]
+        sandbox.approve(reference)
+        sandbox.kill()
+    with (
+        receive_webhooks(int(url.split(":")[2].split("/")[0])) as shop,
+        run_sandbox(state=state, webhook_url=url),
+    ):
+        assert shop.wait_for(reference)[0].body["reference"] == reference
+
+
+def test_a_webhook_cut_off_by_a_kill_is_delivered_again(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    may_answer = threading.Event()
+
+    def answer_late(_received: object) -> int:
+        may_answer.wait(10)
+        return 200
+
+    with receive_webhooks() as shop:
+        shop.answer = answer_late
+        with run_sandbox(state=state, webhook_url=shop.url) as sandbox:
+            reference = collect(sandbox).json()["reference"]
+            sandbox.approve(reference)
+            shop.wait_for(reference)
+            sandbox.kill()
+        may_answer.set()
+        with run_sandbox(state=state, webhook_url=shop.url):
+            first, second = shop.wait_for(reference, 2)
+    assert first.raw == second.raw
+
+
+def test_the_state_is_one_file_after_a_clean_stop(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with run_sandbox(state=state) as sandbox:
+        collect(sandbox)
+        assert sandbox.stop() == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["state.sqlite3"]
+
+
+@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(wish: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    with run_sandbox() as sandbox:
+        collect(sandbox, "05")
+        sandbox.process.send_signal(wish)
+        assert sandbox.process.wait(timeout=10) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_slow_answer_does_not_hold_up_a_stop() -> None:
+    with run_sandbox(time_scale=1.0) as sandbox:
+        asking = threading.Thread(target=_collect_until_cut, args=(sandbox,))
+        asking.start()
+        while not sandbox.payments():
+            continue
+        assert sandbox.stop() == 0
+        asking.join()
+
+
+def _collect_until_cut(sandbox: RunningSandbox) -> None:
+    with contextlib.suppress(requests.ConnectionError):
+        collect(sandbox, "17")
+
+
+def test_a_temporary_state_starts_empty() -> None:
+    with run_sandbox() as sandbox:
+        collect(sandbox)
+    with run_sandbox() as sandbox:
+        assert sandbox.payments() == []
+
+
+def test_the_state_file_keeps_no_pin(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with run_sandbox(state=state) as sandbox:
+        reference = collect(sandbox).json()["reference"]
+        sandbox.post(f"/phone/{reference}", data={"pin": "7391", "choice": "approve"})
+        sandbox.stop()
+    with sqlite3.connect(state) as connection:
+        dump = "\n".join(connection.iterdump())
+    connection.close()
+    assert reference in dump
+    assert "7391" not in dump.replace(reference, "")

@@ -1,0 +1,35 @@
+"""Ends a server and removes its folder as soon as the process that started it is gone, however it went.
+
+Run as `python watcher.py FOLDER PID_FILE SIGNAL` with a pipe as stdin. The pipe ends when its writer
+closes it or dies, kill -9 included: no exit handler of the writer could promise that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+PATIENCE_SECONDS = 10
+
+
+def main(folder: Path, pid_file: Path, signal_number: int) -> None:
+    sys.stdin.read()
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        os.kill(int(pid_file.read_text().split()[0]), signal_number)
+        _wait_until_gone(pid_file)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_until_gone(pid_file: Path) -> None:
+    # The file and not the process: nobody may reap the process, and a zombie still answers signal 0.
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while pid_file.exists() and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
