@@ -79,6 +79,8 @@ class Demo:
             "DEMO_SANDBOX_URL": self.sandbox,
             "DEMO_USERNAME": PLAYER,
             "DEMO_PASSWORD": self.player_password,
+            "DEMO_STAFF_USERNAME": STAFF,
+            "DEMO_STAFF_PASSWORD": self.staff_password,
         }
 
 
@@ -168,12 +170,10 @@ def _started(demo: Demo) -> Iterator[Processes]:
 
 
 def _start(demo: Demo, processes: Processes) -> None:
-    processes.start("sandbox", "feexpay_sandbox")
-    processes.run("migrate", "migrate", "--verbosity=0")
-    processes.run("player", "feexpay_demo_user", PLAYER, demo.player_password)
-    processes.run("staff", "feexpay_demo_user", STAFF, demo.staff_password, "--staff")
-    processes.start("shop", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
-    processes.start("worker", "feexpay_worker")
+    processes.start("sandbox", "django_feexpay.sandbox")
+    processes.run("setup", "demo_setup")
+    processes.start("shop", "manage", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
+    processes.start("worker", "manage", "feexpay_worker")
     for url in (f"{demo.sandbox}/control/payments", f"{demo.shop}/api/v1/shop/packs/"):
         _await(url, processes)
 

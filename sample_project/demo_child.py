@@ -1,4 +1,4 @@
-"""Runs manage.py in a process that ends with the demo, however the demo ends.
+"""Runs a module in a process that ends with the demo, however the demo ends.
 
 The demo holds the other end of our standard input. It closes when the demo dies, kill -9 included: no exit handler
 of the demo could promise that.
@@ -27,5 +27,6 @@ def _end_with_the_demo() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_demo, daemon=True).start()
-    sys.argv[0] = str(Path(__file__).with_name("manage.py"))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -28,9 +28,9 @@ class _Child:
 
 
 class Processes:
-    """Every manage.py command of one demo. Use as a context manager: leaving stops what runs.
+    """Every process of one demo, each a Python module. Use as a context manager: leaving stops what runs.
 
-    `folder` takes the logs, `environment` is what every command gets and all it gets.
+    `folder` takes the logs, `environment` is what every process gets and all it gets.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -46,19 +46,19 @@ class Processes:
     ) -> None:
         self.stop()
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start `manage.py ARGUMENTS` and let it run."""
-        self._children.append(self._launch(name, arguments))
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Start `python -m MODULE ARGUMENTS` and let it run."""
+        self._children.append(self._launch(name, module, *arguments))
 
-    def run(self, name: str, *arguments: str) -> None:
-        """Run `manage.py ARGUMENTS` to its end. Raises DemoError when it fails."""
-        child = self._launch(name, arguments)
+    def run(self, name: str, module: str) -> None:
+        """Run `python -m MODULE` to its end. Raises DemoError when it fails."""
+        child = self._launch(name, module)
         try:
             code = child.process.wait()
         finally:
             _end([child])
         if code:
-            raise DemoError(f"manage.py {arguments[0]} failed:\n{_tail(child.log)}")
+            raise DemoError(f"{name} failed (exit code {code}). Its log ends with:\n{_tail(child.log)}")
 
     def check(self) -> None:
         """Raises DemoError with the last lines of its log when one of them has ended by itself."""
@@ -78,11 +78,11 @@ class Processes:
         _end(reversed(self._children))
         self._children.clear()
 
-    def _launch(self, name: str, arguments: tuple[str, ...]) -> _Child:
+    def _launch(self, name: str, *command: str) -> _Child:
         log = self._folder / f"{name}.log"
         with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603 -- our own manage.py, and no shell
-                [sys.executable, "-u", str(_CHILD), *arguments],
+            process = subprocess.Popen(  # noqa: S603 -- our own modules, and no shell
+                [sys.executable, "-u", str(_CHILD), *command],
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=output,

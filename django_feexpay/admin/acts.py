@@ -82,7 +82,7 @@ def ask_gateway(payment_id: UUID, actor: str, note: str) -> Outcome:
     sent = Attempt.objects.filter(payment=payment_id, sent_at__isnull=False).exclude(status=Status.SENDING)
     answered = [
         reconcile(pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS)
-        for pk in sent.order_by("number").values_list("pk", flat=True)
+        for pk in sent.order_by("ordinal").values_list("pk", flat=True)
     ]
     if not answered:
         return Outcome(Ending.SKIPPED, _("Nothing of it has been sent to FeexPay, or it is being sent just now."))

@@ -42,7 +42,7 @@ def _newest(rows: QuerySet[Any]) -> list[Any]:
 
 
 def _attempts(payment: Payment) -> list[dict[str, Any]]:
-    attempts: list[Attempt] = _newest(payment.attempts.order_by("-number"))
+    attempts: list[Attempt] = _newest(payment.attempts.order_by("-ordinal"))
     return [
         {
             "row": attempt,

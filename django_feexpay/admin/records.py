@@ -60,7 +60,7 @@ class AttemptAdmin(OfPaymentAdmin):
         "short_id",
         "status_shown",
         "payment_shown",
-        "number",
+        "ordinal",
         "amount_shown",
         "masked_msisdn",
         "gateway_reference",
@@ -68,9 +68,9 @@ class AttemptAdmin(OfPaymentAdmin):
         "created_at",
     )
     list_filter = (StatusFilter,)
-    ordering = ("-payment__created_at", "-payment__id", "-number")  # an index sorts payments; attempts have none
+    ordering = ("-payment__created_at", "-payment__id", "-ordinal")  # an index sorts payments; attempts have none
     fieldsets = (
-        (None, {"fields": ("id", "payment", "number", "status_shown", "amount_shown", "masked_msisdn")}),
+        (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "masked_msisdn")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
         (_("Looks"), {"fields": ("next_poll_at", "last_look_at", "look_count", "first_empty_look_at")}),
         (
@@ -173,12 +173,20 @@ class WebhookDeliveryAdmin(OfPaymentAdmin):
 class OutboxMessageAdmin(OfPaymentAdmin):
     """Signals on their way to the host's receivers, newest first."""
 
-    list_display = ("created_at", "signal", "payment_shown", "delivered_at", "next_try_at", "try_count", "last_error")
-    list_filter = ("signal", ("next_try_at", admin.EmptyFieldListFilter))
+    list_display = (
+        "created_at",
+        "signal",
+        "payment_shown",
+        "delivered_at",
+        "next_delivery_at",
+        "delivery_count",
+        "last_error",
+    )
+    list_filter = ("signal", ("next_delivery_at", admin.EmptyFieldListFilter))
     ordering = ("-id",)
     fields = (
         *("event_id", "signal", "payment", "created_at"),
-        *("delivered_at", "next_try_at", "try_count", "last_error"),
+        *("delivered_at", "next_delivery_at", "delivery_count", "last_error"),
     )
 
 

@@ -6,6 +6,7 @@ leaves a row that says how far it came.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,8 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import PublicStatus, Status, statuses_of
 from django_feexpay.payments.order import Order, Terms, judge
+
+logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
 _OPEN_OR_PAID = statuses_of(PublicStatus.PENDING) + statuses_of(PublicStatus.SUCCESSFUL)
@@ -86,8 +89,11 @@ def send(attempt_id: UUID, *, source: Source) -> None:
         accepted = conf.gateway().collect(_request(attempt), total_seconds=_patience(attempt))
     except NotSentError as error:
         _put_back(attempt, source, error)
-    except (RefusedError, MisconfiguredError) as error:
-        _reject(attempt, source, error.code, getattr(error, "text", ""))
+    except RefusedError as error:
+        _reject(attempt, source, error.code, error.text)
+    except MisconfiguredError as error:
+        logger.error("FeexPay turned attempt %s away because of our settings: %s", attempt.pk, error)
+        _reject(attempt, source, error.code, "")
     except OutcomeUnknownError as error:
         _mark_unknown(attempt, source, error.code)
     else:

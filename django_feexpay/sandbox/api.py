@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -60,27 +61,26 @@ async def _collect(sandbox: Sandbox, network: Network, asked: CollectRequest) ->
     if script.answer is Answer.UNAVAILABLE_503:
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
     payment = sandbox.till.accept(network, asked, script)
-    if script.answer is Answer.SLOW:
+    if script.answer_after_seconds:
         await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
     if script.answer is Answer.AFTER_WEBHOOK:
         await sandbox.timers.deliver_now(payment.reference)
     if network.suffix == "moov" and sandbox.options.moov_synchronous:
-        payment = await _when_final(sandbox, payment)
-    return _answer(script.answer, payment)
+        return _answer(script.answer, await _when_final(sandbox, payment), bodies.moov_synchronous)
+    return _answer(script.answer, payment, bodies.accepted)
 
 
-def _answer(answer: Answer, payment: Payment) -> Response:
+def _answer(answer: Answer, payment: Payment, body_of: Callable[[Payment], dict[str, Any]]) -> Response:
     if answer is Answer.CONNECTION_RESET:
         return ConnectionReset()
     if answer is Answer.HTML_502:
         return HTMLResponse(bodies.HTML_502, status_code=502)
     if answer is Answer.TRUNCATED:
-        whole = bytes(JSONResponse(bodies.accepted(payment)).body)
+        whole = bytes(JSONResponse(body_of(payment)).body)
         return Response(whole[: len(whole) // 2], media_type="application/json")
     if answer is Answer.FAILED_202:
         return JSONResponse(bodies.final(payment), status_code=202)
-    synchronous = payment.suffix == "moov" and payment.status != rules.PENDING
-    return JSONResponse(bodies.final(payment) if synchronous else bodies.accepted(payment))
+    return JSONResponse(body_of(payment))
 
 
 async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
@@ -126,13 +126,12 @@ def _wanted(payment: Payment, body: dict[str, Any]) -> bool:
 
 
 def _period(body: dict[str, Any]) -> tuple[datetime, datetime]:
-    """From the first instant of the first day to the last of the last, UTC."""
+    """The first instant of the first day and the last of the last, UTC."""
     first, last = (_day(name, body.get(name)) for name in ("start_date", "end_date"))
     if last < first or last - first > timedelta(days=HISTORY_DAYS):
         message = f"end_date must be at most {HISTORY_DAYS} days after start_date"
         raise ValidationFailedError([{"property": "end_date", "constraints": {"range": message}}])
-    midnight = time(tzinfo=UTC)
-    return datetime.combine(first, midnight), datetime.combine(last, midnight) + timedelta(days=1)
+    return datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
 
 
 def _day(name: str, value: object) -> date:

@@ -76,8 +76,13 @@ def accepted(payment: Payment) -> dict[str, Any]:
     return body | {"message": _CELTIIS_ACCEPTED, "normal_response": soap, "response_operator": soap}
 
 
+def moov_synchronous(payment: Payment) -> dict[str, Any]:
+    """Moov Benin's answer once it has waited for the payer, who may still not have chosen."""
+    return accepted(payment) if payment.status == rules.PENDING else final(payment)
+
+
 def final(payment: Payment) -> dict[str, Any]:
-    """The answer of a network that is final at once: Moov Benin, whose operator's words come in lists."""
+    """An answer that is final at once. The operator's words come in lists."""
     code = "0" if payment.status == rules.SUCCESSFUL else rules.STATUS_CODES.get(payment.reason or "", "1")
     words = _MOOV_WORDS.get(payment.reason or payment.status, payment.reason or "")
     return accepted(payment) | {

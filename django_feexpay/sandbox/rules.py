@@ -35,7 +35,6 @@ class Answer(Enum):
     UNAVAILABLE_503 = "503 before charging"
     FAILED_202 = "status FAILED in a 202"
     TRUNCATED = "truncated JSON"
-    SLOW = "slow"
     AFTER_WEBHOOK = "after the webhook was delivered"
 
 
@@ -91,7 +90,7 @@ SCRIPTS = {
     "14": Script((Step(PAYER_SECONDS, None, webhooks=(SUCCESSFUL,)),)),
     "15": Script((_approved(),), odd_status_body=True),
     "16": Script((_failed(DECLINED), _approved(PAYER_SECONDS + 20.0))),
-    "17": Script((_approved(),), Answer.SLOW, answer_after_seconds=20.0),
+    "17": Script((_approved(),), answer_after_seconds=20.0),
     "18": Script((_approved(0.0),), Answer.TRUNCATED),
 }
 

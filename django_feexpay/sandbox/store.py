@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django_feexpay.sandbox import rules
@@ -44,7 +44,7 @@ class Payment:
 
     reference: str
     suffix: str
-    msisdn: str
+    msisdn: str = field(repr=False)
     amount: int
     paid_amount: int
     status: str
@@ -52,7 +52,7 @@ class Payment:
     prompts: int
     odd_status_body: bool
     echo: str | None
-    details: dict[str, str]
+    details: dict[str, str] = field(repr=False)
     created_at: float
     settled_at: float | None = None
     number: int = 0
@@ -80,7 +80,7 @@ class Delivery:
     id: int
     reference: str
     status: str
-    body: bytes
+    body: bytes = field(repr=False)
     due_at: float | None
     attempts: int
     outcome: str
@@ -154,7 +154,7 @@ class Store:
         return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
 
     def created_between(self, start: float, end: float) -> list[Payment]:
-        return self._payments("WHERE created_at >= ? AND created_at < ?", start, end)
+        return self._payments("WHERE created_at BETWEEN ? AND ?", start, end)
 
     def balances(self) -> dict[str, int]:
         """What was paid on each network that was ever paid on, by suffix."""

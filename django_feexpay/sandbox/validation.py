@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django_feexpay.sandbox.networks import Network
@@ -36,14 +36,14 @@ class ValidationFailedError(Exception):
 class CollectRequest:
     """A request to collect that keeps every rule. `callback_info` is the caller's own text, or None."""
 
-    msisdn: str
+    msisdn: str = field(repr=False)
     amount: int
     shop: str
     description: str
     callback_info: str | None
-    first_name: str
-    last_name: str
-    email: str
+    first_name: str = field(repr=False)
+    last_name: str = field(repr=False)
+    email: str = field(repr=False)
 
 
 def read_collect(body: dict[str, Any], network: Network) -> CollectRequest:

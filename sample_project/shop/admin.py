@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from shop.models import CoinEntry, CoinPack
 
+if TYPE_CHECKING:
+    PackAdmin = admin.ModelAdmin[CoinPack]
+    EntryAdmin = admin.ModelAdmin[CoinEntry]
+else:
+    PackAdmin = EntryAdmin = admin.ModelAdmin
+
 
 @admin.register(CoinPack)
-class CoinPackAdmin(admin.ModelAdmin[CoinPack]):
+class CoinPackAdmin(PackAdmin):
     """An offer may be renamed, moved and switched off; what it gives and costs stays as it was sold."""
 
     list_display = ("name", "code", "coins", "price", "active", "position")
@@ -25,7 +31,7 @@ class CoinPackAdmin(admin.ModelAdmin[CoinPack]):
 
 
 @admin.register(CoinEntry)
-class CoinEntryAdmin(admin.ModelAdmin[CoinEntry]):
+class CoinEntryAdmin(EntryAdmin):
     list_display = ("created_at", "player", "coins", "pack", "payment")
     list_filter = ("pack", "created_at")
     list_select_related = ("player", "pack", "payment")

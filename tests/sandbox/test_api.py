@@ -86,6 +86,10 @@ def test_moov_benin_references_are_upper_case(sandbox: RunningSandbox) -> None:
     assert reference == reference.upper()
 
 
+def test_moov_benin_answers_pending_unless_it_is_synchronous(sandbox: RunningSandbox) -> None:
+    assert collect(sandbox, "08", suffix="moov").json()["status"] == "PENDING"
+
+
 def test_celtiis_answers_with_its_own_reference_and_soap(sandbox: RunningSandbox) -> None:
     body = collect(sandbox, suffix="celtiis_bj").json()
     assert re.fullmatch("AG_20[0-9]{6}_[0-9a-f]{20}", body["reference"])
@@ -348,6 +352,11 @@ def test_history_refuses_a_period_it_cannot_serve(
 
 def test_history_spans_31_days(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, start_date="2026-01-01", end_date="2026-02-01").status_code == 200
+
+
+def test_history_reaches_the_end_of_the_calendar(sandbox: RunningSandbox) -> None:
+    assert search_history(sandbox, start_date="9999-12-31", end_date="9999-12-31").json()["data"] == []
+    assert search_history(sandbox, start_date="0001-01-01", end_date="0001-01-01").json()["data"] == []
 
 
 def test_history_of_another_shop_is_not_found(sandbox: RunningSandbox) -> None:

@@ -120,6 +120,7 @@ def test_a_shop_that_never_takes_it_is_given_up_after_five_attempts(own_shop: Re
         own_shop.wait_for(_paid(sandbox))
         assert len(own_shop.about(reference)) == 5
         webhook = sandbox.payments()[1]["webhooks"][0]
+        assert "SUCCESSFUL → 500 · 5 essais · abandonné" in sandbox.get("/payments").text
     assert (webhook["attempts"], webhook["outcome"], webhook["delivered"]) == (5, "500", False)
 
 
@@ -129,6 +130,8 @@ def test_a_shop_that_is_down_gets_its_webhook_when_it_is_back(own_shop: Receiver
     with run_sandbox(webhook_url=gone.url) as sandbox:
         reference = _paid(sandbox)
         assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
+        _webhook_with_outcome(sandbox)
+        assert "SUCCESSFUL → connection refused" in sandbox.get("/payments").text
         with receive_webhooks(port) as back:
             assert back.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
 

@@ -1,0 +1,17 @@
+"""What the demo needs before its servers start, in one process: tables, a player, a member of staff.
+
+The passwords come by the environment, because every user of a machine can read arguments.
+"""
+
+from __future__ import annotations
+
+import os
+
+import django
+from django.core.management import call_command
+
+if __name__ == "__main__":
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("feexpay_demo_user", os.environ["DEMO_USERNAME"], os.environ["DEMO_PASSWORD"])
+    call_command("feexpay_demo_user", os.environ["DEMO_STAFF_USERNAME"], os.environ["DEMO_STAFF_PASSWORD"], staff=True)

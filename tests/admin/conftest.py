@@ -1,0 +1,122 @@
+"""Payments as the doors make them, and staff with exactly the permissions a test names."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from django_feexpay import conf
+from django_feexpay.models import Attempt, Heartbeat, Payment, WebhookDelivery
+from django_feexpay.payments import idempotency, initiate
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.order import Order
+from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.retry import retry
+from tests.admin.played_gateway import PlayedGateway
+
+StartPayment = Callable[..., Payment]
+StaffClient = Callable[..., Client]
+
+
+@pytest.fixture
+def gateway() -> Iterator[PlayedGateway]:
+    played = PlayedGateway()
+    with conf.use_transport(played):
+        yield played
+
+
+@pytest.fixture
+def player(db: None) -> User:
+    return User.objects.create_user("ayo")
+
+
+@pytest.fixture
+def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
+    """A payment of 5 000 F CFA, started as the API does it; `order` overrides fields of the wish."""
+    numbers = itertools.count(1)
+
+    def start(*, key: str = "", **order: Any) -> Payment:
+        wish = {
+            "user": player,
+            "provider": "mtn_bj",
+            "amount": 5000,
+            "phone": "+229 01 97 00 00 50",
+            "merchant_reference": f"order-{next(numbers)}",
+        }
+        intent = idempotency.Key(user=player, value=key, fingerprint="f" * 64) if key else None
+        return initiate.start(Order(**(wish | order)), source=Source.API, key=intent)
+
+    return start
+
+
+@pytest.fixture
+def start_failed(start_payment: StartPayment, gateway: PlayedGateway) -> StartPayment:
+    """A payment whose only attempt FeexPay confirmed as failed."""
+
+    def start(**order: Any) -> Payment:
+        payment = start_payment(**order)
+        gateway.says[str(payment.attempt.gateway_reference)] = "FAILED"
+        reconcile(payment.attempt.pk, source=Source.WORKER)
+        return Payment.objects.for_reading().get(pk=payment.pk)
+
+    return start
+
+
+@pytest.fixture
+def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment:
+    """A payment with a row in every ledger: failed, retried, late success, and the second attempt succeeds, too."""
+    payment = start_failed(key="tap-1")
+    payment = retry(payment.pk, source=Source.API, actor="ayo")
+    for attempt in payment.attempts.order_by("ordinal"):
+        gateway.says[str(attempt.gateway_reference)] = "SUCCESSFUL"
+        reconcile(attempt.pk, source=Source.WORKER)
+    deliver(payment.attempt)
+    Heartbeat.objects.create(name="worker", beat_at=conf.now())
+    return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+def deliver(attempt: Attempt, **columns: Any) -> WebhookDelivery:
+    """A stored delivery about an attempt."""
+    values: dict[str, Any] = {
+        "dedupe_key": f"{WebhookDelivery.objects.count():064}",
+        "gateway_reference": str(attempt.gateway_reference),
+        "reported_status": "SUCCESSFUL",
+        "attempt": attempt,
+        "body": {"status": "SUCCESSFUL"},
+        "received_at": conf.now(),
+    }
+    return WebhookDelivery.objects.create(**(values | columns))
+
+
+@pytest.fixture
+def staff_client(db: None) -> StaffClient:
+    """Log in staff that hold these permissions of the app and no other: `staff_client("view_payment")`."""
+    numbers = itertools.count(1)
+
+    def log_in(*permissions: str) -> Client:
+        user = User.objects.create_user(f"staff-{next(numbers)}", is_staff=True)
+        held = Permission.objects.filter(content_type__app_label="feexpay", codename__in=permissions)
+        assert held.count() == len(permissions)
+        user.user_permissions.set(held)
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+@pytest.fixture
+def boss(db: None) -> Client:
+    """A superuser's browser."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("boss"))
+    return client
+
+
+def page_of(payment: Payment) -> str:
+    return f"/admin/feexpay/payment/{payment.pk}/change/"

@@ -1,0 +1,49 @@
+"""FeexPay as a test wants it, behind the transport: what leaves is remembered, what comes back is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django_feexpay.gateway.errors import NotSentError
+from django_feexpay.gateway.transport import WireReply, WireRequest
+
+
+class PlayedGateway:
+    """`says[reference]` is FeexPay's word on a collect, PENDING until told; `asked` are the references asked about."""
+
+    def __init__(self) -> None:
+        self.collects: dict[str, dict[str, Any]] = {}
+        self.says: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.unreachable = False
+        self.refusal = ""
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if self.unreachable:
+            raise NotSentError("unplugged")
+        if "/requesttopay/" in request.url:
+            return self._collect(json.loads(request.body or b"{}"))
+        return self._status(request.url.rsplit("/", 1)[1])
+
+    def _collect(self, body: dict[str, Any]) -> WireReply:
+        if self.refusal:
+            return _reply(400, {"message": self.refusal})
+        reference = f"REF-{len(self.collects) + 1:04}"
+        self.collects[reference] = body
+        return _reply(200, {"reference": reference, "status": "PENDING"})
+
+    def _status(self, reference: str) -> WireReply:
+        self.asked.append(reference)
+        body = self.collects[reference]
+        answer = {
+            "status": self.says.get(reference, "PENDING"),
+            "reference": reference,
+            "amount": body["amount"],
+            "callback_info": body["callback_info"],
+        }
+        return _reply(200, answer)
+
+
+def _reply(status: int, body: dict[str, Any]) -> WireReply:
+    return WireReply(status, {"content-type": "application/json"}, json.dumps(body).encode())

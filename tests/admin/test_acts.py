@@ -1,0 +1,313 @@
+"""*Ask FeexPay now* and *Retry*: a permission, a reason, the same functions as the API's, and a count of endings.
+
+On real transactions: what is sent inside one is refused by the ledger, and must not be hidden by a test's own.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.db import connections
+from django.test import Client
+
+from django_feexpay.admin.acts import MOST_PAYMENTS
+from django_feexpay.models import Credit, Payment, PaymentEvent
+from tests.admin.conftest import StaffClient, StartPayment, page_of
+from tests.admin.played_gateway import PlayedGateway
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/feexpay/payment/"
+REASON = {"reason": "The payer called"}
+
+
+def ask(*payments: Payment) -> str:
+    return address("reconcile", *payments)
+
+
+def retry(*payments: Payment) -> str:
+    return address("retry", *payments)
+
+
+def address(name: str, *payments: Payment) -> str:
+    return f"{LIST}{name}/?" + "&".join(f"payment={payment.pk}" for payment in payments)
+
+
+def told(client: Client, url: str) -> list[str]:
+    """Do the act; what staff are told."""
+    answer = client.post(url, REASON, follow=True)
+    assert answer.status_code == 200
+    return [str(message) for message in answer.context["messages"]]
+
+
+# --- the way there -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("action", "name"), [("ask_gateway", "reconcile"), ("retry", "retry")])
+def test_action_on_the_list_leads_to_the_page_that_asks_for_a_reason(
+    action: str, name: str, boss: Client, start_payment: StartPayment
+) -> None:
+    older, newer = start_payment(), start_payment()
+
+    answer = boss.post(LIST, {"action": action, ACTION_CHECKBOX_NAME: [older.pk, newer.pk]})
+
+    assert answer["Location"] == address(name, newer, older)
+
+
+@pytest.mark.parametrize("name", ["reconcile", "retry"])
+def test_page_shows_the_payments_and_does_nothing_yet(
+    name: str, boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_payment()
+
+    page = boss.get(address(name, payment)).content.decode()
+
+    assert str(payment.pk) in page
+    assert "5 000 F CFA" in page
+    assert gateway.asked == []
+
+
+@pytest.mark.parametrize("name", ["reconcile", "retry"])
+@pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
+def test_act_needs_a_reason(
+    name: str, reason: str, boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_failed()
+    gateway.asked.clear()
+
+    answer = boss.post(address(name, payment), {"reason": reason})
+
+    assert "reason" in answer.context["form"].errors
+    assert gateway.asked == []
+    assert payment.attempts.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        pytest.param("reconcile", ["view_payment"], id="ask: may only view"),
+        pytest.param("reconcile", ["view_payment", "retry_payment"], id="ask: may only retry"),
+        pytest.param("reconcile", ["reconcile_payment"], id="ask: may not view"),
+        pytest.param("retry", ["view_payment"], id="retry: may only view"),
+        pytest.param("retry", ["view_payment", "reconcile_payment"], id="retry: may only ask"),
+        pytest.param("retry", ["retry_payment"], id="retry: may not view"),
+    ],
+)
+def test_act_needs_its_permission(
+    name: str, held: list[str], staff_client: StaffClient, start_failed: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment, client = start_failed(), staff_client(*held)
+    gateway.asked.clear()
+
+    assert client.get(address(name, payment)).status_code == 403
+    assert client.post(address(name, payment), REASON).status_code == 403
+    assert gateway.asked == []
+    assert payment.attempts.count() == 1
+
+
+def test_act_is_closed_to_payers(client: Client, start_payment: StartPayment) -> None:
+    payment = start_payment()
+    assert payment.user is not None
+    client.force_login(payment.user)
+
+    assert client.post(ask(payment), REASON).status_code == 302
+    assert PaymentEvent.objects.filter(source="admin").count() == 0
+
+
+def test_act_is_refused_without_the_forms_secret(boss: Client, start_payment: StartPayment) -> None:
+    payment = start_payment()
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = boss.cookies
+
+    assert strict.post(ask(payment), REASON).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["ask_gateway", "retry"])
+def test_list_offers_an_action_only_to_who_may(
+    name: str, staff_client: StaffClient, start_payment: StartPayment
+) -> None:
+    payment = start_payment()
+
+    answer = staff_client("view_payment").post(LIST, {"action": name, ACTION_CHECKBOX_NAME: [payment.pk]})
+
+    assert "Location" not in answer or f"payment={payment.pk}" not in answer["Location"]
+
+
+@pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])
+def test_act_on_what_is_not_there_is_not_found(query: str, boss: Client) -> None:
+    assert boss.get(f"{LIST}reconcile/?{query}").status_code == 404
+    assert boss.post(f"{LIST}retry/?{query}", REASON).status_code == 404
+
+
+def test_action_takes_a_bounded_number(
+    boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_feexpay.admin.acts.MOST_PAYMENTS", 1)
+    payments = [start_payment(), start_payment()]
+
+    answer = boss.post(
+        LIST, {"action": "retry", ACTION_CHECKBOX_NAME: [payment.pk for payment in payments]}, follow=True
+    )
+
+    assert [str(message) for message in answer.context["messages"]] == [
+        "At most 1 payments at once: nothing was done. Choose fewer."
+    ]
+    assert boss.post(retry(*payments), REASON).status_code == 404
+
+
+def test_most_payments_of_an_act_fit_into_an_address() -> None:
+    longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MOST_PAYMENTS)
+
+    assert MOST_PAYMENTS == 50
+    assert len(longest) < 4000  # gunicorn's limit is 4094
+
+
+# --- ask FeexPay now ---------------------------------------------------------------------------------
+
+
+def test_ask_settles_and_credits_as_the_worker_would(
+    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_payment()
+    gateway.says["REF-0001"] = "SUCCESSFUL"
+
+    assert told(boss, ask(payment)) == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
+    assert Credit.objects.get().payment_id == payment.pk
+
+
+def test_ask_leaves_the_actor_and_the_reason_in_the_history(
+    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_payment()
+    gateway.says["REF-0001"] = "FAILED"
+
+    told(boss, ask(payment))
+
+    event = PaymentEvent.objects.latest("id")
+    assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
+
+
+def test_ask_that_moves_nothing_still_leaves_the_reason(boss: Client, start_payment: StartPayment) -> None:
+    told(boss, ask(start_payment()))
+
+    assert LogEntry.objects.get().change_message == "reconcile (done): The payer called"
+
+
+def test_ask_asks_about_every_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
+    payment = start_failed()
+    told(boss, retry(payment))
+    gateway.asked.clear()
+
+    told(boss, ask(payment))
+
+    assert gateway.asked == ["REF-0001", "REF-0002"]
+
+
+def test_ask_reports_a_silent_gateway_as_failed(
+    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_payment()
+    gateway.unreachable = True
+
+    assert told(boss, ask(payment)) == [
+        "Ask FeexPay now: 0 done, 0 skipped, 1 failed.",
+        f"FeexPay did not answer, or does not know it yet. ({str(payment.pk)[:8]}…)",
+    ]
+
+
+def test_ask_skips_what_was_never_sent(boss: Client, start_payment: StartPayment, gateway: PlayedGateway) -> None:
+    gateway.unreachable = True
+    unsent = start_payment()
+    gateway.unreachable = False
+
+    assert told(boss, ask(unsent)) == [
+        "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
+        f"Nothing of it has been sent to FeexPay, or it is being sent just now. ({str(unsent.pk)[:8]}…)",
+    ]
+
+
+def test_act_begins_nothing_new_when_its_time_is_up(
+    boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = start_payment()
+    monkeypatch.setattr("django_feexpay.admin.acts.PATIENCE_SECONDS", 0.0)
+
+    assert told(boss, ask(payment)) == [
+        "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
+        f"Not reached in the time there was: choose it again. ({str(payment.pk)[:8]}…)",
+    ]
+    assert gateway.asked == []
+
+
+def test_act_on_one_payment_leads_back_to_its_page(boss: Client, start_payment: StartPayment) -> None:
+    payment = start_payment()
+
+    assert boss.post(ask(payment), REASON)["Location"] == page_of(payment)
+    assert boss.post(ask(payment, start_payment()), REASON)["Location"] == LIST
+
+
+# --- retry -------------------------------------------------------------------------------------------
+
+
+def test_retry_opens_a_new_attempt_and_sends_it(
+    boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_failed()
+
+    assert told(boss, retry(payment)) == ["Retry: 1 done, 0 skipped, 0 failed."]
+    assert list(payment.attempts.order_by("ordinal").values_list("status", flat=True)) == ["failed", "pending"]
+    assert list(gateway.collects) == ["REF-0001", "REF-0002"]
+    event = PaymentEvent.objects.get(because="retried")
+    assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
+
+
+def test_redelivery_counts_refusals_in_their_own_words(
+    boss: Client, start_failed: StartPayment, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    failed, waiting, paid = start_failed(), start_payment(), start_payment()
+    gateway.says["REF-0003"] = "SUCCESSFUL"
+    told(boss, ask(paid))
+
+    messages = told(boss, retry(failed, waiting, paid))
+
+    assert messages[0] == "Retry: 1 done, 2 skipped, 0 failed."
+    assert sorted(messages[1:]) == [
+        f"An earlier attempt may still succeed: the payer must not be asked twice. ({str(waiting.pk)[:8]}…)",
+        f"This payment is paid. ({str(paid.pk)[:8]}…)",
+    ]
+
+
+def test_retry_that_feexpay_refuses_is_reported_as_failed(
+    boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_failed()
+    gateway.refusal = "PAYER_NOT_FOUND"
+
+    assert told(boss, retry(payment)) == [
+        "Retry: 0 done, 0 skipped, 1 failed.",
+        f"PAYER_NOT_FOUND ({str(payment.pk)[:8]}…)",
+    ]
+
+
+def test_retry_twice_opens_one_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
+    payment = start_failed()
+
+    told(boss, retry(payment))
+    told(boss, retry(payment))
+
+    assert len(gateway.collects) == 2
+
+
+@pytest.mark.parametrize("name", ["reconcile", "retry"])
+def test_acts_run_outside_a_transaction_even_where_the_host_wraps_requests(
+    name: str, boss: Client, start_failed: StartPayment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = start_failed()
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+
+    messages = told(boss, address(name, payment))
+
+    assert re.match(r".+: 1 done, 0 skipped, 0 failed\.", messages[0])

@@ -1,0 +1,103 @@
+"""Incidents are closed with a note, by whoever may, once."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from django_feexpay.models import Incident, Payment
+from tests.admin.conftest import StaffClient, page_of
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/feexpay/incident/"
+CLOSE = "/admin/feexpay/incident/close/"
+
+
+@pytest.fixture
+def incident(charged_twice: Payment) -> Incident:
+    return charged_twice.incidents.get()
+
+
+def test_action_leads_to_the_page_that_asks_for_the_note(boss: Client, incident: Incident) -> None:
+    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]})
+
+    assert answer["Location"] == f"{CLOSE}?incident={incident.pk}"
+    assert "What was done" in boss.get(answer["Location"]).content.decode()
+
+
+def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, incident: Incident) -> None:
+    client = staff_client("view_incident", "change_incident")
+
+    answer = client.post(f"{CLOSE}?incident={incident.pk}", {"note": "Refunded, R-77"}, follow=True)
+
+    incident.refresh_from_db()
+    entry = LogEntry.objects.get()
+    assert incident.closed_at is not None
+    assert incident.note == "Refunded, R-77"
+    assert (entry.user.username, entry.change_message) == ("staff-1", "closed: Refunded, R-77")
+    assert [str(message) for message in answer.context["messages"]] == ["1 incident closed, 0 closed before."]
+
+
+def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
+    page = boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "  "}).content.decode()
+
+    incident.refresh_from_db()
+    assert "This field is required." in page
+    assert incident.closed_at is None
+
+
+def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
+    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "first"})
+
+    answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "second"}, follow=True)
+
+    incident.refresh_from_db()
+    assert incident.note == "first"
+    assert [str(message) for message in answer.context["messages"]] == ["0 incidents closed, 1 closed before."]
+
+
+@pytest.mark.parametrize("held", [["view_incident"], ["change_incident"]])
+def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient, incident: Incident) -> None:
+    client = staff_client(*held)
+
+    assert client.get(f"{CLOSE}?incident={incident.pk}").status_code == 403
+    assert client.post(f"{CLOSE}?incident={incident.pk}", {"note": "x"}).status_code == 403
+    incident.refresh_from_db()
+    assert incident.closed_at is None
+
+
+@pytest.mark.parametrize("query", ["", "?incident=x", "?incident=0"])
+def test_close_of_what_is_not_there_is_not_found(query: str, boss: Client) -> None:
+    assert boss.get(f"{CLOSE}{query}").status_code == 404
+
+
+def test_close_takes_a_bounded_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_feexpay.admin.incidents.MOST_INCIDENTS", 0)
+
+    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
+
+    assert [str(message) for message in answer.context["messages"]] == [
+        "At most 0 incidents at once: nothing was done. Choose fewer."
+    ]
+    assert boss.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
+
+
+@pytest.mark.parametrize(("state", "listed"), [("open", 1), ("closed", 0)])
+def test_list_is_narrowed_by_state(state: str, listed: int, boss: Client, incident: Incident) -> None:
+    assert boss.get(LIST, {"state": state}).context["cl"].result_count == listed
+
+
+def test_open_incident_offers_to_be_closed(boss: Client, incident: Incident) -> None:
+    page = f"{LIST}{incident.pk}/change/"
+    assert f"{CLOSE}?incident={incident.pk}" in boss.get(page).content.decode()
+
+    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "done"})
+
+    assert CLOSE not in boss.get(page).content.decode()
+
+
+def test_payment_page_leads_to_its_incident(boss: Client, incident: Incident, charged_twice: Payment) -> None:
+    assert f"{LIST}{incident.pk}/change/" in boss.get(page_of(charged_twice)).content.decode()

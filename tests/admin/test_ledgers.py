@@ -1,0 +1,139 @@
+"""The ledgers open for whoever may view them, and nobody writes them here, by whatever way."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import connection, models
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from django_feexpay.models import Payment
+from tests.admin.conftest import StaffClient, StartPayment, deliver
+
+LEDGERS = [
+    "attempt",
+    "credit",
+    "heartbeat",
+    "idempotencyrecord",
+    "incident",
+    "outboxmessage",
+    "payment",
+    "paymentevent",
+    "webhookdelivery",
+]
+EVERYTHING = [*LEDGERS, "provider"]
+
+pytestmark = pytest.mark.django_db
+
+
+def first_row(name: str) -> models.Model:
+    row = apps.get_model("feexpay", name)._default_manager.first()
+    assert row is not None
+    return row
+
+
+def address(name: str, page: str, row: models.Model | None = None) -> str:
+    return reverse(f"admin:feexpay_{name}_{page}", args=[] if row is None else [row.pk])
+
+
+def test_admin_registers_every_model() -> None:
+    registered = {model._meta.model_name for model in admin.site._registry if model._meta.app_label == "feexpay"}
+
+    assert registered == {model._meta.model_name for model in apps.get_app_config("feexpay").get_models()}
+    assert registered == set(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_pages_open_for_a_superuser(name: str, boss: Client, charged_twice: Payment) -> None:
+    assert boss.get(address(name, "changelist")).status_code == 200
+    assert boss.get(address(name, "change", first_row(name))).status_code == 200
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_pages_open_for_staff_who_may_view(name: str, staff_client: StaffClient, charged_twice: Payment) -> None:
+    client = staff_client(f"view_{name}")
+
+    assert client.get(address(name, "changelist")).status_code == 200
+    assert client.get(address(name, "change", first_row(name))).status_code == 200
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_pages_are_closed_to_staff_who_may_not_view(
+    name: str, staff_client: StaffClient, charged_twice: Payment
+) -> None:
+    client = staff_client()
+
+    assert client.get(address(name, "changelist")).status_code == 403
+    assert client.get(address(name, "change", first_row(name))).status_code == 403
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+def test_ledger_takes_no_change_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+    row = first_row(name)
+    before = apps.get_model("feexpay", name)._default_manager.filter(pk=row.pk).values().get()
+
+    answer = boss.post(address(name, "change", row), {"status": "successful", "amount": 1, "note": "x"})
+
+    assert answer.status_code == 403
+    assert apps.get_model("feexpay", name)._default_manager.filter(pk=row.pk).values().get() == before
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_no_row_is_added_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+    rows = apps.get_model("feexpay", name)._default_manager
+    before = rows.count()
+
+    assert boss.get(address(name, "add")).status_code == 403
+    assert boss.post(address(name, "add"), {"name": "x", "beat_at_0": "2026-01-01"}).status_code == 403
+    assert rows.count() == before
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_no_row_is_deleted_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+    rows = apps.get_model("feexpay", name)._default_manager
+    before = rows.count()
+
+    assert boss.post(address(name, "delete", first_row(name)), {"post": "yes"}).status_code == 403
+    assert rows.count() == before
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_no_row_is_deleted_by_a_bulk_action(name: str, boss: Client, charged_twice: Payment) -> None:
+    rows = apps.get_model("feexpay", name)._default_manager
+    before = rows.count()
+    chosen = {"action": "delete_selected", ACTION_CHECKBOX_NAME: [first_row(name).pk], "post": "yes"}
+
+    boss.post(address(name, "changelist"), chosen)
+
+    assert rows.count() == before
+
+
+@pytest.mark.parametrize("name", [name for name in LEDGERS if name not in {"heartbeat", "credit", "incident"}])
+def test_list_costs_the_same_for_5_and_for_25_payments(name: str, boss: Client, start_payment: StartPayment) -> None:
+    def statements(payments: int) -> int:
+        for _ in range(payments):
+            payment = start_payment(key=f"key-{Payment.objects.count()}")
+            deliver(payment.attempt)
+            payment.outbox.create(signal="payment_failed", created_at=payment.created_at)
+        with CaptureQueriesContext(connection) as seen:
+            assert boss.get(address(name, "changelist")).status_code == 200
+        return len(seen)
+
+    statements(1)  # content types and permissions are read once a process
+
+    assert statements(4) == statements(20)
+
+
+def test_encrypted_columns_and_the_hash_are_never_shown(boss: Client, charged_twice: Payment) -> None:
+    attempt = charged_twice.attempt
+
+    page = boss.get(address("attempt", "change", attempt)).content.decode()
+
+    assert attempt.masked_msisdn in page
+    assert attempt.msisdn_hash not in page
+    assert "Sealed" not in page
+    assert "97000050" not in page

@@ -1,0 +1,114 @@
+"""Providers: adjustable within the catalogue's bounds, never made or removed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from django_feexpay.models import Provider
+from tests.admin.conftest import StaffClient
+
+pytestmark = pytest.mark.django_db
+
+
+def save(client: Client, code: str, **changes: Any) -> Any:
+    """Post the provider's form as it stands, with these changes; a False is an unticked box."""
+    row = Provider.objects.get(pk=code)
+    names = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow")
+    form = {name: getattr(row, name) for name in names} | changes
+    return client.post(
+        f"/admin/feexpay/provider/{code}/change/", {name: value for name, value in form.items() if value is not False}
+    )
+
+
+def test_provider_takes_what_an_admin_may_adjust(boss: Client) -> None:
+    answer = save(
+        boss,
+        "mtn_bj",
+        name="MTN MoMo",
+        enabled=False,
+        disabled_reason="Back at noon",
+        min_amount=200,
+        max_amount=300,
+        fee_percent="2.50",
+        flow="redirect",
+    )
+
+    row = Provider.objects.get(pk="mtn_bj")
+    assert answer.status_code == 302
+    assert (row.name, row.enabled, row.disabled_reason, row.flow) == ("MTN MoMo", False, "Back at noon", "redirect")
+    assert (row.min_amount, row.max_amount, str(row.fee_percent)) == (200, 300, "2.50")
+
+
+def test_provider_keeps_its_code_and_the_catalogues_values(boss: Client) -> None:
+    before = Provider.objects.get(pk="mtn_bj").catalogue_values
+
+    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR")
+
+    assert Provider.objects.get(pk="mtn_bj").catalogue_values == before
+    assert not Provider.objects.filter(pk="other").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        pytest.param("mtn_cm", Provider(code="mtn_cm").spec.unavailable_text_en, id="FeexPay does not serve it"),
+        pytest.param("wave_ci", "This way to pay is coming soon.", id="its flow is not built"),
+    ],
+)
+def test_provider_that_cannot_be_served_cannot_be_enabled(code: str, reason: str, boss: Client) -> None:
+    answer = save(boss, code, enabled="on")
+
+    errors = answer.context["adminform"].form.errors
+    assert errors == {"enabled": [f"This provider cannot be enabled: {reason}"]}
+    assert Provider.objects.get(pk=code).enabled is False
+
+
+def test_provider_that_cannot_be_served_shows_why(boss: Client) -> None:
+    page = boss.get("/admin/feexpay/provider/wave_ci/change/").content.decode()
+
+    assert "This way to pay is coming soon." in page
+
+
+def test_provider_shows_why_in_the_readers_language(boss: Client) -> None:
+    page = boss.get("/admin/feexpay/provider/wave_ci/change/", headers={"accept-language": "fr"}).content.decode()
+
+    assert "Ce moyen de paiement arrive bientôt." in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"min_amount": 0}, "min_amount", id="nothing"),
+        pytest.param({"min_amount": 500, "max_amount": 499}, "max_amount", id="upside down"),
+        pytest.param({"fee_percent": "-0.01"}, "fee_percent", id="negative fee"),
+        pytest.param({"flow": "pigeon"}, "flow", id="unknown flow"),
+        pytest.param({"name": ""}, "name", id="no name"),
+    ],
+)
+def test_provider_refuses(changes: dict[str, Any], field: str, boss: Client) -> None:
+    before = Provider.objects.filter(pk="mtn_bj").values().get()
+
+    answer = save(boss, "mtn_bj", **changes)
+
+    assert list(answer.context["adminform"].form.errors) == [field]
+    assert Provider.objects.filter(pk="mtn_bj").values().get() == before
+
+
+def test_provider_the_catalogue_no_longer_has_does_not_break_the_list(boss: Client) -> None:
+    Provider.objects.create(code="gone_xx", name="Gone", min_amount=1, max_amount=2, fee_percent=0, flow="push")
+
+    page = boss.get("/admin/feexpay/provider/").content.decode()
+    answer = save(boss, "gone_xx", enabled="on")
+
+    assert "The catalogue of this version does not hold it." in page
+    assert list(answer.context["adminform"].form.errors) == ["enabled"]
+
+
+def test_provider_is_read_only_for_staff_who_may_only_view(staff_client: StaffClient) -> None:
+    answer = save(staff_client("view_provider"), "mtn_bj", enabled=False)
+
+    assert answer.status_code == 403
+    assert Provider.objects.get(pk="mtn_bj").enabled is True
