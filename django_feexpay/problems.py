@@ -43,8 +43,10 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
     "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
     "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
     "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
-    "service_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Not available right now")),
 }
+
+#: How long to stay away from something that is not available.
+_RETRY_AFTER_SECONDS = 5
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -83,12 +85,20 @@ def problem(
     return int(status), body
 
 
+def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """What HTTP wants beside the body of a problem."""
+    headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
+    if body["status"] == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+    return headers
+
+
 def problem_response(request: Any, code: str, *, detail: str = "", **extra: Any) -> JsonResponse:
     """A problem as a plain Django response, for views outside DRF and for a host's error pages."""
     status, body = problem(request, code, detail=detail, **extra)
-    response = JsonResponse(body, status=status, content_type=CONTENT_TYPE)
-    response["X-Request-ID"] = body["request_id"]
-    return response
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body))
 
 
 def server_error(request: HttpRequest, *args: Any) -> JsonResponse:

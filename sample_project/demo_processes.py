@@ -80,7 +80,7 @@ class Processes:
 
     def _launch(self, name: str, *command: str) -> _Child:
         log = self._folder / f"{name}.log"
-        with log.open("ab") as output:
+        with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 -- our own modules, and no shell
                 [sys.executable, "-u", str(_CHILD), *command],
                 env=self._environment,

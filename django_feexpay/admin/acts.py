@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -20,7 +20,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
@@ -32,6 +31,9 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import PublicStatus, Status
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 #: At most so many payments an act, and no new one is begun after so many seconds: the browser waits for the page.
 MOST_PAYMENTS = 50
@@ -61,8 +63,8 @@ class Act:
 
     name: str
     permission: str
-    title: str | Promise
-    explanation: str | Promise
+    title: str | StrPromise
+    explanation: str | StrPromise
     run: Callable[[UUID, str, str], Outcome]
 
 

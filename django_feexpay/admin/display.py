@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.gateway import money
 from django_feexpay.payments.lifecycle import Status
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
 
 EMPTY = "–"
 
@@ -35,7 +37,7 @@ class Tone(StrEnum):
 class Badge:
     """A word and its colour: never the colour alone."""
 
-    word: str | Promise
+    word: str | StrPromise
     tone: Tone
 
 

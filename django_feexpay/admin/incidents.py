@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -47,7 +47,7 @@ class OpenFilter(admin.SimpleListFilter):
     title = gettext_lazy("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, object]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("open", gettext_lazy("Open")), ("closed", gettext_lazy("Closed"))]
 
     def queryset(self, request: HttpRequest, queryset: IncidentRows) -> IncidentRows | None:
@@ -71,7 +71,7 @@ class IncidentAdmin(LedgerAdmin):
     def has_close_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "change")
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         close = self.admin_site.admin_view(self.close_view)
         return [path("close/", close, name="feexpay_incident_close"), *super().get_urls()]
 

@@ -87,4 +87,6 @@ def _deliveries(payment: Payment) -> list[dict[str, Any]]:
 
 def _credit(payment: Payment) -> dict[str, Any] | None:
     credit = Credit.objects.filter(payment=payment).select_related("attempt").first()
-    return credit and {"row": credit, "amount": display.amount(credit.amount, credit.currency)}
+    if credit is None:
+        return None
+    return {"row": credit, "amount": display.amount(credit.amount, credit.currency)}

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -83,7 +83,7 @@ class PaymentAdmin(LedgerAdmin):
         term = search_term.strip()
         return (search.exact(queryset, term) if term else queryset), False
 
-    def get_urls(self) -> list[URLPattern | URLResolver]:
+    def get_urls(self) -> list[URLPattern]:
         mine = [self._act_url(act) for act in acts.ACTS]
         find = self.admin_site.admin_view(self.find_view)
         return [*mine, path("find/", find, name="feexpay_payment_find"), *super().get_urls()]

@@ -52,10 +52,10 @@ class ProviderForm(ProviderModelForm):
             raise forms.ValidationError(_("This provider cannot be enabled: %(reason)s"), params={"reason": reason})
         return enabled
 
-    def clean_min_amount(self) -> int:
+    def clean_min_amount(self) -> Any:
         return self._at_least("min_amount", 1)
 
-    def clean_max_amount(self) -> int:
+    def clean_max_amount(self) -> Any:
         return self._at_least("max_amount", self.cleaned_data.get("min_amount", 1))
 
     def clean_fee_percent(self) -> Any:

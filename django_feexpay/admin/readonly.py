@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class CappedPaginator(AnyPaginator):
 
     @cached_property
     def _counted(self) -> int:
-        counted: int = self.object_list.order_by()[: MOST_COUNTED + 1].count()
-        return counted
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages through querysets only
+        return rows.order_by()[: MOST_COUNTED + 1].count()
 
 
 class LedgerAdmin(AnyModelAdmin):
@@ -49,7 +50,7 @@ class LedgerAdmin(AnyModelAdmin):
     show_facets = admin.ShowFacets.NEVER  # each would count the whole table
     list_per_page = 50
     list_max_show_all = 200
-    sortable_by: tuple[str, ...] = ()  # only what an index can sort
+    sortable_by: ClassVar[Any] = ()  # only what an index can sort
     change_list_template = "admin/feexpay/change_list.html"
 
     class Media:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -32,7 +32,7 @@ else:
 class OfPaymentAdmin(LedgerAdmin):
     """A ledger whose rows belong to payments: found by the ids and references that name one."""
 
-    list_select_related: tuple[str, ...] = ("payment",)
+    list_select_related: ClassVar[Any] = ("payment",)
     search_fields = ("payment__exact",)  # shows the box; `get_search_results` does the search
     search_help_text = _("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
     path_to_payment = "payment"
@@ -48,7 +48,7 @@ class OfPaymentAdmin(LedgerAdmin):
         return Q(**{f"{self.path_to_payment}__in": list(payment_ids(term))})
 
     @admin.display(description=_("payment"))
-    def payment_shown(self, row: Any) -> SafeString:
+    def payment_shown(self, row: Any) -> SafeString | str:
         return display.payment_link(row.payment_id)
 
 

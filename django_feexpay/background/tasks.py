@@ -38,6 +38,7 @@ def sweep_once() -> int:
 
 def schedule() -> bool:
     """Make the schedule, or bring it up to date; True if it is new. Safe to repeat: yes, by name."""
+    created: bool
     _, created = Schedule.objects.update_or_create(
         name=SCHEDULE_NAME,
         defaults={
@@ -53,20 +54,21 @@ def schedule() -> bool:
 def wake() -> None:
     """Something became due. Where only a cluster works, give it a task now; a worker sees it by itself.
 
-    Call after the commit. Who works here is looked up at most every 30 s a process.
+    Call after the commit. Never raises: a lost wake-up costs a minute, not a payment.
     """
+    try:
+        if _cluster_is_alone():
+            async_task("django_feexpay.background.tasks.sweep_once")
+    except Exception as error:  # brokers, the host's choice, share no error
+        logger.warning("no wake-up for the cluster: %s", type(error).__name__)
+
+
+def _cluster_is_alone() -> bool:
+    """Who works here, looked up at most every 30 s a process."""
     global _alone
     if time.monotonic() - _alone[0] >= _LOOK_EVERY_SECONDS:
         _alone = time.monotonic(), _cluster_works_alone()
-    if _alone[1]:
-        _enqueue()
-
-
-def _enqueue() -> None:
-    try:
-        async_task("django_feexpay.background.tasks.sweep_once")
-    except Exception as error:  # brokers share no error; a lost wake-up costs a minute, never a payment
-        logger.warning("no wake-up for the cluster: %s", type(error).__name__)
+    return _alone[1]
 
 
 def _cluster_works_alone() -> bool:

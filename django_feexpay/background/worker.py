@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from django.core.cache import cache
 from django.db import DatabaseError, close_old_connections, connection
 
 from django_feexpay import conf
@@ -30,21 +30,47 @@ logger = logging.getLogger("django_feexpay.worker")
 #: The heartbeats: who does the work, and the last time FeexPay answered a question.
 WORKER, CLUSTER, GATEWAY = "worker", "cluster", "gateway"
 
-BATCH = 50
+_GATEWAY_LOOK = "gateway_look"
+
 GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
+class Crew:
+    """Threads that see to claims, `size` of them at once; what does not fit stays due for somebody who has time."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"feexpay-{name}")
+        self._under_way: set[Future[None]] = set()
+
+    @property
+    def free(self) -> int:
+        self._under_way = {future for future in self._under_way if not future.done()}
+        return self._size - len(self._under_way)
+
+    def put(self, work: Callable[..., None], *args: Any) -> None:
+        self._under_way.add(self._pool.submit(work, *args))
+
+    def wait(self) -> None:
+        wait(self._under_way)
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        self._pool.shutdown(wait=True)
+
+
 class Worker:
-    """Sweeps with a bounded pool of threads: `concurrency` calls to the gateway at once, at most.
+    """Sweeps with two crews: those who ask, and those who send, because a synchronous provider's answer takes minutes.
 
     Use as a context manager: leaving waits for the calls under way. `name` is the heartbeat it leaves.
     """
 
     def __init__(self, *, name: str = WORKER, concurrency: int = 8) -> None:
         self.name = name
-        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="feexpay")
+        self._asking = Crew(concurrency, "ask")
+        self._sending = Crew(2 * concurrency, "send")
         self._beat_at = conf.now() - _HEARTBEAT_EVERY
 
     def __enter__(self) -> Self:
@@ -53,60 +79,53 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True)
+        self._asking.close()
+        self._sending.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
-        """Sweep until `stop` is set. A database that is away is waited for, with growing pauses."""
+        """Sweep until `stop` is set, without waiting for slow calls. A database that is away is waited for."""
         pause = every_seconds
         while not stop.is_set():
             try:
-                busy = self.sweep()
-                pause = 0 if busy else every_seconds
+                pause = 0 if self._round() else every_seconds
             except DatabaseError as error:
+                pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                 logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
                 connection.close()
-                pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
             stop.wait(pause)
 
     def sweep(self) -> int:
-        """One round: the due attempts, the outbox, late matches, the heartbeat; how many rows were seen to.
+        """One round, waited for: the due attempts, then the outbox; how many rows were seen to.
 
         Changes: whatever the payments functions change. Safe to repeat: yes, also at the same time.
         """
+        claimed = self._claim()
+        self._asking.wait()
+        self._sending.wait()
+        return claimed + self._deliver()
+
+    def _round(self) -> int:
+        return self._claim() + self._deliver()
+
+    def _claim(self) -> int:
+        """Take as many due attempts as there are threads free for them."""
         close_old_connections()
-        claims = due.claim_due(BATCH)
-        list(self._pool.map(_see_to, claims))
+        to_send = due.claim_due(self._sending.free, unsent=True)
+        to_ask = due.claim_due(self._asking.free, unsent=False)
+        for held in to_send:
+            self._sending.put(_see_to, held)
+        for held in to_ask:
+            self._asking.put(_see_to, held)
+        return len(to_send) + len(to_ask)
+
+    def _deliver(self) -> int:
         delivered = outbox.deliver()
-        self._beat()
-        return len(claims) + delivered
-
-    def _beat(self) -> None:
-        now = conf.now()
-        if now - self._beat_at < _HEARTBEAT_EVERY:
-            return
-        self._beat_at = now
-        hints.match_stragglers()
-        _beat(self.name)
-        look_at_gateway()
-
-
-def look_at_gateway() -> None:
-    """Ask for the balance, which moves no money: that FeexPay answers our key is its heartbeat.
-
-    At most every five minutes for all workers of a shared cache. Changes: Heartbeat.
-    """
-    if not cache.add("feexpay:gateway-look", 1, GATEWAY_LOOK_EVERY.total_seconds()):
-        return
-    try:
-        conf.gateway().balance()
-    except GatewayError as error:
-        logger.warning("the gateway does not answer: %s", error.code)
-    else:
-        _beat(GATEWAY)
-
-
-def _beat(name: str) -> None:
-    Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": conf.now()})
+        if conf.now() - self._beat_at >= _HEARTBEAT_EVERY:
+            self._beat_at = conf.now()
+            hints.match_stragglers()
+            _beat(self.name)
+            self._asking.put(_look_at_gateway)
+        return delivered
 
 
 def sweep_for(seconds: float, *, name: str) -> int:
@@ -121,6 +140,42 @@ def sweep_for(seconds: float, *, name: str) -> int:
                 return total
             if not busy:
                 time.sleep(min(1.0, max(0.0, ends_at - time.monotonic())))
+
+
+def look_at_gateway() -> None:
+    """Ask for the balance, which moves no money: that FeexPay answers our key is its heartbeat.
+
+    At most every five minutes, however many workers there are. Changes: Heartbeat.
+    """
+    if not _is_time_to_look(conf.now()):
+        return
+    try:
+        conf.gateway().balance()
+    except GatewayError as error:
+        logger.warning("the gateway does not answer: %s", error.code)
+    else:
+        _beat(GATEWAY)
+
+
+def _look_at_gateway() -> None:
+    try:
+        look_at_gateway()
+    except DatabaseError as error:
+        logger.error("no look at the gateway: %s", type(error).__name__)
+    finally:
+        close_old_connections()
+
+
+def _is_time_to_look(now: datetime) -> bool:
+    """Whether this caller is the one to look now: the row is the turn-taking."""
+    rows = Heartbeat.objects.filter(name=_GATEWAY_LOOK)
+    if rows.filter(beat_at__lte=now - GATEWAY_LOOK_EVERY).update(beat_at=now):
+        return True
+    return Heartbeat.objects.get_or_create(name=_GATEWAY_LOOK, defaults={"beat_at": now})[1]
+
+
+def _beat(name: str) -> None:
+    Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": conf.now()})
 
 
 def _see_to(held: due.Claim) -> None:

@@ -41,13 +41,17 @@ class Claim:
     lease: datetime
 
 
-def claim_due(limit: int) -> list[Claim]:
+def claim_due(limit: int, *, unsent: bool) -> list[Claim]:
     """Take the attempts that have been due longest, at most `limit`; no other caller gets them.
 
+    `unsent`: those that wait to be sent, else those to be asked about.
     Changes: `next_poll_at`, `last_look_at` of the taken rows. Safe to repeat: yes.
     """
+    if limit <= 0:
+        return []
     now = conf.now()
-    due = Attempt.objects.filter(next_poll_at__lte=now).order_by("next_poll_at")
+    created = Q(status=Status.CREATED)
+    due = Attempt.objects.filter(created if unsent else ~created, next_poll_at__lte=now).order_by("next_poll_at")
     if not connection.features.has_select_for_update_skip_locked:
         return _claim_one_by_one(list(due.values_list("pk", "next_poll_at")[:limit]), now)
     with transaction.atomic(durable=True):

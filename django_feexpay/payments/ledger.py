@@ -69,7 +69,7 @@ def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
     Safe to repeat: yes, the second call finds the move illegal and changes nothing.
     """
-    payment = Payment.objects.select_for_update().get(attempts=attempt_id)
+    payment = Payment.objects.select_for_update(of=("self",)).get(attempts=attempt_id)
     attempt = Attempt.objects.get(pk=attempt_id)
     before = attempt.life_status
     if not may_move(before, to_status):

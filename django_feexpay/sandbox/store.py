@@ -164,9 +164,10 @@ class Store:
         return {row["suffix"]: row["total"] for row in rows}
 
     def settle(self, payment: Payment, step: rules.Step, now: float) -> None:
+        paid_amount = payment.amount - step.short_by if step.status == rules.SUCCESSFUL else 0
         self._connection.execute(
-            "UPDATE payments SET status = ?, reason = ?, paid_amount = amount - ?, settled_at = ? WHERE reference = ?",
-            (step.status, step.reason, step.short_by, now, payment.reference),
+            "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
+            (step.status, step.reason, paid_amount, now, payment.reference),
         )
 
     def _payments(self, where: str, *values: object) -> list[Payment]:

@@ -41,7 +41,7 @@ def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
     numbers = itertools.count(1)
 
     def start(*, key: str = "", **order: Any) -> Payment:
-        wish = {
+        wish: dict[str, Any] = {
             "user": player,
             "provider": "mtn_bj",
             "amount": 5000,

@@ -133,7 +133,8 @@ def test_list_offers_an_action_only_to_who_may(
 
     answer = staff_client("view_payment").post(LIST, {"action": name, ACTION_CHECKBOX_NAME: [payment.pk]})
 
-    assert "Location" not in answer or f"payment={payment.pk}" not in answer["Location"]
+    assert answer.status_code == 200
+    assert 'name="action"' not in answer.content.decode()
 
 
 @pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])

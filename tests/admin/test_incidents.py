@@ -50,7 +50,7 @@ def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
 
 
 def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "first"})
+    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "first"}, follow=True)
 
     answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "second"}, follow=True)
 

@@ -31,9 +31,14 @@ pytestmark = pytest.mark.django_db
 
 
 def first_row(name: str) -> models.Model:
-    row = apps.get_model("feexpay", name)._default_manager.first()
+    row: models.Model | None = apps.get_model("feexpay", name)._default_manager.first()
     assert row is not None
     return row
+
+
+def columns(name: str) -> list[str]:
+    """Every row as text: encrypted values have no equality."""
+    return [str(row) for row in apps.get_model("feexpay", name)._default_manager.order_by("pk").values()]
 
 
 def address(name: str, page: str, row: models.Model | None = None) -> str:
@@ -73,13 +78,12 @@ def test_pages_are_closed_to_staff_who_may_not_view(
 
 @pytest.mark.parametrize("name", LEDGERS)
 def test_ledger_takes_no_change_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
-    row = first_row(name)
-    before = apps.get_model("feexpay", name)._default_manager.filter(pk=row.pk).values().get()
+    before = columns(name)
 
-    answer = boss.post(address(name, "change", row), {"status": "successful", "amount": 1, "note": "x"})
+    answer = boss.post(address(name, "change", first_row(name)), {"status": "successful", "amount": 1, "note": "x"})
 
     assert answer.status_code == 403
-    assert apps.get_model("feexpay", name)._default_manager.filter(pk=row.pk).values().get() == before
+    assert columns(name) == before
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

@@ -13,7 +13,7 @@ from tests.admin.conftest import StaffClient
 pytestmark = pytest.mark.django_db
 
 
-def save(client: Client, code: str, **changes: Any) -> Any:
+def save(client: Client, code: str, /, **changes: Any) -> Any:
     """Post the provider's form as it stands, with these changes; a False is an unticked box."""
     row = Provider.objects.get(pk=code)
     names = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow")

@@ -99,6 +99,8 @@ def test_length_decides_where_a_number_begins_like_its_country(code: str, raw: s
         ("00228 90 12 34 56", "wrong_country"),
         ("22890123456", "wrong_country"),
         ("+1 202 555 0100", "wrong_country"),
+        ("+0197000050", "wrong_country"),  # after a plus comes a country
+        ("+97 00 00 50", "wrong_country"),
         ("019700005", "wrong_length"),
         ("01970000500", "wrong_length"),
         ("9700005", "wrong_length"),

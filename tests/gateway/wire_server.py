@@ -28,10 +28,10 @@ class Peer:
         """The next whole request (head and counted body), also kept in `server.requests`."""
         text = b""
         while b"\r\n\r\n" not in text:
-            text += self._receive()
+            text += self.receive()
         head, _, body = text.partition(b"\r\n\r\n")
         while len(body) < _content_length(head):
-            body += self._receive()
+            body += self.receive()
         request = head + b"\r\n\r\n" + body
         self._server.requests.append(request)
         return request
@@ -47,10 +47,10 @@ class Peer:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
-    def drip(self, content: bytes) -> None:
-        """One byte every 50 ms, more often than any read timeout notices."""
-        for index in range(len(content)):
-            self.send(content[index : index + 1])
+    def drip(self, content: bytes, size: int = 1) -> None:
+        """`size` bytes every 50 ms, more often than any read timeout notices."""
+        for index in range(0, len(content), size):
+            self.send(content[index : index + size])
             if self._server.closing.wait(DRIP_SECONDS):
                 return
 
@@ -64,7 +64,8 @@ class Peer:
         while self.sock.recv(4096):
             pass
 
-    def _receive(self) -> bytes:
+    def receive(self) -> bytes:
+        """What came; ConnectionError once the client has left."""
         content = self.sock.recv(65536)
         if not content:
             raise ConnectionError("the client left")

@@ -43,19 +43,20 @@ def test_one_payment_can_be_looked_at(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "status", "reason", "charges"),
+    ("choice", "status", "reason", "paid_amount"),
     [
-        ("approve", "SUCCESSFUL", None, 1),
+        ("approve", "SUCCESSFUL", None, 5000),
         ("decline", "FAILED", "APPROVAL_REJECTED", 0),
         ("expire", "FAILED", "EXPIRED", 0),
     ],
 )
 def test_a_choice_ends_the_payment(
-    sandbox: RunningSandbox, choice: str, status: str, reason: str | None, charges: int
+    sandbox: RunningSandbox, choice: str, status: str, reason: str | None, paid_amount: int
 ) -> None:
     reference = collect(sandbox).json()["reference"]
     answer = sandbox.post(f"/control/payments/{reference}/{choice}").json()
-    assert (answer["status"], answer["reason"], sandbox.charges()) == (status, reason, charges)
+    assert (answer["status"], answer["reason"], answer["paid_amount"]) == (status, reason, paid_amount)
+    assert sandbox.charges() == (1 if paid_amount else 0)
     assert (status_of(sandbox, reference)["status"], status_of(sandbox, reference)["reason"]) == (status, reason)
 
 

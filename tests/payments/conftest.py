@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from hypothesis import settings as hypothesis_settings
+
+from django_feexpay import conf
+from django_feexpay.gateway.transport import HttpTransport
+from django_feexpay.models import Payment
+from django_feexpay.payments import initiate
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.order import Order
+from django_feexpay.payments.outbox import SIGNALS
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Guard, Recorder
+from tests.sandbox.running import RunningSandbox, run_sandbox
+
+hypothesis_settings.register_profile("payments", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("payments")
+
+Configure = Callable[..., None]
+MakeOrder = Callable[..., Order]
+Begin = Callable[..., Payment]
+
+
+@pytest.fixture
+def configure(settings: Any) -> Configure:
+    """`configure(DISPATCH="queue")` changes single keys of settings.FEEXPAY for this test."""
+
+    def change(**keys: Any) -> None:
+        settings.FEEXPAY = {**settings.FEEXPAY, **keys}
+
+    return change
+
+
+@pytest.fixture(autouse=True)
+def free_top_up(configure: Configure) -> None:
+    """No price of the sample shop's, unless a test sets one."""
+    configure(PAYABLE=None)
+
+
+@pytest.fixture(autouse=True)
+def guard() -> Iterator[Guard]:
+    """Whatever a test sends goes through here: a call inside a transaction fails it."""
+    transport = HttpTransport()
+    guard = Guard(transport)
+    with conf.use_transport(guard):
+        yield guard
+    transport.close()
+    assert guard.offences == []
+
+
+@pytest.fixture
+def gateway(guard: Guard) -> ModelGateway:
+    """FeexPay in memory instead of on a socket."""
+    model = ModelGateway()
+    guard.inner = model
+    return model
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[RunningSandbox]:
+    with run_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSandbox:
+    """FeexPay on a real socket, without a memory; time runs a hundred times faster there."""
+    running_sandbox.reset()
+    configure(BASE_URL=running_sandbox.api_url)
+    return running_sandbox
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """Time stands still and moves only by `clock.advance`."""
+    clock = Clock()
+    with conf.use_clock(clock):
+        yield clock
+
+
+@pytest.fixture
+def player(db: None) -> User:
+    user: User = get_user_model().objects.create_user("ama", password="x")
+    return user
+
+
+@pytest.fixture
+def order(player: User) -> MakeOrder:
+    """`order(phone_ending="09", amount=100)`: a wish to be paid, with the changes asked for."""
+
+    def make(*, phone_ending: str = "50", **changes: Any) -> Order:
+        wish = {"user": player, "provider": "mtn_bj", "amount": 5000, "phone": f"01610000{phone_ending}"}
+        return Order(**{**wish, **changes})
+
+    return make
+
+
+@pytest.fixture
+def begin(order: MakeOrder) -> Begin:
+    """Start a payment as the API would."""
+
+    def start(**changes: Any) -> Payment:
+        key = changes.pop("key", None)
+        return initiate.start(order(**changes), source=Source.API, key=key)
+
+    return start
+
+
+@pytest.fixture
+def signals() -> Iterator[Recorder]:
+    recorder = Recorder()
+    with ExitStack() as stack:
+        for name, signal in SIGNALS.items():
+            receiver = recorder.listen(str(name), signal)
+            stack.callback(signal.disconnect, receiver, dispatch_uid=f"recorder-{name}")
+        yield recorder
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    cache.clear()

@@ -1,0 +1,160 @@
+"""FeexPay as a few dicts in memory: the truth about who was asked and who was charged.
+
+Fast enough for thousands of steps, and it can do what no sandbox should: lose its answer, contradict itself,
+forget a payment. It speaks FeexPay's bodies, so the gateway's own reading of them is in every test that uses it.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
+from django_feexpay.gateway.transport import WireReply, WireRequest
+
+PENDING, SUCCESSFUL, FAILED = "PENDING", "SUCCESSFUL", "FAILED"
+
+
+@dataclass
+class Charge:
+    """One request to pay as FeexPay keeps it. `lies` replaces fields of its status, for answers that are wrong."""
+
+    reference: str
+    echo: str
+    msisdn: str
+    amount: int
+    status: str = PENDING
+    reason: str | None = None
+    lies: dict[str, Any] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        truth = {
+            "reference": self.reference,
+            "amount": self.amount,
+            "phoneNumber": self.msisdn,
+            "status": self.status,
+            "callback_info": self.echo,
+            "reason": self.reason,
+        }
+        return truth | self.lies
+
+    def approve(self) -> None:
+        self.status, self.reason = SUCCESSFUL, None
+
+    def decline(self) -> None:
+        self.status, self.reason = FAILED, "APPROVAL_REJECTED"
+
+
+class ModelGateway:
+    """The transport to it. What is in `next_collects` is used up, one a collect; then all goes well."""
+
+    def __init__(self) -> None:
+        self.charges: list[Charge] = []
+        self.next_collects: list[Callable[[Charge], WireReply]] = []
+        self.away = False
+        self.history_total: int | None = None
+        self.questions = 0
+        self._lock = threading.Lock()
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        with self._lock:
+            if "/requesttopay/" in request.url:
+                return self._collect(json.loads(request.body or b""))
+            self.questions += 1
+            if self.away:
+                raise OutcomeUnknownError("away")
+            if "/single/status/" in request.url:
+                return self._status(request.url.rsplit("/", 1)[1])
+            if request.url.endswith("/history"):
+                return self._history()
+            return reply(200, {"balances": {"MTN": 100}})
+
+    def last(self) -> Charge:
+        return self.charges[-1]
+
+    def of(self, echo: object) -> list[Charge]:
+        """The times a payer was asked for one attempt."""
+        return [charge for charge in self.charges if charge.echo == str(echo)]
+
+    def paid(self) -> list[Charge]:
+        return [charge for charge in self.charges if charge.status == SUCCESSFUL]
+
+    def forget(self, charge: Charge) -> None:
+        self.charges.remove(charge)
+
+    def _collect(self, body: dict[str, Any]) -> WireReply:
+        charge = Charge(
+            reference=f"ref-{len(self.charges) + 1:04d}",
+            echo=body["callback_info"],
+            msisdn=body["phoneNumber"],
+            amount=body["amount"],
+        )
+        answer = self.next_collects.pop(0) if self.next_collects else accept
+        self.charges.append(charge)
+        try:
+            return answer(charge)
+        except NotSentError:
+            self.charges.remove(charge)
+            raise
+
+    def _status(self, reference: str) -> WireReply:
+        for charge in self.charges:
+            if charge.reference == reference:
+                return reply(200, charge.body())
+        return reply(404, {"statusCode": 404, "message": "Transaction not found", "code": "NOT_FOUND"})
+
+    def _history(self) -> WireReply:
+        rows = [charge.body() | {"reseau": "MTN", "date": ""} for charge in self.charges]
+        total = len(rows) if self.history_total is None else self.history_total
+        return reply(200, {"success": True, "total": total, "data": rows})
+
+
+# --- what may come of a collect ------------------------------------------------------------------------
+
+
+def accept(charge: Charge) -> WireReply:
+    return reply(202, {"reference": charge.reference, "status": charge.status, "message": "Accepted"})
+
+
+def accept_as(reference: str, **more: Any) -> Callable[[Charge], WireReply]:
+    """An answer whose reference, status or page the test chooses; the charge is known under that reference."""
+
+    def answer(charge: Charge) -> WireReply:
+        charge.reference = reference
+        return reply(202, {"reference": reference, "status": PENDING} | more)
+
+    return answer
+
+
+def lose_the_answer(charge: Charge) -> WireReply:
+    """The payer is asked, and we never hear of it."""
+    raise OutcomeUnknownError("the line was cut")
+
+
+def cannot_reach(charge: Charge) -> WireReply:
+    """Nothing leaves our machine."""
+    raise NotSentError("connection refused")
+
+
+def refuse(code: str = "PAYER_NOT_FOUND", status: int = 400) -> Callable[[Charge], WireReply]:
+    def answer(charge: Charge) -> WireReply:
+        charge.status, charge.reason = FAILED, code
+        return reply(status, {"statusCode": status, "message": code, "code": code})
+
+    return answer
+
+
+def slow_down(seconds: int) -> Callable[[Charge], WireReply]:
+    """429: turned away unread."""
+
+    def answer(charge: Charge) -> WireReply:
+        raise NotSentError("slow down", retry_after_seconds=seconds)
+
+    return answer
+
+
+def reply(status: int, body: object) -> WireReply:
+    return WireReply(status, {"content-type": "application/json"}, json.dumps(body).encode())
