@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from django_feexpay import conf
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.signatures import MODES, key_bytes
+from django_feexpay.gateway.transport import HttpTransport
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
@@ -47,8 +48,13 @@ def _warning(number: int, text: str, hint: str) -> Warning:
 
 
 def _shape() -> Found:
+    """What the other checks take for granted."""
     if not isinstance(conf.given(), Mapping):
         yield _error(1, "FEEXPAY is not a dict.", 'Write FEEXPAY = {"API_KEY": …, "SHOP_ID": …}.')
+        return
+    for name in (name for name, default in DEFAULTS.items() if isinstance(default, list)):
+        if not isinstance(conf.given().get(name, []), str | list | tuple):
+            yield _error(24, f'FEEXPAY["{name}"] is no list.', "A list, or its items in a string with commas.")
 
 
 def _unknown_keys() -> Found:
@@ -72,10 +78,11 @@ def _key_and_mode() -> Found:
 
 
 def _base_url() -> Found:
-    parts = urlsplit(feexpay.base_url)
+    parts = _split(feexpay.base_url)
     host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host or parts.username:
-        yield _error(5, f"BASE_URL is no web address: {parts.scheme}://{host}.", "For example https://host/api.")
+    if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
+        # The address itself is not told: it may hold a password.
+        yield _error(5, "BASE_URL is no plain web address.", "For example https://host/api.")
     elif parts.scheme == "http" and not settings.DEBUG:
         yield _error(6, "BASE_URL is http in production: key and numbers would travel in clear.", "Use https.")
     elif parts.scheme == "http" and host not in LOOPBACK.union(feexpay.insecure_hosts):
@@ -83,9 +90,36 @@ def _base_url() -> Found:
         yield _error(6, f"BASE_URL is http to {host}.", hint)
 
 
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:  # a broken IPv6 host
+        return urlsplit("")
+
+
 def _insecure_hosts() -> Found:
     if feexpay.insecure_hosts and not settings.DEBUG:
         yield _error(7, "INSECURE_HOSTS is set in production.", "Remove it.")
+
+
+def _proxy() -> Found:
+    try:
+        HttpTransport(proxy=feexpay.proxy.reveal())
+    except ValueError as error:
+        yield _error(25, f"PROXY: {error}.", "For example http://user:password@10.0.0.1:3128.")
+
+
+def _return_hosts() -> Found:
+    for host in feexpay.return_hosts:
+        if _split(f"//{host}").hostname != host:
+            hint = "Only the host's name, in lower case: shop.example.com, without https:// and without a port."
+            yield _warning(10, f"RETURN_HOSTS: {host!r} is no host's name and matches no address.", hint)
+
+
+def _require_idempotency_key() -> Found:
+    value = conf.given().get("REQUIRE_IDEMPOTENCY_KEY", False)
+    if not isinstance(value, bool):
+        yield _error(26, f"REQUIRE_IDEMPOTENCY_KEY is {value!r}.", "True or False; the string 'False' would be true.")
 
 
 def _webhook_modes() -> Found:
@@ -220,11 +254,13 @@ def _time_zones() -> Found:
 def _queue_timing() -> Found:
     """django-q2 runs a task again after `retry`, also while it still runs."""
     cluster = getattr(settings, "Q_CLUSTER", {})
+    if not cluster:
+        return
     timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
-    if cluster and (timeout is None or retry <= timeout):
+    if timeout is None or retry <= timeout:
         hint = 'For example "timeout": 90, "retry": 180.'
         yield _error(23, "Q_CLUSTER: timeout must be set and retry be longer.", hint)
-    elif cluster and timeout < 60:
+    elif timeout < 60:
         yield _error(23, "Q_CLUSTER: the sweep takes 45 s, a timeout below 60 would kill it.", '"timeout": 90.')
 
 
@@ -241,6 +277,9 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _key_and_mode,
     _base_url,
     _insecure_hosts,
+    _proxy,
+    _return_hosts,
+    _require_idempotency_key,
     _webhook_modes,
     _field_keys,
     _hash_key,

@@ -95,10 +95,12 @@ def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def problem_response(request: Any, code: str, *, detail: str = "", **extra: Any) -> JsonResponse:
+def problem_response(
+    request: Any, code: str, *, detail: str = "", headers: Mapping[str, str] | None = None
+) -> JsonResponse:
     """A problem as a plain Django response, for views outside DRF and for a host's error pages."""
-    status, body = problem(request, code, detail=detail, **extra)
-    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body))
+    status, body = problem(request, code, detail=detail)
+    return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body) | dict(headers or {}))
 
 
 def server_error(request: HttpRequest, *args: Any) -> JsonResponse:

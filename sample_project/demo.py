@@ -35,6 +35,10 @@ _OURS = ("FEEXPAY_", "DJANGO_", "DEMO_", "PYTHONPATH", "PYTHONHOME", "DATABASE_U
 _OURS += ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "LOG_FORMAT", "SENTRY_DSN", "ENV_FILE")
 
 
+class TookTooLongError(Exception):
+    """The alarm rang. No DemoError: those mean "not yet" to whoever waits for an address to answer."""
+
+
 @dataclass(frozen=True)
 class Demo:
     """The addresses and secrets of one run. `folder` holds the database, the sandbox's state and the logs."""
@@ -90,9 +94,9 @@ def main() -> int:
     signal.signal(signal.SIGHUP, _interrupt)
     try:
         if arguments.once:
-            return _once(arguments.port)
-        _serve(arguments.port)
-    except DemoError as error:
+            return _once(arguments.state, arguments.port)
+        _serve(arguments.state, arguments.port)
+    except (DemoError, TookTooLongError) as error:
         sys.stderr.write(f"\nThe demo failed: {error}\n")
         return 1
     except KeyboardInterrupt:
@@ -105,6 +109,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and leave")
     parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
+    parser.add_argument("--state", type=Path, default=STATE, help="folder for databases and logs (default: .demo)")
     return parser.parse_args()
 
 
@@ -113,16 +118,16 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _out_of_time(signum: int, frame: object) -> None:
-    raise DemoError(f"it took longer than {_ONCE_SECONDS:.0f} seconds")
+    raise TookTooLongError(f"it took longer than {_ONCE_SECONDS:.0f} seconds")
 
 
 # --- the two ways to run -----------------------------------------------------------------------------
 
 
-def _serve(port: int) -> None:
+def _serve(state: Path, port: int) -> None:
     """Run until somebody stops it. Raises DemoError when a process ends by itself."""
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_kept_folder()), *_ports(port))
+        demo = Demo(stack.enter_context(_kept_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
         _say(_addresses(demo))
         while True:
@@ -130,17 +135,20 @@ def _serve(port: int) -> None:
             time.sleep(_WATCH_EVERY_SECONDS)
 
 
-def _once(port: int) -> int:
+def _once(state: Path, port: int) -> int:
     """One purchase with a state of its own; exit code 0 only if the coins were credited exactly once."""
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.setitimer(signal.ITIMER_REAL, _ONCE_SECONDS)
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_fresh_folder()), *_ports(port))
+        demo = Demo(stack.enter_context(_fresh_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
         outcome = _purchase(demo, processes)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     _say(f"credited={outcome.credited} charges={outcome.charges} seconds={outcome.seconds:.1f}")
-    return 0 if (outcome.credited, outcome.charges) == (1, 1) else 1
+    if (outcome.credited, outcome.charges) != (1, 1):
+        sys.stderr.write("The demo failed: one purchase must be one charge and one credit.\n")
+        return 1
+    return 0
 
 
 def _purchase(demo: Demo, processes: Processes) -> Outcome:
@@ -148,7 +156,7 @@ def _purchase(demo: Demo, processes: Processes) -> Outcome:
     place = Place(demo.shop, demo.sandbox, PLAYER, demo.player_password, demo.database)
     try:
         return Purchase(place).run()
-    except DemoError as error:
+    except (DemoError, TookTooLongError) as error:
         processes.check()  # a process that died says more than what it no longer answered
         raise DemoError(f"{error}\n{processes.tails()}") from error
 
@@ -200,9 +208,9 @@ def _ports(wanted: int) -> tuple[int, int]:
 
 
 @contextmanager
-def _fresh_folder() -> Iterator[Path]:
-    STATE.mkdir(mode=0o700, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="once-", dir=STATE))
+def _fresh_folder(state: Path) -> Iterator[Path]:
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="once-", dir=state)).resolve()
     try:
         yield folder
     finally:
@@ -210,15 +218,15 @@ def _fresh_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _kept_folder() -> Iterator[Path]:
+def _kept_folder(state: Path) -> Iterator[Path]:
     """The same folder at every start, so that coins and payments are still there. For one demo at a time."""
-    folder = STATE / "kept"
+    folder = state.resolve() / "kept"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError("another demo runs in this clone: stop that one first") from None
+            raise DemoError("another demo keeps its state there: stop that one first") from None
         yield folder
 
 

@@ -72,9 +72,14 @@ def status_badge(status: str) -> SafeString:
     return pill(badge.word, badge.tone)
 
 
+def line(words: str) -> SafeString:
+    """Words that are never broken over two lines; a dash for none."""
+    return format_html('<span class="feexpay-line">{}</span>', words or EMPTY)
+
+
 def amount(value: int, currency: str) -> SafeString:
-    """`5 000 F CFA`, never broken over two lines."""
-    return format_html('<span class="feexpay-amount">{}</span>', money.show(value, currency))
+    """`5 000 F CFA`."""
+    return line(money.show(value, currency))
 
 
 def between(least: int, most: int, currency: str) -> SafeString:

@@ -34,7 +34,7 @@ class PaymentAdmin(LedgerAdmin):
         "status_shown",
         "provider",
         "amount_shown",
-        "masked_msisdn",
+        "msisdn_shown",
         "user",
         "merchant_reference",
         "created_at",
@@ -154,8 +154,8 @@ class PaymentAdmin(LedgerAdmin):
         return display.amount(payment.fee, payment.charged_currency)
 
     @admin.display(description=_("phone"))
-    def masked_msisdn(self, payment: Payment) -> str:
-        return payment.attempt.masked_msisdn
+    def msisdn_shown(self, payment: Payment) -> SafeString:
+        return display.line(payment.attempt.masked_msisdn)
 
     @admin.display(description=_("metadata"))
     def metadata_shown(self, payment: Payment) -> SafeString | str:

@@ -39,7 +39,7 @@ def unavailable_reason(code: str) -> str:
 class ProviderForm(ProviderModelForm):
     """What may be adjusted, held against the catalogue."""
 
-    flow = forms.ChoiceField(label=gettext_lazy("flow"), choices=[(flow, flow) for flow in get_args(Flow)])
+    flow = forms.ChoiceField(label=gettext_lazy("Flow"), choices=[(flow, flow) for flow in get_args(Flow)])
 
     class Meta:
         model = Provider
@@ -130,8 +130,8 @@ class ProviderAdmin(ProviderModelAdmin):
         return display.between(provider.min_amount, provider.max_amount, spec.currency)
 
     @admin.display(description=gettext_lazy("fee"), ordering="fee_percent")
-    def fee(self, provider: Provider) -> str:
-        return f"{provider.fee_percent.normalize():f} %"
+    def fee(self, provider: Provider) -> SafeString:
+        return display.line(f"{provider.fee_percent.normalize():f} %")
 
 
 def _spec(provider: Provider) -> ProviderSpec | None:

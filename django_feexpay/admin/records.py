@@ -62,7 +62,7 @@ class AttemptAdmin(OfPaymentAdmin):
         "payment_shown",
         "ordinal",
         "amount_shown",
-        "masked_msisdn",
+        "msisdn_shown",
         "gateway_reference",
         "reason_code",
         "created_at",
@@ -70,7 +70,7 @@ class AttemptAdmin(OfPaymentAdmin):
     list_filter = (StatusFilter,)
     ordering = ("-payment__created_at", "-payment__id", "-ordinal")  # an index sorts payments; attempts have none
     fieldsets = (
-        (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "masked_msisdn")}),
+        (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
         (_("Looks"), {"fields": ("next_poll_at", "last_look_at", "look_count", "first_empty_look_at")}),
         (
@@ -87,6 +87,10 @@ class AttemptAdmin(OfPaymentAdmin):
     @admin.display(description=_("status"))
     def status_shown(self, attempt: Attempt) -> SafeString:
         return display.status_badge(attempt.status)
+
+    @admin.display(description=_("phone"))
+    def msisdn_shown(self, attempt: Attempt) -> SafeString:
+        return display.line(attempt.masked_msisdn)
 
     @admin.display(description=_("amount asked for"))
     def amount_shown(self, attempt: Attempt) -> SafeString:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.problems import CONTENT_TYPE, problem, request_id
+from django_feexpay.problems import CONTENT_TYPE, headers_of, problem, request_id
 
 logger = logging.getLogger("django_feexpay.api")
 
-#: DRF's errors by the problem they are; the first that fits counts.
+#: Errors by the problem they are; the first that fits counts.
 _CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NotAuthenticated, "not_authenticated"),
     (exceptions.AuthenticationFailed, "not_authenticated"),
@@ -31,37 +33,52 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.UnsupportedMediaType, "unsupported_media_type"),
     (exceptions.Throttled, "throttled"),
     (exceptions.ParseError, "malformed_request"),
-    (DatabaseError, "service_unavailable"),
+    (BadRequest, "malformed_request"),
+    (SuspiciousOperation, "malformed_request"),
+    # The database is away. Its other errors are mistakes of ours.
+    (OperationalError, "gateway_unavailable"),
+    (InterfaceError, "gateway_unavailable"),
 )
 
 
-def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """The problem for an error; None lets an unexpected one go on to Django's 500 and its log."""
+#: Errors of ours that carry their problem code and a detail for the client.
+_OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable")
+
+
+class Unavailable(exceptions.APIException):
+    """503: what it takes to answer is not there at the moment; nothing was started."""
+
+    status_code = 503
+    default_code = "gateway_unavailable"
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
+    """The problem for an error. An unexpected one is logged and told to whoever listens, as Django would."""
     request = context["request"]
     if isinstance(error, NotAllowedError):
         return _refusal(request, error)
     if isinstance(error, exceptions.ValidationError):
         return respond(request, "validation_error", errors=list(_flatten(error.get_full_details())))
-    if isinstance(error, exceptions.APIException) and error.default_code in ("malformed_request", "payload_too_large"):
+    if isinstance(error, exceptions.APIException) and error.default_code in _OUR_CODES:
         return respond(request, error.default_code, detail=str(error.detail))
-    code = next((code for kind, code in _CODES if isinstance(error, kind)), None)
-    if code is None:
-        return None
-    if code == "service_unavailable":
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "server_error")
+    if code == "server_error":
+        _tell_operators(request, error)
+    if code == "gateway_unavailable":
         logger.error("database away: %s", type(error).__name__, extra={"request_id": request_id(request)})
     return respond(request, code, headers=_headers(error))
+
+
+def _tell_operators(request: Any, error: Exception) -> None:
+    """Answering ourselves must not hide the error from the log, from Sentry or from a test client."""
+    logger.error("unexpected error", exc_info=error, extra={"request_id": request_id(request)})
+    got_request_exception.send(sender=None, request=getattr(request, "_request", request))
 
 
 def respond(request: Any, code: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
     """A problem as DRF's response."""
     status, body = problem(request, code, **members)
-    response = Response(body, status=status, content_type=CONTENT_TYPE, headers=dict(headers or {}))
-    response["X-Request-ID"] = body["request_id"]
-    if status == 401:
-        response["WWW-Authenticate"] = "Bearer"
-    if status == 503 and "Retry-After" not in response:
-        response["Retry-After"] = "5"
-    return response
+    return Response(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body) | dict(headers or {}))
 
 
 def _refusal(request: Any, error: NotAllowedError) -> Response:
@@ -74,7 +91,7 @@ def _refusal(request: Any, error: NotAllowedError) -> Response:
 
 def _headers(error: Exception) -> dict[str, str]:
     wait = getattr(error, "wait", None)
-    return {} if wait is None else {"Retry-After": str(int(wait))}
+    return {} if wait is None else {"Retry-After": str(math.ceil(wait))}
 
 
 def _flatten(details: Any, field: str = "") -> Iterator[dict[str, str]]:

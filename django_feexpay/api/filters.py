@@ -1,23 +1,49 @@
-"""What history can be narrowed by. A filter that is misspelt or makes no sense is refused, not ignored."""
+"""What lists can be narrowed by. A filter that is misspelt or makes no sense is refused, not ignored."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import django_filters
+from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q, QuerySet
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
 from django_feexpay.api.errors import unknown_field
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.models import Payment
+from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.lifecycle import PublicStatus, statuses_of
 
-_BESIDE = {"cursor", "page_size", "format"}
+_BESIDE = {"cursor", "page_size"}
 _COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
 _CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()} | {"EUR", "USD"})
+_KINDS = sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})
+#: Beyond these, an instant cannot be brought into another time zone any more.
+_ERA = (
+    MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)),
+    MaxValueValidator(datetime(2200, 1, 1, tzinfo=UTC)),
+)
+
+
+class AmountFilter(django_filters.Filter):
+    """A whole number that the column can hold."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(field_name="amount", min_value=0, max_value=2**63 - 1, **options)
+
+
+class InstantFilter(django_filters.IsoDateTimeFilter):
+    """An instant in ISO 8601; without an offset, in the host's time zone."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(field_name="created_at", validators=_ERA, **options)
 
 
 class PaymentFilters(django_filters.FilterSet):
@@ -31,10 +57,10 @@ class PaymentFilters(django_filters.FilterSet):
     country = django_filters.ChoiceFilter(choices=[(code, code) for code in _COUNTRIES], method="by_country")
     merchant_reference = django_filters.CharFilter(max_length=64)
     idempotency_key = django_filters.CharFilter(max_length=255)
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-    amount_min = django_filters.NumberFilter(field_name="amount", lookup_expr="gte")
-    amount_max = django_filters.NumberFilter(field_name="amount", lookup_expr="lte")
+    created_after = InstantFilter(lookup_expr="gte")
+    created_before = InstantFilter(lookup_expr="lt")
+    amount_min = AmountFilter(lookup_expr="gte")
+    amount_max = AmountFilter(lookup_expr="lte")
     search = django_filters.CharFilter(method="by_text", max_length=128)
 
     class Meta:
@@ -57,19 +83,49 @@ class PaymentFilters(django_filters.FilterSet):
 
 def narrow(payments: QuerySet[Payment], request: Request) -> QuerySet[Payment]:
     """Payments by the query string of a request. Raises ValidationError."""
-    known = set(PaymentFilters.base_filters) | _BESIDE
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        raise ValidationError(unknown_field(unknown[0]))
+    _refuse_unknown(request, _BESIDE.union(PaymentFilters.base_filters))
     filters = PaymentFilters(request.query_params, queryset=payments, request=request)
-    if not filters.is_valid():
-        raise ValidationError(filters.errors.as_data() and dict(_errors(filters)))
+    _refuse_invalid(filters.form)
     narrowed: QuerySet[Payment] = filters.qs
     return narrowed
 
 
-def _errors(filters: Any) -> list[tuple[str, list[str]]]:
-    return [(field, [str(message) for message in messages]) for field, messages in filters.errors.items()]
+class ProviderFilters(forms.Form):
+    """The filters of `GET providers/`. A country FeexPay does not serve still has its cards."""
+
+    country = forms.RegexField(r"^[A-Za-z]{2}\Z", required=False)
+    kind = forms.ChoiceField(choices=[(kind, kind) for kind in _KINDS], required=False)
+    currency = forms.RegexField(r"^[A-Za-z]{3}\Z", required=False)
+
+    def fits(self, provider: Provider) -> bool:
+        """Whether a provider passes what was asked for; what has no country is there for each."""
+        spec, wanted = provider.spec, self.cleaned_data
+        return (
+            (not wanted["country"] or spec.country in (None, wanted["country"].upper()))
+            and (not wanted["kind"] or wanted["kind"] in (spec.kind, *spec.also_kinds))
+            and (not wanted["currency"] or spec.currency == wanted["currency"].upper())
+        )
+
+
+def choose(providers: Iterable[Provider], request: Request) -> list[Provider]:
+    """Providers by the query string of a request. Raises ValidationError."""
+    _refuse_unknown(request, ProviderFilters.base_fields)
+    filters = ProviderFilters(request.query_params)
+    _refuse_invalid(filters)
+    return [provider for provider in providers if filters.fits(provider)]
+
+
+def _refuse_unknown(request: Request, known: Iterable[str]) -> None:
+    for name in set(request.query_params) - set(known):
+        raise ValidationError(unknown_field(name))
+
+
+def _refuse_invalid(form: forms.BaseForm) -> None:
+    if not form.is_valid():
+        rows = form.errors.get_json_data()
+        raise ValidationError(
+            {field: [ErrorDetail(row["message"], code=row["code"]) for row in rows[field]] for field in rows}
+        )
 
 
 def _uuid(text: str) -> UUID | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -78,7 +79,7 @@ class InitiateInput(StrictInput):
     cancel_url = StrictString(max_length=500, required=False)
     first_name = StrictString(max_length=100, required=False, allow_blank=True)
     last_name = StrictString(max_length=100, required=False, allow_blank=True)
-    email = StrictString(max_length=254, required=False, allow_blank=True)
+    email = StrictString(max_length=254, required=False, allow_blank=True, validators=[EmailValidator()])
 
 
 class RetryInput(StrictInput):

@@ -12,12 +12,21 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
+from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments.lifecycle import PublicStatus, Status
 from django_feexpay.payments.order import unavailable
 
 #: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
+
+#: What a payment reads, in the order it is written.
+PAYMENT_FIELDS = (
+    *("id", "status", "detail", "provider", "provider_name", "country", "amount", "currency", "charged_amount"),
+    *("charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "reference", "redirect_url"),
+    *("otp_required", "reason", "can_retry", "next_poll_seconds", "attempt_count", "created_at", "updated_at"),
+    *("expires_at", "settled_at", "metadata"),
+)
 
 #: Why it failed, and what to do, for every reason a payment can carry.
 REASONS: Mapping[str, Any] = {
@@ -35,13 +44,15 @@ REASONS: Mapping[str, Any] = {
     "invalid_phone": _("The operator did not accept this number. Check it or use another one."),
     "invalid_amount": _("The operator did not accept this amount."),
     "invalid_request": _("The operator did not accept the payment. Nothing was taken."),
-    "invalid_api_key": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
-    "unknown_shop": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
-    "ip_not_allowed": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "otp_rejected": _("The code was not accepted. Ask for a new one and try again."),
     "misconfigured": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }
 _ANY_REASON = _("The payment did not go through.")
+#: What is wrong with the shop's account at FeexPay is staff's business; payers learn that it is not theirs.
+_SET_UP_WRONG = frozenset(
+    {"invalid_api_key", "unknown_shop", "address_not_allowed", "unknown_path", "forbidden", "misconfigured"}
+)
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
@@ -77,6 +88,11 @@ def payment_body(payment: Payment) -> dict[str, Any]:
     }
 
 
+def as_first_written(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A remembered payment body in its first order: PostgreSQL sorts the keys of what it keeps as JSON."""
+    return {name: body[name] for name in PAYMENT_FIELDS if name in body}
+
+
 def provider_body(provider: Provider, language: str) -> dict[str, Any]:
     """A provider as the API shows it, in the payer's language."""
     spec = provider.spec
@@ -101,16 +117,18 @@ def provider_body(provider: Provider, language: str) -> dict[str, Any]:
 
 
 def etag(body: Any) -> str:
-    """A strong tag over what a reader would call changed: not over the seconds until the next look."""
+    """A weak tag: over what a reader would call changed, and not over the seconds until the next look."""
     seen = {key: value for key, value in body.items() if key != "next_poll_seconds"} if isinstance(body, dict) else body
     written = json.dumps(seen, sort_keys=True, default=str).encode()
-    return f'"{hashlib.sha256(written).hexdigest()[:32]}"'
+    return f'W/"{hashlib.sha256(written).hexdigest()[:32]}"'
 
 
 def _reason(payment: Payment, attempt: Attempt) -> dict[str, str] | None:
     if payment.public_status is not PublicStatus.FAILED:
         return None
-    code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else "unknown_reason")
+    code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else UNKNOWN_REASON)
+    if code in _SET_UP_WRONG:
+        code = "misconfigured"
     return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
 
 

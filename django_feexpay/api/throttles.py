@@ -7,12 +7,16 @@ import time
 from typing import Any
 
 from django.core.cache import cache
+from django.utils.translation import gettext as _
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from django_feexpay.api.errors import Unavailable
 from django_feexpay.conf import feexpay
 
 logger = logging.getLogger("django_feexpay.api")
+
 
 class UserThrottle(BaseThrottle):
     """A fixed window from a user's first request on, counted by the cache's atomic `incr`.
@@ -32,21 +36,19 @@ class UserThrottle(BaseThrottle):
             return self._count(str(request.user.pk), seconds) <= count
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
-            self._wait = 5.0
-            return request.method in ("GET", "HEAD", "OPTIONS")
+            if request.method in SAFE_METHODS:
+                return True
+            raise Unavailable(_("Nothing can be started at the moment. Please try again soon.")) from error
 
     def _count(self, user: str, seconds: int) -> int:
-        key = f"feexpay:throttle:{user}"
+        """How many requests this user's window has seen, this one included."""
         now = time.time()
-        cache.add(f"{key}:since", now, seconds)
-        cache.add(key, 0, seconds)
-        try:
-            seen = int(cache.incr(key))
-        except ValueError:  # the window ended between the two calls
-            cache.add(key, 1, seconds)
-            seen = 1
-        self._wait = max(1.0, seconds - (now - float(cache.get(f"{key}:since") or now)))
-        return seen
+        since = float(cache.get_or_set(f"feexpay:throttle:{user}", now, seconds) or now)
+        self._wait = min(max(1.0, since + seconds - now), float(seconds))
+        # Named after its window and outliving it: it cannot run out between two calls, and no window inherits it.
+        window = f"feexpay:throttle:{user}:{since}"
+        cache.add(window, 0, 2 * seconds)
+        return int(cache.incr(window))
 
     def wait(self) -> float:
         return self._wait

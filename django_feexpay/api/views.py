@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.db import transaction
+from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError, transaction
 from django.http import Http404
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -19,8 +22,9 @@ from rest_framework.views import APIView
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
 from django_feexpay.api.inputs import InitiateInput, RetryInput
-from django_feexpay.api.outputs import etag, payment_body, provider_body
-from django_feexpay.api.parsers import StrictJSONParser
+from django_feexpay.api.negotiation import JSONOnly
+from django_feexpay.api.outputs import as_first_written, etag, payment_body, provider_body
+from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE
@@ -45,8 +49,12 @@ _NOT_ANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
 class FeexPayView(APIView):
     """Every view of ours: JSON in and out, problems, the user's throttle; whatever the host's REST_FRAMEWORK says."""
 
+    http_method_names = ["get", "head", "post"]
     renderer_classes = (JSONRenderer,)
     parser_classes = (StrictJSONParser,)
+    content_negotiation_class = JSONOnly
+    versioning_class = None
+    metadata_class = None
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
     throttle_classes = (UserThrottle,)
 
@@ -58,8 +66,21 @@ class FeexPayView(APIView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return exception_handler
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+            # Django would read such a body as an empty one: a retry would ask the old number, not the new.
+            raise MalformedRequest(_("Send the body with its Content-Length."))
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except UnicodeDecodeError:  # a credential of bytes that are no text, which authenticators decode unguarded
+            raise AuthenticationFailed from None
+
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = request_id(request)
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return super().finalize_response(request, response, *args, **kwargs)
 
 
@@ -69,8 +90,8 @@ class InitiateView(FeexPayView):
     def post(self, request: Request) -> Response:
         given = _validated(InitiateInput, request)
         key = _key(request, "initiate")
-        host = request.get_host().rsplit(":", 1)[0]
-        order = Order(user=request.user, return_hosts=(host,), **given)
+        host = urlsplit(f"//{request.get_host()}").hostname
+        order = Order(user=request.user, return_hosts=(host or "",), **given)
         return _answer_once(key, lambda: initiate.start(order, source=Source.API, key=key))
 
 
@@ -110,8 +131,7 @@ class ProvidersView(FeexPayView):
     def get(self, request: Request) -> Response:
         language = _language()
         rows = Provider.objects.filter(pk__in=CATALOGUE)
-        chosen = (provider for provider in rows if _fits(provider, request))
-        response = _tagged(request, [provider_body(provider, language) for provider in chosen])
+        response = _tagged(request, [provider_body(row, language) for row in filters.choose(rows, request)])
         response["Cache-Control"] = "private, max-age=60"
         return response
 
@@ -120,6 +140,12 @@ class HealthView(FeexPayView):
     """`GET health/`: for monitors. Strangers learn one word."""
 
     permission_classes = (AllowAny,)
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except DatabaseError:  # then nobody can be known, and "down" is the answer
+            request.user = AnonymousUser()
 
     def get(self, request: Request) -> Response:
         report = health.look()
@@ -162,8 +188,9 @@ def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment]) -> Res
 
 def _replay(answered: idempotency.AlreadyAnswered) -> Response:
     """The first answer as it was; one that was never given is told from the payment as it stands."""
-    status, body = answered.status, answered.body
-    if status is None or body is None:
+    if answered.status is not None and answered.body is not None:
+        status, body = answered.status, as_first_written(answered.body)
+    else:
         payment = Payment.objects.for_reading().get(pk=answered.payment.pk)
         status, body = _started(payment), payment_body(payment)
     return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
@@ -184,18 +211,9 @@ def _own(request: Request, payment_id: UUID) -> Payment:
 def _tagged(request: Request, body: Any) -> Response:
     tag = etag(body)
     known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
-    if tag in known or "*" in known:
+    if known & {tag.removeprefix("W/"), "*"}:
         return Response(status=304, headers={"ETag": tag})
     return Response(body, headers={"ETag": tag})
-
-
-def _fits(provider: Provider, request: Request) -> bool:
-    spec, wanted = provider.spec, request.query_params
-    if (country := wanted.get("country")) and spec.country not in (country.upper(), None):
-        return False
-    if (kind := wanted.get("kind")) and kind not in (spec.kind, *spec.also_kinds):
-        return False
-    return not (currency := wanted.get("currency")) or spec.currency == currency.upper()
 
 
 def _language() -> str:

@@ -80,8 +80,7 @@ class CollectRequest:
 class CallSeen:
     """One call as an observer sees it. operation: collect, status, history or balance.
 
-    outcome: `answered`, or the `code` of the error that was raised; http_status: None when there was no
-    answer.
+    outcome: `answered`, or the `code` of the error that was raised; http_status: None when there was no answer.
     """
 
     operation: str
@@ -115,7 +114,7 @@ class Gateway:
         self._shop_id = shop_id
         self._base_url = _checked_base_url(base_url)
         self._timeouts = timeouts
-        self._transport = transport or HttpTransport(proxy=proxy)
+        self._transport = HttpTransport(proxy=proxy) if transport is None else transport
         self._observer = observer
 
     def collect(self, request: CollectRequest, *, total_seconds: float | None = None) -> Accepted:
@@ -169,8 +168,7 @@ class Gateway:
         )
 
     def balance(self) -> dict[str, int]:
-        """What the shop has with each operator, by FeexPay's name of it. The cheapest question that proves
-        the key.
+        """What the shop has with each operator, by FeexPay's name of it. The cheapest question that proves the key.
 
         Raises the errors of fetch_status.
         """

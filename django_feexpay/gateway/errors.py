@@ -24,9 +24,7 @@ class GatewayError(Exception):
 
 
 class NotSentError(GatewayError):
-    """Surely not acted on; sending again is safe. `retry_after_seconds` is the gateway's wish, if it gave
-    one.
-    """
+    """Surely not acted on; sending again is safe. `retry_after_seconds` is the gateway's wish, if it gave one."""
 
     code = "not_sent"
 
@@ -44,7 +42,7 @@ class OutcomeUnknownError(GatewayError):
 class RefusedError(GatewayError):
     """A documented refusal with a body: this attempt was not and will not be charged.
 
-    `code` is one of the reasons of `reports.REASONS`; `text` is FeexPay's own sentence, kept for staff.
+    `code` is one of `reports.REASON_CODES`; `text` is FeexPay's own sentence, kept for staff.
     """
 
     code = "refused"
@@ -61,8 +59,7 @@ class MisconfiguredError(GatewayError):
 
 
 class WebhookRejectedError(Exception):
-    """A webhook request that did not prove where it comes from. Not a GatewayError: the gateway was never
-    asked.
+    """A webhook request that did not prove where it comes from. Not a GatewayError: the gateway was never asked.
 
     The public text is the same for every cause; `cause_code` is for counters and staff only.
     """

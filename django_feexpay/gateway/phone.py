@@ -38,8 +38,7 @@ class PhoneRule:
 
     lengths: digits after the calling code. starts: what each of them must begin with ("" for no rule).
     prefixes: hints. example: a national number that belongs to nobody.
-    old_length and old_starts: numbers written before the country's last renumbering; `starts` is put before
-    them.
+    old_length and old_starts: numbers written before the country's last renumbering; `starts` is put before them.
     """
 
     calling_code: str

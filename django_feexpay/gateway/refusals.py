@@ -101,9 +101,7 @@ def _as_list(value: object) -> list[object]:
 
 
 def _is_final(status: int, complaint: _Complaint) -> bool:
-    """Is this surely no charge? A timeout, a conflict or a duplicate is not; nor is any 5xx but a closed
-    network.
-    """
+    """Is this surely no charge? A timeout, a conflict or a duplicate is not; nor is any 5xx but a closed network."""
     if status == 503:
         return complaint.code in _NETWORK_DOWN_CODES
     if not 400 <= status < 500 or status in (408, 409):

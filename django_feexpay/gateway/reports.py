@@ -110,8 +110,7 @@ class StatusReport:
     amount: integer in the currency's minor unit. echo: our attempt id as it came back.
     msisdn_ending: the last two digits only, enough to compare and too few to tell whose number it is.
     reason_code: one of REASON_CODES when the word is FAILED, else None.
-    A success whose amount is there but unreadable is Word.UNKNOWN: it must not pass for one without an
-    amount.
+    A success whose amount is there but unreadable is Word.UNKNOWN: it must not pass for one without an amount.
     """
 
     word: Word
@@ -172,8 +171,7 @@ def json_object(raw: bytes) -> dict[str, object] | None:
 def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
     """The answer to a collect, or None if it holds no usable reference.
 
-    otp_expected: the provider asks for a code in a second step, so a bare reference means it is waiting for
-    one.
+    otp_expected: the provider asks for a code in a second step, so a bare reference means it is waiting for one.
     """
     body = _innermost(body)
     reference = _first_reference(body, ("reference", "transref", "order_id", "transaction_id"))

@@ -30,6 +30,7 @@ import urllib3
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
 
@@ -157,6 +158,13 @@ class _Connection(HTTPConnection):
             self._connecting = False
 
     def _new_conn(self) -> socket.socket:
+        # Not an OSError: urllib3 takes a reset for a failed write, and would go on to read from nothing.
+        try:
+            return self._connected()
+        except OSError as error:
+            raise NewConnectionError(self, "no connection") from error
+
+    def _connected(self) -> socket.socket:
         # urllib3 gives every address of a host the whole timeout: two dead ones would outlast the deadline.
         seconds = self.timeout if self.timeout is not None else _call.read_seconds
         addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
@@ -299,8 +307,7 @@ class HttpTransport:
             return WireReply(response.status_code, headers, _read_body(response))
 
     def _session(self) -> requests.Session:
-        # A forked child shares its parent's sockets: two processes on one TLS stream read each other's
-        # answers.
+        # A forked child shares its parent's sockets: two processes on one TLS stream read each other's # answers.
         if getattr(self._mine, "pid", None) != os.getpid():
             self._mine.__dict__.clear()
         if "session" not in self._mine.__dict__:

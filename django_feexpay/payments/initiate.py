@@ -299,7 +299,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     tries = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED).count()
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2**tries, timedelta(minutes=2)))
-    changes = {"next_poll_at": conf.now() + wait, "sent_at": None}
+    changes = {"next_poll_at": min(conf.now() + wait, attempt.expires_at), "sent_at": None}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 

@@ -16,7 +16,7 @@ from django.db import IntegrityError
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt
 from django_feexpay.payments import due, hints, ledger
 from django_feexpay.payments.ledger import Cause, Source
@@ -59,18 +59,13 @@ def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
 
 def _mismatch(attempt: Attempt, report: StatusReport) -> str:
     """The first fact of the report that contradicts ours, or ""."""
-    if report.reference is not None and not _same(report.reference, attempt.gateway_reference or ""):
+    if report.reference is not None and not same_reference(report.reference, attempt.gateway_reference or ""):
         return "reference_mismatch"
     if report.echo is not None and report.echo != str(attempt.pk):
         return "echo_mismatch"
     if report.msisdn_ending is not None and not attempt.masked_msisdn.endswith(report.msisdn_ending):
         return "msisdn_mismatch"
     return ""
-
-
-def _same(left: str, right: str) -> bool:
-    """Some operators' references are upper-case UUIDs: their letter case means nothing."""
-    return left.casefold() == right.casefold()
 
 
 def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
@@ -217,10 +212,10 @@ def _find(attempt: Attempt, source: Source, held: due.Claim | None) -> bool:
     )
     row = _row_of(attempt, page.rows)
     if row is not None:
-        return _adopt(attempt, str(row.report.reference), source)
+        return _adopt(attempt, str(row.report.reference), source, held)
     first_empty = attempt.first_empty_look_at or (now if page.complete else None)
     if _is_hopeless(attempt, page.complete, first_empty, now):
-        _to_review(attempt, source, "not_found_in_history")
+        _to_review(attempt, source, held, "not_found_in_history")
     else:
         due.schedule(attempt, held, first_empty_look_at=first_empty)
     return False
@@ -240,7 +235,7 @@ def _row_of(attempt: Attempt, rows: tuple[HistoryRow, ...]) -> HistoryRow | None
     return ours[0] if ours else None
 
 
-def _adopt(attempt: Attempt, reference: str, source: Source) -> bool:
+def _adopt(attempt: Attempt, reference: str, source: Source, held: due.Claim | None) -> bool:
     """Write down the reference we found. UNKNOWN becomes PENDING; elsewhere only the column changes."""
     try:
         if attempt.life_status is Status.UNKNOWN:
@@ -252,13 +247,15 @@ def _adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
-        _to_review(attempt, source, "reference_conflict")
+        _to_review(attempt, source, held, "reference_conflict")
         return False
     attempt.refresh_from_db()
     hints.match(attempt.pk, reference)
     return attempt.gateway_reference is not None
 
 
-def _to_review(attempt: Attempt, source: Source, because: str) -> None:
+def _to_review(attempt: Attempt, source: Source, held: due.Claim | None, because: str) -> None:
+    """One that is in REVIEW already is only looked at again, later."""
     changes = {"next_poll_at": due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)}
-    ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes)
+    if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
+        due.schedule(attempt, held)

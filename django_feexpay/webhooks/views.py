@@ -36,6 +36,7 @@ class WebhookView(View):
             raw = _body(request)
             _authenticate(request, raw, token)
             hints.receive(hint_from(strict_json.load(raw)))
+            tasks.wake()
         except strict_json.BodyTooLargeError:
             return problem_response(request, "payload_too_large")
         except WebhookRejectedError as error:
@@ -45,14 +46,11 @@ class WebhookView(View):
             return problem_response(request, "malformed_request", detail=str(error))
         except DatabaseError as error:
             logger.error("webhook not stored: %s", type(error).__name__)
-            return problem_response(request, "service_unavailable")
-        tasks.wake()
+            return problem_response(request, "gateway_unavailable")
         return JsonResponse({"received": True})
 
     def http_method_not_allowed(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        response = problem_response(request, "method_not_allowed")
-        response["Allow"] = "POST"
-        return response
+        return problem_response(request, "method_not_allowed", headers={"Allow": "POST"})
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -83,13 +84,21 @@ def _packs() -> list[dict[str, Any]]:
 
 
 def _push_providers() -> list[dict[str, str]]:
-    """The providers whose payers approve on their phone, with a number to try."""
-    rows = Provider.objects.filter(enabled=True, flow="push")
+    """The providers whose payers approve on their phone, each with a number to try; Benin's first."""
+    french = get_language() == "fr"
     return [
-        {"code": row.code, "name": row.name, "phone": row.spec.phone.example[:-2] + _WAITS_FOR_PAGE}
-        for row in sorted(rows, key=lambda row: (row.code != "mtn_bj", row.name))
+        {
+            "code": row.code,
+            "name": f"{row.name} – {row.spec.country_name_fr if french else row.spec.country_name_en}",
+            "phone": row.spec.phone.example[: -len(_WAITS_FOR_PAGE)] + _WAITS_FOR_PAGE,
+        }
+        for row in sorted(Provider.objects.filter(flow="push"), key=_benin_first)
         if row.is_available and row.spec.phone is not None
     ]
+
+
+def _benin_first(row: Provider) -> tuple[bool, bool, str, str]:
+    return row.code != "mtn_bj", row.spec.country != "BJ", row.spec.country_name_en, row.name
 
 
 def _wiring() -> dict[str, str]:

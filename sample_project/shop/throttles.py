@@ -15,7 +15,8 @@ class AccountThrottle(SimpleRateThrottle):
     scope = "sign_in_account"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        named = request.data.get("username")
+        given = request.data
+        named = given.get("username") if isinstance(given, dict) else None
         account = named.casefold() if isinstance(named, str) else ""
         # Hashed: a name may hold anything, and a cache is no place for names.
         digest = hashlib.sha256(f"{self.get_ident(request)} {account}".encode()).hexdigest()

@@ -31,7 +31,7 @@ class SignIn(serializers.Serializer[Any]):
     """A name and a password as they were typed."""
 
     username = Text(max_length=150)
-    password = Text(max_length=128, trim_whitespace=False)
+    password = Text(max_length=4096, trim_whitespace=False)
 
 
 class TokenView(APIView):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.auth.models import User
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,10 +32,11 @@ class BalanceView(APIView):
     """GET → {"coins", "entries"}: what the player has, and where the last of it came from, newest first."""
 
     def get(self, request: Request) -> Response:
-        entries = CoinEntry.objects.filter(player=request.user).select_related("pack")[:_NEWEST]
+        player = cast(User, request.user)
+        entries = CoinEntry.objects.filter(player=player).select_related("pack")[:_NEWEST]
         return Response(
             {
-                "coins": CoinEntry.objects.balance_of(request.user),
+                "coins": CoinEntry.objects.balance_of(player),
                 "entries": [_entry_as_json(entry) for entry in entries],
             }
         )

@@ -17,6 +17,9 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import due, outbox
 from django_feexpay.payments.lifecycle import PublicStatus
 
+#: More than any test has due at once.
+BATCH = 500
+
 
 class Clock:
     """A time that stands still until a test moves it."""
@@ -79,7 +82,7 @@ class Recorder:
 
 def sweep() -> int:
     """The worker's round, here and now and one after the other; how many attempts were due."""
-    claims = due.claim_due(worker.BATCH)
+    claims = due.claim_due(BATCH, unsent=True) + due.claim_due(BATCH, unsent=False)
     for held in claims:
         worker.advance(held)
     outbox.deliver()

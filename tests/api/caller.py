@@ -1,0 +1,90 @@
+"""Somebody who speaks HTTP with the API, and what a test looks at afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client
+from knox.models import AuthToken
+
+BASE = "/api/v1/payments/feexpay/"
+JSON = "application/json"
+
+#: What every problem has, by RFC 9457 and interface.md §3.
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
+
+
+class Caller:
+    """A client with a token of `user`, or a stranger. An error that would be a 500 is raised into the test."""
+
+    def __init__(self, user: User | None = None, *, raise_errors: bool = True) -> None:
+        self._client = Client(raise_request_exception=raise_errors)
+        self._headers = {} if user is None else {"Authorization": f"Bearer {new_token(user)}"}
+
+    def get(self, path: str = "", headers: Mapping[str, str] | None = None, **query: Any) -> Any:
+        return self._client.get(BASE + path, query, headers=self._with(headers))
+
+    def follow(self, address: str) -> Any:
+        """GET of an absolute address that an answer gave."""
+        return self._client.get(address, headers=self._headers)
+
+    def post(
+        self,
+        path: str,
+        body: object = b"",
+        headers: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Any:
+        """`body`: raw bytes, or what becomes JSON."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self._client.post(BASE + path, raw, content_type=content_type, headers=self._with(headers))
+
+    def call(self, method: str, path: str) -> Any:
+        return self._client.generic(method, BASE + path, headers=self._headers)
+
+    def initiate(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
+        return self.post("initiate/", wish(**changes), headers=headers)
+
+    def _with(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+        return self._headers | dict(headers or {})
+
+
+def new_token(user: User) -> str:
+    token: str = AuthToken.objects.create(user=user)[1]
+    return token
+
+
+def wish(**changes: Any) -> dict[str, Any]:
+    """A body for `initiate/`; a change to None leaves the field out."""
+    body = {"provider": "mtn_bj", "amount": 5000, "phone": "+229 01 61 00 00 50"} | changes
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def row_counts() -> dict[str, int]:
+    """Rows of every table of ours and of the shop's."""
+    models = [*apps.get_app_config("feexpay").get_models(), *apps.get_app_config("shop").get_models()]
+    return {model.__name__: model._default_manager.count() for model in models}
+
+
+def assert_problem(
+    response: HttpResponse, status: int, code: str, *, field: str | None = None, members: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """It is the problem `code` with all its members; the body, for further looks. `field`: the first wrong one."""
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body: dict[str, Any] = json.loads(response.content)
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code)
+    assert set(body) == PROBLEM_MEMBERS | set(members)
+    assert body["type"] == f"urn:feexpay:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == response.headers["X-Request-ID"]
+    for error in body["errors"]:
+        assert set(error) == {"field", "code", "message"}
+    if field is not None:
+        assert body["errors"][0]["field"] == field
+    return body

@@ -1,0 +1,125 @@
+"""When an attempt is looked at again: often while the payer is expected, patiently afterwards."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments.looks import next_look_at
+
+CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+EXPIRES = CREATED + timedelta(minutes=15)
+POLL_SECONDS = (5, 10, 15, 30, 60)
+
+
+class LoadedDice(random.Random):
+    """Always shows the same share of its range, from 0 (shortest) to 1 (longest)."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def uniform(self, a: float, b: float) -> float:
+        return a + (b - a) * self.share
+
+
+def wait(
+    status: Status,
+    *,
+    age: float = 0,
+    looks: int = 0,
+    settled_ago: float | None = None,
+    share: float = 1,
+    expires: datetime = EXPIRES,
+) -> float | None:
+    """Seconds until the next look, `age` seconds after the attempt was made; None: never."""
+    now = CREATED + timedelta(seconds=age)
+    look = next_look_at(
+        status,
+        now=now,
+        created_at=CREATED,
+        expires_at=expires,
+        looks=looks,
+        settled_at=None if settled_ago is None else now - timedelta(seconds=settled_ago),
+        poll_seconds=POLL_SECONDS,
+        dice=LoadedDice(share),
+    )
+    return None if look is None else (look - now).total_seconds()
+
+
+@pytest.mark.parametrize(("looks", "seconds"), [(0, 5), (1, 10), (2, 15), (3, 30), (4, 60)])
+def test_first_looks_follow_the_hosts_list_to_the_second(looks: int, seconds: int) -> None:
+    assert wait(Status.PENDING, looks=looks, share=0) == seconds
+
+
+@pytest.mark.parametrize(
+    ("looks", "shortest", "longest"), [(5, 96, 120), (6, 192, 240), (7, 240, 300), (8, 240, 300), (500, 240, 300)]
+)
+def test_waits_then_double_up_to_five_minutes_less_a_fifth_at_most(looks: int, shortest: int, longest: int) -> None:
+    assert wait(Status.PENDING, looks=looks, share=0) == shortest
+    assert wait(Status.PENDING, looks=looks, share=1) == longest
+
+
+def test_expiry_is_looked_at_on_time() -> None:
+    assert wait(Status.PENDING, age=890, looks=4) == 10
+    assert wait(Status.UNKNOWN, age=890, looks=4) == 10
+
+
+def test_an_expiry_far_away_does_not_hold_up_the_list() -> None:
+    assert wait(Status.PENDING, looks=1, expires=CREATED + timedelta(days=1)) == 10
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW, Status.CREATED])
+@pytest.mark.parametrize(
+    ("age", "seconds"),
+    [(900, 300), (1800, 300), (1801, 900), (86_400, 900), (86_401, 86_400), (6 * 86_400, 86_400), (604_800, 86_400)],
+)
+def test_patience_grows_with_age(status: Status, age: int, seconds: int) -> None:
+    assert wait(status, age=age, share=1) == seconds
+    assert wait(status, age=age, share=0) == pytest.approx(seconds * 0.8)
+
+
+@pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
+def test_attention_ends_after_seven_days(status: Status) -> None:
+    assert wait(status, age=604_801) is None
+
+
+@pytest.mark.parametrize("status", sorted(LIVE))
+def test_what_may_still_be_charged_is_never_forgotten(status: Status) -> None:
+    assert wait(status, age=30 * 86_400) == 86_400
+
+
+@pytest.mark.parametrize(
+    ("settled_ago", "seconds"),
+    [(0, 60), (59, 1), (60, 540), (600, 3000), (3600, 82_800), (86_399, 1), (86_400, None), (400_000, None)],
+)
+def test_a_failure_is_looked_at_after_a_minute_ten_an_hour_and_a_day(settled_ago: int, seconds: int | None) -> None:
+    assert wait(Status.FAILED, age=100, settled_ago=settled_ago) == seconds
+
+
+def test_a_failure_that_is_just_being_written_is_looked_at_in_a_minute() -> None:
+    assert wait(Status.FAILED, settled_ago=None) == 60
+
+
+@pytest.mark.parametrize("status", [Status.SUCCESSFUL, Status.REJECTED])
+def test_credit_and_refusal_are_never_looked_at_again(status: Status) -> None:
+    assert wait(status) is None
+    assert wait(status, age=5000, settled_ago=10) is None
+
+
+@given(
+    status=st.sampled_from([status for status in Status if status not in (Status.SUCCESSFUL, Status.REJECTED)]),
+    age=st.integers(0, 604_800),
+    looks=st.integers(0, 10_000),
+    share=st.floats(0, 1),
+)
+def test_every_open_attempt_is_looked_at_again_within_a_day(status: Status, age: int, looks: int, share: float) -> None:
+    seconds = wait(status, age=age, looks=looks, share=share)
+
+    assert seconds is not None
+    assert 0 < seconds <= 86_400

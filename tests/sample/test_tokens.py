@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from knox.models import AuthToken
+from rest_framework.throttling import SimpleRateThrottle
+
+from tests.sample.conftest import PASSWORD
+
+URL = "/api/v1/auth/token/"
+
+
+def sign_in(client: Client, username: object, password: object, **more: Any) -> Any:
+    body = {"username": username, "password": password}
+    return client.post(URL, body, content_type="application/json", **more)
+
+
+def test_token_lasts_thirty_days(client: Client, player: User) -> None:
+    answer = sign_in(client, "ama", PASSWORD)
+
+    assert answer.status_code == 200
+    assert sorted(answer.json()) == ["expires_at", "token"]
+    left = datetime.fromisoformat(answer.json()["expires_at"]) - timezone.now()
+    assert timedelta(days=30) - timedelta(minutes=1) < left <= timedelta(days=30)
+
+
+def test_token_is_kept_hashed(client: Client, player: User) -> None:
+    token = sign_in(client, "ama", PASSWORD).json()["token"]
+
+    kept = AuthToken.objects.get(user=player)
+    assert token not in (kept.digest, kept.token_key)
+
+
+def test_token_opens_the_balance(client: Client, token: str) -> None:
+    answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 200
+
+
+def test_expired_token_opens_nothing(client: Client, token: str) -> None:
+    AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
+
+    answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize(
+    ("username", "password"), [("ama", "wrong"), ("nobody", PASSWORD), ("ama", PASSWORD + " ")], ids=str
+)
+def test_wrong_name_or_password_is_the_same_401(client: Client, player: User, username: str, password: str) -> None:
+    answer = sign_in(client, username, password)
+
+    assert answer.status_code == 401
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["WWW-Authenticate"] == "Bearer"
+    assert (answer.json()["code"], answer.json()["errors"]) == ("not_authenticated", [])
+
+
+def test_switched_off_account_gets_no_token(client: Client, player: User) -> None:
+    User.objects.update(is_active=False)
+
+    assert sign_in(client, "ama", PASSWORD).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["username", "password"]),
+        ({"username": "ama"}, ["password"]),
+        ({"username": 5, "password": "x"}, ["username"]),
+        ({"username": ["ama"], "password": {"a": "b"}}, ["username", "password"]),
+        ({"username": None, "password": ""}, ["username", "password"]),
+        ({"username": "a" * 151, "password": "x"}, ["username"]),
+    ],
+    ids=str,
+)
+def test_wrong_values_are_named(client: Client, db: None, body: dict[str, object], fields: list[str]) -> None:
+    answer = client.post(URL, body, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
+    assert [error["field"] for error in answer.json()["errors"]] == fields
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "malformed_request"),
+        (b"[]", 400, "malformed_request"),
+        (b'{"username": "a", "username": "b", "password": "x"}', 400, "malformed_request"),
+        (b'{"username": "\\u0000", "password": "x"}', 400, "malformed_request"),
+        (b'{"username": "' + b"a" * 65_536 + b'"}', 413, "payload_too_large"),
+    ],
+    ids=["broken", "no object", "a key twice", "NUL", "too large"],
+)
+def test_body_that_cannot_be_read_is_a_problem(client: Client, db: None, body: bytes, status: int, code: str) -> None:
+    answer = client.generic("POST", URL, body, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_form_is_an_unsupported_media_type(client: Client, db: None) -> None:
+    answer = client.post(URL, {"username": "ama", "password": PASSWORD})
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_logout_ends_this_token_and_no_other(client: Client, token: str, player: User) -> None:
+    other = sign_in(client, "ama", PASSWORD).json()["token"]
+
+    answer = client.post("/api/v1/auth/logout/", headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {other}"}).status_code == 200
+
+
+def test_logout_without_token_is_401(client: Client, db: None) -> None:
+    assert client.post("/api/v1/auth/logout/").status_code == 401
+
+
+@pytest.fixture
+def rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", {"sign_in_account": "2/min", "sign_in_address": "4/min"})
+
+
+@pytest.mark.usefixtures("rates")
+def test_guessing_at_one_account_is_stopped(client: Client, player: User) -> None:
+    guesses = [sign_in(client, "ama", f"guess {number}") for number in range(3)]
+
+    assert [guess.status_code for guess in guesses] == [401, 401, 429]
+    assert guesses[2].json()["code"] == "throttled"
+    assert 0 < int(guesses[2]["Retry-After"]) <= 60
+    # The right password is stopped, too, or the guesser would learn which it was; writing the name otherwise does not help.
+    assert sign_in(client, "AMA", PASSWORD).status_code == 429
+
+
+@pytest.mark.usefixtures("rates")
+def test_guessing_elsewhere_does_not_lock_the_player_out(client: Client, player: User) -> None:
+    for number in range(3):
+        sign_in(client, "ama", f"guess {number}", REMOTE_ADDR="203.0.113.9")
+
+    assert sign_in(client, "ama", PASSWORD).status_code == 200
+
+
+@pytest.mark.usefixtures("rates")
+def test_one_password_against_many_accounts_is_stopped(client: Client, player: User) -> None:
+    guesses = [sign_in(client, f"player{number}", "123456").status_code for number in range(5)]
+
+    assert guesses == [401, 401, 401, 401, 429]
+
+
+@pytest.mark.usefixtures("rates")
+def test_made_up_forwarding_header_is_no_new_address(client: Client, player: User) -> None:
+    guesses = [
+        sign_in(client, "ama", "guess", headers={"X-Forwarded-For": f"198.51.100.{number}"}).status_code
+        for number in range(3)
+    ]
+
+    assert guesses == [401, 401, 429]
