@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
 from django_feexpay import secrets
 from django_feexpay.admin import display
@@ -79,23 +80,20 @@ class NumberForm(forms.Form):
         help_text=gettext_lazy("The whole number, best with its country code, for example +229 01 …"),
     )
 
-    def clean_phone(self) -> list[str]:
-        """The keyed hashes of what the number may mean; a number without its country code may mean several."""
-        hashes = msisdn_hashes(self.cleaned_data["phone"])
-        if not hashes:
-            raise forms.ValidationError(_("Not a number of a country that is served here."))
-        return hashes
 
-
+@sensitive_variables()
 def msisdn_hashes(phone: str) -> list[str]:
-    """The keyed hash of every msisdn that a provider would understand by this writing."""
+    """The keyed hash of every msisdn that a provider would understand by this writing: without its country code a
+    number may mean several. An error report shows nothing of it.
+    """
+    key = feexpay.hash_key
     digits = set()
     for rule in _RULES:
         try:
             digits.add(parse(phone, rule).digits)
         except PhoneError:
             continue
-    return sorted(secrets.keyed_hash(number, feexpay.hash_key) for number in digits)
+    return sorted(secrets.keyed_hash(number, key) for number in digits)
 
 
 def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
@@ -107,7 +105,8 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     form = NumberForm(request.POST if request.method == "POST" else None)
-    payers = _payers(form.cleaned_data["phone"]) if form.is_valid() else []
+    hashes = _hashes(form) if form.is_valid() else []
+    payers = _payers(hashes)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
     context = {
@@ -116,10 +115,17 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         "title": _("Find by phone number"),
         "media": model_admin.media,
         "form": form,
-        "nobody": form.is_valid() and not payers,
+        "nobody": bool(hashes) and not payers,
         "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
     }
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
+
+
+def _hashes(form: NumberForm) -> list[str]:
+    hashes = msisdn_hashes(form.cleaned_data["phone"])
+    if not hashes:
+        form.add_error("phone", _("Not a number of a country that is served here."))
+    return hashes
 
 
 def _payers(hashes: list[str]) -> list[Attempt]:

@@ -1,5 +1,8 @@
 """The seam to django-q2, and the only module that knows it. Its tasks only wake the sweep: a task that is lost, late,
-doubled or out of order changes nothing. No task carries an argument about a payment."""
+doubled or out of order changes nothing. No task carries an argument about a payment.
+
+A host that does not list `django_q` among its apps runs `feexpay_worker` and is none the worse: hence the late imports.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
-from django_q.models import Schedule
-from django_q.tasks import async_task
+from django.apps import apps
 
 from django_feexpay import conf
 from django_feexpay.background.worker import CLUSTER, WORKER, sweep_for
@@ -37,7 +39,13 @@ def sweep_once() -> int:
 
 
 def schedule() -> bool:
-    """Make the schedule, or bring it up to date; True if it is new. Safe to repeat: yes, by name."""
+    """Make the schedule, or bring it up to date; True if it is new. Safe to repeat: yes, by name.
+
+    Raises LookupError where `django_q` is not among INSTALLED_APPS.
+    """
+    apps.get_app_config("django_q")
+    from django_q.models import Schedule
+
     created: bool
     _, created = Schedule.objects.update_or_create(
         name=SCHEDULE_NAME,
@@ -56,11 +64,19 @@ def wake() -> None:
 
     Call after the commit. Never raises: a lost wake-up costs a minute, not a payment.
     """
+    if not apps.is_installed("django_q"):
+        return
     try:
         if _cluster_is_alone():
-            async_task("django_feexpay.background.tasks.sweep_once")
+            _enqueue_sweep()
     except Exception as error:  # brokers, the host's choice, share no error
         logger.warning("no wake-up for the cluster: %s", type(error).__name__)
+
+
+def _enqueue_sweep() -> None:
+    from django_q.tasks import async_task
+
+    async_task("django_feexpay.background.tasks.sweep_once")
 
 
 def _cluster_is_alone() -> bool:

@@ -82,11 +82,11 @@ def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment
     return Payment.objects.for_reading().get(pk=payment.pk)
 
 
-def deliver(attempt: Attempt, **columns: Any) -> WebhookDelivery:
-    """A stored delivery about an attempt."""
+def deliver(attempt: Attempt | None, **columns: Any) -> WebhookDelivery:
+    """A stored delivery, about an attempt or about nothing we know."""
     values: dict[str, Any] = {
         "dedupe_key": f"{WebhookDelivery.objects.count():064}",
-        "gateway_reference": str(attempt.gateway_reference),
+        "gateway_reference": attempt.gateway_reference if attempt else "",
         "reported_status": "SUCCESSFUL",
         "attempt": attempt,
         "body": {"status": "SUCCESSFUL"},

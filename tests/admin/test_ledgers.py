@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
@@ -141,3 +143,38 @@ def test_encrypted_columns_and_the_hash_are_never_shown(boss: Client, charged_tw
     assert attempt.msisdn_hash not in page
     assert "Sealed" not in page
     assert "97000050" not in page
+
+
+@pytest.mark.parametrize("name", [name for name in LEDGERS if name not in {"payment", "incident", "heartbeat"}])
+@pytest.mark.parametrize("term", ["payment", "attempt", "reference"])
+def test_ledger_is_searched_by_what_names_a_payment(
+    name: str, term: str, boss: Client, charged_twice: Payment, start_payment: StartPayment
+) -> None:
+    start_payment(key="tap-2")
+    terms = {
+        "payment": str(charged_twice.pk),
+        "attempt": str(charged_twice.attempt.pk),
+        "reference": str(charged_twice.attempt.gateway_reference),
+    }
+
+    rows = boss.get(address(name, "changelist"), {"q": f" {terms[term]} "}).context["cl"].result_list
+
+    assert {payment_of(row) for row in rows} == {charged_twice.pk}
+
+
+def payment_of(row: Any) -> Any:
+    return row.attempt.payment_id if row._meta.model_name == "webhookdelivery" else row.payment_id
+
+
+def test_delivery_nobody_knows_is_found_by_its_reference(boss: Client, charged_twice: Payment) -> None:
+    stray = deliver(None, gateway_reference="STRAY-1")
+
+    answer = boss.get(address("webhookdelivery", "changelist"), {"q": "STRAY-1"})
+
+    assert list(answer.context["cl"].result_list) == [stray]
+
+
+def test_search_of_a_ledger_takes_whole_words_only(boss: Client, charged_twice: Payment) -> None:
+    answer = boss.get(address("paymentevent", "changelist"), {"q": "REF"})
+
+    assert list(answer.context["cl"].result_list) == []

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import got_request_exception
+from django.http import HttpRequest
 from django.test import Client
+from django.views.debug import ExceptionReporter
+from pytest_django import Settings
 
 from django_feexpay.admin.readonly import CappedPaginator
 from django_feexpay.models import Payment, PaymentEvent
@@ -94,6 +100,25 @@ def test_find_by_number_writes_the_number_nowhere(
     assert answer["Location"] == f"{LIST}?same_payer_as={payment.attempt.pk}"
     assert "97000050" not in caplog.text
     assert payment.attempt.msisdn_hash not in answer["Location"]
+
+
+def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, settings: Settings) -> None:
+    settings.DEBUG = False
+    settings.FEEXPAY = {**settings.FEEXPAY, "HASH_KEY": ""}  # hashing a number raises ImproperlyConfigured
+    reports = []
+
+    def report(request: HttpRequest, **kwargs: Any) -> None:
+        reports.append(ExceptionReporter(request, *sys.exc_info()).get_traceback_html())
+
+    got_request_exception.connect(report)
+    try:
+        with pytest.raises(ImproperlyConfigured):
+            boss.post(FIND, {"phone": "0197000050"})
+    finally:
+        got_request_exception.disconnect(report)
+
+    assert "HASH_KEY" in reports[0]
+    assert "0197000050" not in reports[0]
 
 
 @pytest.mark.parametrize(

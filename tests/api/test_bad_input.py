@@ -18,7 +18,7 @@ from tests.api.conftest import Configure
 
 pytestmark = pytest.mark.django_db
 
-ARABIC_PHONE = "٠١٦١٠٠٠٠٥٠"
+ARABIC_PHONE = "".join(chr(0x660 + int(digit)) for digit in "0161000050")
 
 
 def with_metadata(written: str) -> bytes:
@@ -167,8 +167,7 @@ def test_initiate_refuses_a_provider_that_was_switched_off(caller: Caller) -> No
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "cl\u00e9", "a\tb", "a\x7fb"])
-@pytest.mark.parametrize("path", ["initiate/", "retry/"])
-def test_idempotency_key_is_short_printable_ascii(caller: Caller, key: str, path: str) -> None:
+def test_idempotency_key_is_short_printable_ascii(caller: Caller, key: str) -> None:
     before = row_counts()
 
     response = caller.post("initiate/", wish(), headers={"Idempotency-Key": key})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from django_feexpay.background import tasks
 
@@ -13,5 +13,8 @@ class Command(BaseCommand):
     help = "Make the schedule that lets a qcluster sweep each minute. Safe to repeat: there is one, by its name."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        created = tasks.schedule()
+        try:
+            created = tasks.schedule()
+        except LookupError:
+            raise CommandError("Add django_q to INSTALLED_APPS and migrate, or run feexpay_worker instead.") from None
         self.stdout.write(f"schedule {tasks.SCHEDULE_NAME}: {'created' if created else 'already there, up to date'}")

@@ -1,0 +1,590 @@
+"""Ask and settle: only FeexPay's authenticated answer moves money, whatever order the news come in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError
+
+from django_feexpay.gateway.reports import StatusReport, Word, hint_from
+from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
+from django_feexpay.payments import due, hints, ledger, reconcile
+from django_feexpay.payments.ledger import Source
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway, lose_the_answer, refuse
+from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db
+
+EXPIRY = 900
+
+
+def tell(gateway: ModelGateway, **body: Any) -> None:
+    """A delivery at our door, as the webhook view hands it on."""
+    hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"} | body))
+
+
+def test_approved_payment_is_credited_once_and_told_once(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+
+    run_until_told(payment, clock)
+
+    credit = Credit.objects.get(payment=payment)
+    assert (credit.amount, credit.currency) == (5000, "XOF")
+    assert signals.names() == ["payment_succeeded"]
+    assert only_attempt(payment).next_poll_at is None
+
+
+def test_declined_payment_is_failed_with_its_reason(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin()
+    gateway.last().decline()
+
+    run_until_told(payment, clock)
+
+    attempt = only_attempt(payment)
+    assert (payment.status, payment.detail) == ("failed", "declined")
+    assert (attempt.reason_code, attempt.reason_text) == ("payer_declined", "APPROVAL_REJECTED")
+    assert attempt.next_poll_at == clock.at + timedelta(seconds=60)
+    assert signals.names() == ["payment_failed"]
+
+
+def test_credit_rests_on_evidence_that_is_kept(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+
+    assert payment.credit.event.evidence == {
+        "word": "successful",
+        "reference": "ref-0001",
+        "echo_matches": True,
+        "amount": 5000,
+        "asked_for": 5000,
+        "fee": 85,
+    }
+
+
+@pytest.mark.parametrize(
+    ("lies", "because"),
+    [
+        ({"amount": 4999}, "amount_mismatch"),
+        ({"callback_info": "someone-else"}, "echo_mismatch"),
+        ({"callback_info": None}, "echo_missing"),
+        ({"reference": "ref-9999"}, "reference_mismatch"),
+        ({"phoneNumber": "2290161000051"}, "msisdn_mismatch"),
+    ],
+)
+def test_success_that_does_not_fit_is_for_staff_and_credits_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, lies: dict[str, Any], because: str
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    gateway.last().lies = lies
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, payment.public_status) == ("review", "pending")
+    assert payment.events.get(to_status="review").because == because
+    assert signals.names() == ["payment_needs_review"]
+    assert not Credit.objects.exists()
+
+
+def test_review_is_credited_when_the_answers_fit_again(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    gateway.last().lies = {"amount": 4999}
+    look_again(clock)
+    gateway.last().lies = {}
+
+    run_until_told(payment, clock)
+
+    assert payment.status == "successful"
+    assert signals.names() == ["payment_needs_review", "payment_succeeded"]
+
+
+def test_unknown_word_waits_and_is_an_error_in_the_log(
+    begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = begin()
+    gateway.last().lies = {"status": "ON HOLD"}
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "pending"
+    assert "'ON HOLD'" in caplog.text
+
+
+def test_nobody_confirmed_in_time_is_expired_on_time(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    started_at = clock.at
+    payment = run_until_told(begin(), clock)
+
+    assert (payment.status, payment.detail) == ("expired", "expired")
+    assert clock.at == started_at + timedelta(seconds=EXPIRY)
+    assert only_attempt(payment).reason_code == "expired"
+    assert signals.names() == ["payment_failed"]
+
+
+@pytest.mark.parametrize("late_by", [1, 86_400, 6 * 86_400])
+def test_success_after_expiry_is_credited_late(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, late_by: int
+) -> None:
+    payment = run_until_told(begin(), clock)
+    clock.advance(late_by)
+    gateway.last().approve()
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert only_attempt(payment).reason_code == ""
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_failure_that_turns_into_a_success_is_credited(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin()
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    gateway.last().approve()
+
+    clock.advance(60)
+    sweep()
+
+    assert Payment.objects.get().status == "successful"
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_failure_is_looked_at_four_more_times_and_then_left(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    failed_at, seen = clock.at, []
+
+    while (look := only_attempt(payment).next_poll_at) is not None:
+        seen.append((look - failed_at).total_seconds())
+        clock.advance_to(look)
+        sweep()
+
+    assert seen == [60, 600, 3600, 86_400]
+
+
+def test_success_taken_back_leaves_the_credit_and_tells_staff(
+    begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    gateway.last().decline()
+
+    assert reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN) is True
+
+    assert Payment.objects.get().status == "successful"
+    assert [incident.kind for incident in payment.incidents.all()] == ["contradiction"]
+    assert "takes back the success" in caplog.text
+
+
+@pytest.mark.parametrize("word", ["PENDING", "ON HOLD"])
+def test_credited_payment_that_is_called_open_is_left_alone(
+    begin: Begin, gateway: ModelGateway, clock: Clock, word: str
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    gateway.last().lies = {"status": word}
+
+    reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN)
+
+    assert Payment.objects.get().status == "successful"
+    assert payment.incidents.count() == 0
+
+
+def test_gateway_that_is_away_is_no_news(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    gateway.away = True
+    clock.advance(EXPIRY)
+
+    sweep()
+
+    attempt = only_attempt(payment)
+    assert (attempt.status, attempt.look_count) == ("pending", 1)
+    assert attempt.next_poll_at is not None
+    assert attempt.next_poll_at > clock.at
+
+
+def test_staff_leave_their_name_and_reason_on_what_they_settle(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+
+    reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN, actor="7", note="payer rang")
+
+    event = payment.events.get(to_status="successful")
+    assert (event.source, event.actor, event.note) == ("admin", "7", "payer rang")
+
+
+@pytest.mark.parametrize("status", ["created", "sending"])
+def test_what_was_not_answered_yet_is_not_asked_about(
+    begin: Begin, gateway: ModelGateway, clock: Clock, status: str
+) -> None:
+    payment = begin()
+    sent_at = None if status == "created" else clock.at
+    Attempt.objects.filter(payment=payment).update(status=status, sent_at=sent_at)
+
+    assert reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN) is False
+    assert gateway.questions == 0
+
+
+def test_settle_with_an_old_copy_of_the_attempt_changes_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Its news is older than what another look has written meanwhile."""
+    payment = begin()
+    old_copy = Attempt.objects.select_related("payment").get(payment=payment)
+    gateway.last().approve()
+    run_until_told(payment, clock)
+
+    moved = reconcile.settle(old_copy, StatusReport(word=Word.FAILED), source=Source.WORKER)
+
+    assert moved is False
+    assert moves(payment) == ["sending", "pending", "successful"]
+    assert only_attempt(payment).next_poll_at is None
+
+
+# --- an answer that was lost ----------------------------------------------------------------------------
+
+
+def test_lost_payment_is_found_by_its_echo_and_waited_for(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin(merchant_reference="somebody else's")
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin(merchant_reference="ours")
+
+    look_again(clock)
+
+    attempt = only_attempt(payment)
+    assert (attempt.status, attempt.gateway_reference) == ("pending", "ref-0002")
+
+
+def test_lost_payment_that_is_not_in_history_goes_to_staff_after_ten_minutes(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    gateway.forget(gateway.last())
+    look_again(clock)
+    first_look = clock.at
+
+    while Payment.objects.get().status == "unknown":
+        look_again(clock)
+
+    assert (clock.at - first_look).total_seconds() >= 600
+    assert payment.events.get(to_status="review").because == "not_found_in_history"
+    assert signals.names() == ["payment_needs_review"]
+
+
+def test_history_that_was_cut_proves_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    gateway.forget(gateway.last())
+    gateway.history_total = 501
+
+    for _ in range(12):
+        look_again(clock)
+
+    attempt = only_attempt(payment)
+    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+
+
+def test_lost_payment_whose_history_is_always_cut_goes_to_staff_after_a_day(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    """A shop with more than 500 payments in the period would otherwise leave its payer waiting for ever."""
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    gateway.forget(gateway.last())
+    gateway.history_total = 501
+
+    clock.advance(86_400 + 1)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "review"
+    assert signals.names() == ["payment_needs_review"]
+
+
+def test_lost_payment_in_review_is_still_found(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    charge = gateway.last()
+    gateway.forget(charge)
+    while Payment.objects.get().status == "unknown":
+        look_again(clock)
+    charge.approve()
+    gateway.charges.append(charge)
+
+    assert run_until_told(payment, clock).status == "successful"
+
+
+def test_of_two_rows_with_our_echo_the_paid_one_is_ours(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects += [lose_the_answer, refuse()]
+    payment = begin(merchant_reference="ours")
+    begin(merchant_reference="theirs")
+    gateway.charges[1].echo = gateway.charges[0].echo
+    gateway.charges[1].approve()
+
+    look_again(clock)
+
+    assert only_attempt(payment).gateway_reference == "ref-0002"
+
+
+def test_history_is_searched_from_the_day_before_to_the_day_after(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    history = gateway._history
+    monkeypatch.setattr(gateway, "_history", lambda: asked.append(1) or history())
+    gateway.next_collects.append(lose_the_answer)
+    begin()
+
+    clock.advance(40 * 86_400)
+    sweep()
+
+    assert asked == [1]
+
+
+def test_another_broken_rule_than_the_reference_is_not_swallowed(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **kwargs: Any) -> bool:
+        raise IntegrityError("another rule")
+
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    monkeypatch.setattr(ledger, "move", broken)
+    clock.advance(6)
+
+    with pytest.raises(IntegrityError, match="another rule"):
+        reconcile.reconcile(only_attempt(payment).pk, source=Source.WORKER)
+
+
+# --- hints ----------------------------------------------------------------------------------------------
+
+
+def test_hint_makes_the_attempt_due_now_and_decides_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+
+    tell(gateway, amount=1, callback_info="forged")
+
+    attempt = only_attempt(payment)
+    assert (attempt.status, attempt.next_poll_at) == ("pending", clock.at)
+    sweep()
+    assert only_attempt(payment).status == "pending"
+
+
+def test_many_hints_give_one_look_in_three_seconds(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    tell(gateway)
+    sweep()
+
+    for number in range(20):
+        tell(gateway, date=str(number))
+        sweep()
+    assert gateway.questions == 1
+
+    clock.advance(3)
+    sweep()
+    assert gateway.questions == 2
+
+
+def test_repeated_hint_is_one_row_that_counts(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+
+    for _ in range(4):
+        tell(gateway)
+
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.repeat_count, delivery.attempt) == (3, only_attempt(payment))
+
+
+@pytest.mark.parametrize("status", ["expired", "failed", "review"])
+def test_hint_about_a_failed_payment_is_asked_about(
+    begin: Begin, gateway: ModelGateway, clock: Clock, status: str
+) -> None:
+    payment = begin()
+    Attempt.objects.filter(payment=payment).update(status=status, next_poll_at=None)
+
+    tell(gateway)
+
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+def test_hint_about_a_credited_payment_is_stored_and_asks_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+
+    tell(gateway, status="FAILED")
+
+    assert only_attempt(payment).next_poll_at is None
+    assert WebhookDelivery.objects.count() == 1
+
+
+def test_hint_never_delays_a_look_that_is_nearer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    nearer = clock.at + timedelta(seconds=1)
+    Attempt.objects.filter(payment=payment).update(next_poll_at=nearer, last_look_at=clock.at)
+
+    tell(gateway)
+
+    assert only_attempt(payment).next_poll_at == nearer
+
+
+def test_hint_of_an_unknown_reference_waits_for_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    assert WebhookDelivery.objects.get().attempt is None
+
+    payment = begin()
+
+    attempt = only_attempt(payment)
+    assert WebhookDelivery.objects.get().attempt == attempt
+    assert attempt.next_poll_at == clock.at
+
+
+def test_hint_that_crossed_with_the_answer_is_matched_by_the_worker(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    WebhookDelivery.objects.update(attempt=None)
+
+    assert hints.match_stragglers() == 1
+
+    assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
+    assert hints.match_stragglers() == 0
+
+
+def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGateway, clock: Clock) -> None:
+    hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
+
+    assert WebhookDelivery.objects.get().attempt is None
+    assert hints.match_stragglers() == 0
+
+
+def test_strangers_cannot_fill_the_table(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 2)
+    payment = begin()
+
+    for number in range(5):
+        hints.receive(hint_from({"reference": f"junk-{number}", "status": "SUCCESSFUL"}))
+    assert WebhookDelivery.objects.count() == 2
+
+    tell(gateway)
+    assert WebhookDelivery.objects.filter(attempt=only_attempt(payment)).count() == 1
+
+
+# --- leases ---------------------------------------------------------------------------------------------
+
+
+def test_look_under_a_lease_leaves_a_newer_hints_time_alone(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    [held] = due.claim_due(10, unsent=False)
+    tell(gateway)
+
+    reconcile.reconcile(held.attempt_id, source=Source.WORKER, held=held)
+
+    assert only_attempt(payment).next_poll_at == clock.at + timedelta(seconds=3)
+
+
+def test_claimer_that_dies_gives_the_row_back_after_its_lease(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    begin()
+    clock.advance(5)
+    assert len(due.claim_due(10, unsent=False)) == 1
+
+    clock.advance(44)
+    assert due.claim_due(10, unsent=False) == []
+    clock.advance(1)
+    assert len(due.claim_due(10, unsent=False)) == 1
+
+
+def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """What SQLite does: the time that was read is the guard."""
+    attempt = only_attempt(begin())
+    seen = attempt.next_poll_at
+    clock.advance(5)
+
+    winner = due.claim(attempt.pk, seen, clock.at)
+    loser = due.claim(attempt.pk, seen, clock.at)
+
+    assert winner is not None
+    assert loser is None
+
+
+def test_extended_lease_lasts_longer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    [held] = due.claim_due(10, unsent=False)
+
+    longer = due.extend(held, timedelta(seconds=105))
+
+    assert longer.lease == clock.at + timedelta(seconds=150)
+    assert only_attempt(payment).next_poll_at == longer.lease
+
+
+def test_nothing_is_claimed_when_nobody_has_time(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    clock.advance(5)
+
+    assert due.claim_due(0, unsent=False) == []
+
+
+# --- a reader who asks ----------------------------------------------------------------------------------
+
+
+def test_reader_asks_when_the_row_is_due_and_only_one_at_a_time(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    attempt = only_attempt(begin())
+    clock.advance(5)
+    gateway.last().approve()
+
+    assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is True
+    assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is False
+
+    assert gateway.questions == 1
+    assert Payment.objects.get().status == "successful"
+
+
+def test_reader_does_not_ask_before_the_row_is_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    attempt = only_attempt(begin())
+
+    assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is False
+    assert gateway.questions == 0
+
+
+def test_reader_leaves_a_lost_reference_to_the_worker(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    attempt = only_attempt(begin())
+    clock.advance(60)
+
+    assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is False
+    assert gateway.questions == 0

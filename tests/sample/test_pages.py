@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from shop import pages, views
+from shop.models import CoinEntry, CoinPack
+
+from tests.sample.money import credited_payment
+
+LINKED = re.compile(r'(?:src|href|action)="([^"]+)"')
+
+
+@pytest.fixture
+def demo(settings: Any) -> None:
+    """The home page of `make demo`."""
+    settings.DEMO_SANDBOX_URL = "http://127.0.0.1:8801"
+    settings.DEMO_USERNAME = "player"
+    settings.DEMO_PASSWORD = "made-up-for-this-run"
+
+
+@pytest.mark.parametrize(
+    ("language", "heading"),
+    [("en", "Buy coins with mobile money"), ("fr-BJ,fr;q=0.9", "Achetez des pièces par mobile money")],
+)
+def test_home_speaks_the_visitors_language(
+    client: Client, packs: dict[str, CoinPack], language: str, heading: str
+) -> None:
+    page = client.get("/", headers={"Accept-Language": language}).content.decode()
+
+    assert f"<h1>{heading}</h1>" in page
+    assert f'<html lang="{language[:2]}">' in page
+
+
+def test_language_switch_wins_over_the_browser(client: Client, packs: dict[str, CoinPack]) -> None:
+    answer = client.post("/language/setlang/", {"language": "fr", "next": "/"}, follow=True)
+
+    assert '<html lang="fr">' in answer.content.decode()
+    assert client.get("/", headers={"Accept-Language": "en"}).content.decode().count('<html lang="fr">') == 1
+
+
+def test_home_offers_the_packs_with_plain_prices_for_the_script(client: Client, packs: dict[str, CoinPack]) -> None:
+    page = client.get("/", headers={"Accept-Language": "fr"}).content.decode()
+
+    assert re.findall(r'value="(\w+)" data-price="([^"]*)"', page) == [
+        ("mini", "500"),
+        ("standard", "2000"),
+        ("champion", "5000"),
+        ("maxi", "10000"),
+    ]
+    assert re.search(r'value="champion"[^>]* checked', page)
+
+
+def test_home_offers_every_push_provider_with_a_number_to_try(client: Client, db: None) -> None:
+    page = client.get("/", headers={"Accept-Language": "en"}).content.decode()
+
+    offered = dict(re.findall(r'<option value="(\w+)" data-phone="(\d+)"', page))
+    assert next(iter(offered)) == "mtn_bj"
+    assert {"mtn_bj", "moov_bj", "togocom_tg", "mtn_cg"} <= offered.keys()
+    assert all(number.endswith("50") for number in offered.values())
+
+
+@pytest.mark.usefixtures("demo")
+def test_home_of_a_demo_leads_to_the_phone_and_fills_in_the_account(client: Client, db: None) -> None:
+    page = client.get("/").content.decode()
+
+    assert 'href="http://127.0.0.1:8801/"' in page
+    assert 'value="made-up-for-this-run"' in page
+
+
+def test_home_outside_a_demo_shows_neither_phone_nor_account(client: Client, db: None) -> None:
+    page = client.get("/", headers={"Accept-Language": "en"}).content.decode()
+
+    assert "phone</a>" not in page
+    assert re.search(r'name="password"[^>]* value=""', page)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/"])
+def test_pages_load_nothing_from_elsewhere(client: Client, packs: dict[str, CoinPack], path: str) -> None:
+    answer = client.get(path)
+
+    assert [link for link in LINKED.findall(answer.content.decode()) if not link.startswith(("/", "#"))] == []
+    policy = answer["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'")
+
+
+@pytest.mark.parametrize("path", ["shop/shop.css", "shop/home.js", "shop/coin.svg"])
+def test_assets_of_the_pages_are_served(client: Client, path: str) -> None:
+    answer = client.get(f"/static/{path}")
+
+    assert (answer.status_code, b"".join(answer.streaming_content) != b"") == (200, True)  # type: ignore[attr-defined]  # a file is streamed
+
+
+@pytest.mark.usefixtures("demo")
+def test_api_page_gives_lines_for_this_server(client: Client, packs: dict[str, CoinPack]) -> None:
+    page = client.get("/api/v1/", headers={"Host": "localhost:8000", "Accept-Language": "fr"}).content.decode()
+
+    assert "curl -s http://localhost:8000/api/v1/shop/packs/" in page
+    assert '"amount": 500, "phone": "' in page
+    assert '{"username": "player", "password": "made-up-for-this-run"}' in page
+
+
+def test_unknown_address_below_api_is_a_problem(client: Client, db: None) -> None:
+    answer = client.get("/api/v1/nothing/", headers={"Accept-Language": "fr"})
+
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+    assert answer.json()["code"] == "not_found"
+
+
+def test_forgotten_slash_is_said(client: Client, db: None) -> None:
+    answer = client.get("/api/v1/shop/packs", headers={"Accept-Language": "en"})
+
+    assert (answer.status_code, answer.json()["detail"]) == (404, "Every address of this API ends with a slash.")
+
+
+def test_unknown_address_elsewhere_is_a_page(client: Client, db: None) -> None:
+    answer = client.get("/nothing/", headers={"Accept-Language": "fr"})
+
+    assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert "<h1>Il n&#x27;y a rien ici</h1>" in answer.content.decode()
+
+
+def broken(*args: object) -> None:
+    raise RuntimeError("secret inside")
+
+
+def test_fault_below_api_is_a_problem_that_tells_nothing(
+    client: Client, packs: dict[str, CoinPack], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "pack_as_json", broken)
+    client.raise_request_exception = False
+
+    answer = client.get("/api/v1/shop/packs/")
+
+    assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
+    assert answer.json()["code"] == "server_error"
+    assert b"secret inside" not in answer.content
+
+
+def test_fault_elsewhere_is_a_page_that_tells_nothing(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_packs", broken)
+    client.raise_request_exception = False
+
+    answer = client.get("/", headers={"Accept-Language": "en"})
+
+    assert answer.status_code == 500
+    assert "<h1>Something went wrong on our side</h1>" in answer.content.decode()
+    assert b"secret inside" not in answer.content
+
+
+def test_host_that_is_not_ours_is_a_problem_below_api(client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["shop.example"]
+
+    answer = client.get("/api/v1/shop/packs/", headers={"Host": "evil.example"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_request")
+
+
+def test_admin_shows_coins_and_changes_none(admin_client: Client, player: User) -> None:
+    payment = credited_payment(player, amount=500)
+    entry = CoinEntry.objects.create(player=player, coins=50, payment=payment, event_id=payment.pk)
+
+    assert "ama" in admin_client.get("/admin/shop/coinentry/").content.decode()
+    assert admin_client.get(f"/admin/shop/coinentry/{entry.pk}/change/").status_code == 200
+    for way in ("add", f"{entry.pk}/change", f"{entry.pk}/delete"):
+        assert admin_client.post(f"/admin/shop/coinentry/{way}/", {"coins": 5_000}).status_code == 403
+    assert CoinEntry.objects.get().coins == 50
+
+
+def test_admin_never_changes_what_a_pack_gives_or_costs(admin_client: Client, packs: dict[str, CoinPack]) -> None:
+    form = {"code": "x", "name": "Mini deal", "coins": 1, "price": 1, "position": 9}
+
+    answer = admin_client.post(f"/admin/shop/coinpack/{packs['mini'].pk}/change/", form)
+
+    assert answer.status_code == 302
+    pack = CoinPack.objects.get(pk=packs["mini"].pk)
+    assert (pack.code, pack.name, pack.coins, pack.price, pack.active) == ("mini", "Mini deal", 50, 500, False)
+
+
+def test_admin_deletes_no_pack(admin_client: Client, packs: dict[str, CoinPack]) -> None:
+    assert admin_client.post(f"/admin/shop/coinpack/{packs['mini'].pk}/delete/", {"post": "yes"}).status_code == 403
