@@ -62,7 +62,8 @@ class Crew:
 
 
 class Worker:
-    """Sweeps with two crews: those who ask, and those who send, because a synchronous provider's answer takes minutes.
+    """Sweeps with three crews, so that none waits for another: those who ask; those who send, because a synchronous
+    provider's answer takes minutes; and one who delivers, because a host's receiver may take any time.
 
     Use as a context manager: leaving waits for the calls under way. `name` is the heartbeat it leaves.
     """
@@ -71,6 +72,7 @@ class Worker:
         self.name = name
         self._asking = Crew(concurrency, "ask")
         self._sending = Crew(2 * concurrency, "send")
+        self._delivering = Crew(1, "deliver")
         self._beat_at = conf.now() - _HEARTBEAT_EVERY
 
     def __enter__(self) -> Self:
@@ -79,8 +81,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._asking.close()
-        self._sending.close()
+        for crew in (self._asking, self._sending, self._delivering):
+            crew.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
         """Sweep until `stop` is set, without waiting for slow calls. A database that is away is waited for."""
@@ -95,17 +97,21 @@ class Worker:
             stop.wait(pause)
 
     def sweep(self) -> int:
-        """One round, waited for: the due attempts, then the outbox; how many rows were seen to.
+        """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
 
         Changes: whatever the payments functions change. Safe to repeat: yes, also at the same time.
         """
         claimed = self._claim()
         self._asking.wait()
         self._sending.wait()
-        return claimed + self._deliver()
+        self._deliver()
+        self._delivering.wait()
+        return claimed
 
     def _round(self) -> int:
-        return self._claim() + self._deliver()
+        claimed = self._claim()
+        self._deliver()
+        return claimed
 
     def _claim(self) -> int:
         """Take as many due attempts as there are threads free for them."""
@@ -118,14 +124,14 @@ class Worker:
             self._asking.put(_see_to, held)
         return len(to_send) + len(to_ask)
 
-    def _deliver(self) -> int:
-        delivered = outbox.deliver()
+    def _deliver(self) -> None:
+        if self._delivering.free:
+            self._delivering.put(_survive, outbox.deliver)
         if conf.now() - self._beat_at >= _HEARTBEAT_EVERY:
             self._beat_at = conf.now()
             hints.match_stragglers()
             _beat(self.name)
-            self._asking.put(_look_at_gateway)
-        return delivered
+            self._asking.put(_survive, look_at_gateway)
 
 
 def sweep_for(seconds: float, *, name: str) -> int:
@@ -157,11 +163,12 @@ def look_at_gateway() -> None:
         _beat(GATEWAY)
 
 
-def _look_at_gateway() -> None:
+def _survive(work: Callable[[], object]) -> None:
+    """Side work in a thread: without the database it is for the next round."""
     try:
-        look_at_gateway()
+        work()
     except DatabaseError as error:
-        logger.error("no look at the gateway: %s", type(error).__name__)
+        logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
     finally:
         close_old_connections()
 

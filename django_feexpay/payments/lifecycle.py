@@ -68,9 +68,6 @@ ALLOWED: Mapping[Status, frozenset[Status]] = {
 #: An attempt that may still be charged as things stand; at most one a payment (partial unique index).
 LIVE = frozenset({Status.CREATED, Status.SENDING, Status.PENDING, Status.UNKNOWN})
 
-#: The gateway took money or may have: a new attempt could be a second charge.
-MAY_STILL_SUCCEED = LIVE | {Status.REVIEW, Status.EXPIRED}
-
 PUBLIC: Mapping[Status, PublicStatus] = {
     Status.CREATED: PublicStatus.PENDING,
     Status.SENDING: PublicStatus.PENDING,

@@ -141,12 +141,11 @@ def _provider(code: str) -> Provider:
 
 def _amount(amount: Any) -> int:
     try:
-        value = money.strict_amount(amount)
-    except (TypeError, ValueError):
+        return money.strict_amount(amount)
+    except TypeError:
         raise invalid("amount", "invalid", _("Must be an integer.")) from None
-    if value <= 0:
-        raise invalid("amount", "min_value", _("Must be more than zero."))
-    return value
+    except ValueError:
+        raise invalid("amount", "min_value", _("Must be more than zero.")) from None
 
 
 def _currency(currency: str, spec: ProviderSpec) -> str:

@@ -27,6 +27,9 @@ logger = logging.getLogger("django_feexpay.payments")
 #: Two empty looks in history this far apart, and an attempt whose answer was lost goes to staff.
 GIVE_UP_AFTER = timedelta(minutes=10)
 
+#: Where history is always cut, absence is never proven: staff must look all the same, or the payer waits for ever.
+LONGEST_SEARCH = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -223,9 +226,11 @@ def _find(attempt: Attempt, source: Source, held: due.Claim | None) -> bool:
 
 def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None, now: datetime) -> bool:
     """Only an attempt that nobody has looked at yet goes to staff; in REVIEW it is still looked for, more slowly."""
-    if attempt.life_status is not Status.UNKNOWN or not complete or first_empty is None:
+    if attempt.life_status is not Status.UNKNOWN:
         return False
-    return now - first_empty >= GIVE_UP_AFTER
+    if not complete:
+        return now - attempt.created_at >= LONGEST_SEARCH
+    return first_empty is not None and now - first_empty >= GIVE_UP_AFTER
 
 
 def _row_of(attempt: Attempt, rows: tuple[HistoryRow, ...]) -> HistoryRow | None:

@@ -10,13 +10,11 @@ import pytest
 from django.db import connection
 from shop.models import CoinPack
 
-from django_feexpay.background import worker
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment
-from django_feexpay.payments import due
 from tests.api.caller import Caller, assert_problem
 from tests.api.conftest import Configure
 from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse, slow_down
-from tests.payments.stage import Clock
+from tests.payments.stage import Clock, sweep
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -254,8 +252,7 @@ def test_gateway_away_stops_nobody_and_every_payment_settles_when_it_returns(
     with run_sandbox(port=port) as sandbox:
         for _ in range(50):
             clock.advance(5)
-            for held in due.claim_due(10):
-                worker.advance(held)
+            sweep()
             if Credit.objects.exists():
                 break
         assert sandbox.charges() == 1

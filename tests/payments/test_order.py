@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
     ("changes", "field", "code"),
     [
         ({"amount": 0}, "amount", "min_value"),
-        ({"amount": -5}, "amount", "invalid"),
+        ({"amount": -5}, "amount", "min_value"),
         ({"amount": 5.0}, "amount", "invalid"),
         ({"amount": "5"}, "amount", "invalid"),
         ({"amount": True}, "amount", "invalid"),

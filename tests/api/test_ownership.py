@@ -1,0 +1,128 @@
+"""Who may see what, and which doors exist at all."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.api.caller import Caller, assert_problem, row_counts
+from tests.payments.model_gateway import ModelGateway, refuse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Every call that names a payment, as (method, path).
+CALLS_WITH_ID = [("GET", "{id}/status/"), ("POST", "retry/{id}/")]
+#: Every call that needs a user.
+CALLS = [*CALLS_WITH_ID, ("POST", "initiate/"), ("GET", "providers/"), ("GET", "history/")]
+
+
+@pytest.fixture
+def thief(db: None) -> Caller:
+    return Caller(User.objects.create_user("kofi"))
+
+
+@pytest.fixture
+def payment_id(caller: Caller, gateway: ModelGateway) -> str:
+    """A payment of the player's that could be retried."""
+    gateway.next_collects.append(refuse())
+    return str(caller.initiate().json()["id"])
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
+@pytest.mark.parametrize("body", [b"", b"{", b'{"phone":7}', b"\xff", b"x" * 70_000])
+def test_payment_of_somebody_else_does_not_exist_whatever_the_body(
+    thief: Caller, payment_id: str, gateway: ModelGateway, method: str, path: str, body: bytes
+) -> None:
+    before, asked = row_counts(), gateway.questions
+    address = path.format(id=payment_id)
+
+    response = thief.post(address, body) if method == "POST" else thief.get(address)
+
+    assert_problem(response, 404, "not_found")
+    assert (row_counts(), gateway.questions, len(gateway.charges)) == (before, asked, 1)
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
+def test_payment_of_somebody_else_reads_like_one_that_never_was(
+    thief: Caller, payment_id: str, method: str, path: str
+) -> None:
+    theirs = thief.call(method, path.format(id=payment_id)).json()
+    nobodys = thief.call(method, path.format(id=uuid4())).json()
+
+    assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
+
+
+def test_history_holds_ones_own_payments_only(caller: Caller, thief: Caller, payment_id: str) -> None:
+    assert [row["id"] for row in caller.get("history/").json()["results"]] == [payment_id]
+    assert thief.get("history/").json()["results"] == []
+    assert thief.get("history/", search=payment_id).json()["results"] == []
+
+
+def test_cursor_of_somebody_else_shows_nothing_of_theirs(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
+    for name in "abc":
+        caller.initiate(merchant_reference=name)
+    address = caller.get("history/", page_size=1).json()["next"]
+
+    assert thief.follow(address).json() == {"next": None, "previous": None, "results": []}
+
+
+def test_idempotency_keys_of_two_users_do_not_meet(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
+    key = {"Idempotency-Key": "tap-1"}
+
+    first, second = caller.initiate(headers=key).json(), thief.initiate(headers=key).json()
+
+    assert first["id"] != second["id"]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+def test_stranger_is_told_to_sign_in(stranger: Caller, method: str, path: str) -> None:
+    before = row_counts()
+
+    response = stranger.call(method, path.format(id=uuid4()))
+
+    assert_problem(response, 401, "not_authenticated")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert row_counts() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "allow"),
+    [
+        ("initiate/", "GET", "POST"),
+        ("initiate/", "DELETE", "POST"),
+        ("retry/{id}/", "GET", "POST"),
+        ("retry/{id}/", "OPTIONS", "POST"),
+        ("{id}/status/", "POST", "GET, HEAD"),
+        ("providers/", "POST", "GET, HEAD"),
+        ("history/", "PUT", "GET, HEAD"),
+        ("health/", "POST", "GET, HEAD"),
+    ],
+)
+def test_wrong_method_names_the_right_one(caller: Caller, path: str, method: str, allow: str) -> None:
+    response = caller.call(method, path.format(id=uuid4()))
+
+    assert_problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == allow
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "application/problem+json"])
+@pytest.mark.parametrize("path", ["history/", "providers/", "health/"])
+def test_only_json_is_spoken(caller: Caller, path: str, accept: str) -> None:
+    assert_problem(caller.get(path, headers={"Accept": accept}), 406, "not_acceptable")
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, application/json;q=0.1", "application/*"])
+def test_json_is_spoken_to_whoever_takes_it(caller: Caller, accept: str) -> None:
+    response = caller.get("providers/", headers={"Accept": accept})
+
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+
+
+@pytest.mark.parametrize(
+    "path", ["nothing/", "not-a-uuid/status/", "history", "initiate", "00000000-0000-0000-0000-00000000000g/status/"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_unknown_address_is_a_problem(caller: Caller, path: str, method: str) -> None:
+    assert_problem(caller.call(method, path), 404, "not_found")

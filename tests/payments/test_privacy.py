@@ -1,0 +1,156 @@
+"""What the money room keeps and shows of a payer: nothing that is not needed, and nothing in clear."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.fields import Sealed
+from django_feexpay.payments.initiate import PayerDetails
+from tests.payments.conftest import Begin, Configure, MakeOrder
+from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.stage import Clock, only_attempt, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db
+
+NATIONAL, OLD_WRITING = "0161000050", "61000050"
+PAYER = {"first_name": "Afiavi", "last_name": "Zinsou", "email": "afiavi@payer.test"}
+CANARIES = (OLD_WRITING, "Afiavi", "Zinsou", "afiavi@payer.test", "test_sandbox_key")
+
+
+def assert_clean(text: str) -> None:
+    assert [canary for canary in CANARIES if canary in text] == []
+
+
+def stored() -> str:
+    """Every column of every payment row, as the database holds it."""
+    rows = []
+    with connection.cursor() as cursor:
+        for table in ("payment", "attempt", "paymentevent", "outboxmessage", "webhookdelivery", "idempotencyrecord"):
+            cursor.execute(f"SELECT * FROM feexpay_{table}")
+            rows += [bytes(cell) if isinstance(cell, memoryview) else cell for row in cursor for cell in row]
+    return "\n".join(map(repr, rows))
+
+
+def test_reprs_show_nothing_of_the_payer(order: MakeOrder, begin: Begin, gateway: ModelGateway) -> None:
+    wish = order(**PAYER, otp="123456")
+    payment = begin(**PAYER)
+    attempt = only_attempt(payment)
+
+    shown = [repr(one) for one in (wish, payment, attempt, attempt.msisdn_sealed, Sealed.of({"a": OLD_WRITING}))]
+
+    assert_clean("".join([*shown, str(payment), str(attempt)]))
+    assert "123456" not in shown[0]
+    assert shown[3] == "Sealed(•••)"
+
+
+def test_stored_rows_hold_no_digit_of_the_number_and_no_name(
+    begin: Begin, gateway: ModelGateway, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    begin(**PAYER)
+
+    assert_clean(stored())
+    attempt = Attempt.objects.get()
+    assert attempt.masked_msisdn == "+229 01 •• •• •• 50"
+    assert attempt.msisdn_sealed is not None
+    assert attempt.msisdn_sealed.open() == {"calling_code": "229", "national": NATIONAL}
+    assert attempt.payer_sealed is not None
+    assert attempt.payer_sealed.open() == PAYER
+
+
+def test_logs_of_a_whole_life_hold_neither_number_nor_key(
+    begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        for ending, answer in enumerate((cannot_reach, lose_the_answer, refuse("FORBIDDEN", 403), refuse())):
+            gateway.next_collects.append(answer)
+            begin(**PAYER, merchant_reference=f"order-{ending}")
+        gateway.away = True
+        clock.advance(60)
+        sweep()
+        gateway.away = False
+        for charge in gateway.charges:
+            charge.lies = {"status": "ON HOLD", "reason": f"payer {NATIONAL} is on hold"}
+        clock.advance(60)
+        sweep()
+        clock.advance(900)
+        sweep()
+
+    assert len(caplog.records) > 4
+    assert_clean(caplog.text)
+
+
+@pytest.mark.parametrize("ending", ["accepted", "refused", "lost", "expired", "disabled"])
+def test_names_and_mail_are_erased_once_nothing_will_be_sent(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, ending: str
+) -> None:
+    if ending == "refused":
+        gateway.next_collects.append(refuse())
+    if ending == "lost":
+        gateway.next_collects.append(lose_the_answer)
+    if ending in ("expired", "disabled"):
+        configure(DISPATCH="queue")
+    payment = begin(**PAYER, otp="123456")
+    if ending == "expired":
+        clock.advance(900)
+    if ending == "disabled":
+        payment.provider.enabled = False
+        payment.provider.save()
+    sweep()
+
+    assert only_attempt(payment).payer_sealed is None
+
+
+def test_names_and_mail_are_kept_while_they_are_still_to_be_sent(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects.append(cannot_reach)
+
+    payment = begin(**PAYER)
+
+    sealed = only_attempt(payment).payer_sealed
+    assert sealed is not None
+    assert sealed.open() == PAYER
+
+
+def test_nothing_is_encrypted_for_a_payer_who_told_nothing() -> None:
+    assert PayerDetails().sealed() is None
+
+
+def test_number_that_was_erased_before_sending_is_a_refusal(
+    begin: Begin, gateway: ModelGateway, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    Attempt.objects.update(msisdn_sealed=None)
+
+    sweep()
+
+    payment.refresh_from_db()
+    assert (payment.status, only_attempt(payment).reason_code) == ("rejected", "msisdn_erased")
+    assert gateway.charges == []
+
+
+def test_plain_text_does_not_go_into_a_sealed_column(begin: Begin, gateway: ModelGateway) -> None:
+    begin()
+
+    with pytest.raises(ValidationError):
+        Attempt.objects.update(msisdn_sealed=NATIONAL.encode())
+
+
+def test_what_feexpay_says_about_a_failure_is_cleaned_of_numbers(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().decline()
+    gateway.last().reason = f"payer 229{NATIONAL} said no"
+
+    run_until_told(payment, clock)
+
+    assert only_attempt(payment).reason_text == "payer ••• said no"
+    assert Payment.objects.get().status == "failed"

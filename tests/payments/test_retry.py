@@ -1,0 +1,230 @@
+"""A new attempt only when the earlier ones surely took no money, and the payer was asked to no more than told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_feexpay.models import Attempt, Credit, Payment, Provider
+from django_feexpay.payments import idempotency
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway, lose_the_answer, refuse
+from tests.payments.stage import Clock, Recorder, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    payment = begin()
+    gateway.last().decline()
+    return run_until_told(payment, clock)
+
+
+def again(payment: Payment, **changes: Any) -> Payment:
+    return retry(payment.pk, source=Source.API, **changes)
+
+
+def refusal(payment: Payment, **changes: Any) -> str:
+    asked_before = Attempt.objects.count()
+    with pytest.raises(NotAllowedError) as refused:
+        again(payment, **changes)
+    assert Attempt.objects.count() == asked_before
+    return refused.value.code
+
+
+def test_declined_payment_may_be_asked_for_again(
+    declined: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = again(declined)
+
+    assert (payment.pk, payment.status, payment.attempt.ordinal) == (declined.pk, "pending", 2)
+    gateway.last().approve()
+    assert run_until_told(payment, clock).status == "successful"
+    assert Credit.objects.get(payment=payment).attempt.ordinal == 2
+    assert len(gateway.charges) == 2
+
+
+def test_refused_payment_may_be_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(refuse())
+    payment = begin()
+    gateway.forget(gateway.last())
+
+    assert again(payment).status == "pending"
+
+
+def test_payment_that_was_never_sent_may_be_asked_for_again(
+    begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    clock.advance(900)
+    sweep()
+
+    assert again(payment).status == "created"
+    sweep()
+    assert len(gateway.charges) == 1
+
+
+@pytest.mark.parametrize("said", ["PENDING", "ON HOLD"])
+def test_payment_that_is_still_open_is_not_asked_for_again(
+    begin: Begin, gateway: ModelGateway, clock: Clock, said: str
+) -> None:
+    payment = begin()
+    gateway.last().lies = {"status": said}
+
+    assert refusal(payment) == "payment_open"
+
+
+def test_expired_payment_is_not_asked_for_again_while_the_gateway_does_not_say_failed(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = run_until_told(begin(), clock)
+    assert refusal(payment) == "payment_open"
+
+    gateway.last().decline()
+
+    assert again(payment).attempt.ordinal == 2
+
+
+def test_gateway_is_asked_before_a_new_attempt(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    """The payer confirmed after all, and nobody has looked yet."""
+    gateway.last().approve()
+
+    assert refusal(declined) == "not_retryable"
+
+    assert Payment.objects.get().status == "successful"
+    assert len(gateway.charges) == 1
+
+
+def test_failure_the_gateway_takes_back_is_no_ground_for_a_new_attempt(
+    declined: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.last().lies = {"status": "PENDING"}
+
+    assert refusal(declined) == "payment_open"
+
+
+def test_refused_attempt_that_was_taken_on_after_all_is_found_in_history(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects.append(refuse())
+    payment = begin()
+    gateway.last().approve()
+
+    assert refusal(payment) == "not_retryable"
+
+    assert Payment.objects.get().status == "successful"
+
+
+def test_lost_attempt_is_no_ground_for_a_new_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    gateway.forget(gateway.last())
+
+    assert refusal(payment) == "payment_open"
+
+
+def test_gateway_that_is_away_leaves_a_declined_payment_retryable(
+    declined: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.away = True
+
+    assert again(declined).attempt.ordinal == 2
+
+
+def test_paid_payment_is_not_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+
+    assert refusal(payment) == "not_retryable"
+
+
+def test_provider_that_was_switched_off_is_not_asked_again(declined: Payment) -> None:
+    Provider.objects.filter(code="mtn_bj").update(enabled=False, disabled_reason="off")
+
+    assert refusal(declined) == "provider_unavailable"
+
+
+def test_another_number_may_be_given(declined: Payment, gateway: ModelGateway) -> None:
+    payment = again(declined, phone="+229 01 61 00 00 77")
+
+    assert payment.attempt.masked_msisdn == "+229 01 •• •• •• 77"
+    assert gateway.last().msisdn == "2290161000077"
+
+
+def test_wrong_number_is_refused_by_its_field(declined: Payment) -> None:
+    with pytest.raises(NotAllowedError) as refused:
+        again(declined, phone="123")
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("phone", "wrong_length")]
+
+
+def test_number_that_was_erased_must_be_given_again(declined: Payment) -> None:
+    Attempt.objects.update(msisdn_sealed=None)
+
+    with pytest.raises(NotAllowedError) as refused:
+        again(declined)
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("phone", "required")]
+    assert again(declined, phone="0161000050").attempt.ordinal == 2
+
+
+def test_key_of_a_retry_replays(declined: Payment, gateway: ModelGateway, player: Any, clock: Clock) -> None:
+    key = Key(user=player, value="retry-1", fingerprint=idempotency.fingerprint("retry", {"id": str(declined.pk)}))
+    again(declined, key=key)
+
+    clock.advance(90)
+    with pytest.raises(AlreadyAnswered) as answered:
+        again(declined, key=key)
+
+    assert answered.value.payment == declined
+    assert len(gateway.charges) == 2
+
+
+def test_staff_leave_their_name_and_reason_on_a_retry(declined: Payment) -> None:
+    again(declined, actor="7", note="payer rang")
+
+    event = declined.events.filter(because="retried").get()
+    assert (event.actor, event.note, event.from_status, event.to_status) == ("7", "payer rang", "", "sending")
+
+
+def test_both_attempts_paid_is_one_credit_and_one_refund_to_make(
+    declined: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = again(declined)
+    first, second = gateway.charges
+    second.approve()
+    run_until_told(payment, clock)
+    first.approve()
+    clock.advance(600)
+    sweep()
+
+    assert Credit.objects.count() == 1
+    assert [incident.attempt.ordinal for incident in payment.incidents.all()] == [1]
+    assert signals.names().count("duplicate_charge_found") == 1
+
+
+def test_queued_attempt_of_a_payment_that_was_credited_meanwhile_is_not_sent(
+    declined: Payment, gateway: ModelGateway, configure: Configure, clock: Clock
+) -> None:
+    """The first attempt's late success came between the retry and its sending: the payer must not pay again."""
+    configure(DISPATCH="queue")
+    again(declined)
+    first = Attempt.objects.get(ordinal=1)
+    gateway.last().approve()
+    reconcile(first.pk, source=Source.WORKER)
+
+    sweep()
+
+    assert len(gateway.charges) == 1
+    payment = Payment.objects.get()
+    assert (payment.status, payment.attempt.status) == ("successful", "rejected")
+    assert Credit.objects.get().attempt == first

@@ -1,0 +1,130 @@
+"""How many statements the money paths cost, without BEGIN, COMMIT and SAVEPOINT: exact, so that a new one is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, OutboxMessage
+from django_feexpay.payments import due, hints, idempotency, outbox, reconcile
+from django_feexpay.payments.idempotency import Key
+from django_feexpay.payments.ledger import Source
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres_only]
+
+_AROUND = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "ROLLBACK")
+
+
+def statements(work: Callable[[], object]) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    texts = [query["sql"] for query in captured.captured_queries]
+    return [text for text in texts if not text.startswith(_AROUND)]
+
+
+def tables_written(texts: list[str]) -> list[str]:
+    words = [text.split('"') for text in texts if text.startswith(("INSERT", "UPDATE"))]
+    return [f"{parts[0].split()[0]} {parts[1].removeprefix('feexpay_')}" for parts in words]
+
+
+def test_start_writes_the_intent_with_four_inserts(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, player: Any
+) -> None:
+    configure(DISPATCH="queue")
+    key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
+
+    texts = statements(lambda: begin(key=key, merchant_reference="order-7"))
+
+    assert tables_written(texts) == [
+        "INSERT payment",
+        "INSERT attempt",
+        "INSERT paymentevent",
+        "INSERT idempotencyrecord",
+    ]
+    # key, provider, lock, key again, twins, four inserts, the payment as it then stands
+    assert len(texts) == 10
+
+
+def test_send_writes_the_answer_with_three_statements(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    begin()
+    queued = len(statements(lambda: None))
+    configure(DISPATCH="inline")
+
+    texts = statements(lambda: begin(merchant_reference="order-7"))
+
+    assert queued == 0
+    assert tables_written(texts)[3:] == [
+        "UPDATE attempt",
+        "INSERT paymentevent",
+        "UPDATE payment",
+        "UPDATE webhookdelivery",
+    ]
+
+
+def test_hint_costs_four_statements_and_a_repeat_three(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
+
+    assert len(statements(lambda: hints.receive(hint))) == 4
+    assert len(statements(lambda: hints.receive(hint))) == 3
+
+
+def test_claim_costs_two_statements_however_many_rows_are_due(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    for number in range(7):
+        begin(merchant_reference=str(number))
+    clock.advance(5)
+
+    assert len(statements(lambda: due.claim_due(50, unsent=False))) == 2
+    assert len(statements(lambda: due.claim_due(50, unsent=False))) == 1
+
+
+def test_look_without_news_reads_once_and_writes_its_next_time(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    begin()
+    attempt = Attempt.objects.get()
+
+    texts = statements(lambda: reconcile.reconcile(attempt.pk, source=Source.WORKER))
+
+    assert tables_written(texts) == ["UPDATE attempt", "UPDATE attempt"]
+    assert len(texts) == 3
+
+
+def test_credit_costs_nine_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    attempt = Attempt.objects.get()
+    gateway.last().approve()
+
+    texts = statements(lambda: reconcile.reconcile(attempt.pk, source=Source.WORKER))
+
+    assert tables_written(texts) == [
+        "UPDATE attempt",
+        "INSERT paymentevent",
+        "INSERT credit",
+        "UPDATE payment",
+        "INSERT outboxmessage",
+    ]
+    # and the attempt to ask about, the payment's lock, the attempt under it, whether a failure was announced
+    assert len(texts) == 9
+
+
+def test_delivery_costs_a_claim_a_read_and_a_mark(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    OutboxMessage.objects.create(
+        payment=Attempt.objects.get().payment, signal="payment_failed", next_delivery_at=clock.at, created_at=clock.at
+    )
+
+    assert len(statements(outbox.deliver)) == 4

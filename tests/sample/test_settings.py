@@ -1,0 +1,166 @@
+"""The settings of the sample project, each in a process of its own: they are read once a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.house.tree import ROOT
+
+SAMPLE = ROOT / "sample_project"
+
+PRODUCTION = {
+    "SECRET_KEY": "x7" * 40,
+    "ALLOWED_HOSTS": "shop.example",
+    "DATABASE_URL": "postgres://shop:unused@db.example:5432/shop",
+    "FEEXPAY_API_KEY": "fp_unused",
+    "FEEXPAY_SHOP_ID": "SHOP1",
+    "FEEXPAY_FIELD_KEYS": "dGVzdGluZy1maWVsZC1rZXktMzItYnl0ZXMtbG9uZyE=",
+    "FEEXPAY_HASH_KEY": "a hash key that is long enough",
+}
+
+
+def run(module: str, code: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """`code` with these settings and no other variable of ours."""
+    environment = {"PATH": os.defpath, "DJANGO_SETTINGS_MODULE": f"config.settings.{module}", **variables}
+    program = f"import django, json; django.setup(); from django.conf import settings; {code}"
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=SAMPLE, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def setting(module: str, expression: str, **variables: str) -> Any:
+    done = run(module, f"print(json.dumps({expression}))", variables)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", sorted(PRODUCTION))
+def test_production_does_not_start_without(name: str) -> None:
+    done = run("production", "pass", {**PRODUCTION, name: " "})
+
+    assert done.returncode != 0
+    assert f"Production does not start without {name}: see sample_project/.env.production.example." in done.stderr
+
+
+def test_production_names_everything_that_is_missing_at_once() -> None:
+    done = run("production", "pass", {})
+
+    assert all(name in done.stderr.splitlines()[-1] for name in PRODUCTION)
+
+
+def test_production_refuses_sqlite() -> None:
+    done = run("production", "pass", {**PRODUCTION, "DATABASE_URL": "sqlite:///shop.sqlite3"})
+
+    assert done.returncode != 0
+    assert "Production runs on PostgreSQL" in done.stderr
+
+
+def test_production_is_never_in_debug() -> None:
+    assert setting("production", "settings.DEBUG", **PRODUCTION, DEBUG="true") is False
+
+
+def test_production_keeps_connections_and_cuts_slow_statements() -> None:
+    database = setting("production", "settings.DATABASES['default']", **PRODUCTION)
+
+    assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (60, True)
+    assert database["OPTIONS"] == {
+        "connect_timeout": 5,
+        "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
+    }
+
+
+def test_database_url_may_lift_the_limits_for_a_migration() -> None:
+    url = PRODUCTION["DATABASE_URL"] + "?options=-c%20statement_timeout%3D0"
+
+    options = setting("production", "settings.DATABASES['default']['OPTIONS']", **{**PRODUCTION, "DATABASE_URL": url})
+
+    assert options == {"connect_timeout": 5, "options": "-c statement_timeout=0"}
+
+
+def test_production_believes_one_proxy_and_development_none() -> None:
+    assert setting("production", "settings.REST_FRAMEWORK['NUM_PROXIES']", **PRODUCTION) == 1
+    assert setting("development", "settings.REST_FRAMEWORK['NUM_PROXIES']") == 0
+
+
+def test_production_sends_everybody_to_https_but_the_monitor() -> None:
+    code = (
+        "from django.test import Client;"
+        "c = Client(headers={'Host': 'shop.example'});"
+        "far = c.get('/api/v1/shop/packs/');"
+        "print(json.dumps([far.status_code, far['Location']]))"
+    )
+    done = run("production", code, PRODUCTION)
+
+    assert json.loads(done.stdout) == [301, "https://shop.example/api/v1/shop/packs/"], done.stderr
+    assert setting("production", "settings.SECURE_REDIRECT_EXEMPT", **PRODUCTION) == [
+        "^api/v1/payments/feexpay/health/$"
+    ]
+
+
+def test_development_needs_nothing_and_speaks_to_the_local_sandbox() -> None:
+    feexpay = setting("development", "settings.FEEXPAY")
+
+    assert feexpay["BASE_URL"] == "http://127.0.0.1:8801/api"
+    assert (feexpay["API_KEY"], feexpay["SHOP_ID"]) == ("test_sandbox_key", "SANDBOXSHOP0001")
+
+
+def test_development_makes_up_no_credentials_for_a_real_host() -> None:
+    feexpay = setting("development", "settings.FEEXPAY", FEEXPAY_BASE_URL="https://api-v2.feexpay.me/api")
+
+    assert sorted(feexpay) == ["BASE_URL", "PAYABLE"]
+
+
+def test_sqlite_takes_the_write_lock_at_once() -> None:
+    options = setting("development", "settings.DATABASES['default']['OPTIONS']")
+
+    assert (options["transaction_mode"], options["timeout"]) == ("IMMEDIATE", 20)
+    assert "journal_mode=WAL" in options["init_command"]
+
+
+def test_unknown_log_format_is_refused() -> None:
+    assert "LOG_FORMAT is 'xml': it is `text` or `json`." in run("development", "pass", {"LOG_FORMAT": "xml"}).stderr
+
+
+def test_json_log_without_its_package_says_what_to_install() -> None:
+    code = "import sys; sys.modules['pythonjsonlogger'] = None; from config.log_format import logging_config;"
+    done = run("development", f"{code} logging_config('json')", {})
+
+    assert "pip install 'django-feexpay[logs]'" in done.stderr.splitlines()[-1]
+
+
+def test_fault_in_production_is_logged_and_mailed_to_nobody() -> None:
+    code = (
+        "from django.core import mail; from django.test import Client;"
+        "from shop import pages; from config import urls;"
+        "urls.urlpatterns[0].callback = lambda request: 1 / 0;"
+        "c = Client(headers={'Host': 'shop.example'}, raise_request_exception=False);"
+        "settings.ADMINS = [('A', 'a@shop.example')];"
+        "settings.EMAIL_BACKEND = 'django.core.mail.backends.locmem.EmailBackend'; mail.outbox = [];"
+        "answer = c.get('/', secure=True);"
+        "print(json.dumps([answer.status_code, len(mail.outbox)]))"
+    )
+    done = run("production", code, PRODUCTION)
+
+    assert json.loads(done.stdout) == [500, 0]
+    assert "ERROR django.request Internal Server Error: /" in done.stderr
+
+
+def test_env_file_is_read_and_loses_against_the_environment(tmp_path: Path) -> None:
+    env_file = tmp_path / "shop.env"
+    env_file.write_text("SECRET_KEY=from-the-file\nFEEXPAY_SHOP_ID=FROMFILE\n")
+    code = "from config.env_file import read_env_file; read_env_file(); import os;"
+    program = f"{code} print(os.environ['SECRET_KEY'], os.environ['FEEXPAY_SHOP_ID'])"
+    environment = {"PATH": os.defpath, "ENV_FILE": str(env_file), "SECRET_KEY": "from-the-environment"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=SAMPLE, env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "from-the-environment FROMFILE\n"
