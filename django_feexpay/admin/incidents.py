@@ -16,11 +16,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_feexpay import conf
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import Incident
+from django_feexpay.payments.incidents import close as close_incident
 
 if TYPE_CHECKING:
     IncidentRows = QuerySet[Incident]
@@ -104,7 +104,7 @@ class IncidentAdmin(LedgerAdmin):
         return TemplateResponse(request, "admin/feexpay/incident/confirm.html", context)
 
     def _close(self, request: HttpRequest, incidents: list[Incident], note: str) -> None:
-        closed = [incident for incident in incidents if _close(incident, note)]
+        closed = [incident for incident in incidents if close_incident(incident.pk, note)]
         for incident in closed:
             self.log_change(request, incident, f"closed: {note}")
         words = ngettext(
@@ -145,9 +145,3 @@ def _chosen(request: HttpRequest) -> list[Incident]:
     if not 0 < len(incidents) == len(ids) <= MOST_INCIDENTS:
         raise Http404
     return incidents
-
-
-def _close(incident: Incident, note: str) -> bool:
-    """True if this call closed it: the first note stands."""
-    still_open = Incident.objects.filter(pk=incident.pk, closed_at=None)
-    return bool(still_open.update(closed_at=conf.now(), note=note))

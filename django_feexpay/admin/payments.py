@@ -105,9 +105,6 @@ class PaymentAdmin(LedgerAdmin):
         context["feexpay"] = page.sections(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def get_queryset(self, request: HttpRequest) -> PaymentRows:
-        return super().get_queryset(request).select_related(*self.list_select_related)
-
     # --- acts ----------------------------------------------------------------------------------------
 
     def has_reconcile_permission(self, request: HttpRequest) -> bool:

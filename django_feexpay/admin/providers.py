@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.provider_spec import Flow, ProviderSpec
+from django_feexpay.gateway.provider_spec import ProviderSpec
 from django_feexpay.models import Provider
 
 if TYPE_CHECKING:
@@ -39,11 +39,9 @@ def unavailable_reason(code: str) -> str:
 class ProviderForm(ProviderModelForm):
     """What may be adjusted, held against the catalogue."""
 
-    flow = forms.ChoiceField(label=gettext_lazy("Flow"), choices=[(flow, flow) for flow in get_args(Flow)])
-
     class Meta:
         model = Provider
-        fields = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow")
+        fields = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent")
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]
@@ -77,10 +75,10 @@ class ProviderAdmin(ProviderModelAdmin):
     list_filter = ("enabled", "flow")
     list_per_page = 100
     search_fields = ("code", "name")  # a table of a few dozen rows
-    readonly_fields = ("code", "country", "kind", "currency", "availability")
+    readonly_fields = ("code", "country", "kind", "currency", "flow", "availability")
     fieldsets = (
-        (None, {"fields": ("code", "name", "country", "kind", "currency")}),
-        (gettext_lazy("Availability"), {"fields": ("availability", "enabled", "disabled_reason", "flow")}),
+        (None, {"fields": ("code", "name", "country", "kind", "currency", "flow")}),
+        (gettext_lazy("Availability"), {"fields": ("availability", "enabled", "disabled_reason")}),
         (gettext_lazy("Amounts"), {"fields": ("min_amount", "max_amount", "fee_percent")}),
     )
 

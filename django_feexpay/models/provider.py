@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 
-#: What a row takes from the catalogue and an admin may change afterwards.
-_ADJUSTABLE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
+#: What a row takes from the catalogue; all but the flow may be changed by an admin afterwards.
+_FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
 class ProviderManager(models.Manager["Provider"]):
@@ -87,7 +87,7 @@ class Provider(models.Model):
 
 
 def _values(spec: ProviderSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in _ADJUSTABLE if name != "enabled"} | {
+    return {name: getattr(spec, name) for name in _FROM_CATALOGUE if name != "enabled"} | {
         "enabled": spec.enabled_by_default
     }
 

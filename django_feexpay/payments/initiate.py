@@ -81,6 +81,9 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     Changes: the attempt, by `ledger.move`. Safe to repeat: no. Whoever calls has just moved it to SENDING itself.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt's late success came in between
+        _reject(attempt, source, "already_credited", "")
+        return
     if not attempt.payment.provider.is_available:
         _reject(attempt, source, "provider_disabled", "")
         return

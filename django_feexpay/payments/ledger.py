@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
+from django_feexpay.payments import incidents
 from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
 
 Signal = OutboxMessage.Signal
@@ -138,7 +139,7 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
 
 def _report_duplicate(payment: Payment, attempt: Attempt, at: datetime) -> None:
     """The payer was charged twice for one payment: one credit stands, the other charge is to be refunded."""
-    Incident.objects.create(kind=Incident.Kind.DUPLICATE_CHARGE, payment=payment, attempt=attempt, opened_at=at)
+    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, at)
     _announce(payment, Signal.DUPLICATE_CHARGE, at)
 
 
@@ -157,20 +158,6 @@ def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: d
 
 def _announce(payment: Payment, signal: Signal, at: datetime) -> None:
     OutboxMessage.objects.create(payment=payment, signal=signal, next_delivery_at=at, created_at=at)
-
-
-@transaction.atomic(durable=True)
-def report_contradiction(attempt_id: UUID) -> None:
-    """FeexPay now denies a success we credited. The credit stands; staff are told.
-
-    Changes: Incident, once an attempt. Safe to repeat: yes.
-    """
-    attempt = Attempt.objects.get(pk=attempt_id)
-    Incident.objects.get_or_create(
-        kind=Incident.Kind.CONTRADICTION,
-        attempt=attempt,
-        defaults={"payment_id": attempt.payment_id, "opened_at": conf.now()},
-    )
 
 
 def is_reference_conflict(error: IntegrityError) -> bool:

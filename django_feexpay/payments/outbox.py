@@ -54,7 +54,11 @@ def _deliver(message: OutboxMessage, now: datetime) -> bool:
 def _send(message: OutboxMessage) -> str:
     """Call every receiver; "" or the type of what the first one raised. Its text is not kept: it may be personal."""
     payment = Payment.objects.for_reading().get(pk=message.payment_id)
-    answers = SIGNALS[message.signal].send_robust(sender=Payment, payment=payment, event_id=message.event_id)
+    try:
+        answers = SIGNALS[message.signal].send_robust(sender=Payment, payment=payment, event_id=message.event_id)
+    except Exception as stumble:  # Django's, over a receiver that raised and has no __qualname__, such as a partial
+        logger.error("a receiver failed on %s of %s: %s", message.signal, message.payment_id, type(stumble).__name__)
+        return type(stumble).__name__
     errors = [(receiver, answer) for receiver, answer in answers if isinstance(answer, Exception)]
     for receiver, error in errors:
         name = getattr(receiver, "__qualname__", "receiver")

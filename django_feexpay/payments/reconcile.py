@@ -17,8 +17,8 @@ from django.db import IntegrityError
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
-from django_feexpay.models import Attempt
-from django_feexpay.payments import due, hints, ledger
+from django_feexpay.models import Attempt, Incident
+from django_feexpay.payments import due, hints, incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
@@ -196,7 +196,7 @@ def _evidence(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
 def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
     if report.word is Word.FAILED:
         logger.error("FeexPay takes back the success of attempt %s", attempt.pk)
-        ledger.report_contradiction(attempt.pk)
+        incidents.open_once(Incident.Kind.CONTRADICTION, attempt, conf.now())
 
 
 # --- an attempt whose answer was lost ----------------------------------------------------------------

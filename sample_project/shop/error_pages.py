@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from django_feexpay.problems import problem_response, server_error
@@ -38,4 +38,4 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
-    return render(request, "shop/error.html", {"status": int(status)}, status=int(status))
+    return HttpResponse(render_to_string("shop/error.html", {"status": int(status)}), status=int(status))

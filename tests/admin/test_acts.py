@@ -13,6 +13,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connections
 from django.test import Client
 
+from django_feexpay import failpoints
 from django_feexpay.admin.acts import MOST_PAYMENTS
 from django_feexpay.models import Credit, Payment, PaymentEvent
 from tests.admin.conftest import StaffClient, StartPayment, page_of
@@ -228,6 +229,19 @@ def test_ask_skips_what_was_never_sent(boss: Client, start_payment: StartPayment
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
         f"Nothing of it has been sent to FeexPay, or it is being sent just now. ({str(unsent.pk)[:8]}…)",
     ]
+
+
+def test_ask_skips_what_is_being_sent_just_now(
+    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with failpoints.arm("before_send", die), pytest.raises(KeyboardInterrupt):
+        start_payment()
+
+    assert told(boss, ask(Payment.objects.get()))[0] == "Ask FeexPay now: 0 done, 1 skipped, 0 failed."
+    assert gateway.asked == []
 
 
 def test_act_begins_nothing_new_when_its_time_is_up(

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def save(client: Client, code: str, /, **changes: Any) -> Any:
     """Post the provider's form as it stands, with these changes; a False is an unticked box."""
     row = Provider.objects.get(pk=code)
-    names = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow")
+    names = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent")
     form = {name: getattr(row, name) for name in names} | changes
     return client.post(
         f"/admin/feexpay/provider/{code}/change/", {name: value for name, value in form.items() if value is not False}
@@ -33,21 +33,21 @@ def test_provider_takes_what_an_admin_may_adjust(boss: Client) -> None:
         min_amount=200,
         max_amount=300,
         fee_percent="2.50",
-        flow="redirect",
     )
 
     row = Provider.objects.get(pk="mtn_bj")
     assert answer.status_code == 302
-    assert (row.name, row.enabled, row.disabled_reason, row.flow) == ("MTN MoMo", False, "Back at noon", "redirect")
+    assert (row.name, row.enabled, row.disabled_reason) == ("MTN MoMo", False, "Back at noon")
     assert (row.min_amount, row.max_amount, str(row.fee_percent)) == (200, 300, "2.50")
 
 
 def test_provider_keeps_its_code_and_the_catalogues_values(boss: Client) -> None:
     before = Provider.objects.get(pk="mtn_bj").catalogue_values
 
-    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR")
+    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR", flow="redirect")
 
-    assert Provider.objects.get(pk="mtn_bj").catalogue_values == before
+    row = Provider.objects.get(pk="mtn_bj")
+    assert (row.catalogue_values, row.flow) == (before, "push")
     assert not Provider.objects.filter(pk="other").exists()
 
 
@@ -84,7 +84,6 @@ def test_provider_shows_why_in_the_readers_language(boss: Client) -> None:
         pytest.param({"min_amount": 0}, "min_amount", id="nothing"),
         pytest.param({"min_amount": 500, "max_amount": 499}, "max_amount", id="upside down"),
         pytest.param({"fee_percent": "-0.01"}, "fee_percent", id="negative fee"),
-        pytest.param({"flow": "pigeon"}, "flow", id="unknown flow"),
         pytest.param({"name": ""}, "name", id="no name"),
     ],
 )

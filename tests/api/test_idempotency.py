@@ -11,10 +11,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from django_feexpay import failpoints
-from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
-from tests.payments.model_gateway import Charge, ModelGateway, accept, cannot_reach, lose_the_answer, refuse
+from tests.payments.model_gateway import ModelGateway, accept, cannot_reach, lose_the_answer, refuse
 from tests.payments.stage import Clock, look_again
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -68,7 +67,8 @@ def test_order_of_fields_and_spaces_make_no_other_body(caller: Caller, gateway: 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"amount": 5001}, {"phone": "0161000051"}, {"metadata": {}}, {"description": "x"}, {"provider": "moov_bj"}]
+    "changes",
+    [{"amount": 5001}, {"phone": "0161000051"}, {"metadata": {}}, {"description": "x"}, {"provider": "moov_bj"}],
 )
 def test_same_key_with_another_body_is_a_mismatch(
     caller: Caller, gateway: ModelGateway, changes: dict[str, Any]
@@ -90,30 +90,13 @@ def test_key_of_initiate_does_not_serve_retry(caller: Caller, gateway: ModelGate
 def test_first_request_still_running_is_a_conflict(caller: Caller, gateway: ModelGateway) -> None:
     meanwhile: list[Any] = []
 
-    def tap_again(charge: Charge) -> WireReply:
-        meanwhile.append(caller.initiate(headers=KEY))
-        return accept(charge)
+    with failpoints.arm("before_send", lambda: meanwhile.append(caller.initiate(headers=KEY))):
+        first = caller.initiate(headers=KEY)
 
-    gateway.next_collects.append(unlocked(gateway, tap_again))
-    caller.initiate(headers=KEY)
-
+    assert first.status_code == 201
     assert_problem(meanwhile[0], 409, "idempotency_conflict")
     assert meanwhile[0].headers["Retry-After"] == "2"
     assert len(gateway.charges) == 1
-
-
-def unlocked(gateway: ModelGateway, happening: Any) -> Any:
-    """While FeexPay thinks, others may ask it."""
-
-    def answer(charge: Charge) -> WireReply:
-        gateway._lock.release()
-        try:
-            reply: WireReply = happening(charge)
-        finally:
-            gateway._lock.acquire()
-        return reply
-
-    return answer
 
 
 @pytest.mark.parametrize("place", ["started", "after_send", "sent"])

@@ -155,7 +155,8 @@ def test_refusal_is_a_payment_that_failed(caller: Caller, gateway: ModelGateway)
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(401, "UNAUTHORIZED"), (403, "IP_NOT_ALLOWED"), (404, "ERR_SHOP_NOT_FOUND"), (403, "FORBIDDEN")]
+    ("status", "code"),
+    [(401, "UNAUTHORIZED"), (403, "IP_NOT_ALLOWED"), (404, "ERR_SHOP_NOT_FOUND"), (403, "FORBIDDEN")],
 )
 def test_payer_is_not_told_what_is_wrong_with_our_account(
     caller: Caller, gateway: ModelGateway, status: int, code: str
@@ -216,7 +217,14 @@ def test_host_transactions_do_not_hold_a_payment_back(
 
 
 def test_answer_is_the_same_for_every_usual_writing_of_a_number(caller: Caller, gateway: ModelGateway) -> None:
-    writings = ["0161000050", "+2290161000050", "00229 01 61 00 00 50", "229-0161000050", "61000050", "(229) 61.00.00.50"]
+    writings = [
+        "0161000050",
+        "+2290161000050",
+        "00229 01 61 00 00 50",
+        "229-0161000050",
+        "61000050",
+        "(229) 61.00.00.50",
+    ]
 
     bodies = [caller.initiate(phone=phone, merchant_reference=phone).json() for phone in writings]
 

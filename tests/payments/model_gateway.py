@@ -28,6 +28,7 @@ class Charge:
     amount: int
     status: str = PENDING
     reason: str | None = None
+    refused: bool = False
     lies: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def cannot_reach(charge: Charge) -> WireReply:
 
 def refuse(code: str = "PAYER_NOT_FOUND", status: int = 400) -> Callable[[Charge], WireReply]:
     def answer(charge: Charge) -> WireReply:
-        charge.status, charge.reason = FAILED, code
+        charge.status, charge.reason, charge.refused = FAILED, code, True
         return reply(status, {"statusCode": status, "message": code, "code": code})
 
     return answer

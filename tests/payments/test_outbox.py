@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,10 @@ from tests.payments.stage import Clock, Recorder, only_attempt
 pytestmark = pytest.mark.django_db
 
 
+class KilledError(BaseException):
+    """What no `except Exception` stops."""
+
+
 class Stubborn:
     """A receiver that raises until told otherwise, and keeps what it was called with."""
 
@@ -28,19 +34,27 @@ class Stubborn:
         self.event_ids: list[UUID] = []
         self.statuses: list[str] = []
 
-    def __call__(self, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+    def receive(self, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         self.event_ids.append(event_id)
         self.statuses.append(payment.status)
         if self.broken:
             raise ValueError("the payer 2290161000050 is unknown here")
 
 
+@contextmanager
+def listening(receiver: Callable[..., None]) -> Iterator[None]:
+    host_signals.payment_failed.connect(receiver, weak=False)
+    try:
+        yield
+    finally:
+        host_signals.payment_failed.disconnect(receiver)
+
+
 @pytest.fixture
 def stubborn() -> Iterator[Stubborn]:
-    receiver = Stubborn()
-    host_signals.payment_failed.connect(receiver, weak=False)
-    yield receiver
-    host_signals.payment_failed.disconnect(receiver)
+    stubborn = Stubborn()
+    with listening(stubborn.receive):
+        yield stubborn
 
 
 @pytest.fixture
@@ -92,6 +106,20 @@ def test_receiver_that_raises_is_called_again_after_growing_waits(
     assert len(signals.heard) == 15
 
 
+def test_receiver_without_a_name_that_raises_is_an_error_like_others(failed: Payment, clock: Clock) -> None:
+    """Django's send_robust stumbles over it; a worker must not."""
+
+    def broken(number: int, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+        raise ValueError
+
+    with listening(functools.partial(broken, 1)):
+        assert outbox.deliver() == 0
+
+    assert OutboxMessage.objects.get().last_error in ("ValueError", "AttributeError")
+    clock.advance(2)
+    assert outbox.deliver() == 1
+
+
 def test_error_is_remembered_by_its_name_only(failed: Payment, stubborn: Stubborn, clock: Clock) -> None:
     outbox.deliver()
 
@@ -113,12 +141,10 @@ def test_message_under_delivery_is_nobody_elses(failed: Payment, clock: Clock, s
     """Its deliverer died in a receiver: it comes back when the lease ends, with the same event id."""
 
     def die(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
-        raise KeyboardInterrupt
+        raise KilledError
 
-    host_signals.payment_failed.connect(die)
-    with pytest.raises(KeyboardInterrupt):
+    with listening(die), pytest.raises(KilledError):
         outbox.deliver()
-    host_signals.payment_failed.disconnect(die)
     stubborn.broken = False
 
     assert outbox.deliver() == 0

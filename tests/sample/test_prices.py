@@ -91,4 +91,4 @@ def test_refusal_is_told_in_french(packs: dict[str, CoinPack]) -> None:
     with translation.override("fr"), pytest.raises(NotAllowedError) as refused:
         judge(order)
 
-    assert refused.value.message == "Ce pack n'existe pas : GET /api/v1/shop/packs/ en donne la liste."
+    assert refused.value.message == "Ce pack n'existe pas\N{NO-BREAK SPACE}: GET /api/v1/shop/packs/ en donne la liste."

@@ -30,7 +30,7 @@ async function call(method, url, body) {
 }
 
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-const francs = (amount) => `${amount.toLocaleString(document.documentElement.lang)} F CFA`;
+const francs = (amount) => `${amount.toLocaleString(document.documentElement.lang)}\u00a0F\u00a0CFA`;
 const chosenPack = () => form.querySelector("input[name=pack]:checked");
 
 function say(text, kind = "") {

@@ -1,0 +1,24 @@
+"""What somebody has to put right by hand: opened by the house rules, closed by staff."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django_feexpay import conf
+from django_feexpay.models import Attempt, Incident
+
+
+def open_once(kind: Incident.Kind, attempt: Attempt, at: datetime) -> None:
+    """Open an incident about an attempt, unless one of this kind was. Changes: Incident. Safe to repeat: yes."""
+    Incident.objects.get_or_create(
+        kind=kind, attempt=attempt, defaults={"payment_id": attempt.payment_id, "opened_at": at}
+    )
+
+
+def close(incident_id: int, note: str) -> bool:
+    """Close an incident with what was done about it; True if this call did: the first note stands.
+
+    Changes: Incident. Safe to repeat: yes.
+    """
+    still_open = Incident.objects.filter(pk=incident_id, closed_at=None)
+    return bool(still_open.update(closed_at=conf.now(), note=note))

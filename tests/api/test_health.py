@@ -1,0 +1,114 @@
+"""GET health/: for monitors. It reads rows and asks nobody: no test here has a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+from tests.api.caller import Caller
+from tests.api.test_history import kept
+
+pytestmark = pytest.mark.django_db
+
+ALL_WELL = {"database": "ok", "worker": "ok", "attempts": "ok", "outbox": "ok", "gateway": "ok"}
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    def fail(*args: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+@pytest.fixture
+def all_well(db: None) -> None:
+    for name in ("worker", "gateway"):
+        Heartbeat.objects.create(name=name, beat_at=timezone.now())
+
+
+def test_all_is_well(caller: Caller, all_well: None) -> None:
+    response = caller.get("health/")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "components": ALL_WELL})
+
+
+def test_strangers_learn_one_word(stranger: Caller, all_well: None) -> None:
+    response = stranger.get("health/")
+
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_cluster_is_as_good_as_a_worker(caller: Caller, all_well: None) -> None:
+    Heartbeat.objects.filter(name="worker").update(name="cluster")
+
+    assert caller.get("health/").json()["status"] == "ok"
+
+
+def test_gateway_nobody_asked_yet_is_no_bad_news(caller: Caller, all_well: None) -> None:
+    Heartbeat.objects.filter(name="gateway").delete()
+
+    assert caller.get("health/").json() == {"status": "ok", "components": ALL_WELL | {"gateway": "unknown"}}
+
+
+@pytest.mark.parametrize(("name", "minutes", "component"), [("worker", 4, "worker"), ("gateway", 11, "gateway")])
+def test_silence_degrades(caller: Caller, all_well: None, name: str, minutes: int, component: str) -> None:
+    Heartbeat.objects.filter(name=name).update(beat_at=timezone.now() - timedelta(minutes=minutes))
+
+    response = caller.get("health/")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "degraded", "components": ALL_WELL | {component: "silent"}}
+
+
+def test_worker_that_never_was_degrades(stranger: Caller) -> None:
+    assert stranger.get("health/").json() == {"status": "degraded"}
+
+
+def test_forgotten_attempt_degrades(caller: Caller, player: User, all_well: None) -> None:
+    kept(player)
+    Attempt.objects.update(next_poll_at=timezone.now() - timedelta(minutes=6))
+
+    response = caller.get("health/")
+
+    assert response.json() == {"status": "degraded", "components": ALL_WELL | {"attempts": "late"}}
+
+
+def test_forgotten_signal_degrades(caller: Caller, player: User, all_well: None) -> None:
+    OutboxMessage.objects.create(
+        payment=kept(player),
+        signal="payment_succeeded",
+        created_at=timezone.now(),
+        next_delivery_at=timezone.now() - timedelta(minutes=6),
+    )
+
+    response = caller.get("health/")
+
+    assert response.json() == {"status": "degraded", "components": ALL_WELL | {"outbox": "late"}}
+
+
+@pytest.mark.parametrize("who", ["caller", "stranger"])
+def test_database_away_is_down_for_everybody(request: pytest.FixtureRequest, who: str) -> None:
+    asker: Caller = request.getfixturevalue(who)
+
+    with database_away():
+        response = asker.get("health/")
+
+    assert (response.status_code, response.json()) == (503, {"status": "down"})
+
+
+def test_database_away_is_503_for_other_calls(caller: Caller) -> None:
+    with database_away():
+        response = caller.get("history/")
+
+    assert (response.status_code, response.json()["code"]) == (503, "gateway_unavailable")
+    assert response.headers["Retry-After"] == "5"

@@ -1,0 +1,102 @@
+"""What must hold of the rows at every moment (I1 to I7), written down without a look at the code that keeps it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
+from tests.payments.model_gateway import Charge, ModelGateway
+
+LIVE = {"created", "sending", "pending", "unknown"}
+LONGEST_WAIT = timedelta(days=1)
+ATTENTION = timedelta(days=7)
+
+
+def check(gateway: ModelGateway, now: datetime) -> None:
+    attempts = list(Attempt.objects.select_related("payment").order_by("payment", "ordinal"))
+    payments = list(Payment.objects.select_related("latest_attempt"))
+    credits_ = list(Credit.objects.select_related("event", "attempt", "payment"))
+    check_credits_match_what_was_paid(credits_, gateway)
+    check_credit_is_the_success_of_its_payment(payments, credits_)
+    check_nobody_is_asked_twice(attempts, gateway)
+    check_every_second_charge_is_an_incident(attempts, credits_)
+    check_events_are_an_unbroken_chain(attempts)
+    check_credit_rests_on_proof(credits_)
+    check_nothing_is_forgotten(attempts, now)
+    check_payment_stands_where_its_attempt_stands(payments)
+    check_every_credit_is_told(credits_)
+
+
+def check_credits_match_what_was_paid(credits_: list[Credit], gateway: ModelGateway) -> None:
+    """I1: no franc is credited that the gateway did not take, to the franc."""
+    paid = {charge.echo: charge.amount for charge in gateway.paid()}
+    for credit in credits_:
+        assert paid.get(str(credit.attempt_id)) == credit.amount
+
+
+def check_credit_is_the_success_of_its_payment(payments: list[Payment], credits_: list[Credit]) -> None:
+    """I2: a credit exists exactly where a payment is successful."""
+    successful = {payment.pk for payment in payments if payment.status == "successful"}
+    assert successful == {credit.payment_id for credit in credits_}
+
+
+def check_nobody_is_asked_twice(attempts: list[Attempt], gateway: ModelGateway) -> None:
+    """I3: one prompt an attempt, one live attempt a payment."""
+    asked: dict[str, list[Charge]] = defaultdict(list)
+    for charge in gateway.charges:
+        asked[charge.echo].append(charge)
+    assert all(len(charges) == 1 for charges in asked.values())
+    live = [attempt.payment_id for attempt in attempts if attempt.status in LIVE]
+    assert len(live) == len(set(live))
+
+
+def check_every_second_charge_is_an_incident(attempts: list[Attempt], credits_: list[Credit]) -> None:
+    """I4: what succeeded and was not credited is to be refunded, and nothing else is."""
+    credited = {credit.attempt_id for credit in credits_}
+    extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited
+    found = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True)
+    assert sorted(extra) == sorted(found)
+
+
+def check_events_are_an_unbroken_chain(attempts: list[Attempt]) -> None:
+    """I5: each move begins where the one before ended, nothing leaves SUCCESSFUL, the row stands where they end."""
+    chains: dict[object, list[tuple[str, str]]] = defaultdict(list)
+    for pk, before, after in PaymentEvent.objects.order_by("id").values_list("attempt_id", "from_status", "to_status"):
+        chains[pk].append((before, after))
+    for attempt in attempts:
+        chain = chains[attempt.pk]
+        assert chain[0][0] == ""
+        assert [before for before, _ in chain[1:]] == [after for _, after in chain[:-1]]
+        assert chain[-1][1] == attempt.status
+        assert "successful" not in [before for before, _ in chain]
+
+
+def check_credit_rests_on_proof(credits_: list[Credit]) -> None:
+    """I6: the report that was credited named our reference, echoed our attempt and agreed on the amount."""
+    for credit in credits_:
+        evidence = credit.event.evidence
+        assert (evidence["word"], evidence["echo_matches"]) == ("successful", True)
+        assert evidence["reference"] == credit.attempt.gateway_reference
+        asked_for = credit.attempt.amount
+        assert evidence["amount"] in (None, asked_for, asked_for + credit.payment.fee)
+
+
+def check_nothing_is_forgotten(attempts: list[Attempt], now: datetime) -> None:
+    """I7: whoever may still be charged is looked at within a day; so is a review, for a week."""
+    for attempt in attempts:
+        watched = attempt.status in LIVE or (attempt.status == "review" and now - attempt.created_at < ATTENTION)
+        if watched:
+            assert attempt.next_poll_at is not None
+            assert attempt.next_poll_at <= now + LONGEST_WAIT
+
+
+def check_payment_stands_where_its_attempt_stands(payments: list[Payment]) -> None:
+    for payment in payments:
+        if payment.status != "successful":
+            assert payment.status == payment.attempt.status
+
+
+def check_every_credit_is_told(credits_: list[Credit]) -> None:
+    told = OutboxMessage.objects.filter(signal="payment_succeeded").values_list("payment_id", flat=True)
+    assert sorted(told) == sorted(credit.payment_id for credit in credits_)

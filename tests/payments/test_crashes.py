@@ -1,0 +1,144 @@
+"""Killed between any two commits: nobody is asked twice, and whoever paid is credited once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from django_feexpay import failpoints
+from django_feexpay.models import Credit, Payment
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.sandbox.running import ROOT, RunningSandbox
+
+pytestmark = pytest.mark.django_db
+
+
+class KilledError(BaseException):
+    """Ends the code under test as a kill does: no `except Exception` of it runs."""
+
+
+class Kill:
+    """Kills once, the first time its place is reached."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def __call__(self) -> None:
+        if not self.done:
+            self.done = True
+            raise KilledError
+
+
+BEFORE_THE_PAYER_IS_ASKED = {"started", "before_send"}
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "queue"])
+@pytest.mark.parametrize("place", failpoints.NAMES)
+def test_killed_anywhere_asks_once_at_most_and_credits_once_who_paid(
+    begin: Begin,
+    gateway: ModelGateway,
+    clock: Clock,
+    configure: Configure,
+    signals: Recorder,
+    place: str,
+    dispatch: str,
+) -> None:
+    configure(DISPATCH=dispatch)
+    kill = Kill()
+    with failpoints.arm(place, kill):
+        with suppress(KilledError):
+            begin()
+        with suppress(KilledError):
+            sweep()
+        for charge in gateway.charges:
+            charge.approve()
+        with suppress(KilledError):
+            look_again(clock)
+    assert kill.done
+
+    _work_until_quiet(clock)
+
+    payment = Payment.objects.get()
+    assert len(gateway.charges) <= 1
+    assert Credit.objects.count() == len(gateway.paid())
+    if gateway.charges:
+        assert payment.status == "successful"
+        assert {name for name, _, _ in signals.heard} == {"payment_succeeded"}
+        assert len({event_id for _, _, event_id in signals.heard}) == 1
+    else:
+        assert (place in BEFORE_THE_PAYER_IS_ASKED, payment.status) == (True, "review")
+
+
+def test_place_that_does_not_exist_cannot_be_armed() -> None:
+    with pytest.raises(KeyError), failpoints.arm("nowhere", Kill()):
+        pass
+
+
+def test_failpoints_do_nothing_unless_armed() -> None:
+    for name in failpoints.NAMES:
+        failpoints.hit(name)
+
+
+def test_killed_after_the_credit_delivers_its_signal_later(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    with failpoints.arm("settled", Kill()), pytest.raises(KilledError):
+        look_again(clock)
+    assert (Credit.objects.count(), signals.heard) == (1, [])
+
+    run_until_told(payment, clock)
+
+    assert signals.names() == ["payment_succeeded"]
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("place", "asked"), [("before_send", 0), ("after_send", 1)])
+def test_process_killed_with_signal_9_leaves_nothing_that_is_sent_again(
+    player: User, sandbox: RunningSandbox, clock: Clock, signals: Recorder, place: str, asked: int
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.payments.killed_sender", str(player.pk), sandbox.api_url, place],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": _url_of_test_database(), "PYTHONPATH": f"{ROOT}:{ROOT}/sample_project"},
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    payment = Payment.objects.get()
+    assert (payment.status, sandbox.prompts()) == ("sending", asked)
+    for row in sandbox.payments():
+        sandbox.approve(row["reference"])
+
+    clock.advance(60)
+    _work_until_quiet(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == ("successful" if asked else "review")
+    assert only_attempt(payment).ordinal == 1
+    assert (sandbox.prompts(), sandbox.charges(), Credit.objects.count()) == (asked, asked, asked)
+    assert signals.names() == (["payment_succeeded"] if asked else ["payment_needs_review"])
+
+
+def _work_until_quiet(clock: Clock) -> None:
+    """The worker alone, for half an hour."""
+    for _ in range(60):
+        clock.advance(30)
+        sweep()
+
+
+def _url_of_test_database() -> str:
+    name = connection.settings_dict["NAME"]
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))

@@ -1,0 +1,189 @@
+"""Whole lives of payments against the sandbox, over a real socket: every magic number comes to its right end."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from django_feexpay.models import Attempt, Credit, Payment
+from tests.payments.conftest import Begin, Configure
+from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.sandbox.running import RunningSandbox, run_sandbox
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE_SECONDS = 10
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """For what happens in the sandbox, whose time is not ours."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up_at, "the sandbox did not get there"
+        time.sleep(0.01)
+
+
+def status_at_sandbox(sandbox: RunningSandbox, payment: Payment) -> str:
+    [row] = sandbox.payments(echo=str(only_attempt(payment).pk))
+    status: str = row["status"]
+    return status
+
+
+@pytest.mark.parametrize(
+    ("ending", "at_sandbox", "status", "reason", "told"),
+    [
+        ("00", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("01", "FAILED", "failed", "low_balance", ["payment_failed"]),
+        ("02", "FAILED", "failed", "payer_not_found", ["payment_failed"]),
+        ("03", "FAILED", "failed", "payer_declined", ["payment_failed"]),
+        ("04", "PENDING", "expired", "expired", ["payment_failed"]),
+        ("05", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("06", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("09", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("10", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("12", "FAILED", "failed", "low_balance", ["payment_failed"]),
+        ("15", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("17", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+        ("18", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
+    ],
+)
+def test_magic_number_comes_to_its_end_with_one_credit_or_none(
+    begin: Begin,
+    sandbox: RunningSandbox,
+    clock: Clock,
+    signals: Recorder,
+    ending: str,
+    at_sandbox: str,
+    status: str,
+    reason: str,
+    told: list[str],
+) -> None:
+    payment = begin(phone_ending=ending)
+    wait_until(lambda: status_at_sandbox(sandbox, payment) == at_sandbox)
+
+    run_until_told(payment, clock)
+
+    attempt = only_attempt(payment)
+    assert (payment.status, attempt.reason_code) == (status, reason)
+    assert signals.names() == told
+    assert Credit.objects.count() == sandbox.charges() == (1 if status == "successful" else 0)
+    assert sandbox.prompts() <= 1
+
+
+@pytest.mark.parametrize("ending", ["09", "10", "18"])
+def test_answer_that_was_lost_is_found_in_history(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, ending: str
+) -> None:
+    payment = begin(phone_ending=ending)
+    assert (payment.status, payment.attempt.gateway_reference) == ("unknown", None)
+
+    look_again(clock)
+
+    assert moves(payment) == ["sending", "unknown", "pending", "successful"]
+    assert (sandbox.prompts(), Credit.objects.get().amount) == (1, 5000)
+
+
+def test_operator_that_is_down_refuses_before_charging(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
+) -> None:
+    payment = run_until_told(begin(phone_ending="11"), clock)
+
+    assert (payment.status, only_attempt(payment).reason_code) == ("rejected", "network_unavailable")
+    assert (sandbox.charges(), sandbox.prompts()) == (0, 0)
+    assert signals.names() == ["payment_failed"]
+
+
+def test_one_franc_less_is_for_staff(begin: Begin, sandbox: RunningSandbox, clock: Clock) -> None:
+    payment = begin(phone_ending="13")
+    wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, Credit.objects.count()) == ("review", 0)
+    assert payment.events.get(to_status="review").because == "amount_mismatch"
+
+
+def test_failure_that_becomes_a_success_is_credited_once(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
+) -> None:
+    payment = begin(phone_ending="16")
+    wait_until(lambda: status_at_sandbox(sandbox, payment) != "PENDING")
+    run_until_told(payment, clock)
+    wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
+
+    clock.advance(60)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert signals.names().count("payment_succeeded") == 1
+    assert (Credit.objects.count(), sandbox.charges(), sandbox.prompts()) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("provider", ["celtiis_bj", "moov_bj"])
+def test_payer_of_another_provider_approves_and_is_credited(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, provider: str
+) -> None:
+    payment = begin(provider=provider, phone_ending="00")
+    sweep()
+    wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
+
+    assert run_until_told(payment, clock).status == "successful"
+
+
+def test_approval_after_expiry_is_credited_late(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
+) -> None:
+    payment = run_until_told(begin(), clock)
+    assert payment.status == "expired"
+    sandbox.approve(str(only_attempt(payment).gateway_reference))
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_queued_payment_is_sent_by_the_worker_and_settles(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    assert (payment.status, sandbox.payments()) == ("created", [])
+
+    sweep()
+    sandbox.approve(str(only_attempt(payment).gateway_reference))
+
+    assert run_until_told(payment, clock).status == "successful"
+    assert (sandbox.prompts(), sandbox.charges()) == (1, 1)
+
+
+def test_gateway_that_is_away_gets_the_payment_when_it_is_back(
+    begin: Begin, clock: Clock, configure: Configure
+) -> None:
+    port = _free_port()
+    configure(BASE_URL=f"http://127.0.0.1:{port}/api")
+
+    payment = begin()
+    assert (payment.status, payment.detail) == ("created", "queued")
+    look_again(clock)
+    assert Attempt.objects.get().next_poll_at == clock.at + timedelta(seconds=10)
+
+    with run_sandbox(port=port) as sandbox:
+        look_again(clock)
+        sandbox.approve(str(only_attempt(payment).gateway_reference))
+        assert run_until_told(payment, clock).status == "successful"
+        assert (sandbox.prompts(), sandbox.charges(), Credit.objects.count()) == (1, 1, 1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

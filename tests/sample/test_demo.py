@@ -1,0 +1,118 @@
+"""`make demo`, as it is started: real processes, real sockets. Every setting around it is hostile on purpose."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.house.tree import ROOT
+
+DEMO = [sys.executable, str(ROOT / "sample_project" / "demo.py")]
+
+# What another project left in the shell. Any of these would break the demo or lead it to a real FeexPay.
+HOSTILE = {
+    "DJANGO_SETTINGS_MODULE": "config.settings.production",
+    "DATABASE_URL": "postgres://nobody@127.0.0.1:9/nothing",
+    "FEEXPAY_BASE_URL": "https://api-v2.feexpay.me/api",
+    "FEEXPAY_API_KEY": "fp_of_somebody",
+    "FEEXPAY_DISPATCH": "nonsense",
+    "FEEXPAY_SANDBOX_WEBHOOK_MODE": "header",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "LOG_FORMAT": "xml",
+}
+
+
+@contextmanager
+def demo(state: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that is over when the block is left."""
+    process = subprocess.Popen(
+        [*DEMO, f"--state={state}", *options],
+        env={**os.environ, **HOSTILE},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until_it_runs(process: subprocess.Popen[str]) -> str:
+    """What it printed up to the last line of its addresses."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "database and logs" in line:
+            return "".join(lines)
+    pytest.fail("".join(lines))
+
+
+def children(pid: int) -> list[int]:
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    parents = {int(stat.split()[0]): int(stat.rpartition(")")[2].split()[1]) for stat in stats}
+    return [child for child, parent in parents.items() if parent == pid]
+
+
+def is_open(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
+
+
+def test_demo_once_credits_once_and_leaves_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path / "a b", "--once") as process:
+        output, _ = process.communicate(timeout=120)
+
+    assert process.returncode == 0, output
+    assert re.fullmatch(r"credited=1 charges=1 seconds=\d+\.\d", output.splitlines()[-1])
+    steps = [
+        "signed in",
+        "initiate answered 201",
+        "asks: pay 5 000 F CFA?",
+        "approved",
+        "the webhook came",
+        "credited:",
+    ]
+    assert sorted(steps, key=output.index) == steps
+    assert '"phone": "+229 01 •• •• •• 50"' in output
+    assert "97000050" not in output.replace(" ", "")
+    assert list((tmp_path / "a b").iterdir()) == []
+
+
+def test_stopping_the_demo_stops_everything(tmp_path: Path) -> None:
+    with demo(tmp_path) as process:
+        output = until_it_runs(process)
+        addresses = re.findall(r"http://127\.0\.0\.1:\d+/$", output, re.MULTILINE)
+        started = children(process.pid)
+        assert (len(started), [is_open(url) for url in addresses]) == (3, [True, True])
+
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=20)
+
+    assert (process.returncode, rest.strip()) == (0, "stopped")
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
+    assert [is_open(url) for url in addresses] == [False, False]
+
+
+def test_taken_port_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with demo(tmp_path, f"--port={port}") as process:
+            output, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert f"The demo failed: port {port} cannot be had" in output
