@@ -261,19 +261,28 @@ def _patience(attempt: Attempt) -> float | None:
 
 def _request(attempt: Attempt) -> CollectRequest:
     payment = attempt.payment
-    msisdn, details = attempt.msisdn_sealed, attempt.payer_sealed
-    if msisdn is None:
+    msisdn, details = unsealed(attempt.msisdn_sealed), unsealed(attempt.payer_sealed)
+    if not msisdn:
         raise RefusedError("the number was erased before it was sent", code="msisdn_erased")
     return CollectRequest(
         provider=payment.provider.spec,
-        msisdn=Msisdn(**msisdn.open()),
+        msisdn=Msisdn(**msisdn),
         amount=attempt.amount,
         attempt_id=str(attempt.pk),
         description=payment.description,
         return_url=attempt.return_url,
         cancel_url=attempt.cancel_url,
-        **(details.open() if details else {}),
+        **details,
     )
+
+
+def unsealed(sealed: Sealed | None) -> dict[str, str]:
+    """The strings, or none: erased, or sealed with a key that was taken away, which staff must hear of."""
+    try:
+        return sealed.open() if sealed else {}
+    except secrets.UnreadableError as error:
+        logger.error("an attempt cannot be sent: %s", error)
+        return {}
 
 
 def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:

@@ -12,7 +12,7 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.initiate import PayerDetails, is_queued, new_attempt, one_at_a_time, send
+from django_feexpay.payments.initiate import PayerDetails, is_queued, new_attempt, one_at_a_time, send, unsealed
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import msisdn_of, unavailable
@@ -99,6 +99,6 @@ def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: s
 
 def _msisdn_of(attempt: Attempt) -> Msisdn:
     """The msisdn of an earlier attempt, unless it was erased meanwhile: then the payer must give it again."""
-    if attempt.msisdn_sealed is None:
-        raise invalid("phone", "required", _("We no longer hold this number: please give it again."))
-    return Msisdn(**attempt.msisdn_sealed.open())
+    if msisdn := unsealed(attempt.msisdn_sealed):
+        return Msisdn(**msisdn)
+    raise invalid("phone", "required", _("We no longer hold this number: please give it again."))
