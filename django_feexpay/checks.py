@@ -218,9 +218,12 @@ def _payable() -> Found:
 
 def _webhook_hmac() -> Found:
     try:
-        _ = feexpay.webhook_hmac
-    except (TypeError, ValueError, AttributeError) as error:
-        yield _error(20, f"WEBHOOK_HMAC: {error}.", "Keys are HEADER, PREFIX, ENCODING, TIMESTAMP_HEADER.")
+        good = feexpay.webhook_hmac.encoding in ("hex", "base64")
+    except (TypeError, AttributeError):
+        good = False
+    if not good:
+        hint = "Keys are HEADER, PREFIX, ENCODING (hex or base64) and TIMESTAMP_HEADER."
+        yield _error(20, "WEBHOOK_HMAC describes no signature.", hint)
 
 
 def _database() -> Found:

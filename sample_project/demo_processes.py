@@ -102,7 +102,7 @@ def _end(children: Iterable[_Child]) -> None:
         try:
             child.process.wait(max(0.0, give_up_at - time.monotonic()))
         except subprocess.TimeoutExpired:
-            child.process.terminate()
+            child.process.kill()
             child.process.wait()
         if child.process.stdin is not None:
             child.process.stdin.close()

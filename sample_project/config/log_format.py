@@ -21,7 +21,7 @@ def logging_config(log_format: str) -> dict[str, Any]:
         "formatters": {"line": _formatter(log_format)},
         "handlers": {"stream": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stream"], "level": "INFO"},
-        "loggers": {"django": {"handlers": [], "level": "INFO", "propagate": True}},
+        "loggers": {"django": {"level": "INFO", "propagate": True}},
     }
 
 

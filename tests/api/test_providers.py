@@ -11,10 +11,11 @@ from tests.api.caller import Caller, assert_problem
 
 pytestmark = pytest.mark.django_db
 
-SERVED = (
-    "mtn_bj moov_bj celtiis_bj coris_bj togocom_tg moov_tg mtn_ci moov_ci orange_ci wave_ci orange_sn free_sn wave_sn "
-    "moov_bf orange_bf wave_bf orange_ml mobicash_ml mtn_cg"
-).split()
+SERVED = [
+    *("mtn_bj", "moov_bj", "celtiis_bj", "coris_bj", "togocom_tg", "moov_tg", "mtn_ci", "moov_ci", "orange_ci"),
+    *("wave_ci", "orange_sn", "free_sn", "wave_sn", "moov_bf", "orange_bf", "wave_bf", "orange_ml", "mobicash_ml"),
+    "mtn_cg",
+]
 CARDS = ["visa", "mastercard"]
 LISTED = ["mtn_cm", "mtn_sn", "amex", "unionpay", "bank_transfer"]
 #: What no country owns is seen from each.

@@ -71,10 +71,8 @@ def test_hostile_body_costs_a_moment_and_not_half_a_minute(raw: bytes) -> None:
 
 @given(st.binary(max_size=200))
 def test_anything_is_read_or_refused(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedBodyError):
         assert isinstance(load(raw), dict)
-    except MalformedBodyError as error:
-        assert str(error)
 
 
 @given(st.dictionaries(TEXT, JSON_VALUES, max_size=4))

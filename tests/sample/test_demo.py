@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from demo import verdict
+from demo_purchase import Outcome
 
 from tests.house.tree import ROOT
 
@@ -91,6 +93,15 @@ def test_demo_once_credits_once_and_leaves_nothing(tmp_path: Path) -> None:
     assert '"phone": "+229 01 •• •• •• 50"' in output
     assert "97000050" not in output.replace(" ", "")
     assert list((tmp_path / "a b").iterdir()) == []
+
+
+@pytest.mark.parametrize(("credits", "charges", "code"), [(1, 1, 0), (0, 1, 1), (2, 1, 1), (1, 2, 1), (0, 0, 1)])
+def test_only_one_charge_and_one_credit_is_success(
+    capsys: pytest.CaptureFixture[str], credits: int, charges: int, code: int
+) -> None:
+    assert verdict(Outcome(credits, charges, 3.44)) == code
+
+    assert capsys.readouterr().out == f"credited={credits} charges={charges} seconds=3.4\n"
 
 
 def test_stopping_the_demo_stops_everything(tmp_path: Path) -> None:

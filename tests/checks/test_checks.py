@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.checks import CheckMessage, registry
+
+from django_feexpay import checks
+
+LONG = "x" * 32
+KEY = Fernet.generate_key().decode()
+
+DEVELOPMENT = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "FIELD_KEYS": [KEY], "HASH_KEY": LONG}
+PRODUCTION = {
+    "API_KEY": "fp_key",
+    "SHOP_ID": "SHOP",
+    "FIELD_KEYS": [KEY, Fernet.generate_key().decode()],
+    "HASH_KEY": LONG,
+    "PROXY": "http://user:password@10.0.0.1:3128",
+    "WEBHOOK_MODES": "status,header",
+    "WEBHOOK_SECRETS": "header:Bearer " + LONG,
+    "RETURN_HOSTS": ["shop.example"],
+    "REQUIRE_IDEMPOTENCY_KEY": True,
+    "PAYABLE": "shop.prices.payable",
+}
+POSTGRES = {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 60, "OPTIONS": {}}
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"}}
+LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+REDIS_CACHE = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1/0"}}
+CLUSTER = {"timeout": 90, "retry": 180}
+
+Found = Callable[..., list[str]]
+
+
+@pytest.fixture
+def messages(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[CheckMessage]]:
+    """What the checks say about a good configuration, changed as told; a change to `...` leaves a key out.
+
+    `debug` chooses the good configuration of a developer's machine or of production. Names in upper case are
+    settings of Django's, `database` changes DATABASES["default"], all others are keys of FEEXPAY.
+    """
+
+    def run(*, debug: bool = True, database: dict[str, Any] | None = None, **changes: Any) -> list[CheckMessage]:
+        base = DEVELOPMENT if debug else PRODUCTION
+        own = {name: changes.pop(name) for name in ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY") if name in changes}
+        good = {name: value for name, value in (base | changes).items() if value is not ...}
+        defaults = {"FEEXPAY": good, "CACHES": LOCAL_CACHE if debug else REDIS_CACHE, "Q_CLUSTER": CLUSTER}
+        for name, value in ({"DEBUG": debug} | defaults | own).items():
+            setattr(settings, name, value)
+        # Not by settings: Django does not expect another database while it runs.
+        chosen = (SQLITE if debug else POSTGRES) if database is None else database
+        monkeypatch.setitem(settings.DATABASES, "default", chosen)
+        return checks.check_settings()
+
+    return run
+
+
+@pytest.fixture
+def found(messages: Callable[..., list[CheckMessage]]) -> Found:
+    """The ids of what is said, without `feexpay.`."""
+
+    def run(**changes: Any) -> list[str]:
+        return [str(message.id).removeprefix("feexpay.") for message in messages(**changes)]
+
+    return run
+
+
+@pytest.mark.parametrize("debug", [True, False], ids=["development", "production"])
+def test_good_settings_bring_no_message(found: Found, debug: bool) -> None:
+    assert found(debug=debug) == []
+
+
+def test_lists_may_be_written_with_commas(found: Found) -> None:
+    assert found(FIELD_KEYS=f"{KEY}, {KEY}", POLL_SECONDS="5, 10", WEBHOOK_MODES="status", RETURN_HOSTS="") == []
+
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("E001", "no dict", {"FEEXPAY": ["API_KEY"]}),
+    ("E002", "misspelt key", {"APIKEY": "x"}),
+    ("E002", "prefix kept", {"FEEXPAY_SHOP_ID": "x"}),
+    ("E003", "no key in production", {"debug": False, "API_KEY": ...}),
+    ("E003", "empty shop in production", {"debug": False, "SHOP_ID": ""}),
+    ("W001", "no key in development", {"API_KEY": ...}),
+    ("W001", "no shop in development", {"SHOP_ID": ""}),
+    ("W002", "live key in development", {"API_KEY": "fp_live"}),
+    ("E004", "test key in production", {"debug": False, "API_KEY": "test_key"}),
+    ("E005", "no address", {"BASE_URL": "api-v2.feexpay.me"}),
+    ("E005", "another scheme", {"BASE_URL": "ftp://api-v2.feexpay.me"}),
+    ("E005", "password inside", {"BASE_URL": "https://user:x@api-v2.feexpay.me/api"}),
+    ("E005", "query inside", {"BASE_URL": "https://api-v2.feexpay.me/api?x=1"}),
+    ("E005", "broken host", {"BASE_URL": "https://[::1"}),
+    ("E006", "http to the world", {"BASE_URL": "http://api-v2.feexpay.me/api"}),
+    ("E006", "http in production", {"debug": False, "BASE_URL": "http://127.0.0.1/api"}),
+    ("E007", "insecure hosts in production", {"debug": False, "INSECURE_HOSTS": "gateway"}),
+    ("E008", "unknown mode", {"WEBHOOK_MODES": "status,magic"}),
+    ("E009", "mode without a secret", {"WEBHOOK_MODES": "hmac"}),
+    ("E009", "secret of another mode", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": f"header:{LONG}"}),
+    ("E009", "secret that is no base64", {"WEBHOOK_MODES": "standard_webhooks", "WEBHOOK_SECRETS": "whsec_%%%"}),
+    ("E010", "HMAC secret of 23 bytes", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": "hmac:" + "x" * 23}),
+    ("E010", "header of 7 bytes", {"WEBHOOK_MODES": "header", "WEBHOOK_SECRETS": "header:1234567"}),
+    ("E010", "new long, old short", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": f"hmac:{LONG},hmac:short"}),
+    ("W003", "header of 8 bytes", {"WEBHOOK_MODES": "header", "WEBHOOK_SECRETS": "header:12345678"}),
+    ("W004", "built-in field key", {"FIELD_KEYS": ...}),
+    ("E011", "no field key in production", {"debug": False, "FIELD_KEYS": ...}),
+    ("E012", "no Fernet key", {"FIELD_KEYS": [KEY, "secret"]}),
+    ("W005", "built-in hash key", {"HASH_KEY": ""}),
+    ("E013", "no hash key in production", {"debug": False, "HASH_KEY": ...}),
+    ("E014", "short hash key", {"HASH_KEY": "x" * 31}),
+    ("E015", "unknown dispatch", {"DISPATCH": "later"}),
+    ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
+    ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
+    ("E016", "poll words", {"POLL_SECONDS": "soon,later"}),
+    ("E016", "no polls", {"POLL_SECONDS": []}),
+    ("E016", "poll at once", {"POLL_SECONDS": [0, 5]}),
+    ("E016", "poll nothing", {"POLL_SECONDS": [None]}),
+    ("E017", "expiry in words", {"EXPIRY_SECONDS": "a quarter"}),
+    ("E017", "expiry too soon", {"EXPIRY_SECONDS": 29}),
+    ("E017", "expiry beyond time", {"EXPIRY_SECONDS": 10**18}),
+    ("E017", "no expiry", {"EXPIRY_SECONDS": None}),
+    ("E018", "rate without a period", {"RATE_LIMIT": "100"}),
+    ("E018", "rate a fortnight", {"RATE_LIMIT": "100/fortnight"}),
+    ("E018", "rate of none", {"RATE_LIMIT": "0/min"}),
+    ("E018", "rate as a number", {"RATE_LIMIT": 100}),
+    ("E019", "price function that is not there", {"PAYABLE": "shop.prices.nothing"}),
+    ("E019", "module that is not there", {"PAYABLE": "shoppe.prices.payable"}),
+    ("E019", "price that is no function", {"PAYABLE": "shop.prices.CURRENCIES"}),
+    ("E019", "function and not its path", {"PAYABLE": print}),
+    ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
+    ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
+    ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
+    ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
+    ("W006", "SQLite in production", {"debug": False, "database": SQLITE}),
+    ("W007", "deferred SQLite", {"database": {"ENGINE": "django.db.backends.sqlite3"}}),
+    ("W008", "no connection kept", {"debug": False, "database": {"ENGINE": "django.db.backends.postgresql"}}),
+    ("E022", "naive times", {"USE_TZ": False}),
+    ("E023", "cluster without a timeout", {"Q_CLUSTER": {"retry": 180}}),
+    ("E023", "retry before timeout", {"Q_CLUSTER": {"timeout": 90, "retry": 90}}),
+    ("E023", "timeout below the sweep", {"Q_CLUSTER": {"timeout": 30, "retry": 180}}),
+    ("W009", "cache of one process in production", {"debug": False, "CACHES": LOCAL_CACHE}),
+    ("E024", "modes no list", {"WEBHOOK_MODES": 5}),
+    ("E024", "hosts no list", {"RETURN_HOSTS": None}),
+    ("E025", "proxy of another kind", {"PROXY": "socks5://10.0.0.1:1080"}),
+    ("E025", "proxy without a port", {"PROXY": "http://10.0.0.1"}),
+    ("W010", "address for a host", {"RETURN_HOSTS": ["https://shop.example"]}),
+    ("W010", "port with a host", {"RETURN_HOSTS": ["shop.example:8000"]}),
+    ("W010", "host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
+    ("E026", "false as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
+]
+
+
+@pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
+def test_mistake_is_found_and_nothing_else_is_said(found: Found, number: str, changes: dict[str, Any]) -> None:
+    assert found(**changes) == [number]
+
+
+def test_every_message_has_a_case() -> None:
+    source = inspect.getsource(checks)
+    written = {
+        f"{'E' if kind == 'error' else 'W'}{int(number):03}"
+        for kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", source)
+    }
+
+    assert written == {row[0] for row in CASES}
+
+
+def test_every_message_says_what_to_do(messages: Callable[..., list[CheckMessage]]) -> None:
+    for _number, _name, changes in CASES:
+        for message in messages(**changes):
+            assert message.hint
+            assert message.msg.endswith(".")
+
+
+def test_id_has_one_meaning(messages: Callable[..., list[CheckMessage]]) -> None:
+    """A number that two functions give would be silenced for both."""
+    users: dict[str, set[str]] = {}
+    for name, function in inspect.getmembers(checks, inspect.isfunction):
+        for _kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", inspect.getsource(function)):
+            users.setdefault(f"{_kind}{number}", set()).add(name)
+
+    assert {number: names for number, names in users.items() if len(names) > 1} == {}
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8801/api", "http://[::1]/api", "http://localhost/api"])
+def test_sandbox_on_this_machine_may_be_http(found: Found, address: str) -> None:
+    assert found(BASE_URL=address) == []
+
+
+def test_listed_host_may_be_http_on_a_developers_machine(found: Found) -> None:
+    assert found(BASE_URL="http://gateway:8801/api", INSECURE_HOSTS="gateway") == []
+
+
+def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) -> None:
+    said = messages(
+        API_KEY="fp_canary",
+        BASE_URL="https://user:canary@host/api",
+        PROXY="socks5://user:canary@host",
+        FIELD_KEYS=["canary"],
+        HASH_KEY="canary",
+        WEBHOOK_MODES="hmac",
+        WEBHOOK_SECRETS="hmac:canary",
+    )
+
+    assert len(said) == 6
+    assert "canary" not in " ".join(f"{message.msg} {message.hint}" for message in said)
+
+
+def test_checks_run_with_django_s() -> None:
+    assert checks.check_settings in registry.registry.get_checks()

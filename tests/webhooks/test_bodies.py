@@ -1,0 +1,113 @@
+"""What is no clean object is refused, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from django_feexpay.models import WebhookDelivery
+from tests.api.caller import BASE, assert_problem, row_counts
+from tests.api.test_bad_input import BODIES
+from tests.webhooks.knocking import delivery, knock
+
+pytestmark = pytest.mark.django_db
+
+ADDRESSES = [f"{BASE}webhook/", f"{BASE}webhook/token-1/"]
+#: The table of the API's bodies; what only its fields forbid is FeexPay's to send.
+REFUSED = [row for row in BODIES if row[3] != "validation_error"]
+
+
+@pytest.mark.parametrize(("raw", "status", "code"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_body_that_is_no_clean_object_is_refused(raw: bytes, status: int, code: str) -> None:
+    before = row_counts()
+
+    assert_problem(knock(raw), status, code)
+
+    assert row_counts() == before
+
+
+def test_empty_body_is_refused() -> None:
+    assert_problem(knock(b"", {"Content-Type": "application/json"}), 400, "malformed_request")
+
+
+def test_body_of_64_kilobytes_is_taken() -> None:
+    body = json.dumps(delivery()).encode()
+
+    assert knock(body + b" " * (64 * 1024 - len(body))).status_code == 200
+
+
+@pytest.mark.parametrize("told", ["5", "-1", "many", ""])
+def test_length_told_wrong_brings_nothing_in(told: str) -> None:
+    response = knock(b"{" + b" " * 70_000 + b"}", {"Content-Length": told})
+
+    assert response.status_code in (400, 413)
+    assert WebhookDelivery.objects.count() == 0
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
+def test_only_post_is_answered(address: str, method: str) -> None:
+    response = Client().generic(method, address)
+
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "x"]
+)
+def test_only_json_is_taken(content_type: str) -> None:
+    assert_problem(knock(content_type=content_type), 415, "unsupported_media_type")
+    assert WebhookDelivery.objects.count() == 0
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+def test_json_is_taken_however_it_is_written(content_type: str) -> None:
+    assert knock(content_type=content_type).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"reference": None, "status": None},
+        {"reference": 5, "status": ["SUCCESSFUL"], "amount": "many"},
+        {"reference": "../../admin", "status": "x" * 5000},
+        {"reference": "x" * 5000, "status": "\u202e\n\x1b[31m"},
+        {"data": {"data": {"data": {"data": {}}}}},
+        {"amount": 10**4000, "date": 1.5, "type": True},
+    ],
+)
+def test_object_of_any_content_is_kept_without_harm(body: dict[str, Any]) -> None:
+    assert knock(body).status_code == 200
+    assert WebhookDelivery.objects.get().attempt is None
+
+
+def test_no_cookie_is_set_and_no_form_token_wanted() -> None:
+    response = Client(enforce_csrf_checks=True).post(ADDRESSES[0], b"{}", content_type="application/json")
+
+    assert (response.status_code, dict(response.cookies)) == (200, {})
+
+
+@contextmanager
+def database_away() -> Iterator[None]:
+    def fail(*args: Any) -> Any:
+        raise OperationalError("the server closed the connection")
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+def test_database_away_makes_the_sender_come_again() -> None:
+    with database_away():
+        response = knock()
+
+    assert_problem(response, 503, "gateway_unavailable")
+    assert response.headers["Retry-After"] == "5"
+    assert knock().status_code == 200

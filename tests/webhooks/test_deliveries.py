@@ -1,0 +1,315 @@
+"""A delivery is stored and makes its attempt due. What it says is never believed, and nobody is called."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from pytest_django.live_server_helper import LiveServer
+
+from django_feexpay import conf
+from django_feexpay.gateway.transport import WireReply
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments import hints
+from tests.api.caller import BASE, Caller, row_counts
+from tests.api.conftest import Configure
+from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
+from tests.payments.stage import Clock, look_again, sweep
+from tests.sandbox.running import run_sandbox
+from tests.webhooks.knocking import delivery, knock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def attempt(caller: Caller, gateway: ModelGateway, clock: Clock) -> Attempt:
+    """One that waits for its payer under the reference `ref-0001`."""
+    caller.initiate()
+    return Attempt.objects.get()
+
+
+def is_due(attempt: Attempt) -> bool:
+    attempt.refresh_from_db()
+    return attempt.next_poll_at is not None and attempt.next_poll_at <= conf.now()
+
+
+def test_delivery_is_stored_and_its_attempt_is_due_at_once(attempt: Attempt, gateway: ModelGateway) -> None:
+    assert not is_due(attempt)
+
+    assert knock(delivery("ref-0001")).status_code == 200
+
+    stored = WebhookDelivery.objects.get()
+    assert (stored.attempt, stored.gateway_reference, stored.reported_status) == (attempt, "ref-0001", "SUCCESSFUL")
+    assert (stored.repeat_count, stored.event_type) == (0, "payment")
+    assert is_due(attempt)
+    assert gateway.questions == 0
+
+
+@pytest.mark.parametrize("claim", ["SUCCESSFUL", "FAILED", "PENDING", "REVERSED", ""])
+@pytest.mark.parametrize("amount", [5000, 5_000_000, -1, "5000", None])
+def test_nothing_a_delivery_claims_decides(attempt: Attempt, gateway: ModelGateway, claim: str, amount: Any) -> None:
+    knock(delivery("ref-0001", claim, amount=amount, callback_info=str(attempt.pk)))
+    sweep()
+
+    attempt.refresh_from_db()
+    assert (attempt.status, Payment.objects.get().status) == ("pending", "pending")
+    assert Credit.objects.count() == 0
+
+
+def test_true_news_is_credited_once_feexpay_was_asked(attempt: Attempt, gateway: ModelGateway) -> None:
+    gateway.last().approve()
+    knock(delivery("ref-0001"))
+    assert Credit.objects.count() == 0
+
+    sweep()
+
+    assert Credit.objects.get().amount == 5000
+
+
+def test_order_of_deliveries_changes_nothing(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+    ends = set()
+    for order in itertools.permutations(["SUCCESSFUL", "PENDING", "FAILED"]):
+        payment_id = caller.initiate(merchant_reference="-".join(order)).json()["id"]
+        charge = gateway.last()
+        charge.approve()
+        for status in order:
+            knock(delivery(charge.reference, status))
+            sweep()
+            clock.advance(3)
+        ends.add(Payment.objects.get(pk=payment_id).status)
+
+    assert ends == {"successful"}
+    assert Credit.objects.count() == 6
+
+
+def test_same_delivery_again_counts_up_and_makes_due_again(
+    attempt: Attempt, gateway: ModelGateway, clock: Clock
+) -> None:
+    knock(delivery("ref-0001"))
+    sweep()
+    clock.advance(3)
+    assert not is_due(attempt)
+
+    response = knock(delivery("ref-0001"))
+
+    assert (response.status_code, response.json()) == (200, {"received": True})
+    assert WebhookDelivery.objects.get().repeat_count == 1
+    assert is_due(attempt)
+
+
+def test_white_space_and_order_make_no_new_delivery() -> None:
+    body = delivery()
+
+    knock(json.dumps(body).encode())
+    knock(json.dumps(dict(reversed(body.items())), indent=2).encode())
+
+    assert WebhookDelivery.objects.get().repeat_count == 1
+
+
+@pytest.mark.postgres_only
+def test_hundred_copies_at_once_make_one_row(attempt: Attempt) -> None:
+    together = threading.Barrier(10)
+
+    def send(_number: int) -> list[int]:
+        together.wait()
+        codes = [knock(delivery("ref-0001")).status_code for _ in range(10)]
+        connection.close()
+        return codes
+
+    with ThreadPoolExecutor(10) as threads:
+        codes = list(itertools.chain.from_iterable(threads.map(send, range(10))))
+
+    assert codes == [200] * 100
+    stored = WebhookDelivery.objects.get()
+    # Copies that insert in the same instant make one row without counting each other.
+    assert 90 <= stored.repeat_count <= 99
+
+
+def test_flood_brings_one_look_in_three_seconds(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
+    for number in range(60):
+        knock(delivery("ref-0001", ref_operator=str(number)))
+        sweep()
+        clock.advance(0.25)
+
+    # 15 seconds: at 0, 3, 6, 9 and 12.
+    assert gateway.questions == 5
+
+
+@pytest.mark.parametrize("status", ["failed", "expired", "review"])
+def test_settled_attempt_is_looked_at_again(attempt: Attempt, gateway: ModelGateway, clock: Clock, status: str) -> None:
+    settle_as(status, gateway, clock)
+    attempt.refresh_from_db()
+    assert attempt.status == status
+    clock.advance(10)
+
+    knock(delivery("ref-0001"))
+
+    assert is_due(attempt)
+
+
+def settle_as(status: str, gateway: ModelGateway, clock: Clock) -> None:
+    if status == "failed":
+        gateway.last().decline()
+    if status == "review":
+        gateway.last().lies = {"status": "SUCCESSFUL", "amount": 1}
+    if status == "expired":
+        clock.advance(900)
+    look_again(clock)
+
+
+def test_late_success_after_a_failure_is_credited(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.last().decline()
+    look_again(clock)
+    gateway.last().approve()
+    clock.advance(10)
+
+    knock(delivery("ref-0001"))
+    sweep()
+
+    assert Payment.objects.get().status == "successful"
+
+
+def test_credited_attempt_is_left_alone(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.last().approve()
+    look_again(clock)
+    clock.advance(10)
+    asked, events = gateway.questions, PaymentEvent.objects.count()
+
+    knock(delivery("ref-0001", "FAILED"))
+    sweep()
+
+    assert (gateway.questions, PaymentEvent.objects.count()) == (asked, events)
+    assert Credit.objects.count() == 1
+
+
+# --- a reference that is not known (yet) --------------------------------------------------------------------
+
+
+def test_unknown_reference_is_kept_unmatched_and_nobody_is_asked(gateway: ModelGateway) -> None:
+    assert knock(delivery("nobody-knows-me")).status_code == 200
+
+    sweep()
+
+    assert WebhookDelivery.objects.get().attempt is None
+    assert gateway.questions == 0
+
+
+def test_strangers_cannot_fill_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 3)
+
+    codes = [knock(delivery(f"made-up-{number}")).status_code for number in range(6)]
+
+    assert codes == [200] * 6
+    assert WebhookDelivery.objects.count() == 3
+
+
+def test_delivery_before_the_answer_to_initiate_finds_its_attempt(
+    caller: Caller, gateway: ModelGateway, clock: Clock
+) -> None:
+    def webhook_first(charge: Charge) -> WireReply:
+        charge.approve()
+        assert knock(delivery(charge.reference)).status_code == 200
+        assert WebhookDelivery.objects.get().attempt is None
+        return accept(charge)
+
+    gateway.next_collects.append(webhook_first)
+    payment_id = caller.initiate().json()["id"]
+
+    assert WebhookDelivery.objects.get().attempt == Attempt.objects.get()
+    assert is_due(Attempt.objects.get())
+    sweep()
+    assert caller.get(f"{payment_id}/status/").json()["detail"] == "credited"
+
+
+def test_delivery_for_a_lost_answer_finds_its_attempt_in_the_end(
+    caller: Caller, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    caller.initiate()
+    knock(delivery(gateway.last().reference))
+    gateway.last().approve()
+
+    look_again(clock)
+
+    assert WebhookDelivery.objects.get().attempt == Attempt.objects.get()
+    assert Credit.objects.count() == 1
+
+
+def test_event_about_a_finished_export_is_taken() -> None:
+    body = {"type": "payment_history", "status": "completed", "row_count": 12, "result_url": "https://example.com/x"}
+
+    assert knock(body).status_code == 200
+
+    stored = WebhookDelivery.objects.get()
+    assert (stored.event_type, stored.gateway_reference, stored.attempt) == ("payment_history", "", None)
+
+
+# --- what is kept -------------------------------------------------------------------------------------------
+
+
+def test_nothing_personal_is_kept(attempt: Attempt) -> None:
+    nested = {"payer": {"partyId": "2290161000050"}, "extra": {"name": "Ama Doe"}}
+    knock(delivery("ref-0001", reason="called +2290161000050", **nested))
+
+    kept = json.dumps(list(WebhookDelivery.objects.values()), default=str)
+
+    for secret in ("Ama", "Doe", "ama@example.com", "0161000050", "500 coins"):
+        assert secret not in kept
+    assert WebhookDelivery.objects.get().body["amount"] == 5000
+
+
+def test_delivery_writes_its_row_and_no_other(attempt: Attempt) -> None:
+    before = row_counts()
+
+    knock(delivery("ref-0001"))
+
+    assert row_counts() == before | {"WebhookDelivery": 1}
+
+
+# --- the sandbox knocks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres_only
+def test_webhook_that_overtakes_the_answer_over_real_sockets(
+    caller: Caller, live_server: LiveServer, configure: Configure, real_socket: None
+) -> None:
+    with run_sandbox(webhook_url=f"{live_server.url}{BASE}webhook/") as sandbox:
+        configure(BASE_URL=sandbox.api_url)
+        payment_id = caller.initiate(phone="0161000008").json()["id"]
+        stored = WebhookDelivery.objects.get()
+        sweep()
+        charges = sandbox.charges()
+
+    assert stored.attempt == Attempt.objects.get()
+    assert caller.get(f"{payment_id}/status/").json()["detail"] == "credited"
+    assert charges == 1
+
+
+@pytest.mark.postgres_only
+def test_forged_success_of_the_sandbox_credits_nobody(
+    caller: Caller, live_server: LiveServer, configure: Configure, real_socket: None
+) -> None:
+    with run_sandbox(webhook_url=f"{live_server.url}{BASE}webhook/") as sandbox:
+        configure(BASE_URL=sandbox.api_url)
+        payment_id = caller.initiate(phone="0161000014").json()["id"]
+        wait_for_a_delivery()
+        Attempt.objects.update(next_poll_at=conf.now() - timedelta(seconds=1))
+        sweep()
+
+        assert WebhookDelivery.objects.get().reported_status == "SUCCESSFUL"
+        assert caller.get(f"{payment_id}/status/").json()["detail"] == "waiting_for_payer"
+        assert Credit.objects.count() == 0
+
+
+def wait_for_a_delivery() -> None:
+    give_up_at = time.monotonic() + 10
+    while not WebhookDelivery.objects.exists():
+        assert time.monotonic() < give_up_at, "the sandbox delivered nothing"
+        time.sleep(0.02)
