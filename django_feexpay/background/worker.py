@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error as AnyDatabaseError
+from django.db import close_old_connections, connection
 
 from django_feexpay import conf
 from django_feexpay.gateway.errors import GatewayError
@@ -90,7 +91,7 @@ class Worker:
         while not stop.is_set():
             try:
                 pause = 0 if self._round() else every_seconds
-            except DatabaseError as error:
+            except AnyDatabaseError as error:
                 pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                 logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
                 connection.close()
@@ -167,7 +168,7 @@ def _survive(work: Callable[[], object]) -> None:
     """Side work in a thread: without the database it is for the next round."""
     try:
         work()
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
     finally:
         close_old_connections()

@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
 from django_feexpay.models.payment import AppendOnlyError
-from django_feexpay.payments import ledger
+from django_feexpay.payments import incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import ALLOWED, Status
 from tests.payments.conftest import Begin
@@ -223,12 +223,12 @@ def test_a_failing_attempt_does_not_take_the_credit_of_another_away(payment: Pay
     assert (payment.status, announced(payment)[-1]) == ("successful", "payment_succeeded_late")
 
 
-def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment) -> None:
+def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment, clock: Clock) -> None:
     move(payment, Status.SUCCESSFUL)
     attempt = only_attempt(payment)
 
-    ledger.report_contradiction(attempt.pk)
-    ledger.report_contradiction(attempt.pk)
+    incidents.open_once(Incident.Kind.CONTRADICTION, attempt, clock.at)
+    incidents.open_once(Incident.Kind.CONTRADICTION, attempt, clock.at)
 
     assert [incident.kind for incident in payment.incidents.all()] == ["contradiction"]
     assert Credit.objects.filter(payment=payment).count() == 1

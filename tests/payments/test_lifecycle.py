@@ -100,7 +100,3 @@ def test_statuses_of_is_the_way_back_from_the_payers_word(word: str, statuses: t
 
 def test_live_is_what_may_be_charged_as_things_stand() -> None:
     assert {"created", "sending", "pending", "unknown"} == lifecycle.LIVE
-
-
-def test_may_still_succeed_adds_review_and_expired() -> None:
-    assert {"created", "sending", "pending", "unknown", "review", "expired"} == lifecycle.MAY_STILL_SUCCEED

@@ -1,0 +1,29 @@
+"""The worker is tried with the same clock, guard and model gateway as the money rules."""
+
+from __future__ import annotations
+
+from tests.payments.conftest import (
+    begin,
+    clock,
+    configure,
+    empty_cache,
+    free_top_up,
+    gateway,
+    guard,
+    order,
+    player,
+    signals,
+)
+
+__all__ = [
+    "begin",
+    "clock",
+    "configure",
+    "empty_cache",
+    "free_top_up",
+    "gateway",
+    "guard",
+    "order",
+    "player",
+    "signals",
+]

@@ -1,0 +1,383 @@
+"""The worker's loop: it waits for nobody slow, survives what breaks around it, and leaves a heartbeat."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from django_feexpay import signals as host_signals
+from django_feexpay.background import worker
+from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
+from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
+from django_feexpay.payments import due, outbox
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway, accept, lose_the_answer
+from tests.payments.stage import Clock, Recorder, now, only_attempt
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PATIENCE_SECONDS = 20
+
+
+@contextmanager
+def at_work(**options: Any) -> Iterator[Worker]:
+    """A worker in a thread of its own, stopped at the end of the block."""
+    stop = threading.Event()
+    with Worker(**options) as running:
+        thread = threading.Thread(target=running.run, args=(stop,), kwargs={"every_seconds": 0.01})
+        thread.start()
+        try:
+            yield running
+        finally:
+            stop.set()
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def hearing(receiver: Callable[..., None]) -> Iterator[None]:
+    host_signals.payment_succeeded.connect(receiver, weak=False)
+    try:
+        yield
+    finally:
+        host_signals.payment_succeeded.disconnect(receiver)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ticks = threading.Event()
+    for _ in range(PATIENCE_SECONDS * 100):
+        if condition():
+            return
+        ticks.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+def make_due() -> None:
+    Attempt.objects.update(next_poll_at=now())
+
+
+def status_of(payment: Payment) -> str:
+    return Payment.objects.values_list("status", flat=True).get(pk=payment.pk)
+
+
+# --- one round ------------------------------------------------------------------------------------------
+
+
+def test_sweep_settles_what_is_due_and_delivers_what_is_told(
+    begin: Begin, gateway: ModelGateway, signals: Recorder
+) -> None:
+    payments = [begin(merchant_reference=str(number)) for number in range(5)]
+    for charge in gateway.charges:
+        charge.approve()
+    make_due()
+
+    with Worker() as running:
+        assert running.sweep() == 5
+        assert running.sweep() == 0
+
+    assert {status_of(payment) for payment in payments} == {"successful"}
+    assert signals.names() == ["payment_succeeded"] * 5
+
+
+def test_sweep_sends_what_waits_and_gives_up_what_was_lost(
+    begin: Begin, gateway: ModelGateway, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    waiting = begin(merchant_reference="waits")
+    configure(DISPATCH="inline")
+    lost = begin(merchant_reference="lost")
+    Attempt.objects.filter(payment=lost).update(status="sending", gateway_reference=None, next_poll_at=now())
+    Payment.objects.filter(pk=lost.pk).update(status="sending")
+
+    with Worker() as running:
+        running.sweep()
+
+    assert (status_of(waiting), status_of(lost)) == ("pending", "unknown")
+    assert len(gateway.charges) == 2
+
+
+def test_sweep_does_not_look_before_the_time(begin: Begin, gateway: ModelGateway) -> None:
+    begin()
+
+    with Worker() as running:
+        assert running.sweep() == 0
+
+    assert gateway.of(Attempt.objects.get().pk)[0].status == "PENDING"
+
+
+def test_one_attempt_that_cannot_be_seen_to_does_not_take_the_others_along(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, fine = begin(merchant_reference="broken"), begin(merchant_reference="fine")
+    for charge in gateway.charges:
+        charge.approve()
+    make_due()
+    advance = worker.advance
+
+    def fail_one(held: due.Claim) -> None:
+        if held.attempt_id == only_attempt(broken).pk:
+            raise LookupError("a row that breaks us")
+        advance(held)
+
+    monkeypatch.setattr(worker, "advance", fail_one)
+    with Worker() as running:
+        running.sweep()
+
+    assert (status_of(broken), status_of(fine)) == ("pending", "successful")
+    assert "could not be seen to" in caplog.text
+    assert only_attempt(broken).next_poll_at is not None
+
+
+def test_sweep_for_a_while_returns_what_it_did(begin: Begin, gateway: ModelGateway) -> None:
+    begin()
+    gateway.last().approve()
+    make_due()
+
+    assert sweep_for(0.05, name="cluster") == 1
+    assert Heartbeat.objects.filter(name="cluster").exists()
+
+
+# --- the loop -------------------------------------------------------------------------------------------
+
+
+def test_loop_settles_by_itself(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
+    payment = begin()
+    gateway.last().approve()
+    make_due()
+
+    with at_work():
+        wait_until(lambda: signals.names() == ["payment_succeeded"])
+
+    assert status_of(payment) == "successful"
+
+
+def test_send_that_takes_its_time_keeps_nobody_waiting(
+    begin: Begin, gateway: ModelGateway, configure: Configure
+) -> None:
+    """A synchronous provider answers when its payer has: the others are settled meanwhile."""
+    released = threading.Event()
+
+    def slow(charge: Any) -> Any:
+        gateway._lock.release()  # the model answers one at a time; this one lets the others through
+        try:
+            assert released.wait(PATIENCE_SECONDS)
+        finally:
+            gateway._lock.acquire()
+        return accept(charge)
+
+    slow_payment = begin(provider="moov_bj", merchant_reference="slow")
+    quick_payment = begin(merchant_reference="quick")
+    gateway.last().approve()
+    gateway.next_collects.append(slow)
+    make_due()
+
+    with at_work():
+        try:
+            wait_until(lambda: status_of(quick_payment) == "successful")
+            assert status_of(slow_payment) == "sending"
+        finally:
+            released.set()
+        wait_until(lambda: status_of(slow_payment) == "pending")
+
+    assert len(gateway.charges) == 2
+
+
+def test_receiver_that_raises_does_not_stop_the_loop(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
+    calls: list[int] = []
+
+    def broken(**kwargs: Any) -> None:
+        calls.append(1)
+        raise ValueError
+
+    first = begin(merchant_reference="first")
+    gateway.last().approve()
+    make_due()
+    with hearing(broken), at_work():
+        wait_until(lambda: len(calls) == 1)
+        second = begin(merchant_reference="second")
+        gateway.last().approve()
+        Attempt.objects.filter(payment=second).update(next_poll_at=now())
+        wait_until(lambda: status_of(second) == "successful")
+
+    assert status_of(first) == "successful"
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, DatabaseError])
+def test_database_that_is_away_is_waited_for(
+    begin: Begin,
+    gateway: ModelGateway,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+) -> None:
+    begin()
+    gateway.last().approve()
+    make_due()
+    claim_due, failures = due.claim_due, [1, 1, 1]
+
+    def away_three_times(*args: Any, **kwargs: Any) -> Any:
+        if failures:
+            failures.pop()
+            raise error("the server closed the connection")
+        return claim_due(*args, **kwargs)
+
+    monkeypatch.setattr(due, "claim_due", away_three_times)
+    with at_work():
+        wait_until(lambda: Credit.objects.count() == 1)
+
+    assert caplog.text.count("database away") == 3
+    assert "0.0 s" in caplog.text
+
+
+def test_pauses_grow_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            pauses.append(timeout)
+            if len(pauses) == 9:
+                self.set()
+            return self.is_set()
+
+    def away(*args: Any, **kwargs: Any) -> Any:
+        raise OperationalError
+
+    with Worker() as running:
+        monkeypatch.setattr(due, "claim_due", away)
+        running.run(Stop(), every_seconds=0.5)
+
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 30]
+
+
+def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = iter([3, 1, 0, 2, 0])
+    pauses: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            pauses.append(timeout)
+            if len(pauses) == 5:
+                self.set()
+            return self.is_set()
+
+    with Worker() as running:
+        monkeypatch.setattr(running, "_round", lambda: next(rounds))
+        running.run(Stop(), every_seconds=0.5)
+
+    assert pauses == [0, 0, 0.5, 0, 0.5]
+
+
+# --- heartbeats -----------------------------------------------------------------------------------------
+
+
+def test_worker_leaves_a_heartbeat_every_ten_seconds(gateway: ModelGateway, clock: Clock) -> None:
+    with Worker(name="worker") as running:
+        started_at = clock.at
+        running.sweep()
+        assert Heartbeat.objects.get(name="worker").beat_at == started_at
+
+        clock.advance(9)
+        running.sweep()
+        assert Heartbeat.objects.get(name="worker").beat_at == started_at
+
+        clock.advance(1)
+        running.sweep()
+        assert Heartbeat.objects.get(name="worker").beat_at == clock.at
+
+
+def test_gateway_is_looked_at_every_five_minutes_by_one_of_all(gateway: ModelGateway, clock: Clock) -> None:
+    look_at_gateway()
+    look_at_gateway()
+    assert gateway.questions == 1
+
+    clock.advance(299)
+    look_at_gateway()
+    assert gateway.questions == 1
+
+    clock.advance(1)
+    look_at_gateway()
+    assert gateway.questions == 2
+    assert Heartbeat.objects.get(name="gateway").beat_at == clock.at
+
+
+def test_gateway_that_does_not_answer_leaves_no_heartbeat(
+    gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.away = True
+
+    look_at_gateway()
+
+    assert not Heartbeat.objects.filter(name="gateway").exists()
+    assert "the gateway does not answer" in caplog.text
+
+
+def test_late_hints_are_matched_with_the_heartbeat(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("django_feexpay.payments.hints.match_stragglers", lambda: calls.append(1))
+
+    with Worker() as running:
+        running.sweep()
+        running.sweep()
+
+    assert calls == [1]
+
+
+def test_worker_never_sends_a_lost_attempt_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+
+    with Worker() as running:
+        for _ in range(5):
+            clock.advance(60)
+            running.sweep()
+
+    assert (status_of(payment), len(gateway.charges)) == ("pending", 1)
+
+
+def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGateway) -> None:
+    released, entered = threading.Event(), threading.Event()
+
+    def slow(**kwargs: Any) -> None:
+        entered.set()
+        assert released.wait(PATIENCE_SECONDS)
+
+    begin(merchant_reference="first")
+    gateway.last().approve()
+    make_due()
+    with hearing(slow), at_work():
+        try:
+            assert entered.wait(PATIENCE_SECONDS)
+            second = begin(merchant_reference="second")
+            gateway.last().approve()
+            Attempt.objects.filter(payment=second).update(next_poll_at=now())
+            wait_until(lambda: status_of(second) == "successful")
+        finally:
+            released.set()
+
+
+def test_side_work_without_a_database_is_for_the_next_round(
+    begin: Begin, gateway: ModelGateway, signals: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, failures = outbox.deliver, [OperationalError, InterfaceError]
+
+    def away_twice() -> int:
+        if failures:
+            raise failures.pop()
+        return deliver()
+
+    monkeypatch.setattr(outbox, "deliver", away_twice)
+    begin()
+    gateway.last().approve()
+    make_due()
+
+    with at_work():
+        wait_until(lambda: signals.names() == ["payment_succeeded"])
