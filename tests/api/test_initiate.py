@@ -202,6 +202,21 @@ def test_double_tap_names_the_payment_it_would_double(caller: Caller, gateway: M
     assert (len(gateway.charges), Payment.objects.count(), IdempotencyRecord.objects.count()) == (1, 1, 0)
 
 
+def test_double_tap_without_a_reference_is_the_same_wish_within_a_minute(
+    caller: Caller, gateway: ModelGateway, clock: Clock
+) -> None:
+    first = caller.initiate().json()
+    clock.advance(59)
+
+    again = assert_problem(caller.initiate(), 409, "duplicate_payment", members=("payment_id",))
+    other_phone, other_amount = caller.initiate(phone="0161000051"), caller.initiate(amount=5001)
+    clock.advance(1)
+    later = caller.initiate()
+
+    assert again["payment_id"] == first["id"]
+    assert [answer.status_code for answer in (other_phone, other_amount, later)] == [201, 201, 201]
+
+
 def test_personal_details_leave_no_trace_in_the_answer(caller: Caller, gateway: ModelGateway) -> None:
     text = caller.initiate(first_name="Ama", last_name="Doe", email="ama@example.com").content.decode()
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
@@ -29,7 +29,7 @@ def at_work(**options: Any) -> Iterator[Worker]:
     """A worker in a thread of its own, stopped at the end of the block."""
     stop = threading.Event()
     with Worker(**options) as running:
-        thread = threading.Thread(target=running.run, args=(stop,), kwargs={"every_seconds": 0.01})
+        thread = threading.Thread(target=_run, args=(running, stop))
         thread.start()
         try:
             yield running
@@ -37,6 +37,13 @@ def at_work(**options: Any) -> Iterator[Worker]:
             stop.set()
             thread.join(PATIENCE_SECONDS)
             assert not thread.is_alive()
+
+
+def _run(running: Worker, stop: threading.Event) -> None:
+    try:
+        running.run(stop, every_seconds=0.01)
+    finally:
+        connections.close_all()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import ast
 import gettext
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
