@@ -66,12 +66,6 @@ class FeexPayView(APIView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return exception_handler
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
-            # Django would read such a body as an empty one: a retry would ask the old number, not the new.
-            raise MalformedRequest(_("Send the body with its Content-Length."))
-
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
@@ -156,6 +150,9 @@ class HealthView(FeexPayView):
 
 
 def _validated(shape: type[InitiateInput] | type[RetryInput], request: Request) -> dict[str, Any]:
+    if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
+        # Django would read such a body as an empty one: a retry would ask the old number, not the new.
+        raise MalformedRequest(_("Send the body with its Content-Length."))
     given = shape(data=request.data)
     given.is_valid(raise_exception=True)
     return dict(given.validated_data)

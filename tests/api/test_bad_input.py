@@ -205,12 +205,13 @@ def test_price_is_the_shops(caller: Caller, configure: Configure, changes: dict[
 
 
 def test_messages_are_in_the_readers_language(caller: Caller) -> None:
-    def message(language: str) -> object:
-        response = caller.initiate(phone=None, amount=None, headers={"Accept-Language": language})
-        return assert_problem(response, 400, "validation_error")["errors"][0]["message"]
+    def words(language: str) -> tuple[object, object]:
+        response = caller.initiate(phone=None, headers={"Accept-Language": language})
+        body = assert_problem(response, 400, "validation_error")
+        return body["title"], body["errors"][0]["message"]
 
-    assert message("en") == "This field is required."
-    assert message("fr") == "Ce champ est obligatoire."
+    assert words("en") == ("Some values are not valid", "This field is required.")
+    assert words("fr") == ("Certaines valeurs ne sont pas valables", "Ce champ est obligatoire.")
 
 
 @pytest.mark.parametrize("token", ["\u00ff\u00fe", "x", "", "a b", "Bearer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -137,6 +138,17 @@ def test_page_size_is_1_to_100(caller: Caller, size: str) -> None:
 )
 def test_made_up_cursor_is_refused(caller: Caller, cursor: str) -> None:
     assert_problem(caller.get("history/", cursor=cursor), 400, "validation_error", field="cursor")
+
+
+@pytest.mark.parametrize("way", ["n", "p", "x"])
+@pytest.mark.parametrize(
+    "instant", ["2026-11-23T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23"]
+)
+def test_cursor_at_the_edge_of_time_harms_nobody(player: User, caller: Caller, way: str, instant: str) -> None:
+    kept(player)
+    cursor = base64.urlsafe_b64encode(f"{way}|{instant}|{uuid4()}".encode()).decode()
+
+    assert caller.get("history/", cursor=cursor).status_code == 200
 
 
 # --- filters -------------------------------------------------------------------------------------------------

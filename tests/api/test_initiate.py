@@ -155,6 +155,25 @@ def test_refusal_is_a_payment_that_failed(caller: Caller, gateway: ModelGateway)
 
 
 @pytest.mark.parametrize(
+    ("language", "message"),
+    [
+        ("en", "This number has no mobile money account. Check it or use another one."),
+        ("fr", "Ce numéro n'a pas de compte mobile money. Vérifiez-le ou utilisez-en un autre."),
+        ("fr-BJ, en;q=0.5", "Ce numéro n'a pas de compte mobile money. Vérifiez-le ou utilisez-en un autre."),
+        ("de", "This number has no mobile money account. Check it or use another one."),
+    ],
+)
+def test_payer_reads_the_reason_in_his_language(
+    caller: Caller, gateway: ModelGateway, language: str, message: str
+) -> None:
+    gateway.next_collects.append(refuse("PAYER_NOT_FOUND"))
+
+    response = caller.initiate(headers={"Accept-Language": language})
+
+    assert response.json()["reason"]["message"] == message
+
+
+@pytest.mark.parametrize(
     ("status", "code"),
     [(401, "UNAUTHORIZED"), (403, "IP_NOT_ALLOWED"), (404, "ERR_SHOP_NOT_FOUND"), (403, "FORBIDDEN")],
 )

@@ -54,6 +54,12 @@ def test_payment_of_somebody_else_reads_like_one_that_never_was(
     assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
 
 
+def test_payment_of_somebody_else_does_not_exist_for_a_body_in_pieces(thief: Caller, payment_id: str) -> None:
+    response = thief.post(f"retry/{payment_id}/", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
+
+    assert_problem(response, 404, "not_found")
+
+
 def test_history_holds_ones_own_payments_only(caller: Caller, thief: Caller, payment_id: str) -> None:
     assert [row["id"] for row in caller.get("history/").json()["results"]] == [payment_id]
     assert thief.get("history/").json()["results"] == []

@@ -52,9 +52,14 @@ def test_sweep_once_settles_what_is_due(begin: Begin, gateway: ModelGateway) -> 
 
 def test_scheduled_sweep_fills_most_of_its_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[float, str]] = []
-    monkeypatch.setattr(tasks, "sweep_for", lambda seconds, *, name: asked.append((seconds, name)) or 0)
 
-    tasks.sweep()
+    def sweep_for(seconds: float, *, name: str) -> int:
+        asked.append((seconds, name))
+        return 3
+
+    monkeypatch.setattr(tasks, "sweep_for", sweep_for)
+
+    assert tasks.sweep() == 3
 
     assert asked == [(45.0, "cluster")]
 

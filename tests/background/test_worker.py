@@ -13,10 +13,11 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
 from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
 from django_feexpay.payments import due, outbox
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, accept, lose_the_answer
+from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
 from tests.payments.stage import Clock, Recorder, now, only_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -169,12 +170,12 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
     """A synchronous provider answers when its payer has: the others are settled meanwhile."""
     released = threading.Event()
 
-    def slow(charge: Any) -> Any:
-        gateway._lock.release()  # the model answers one at a time; this one lets the others through
+    def slow(charge: Charge) -> WireReply:
+        gateway.lock.release()  # the model answers one at a time; this one lets the others through
         try:
             assert released.wait(PATIENCE_SECONDS)
         finally:
-            gateway._lock.acquire()
+            gateway.lock.acquire()
         return accept(charge)
 
     slow_payment = begin(provider="moov_bj", merchant_reference="slow")
@@ -388,3 +389,26 @@ def test_side_work_without_a_database_is_for_the_next_round(
 
     with at_work():
         wait_until(lambda: signals.names() == ["payment_succeeded"])
+
+
+class StandingTime:
+    """Stands still but for those who sleep."""
+
+    def __init__(self) -> None:
+        self.at, self.rests = 0.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        self.rests.append(seconds)
+
+
+def test_sweep_for_a_while_rests_while_nothing_is_due(gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = StandingTime()
+    monkeypatch.setattr(worker, "time", time)
+
+    assert sweep_for(2.5, name="cluster") == 0
+
+    assert time.rests == [1, 1, 0.5]

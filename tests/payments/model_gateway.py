@@ -20,7 +20,7 @@ PENDING, SUCCESSFUL, FAILED = "PENDING", "SUCCESSFUL", "FAILED"
 
 @dataclass
 class Charge:
-    """One request to pay as FeexPay keeps it. `lies` replaces fields of its status, for answers that are wrong."""
+    """One request to pay as FeexPay keeps it. `lies` replaces fields of its status; history is true."""
 
     reference: str
     echo: str
@@ -31,8 +31,8 @@ class Charge:
     refused: bool = False
     lies: dict[str, Any] = field(default_factory=dict)
 
-    def body(self) -> dict[str, Any]:
-        truth = {
+    def truth(self) -> dict[str, Any]:
+        return {
             "reference": self.reference,
             "amount": self.amount,
             "phoneNumber": self.msisdn,
@@ -40,7 +40,9 @@ class Charge:
             "callback_info": self.echo,
             "reason": self.reason,
         }
-        return truth | self.lies
+
+    def body(self) -> dict[str, Any]:
+        return self.truth() | self.lies
 
     def approve(self) -> None:
         self.status, self.reason = SUCCESSFUL, None
@@ -58,10 +60,10 @@ class ModelGateway:
         self.away = False
         self.history_total: int | None = None
         self.questions = 0
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()  # an answer may let the worker ask meanwhile
 
     def exchange(self, request: WireRequest) -> WireReply:
-        with self._lock:
+        with self.lock:
             if "/requesttopay/" in request.url:
                 return self._collect(json.loads(request.body or b""))
             self.questions += 1
@@ -108,7 +110,7 @@ class ModelGateway:
         return reply(404, {"statusCode": 404, "message": "Transaction not found", "code": "NOT_FOUND"})
 
     def _history(self) -> WireReply:
-        rows = [charge.body() | {"reseau": "MTN", "date": ""} for charge in self.charges]
+        rows = [charge.truth() | {"reseau": "MTN", "date": ""} for charge in self.charges]
         total = len(rows) if self.history_total is None else self.history_total
         return reply(200, {"success": True, "total": total, "data": rows})
 

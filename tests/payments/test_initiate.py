@@ -5,17 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError
 
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
+from django_feexpay.payments import due, initiate, ledger
 from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import (
+    Charge,
     ModelGateway,
+    accept,
     accept_as,
     cannot_reach,
     lose_the_answer,
     refuse,
-    reply,
     slow_down,
 )
 from tests.payments.stage import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
@@ -44,11 +49,11 @@ def test_attempt_id_travels_in_the_echo_with_amount_and_number(begin: Begin, gat
 def test_intent_is_committed_before_anything_is_sent(begin: Begin, gateway: ModelGateway) -> None:
     seen: list[str] = []
 
-    def look(charge: object) -> object:
+    def look(charge: Charge) -> WireReply:
         seen.extend(Attempt.objects.values_list("status", flat=True))
-        return reply(202, {"reference": "ref-x", "status": "PENDING"})
+        return accept(charge)
 
-    gateway.next_collects.append(look)  # type: ignore[arg-type]  # the guard proves that no transaction is open
+    gateway.next_collects.append(look)
     begin()
 
     assert seen == ["sending"]
@@ -242,24 +247,17 @@ def test_sender_that_comes_back_after_its_lease_still_writes_the_reference(
 ) -> None:
     """Slower than its lease: meanwhile a sweep called it lost."""
 
-    def slow(charge: object) -> object:
+    def slow(charge: Charge) -> WireReply:
         clock.advance(46)
         sweep()
-        return reply(202, {"reference": "ref-0001", "status": "PENDING"})
+        return accept(charge)
 
-    gateway.next_collects.append(slow)  # type: ignore[arg-type]  # an answer like the others
-    gateway._lock = _NoLock()  # type: ignore[assignment]  # the sweep asks from inside the answer
+    gateway.next_collects.append(slow)
 
     payment = begin()
 
     assert payment.status == "pending"
     assert moves(payment) == ["sending", "unknown", "pending"]
-
-
-class _NoLock:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 # --- one reference, one attempt -------------------------------------------------------------------------
@@ -327,3 +325,56 @@ def test_fee_is_on_top_when_the_payer_bears_it(begin: Begin, gateway: ModelGatew
 
     assert (payment.amount, payment.fee, payment.charged_amount) == (5000, 85, 5085)
     assert gateway.last().amount == 5085
+
+
+def test_number_sealed_with_a_lost_key_is_a_refusal_and_an_error_in_the_log(
+    begin: Begin, gateway: ModelGateway, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    configure(FIELD_KEYS=["YW5vdGhlci1maWVsZC1rZXktMzItYnl0ZXMtbG9uZyE="])
+
+    sweep()
+
+    payment.refresh_from_db()
+    assert (payment.status, only_attempt(payment).reason_code) == ("rejected", "msisdn_erased")
+    assert gateway.charges == []
+    assert "cannot be sent" in caplog.text
+
+
+def test_claim_on_an_attempt_that_somebody_else_is_sending_sends_nothing(
+    begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    [held] = due.claim_due(10, unsent=True)
+    Attempt.objects.filter(payment=payment).update(status="sending")
+
+    initiate.send_due(held, source=Source.WORKER)
+
+    assert gateway.charges == []
+
+
+def test_another_broken_rule_than_the_reference_is_not_taken_for_a_lost_answer(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> bool:
+        raise IntegrityError("another rule")
+
+    monkeypatch.setattr(ledger, "move", broken)
+
+    with pytest.raises(IntegrityError, match="another rule"):
+        begin()
+
+
+def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(
+    begin: Begin, gateway: ModelGateway, configure: Configure, signals: Recorder
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    Payment.objects.filter(pk=payment.pk).update(status="successful")
+
+    sweep()
+
+    assert (gateway.charges, only_attempt(payment).reason_code) == ([], "already_credited")
+    assert signals.names() == []

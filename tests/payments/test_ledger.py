@@ -378,3 +378,30 @@ def test_open_payment_is_all_or_nothing(payment: Payment) -> None:
 
     assert list(payment.attempts.values_list("pk", flat=True)) == [first.pk]
     assert payment.events.count() == 2
+
+
+def test_row_that_moved_in_between_is_not_moved_by_an_older_look(
+    payment: Payment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard of the UPDATE itself, for a database without row locks."""
+
+    def somebody_is_quicker(before: Status, after: Status) -> bool:
+        Attempt.objects.filter(payment=payment).update(status="review")
+        return True
+
+    monkeypatch.setattr(ledger, "may_move", somebody_is_quicker)
+
+    assert move(payment, Status.SUCCESSFUL) == [False]
+    assert (Credit.objects.count(), announced(payment)) == (0, [])
+
+
+def test_incident_is_closed_once_with_the_first_note(payment: Payment, clock: Clock) -> None:
+    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, only_attempt(payment), clock.at)
+    incident = Incident.objects.get()
+    clock.advance(60)
+
+    assert incidents.close(incident.pk, "refunded") is True
+    assert incidents.close(incident.pk, "again") is False
+
+    incident.refresh_from_db()
+    assert (incident.closed_at, incident.note) == (clock.at, "refunded")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
+from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.order import judge, unavailable
+from django_feexpay.payments.order import judge, msisdn_of, unavailable
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.model_gateway import ModelGateway
 
@@ -170,3 +171,23 @@ def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: 
 
     assert [(error.code, error.message) for error in refused.value.errors] == [("not_payable", "Sold out.")]
     assert (Payment.objects.count(), gateway.charges) == (0, [])
+
+
+def test_card_takes_no_number() -> None:
+    with pytest.raises(NotAllowedError) as refused:
+        msisdn_of("0161000050", CATALOGUE["visa"])
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("phone", "not_expected")]
+
+
+def test_provider_that_needs_its_code_first_is_refused_without_one(
+    order: MakeOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Provider, "is_available", True)
+    wish = {"provider": "orange_bf", "phone": "70000050"}
+
+    with pytest.raises(NotAllowedError) as refused:
+        judge(order(**wish))
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("otp", "required")]
+    assert judge(order(**wish, otp="123456")).spec.code == "orange_bf"

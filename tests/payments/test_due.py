@@ -1,0 +1,88 @@
+"""Whose turn it is to look: leases that end by themselves and are won by one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.payments import due, hints, reconcile
+from django_feexpay.payments.ledger import Source
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, only_attempt
+
+pytestmark = pytest.mark.django_db
+
+
+def test_look_under_a_lease_leaves_a_newer_hints_time_alone(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    [held] = due.claim_due(10, unsent=False)
+    hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"}))
+
+    reconcile.reconcile(held.attempt_id, source=Source.WORKER, held=held)
+
+    assert only_attempt(payment).next_poll_at == clock.at + timedelta(seconds=3)
+
+
+def test_claimer_that_dies_gives_the_row_back_after_its_lease(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    begin()
+    clock.advance(5)
+    assert len(due.claim_due(10, unsent=False)) == 1
+
+    clock.advance(44)
+    assert due.claim_due(10, unsent=False) == []
+    clock.advance(1)
+    assert len(due.claim_due(10, unsent=False)) == 1
+
+
+def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """What SQLite does: the time that was read is the guard."""
+    attempt = only_attempt(begin())
+    seen = attempt.next_poll_at
+    clock.advance(5)
+
+    winner = due.claim(attempt.pk, seen, clock.at)
+    loser = due.claim(attempt.pk, seen, clock.at)
+
+    assert winner is not None
+    assert loser is None
+
+
+def test_extended_lease_lasts_longer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    [held] = due.claim_due(10, unsent=False)
+
+    longer = due.extend(held, timedelta(seconds=105))
+
+    assert longer.lease == clock.at + timedelta(seconds=150)
+    assert only_attempt(payment).next_poll_at == longer.lease
+
+
+def test_nothing_is_claimed_when_nobody_has_time(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    clock.advance(5)
+
+    assert due.claim_due(0, unsent=False) == []
+
+
+def test_database_without_skip_locked_claims_row_by_row(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", False)
+    for number in range(3):
+        begin(merchant_reference=str(number))
+    clock.advance(5)
+
+    claims = due.claim_due(2, unsent=False)
+
+    assert len({held.attempt_id for held in claims}) == 2
+    assert {held.lease for held in claims} == {clock.at + timedelta(seconds=45)}
+    assert len(due.claim_due(2, unsent=False)) == 1
+    assert due.claim_due(2, unsent=False) == []

@@ -1,0 +1,112 @@
+"""`python -m tests.soak -n 500 [--seed S]`, which is `make soak N=500 SEED=S`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import django
+import psycopg
+from cryptography.fernet import Fernet
+
+from tests import servers
+from tests.soak import plan
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+
+# Whatever else is set for another project must not reach the processes of a soak.
+_OURS = ("FEEXPAY_", "DJANGO_", "PYTHON", "REDIS_URL", "Q_BROKER", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "LOG_FORMAT")
+
+
+def main() -> int:
+    arguments = _arguments()
+    seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
+    print(f"soak: N={arguments.count} seed={seed}", flush=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="feexpay-soak-"))
+    with ExitStack() as stack:
+        database_url = stack.enter_context(servers.postgres())
+        code = _soak(plan.draw(seed, arguments.count), folder, database_url, arguments.patience)
+    if code:
+        sys.stderr.write(f"The logs are in {folder}. The same again: make soak N={arguments.count} SEED={seed}\n")
+    else:
+        shutil.rmtree(folder)
+    return code
+
+
+def _soak(drawn: plan.Plan, folder: Path, database_url: str, patience_seconds: float) -> int:
+    _make_durable(database_url)
+    secret = secrets.token_hex(32)
+    shop_port, sandbox_port = _free_ports()
+    shop, sandbox = f"http://{HOST}:{shop_port}", f"http://{HOST}:{sandbox_port}"
+    environment = _environment(folder, database_url, shop, sandbox, secret)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path.insert(1, str(ROOT / "sample_project"))
+    django.setup()
+    from tests.soak.run import Place, Soak  # it imports models, which is possible only now
+
+    return Soak(drawn, Place(folder, database_url, shop, sandbox, secret, environment, patience_seconds)).run()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make soak", description="The chaos soak.")
+    parser.add_argument("-n", "--count", type=int, default=200, help="purchases (default 200)")
+    parser.add_argument("--seed", type=int, help="the same faults as another soak (default: a new one)")
+    parser.add_argument("--patience", type=float, default=75.0, help="seconds to wait for quiet (default 75)")
+    return parser.parse_args()
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _make_durable(database_url: str) -> None:
+    """The tests' server answers before its log is written. Here it is killed, and what it said must be true."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE postgres SET synchronous_commit = on")
+
+
+def _environment(folder: Path, database_url: str, shop: str, sandbox: str, secret: str) -> dict[str, str]:
+    """Development settings: those of production would refuse plain http, and a sandbox."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | {
+        "DJANGO_SETTINGS_MODULE": "config.settings.development",
+        "ENV_FILE": "",
+        "DATABASE_URL": database_url,
+        "FEEXPAY_BASE_URL": f"{sandbox}/api",
+        "FEEXPAY_API_KEY": "test_sandbox_key",
+        "FEEXPAY_SHOP_ID": "SANDBOXSHOP0001",
+        "FEEXPAY_FIELD_KEYS": Fernet.generate_key().decode(),
+        "FEEXPAY_HASH_KEY": secrets.token_hex(32),
+        "FEEXPAY_WEBHOOK_MODES": "status,hmac",
+        "FEEXPAY_WEBHOOK_SECRETS": f"hmac:{secret}",
+        "FEEXPAY_POLL_SECONDS": "1,2,3,5",
+        "FEEXPAY_EXPIRY_SECONDS": str(plan.EXPIRY_SECONDS),
+        "FEEXPAY_RATE_LIMIT": "6000/min",
+        "FEEXPAY_SANDBOX_PORT": sandbox.rpartition(":")[2],
+        "FEEXPAY_SANDBOX_STATE": str(folder / "sandbox.sqlite3"),
+        "FEEXPAY_SANDBOX_WEBHOOK_URL": f"{shop}/api/v1/payments/feexpay/webhook/",
+        "FEEXPAY_SANDBOX_WEBHOOK_MODE": "hmac",
+        "FEEXPAY_SANDBOX_WEBHOOK_SECRET": secret,
+    }
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as shop, socket.socket() as sandbox:
+        shop.bind((HOST, 0))
+        sandbox.bind((HOST, 0))
+        return shop.getsockname()[1], sandbox.getsockname()[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Our side of a soak: the shop's database, read and, at the end, hurried on. Needs Django set up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models import Q
+from knox.models import AuthToken
+from shop.models import CoinEntry
+
+from django_feexpay import conf
+from django_feexpay.background.worker import Worker
+from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments.lifecycle import LIVE
+from tests.soak.books import OurAttempt
+from tests.soak.plan import CANARY
+
+
+def make_players(count: int) -> list[str]:
+    """Players and a bearer token of each."""
+    users = [get_user_model().objects.create_user(f"player-{number}") for number in range(count)]
+    return [AuthToken.objects.create(user=user)[1] for user in users]
+
+
+def is_quiet() -> bool:
+    """Whether nothing is left to do but what takes minutes: nothing found in history so far, and looked for again."""
+    open_ = Attempt.objects.filter(status__in=LIVE).exclude(status="unknown", first_empty_look_at__isnull=False)
+    return not open_.exists() and not OutboxMessage.objects.filter(delivered_at=None).exists()
+
+
+def sweep_ahead(minutes: int) -> None:
+    """What takes minutes is not waited for: sweep until nothing is due under a clock that runs ahead.
+
+    Only while no other worker runs; whoever died in the middle of something comes to light by its lease.
+    """
+    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    with conf.use_clock(lambda: clock() + ahead), Worker(name="soak") as worker:
+        while worker.sweep():
+            continue
+
+
+def attempts() -> dict[str, OurAttempt]:
+    """What we hold, by attempt id."""
+    because = dict(PaymentEvent.objects.order_by("id").values_list("attempt_id", "because"))
+    credited = dict(Credit.objects.values_list("attempt_id", "amount"))
+    refunds = set(Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True))
+    return {
+        str(pk): OurAttempt(str(payment), status, because[pk], amount, credited.get(pk), pk in refunds)
+        for pk, payment, status, amount in Attempt.objects.values_list("pk", "payment_id", "status", "amount")
+    }
+
+
+def coins() -> dict[str, list[int]]:
+    """What the shop gave, by payment id."""
+    given: dict[str, list[int]] = defaultdict(list)
+    for payment, count in CoinEntry.objects.values_list("payment_id", "coins"):
+        given[str(payment)].append(count)
+    return given
+
+
+def untold() -> Iterator[str]:
+    for pk, signal in OutboxMessage.objects.filter(delivered_at=None).values_list("pk", "signal"):
+        yield f"message {pk}: {signal} was never told"
+
+
+def deliveries() -> set[tuple[str, str]]:
+    """(reference, status) of every webhook that was stored."""
+    return set(WebhookDelivery.objects.values_list("gateway_reference", "reported_status"))
+
+
+def outcomes() -> Counter[tuple[int, str]]:
+    """How many payments of each amount stand where."""
+    return Counter(Payment.objects.values_list("amount", "status"))
+
+
+def payments_of(keys: list[str]) -> dict[str, set[str]]:
+    """The payments that each idempotency key started."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for key, pk in Payment.objects.filter(idempotency_key__in=keys).values_list("idempotency_key", "pk"):
+        found[key].add(str(pk))
+    return found
+
+
+def credited_at() -> dict[str, datetime]:
+    """When each credited attempt was credited."""
+    return {str(pk): at for pk, at in Credit.objects.values_list("attempt_id", "created_at")}
+
+
+def tally() -> dict[str, int]:
+    """Some numbers for the report."""
+    return {
+        "payments": Payment.objects.count(),
+        "attempts": Attempt.objects.count(),
+        "credited": Credit.objects.count(),
+        "late successes": PaymentEvent.objects.filter(
+            Q(from_status="expired") | Q(from_status="failed"), to_status="successful"
+        ).count(),
+        "answers lost": PaymentEvent.objects.filter(to_status="unknown").count(),
+        "senders died": PaymentEvent.objects.filter(because="sender_died").count(),
+        "found in history": PaymentEvent.objects.filter(because="found_in_history").count(),
+        "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
+        "to be refunded": Incident.objects.filter(kind="duplicate_charge").count(),
+    }
+
+
+def leaks() -> Iterator[str]:
+    """Tables in which a payer's number stands in the clear."""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            name = connection.ops.quote_name(table)
+            cursor.execute(f"SELECT count(*) FROM {name} WHERE {name}::text ~ %s", [CANARY])
+            row: tuple[Any, ...] = cursor.fetchone()
+            if row[0]:
+                yield f"table {table}: {row[0]} rows hold a payer's number"

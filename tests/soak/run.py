@@ -1,0 +1,227 @@
+"""One soak from start to verdict. Needs Django set up on the shop's own database (`__main__` does that)."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.management import call_command
+from django.db import connection
+
+from django_feexpay.payments import invariants
+from tests.soak import books, ours
+from tests.soak.faults import Faults
+from tests.soak.fleet import Fleet
+from tests.soak.payers import Payers, Troublemaker
+from tests.soak.plan import TIME_SCALE, Plan, is_canary
+from tests.soak.players import Players
+from tests.soak.wire import PAYMENTS, Sandbox, Webhooks, ask, wait_until
+
+_START_SECONDS = 60.0
+_SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d|Traceback \(most recent call last\)')
+
+# django-q2 prints one whenever its database is away.
+_PRINTS_TRACEBACKS = ("cluster",)
+_BACKGROUND = ("worker-1", "worker-2", "cluster")
+
+# Minutes ahead: past the longest lease, and past two empty looks in history ten minutes apart.
+_PAST_LEASES = 3
+_PAST_SEARCHES = (14, 26)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a soak runs. URLs end without a slash; `patience_seconds`: how long to wait for quiet in real time."""
+
+    folder: Path
+    database_url: str
+    shop: str
+    sandbox: str
+    webhook_secret: str
+    environment: Mapping[str, str]
+    patience_seconds: float
+
+
+class Soak:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, place: Place) -> None:
+        self._plan = plan
+        self._place = place
+        self._began_at = time.monotonic()
+        self._sandbox = Sandbox(place.sandbox)
+        self._payers = Payers(self._sandbox, plan)
+        webhooks = Webhooks(place.shop, place.webhook_secret)
+        self._trouble = Troublemaker(self._sandbox, webhooks, plan.seed)
+
+    def run(self) -> int:
+        """Exit code 0 only when the books of both sides agree and every invariant holds."""
+        call_command("migrate", verbosity=0)
+        self._players = Players(self._place.shop, ours.make_players(self._plan.players))
+        with Fleet(self._place.folder, self._place.environment) as fleet:
+            self._start(fleet)
+            self._load(fleet)
+            self._await_quiet()
+            self._hurry(fleet)
+            rows = self._sandbox.payments()
+        return self._report(rows, fleet.logs())
+
+    # --- the three acts ------------------------------------------------------------------------------
+
+    def _start(self, fleet: Fleet) -> None:
+        fleet.start("sandbox", "django_feexpay.sandbox", f"--time-scale={TIME_SCALE}")
+        host = self._place.shop.removeprefix("http://")
+        fleet.start("shop", "manage", "runserver", "--noreload", host)
+        for name in ("worker-1", "worker-2"):
+            fleet.start(name, "manage", "feexpay_worker", "--concurrency=4")
+        call_command("feexpay_schedule", stdout=sys.stderr)
+        fleet.start("cluster", "manage", "qcluster")
+        if not wait_until(self._everything_answers, seconds=_START_SECONDS):
+            raise RuntimeError(f"the shop or the sandbox does not answer; the logs are in {self._place.folder}")
+        self._say(f"started; {len(self._plan.purchases)} purchases in {self._plan.seconds:.0f} s")
+
+    def _everything_answers(self) -> bool:
+        health = ask("GET", f"{self._place.shop}{PAYMENTS}/health/")
+        return health is not None and health.status_code == 200 and self._sandbox.answers()
+
+    def _load(self, fleet: Fleet) -> None:
+        """Purchases, payers, forgeries and faults, all at once."""
+        faults = Faults(fleet, self._place.database_url, self._say)
+        with _beside(self._payers.run, self._trouble.run):
+            happening = threading.Thread(target=faults.happen, args=(self._plan,))
+            happening.start()
+            self._players.play(self._plan)
+            happening.join()
+        connection.close()  # it was cut off with all the others
+
+    def _await_quiet(self) -> None:
+        """No more faults: the last payers choose, the last webhooks arrive, the leases of the dead end."""
+        self._say("no more purchases and faults")
+        if wait_until(self._is_quiet, seconds=self._place.patience_seconds, every_seconds=0.5):
+            self._say("quiet")
+        else:
+            self._say(f"not quiet within {self._place.patience_seconds:.0f} s")
+
+    def _hurry(self, fleet: Fleet) -> None:
+        """What the dead held for minutes, payers long after their time, and who is to be found in no history."""
+        self._died = fleet.stop(*_BACKGROUND)
+        ours.sweep_ahead(_PAST_LEASES)
+        self._payers.look(hurried=True)
+        for minutes in _PAST_SEARCHES:
+            ours.sweep_ahead(minutes)
+        self._say("looked half an hour ahead")
+
+    def _is_quiet(self) -> bool:
+        return not self._payers.look() and ours.is_quiet()
+
+    # --- the verdict ---------------------------------------------------------------------------------
+
+    def _report(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> int:
+        verdict = books.compare(rows, ours.attempts(), ours.coins())
+        verdict.other += [*invariants.violations(), *ours.untold(), *ours.leaks()]
+        verdict.other += [*self._webhooks_astray(rows), *self._keys_astray(), *_log_flaws(logs)]
+        verdict.other += self._players.surprises
+        verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]
+        _print_outcomes(self._plan)
+        self._print_numbers(rows)
+        for text in verdict.violations:
+            print(f"VIOLATION {text}")
+        print(self._last_line(verdict))
+        return 1 if verdict.violations else 0
+
+    def _webhooks_astray(self, rows: list[dict[str, Any]]) -> Iterator[str]:
+        """Whatever the shop answered with 200 is stored; what was forged is not even taken."""
+        stored = ours.deliveries()
+        sent = {(row["reference"], hook["status"]) for row in rows for hook in row["webhooks"] if hook["delivered"]}
+        for reference, status in sorted((sent | self._trouble.stored) - stored):
+            yield f"webhook {reference} {status}: answered with 200 and not stored"
+        for (signed, code), count in self._trouble.codes.items():
+            if code not in ((0, 200, 503) if signed else (0, 401, 503)):
+                yield f"{count} {'signed' if signed else 'forged'} webhooks answered with {code}"
+
+    def _keys_astray(self) -> Iterator[str]:
+        """One key, one payment: in what the players were told, and in the rows."""
+        started = ours.payments_of(list(self._players.ids))
+        for key, ids in self._players.ids.items():
+            if len(ids | started.get(key, set())) != 1:
+                yield f"idempotency key {key}: {len(ids)} payments answered, {len(started.get(key, ()))} started"
+
+    def _print_numbers(self, rows: list[dict[str, Any]]) -> None:
+        for name, count in ours.tally().items():
+            print(f"  {count:6} {name}")
+        codes = ", ".join(f"{code}: {count}" for code, count in sorted(self._players.codes.items()))
+        print(f"  players were answered {codes}")
+        waits = _waits(rows)
+        if len(waits) > 1:
+            cuts = statistics.quantiles(waits, n=100)
+            print(f"  from charge to credit: p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, slowest {max(waits):.1f} s")
+
+    def _last_line(self, verdict: books.Verdict) -> str:
+        good = "failed" if verdict.violations else "ok"
+        seconds = time.monotonic() - self._began_at
+        credited = ours.tally()["credited"]
+        return (
+            f"soak {good}: N={len(self._plan.purchases)} seed={self._plan.seed} seconds={seconds:.0f}"
+            f" credited={credited} lost={len(verdict.lost)} duplicates={len(verdict.duplicates)}"
+        )
+
+    def _say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._began_at:6.1f} s] {text}", flush=True)
+
+
+@contextmanager
+def _beside(*works: Callable[[threading.Event], None]) -> Iterator[None]:
+    """These run in threads for as long as the block does."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=work, args=(stop,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _print_outcomes(plan: Plan) -> None:
+    """A line for each ending: how many were started, and where their payments stand."""
+    ending_of = {purchase.amount: purchase.ending for purchase in plan.purchases}
+    table: dict[str, Counter[str]] = defaultdict(Counter)
+    for (amount, status), count in ours.outcomes().items():
+        table[ending_of[amount]][status] += count
+    statuses = ("successful", "failed", "rejected", "expired", "review")
+    print("\n  ending" + "".join(f"{status:>12}" for status in statuses))
+    for ending in sorted(table):
+        print(f"  {ending:6}" + "".join(f"{table[ending][status] or '·':>12}" for status in statuses))
+    print()
+
+
+def _waits(rows: list[dict[str, Any]]) -> list[float]:
+    """Seconds from the charge at the gateway to the credit, of all that were credited."""
+    credited_at = ours.credited_at()
+    return [
+        (credited_at[row["echo"]] - datetime.fromisoformat(row["settled_at"])).total_seconds()
+        for row in rows
+        if row["charged"] and row["echo"] in credited_at
+    ]
+
+
+def _log_flaws(logs: Mapping[str, str]) -> Iterator[str]:
+    """A payer's number in a log, an answer of 500, an error nobody caught."""
+    for name, text in logs.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if is_canary(line):
+                yield f"{name}.log:{number}: a payer's number"
+            if name not in _PRINTS_TRACEBACKS and _SERVER_ERROR.search(line):
+                yield f"{name}.log:{number}: {line.strip()[:200]}"

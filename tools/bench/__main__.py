@@ -1,0 +1,105 @@
+"""`python -m tools.bench [--quick] [--gate]`, from the root of the repository.
+
+Ends with 0 when everything could be measured, whatever the figures say; with `--gate`, with 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from tools.bench.measuring import Effort, Figure
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("Django", "djangorestframework", "psycopg")
+
+
+def main() -> int:
+    options = _options()
+    begun = time.monotonic()
+    sys.path.insert(0, str(ROOT / "sample_project"))
+    with servers.postgres() as url:
+        os.environ |= {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tools.bench.settings"}
+        missed = _report(_effort(quick=options.quick))
+    print(f"\n{missed} goals missed, {time.monotonic() - begun:.0f} s in all")
+    return int(options.gate and missed > 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Costs, as ratios in one run.")
+    parser.add_argument("--quick", action="store_true", help="little of everything: shows that it runs, proves nothing")
+    parser.add_argument("--gate", action="store_true", help="end with 1 when a goal is missed")
+    return parser.parse_args()
+
+
+def _effort(*, quick: bool) -> Effort:
+    from tools.bench.measuring import Effort
+
+    if quick:
+        return Effort(rounds=2, block=2, small_rows=1000, large_rows=2000, due_rows=20, polls_seconds=0.1)
+    return Effort()
+
+
+def _report(effort: Effort) -> int:
+    """Print each figure as it comes; how many missed their goal."""
+    import django
+
+    django.setup()
+    print(_machine(), f"{'measure':62}{'measured':46}goal", "-" * 122, sep="\n", flush=True)
+    missed = 0
+    for figure in _figures(effort):
+        print(_line(figure), flush=True)
+        missed += figure.met is False
+    return missed
+
+
+def _figures(effort: Effort) -> Iterator[Figure]:
+    from tools.bench import doors, growth, rows, sweeping
+    from tools.bench.site import Site
+
+    rows.fill_small(effort.small_rows)
+    large = rows.fill_large(effort.small_rows + 1, effort.large_rows)
+    site = Site()
+    yield from doors.status(site, effort)
+    yield from doors.lists(site, effort)
+    yield from growth.history(site, effort, large)
+    yield from growth.due_rows(effort, large)
+    large.close()
+    yield from doors.webhook(site, effort)
+    yield from doors.initiate(site, effort)
+    for concurrency in (8, 50):
+        yield from sweeping.sweep(effort, concurrency)
+
+
+def _machine() -> str:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        postgres = cursor.fetchone()[0]
+    packages = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} CPUs {platform.machine()}, {python}, {packages}, PostgreSQL {postgres}, load {_load()}\n"
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def _line(figure: Figure) -> str:
+    mark = {None: "", True: "✔", False: "✘"}[figure.met]
+    return f"{figure.name:62}{figure.value:46}{figure.goal} {mark}".rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

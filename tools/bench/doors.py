@@ -1,0 +1,177 @@
+"""What a request costs at each door, beside the least that does the same job."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import connection
+
+from django_feexpay import conf
+from django_feexpay.gateway.transport import WireReply, WireRequest
+from tools.bench.measuring import Effort, Figure, at_most, count_of, interleave, ratio, statements
+from tools.bench.rows import PLAYERS
+from tools.bench.site import Site
+
+_SPARE = 4
+_REPEATED = 20
+_CALLER_COUNT = 4
+_GATEWAY_SECONDS = 0.05
+_MOST_ADDED_MS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A webhook as it comes, signed."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class PromptGateway:
+    """A transport that accepts everything after `seconds`."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if self._seconds:
+            time.sleep(self._seconds)
+        body = {"reference": uuid4().hex, "status": "PENDING"}
+        return WireReply(202, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+def webhook(site: Site, effort: Effort) -> Iterator[Figure]:
+    """A first delivery, a repeated one, and one that nobody signed."""
+    news = (delivery(2 * number) for number in itertools.count(1))
+    events = (delivery(2 * number) for number in itertools.count(1))
+    known = [delivery(2 * (effort.calls + _SPARE + number)) for number in range(_REPEATED)]
+    repeats = itertools.cycle(known)
+    forged = Delivery(known[0].body, {"X-FeexPay-Signature": "0" * 64})
+
+    def knock(given: Delivery, path: str = "/feexpay/webhook/", expected: int = 200) -> None:
+        site.call("POST", path, given.body, given.headers, expected)
+
+    for given in known:
+        knock(given)
+    works: dict[str, Callable[[], object]] = {
+        "first": lambda: knock(next(news)),
+        "repeat": lambda: knock(next(repeats)),
+        "forged": lambda: knock(forged, expected=401),
+        "minimum": lambda: knock(next(events), "/reference/webhook/"),
+        "bare": lambda: knock(forged, "/reference/bare/"),
+    }
+    times = interleave(works, effort)
+    yield at_most("webhook, first delivery : minimum with the ORM", ratio(times["first"], times["minimum"]), 1.3)
+    yield at_most("webhook, repeated : first delivery", ratio(times["repeat"], times["first"]), 1.0)
+    yield at_most("webhook, forged : bare Django view", ratio(times["forged"], times["bare"]), 2.0)
+    yield statements("webhook, first delivery", count_of(works["first"]), 3)
+    yield statements("webhook, repeated", count_of(works["repeat"]))
+    yield statements("webhook, forged", count_of(works["forged"]), 0)
+
+
+def status(site: Site, effort: Effort) -> Iterator[Figure]:
+    """Where a payment stands, while it is not due."""
+    rows = range(effort.small_rows, effort.small_rows - 10 * _REPEATED, -10)
+    ids = itertools.cycle([payment_id(number) for number in rows])
+    works: dict[str, Callable[[], object]] = {
+        "ours": lambda: site.call("GET", f"/feexpay/{next(ids)}/status/"),
+        "plain": lambda: site.call("GET", f"/reference/{next(ids)}/status/"),
+    }
+    times = interleave(works, effort)
+    yield at_most("status, not due : plain view, same SELECT", ratio(times["ours"], times["plain"]), 1.6)
+    yield statements("status, not due (besides authentication)", count_of(works["ours"]), 1)
+
+
+def lists(site: Site, effort: Effort) -> Iterator[Figure]:
+    """A full page of history, and the providers."""
+    works: dict[str, Callable[[], object]] = {
+        "history": lambda: site.call("GET", "/feexpay/history/?page_size=100"),
+        "serializer": lambda: site.call("GET", "/reference/history/"),
+        "providers": lambda: site.call("GET", "/feexpay/providers/"),
+        "empty": lambda: site.call("GET", "/reference/empty/"),
+    }
+    times = interleave(works, effort, block=max(1, effort.block // 4))
+    yield at_most("history, 100 rows : ModelSerializer", ratio(times["history"], times["serializer"]), 0.5)
+    yield statements("history, 100 rows", count_of(works["history"]), 1)
+    providers = ratio(times["providers"], times["empty"])
+    yield Figure("providers : empty DRF view", str(providers), "≤ 1.2 × once cached")
+    yield statements("providers", count_of(works["providers"]))
+
+
+def initiate(site: Site, effort: Effort) -> Iterator[Figure]:
+    """A start with a gateway that takes no time, and what a start adds to one that does."""
+    works: dict[str, Callable[[], object]] = {
+        "ours": lambda: start(site, "player"),
+        "reference": lambda: start(site, "player", "/reference/initiate/"),
+    }
+    with conf.use_transport(PromptGateway()):
+        times = interleave(works, effort, block=max(1, effort.block // 2))
+        count = count_of(works["ours"])
+    yield at_most("initiate, own CPU : INSERT + UPDATE view", ratio(times["ours"], times["reference"]), 1.5)
+    yield statements("initiate", count, 8)
+    with conf.use_transport(PromptGateway(_GATEWAY_SECONDS)):
+        added = _added_ms(site, effort)
+    p99 = statistics.quantiles(added, n=100)[98]
+    value = f"p50 {statistics.median(added):.1f} ms, p99 {p99:.1f} ms"
+    name = f"initiate, added to a gateway of 50 ms, {_CALLER_COUNT} at once"
+    yield Figure(name, value, f"p99 ≤ {_MOST_ADDED_MS} ms", p99 <= _MOST_ADDED_MS)
+
+
+def delivery(number: int) -> Delivery:
+    """The news that the payment of one row succeeded."""
+    body = json.dumps(
+        {
+            "type": "payment",
+            "reference": f"ref-{number}",
+            "order_id": f"ref-{number}",
+            "status": "SUCCESSFUL",
+            "amount": 5000,
+            "description": "500 coins",
+            "first_name": "Ama",
+            "last_name": "Doe",
+            "email": "ama@example.com",
+            "date": "2026-11-23T12:00:00Z",
+        }
+    ).encode()
+    signature = hmac.new(settings.WEBHOOK_SECRET.encode(), body, hashlib.sha256).hexdigest()
+    return Delivery(body, {"X-FeexPay-Signature": signature})
+
+
+def payment_id(number: int) -> UUID:
+    """The id that rows.py gives a row."""
+    return UUID(hashlib.md5(f"p{number}".encode(), usedforsecurity=False).hexdigest())
+
+
+def start(site: Site, username: str, path: str = "/feexpay/initiate/") -> None:
+    """One new payment."""
+    body = {"provider": "mtn_bj", "amount": 5000, "phone": "0161000050", "merchant_reference": uuid4().hex}
+    site.call("POST", path, json.dumps(body).encode(), {"X-Player": username}, 201)
+
+
+def _added_ms(site: Site, effort: Effort) -> list[float]:
+    """Milliseconds each start took beyond the gateway's own, of several users at once."""
+
+    def starts(username: str) -> list[float]:
+        start(site, username)
+        taken = [_timed(lambda: start(site, username)) for _ in range(max(2, effort.calls // 6))]
+        connection.close()
+        return [(seconds - _GATEWAY_SECONDS) * 1000 for seconds in taken]
+
+    with ThreadPoolExecutor(_CALLER_COUNT) as threads:
+        return list(itertools.chain.from_iterable(threads.map(starts, PLAYERS)))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun

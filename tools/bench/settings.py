@@ -1,0 +1,40 @@
+"""The testing settings, as a production process would run them: DEBUG off, one connection kept, logs to nowhere."""
+
+from __future__ import annotations
+
+from config.settings.base import INSTALLED_APPS as SAMPLE_APPS
+from config.settings.testing import *  # noqa: F403 -- settings are layered by import
+from config.settings.testing import DATABASES, FEEXPAY, REST_FRAMEWORK
+
+DEBUG = False
+SECURE_SSL_REDIRECT = False
+INSTALLED_APPS = [*SAMPLE_APPS, "tools.bench"]
+ROOT_URLCONF = "tools.bench.urls"
+# What `startproject` writes, for both sides of every ratio.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+DATABASES["default"] |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": False}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"nowhere": {"class": "logging.NullHandler"}},
+    "root": {"handlers": ["nowhere"]},
+}
+# Who asks is the host's business: here it costs nothing, so that a ratio is about our own code.
+REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"] = ["tools.bench.identity.KnownUser"]
+
+WEBHOOK_SECRET = "a secret of the benchmark, long enough"  # noqa: S105 -- it guards nothing
+FEEXPAY |= {
+    "PAYABLE": None,
+    "WEBHOOK_MODES": ["status", "hmac"],
+    "WEBHOOK_SECRETS": [WEBHOOK_SECRET],
+    "POLL_SECONDS": [3600],  # nothing is looked at twice in one run
+    "RATE_LIMIT": "1000000/min",
+}

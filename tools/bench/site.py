@@ -1,0 +1,57 @@
+"""The whole WSGI application, called in this process: no server and no socket in the figures."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.wsgi import get_wsgi_application
+
+
+class Site:
+    """One request after the other. An answer other than the expected one ends the benchmark: its time means nothing."""
+
+    def __init__(self) -> None:
+        self._application = get_wsgi_application()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        expected: int = 200,
+    ) -> bytes:
+        """The body of the answer."""
+        seen: list[str] = []
+        answer = self._application(
+            _environ(method, path, body, headers or {}), lambda status, *rest: seen.append(status)
+        )
+        content = b"".join(answer)
+        answer.close()
+        if not seen[0].startswith(str(expected)):
+            raise RuntimeError(f"{method} {path} answered {seen[0]}: {content[:300]!r}")
+        return content
+
+
+def _environ(method: str, path: str, body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    path, _, query = path.partition("?")
+    named = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+    return named | {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.version": (1, 0),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+    }

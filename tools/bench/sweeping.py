@@ -1,0 +1,115 @@
+"""How fast the worker asks a gateway that takes 200 ms for each answer, against what its threads could do at best."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from django_feexpay import conf
+from django_feexpay.background.worker import Worker
+from django_feexpay.gateway.client import Gateway
+from django_feexpay.gateway.transport import HttpTransport, Transport, WireReply, WireRequest
+from tools.bench import rows
+from tools.bench.measuring import Effort, Figure, counted
+
+GATEWAY_SECONDS = 0.2
+LEAST_OF_IDEAL = 0.85
+MOST_CPU = 1.3
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One run: polls a second, CPU seconds and statements a poll."""
+
+    rate: float
+    cpu_seconds: float
+    statement_count: float
+
+
+class Tally:
+    """A transport that knows when the last of `count` answers has come."""
+
+    def __init__(self, inner: Transport, count: int) -> None:
+        self._inner = inner
+        self._left = count
+        self._lock = threading.Lock()
+        self.done = threading.Event()
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        reply = self._inner.exchange(request)
+        with self._lock:
+            self._left -= 1
+            if self._left == 0:
+                self.done.set()
+        return reply
+
+
+def sweep(effort: Effort, concurrency: int) -> Iterator[Figure]:
+    """`feexpay_worker` with that many asking threads."""
+    ideal = concurrency / GATEWAY_SECONDS
+    count = max(2 * concurrency, int(ideal * effort.polls_seconds))
+    with _gateway() as url:
+        settings.FEEXPAY = settings.FEEXPAY | {"BASE_URL": url}
+        worker = _worker(count, concurrency, effort)
+        bare_cpu = _bare(url, count, concurrency)
+    share = worker.rate / ideal
+    name = f"worker, {concurrency} at once, gateway of 200 ms"
+    value = f"{worker.rate:.0f} polls/s of {ideal:.0f} ({share:.0%})"
+    yield Figure(name, value, f"≥ {LEAST_OF_IDEAL:.0%}", share >= LEAST_OF_IDEAL)
+    cpu = worker.cpu_seconds / bare_cpu
+    times = f"{worker.cpu_seconds * 1e3:.2f} / {bare_cpu * 1e3:.2f} ms"
+    yield Figure(f"worker, {concurrency} at once, CPU a poll : bare calls", f"{cpu:.2f}  {times}", f"≤ {MOST_CPU} ×", cpu <= MOST_CPU)
+    yield Figure(f"worker, {concurrency} at once, SQL a poll", f"{worker.statement_count:.1f} statements", "2 a batch: none a poll", None)
+
+
+def _worker(count: int, concurrency: int, effort: Effort) -> Poll:
+    rows.make_due(count, effort.small_rows)
+    transport, stop = HttpTransport(), threading.Event()
+    tally = Tally(transport, count)
+    with conf.use_transport(tally), counted() as seen, Worker(concurrency=concurrency) as worker:
+        loop = threading.Thread(target=_run, args=(worker, stop))
+        begun, cpu = time.perf_counter(), time.process_time()
+        loop.start()
+        finished = tally.done.wait(_PATIENCE_SECONDS)
+        seconds = time.perf_counter() - begun
+        stop.set()
+        loop.join()
+    if not finished:
+        raise RuntimeError(f"the worker did not ask {count} times in {_PATIENCE_SECONDS} s")
+    return Poll(count / seconds, (time.process_time() - cpu) / count, len(seen) / count)
+
+
+def _run(worker: Worker, stop: threading.Event) -> None:
+    worker.run(stop)
+    connection.close()
+
+
+def _bare(url: str, count: int, concurrency: int) -> float:
+    """CPU seconds a call, of the same calls through the same client by as many threads, and nothing else."""
+    gateway = Gateway(api_key="bench", shop_id="bench", base_url=url, transport=HttpTransport())
+    with ThreadPoolExecutor(concurrency) as threads:
+        begun = time.process_time()
+        list(threads.map(gateway.fetch_status, [f"ref-{number}" for number in range(count)]))
+        return (time.process_time() - begun) / count
+
+
+@contextmanager
+def _gateway() -> Iterator[str]:
+    command = [sys.executable, "-m", "tools.bench.slow_gateway", str(GATEWAY_SECONDS)]
+    process: subprocess.Popen[Any]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin  # noqa: S101 -- a pipe, by the line above
+        assert process.stdout  # noqa: S101 -- likewise
+        with process.stdin:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/api"
