@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv demo test check clean
+.PHONY: help .venv demo test bench check soak clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: $(VENV)/.test ## every test that CI runs
 	DATABASE_URL=sqlite:///test.sqlite3 $(PY) -m pytest -q -m "not postgres_only" tests/payments tests/api tests/webhooks
 	$(PY) -m pytest --cov --cov-report=term -p tests.coverage_gate
 
+bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
+	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)
+
 check: $(VENV)/.check ## lint, types, import contracts, migrations, deploy check, dependency audit (AUDIT=--strict)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -49,6 +52,10 @@ check: $(VENV)/.check ## lint, types, import contracts, migrations, deploy check
 	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py makemigrations --check --dry-run
 	$(PY) tools/deploy_check.py
 	$(PY) tools/audit.py $(AUDIT)
+
+# Processes and connections die at instants drawn from a seed; what was taken and what was credited is compared.
+soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
+	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove everything the commands above made
 	rm -rf $(VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

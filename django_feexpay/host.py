@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+
 from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry
 from django_feexpay.payments.ledger import Source
@@ -29,9 +31,12 @@ def start_payment(
     wish = Order(user=user, provider=provider, amount=amount, phone=phone, **order)
     key = _key(user, idempotency_key, {"provider": provider, "amount": amount, "phone": phone, **order})
     try:
-        return initiate.start(wish, source=Source.HOST, key=key)
+        payment = initiate.start(wish, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
         return _read(answered.payment.pk)
+    if key is not None:
+        idempotency.remember(key, 201, {})  # a host is given the payment itself, not a body
+    return payment
 
 
 def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Payment:
@@ -39,14 +44,21 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
 
     Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
+    _refuse_inside_a_transaction()
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
 
 def reconcile_payment(payment_id: UUID) -> Payment:
     """Ask FeexPay about every attempt of a payment now, and settle it by the answers; returns it as it then stands."""
+    _refuse_inside_a_transaction()
     for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=Source.HOST)
     return _read(payment_id)
+
+
+@transaction.atomic(durable=True)
+def _refuse_inside_a_transaction() -> None:
+    """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes."""
 
 
 def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:

@@ -10,6 +10,8 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
 from django.http import Http404
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import AuthenticationFailed
@@ -66,6 +68,13 @@ class FeexPayView(APIView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return exception_handler
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """In the client's language, also where the host runs no LocaleMiddleware."""
+        with translation.override(translation.get_language_from_request(request)):
+            response = super().dispatch(request, *args, **kwargs)
+        patch_vary_headers(response, ("Accept-Language",))
+        return response
+
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
@@ -114,7 +123,7 @@ class HistoryView(FeexPayView):
     """`GET history/`: one's own payments, newest first."""
 
     def get(self, request: Request) -> Response:
-        mine = Payment.objects.for_reading().filter(user=cast(Any, request.user))
+        mine = Payment.objects.for_listing().filter(user=cast(Any, request.user))
         rows, links = pagination.page(filters.narrow(mine, request), request)
         return Response({**links, "results": [payment_body(payment) for payment in rows]})
 

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from django.db import models
+from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt
+
+_STORE_OR_COUNT = """
+INSERT INTO feexpay_webhookdelivery
+    (dedupe_key, gateway_reference, reported_status, event_type, attempt_id, body, repeat_count, received_at)
+VALUES (%(dedupe_key)s, %(gateway_reference)s, %(reported_status)s, %(event_type)s, %(attempt_id)s, %(body)s,
+    %(repeat_count)s, %(received_at)s)
+ON CONFLICT (dedupe_key) DO UPDATE SET repeat_count = feexpay_webhookdelivery.repeat_count + 1
+"""
+
+
+class WebhookDeliveryManager(models.Manager["WebhookDelivery"]):
+    """Deliveries come more than once, also at the same moment."""
+
+    def store_or_count(self, delivery: WebhookDelivery) -> None:
+        """Insert an unsaved delivery; of one that is there already only `repeat_count` changes.
+
+        One statement, which the ORM has no words for, so that twins in two processes count each other.
+        """
+        connection = connections[self.db]
+        values = {
+            field.attname: field.get_db_prep_save(getattr(delivery, field.attname), connection)
+            for field in self.model._meta.concrete_fields
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_STORE_OR_COUNT, values)
 
 
 class WebhookDelivery(models.Model):
@@ -29,6 +54,8 @@ class WebhookDelivery(models.Model):
     body = models.JSONField(_("body, redacted"), default=dict)
     repeat_count = models.PositiveIntegerField(_("repeats"), default=0)
     received_at = models.DateTimeField(_("received at"))
+
+    objects = WebhookDeliveryManager()
 
     class Meta:
         verbose_name = _("webhook delivery")

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import OuterRef, Q, Subquery
+from django.db.models.lookups import IsNull
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -17,6 +18,15 @@ from django_feexpay.payments.lifecycle import LIVE, Detail, PublicStatus, Status
 
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
+
+_UNSEEN_OF_PROVIDER = (
+    *("enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow"),
+    "catalogue_values",
+)
+_UNSEEN_OF_ATTEMPT = (
+    *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
+    *("sent_at", "last_look_at", "look_count", "first_empty_look_at", "created_at", "updated_at", "settled_at"),
+)
 
 
 class AppendOnlyError(TypeError):
@@ -31,7 +41,17 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(
             Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(status=Status.EXPIRED, sent_at__isnull=True)
         )
-        return self.select_related("provider", "latest_attempt").annotate(may_still_succeed=Exists(unsure))
+        # Not Exists: PostgreSQL may answer that by hashing the whole table of attempts, for one page of payments.
+        first = Subquery(unsure.order_by().values("pk")[:1])
+        return self.select_related("provider", "latest_attempt").annotate(may_still_succeed=IsNull(first, False))
+
+    def for_listing(self) -> PaymentQuerySet:
+        """`for_reading` for many rows at once: the columns that nobody is shown stay in the database."""
+        return self.for_reading().defer(
+            *("user", "description", "idempotency_key"),
+            *(f"provider__{name}" for name in _UNSEEN_OF_PROVIDER),
+            *(f"latest_attempt__{name}" for name in _UNSEEN_OF_ATTEMPT),
+        )
 
 
 class Payment(models.Model):

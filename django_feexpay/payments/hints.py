@@ -7,7 +7,6 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import WebhookHint
@@ -17,6 +16,7 @@ from django_feexpay.payments import due
 #: How long an unmatched delivery may still find its attempt: an answer to collect is minutes late at most.
 _MATCHABLE = timedelta(hours=24)
 UNMATCHED_AT_MOST = 10_000
+_LONGEST_WORD = 64
 
 
 @transaction.atomic(durable=True)
@@ -27,10 +27,11 @@ def receive(hint: WebhookHint) -> None:
     again. Makes no call.
     """
     attempt = _attempt_of(hint)
-    repeats = WebhookDelivery.objects.filter(dedupe_key=hint.dedupe_key)
-    if not repeats.update(repeat_count=F("repeat_count") + 1):
-        _store(hint, attempt)
-    if attempt is not None:
+    if attempt is None and not _may_keep(hint):
+        return
+    WebhookDelivery.objects.store_or_count(_delivery(hint, attempt))
+    # Whoever takes an attempt that is due already asks after this moment, and so learns what is new.
+    if attempt is not None and not _is_due(attempt):
         due.hasten(attempt)
 
 
@@ -59,28 +60,37 @@ def match_stragglers() -> int:
 
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:
+    """The attempt a delivery is about, with no more columns than it takes to hasten it."""
     if not hint.reference:
         return None
-    return Attempt.objects.filter(gateway_reference=hint.reference).first()
+    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at")
+    try:
+        return attempts.get(gateway_reference=hint.reference)
+    except Attempt.DoesNotExist:
+        return None
 
 
-def _store(hint: WebhookHint, attempt: Attempt | None) -> None:
-    """Insert; a twin that was quicker in another process makes this a no-op.
+def _is_due(attempt: Attempt) -> bool:
+    return attempt.next_poll_at is not None and attempt.next_poll_at <= conf.now()
 
-    Strangers may post when no credential is configured: what points at no attempt is kept only up to a bound.
-    """
-    if attempt is None and _unmatched_count() >= UNMATCHED_AT_MOST:
-        return
-    delivery = WebhookDelivery(
+
+def _may_keep(hint: WebhookHint) -> bool:
+    """Strangers may post when no credential is configured: what points at no attempt is kept only up to a bound."""
+    known = WebhookDelivery.objects.filter(dedupe_key=hint.dedupe_key)
+    return known.exists() or _unmatched_count() < UNMATCHED_AT_MOST
+
+
+def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:
+    """A row for what came; words longer than their columns are cut, as nothing is decided by them."""
+    return WebhookDelivery(
         dedupe_key=hint.dedupe_key,
         gateway_reference=hint.reference,
-        reported_status=hint.reported_status,
-        event_type=hint.event_type,
+        reported_status=hint.reported_status[:_LONGEST_WORD],
+        event_type=hint.event_type[:_LONGEST_WORD],
         attempt=attempt,
         body=hint.redacted,
         received_at=conf.now(),
     )
-    WebhookDelivery.objects.bulk_create([delivery], ignore_conflicts=True)
 
 
 def _unmatched_count() -> int:

@@ -145,7 +145,7 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
     urls = order.return_url, order.cancel_url
     queued = is_queued(terms.spec)
-    attempt = new_attempt(payment, 1, terms.msisdn, details, urls, queued=queued)
+    attempt = new_attempt(payment, 1, terms.msisdn, details, urls, queued=queued, now=now)
     cause = Cause(source=source, because="started", actor=_actor(order))
     ledger.open_payment(payment, attempt, cause, sending=not queued)
     if key is not None:
@@ -219,9 +219,9 @@ def new_attempt(
     urls: tuple[str, str],
     *,
     queued: bool,
+    now: datetime,
 ) -> Attempt:
     """An unsaved attempt: under a lease when this process sends it, due now when the worker will."""
-    now = conf.now()
     return Attempt(
         payment=payment,
         ordinal=ordinal,

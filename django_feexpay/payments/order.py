@@ -120,8 +120,18 @@ def _judge_texts(order: Order) -> None:
             raise invalid(name, "max_length", _("Too long: at most %d characters.") % LIMITS.get(name, 500))
         if not _storable(value):
             raise invalid(name, "invalid", _("Contains characters that cannot be stored."))
-    written = json.dumps(order.metadata, ensure_ascii=False)
-    if len(written.encode(errors="surrogatepass")) > METADATA_BYTES:
+    _judge_metadata(order.metadata)
+
+
+def _judge_metadata(metadata: Mapping[str, Any]) -> None:
+    """The API's parser lets nothing unclean through; the host's own code may."""
+    try:
+        written = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        raise invalid("metadata", "invalid", _("Must be an object of JSON values.")) from None
+    if "\\u0000" in written or not _storable(written):
+        raise invalid("metadata", "invalid", _("Contains characters that cannot be stored."))
+    if len(written.encode()) > METADATA_BYTES:
         raise invalid("metadata", "max_length", _("At most %d bytes of JSON.") % METADATA_BYTES)
 
 

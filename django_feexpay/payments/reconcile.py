@@ -16,7 +16,7 @@ from django.db import IntegrityError
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
+from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
 from django_feexpay.payments import due, hints, incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
@@ -173,7 +173,7 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
         "look_count": attempt.look_count + 1,
     }
     if to_status is Status.FAILED:
-        changes |= {"reason_code": report.reason_code or "unknown", "reason_text": report.reason_text[:200]}
+        changes |= {"reason_code": report.reason_code or UNKNOWN_REASON, "reason_text": report.reason_text[:200]}
     if to_status is Status.EXPIRED:
         changes |= {"reason_code": "expired"}
     if to_status is Status.SUCCESSFUL:

@@ -94,6 +94,7 @@ def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: s
         PayerDetails(otp=otp),
         (last.return_url, last.cancel_url),
         queued=queued,
+        now=conf.now(),
     )
 
 

@@ -54,7 +54,7 @@ from tests.payments.stage import Clock, Guard, next_due_at, sweep
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-EXAMPLES, STEPS, MOST_ROUNDS = 20, 30, 200
+EXAMPLES, STEPS, MOST_ROUNDS = 20, 30, 300
 
 ANSWERS = {
     "accepted": accept,
@@ -167,11 +167,15 @@ class PaymentLife(RuleBasedStateMachine):
     def lie_about_a_status(self, data: st.DataObject, lie: dict[str, Any]) -> None:
         data.draw(st.sampled_from(self.gateway.charges)).lies = lie
 
-    @precondition(lambda self: self.gateway.charges)
+    def known_references(self) -> list[str]:
+        known = Attempt.objects.exclude(gateway_reference=None).values_list("gateway_reference", flat=True)
+        return sorted(map(str, known))
+
+    @precondition(lambda self: self.known_references())
     @rule(data=st.data())
     def give_one_reference_twice(self, data: st.DataObject) -> None:
-        """The next collect is answered with somebody else's reference; FeexPay itself knows it by its own."""
-        taken = data.draw(st.sampled_from(self.gateway.charges)).reference
+        """The next collect is answered with another attempt's reference; FeexPay itself knows it by its own."""
+        taken = data.draw(st.sampled_from(self.known_references()))
 
         def answer(charge: Charge) -> Any:
             own = charge.reference
@@ -248,6 +252,7 @@ class PaymentLife(RuleBasedStateMachine):
             if instant is None or self.is_quiet():
                 break
             self.clock.advance_to(instant)
+            self.clock.advance(600)
             sweep()
         self.clock.advance(60)
         outbox.deliver()

@@ -27,10 +27,12 @@ def make_players(count: int) -> list[str]:
     return [AuthToken.objects.create(user=user)[1] for user in users]
 
 
-def is_quiet() -> bool:
-    """Whether nothing is left to do but what takes minutes: nothing found in history so far, and looked for again."""
+def unfinished() -> Counter[str]:
+    """What is left to do, by kind, but for what takes minutes: not found in history, and to be looked for again."""
     open_ = Attempt.objects.filter(status__in=LIVE).exclude(status="unknown", first_empty_look_at__isnull=False)
-    return not open_.exists() and not OutboxMessage.objects.filter(delivered_at=None).exists()
+    left = Counter(open_.values_list("status", flat=True))
+    left["signals"] = OutboxMessage.objects.filter(delivered_at=None).count()
+    return +left
 
 
 def sweep_ahead(minutes: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.soak.plan import Plan, Purchase
+from tests.soak.plan import LATE_PAYER, Plan, Purchase
 from tests.soak.wire import Sandbox, Webhooks
 
 _EVERY_SECONDS = 0.5
@@ -28,7 +28,7 @@ class Payers:
             self.look()
 
     def look(self, *, hurried: bool = False) -> int:
-        """Choose where it is time to, or all if hurried; how many will choose later."""
+        """Choose where it is time to, or all if hurried; how many will choose later, by themselves or by script."""
         waiting = [(row, self._by_amount[row["amount"]]) for row in self._sandbox.payments() if _is_asking(row)]
         planned = [(row, purchase) for row, purchase in waiting if purchase.choice]
         ripe = [
@@ -39,7 +39,8 @@ class Payers:
         for row, purchase in ripe:
             if self._sandbox.choose(row["reference"], purchase.choice):
                 self.chosen[purchase.choice] += 1
-        return len(planned) - len(ripe)
+        late = [row for row, purchase in waiting if purchase.ending == LATE_PAYER]
+        return len(planned) - len(ripe) + len(late)
 
 
 class Troublemaker:
@@ -74,7 +75,7 @@ class Troublemaker:
 
 
 def _is_asking(row: dict[str, Any]) -> bool:
-    return row["status"] == "PENDING" and row["prompts"] > 0
+    return bool(row["status"] == "PENDING" and row["prompts"] > 0)
 
 
 def _age_seconds(row: dict[str, Any]) -> float:

@@ -17,7 +17,7 @@ from tests.soak.plan import Plan, Purchase
 from tests.soak.wire import PAYMENTS, ask, send_and_hang_up
 
 #: How long a player's app asks again with the same key before it gives up.
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.4
 _PLAYERS_AT_ONCE = 24
 

@@ -18,6 +18,7 @@ from typing import Any
 from django.core.management import call_command
 from django.db import connection
 
+from django_feexpay import conf
 from django_feexpay.payments import invariants
 from tests.soak import books, ours
 from tests.soak.faults import Faults
@@ -28,10 +29,13 @@ from tests.soak.players import Players
 from tests.soak.wire import PAYMENTS, Sandbox, Webhooks, ask, wait_until
 
 _START_SECONDS = 60.0
-_SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d|Traceback \(most recent call last\)')
+_SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d')
+_RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last)"
+_DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.InterfaceError")
 
-# django-q2 prints one whenever its database is away.
-_PRINTS_TRACEBACKS = ("cluster",)
+# django-q2 prints what it stumbles over as it likes; our tasks in it are judged by the rows.
+_NOT_OURS = ("cluster",)
 _BACKGROUND = ("worker-1", "worker-2", "cluster")
 
 # Minutes ahead: past the longest lease, and past two empty looks in history ten minutes apart.
@@ -110,11 +114,13 @@ class Soak:
         if wait_until(self._is_quiet, seconds=self._place.patience_seconds, every_seconds=0.5):
             self._say("quiet")
         else:
-            self._say(f"not quiet within {self._place.patience_seconds:.0f} s")
+            left = ", ".join(f"{count} {kind}" for kind, count in ours.unfinished().items()) or "late payers"
+            self._say(f"not quiet within {self._place.patience_seconds:.0f} s: {left}")
 
     def _hurry(self, fleet: Fleet) -> None:
         """What the dead held for minutes, payers long after their time, and who is to be found in no history."""
         self._died = fleet.stop(*_BACKGROUND)
+        self._hurried_at = conf.now()
         ours.sweep_ahead(_PAST_LEASES)
         self._payers.look(hurried=True)
         for minutes in _PAST_SEARCHES:
@@ -122,7 +128,7 @@ class Soak:
         self._say("looked half an hour ahead")
 
     def _is_quiet(self) -> bool:
-        return not self._payers.look() and ours.is_quiet()
+        return not self._payers.look() and not ours.unfinished()
 
     # --- the verdict ---------------------------------------------------------------------------------
 
@@ -161,10 +167,19 @@ class Soak:
             print(f"  {count:6} {name}")
         codes = ", ".join(f"{code}: {count}" for code, count in sorted(self._players.codes.items()))
         print(f"  players were answered {codes}")
-        waits = _waits(rows)
+        waits = self._waits(rows)
         if len(waits) > 1:
             cuts = statistics.quantiles(waits, n=100)
             print(f"  from charge to credit: p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, slowest {max(waits):.1f} s")
+
+    def _waits(self, rows: list[dict[str, Any]]) -> list[float]:
+        """Seconds from the charge at the gateway to the credit, of all that were credited in real time."""
+        credited_at = {echo: at for echo, at in ours.credited_at().items() if at < self._hurried_at}
+        return [
+            (credited_at[row["echo"]] - datetime.fromisoformat(row["settled_at"])).total_seconds()
+            for row in rows
+            if row["charged"] and row["echo"] in credited_at
+        ]
 
     def _last_line(self, verdict: books.Verdict) -> str:
         good = "failed" if verdict.violations else "ok"
@@ -207,21 +222,22 @@ def _print_outcomes(plan: Plan) -> None:
     print()
 
 
-def _waits(rows: list[dict[str, Any]]) -> list[float]:
-    """Seconds from the charge at the gateway to the credit, of all that were credited."""
-    credited_at = ours.credited_at()
-    return [
-        (credited_at[row["echo"]] - datetime.fromisoformat(row["settled_at"])).total_seconds()
-        for row in rows
-        if row["charged"] and row["echo"] in credited_at
-    ]
-
-
 def _log_flaws(logs: Mapping[str, str]) -> Iterator[str]:
-    """A payer's number in a log, an answer of 500, an error nobody caught."""
+    """A payer's number in a log, an answer of 500, an error other than that the database is away."""
     for name, text in logs.items():
         for number, line in enumerate(text.splitlines(), 1):
             if is_canary(line):
                 yield f"{name}.log:{number}: a payer's number"
-            if name not in _PRINTS_TRACEBACKS and _SERVER_ERROR.search(line):
+            if _SERVER_ERROR.search(line):
                 yield f"{name}.log:{number}: {line.strip()[:200]}"
+        if name not in _NOT_OURS:
+            yield from (f"{name}.log: {error[:200]}" for error in _errors(text))
+
+
+def _errors(text: str) -> Iterator[str]:
+    """How each traceback ended, one a record of the log, but for those of a database that is away."""
+    for record in _RECORD.split(text):
+        if _TRACEBACK in record:
+            last = [line for line in record.splitlines() if line and not line[0].isspace()][-1]
+            if not last.startswith(_DATABASE_AWAY):
+                yield last

@@ -46,7 +46,7 @@ def _effort(*, quick: bool) -> Effort:
     from tools.bench.measuring import Effort
 
     if quick:
-        return Effort(rounds=2, block=2, small_rows=1000, large_rows=2000, due_rows=20, polls_seconds=0.1)
+        return Effort(2, 2, small_rows=1000, large_rows=2000, due_rows=20, polls_seconds=0.1, concurrencies=(8,))
     return Effort()
 
 
@@ -77,7 +77,7 @@ def _figures(effort: Effort) -> Iterator[Figure]:
     large.close()
     yield from doors.webhook(site, effort)
     yield from doors.initiate(site, effort)
-    for concurrency in (8, 50):
+    for concurrency in effort.concurrencies:
         yield from sweeping.sweep(effort, concurrency)
 
 

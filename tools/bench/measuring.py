@@ -25,12 +25,13 @@ _WARM_UP = 3
 class Effort:
     """How much is measured. `rounds` of each work in turn, each round a block of calls; rows of the two databases."""
 
-    rounds: int = 15
-    block: int = 20
+    rounds: int = 11
+    block: int = 12
     small_rows: int = 10_000
     large_rows: int = 500_000
     due_rows: int = 200
     polls_seconds: float = 2.0
+    concurrencies: tuple[int, ...] = (8, 50)
 
     @property
     def calls(self) -> int:

@@ -69,8 +69,18 @@ def sweep(effort: Effort, concurrency: int) -> Iterator[Figure]:
     yield Figure(name, value, f"≥ {LEAST_OF_IDEAL:.0%}", share >= LEAST_OF_IDEAL)
     cpu = worker.cpu_seconds / bare_cpu
     times = f"{worker.cpu_seconds * 1e3:.2f} / {bare_cpu * 1e3:.2f} ms"
-    yield Figure(f"worker, {concurrency} at once, CPU a poll : bare calls", f"{cpu:.2f}  {times}", f"≤ {MOST_CPU} ×", cpu <= MOST_CPU)
-    yield Figure(f"worker, {concurrency} at once, SQL a poll", f"{worker.statement_count:.1f} statements", "2 a batch: none a poll", None)
+    yield Figure(
+        f"worker, {concurrency} at once, CPU a poll : bare calls",
+        f"{cpu:.2f}  {times}",
+        f"≤ {MOST_CPU} ×",
+        cpu <= MOST_CPU,
+    )
+    yield Figure(
+        f"worker, {concurrency} at once, SQL a poll",
+        f"{worker.statement_count:.1f} statements",
+        "2 a batch: none a poll",
+        None,
+    )
 
 
 def _worker(count: int, concurrency: int, effort: Effort) -> Poll:

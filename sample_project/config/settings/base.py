@@ -97,8 +97,8 @@ if REDIS_URL:
 Q_CLUSTER = {
     "name": "feexpay",
     "workers": 2,
-    "timeout": 90,
-    "retry": 180,  # longer than timeout plus the wait in the queue, or tasks run twice
+    "timeout": 240,
+    "retry": 480,  # longer than timeout plus the wait in the queue, or tasks run twice
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,

@@ -1,0 +1,54 @@
+"""Messages follow Accept-Language, also in a host that runs no LocaleMiddleware."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.api.caller import Caller, assert_problem
+
+pytestmark = pytest.mark.django_db
+
+FRENCH = {"Accept-Language": "fr-BJ,fr;q=0.9,en;q=0.5"}
+ENGLISH = {"Accept-Language": "en"}
+
+
+@pytest.fixture(params=[True, False], ids=["locale middleware", "no locale middleware"], autouse=True)
+def middleware(request: pytest.FixtureRequest, settings: Any) -> None:
+    if not request.param:
+        settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "LocaleMiddleware" not in name]
+
+
+@pytest.fixture
+def caller(django_user_model: type[User]) -> Caller:
+    return Caller(django_user_model.objects.create_user("player"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "title", "message"),
+    [
+        (FRENCH, "Certaines valeurs ne sont pas valables", "Ce moyen de paiement n'existe pas."),
+        (ENGLISH, "Some values are not valid", "There is no such provider."),
+    ],
+    ids=["French", "English"],
+)
+def test_problem_speaks_the_clients_language(headers: dict[str, str], title: str, message: str, caller: Caller) -> None:
+    response = caller.initiate(headers=headers, provider="nobody_xx")
+
+    body = assert_problem(response, 400, "validation_error", field="provider")
+    assert body["title"] == title
+    assert body["errors"][0]["message"] == message
+
+
+def test_providers_speak_the_clients_language(caller: Caller) -> None:
+    french = {row["code"]: row for row in caller.get("providers/", headers=FRENCH).json()}
+    english = {row["code"]: row for row in caller.get("providers/", headers=ENGLISH).json()}
+
+    assert (french["moov_tg"]["country_name"], english["wave_sn"]["country_name"]) == ("Togo", "Senegal")
+    assert french["wave_ci"]["unavailable_reason"] == "Ce moyen de paiement arrive bientôt."
+
+
+def test_answers_vary_with_the_language(caller: Caller) -> None:
+    assert "Accept-Language" in caller.get("providers/").headers["Vary"]

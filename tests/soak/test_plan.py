@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.soak import plan
+
+
+def test_same_seed_draws_the_same_plan() -> None:
+    assert plan.draw(7, 100) == plan.draw(7, 100)
+    assert plan.draw(7, 100) != plan.draw(8, 100)
+
+
+def test_amounts_tell_purchases_apart() -> None:
+    drawn = plan.draw(1, 300)
+
+    assert len({purchase.amount for purchase in drawn.purchases}) == 300
+
+
+def test_every_fault_happens_during_the_purchases() -> None:
+    drawn = plan.draw(1, 500)
+
+    kinds = Counter(fault.what for fault in drawn.faults)
+    assert kinds["crash database"] == kinds["kill shop"] == kinds["kill sandbox"] == 1
+    assert kinds["kill worker-1"] + kinds["kill worker-2"] >= 4
+    assert all(0 < fault.at_seconds < drawn.seconds for fault in drawn.faults)
+
+
+def test_mix_is_about_what_was_promised() -> None:
+    purchases = plan.draw(1, 2000).purchases
+
+    assert 0.15 < sum(purchase.doubled for purchase in purchases) / 2000 < 0.25
+    assert 0.03 < sum(purchase.loses_answer for purchase in purchases) / 2000 < 0.07
+    assert 0.03 < sum(purchase.polls_hard for purchase in purchases) / 2000 < 0.07
+    assert 0.06 < sum(bool(purchase.retried_with) for purchase in purchases) / 2000 < 0.14
+    assert {f"{ending:02}" for ending in range(19)} <= {purchase.ending for purchase in purchases}
+
+
+@pytest.mark.parametrize("provider", plan.PREFIXES)
+def test_every_number_is_a_canary_in_any_writing(provider: str) -> None:
+    number = next(p for p in plan.draw(1, 200).purchases if p.provider == provider).phone()
+    spaced = " ".join(number[place : place + 2] for place in range(0, len(number), 2))
+
+    assert all(plan.is_canary(f"to {text}, please") for text in (number, spaced, f"+229{number}", f'"{number}"'))
+
+
+@pytest.mark.parametrize("text", ["d0617394-50aa", "cafe61739450", "617394", "+229 01 •• •• •• 50", "61:73:94.50"])
+def test_chance_is_no_canary(text: str) -> None:
+    assert not plan.is_canary(text)
