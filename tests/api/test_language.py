@@ -46,7 +46,7 @@ def test_providers_speak_the_clients_language(caller: Caller) -> None:
     french = {row["code"]: row for row in caller.get("providers/", headers=FRENCH).json()}
     english = {row["code"]: row for row in caller.get("providers/", headers=ENGLISH).json()}
 
-    assert (french["moov_tg"]["country_name"], english["wave_sn"]["country_name"]) == ("Togo", "Senegal")
+    assert (french["wave_sn"]["country_name"], english["wave_sn"]["country_name"]) == ("Sénégal", "Senegal")
     assert french["wave_ci"]["unavailable_reason"] == "Ce moyen de paiement arrive bientôt."
 
 
