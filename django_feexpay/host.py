@@ -64,6 +64,8 @@ def _refuse_inside_a_transaction() -> None:
 def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:
     if not value:
         return None
+    if user is None:
+        raise ValueError("an idempotency key is a user's: give a user, or no key")
     return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", body))
 
 

@@ -25,4 +25,6 @@ payment_needs_review = Signal()
 """The facts disagree (amount, reference, an answer that never came): staff must look. The payer is told `pending`."""
 
 duplicate_charge_found = Signal()
-"""A second attempt of a credited payment was charged, too. When: once an attempt. It is not credited: refund it."""
+"""The payer was charged twice for one thing. When: once for each second charge. A second attempt of a credited payment
+is not credited: refund it. A second payment for a merchant_reference of the same user that is paid already is credited,
+with a `payment_succeeded` of its own: it is yours to refund or to keep as a balance."""

@@ -57,14 +57,14 @@ _SET_UP_WRONG = frozenset(
 
 def payment_body(payment: Payment) -> dict[str, Any]:
     """A payment as the API shows it; `payment` from `Payment.objects.for_reading()`. Never the msisdn itself."""
-    attempt, spec = payment.attempt, payment.provider.spec
+    attempt, provider, status = payment.attempt, payment.provider, payment.public_status
     return {
         "id": str(payment.pk),
-        "status": payment.public_status.value,
+        "status": status.value,
         "detail": payment.detail.value,
         "provider": payment.provider_id,
-        "provider_name": payment.provider.name,
-        "country": spec.country,
+        "provider_name": provider.name,
+        "country": provider.spec.country,
         "amount": payment.amount,
         "currency": payment.currency,
         "charged_amount": payment.charged_amount,
@@ -76,9 +76,9 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "reference": attempt.gateway_reference,
         "redirect_url": attempt.redirect_url or None,
         "otp_required": attempt.otp_required,
-        "reason": _reason(payment, attempt),
-        "can_retry": _can_retry(payment),
-        "next_poll_seconds": _next_poll_seconds(payment, attempt),
+        "reason": _reason(attempt) if status is PublicStatus.FAILED else None,
+        "can_retry": status is PublicStatus.FAILED and not _may_still_succeed(payment),
+        "next_poll_seconds": _next_poll_seconds(payment, attempt) if status is PublicStatus.PENDING else None,
         "attempt_count": attempt.ordinal,
         "created_at": _instant(payment.created_at),
         "updated_at": _instant(payment.updated_at),
@@ -123,23 +123,19 @@ def etag(body: Any) -> str:
     return f'W/"{hashlib.sha256(written).hexdigest()[:32]}"'
 
 
-def _reason(payment: Payment, attempt: Attempt) -> dict[str, str] | None:
-    if payment.public_status is not PublicStatus.FAILED:
-        return None
+def _reason(attempt: Attempt) -> dict[str, str]:
     code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else UNKNOWN_REASON)
     if code in _SET_UP_WRONG:
         code = "misconfigured"
     return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
 
 
-def _can_retry(payment: Payment) -> bool:
+def _may_still_succeed(payment: Payment) -> bool:
     unsure: bool = payment.may_still_succeed  # type: ignore[attr-defined]  # annotated by for_reading()
-    return payment.public_status is PublicStatus.FAILED and not unsure
+    return unsure
 
 
-def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int | None:
-    if payment.public_status is not PublicStatus.PENDING:
-        return None
+def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int:
     if payment.status == Status.REVIEW:
         return _REVIEW_SECONDS
     if attempt.next_poll_at is None:

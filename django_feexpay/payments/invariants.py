@@ -27,6 +27,8 @@ from django_feexpay.models import (
 )
 from django_feexpay.payments.lifecycle import LIVE, Status, may_move
 
+_REFERENCE = "payment__merchant_reference"
+
 #: The longest wait between two looks at what may still be charged.
 LONGEST_WAIT = timedelta(days=1)
 
@@ -78,10 +80,12 @@ def nobody_is_asked_twice() -> Iterator[str]:
 
 
 def second_charges_are_incidents() -> Iterator[str]:
-    """I4: an attempt that succeeded without being the credited one is a charge to refund, and nothing else is."""
+    """I4: a success beside another one of the same payment or order is a charge to look into, and nothing else is."""
     incident = Incident.objects.filter(attempt=OuterRef("pk"), kind=Incident.Kind.DUPLICATE_CHARGE)
-    extra = Q(status=Status.SUCCESSFUL, credit=None)
-    attempts = Attempt.objects.annotate(reported=Exists(incident))
+    order = {"payment__user": OuterRef("payment__user"), "payment__merchant_reference": OuterRef(_REFERENCE)}
+    paid_before = Credit.objects.filter(**order, event__lt=OuterRef("credit__event")).exclude(**{_REFERENCE: ""})
+    attempts = Attempt.objects.annotate(reported=Exists(incident), paid_before=Exists(paid_before))
+    extra = Q(status=Status.SUCCESSFUL, credit=None) | Q(paid_before=True)
     for pk in _ids(attempts.filter(extra, reported=False)):
         yield f"attempt {pk}: a second charge, and no incident"
     for pk in _ids(attempts.filter(~extra, reported=True)):

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
@@ -70,7 +71,7 @@ def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
     Safe to repeat: yes, the second call finds the move illegal and changes nothing.
     """
-    payment = Payment.objects.select_for_update(of=("self",)).get(attempts=attempt_id)
+    payment, twins = _lock(attempt_id, to_status)
     attempt = Attempt.objects.get(pk=attempt_id)
     before = attempt.life_status
     if not may_move(before, to_status):
@@ -82,7 +83,26 @@ def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[
     _take_over(attempt, written)
     event = _write_event(attempt, before, cause)
     _follow(payment, attempt, event, at)
+    if to_status is Status.SUCCESSFUL and any(twin.status == Status.SUCCESSFUL for twin in twins):
+        _report_duplicate(payment, attempt, at)
     return True
+
+
+def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
+    """The attempt's payment under its lock; on the way to a credit, with the other payments of the same order.
+
+    After an expiry the payer may start anew for the same order, and both may be paid: then one of the two must see
+    the other. Locked in one order, so that two such moves wait for each other and do not embrace.
+    """
+    payments = Payment.objects.select_for_update(of=("self",)).order_by("pk")
+    if to_status is not Status.SUCCESSFUL:
+        return payments.get(attempts=attempt_id), []
+    payment = Payment.objects.get(attempts=attempt_id)
+    same_order = Q(pk=payment.pk)
+    if payment.merchant_reference:
+        same_order |= Q(user=payment.user_id, merchant_reference=payment.merchant_reference)
+    rows = {row.pk: row for row in payments.filter(same_order)}
+    return rows.pop(payment.pk), list(rows.values())
 
 
 def _settling(to_status: Status, at: datetime) -> dict[str, Any]:
@@ -138,7 +158,7 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
 
 
 def _report_duplicate(payment: Payment, attempt: Attempt, at: datetime) -> None:
-    """The payer was charged twice for one payment: one credit stands, the other charge is to be refunded."""
+    """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order."""
     incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, at)
     _announce(payment, Signal.DUPLICATE_CHARGE, at)
 

@@ -52,9 +52,15 @@ def check_nobody_is_asked_twice(attempts: list[Attempt], gateway: ModelGateway) 
 
 
 def check_every_second_charge_is_an_incident(attempts: list[Attempt], credits_: list[Credit]) -> None:
-    """I4: what succeeded and was not credited is to be refunded, and nothing else is."""
+    """I4: a success beside another one of the same payment or order is to be looked into, and nothing else is."""
     credited = {credit.attempt_id for credit in credits_}
     extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited
+    orders = set()
+    for credit in sorted(credits_, key=lambda credit: credit.event_id):
+        order = (credit.payment.user_id, credit.payment.merchant_reference)
+        if order in orders and order[1]:
+            extra.add(credit.attempt_id)
+        orders.add(order)
     found = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True)
     assert sorted(extra) == sorted(found)
 

@@ -104,7 +104,7 @@ def test_look_without_news_reads_once_and_writes_its_next_time(
     assert len(texts) == 3
 
 
-def test_credit_costs_nine_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_credit_costs_ten_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     attempt = Attempt.objects.get()
     gateway.last().approve()
@@ -118,8 +118,9 @@ def test_credit_costs_nine_statements_in_one_transaction(begin: Begin, gateway: 
         "UPDATE payment",
         "INSERT outboxmessage",
     ]
-    # and the attempt to ask about, the payment's lock, the attempt under it, whether a failure was announced
-    assert len(texts) == 9
+    # and the attempt to ask about, its payment, the lock on all payments of the order, the attempt under it,
+    # whether a failure was announced
+    assert len(texts) == 10
 
 
 def test_delivery_costs_a_claim_a_read_and_a_mark(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

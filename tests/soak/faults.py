@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -24,11 +25,12 @@ class Faults:
         self._database_url = database_url
         self._say = say
 
-    def happen(self, plan: Plan) -> None:
-        """All of them; returns when what broke last is on its feet again."""
+    def happen(self, plan: Plan, interrupted: threading.Event) -> None:
+        """All of them, unless interrupted; a database that went away is back when it returns."""
         began_at = time.monotonic()
         for fault in plan.faults:
-            time.sleep(max(0.0, began_at + fault.at_seconds - time.monotonic()))
+            if interrupted.wait(max(0.0, began_at + fault.at_seconds - time.monotonic())):
+                return
             self._say(fault.what)
             self._strike(fault.what)
 

@@ -35,7 +35,7 @@ _RETRIED_WITH = ("00", "06", "09", "50")
 
 #: What breaks, how often in a soak of this many seconds or more; each kill is followed by a restart.
 _ALWAYS = ("kill worker-1", "kill worker-2", "kill shop", "kill sandbox", "crash database", "cut connections")
-_MORE = ("kill worker-1", "kill worker-2", "kill cluster", "cut connections")
+_MORE = ("kill cluster", "kill worker-1", "kill worker-2", "cut connections")
 _SECONDS_FOR_ANOTHER = 20
 
 
@@ -76,6 +76,11 @@ class Plan:
     @property
     def players(self) -> int:
         return max(purchase.player for purchase in self.purchases) + 1
+
+    @property
+    def with_cluster(self) -> bool:
+        """A soak of a few seconds is over before a cluster has begun: it has only the workers."""
+        return any(fault.what == "kill cluster" for fault in self.faults)
 
 
 def draw(seed: int, count: int) -> Plan:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import statistics
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from tests.soak.wire import PAYMENTS, Sandbox, Webhooks, ask, wait_until
 _START_SECONDS = 60.0
 _SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d')
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE)
+_RAISED = re.compile(r"^[\w.]+(?:: .*)?$", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last)"
 _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.InterfaceError")
 
 # django-q2 prints what it stumbles over as it likes; our tasks in it are judged by the rows.
 _NOT_OURS = ("cluster",)
-_BACKGROUND = ("worker-1", "worker-2", "cluster")
+_WORKERS = ("worker-1", "worker-2")
 
 # Minutes ahead: past the longest lease, and past two empty looks in history ten minutes apart.
 _PAST_LEASES = 3
@@ -86,10 +88,11 @@ class Soak:
         fleet.start("sandbox", "django_feexpay.sandbox", f"--time-scale={TIME_SCALE}")
         host = self._place.shop.removeprefix("http://")
         fleet.start("shop", "manage", "runserver", "--noreload", host)
-        for name in ("worker-1", "worker-2"):
+        for name in _WORKERS:
             fleet.start(name, "manage", "feexpay_worker", "--concurrency=4")
-        call_command("feexpay_schedule", stdout=sys.stderr)
-        fleet.start("cluster", "manage", "qcluster")
+        if self._plan.with_cluster:
+            call_command("feexpay_schedule", stdout=StringIO())
+            fleet.start("cluster", "manage", "qcluster")
         if not wait_until(self._everything_answers, seconds=_START_SECONDS):
             raise RuntimeError(f"the shop or the sandbox does not answer; the logs are in {self._place.folder}")
         self._say(f"started; {len(self._plan.purchases)} purchases in {self._plan.seconds:.0f} s")
@@ -101,11 +104,14 @@ class Soak:
     def _load(self, fleet: Fleet) -> None:
         """Purchases, payers, forgeries and faults, all at once."""
         faults = Faults(fleet, self._place.database_url, self._say)
-        with _beside(self._payers.run, self._trouble.run):
-            happening = threading.Thread(target=faults.happen, args=(self._plan,))
-            happening.start()
-            self._players.play(self._plan)
-            happening.join()
+        interrupted = threading.Event()
+        with _beside(self._payers.run, self._trouble.run), ThreadPoolExecutor(1) as pool:
+            happening = pool.submit(faults.happen, self._plan, interrupted)
+            try:
+                self._players.play(self._plan)
+                happening.result()
+            finally:
+                interrupted.set()
         connection.close()  # it was cut off with all the others
 
     def _await_quiet(self) -> None:
@@ -119,7 +125,9 @@ class Soak:
 
     def _hurry(self, fleet: Fleet) -> None:
         """What the dead held for minutes, payers long after their time, and who is to be found in no history."""
-        self._died = fleet.stop(*_BACKGROUND)
+        if self._plan.with_cluster:
+            fleet.kill("cluster")  # asked to end, it would first finish a sweep of up to 45 s
+        self._died = fleet.stop(*_WORKERS)
         self._hurried_at = conf.now()
         ours.sweep_ahead(_PAST_LEASES)
         self._payers.look(hurried=True)
@@ -169,7 +177,7 @@ class Soak:
         print(f"  players were answered {codes}")
         waits = self._waits(rows)
         if len(waits) > 1:
-            cuts = statistics.quantiles(waits, n=100)
+            cuts = statistics.quantiles(waits, n=100, method="inclusive")
             print(f"  from charge to credit: p50 {cuts[49]:.1f} s, p95 {cuts[94]:.1f} s, slowest {max(waits):.1f} s")
 
     def _waits(self, rows: list[dict[str, Any]]) -> list[float]:
@@ -196,17 +204,16 @@ class Soak:
 
 @contextmanager
 def _beside(*works: Callable[[threading.Event], None]) -> Iterator[None]:
-    """These run in threads for as long as the block does."""
+    """These run in threads for as long as the block does. Raises what one of them raised."""
     stop = threading.Event()
-    threads = [threading.Thread(target=work, args=(stop,)) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(len(works)) as pool:
+        running = [pool.submit(work, stop) for work in works]
+        try:
+            yield
+        finally:
+            stop.set()
+        for work in running:
+            work.result()
 
 
 def _print_outcomes(plan: Plan) -> None:
@@ -238,6 +245,6 @@ def _errors(text: str) -> Iterator[str]:
     """How each traceback ended, one a record of the log, but for those of a database that is away."""
     for record in _RECORD.split(text):
         if _TRACEBACK in record:
-            last = [line for line in record.splitlines() if line and not line[0].isspace()][-1]
+            last = _RAISED.findall(record)[-1]
             if not last.startswith(_DATABASE_AWAY):
                 yield last

@@ -1,0 +1,95 @@
+"""One order, two payments: after an expiry the payer may start anew, and then both may be paid (case 6)."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_feexpay.models import Attempt, Credit, Incident, Payment
+from django_feexpay.payments import ledger
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, only_attempt
+from tests.payments.threads import at_once
+
+EVIDENCE = {"word": "successful", "echo_matches": True}
+
+
+def expire(payment: Payment) -> Attempt:
+    attempt = only_attempt(payment)
+    ledger.move(attempt.pk, Status.EXPIRED, Cause(source=Source.WORKER, because="test"))
+    return attempt
+
+
+def succeed(attempt: Attempt) -> bool:
+    evidence = EVIDENCE | {"reference": attempt.gateway_reference, "amount": attempt.amount}
+    return ledger.move(
+        attempt.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="confirmed", evidence=evidence)
+    )
+
+
+@pytest.mark.django_db
+def test_order_paid_by_two_payments_is_an_incident_of_the_later_one(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    first = expire(begin(merchant_reference="order-1"))
+    second = only_attempt(begin(merchant_reference="order-1"))
+
+    succeed(second)
+    succeed(first)
+
+    assert Credit.objects.count() == 2  # the gateway took both, and each is credited once
+    assert Incident.objects.get().attempt == first
+    assert list(first.payment.outbox.order_by("id").values_list("signal", flat=True)) == [
+        "payment_failed",
+        "payment_succeeded",
+        "payment_succeeded_late",
+        "duplicate_charge_found",
+    ]
+    assert list(violations()) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("reference", ["", "order-2"], ids=["no order", "another order"])
+def test_payments_of_different_orders_are_no_incident(
+    reference: str, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    first = expire(begin(merchant_reference=reference))
+    clock.advance(61)
+    second = only_attempt(begin(merchant_reference="order-1" if reference else ""))
+
+    succeed(second)
+    succeed(first)
+
+    assert Credit.objects.count() == 2
+    assert not Incident.objects.exists()
+    assert list(violations()) == []
+
+
+@pytest.mark.django_db
+def test_same_reference_of_another_user_is_no_incident(
+    begin: Begin, gateway: ModelGateway, clock: Clock, django_user_model: type[User]
+) -> None:
+    mine = only_attempt(begin(merchant_reference="order-1"))
+    theirs = only_attempt(begin(merchant_reference="order-1", user=django_user_model.objects.create_user("other")))
+
+    succeed(mine)
+    succeed(theirs)
+
+    assert not Incident.objects.exists()
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_order_paid_twice_at_once_is_seen_by_exactly_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    for number in range(20):
+        first = expire(begin(merchant_reference=f"order-{number}"))
+        both = [first, only_attempt(begin(merchant_reference=f"order-{number}"))]
+
+        moved = at_once(2, lambda place, both=both: succeed(both[place]))
+
+        assert moved == [True, True]
+        assert Incident.objects.count() == number + 1
