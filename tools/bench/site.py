@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
@@ -26,9 +26,12 @@ class Site:
     ) -> bytes:
         """The body of the answer."""
         seen: list[str] = []
-        answer = self._application(
-            _environ(method, path, body, headers or {}), lambda status, *rest: seen.append(status)
-        )
+
+        def start_response(status: str, headers: Any, error: Any = None, /) -> Callable[[bytes], object]:
+            seen.append(status)
+            return io.BytesIO().write
+
+        answer = self._application(_environ(method, path, body, headers or {}), start_response)
         content = b"".join(answer)
         answer.close()
         if not seen[0].startswith(str(expected)):
