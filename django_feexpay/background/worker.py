@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,7 @@ from django.db import close_old_connections, connection
 
 from django_feexpay import conf
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.models import Attempt, Heartbeat
+from django_feexpay.models import Heartbeat
 from django_feexpay.payments import due, hints, initiate, outbox
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
@@ -56,6 +56,10 @@ class Crew:
 
     def wait(self) -> None:
         wait(self._under_way)
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Until one of them is done, or the time is over."""
+        wait(self._under_way, seconds, FIRST_COMPLETED)
 
     def close(self) -> None:
         """Finish what is under way."""
@@ -95,7 +99,14 @@ class Worker:
                 pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                 logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
                 connection.close()
-            stop.wait(pause)
+            self._rest(stop, pause)
+
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """More may be due than there are threads: then the rest is over when one of them is free."""
+        if self._asking.free:
+            stop.wait(seconds)
+        else:
+            self._asking.wait_for_room(seconds)
 
     def sweep(self) -> int:
         """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
@@ -190,6 +201,8 @@ def _see_to(held: due.Claim) -> None:
     """Work on one claim. An error here must not take the others along: the lease brings the row back."""
     try:
         advance(held)
+    except AnyDatabaseError as error:
+        logger.error("attempt %s is due again when its lease ends: %s", held.attempt_id, type(error).__name__)
     except Exception:
         logger.exception("attempt %s could not be seen to; it is due again when its lease ends", held.attempt_id)
     finally:
@@ -198,10 +211,9 @@ def _see_to(held: due.Claim) -> None:
 
 def advance(held: due.Claim, *, source: Source = Source.WORKER) -> None:
     """Bring a claimed attempt one step on: send what waits, give up what was lost on its way, ask about the rest."""
-    status = Attempt.objects.values_list("status", flat=True).get(pk=held.attempt_id)
-    if status == Status.CREATED:
+    if held.status is Status.CREATED:
         initiate.send_due(held, source=source)
-    elif status == Status.SENDING:
+    elif held.status is Status.SENDING:
         initiate.lose(held.attempt_id, source=source)
     else:
         reconcile(held.attempt_id, source=source, held=held)

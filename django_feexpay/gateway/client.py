@@ -39,11 +39,20 @@ from django_feexpay.gateway.reports import (
     status_report_from,
     usable_reference,
 )
-from django_feexpay.gateway.transport import HttpTransport, Timeouts, Transport, WireReply, WireRequest
+from django_feexpay.gateway.transport import (
+    REPLY_LIMIT_BYTES,
+    HttpTransport,
+    Timeouts,
+    Transport,
+    WireReply,
+    WireRequest,
+)
 
 __all__ = ["CallSeen", "CollectRequest", "Gateway", "Timeouts", "Transport"]
 
 LONGEST_HISTORY_DAYS = 31
+#: 500 rows of at most 4 kB: cut, a busy day would hide the attempt that is looked for.
+_HISTORY_LIMIT_BYTES = 2 * 1024 * 1024
 _LONGEST_DESCRIPTION = 100
 _HEADER_SAFE = re.compile(r"[!-~]+")
 _HISTORY_WORDS = {
@@ -163,7 +172,7 @@ class Gateway:
         body = _history_body(start, end, provider, word, self._shop_id)
         return self._ask(
             _Call("history", provider.code if provider else None),
-            lambda: self._request("POST", "/transactions/history", body, None),
+            lambda: self._request("POST", "/transactions/history", body, None, reply_limit_bytes=_HISTORY_LIMIT_BYTES),
             lambda reply: _judge_read(reply, history_page_from),
         )
 
@@ -206,6 +215,7 @@ class Gateway:
         total_seconds: float | None,
         *,
         fresh_connection: bool = False,
+        reply_limit_bytes: int = REPLY_LIMIT_BYTES,
     ) -> WireRequest:
         self._check_credentials()
         headers = {
@@ -223,6 +233,7 @@ class Gateway:
             body=None if body is None else json.dumps(body).encode("ascii"),
             timeouts=self._limits(total_seconds),
             fresh_connection=fresh_connection,
+            reply_limit_bytes=reply_limit_bytes,
         )
 
     def _check_credentials(self) -> None:

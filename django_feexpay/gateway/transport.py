@@ -34,6 +34,7 @@ from urllib3.exceptions import NewConnectionError
 
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
 
+#: No answer about one payment is larger; a page of history, 500 rows, may be.
 REPLY_LIMIT_BYTES = 256 * 1024
 _CHUNK_BYTES = 8192
 
@@ -63,7 +64,9 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """One request as it goes out. fresh_connection: never over a connection that was used before."""
+    """One request as it goes out. fresh_connection: never over a connection that was used before. A longer answer
+    than reply_limit_bytes is an unknown outcome.
+    """
 
     method: str
     url: str
@@ -71,11 +74,12 @@ class WireRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
     fresh_connection: bool = False
+    reply_limit_bytes: int = REPLY_LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class WireReply:
-    """A complete answer of any HTTP status. headers: names in lower case. body: decoded, at most 256 kB."""
+    """A complete answer of any HTTP status. headers: names in lower case. body: decoded, at most what was asked for."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -275,7 +279,7 @@ class HttpTransport:
         self._mine = threading.local()
 
     def exchange(self, request: WireRequest) -> WireReply:
-        """See Transport. Redirects are answers like others; more than 256 kB is an unknown outcome."""
+        """See Transport. Redirects are answers like others; more than the request's limit is an unknown outcome."""
         _call.begin(request)
         try:
             return self._exchange(request)
@@ -304,7 +308,7 @@ class HttpTransport:
             stream=True,
         ) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return WireReply(response.status_code, headers, _read_body(response))
+            return WireReply(response.status_code, headers, _read_body(response, request.reply_limit_bytes))
 
     def _session(self) -> requests.Session:
         # A forked child shares its parent's sockets: two processes on one TLS stream read each other's # answers.
@@ -329,13 +333,13 @@ class HttpTransport:
         return session
 
 
-def _read_body(response: requests.Response) -> bytes:
+def _read_body(response: requests.Response, limit: int) -> bytes:
     # Counted after decoding: a small compressed answer may be a very large one.
     body = bytearray()
     for chunk in response.iter_content(_CHUNK_BYTES):
         body += chunk
-        if len(body) > REPLY_LIMIT_BYTES:
-            raise OutcomeUnknownError("the answer is larger than 256 kB")
+        if len(body) > limit:
+            raise OutcomeUnknownError(f"the answer is larger than {limit // 1024} kB")
     return bytes(body)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
@@ -35,10 +35,11 @@ _dice = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to look at one attempt until `lease`."""
+    """The right to look at one attempt until `lease`. `status`: as it was when it was taken."""
 
     attempt_id: UUID
     lease: datetime
+    status: Status
 
 
 def claim_due(limit: int, *, unsent: bool) -> list[Claim]:
@@ -53,30 +54,21 @@ def claim_due(limit: int, *, unsent: bool) -> list[Claim]:
     created = Q(status=Status.CREATED)
     due = Attempt.objects.filter(created if unsent else ~created, next_poll_at__lte=now).order_by("next_poll_at")
     if not connection.features.has_select_for_update_skip_locked:
-        return _claim_one_by_one(list(due.values_list("pk", "next_poll_at")[:limit]), now)
+        claims = (claim(attempt, now) for attempt in list(due.only("status", "next_poll_at")[:limit]))
+        return [taken for taken in claims if taken is not None]
     with transaction.atomic(durable=True):
-        ids = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
-        Attempt.objects.filter(pk__in=ids).update(next_poll_at=now + LEASE, last_look_at=now)
-    return [Claim(pk, now + LEASE) for pk in ids]
+        rows = list(due.select_for_update(skip_locked=True).values_list("pk", "status")[:limit])
+        taken = Attempt.objects.filter(pk__in=[pk for pk, _ in rows])
+        taken.update(next_poll_at=now + LEASE, last_look_at=now)
+    return [Claim(pk, now + LEASE, Status(status)) for pk, status in rows]
 
 
-def _claim_one_by_one(rows: list[tuple[UUID, datetime | None]], now: datetime) -> list[Claim]:
-    claims = (claim(pk, seen, now) for pk, seen in rows)
-    return [taken for taken in claims if taken is not None]
-
-
-def claim(attempt_id: UUID, seen: datetime | None, now: datetime) -> Claim | None:
-    """Take one attempt whose `next_poll_at` was read as `seen`; None when somebody else was quicker."""
+def claim(attempt: Attempt, now: datetime) -> Claim | None:
+    """Take one attempt, if `next_poll_at` still stands as it was read; None when somebody else was quicker."""
     lease = now + LEASE
-    rows = Attempt.objects.filter(pk=attempt_id, next_poll_at=seen)
-    return Claim(attempt_id, lease) if rows.update(next_poll_at=lease, last_look_at=now) else None
-
-
-def extend(held: Claim, by: timedelta) -> Claim:
-    """A longer lease for a longer call."""
-    lease = held.lease + by
-    Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=lease)
-    return Claim(held.attempt_id, lease)
+    rows = Attempt.objects.filter(pk=attempt.pk, next_poll_at=attempt.next_poll_at)
+    taken = rows.update(next_poll_at=lease, last_look_at=now)
+    return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
 def schedule(attempt: Attempt, held: Claim | None, **looked: Any) -> None:
@@ -85,11 +77,12 @@ def schedule(attempt: Attempt, held: Claim | None, **looked: Any) -> None:
     Under a claim whose lease no longer stands, `next_poll_at` stays as it is: a webhook pulled it forward.
     """
     next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
-    rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-    rows.update(look_count=F("look_count") + 1, **looked)
+    written: Any = next_poll_at
     if held is not None:
-        rows = rows.filter(next_poll_at=held.lease)
-    rows.update(next_poll_at=next_poll_at)
+        mine = When(next_poll_at=held.lease, then=Value(next_poll_at, DateTimeField()))
+        written = Case(mine, default=F("next_poll_at"))
+    rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
+    rows.update(look_count=F("look_count") + 1, next_poll_at=written, **looked)
 
 
 def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime | None:

@@ -47,6 +47,8 @@ def next_look_at(
         return _after_failure(now, settled_at or now)
     if now < expires_at:
         return min(now + _listed_wait(looks, poll_seconds, dice), expires_at)
+    if status in LIVE and looks < len(poll_seconds):
+        return now + _listed_wait(looks, poll_seconds, dice)  # sent late, or lost late: its payer waits, too
     age = now - created_at
     if age > _ATTENTION and status not in LIVE:
         return None

@@ -121,7 +121,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     now = conf.now()
     if attempt.gateway_reference is None or attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    held = due.claim(attempt.pk, attempt.next_poll_at, now)
+    held = due.claim(attempt, now)
     return held is not None and reconcile(attempt.pk, source=source, held=held, total_seconds=total_seconds)
 
 

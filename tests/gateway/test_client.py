@@ -397,3 +397,16 @@ def test_lost_answer_to_collect_is_unknown_and_not_sent_again(serve: ServerFacto
         gateway.collect(attempt())
 
     assert len(server.requests) == 1
+
+
+def test_history_may_be_longer_than_an_answer_about_one_payment() -> None:
+    gateway = Gateway(
+        api_key=KEY,
+        shop_id=SHOP,
+        base_url="https://gateway.invalid/api",
+        transport=(transport := CannedTransport(200, {"success": True, "total": 0, "data": []})),
+    )
+
+    gateway.search_history(date(2026, 7, 1), date(2026, 7, 2))
+
+    assert transport.asked[0].reply_limit_bytes == 2 * 1024 * 1024

@@ -10,6 +10,7 @@ import gzip
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trustme
@@ -352,6 +353,16 @@ def test_answer_of_256_kb_is_read(transport: HttpTransport, serve: ServerFactory
         peer.answer(b"x" * LIMIT)
 
     assert len(transport.exchange(asking(serve(behave).url)).body) == LIMIT
+
+
+def test_limit_is_the_requests_own(transport: HttpTransport, serve: ServerFactory) -> None:
+    def behave(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer(b"x" * (LIMIT + 1))
+
+    request = replace(asking(serve(behave).url), reply_limit_bytes=LIMIT + 1)
+
+    assert len(transport.exchange(request).body) == LIMIT + 1
 
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found", "502 Bad Gateway"])

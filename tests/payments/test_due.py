@@ -44,25 +44,13 @@ def test_claimer_that_dies_gives_the_row_back_after_its_lease(
 def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     """What SQLite does: the time that was read is the guard."""
     attempt = only_attempt(begin())
-    seen = attempt.next_poll_at
     clock.advance(5)
 
-    winner = due.claim(attempt.pk, seen, clock.at)
-    loser = due.claim(attempt.pk, seen, clock.at)
+    winner = due.claim(attempt, clock.at)
+    loser = due.claim(attempt, clock.at)
 
     assert winner is not None
     assert loser is None
-
-
-def test_extended_lease_lasts_longer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    payment = begin()
-    clock.advance(5)
-    [held] = due.claim_due(10, unsent=False)
-
-    longer = due.extend(held, timedelta(seconds=105))
-
-    assert longer.lease == clock.at + timedelta(seconds=150)
-    assert only_attempt(payment).next_poll_at == longer.lease
 
 
 def test_nothing_is_claimed_when_nobody_has_time(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

@@ -80,8 +80,14 @@ def test_an_expiry_far_away_does_not_hold_up_the_list() -> None:
     [(900, 300), (1800, 300), (1801, 900), (86_400, 900), (86_401, 86_400), (6 * 86_400, 86_400), (604_800, 86_400)],
 )
 def test_patience_grows_with_age(status: Status, age: int, seconds: int) -> None:
-    assert wait(status, age=age, share=1) == seconds
-    assert wait(status, age=age, share=0) == pytest.approx(seconds * 0.8)
+    assert wait(status, age=age, looks=5, share=1) == seconds
+    assert wait(status, age=age, looks=5, share=0) == pytest.approx(seconds * 0.8)
+
+
+@pytest.mark.parametrize("status", sorted(LIVE))
+@pytest.mark.parametrize(("looks", "seconds"), [(0, 5), (4, 60)])
+def test_what_was_sent_or_lost_after_its_expiry_is_looked_at_soon(status: Status, looks: int, seconds: int) -> None:
+    assert wait(status, age=901, looks=looks) == seconds
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
@@ -91,7 +97,7 @@ def test_attention_ends_after_seven_days(status: Status) -> None:
 
 @pytest.mark.parametrize("status", sorted(LIVE))
 def test_what_may_still_be_charged_is_never_forgotten(status: Status) -> None:
-    assert wait(status, age=30 * 86_400) == 86_400
+    assert wait(status, age=30 * 86_400, looks=5) == 86_400
 
 
 @pytest.mark.parametrize(
