@@ -1,4 +1,4 @@
-"""The options of the sandbox, from arguments and from `FEEXPAY_SANDBOX_…`: one place for both commands.
+"""The sandbox's command line: its options from arguments and from `FEEXPAY_SANDBOX_…`, one place for both commands.
 
 Needs nothing but the standard library, so that a missing extra is said in words.
 """
@@ -9,31 +9,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from urllib.parse import urlsplit
 
-DEFAULT_API_KEY = "test_sandbox_key"
-DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
-WEBHOOK_MODES = ("none", "header", "hmac")
-LANGUAGES = ("fr", "en")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay."""
-
-    host: str = "127.0.0.1"
-    port: int = 8801
-    state: str = ""
-    webhook_url: str = ""
-    webhook_mode: str = "none"
-    webhook_secret: str = field(default="", repr=False)
-    api_key: str = field(default=DEFAULT_API_KEY, repr=False)
-    shop_id: str = DEFAULT_SHOP_ID
-    shop_name: str = "Sandbox"
-    language: str = "fr"
-    time_scale: float = 1.0
-    moov_synchronous: bool = False
+from django_feexpay.sandbox.options import DEFAULT_API_KEY, DEFAULT_SHOP_ID, LANGUAGES, WEBHOOK_MODES, Options
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Payment, Store
 from django_feexpay.sandbox.till import Till
 from django_feexpay.sandbox.timers import Timers

@@ -15,9 +15,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import markup
-from django_feexpay.sandbox.cli import LANGUAGES
 from django_feexpay.sandbox.context import Sandbox, sandbox_of
 from django_feexpay.sandbox.markup import Markup, fill, join
+from django_feexpay.sandbox.options import LANGUAGES
 from django_feexpay.sandbox.texts import accepted_language, asked_language, say
 
 _HEADERS = {

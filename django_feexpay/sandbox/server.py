@@ -23,8 +23,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from django_feexpay.sandbox import api, bodies, control, listing, pages, phone
-from django_feexpay.sandbox.cli import Options
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
+from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from django_feexpay.sandbox import rules
-from django_feexpay.sandbox.cli import LANGUAGES
+from django_feexpay.sandbox.options import LANGUAGES
 
 _TEXTS = {
     "phone": ("Le téléphone du payeur", "The payer's phone"),

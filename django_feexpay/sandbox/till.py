@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 from django_feexpay.sandbox import bodies, rules
-from django_feexpay.sandbox.cli import Options
 from django_feexpay.sandbox.networks import Network
+from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
 from django_feexpay.sandbox.validation import CollectRequest
 

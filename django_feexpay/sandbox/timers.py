@@ -10,7 +10,7 @@ import asyncio
 import time
 
 from django_feexpay.sandbox import webhooks
-from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Delivery, Store
 from django_feexpay.sandbox.till import Till
 

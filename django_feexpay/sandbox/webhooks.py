@@ -12,7 +12,7 @@ import hmac
 import ssl
 from urllib.parse import SplitResult, urlsplit
 
-from django_feexpay.sandbox.cli import Options
+from django_feexpay.sandbox.options import Options
 
 ANSWER_SECONDS = 10.0
 

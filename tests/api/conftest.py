@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,11 +9,9 @@ from django.core.cache import cache
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport, WireReply, WireRequest
 from tests.api.caller import Caller
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard
-from tests.sandbox.running import RunningSandbox, run_sandbox
-
-Configure = Callable[..., None]
+from tests.conftest import Configure
+from tests.payments.stage import Guard
+from tests.sandbox.running import RunningSandbox
 
 
 class Nobody:
@@ -22,16 +19,6 @@ class Nobody:
 
     def exchange(self, request: WireRequest) -> WireReply:
         raise AssertionError(f"a call that nobody expected: {request.method} {request.url}")
-
-
-@pytest.fixture
-def configure(settings: Any) -> Configure:
-    """`configure(DISPATCH="queue")` changes single keys of settings.FEEXPAY for this test."""
-
-    def change(**keys: Any) -> None:
-        settings.FEEXPAY = {**settings.FEEXPAY, **keys}
-
-    return change
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +38,6 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.fixture
-def gateway(guard: Guard) -> ModelGateway:
-    """FeexPay in memory."""
-    model = ModelGateway()
-    guard.inner = model
-    return model
-
-
-@pytest.fixture
 def real_socket(guard: Guard) -> Iterator[None]:
     """Calls leave this process."""
     transport = HttpTransport()
@@ -67,26 +46,12 @@ def real_socket(guard: Guard) -> Iterator[None]:
     transport.close()
 
 
-@pytest.fixture(scope="session")
-def running_sandbox() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
 def sandbox(running_sandbox: RunningSandbox, configure: Configure, real_socket: None) -> RunningSandbox:
     """FeexPay on a real socket, without a memory; time runs a hundred times faster there."""
     running_sandbox.reset()
     configure(BASE_URL=running_sandbox.api_url)
     return running_sandbox
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    """Time stands still and moves only by `clock.advance`."""
-    clock = Clock()
-    with conf.use_clock(clock):
-        yield clock
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tests.payments.conftest import (
     begin,
-    clock,
-    configure,
     empty_cache,
     free_top_up,
-    gateway,
     guard,
     order,
     player,
@@ -17,11 +14,8 @@ from tests.payments.conftest import (
 
 __all__ = [
     "begin",
-    "clock",
-    "configure",
     "empty_cache",
     "free_top_up",
-    "gateway",
     "guard",
     "order",
     "player",

@@ -6,14 +6,9 @@ from contextlib import ExitStack
 
 import pytest
 import trustme
-from hypothesis import settings as hypothesis_settings
 
 from django_feexpay.gateway.transport import HttpTransport
 from tests.gateway.wire_server import Peer, WireServer
-
-# A busy machine is no failing rule.
-hypothesis_settings.register_profile("gateway", deadline=None, print_blob=True)
-hypothesis_settings.load_profile("gateway")
 
 ServerFactory = Callable[..., WireServer]
 

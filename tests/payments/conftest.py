@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from hypothesis import settings as hypothesis_settings
 
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport
@@ -17,26 +16,12 @@ from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.outbox import SIGNALS
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard, Recorder
-from tests.sandbox.running import RunningSandbox, run_sandbox
+from tests.conftest import Configure
+from tests.payments.stage import Guard, Recorder
+from tests.sandbox.running import RunningSandbox
 
-hypothesis_settings.register_profile("payments", deadline=None, print_blob=True)
-hypothesis_settings.load_profile("payments")
-
-Configure = Callable[..., None]
 MakeOrder = Callable[..., Order]
 Begin = Callable[..., Payment]
-
-
-@pytest.fixture
-def configure(settings: Any) -> Configure:
-    """`configure(DISPATCH="queue")` changes single keys of settings.FEEXPAY for this test."""
-
-    def change(**keys: Any) -> None:
-        settings.FEEXPAY = {**settings.FEEXPAY, **keys}
-
-    return change
 
 
 @pytest.fixture(autouse=True)
@@ -57,33 +42,11 @@ def guard() -> Iterator[Guard]:
 
 
 @pytest.fixture
-def gateway(guard: Guard) -> ModelGateway:
-    """FeexPay in memory instead of on a socket."""
-    model = ModelGateway()
-    guard.inner = model
-    return model
-
-
-@pytest.fixture(scope="session")
-def running_sandbox() -> Iterator[RunningSandbox]:
-    with run_sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSandbox:
     """FeexPay on a real socket, without a memory; time runs a hundred times faster there."""
     running_sandbox.reset()
     configure(BASE_URL=running_sandbox.api_url)
     return running_sandbox
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    """Time stands still and moves only by `clock.advance`."""
-    clock = Clock()
-    with conf.use_clock(clock):
-        yield clock
 
 
 @pytest.fixture

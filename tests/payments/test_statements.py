@@ -92,9 +92,7 @@ def test_claim_costs_two_statements_however_many_rows_are_due(
     assert len(statements(lambda: due.claim_due(50, unsent=False))) == 1
 
 
-def test_look_without_news_reads_once_and_writes_once(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_look_without_news_reads_once_and_writes_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     attempt = Attempt.objects.get()
 

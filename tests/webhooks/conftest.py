@@ -2,13 +2,9 @@ from __future__ import annotations
 
 from tests.api.conftest import (  # noqa: F401 -- pytest finds fixtures by their names here
     caller,
-    clock,
-    configure,
-    gateway,
     guard,
     house_rules,
     player,
     real_socket,
-    running_sandbox,
     sandbox,
 )

@@ -1,0 +1,28 @@
+"""What can be chosen about a sandbox, and what is chosen when nobody does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DEFAULT_API_KEY = "test_sandbox_key"
+DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
+WEBHOOK_MODES = ("none", "header", "hmac")
+LANGUAGES = ("fr", "en")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay."""
+
+    host: str = "127.0.0.1"
+    port: int = 8801
+    state: str = ""
+    webhook_url: str = ""
+    webhook_mode: str = "none"
+    webhook_secret: str = field(default="", repr=False)
+    api_key: str = field(default=DEFAULT_API_KEY, repr=False)
+    shop_id: str = DEFAULT_SHOP_ID
+    shop_name: str = "Sandbox"
+    language: str = "fr"
+    time_scale: float = 1.0
+    moov_synchronous: bool = False
