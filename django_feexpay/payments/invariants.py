@@ -176,7 +176,7 @@ def one_key_is_one_payment() -> Iterator[str]:
     owned = IdempotencyRecord.objects.exclude(payment__user=None)  # erased users leave their payments without one
     for pk in _ids(owned.exclude(payment__user=F("user"))):
         yield f"idempotency record {pk}: its payment is another user's"
-    answered = IdempotencyRecord.objects.exclude(answer_body=None)
+    answered = IdempotencyRecord.objects.filter(answer_body__isnull=False)
     for pk, payment, body in _rows(answered, "pk", "payment_id", "answer_body"):
         if body.get("id") != str(payment):
             yield f"idempotency record {pk}: it answers with another payment"
