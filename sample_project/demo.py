@@ -57,8 +57,8 @@ class Demo:
     folder: Path
     shop_port: int
     sandbox_port: int
-    player_password: str = field(default_factory=lambda: secrets.token_urlsafe(8), repr=False)
-    staff_password: str = field(default_factory=lambda: secrets.token_urlsafe(8), repr=False)
+    player_password: str = field(default_factory=lambda: secrets.token_hex(6), repr=False)
+    staff_password: str = field(default_factory=lambda: secrets.token_hex(6), repr=False)
     webhook_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     @property

@@ -131,7 +131,7 @@ def _reason(attempt: Attempt) -> dict[str, str]:
 
 
 def _may_still_succeed(payment: Payment) -> bool:
-    unsure: bool = payment.may_still_succeed  # type: ignore[attr-defined]  # annotated by for_reading()
+    unsure: bool = payment.may_still_succeed or payment.paid_elsewhere  # type: ignore[attr-defined]  # by for_reading()
     return unsure
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.provider import Provider
-from django_feexpay.payments.lifecycle import LIVE, Detail, PublicStatus, Status, detail, public
+from django_feexpay.payments.lifecycle import LIVE, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
 
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
@@ -37,13 +37,22 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     """Ways to read payments that several doors share."""
 
     def for_reading(self) -> PaymentQuerySet:
-        """All that a payment's public face needs, in one statement: provider, latest attempt, `may_still_succeed`."""
+        """All that a payment's public face needs, in one statement: provider, latest attempt, and whether a retry
+        could be a second charge: an attempt `may_still_succeed`, or the order is `paid_elsewhere`.
+        """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(
             Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(status=Status.EXPIRED, sent_at__isnull=True)
         )
         # Not Exists: PostgreSQL may answer that by hashing the whole table of attempts, for one page of payments.
-        first = Subquery(unsure.order_by().values("pk")[:1])
-        return self.select_related("provider", "latest_attempt").annotate(may_still_succeed=IsNull(first, False))
+        elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
+        return self.select_related("provider", "latest_attempt").annotate(
+            may_still_succeed=_any(unsure),
+            paid_elsewhere=_any(elsewhere.exclude(merchant_reference="").exclude(pk=OuterRef("pk"))),
+        )
+
+    def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
+        """The payments of a user's order that are being paid or are paid."""
+        return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
 
     def for_listing(self) -> PaymentQuerySet:
         """`for_reading` for many rows at once: the columns that nobody is shown stay in the database."""
@@ -52,6 +61,11 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
             *(f"provider__{name}" for name in _UNSEEN_OF_PROVIDER),
             *(f"latest_attempt__{name}" for name in _UNSEEN_OF_ATTEMPT),
         )
+
+
+def _any(rows: models.QuerySet[Any]) -> IsNull:
+    """Whether there are rows. Not Exists: see `for_reading`."""
+    return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 
 class Payment(models.Model):

@@ -33,13 +33,12 @@ from django_feexpay.models.fields import Sealed
 from django_feexpay.payments import due, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import PublicStatus, Status, statuses_of
+from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order, Terms, judge
 
 logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
-_OPEN_OR_PAID = statuses_of(PublicStatus.PENDING) + statuses_of(PublicStatus.SUCCESSFUL)
 _GROWING_WAIT = timedelta(seconds=5)
 
 
@@ -140,7 +139,7 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     one_at_a_time(order.user.pk if order.user else None)
     if key is not None:
         idempotency.refuse_or_replay(key)
-    _refuse_double_tap(terms, key, now)
+    refuse_if_paid(_twins(terms, key, now))
     payment = _payment(terms, key, now)
     details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
     urls = order.return_url, order.cancel_url
@@ -164,8 +163,9 @@ def one_at_a_time(user_id: object) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
 
 
-def _refuse_double_tap(terms: Terms, key: idempotency.Key | None, now: datetime) -> None:
-    twin = _twins(terms, key, now).order_by("-created_at").first()
+def refuse_if_paid(twins: QuerySet[Payment]) -> None:
+    """Raises NotAllowedError `duplicate_payment`, naming the newest of what is being paid or is paid already."""
+    twin = twins.order_by("-created_at").first()
     if twin is not None:
         message = _("This is being paid or is paid already.")
         raise NotAllowedError("duplicate_payment", message, payment_id=twin.pk)
@@ -173,13 +173,12 @@ def _refuse_double_tap(terms: Terms, key: idempotency.Key | None, now: datetime)
 
 def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet[Payment]:
     order = terms.order
-    mine = Payment.objects.filter(user=order.user, status__in=_OPEN_OR_PAID)
+    mine = Payment.objects.of_order(order.user, order.merchant_reference)
     if order.merchant_reference:
-        return mine.filter(merchant_reference=order.merchant_reference)
+        return mine
     if key is not None:
         return mine.none()
     return mine.filter(
-        merchant_reference="",
         provider=terms.provider,
         amount=order.amount,
         latest_attempt__msisdn_hash=_hash(terms.msisdn),

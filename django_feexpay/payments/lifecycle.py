@@ -65,6 +65,9 @@ ALLOWED: Mapping[Status, frozenset[Status]] = {
     Status.SUCCESSFUL: frozenset(),
 }
 
+#: What stands in the way of another payment for the same thing: it is being paid, or is paid.
+OPEN_OR_PAID = frozenset(Status) - {Status.FAILED, Status.REJECTED, Status.EXPIRED}
+
 #: An attempt that may still be charged as things stand; at most one a payment (partial unique index).
 LIVE = frozenset({Status.CREATED, Status.SENDING, Status.PENDING, Status.UNKNOWN})
 

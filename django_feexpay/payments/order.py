@@ -20,7 +20,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway import money
 from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
-from django_feexpay.models import Provider
+from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.errors import NotAllowedError, invalid
 
 LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
@@ -91,6 +91,26 @@ def judge(order: Order) -> Terms:
         charged_amount=charged,
         fee=fee,
     )
+
+
+def judge_again(payment: Payment, otp: str) -> None:
+    """Hold a payment against today's rules before another attempt of it: the code, the price, the limits.
+
+    Calls the host's PAYABLE: what failed yesterday is no option on yesterday's price. Writes nothing.
+    Raises: NotAllowedError `validation_error`.
+    """
+    order = Order(
+        user=payment.user,
+        provider=payment.provider_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        merchant_reference=payment.merchant_reference,
+        metadata=payment.metadata,
+    )
+    spec = payment.provider.spec
+    _judge_otp(otp, spec)
+    _judge_price(order, payment.amount, payment.currency)
+    _judge_limits(payment.charged_amount, payment.provider, spec)
 
 
 def unavailable(provider: Provider, language: str) -> str:
@@ -186,6 +206,7 @@ def _may_return_to(url: str, request_hosts: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
+        _ = parts.port  # raises for one that is none
     except ValueError:
         return False
     hosts = feexpay.return_hosts or request_hosts

@@ -12,10 +12,18 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.initiate import PayerDetails, is_queued, new_attempt, one_at_a_time, send, unsealed
+from django_feexpay.payments.initiate import (
+    PayerDetails,
+    is_queued,
+    new_attempt,
+    one_at_a_time,
+    refuse_if_paid,
+    send,
+    unsealed,
+)
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import msisdn_of, unavailable
+from django_feexpay.payments.order import judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
 
 
@@ -34,16 +42,19 @@ def retry(
 
     `phone`: another msisdn; "" the same one. Returns the payment as it stands afterwards.
     Changes: Attempt, Payment, PaymentEvent, IdempotencyRecord.
-    Raises: NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable` or `validation_error`.
+    Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable` or
+    `validation_error`, the price being asked for again.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
     if key is not None:
         idempotency.refuse_or_replay(key)
-    payment = Payment.objects.select_related("provider").get(pk=payment_id)
+    payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
+    _refuse_if_paid_elsewhere(payment)
+    judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     for attempt_id in payment.attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=source, actor=actor, note=note)
@@ -61,6 +72,7 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
         idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     attempts = list(current.attempts.order_by("ordinal"))
+    _refuse_if_paid_elsewhere(current)
     _refuse_unless_retryable(current, attempts)
     queued = is_queued(payment.provider.spec)
     attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
@@ -68,6 +80,13 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
     if key is not None:
         idempotency.record(key, current, conf.now())
     return attempt
+
+
+def _refuse_if_paid_elsewhere(payment: Payment) -> None:
+    """The payer may have started anew for the same order meanwhile: then that is the payment to go on with."""
+    if payment.merchant_reference:
+        of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
+        refuse_if_paid(of_order.exclude(pk=payment.pk))
 
 
 def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
