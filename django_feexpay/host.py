@@ -35,7 +35,7 @@ def start_payment(
     except idempotency.AlreadyAnswered as answered:
         return _read(answered.payment.pk)
     if key is not None:
-        idempotency.remember(key, 201, {})  # a host is given the payment itself, not a body
+        idempotency.remember(key, 201, {"id": str(payment.pk)})  # a host is given the payment itself, not a body
     return payment
 
 

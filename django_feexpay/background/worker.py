@@ -31,7 +31,7 @@ logger = logging.getLogger("django_feexpay.worker")
 #: The heartbeats: who does the work, and the last time FeexPay answered a question.
 WORKER, CLUSTER, GATEWAY = "worker", "cluster", "gateway"
 
-_GATEWAY_LOOK = "gateway_look"
+GATEWAY_LOOK = "gateway_look"
 
 GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
@@ -78,7 +78,7 @@ class Worker:
         self._asking = Crew(concurrency, "ask")
         self._sending = Crew(2 * concurrency, "send")
         self._delivering = Crew(1, "deliver")
-        self._beat_at = conf.now() - _HEARTBEAT_EVERY
+        self._beat_at: datetime | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -139,8 +139,9 @@ class Worker:
     def _deliver(self) -> None:
         if self._delivering.free:
             self._delivering.put(_survive, outbox.deliver)
-        if conf.now() - self._beat_at >= _HEARTBEAT_EVERY:
-            self._beat_at = conf.now()
+        now = conf.now()
+        if self._beat_at is None or now - self._beat_at >= _HEARTBEAT_EVERY:
+            self._beat_at = now
             hints.match_stragglers()
             _beat(self.name)
             self._asking.put(_survive, look_at_gateway)
@@ -181,16 +182,18 @@ def _survive(work: Callable[[], object]) -> None:
         work()
     except AnyDatabaseError as error:
         logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
+    except Exception:
+        logger.exception("%s failed", getattr(work, "__name__", "work"))
     finally:
         close_old_connections()
 
 
 def _is_time_to_look(now: datetime) -> bool:
     """Whether this caller is the one to look now: the row is the turn-taking."""
-    rows = Heartbeat.objects.filter(name=_GATEWAY_LOOK)
+    rows = Heartbeat.objects.filter(name=GATEWAY_LOOK)
     if rows.filter(beat_at__lte=now - GATEWAY_LOOK_EVERY).update(beat_at=now):
         return True
-    return Heartbeat.objects.get_or_create(name=_GATEWAY_LOOK, defaults={"beat_at": now})[1]
+    return Heartbeat.objects.get_or_create(name=GATEWAY_LOOK, defaults={"beat_at": now})[1]
 
 
 def _beat(name: str) -> None:
@@ -216,4 +219,4 @@ def advance(held: due.Claim, *, source: Source = Source.WORKER) -> None:
     elif held.status is Status.SENDING:
         initiate.lose(held.attempt_id, source=source)
     else:
-        reconcile(held.attempt_id, source=source, held=held)
+        reconcile(held.attempt_id, source=source)

@@ -12,7 +12,7 @@ from django_feexpay.models.payment import Payment
 class IdempotencyRecord(models.Model):
     """A client's key and what it was answered. Written with the payment, so it exists only if a payment does.
 
-    `fingerprint`: SHA-256 of the request's meaning; the same key with another one is a mistake of the client's.
+    `fingerprint`: keyed hash of the request's meaning; the same key with another one is a mistake of the client's.
     `answer_status` NULL: the first request is still running, or died.
     """
 

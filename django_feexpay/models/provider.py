@@ -66,7 +66,7 @@ class Provider(models.Model):
         )
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} ({self.pk})"  # one name serves several countries
 
     @property
     def spec(self) -> ProviderSpec:

@@ -14,6 +14,7 @@ from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
 
 _WORKER_SILENT = timedelta(minutes=3)
 _ROW_FORGOTTEN = timedelta(minutes=5)
+_LONGEST_CALL = timedelta(seconds=30)
 _GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
 
 
@@ -51,7 +52,7 @@ def _components() -> dict[str, str]:
         "worker": "ok" if any(now - beat < _WORKER_SILENT for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
         "outbox": _forgotten(OutboxMessage.objects.filter(next_delivery_at__lt=now - _ROW_FORGOTTEN).exists()),
-        "gateway": _gateway(beats.get(worker.GATEWAY), now),
+        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
     }
 
 
@@ -59,8 +60,9 @@ def _forgotten(late: bool) -> str:
     return "late" if late else "ok"
 
 
-def _gateway(beat_at: datetime | None, now: datetime) -> str:
-    """A worker that has not looked yet is no news, not bad news: the gateway is judged once somebody asked it."""
+def _gateway(beat_at: datetime | None, look_at: datetime | None, now: datetime) -> str:
+    """Before anybody asked, it is not judged. Asked longer ago than a call takes, and never heard: it is silent."""
     if beat_at is None:
-        return "unknown"
+        asked = look_at is not None and now - look_at > _LONGEST_CALL
+        return "silent" if asked else "unknown"
     return "ok" if now - beat_at < _GATEWAY_SILENT else "silent"

@@ -71,18 +71,20 @@ def claim(attempt: Attempt, now: datetime) -> Claim | None:
     return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
-def schedule(attempt: Attempt, held: Claim | None, **looked: Any) -> None:
-    """Count one look that moved nothing, and write the next; `looked` are other columns it changed.
-
-    Under a claim whose lease no longer stands, `next_poll_at` stays as it is: a webhook pulled it forward.
-    """
+def schedule(attempt: Attempt, **looked: Any) -> None:
+    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed."""
     next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
-    written: Any = next_poll_at
-    if held is not None:
-        mine = When(next_poll_at=held.lease, then=Value(next_poll_at, DateTimeField()))
-        written = Case(mine, default=F("next_poll_at"))
     rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-    rows.update(look_count=F("look_count") + 1, next_poll_at=written, **looked)
+    rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
+
+
+def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
+    """To write `next_poll_at` only where it still is what was read with the attempt: else a webhook pulled it
+    forward while FeexPay was asked, or somebody else took it, and theirs is the newer word.
+    """
+    seen = attempt.next_poll_at
+    unchanged = Q(next_poll_at__isnull=True) if seen is None else Q(next_poll_at=seen)
+    return Case(When(unchanged, then=Value(next_poll_at, DateTimeField())), default=F("next_poll_at"))
 
 
 def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime | None:
@@ -94,7 +96,7 @@ def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime |
         created_at=attempt.created_at,
         expires_at=attempt.expires_at,
         looks=looks,
-        settled_at=attempt.settled_at,
+        settled_at=attempt.settled_at if status is attempt.life_status else None,
         poll_seconds=feexpay.poll_seconds,
         dice=_dice,
     )
@@ -112,4 +114,5 @@ def hasten(attempt: Attempt) -> None:
     if attempt.last_look_at is not None:
         at = max(at, attempt.last_look_at + SHORTEST_PAUSE)
     later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
-    Attempt.objects.filter(later, pk=attempt.pk, status=attempt.status).update(next_poll_at=at)
+    rows = Attempt.objects.filter(later, pk=attempt.pk).exclude(status__in=[Status.SENDING, Status.SUCCESSFUL])
+    rows.update(next_poll_at=at)

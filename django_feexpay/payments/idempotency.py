@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf
+from django_feexpay import conf, secrets
+from django_feexpay.conf import feexpay
 from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
 
@@ -39,9 +39,12 @@ class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: the answer is i
 
 
 def fingerprint(route: str, body: Mapping[str, Any]) -> str:
-    """SHA-256 of a route and the meaning of its body: key order and white space do not count."""
+    """Keyed hash of a route and the meaning of its body: key order and white space do not count.
+
+    Keyed, because the body holds a number of which the masked form stands beside it.
+    """
     canonical = json.dumps([route, body], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+    return secrets.keyed_hash(canonical, feexpay.hash_key)
 
 
 def refuse_or_replay(key: Key) -> None:

@@ -8,11 +8,15 @@ from django_feexpay import conf
 from django_feexpay.models import Attempt, Incident
 
 
-def open_once(kind: Incident.Kind, attempt: Attempt, at: datetime) -> None:
-    """Open an incident about an attempt, unless one of this kind was. Changes: Incident. Safe to repeat: yes."""
-    Incident.objects.get_or_create(
+def open_once(kind: Incident.Kind, attempt: Attempt, at: datetime) -> bool:
+    """Open an incident about an attempt, unless one of this kind was; True if this call did.
+
+    Changes: Incident. Safe to repeat: yes.
+    """
+    _, opened = Incident.objects.get_or_create(
         kind=kind, attempt=attempt, defaults={"payment_id": attempt.payment_id, "opened_at": at}
     )
+    return opened
 
 
 def close(incident_id: int, note: str) -> bool:

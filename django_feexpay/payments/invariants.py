@@ -133,17 +133,17 @@ def _flaw(credit: Credit) -> str:
         return f"{credit.amount} {credit.currency}, asked for {attempt.amount} {payment.charged_currency}"
     if not event.evidence and event.from_status == Status.REVIEW and event.actor and event.note:
         return ""
-    return _missing_proof(event.evidence, attempt, payment.fee)
+    return _missing_proof(event.evidence, attempt, payment)
 
 
-def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, fee: int) -> str:
+def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payment) -> str:
     if evidence.get("word") != Word.SUCCESSFUL:
         return "no report said successful"
     if not same_reference(evidence.get("reference") or "", attempt.gateway_reference or "?"):
         return "the report was about another reference"
     if evidence.get("echo_matches") is not True:
         return "the report did not echo the attempt"
-    if evidence.get("amount") not in (None, attempt.amount, attempt.amount + fee):
+    if evidence.get("amount") not in (None, attempt.amount, payment.amount + payment.fee):
         return f"the report was of {evidence.get('amount')}, asked for {attempt.amount}"
     return ""
 

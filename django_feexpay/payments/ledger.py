@@ -159,8 +159,8 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
 
 def _report_duplicate(payment: Payment, attempt: Attempt, at: datetime) -> None:
     """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order."""
-    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, at)
-    _announce(payment, Signal.DUPLICATE_CHARGE, at)
+    if incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, at):
+        _announce(payment, Signal.DUPLICATE_CHARGE, at)
 
 
 def _mirror(payment: Payment, attempt: Attempt, at: datetime) -> None:

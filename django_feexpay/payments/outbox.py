@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.dispatch import Signal
 
@@ -34,10 +34,11 @@ def deliver(limit: int = 100) -> int:
     """
     now = conf.now()
     waiting = OutboxMessage.objects.filter(next_delivery_at__lte=now).order_by("next_delivery_at", "id")
-    return sum(_deliver(message, now) for message in list(waiting[:limit]))
+    return sum(_deliver(message) for message in list(waiting[:limit]))
 
 
-def _deliver(message: OutboxMessage, now: datetime) -> bool:
+def _deliver(message: OutboxMessage) -> bool:
+    now = conf.now()  # of its own: the messages before it may have taken longer than a lease
     mine = OutboxMessage.objects.filter(pk=message.pk, next_delivery_at=message.next_delivery_at)
     if not mine.update(next_delivery_at=now + _LEASE, delivery_count=message.delivery_count + 1):
         return False

@@ -77,7 +77,7 @@ def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
         return "reference_missing"
     if report.echo is None:
         return "echo_missing"
-    if report.amount not in (None, attempt.amount, attempt.amount + attempt.payment.fee):
+    if report.amount not in (None, attempt.amount, attempt.payment.amount + attempt.payment.fee):
         return "amount_mismatch"
     return ""
 
@@ -86,14 +86,13 @@ def reconcile(
     attempt_id: UUID,
     *,
     source: Source,
-    held: due.Claim | None = None,
     actor: str = "",
     note: str = "",
     total_seconds: float | None = None,
 ) -> bool:
     """Ask FeexPay about an attempt and settle it; True if it gave its word. What was never sent is not asked about.
 
-    `held`: the caller's claim, if it has one; then its next look is written under it. `total_seconds` bounds the call.
+    Its next look is written only if nobody changed it meanwhile. `total_seconds` bounds the call.
     A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
@@ -101,15 +100,15 @@ def reconcile(
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
         return False
     try:
-        report = _ask(attempt, source, held, total_seconds)
+        report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        due.schedule(attempt, held)
+        due.schedule(attempt)
         return False
     if report is None:
         return False
     failpoints.hit("asked")
-    settle(attempt, report, source=source, held=held, actor=actor, note=note)
+    settle(attempt, report, source=source, actor=actor, note=note)
     return True
 
 
@@ -121,13 +120,13 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     now = conf.now()
     if attempt.gateway_reference is None or attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    held = due.claim(attempt, now)
-    return held is not None and reconcile(attempt.pk, source=source, held=held, total_seconds=total_seconds)
+    taken = due.claim(attempt, now) is not None
+    return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
-def _ask(attempt: Attempt, source: Source, held: due.Claim | None, total_seconds: float | None) -> StatusReport | None:
+def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
     """FeexPay's word on an attempt; None while its reference is not to be found."""
-    if attempt.gateway_reference is None and not _find(attempt, source, held):
+    if attempt.gateway_reference is None and not _find(attempt, source):
         return None
     return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
 
@@ -137,7 +136,6 @@ def settle(
     report: StatusReport,
     *,
     source: Source,
-    held: due.Claim | None = None,
     actor: str = "",
     note: str = "",
 ) -> bool:
@@ -162,14 +160,14 @@ def settle(
         attempt.pk, verdict.to_status, cause, changes=_changes(attempt, verdict.to_status, report)
     )
     if not moved:
-        due.schedule(attempt, held)
+        due.schedule(attempt)
     failpoints.hit("settled")
     return moved
 
 
 def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:
     changes: dict[str, Any] = {
-        "next_poll_at": due.next_look(attempt, to_status, looks=attempt.look_count + 1),
+        "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, to_status, looks=attempt.look_count + 1)),
         "look_count": attempt.look_count + 1,
     }
     if to_status is Status.FAILED:
@@ -177,7 +175,7 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
     if to_status is Status.EXPIRED:
         changes |= {"reason_code": "expired"}
     if to_status is Status.SUCCESSFUL:
-        changes |= {"reason_code": "", "reason_text": ""}
+        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": None}
     return changes
 
 
@@ -202,7 +200,7 @@ def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
 # --- an attempt whose answer was lost ----------------------------------------------------------------
 
 
-def _find(attempt: Attempt, source: Source, held: due.Claim | None) -> bool:
+def _find(attempt: Attempt, source: Source) -> bool:
     """Look for an attempt in FeexPay's history by its echo; True once its reference is known.
 
     Absence proves something only if the page was complete, and only twice, well apart: then staff must look.
@@ -215,12 +213,12 @@ def _find(attempt: Attempt, source: Source, held: due.Claim | None) -> bool:
     )
     row = _row_of(attempt, page.rows)
     if row is not None:
-        return _adopt(attempt, str(row.report.reference), source, held)
+        return _adopt(attempt, str(row.report.reference), source)
     first_empty = attempt.first_empty_look_at or (now if page.complete else None)
     if _is_hopeless(attempt, page.complete, first_empty, now):
-        _to_review(attempt, source, held, "not_found_in_history")
+        _to_review(attempt, source, "not_found_in_history")
     else:
-        due.schedule(attempt, held, first_empty_look_at=first_empty)
+        due.schedule(attempt, first_empty_look_at=first_empty)
     return False
 
 
@@ -240,7 +238,7 @@ def _row_of(attempt: Attempt, rows: tuple[HistoryRow, ...]) -> HistoryRow | None
     return ours[0] if ours else None
 
 
-def _adopt(attempt: Attempt, reference: str, source: Source, held: due.Claim | None) -> bool:
+def _adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     """Write down the reference we found. UNKNOWN becomes PENDING; elsewhere only the column changes."""
     try:
         if attempt.life_status is Status.UNKNOWN:
@@ -252,15 +250,15 @@ def _adopt(attempt: Attempt, reference: str, source: Source, held: due.Claim | N
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
-        _to_review(attempt, source, held, "reference_conflict")
+        _to_review(attempt, source, "reference_conflict")
         return False
     attempt.refresh_from_db()
     hints.match(attempt.pk, reference)
     return attempt.gateway_reference is not None
 
 
-def _to_review(attempt: Attempt, source: Source, held: due.Claim | None, because: str) -> None:
+def _to_review(attempt: Attempt, source: Source, because: str) -> None:
     """One that is in REVIEW already is only looked at again, later."""
     changes = {"next_poll_at": due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)}
     if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
-        due.schedule(attempt, held)
+        due.schedule(attempt)

@@ -42,8 +42,8 @@ def retry(
 
     `phone`: another msisdn; "" the same one. Returns the payment as it stands afterwards.
     Changes: Attempt, Payment, PaymentEvent, IdempotencyRecord.
-    Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable` or
-    `validation_error`, the price being asked for again.
+    Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable`,
+    `gateway_unavailable` or `validation_error`, the price being asked for again.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
     if key is not None:
@@ -56,12 +56,20 @@ def retry(
     _refuse_if_paid_elsewhere(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
-    for attempt_id in payment.attempts.values_list("pk", flat=True):
-        reconcile(attempt_id, source=source, actor=actor, note=note)
+    for earlier in payment.attempts.order_by("ordinal"):
+        _ask_about(earlier, source=source, actor=actor, note=note)
     attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
     if attempt.life_status is Status.SENDING:
         send(attempt.pk, source=source)
     return Payment.objects.for_reading().get(pk=payment_id)
+
+
+def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
+    """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again."""
+    heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
+    if not heard and attempt.gateway_reference is not None:
+        message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
+        raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
 
 
 @transaction.atomic(durable=True)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
 
 from django_feexpay.problems import problem_response, server_error
 
@@ -15,6 +16,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, "malformed_request", HTTPStatus.BAD_REQUEST)
 
 
+@csrf_exempt  # a POST to a wrong address is told so, and not that it lacks a cookie
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Also the last line of the address table, so that the API says it in JSON while DEBUG is on."""
     hint = "" if request.path.endswith("/") else _("Every address of this API ends with a slash.")

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.payments import due, hints, reconcile
 from django_feexpay.payments.ledger import Source
@@ -17,15 +18,21 @@ from tests.payments.stage import Clock, only_attempt
 pytestmark = pytest.mark.django_db
 
 
-def test_look_under_a_lease_leaves_a_newer_hints_time_alone(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+@pytest.mark.parametrize(("seconds", "status"), [(5, "pending"), (900, "expired")], ids=["waiting", "at its expiry"])
+def test_hint_that_comes_while_feexpay_is_asked_keeps_its_time(
+    seconds: int, status: str, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """The answer that is on its way is older than the hint: what it moves must not put off the next look."""
     payment = begin()
-    clock.advance(5)
+    clock.advance(seconds)
     [held] = due.claim_due(10, unsent=False)
-    hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"}))
+    hint = hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"})
 
-    reconcile.reconcile(held.attempt_id, source=Source.WORKER, held=held)
+    with failpoints.arm("asked", lambda: hints.receive(hint)):
+        reconcile.reconcile(held.attempt_id, source=Source.WORKER)
 
-    assert only_attempt(payment).next_poll_at == clock.at + timedelta(seconds=3)
+    attempt = only_attempt(payment)
+    assert (attempt.status, attempt.next_poll_at) == (status, clock.at + timedelta(seconds=3))
 
 
 def test_claimer_that_dies_gives_the_row_back_after_its_lease(

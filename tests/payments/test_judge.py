@@ -24,7 +24,7 @@ PK = uuid.UUID("7a2f0b6e-1111-4222-8333-444455556666")
 
 
 def attempt(status: Status = Status.PENDING, reference: str | None = REFERENCE) -> Attempt:
-    payment = Payment(fee=FEE)
+    payment = Payment(amount=AMOUNT, fee=FEE)
     return Attempt(
         pk=PK,
         payment=payment,

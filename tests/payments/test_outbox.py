@@ -159,6 +159,6 @@ def test_message_that_somebody_else_took_meanwhile_is_left_to_them(
     old_copy = OutboxMessage.objects.get()
     assert outbox.deliver() == 1
 
-    assert outbox._deliver(old_copy, clock.at) is False
+    assert outbox._deliver(old_copy) is False
 
     assert len(signals.heard) == 1

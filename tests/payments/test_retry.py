@@ -131,12 +131,43 @@ def test_lost_attempt_is_no_ground_for_a_new_one(begin: Begin, gateway: ModelGat
     assert refusal(payment) == "payment_open"
 
 
-def test_gateway_that_is_away_leaves_a_declined_payment_retryable(
+def test_declined_payment_is_not_asked_for_again_without_feexpays_word_today(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
+    """Its failure of then may be a success by now (case 11)."""
     gateway.away = True
 
-    assert again(declined).attempt.ordinal == 2
+    assert refusal(declined) == "gateway_unavailable"
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["being paid", "paid"])
+def test_order_that_another_payment_pays_is_not_asked_for_again(
+    paid: bool, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    first = begin(merchant_reference="order-1")
+    gateway.last().decline()
+    run_until_told(first, clock)
+    second = begin(merchant_reference="order-1")
+    if paid:
+        gateway.last().approve()
+        run_until_told(second, clock)
+
+    with pytest.raises(NotAllowedError) as refused:
+        again(first)
+
+    assert (refused.value.code, refused.value.payment_id) == ("duplicate_payment", second.pk)
+    assert len(gateway.charges) == 2
+    assert Payment.objects.for_reading().get(pk=first.pk).paid_elsewhere  # so that no client offers it
+
+
+def test_failed_payment_is_no_option_on_an_old_price(declined: Payment, configure: Configure) -> None:
+    configure(PAYABLE="tests.payments.test_retry.dearer_today")
+
+    assert refusal(declined) == "validation_error"
+
+
+def dearer_today(*, amount: int, **facts: Any) -> int:
+    return amount + 1
 
 
 def test_paid_payment_is_not_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
