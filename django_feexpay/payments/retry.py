@@ -67,7 +67,7 @@ def retry(
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
     """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again."""
     heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
-    if not heard and attempt.gateway_reference is not None:
+    if not heard and attempt.life_status is Status.FAILED:
         message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
         raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
 
