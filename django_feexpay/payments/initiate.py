@@ -139,7 +139,7 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     one_at_a_time(order.user.pk if order.user else None)
     if key is not None:
         idempotency.refuse_or_replay(key)
-    refuse_if_paid(_twins(terms, key, now))
+    refuse_twins(_twins(terms, key, now))
     payment = _payment(terms, key, now)
     details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
     urls = order.return_url, order.cancel_url
@@ -163,7 +163,7 @@ def one_at_a_time(user_id: object) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
 
 
-def refuse_if_paid(twins: QuerySet[Payment]) -> None:
+def refuse_twins(twins: QuerySet[Payment]) -> None:
     """Raises NotAllowedError `duplicate_payment`, naming the newest of what is being paid or is paid already."""
     twin = twins.order_by("-created_at").first()
     if twin is not None:

@@ -17,7 +17,7 @@ from django_feexpay.payments.initiate import (
     is_queued,
     new_attempt,
     one_at_a_time,
-    refuse_if_paid,
+    refuse_twins,
     send,
     unsealed,
 )
@@ -53,7 +53,7 @@ def retry(
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
-    _refuse_if_paid_elsewhere(payment)
+    _refuse_twin_of_order(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     for earlier in payment.attempts.order_by("ordinal"):
@@ -80,7 +80,7 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
         idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     attempts = list(current.attempts.order_by("ordinal"))
-    _refuse_if_paid_elsewhere(current)
+    _refuse_twin_of_order(current)
     _refuse_unless_retryable(current, attempts)
     queued = is_queued(payment.provider.spec)
     attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
@@ -90,11 +90,11 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
     return attempt
 
 
-def _refuse_if_paid_elsewhere(payment: Payment) -> None:
+def _refuse_twin_of_order(payment: Payment) -> None:
     """The payer may have started anew for the same order meanwhile: then that is the payment to go on with."""
     if payment.merchant_reference:
         of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
-        refuse_if_paid(of_order.exclude(pk=payment.pk))
+        refuse_twins(of_order.exclude(pk=payment.pk))
 
 
 def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
