@@ -134,13 +134,14 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A period of FeexPay's history. `complete` is False when rows were cut (500 at most): absence then
-    proves nothing.
+    """A period of FeexPay's history. `complete` is False when rows were cut (500 at most) or could not be read:
+    absence then proves nothing. `cut`: a smaller question would show more.
     """
 
     rows: tuple[HistoryRow, ...]
     total: int
     complete: bool
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +221,13 @@ def history_page_from(body: Body) -> HistoryPage | None:
     raw_rows, raw_total = found
     rows = tuple(row for raw in raw_rows if (row := _history_row(raw)) is not None)
     total = _whole_number(raw_total)
-    complete = (
-        total is not None
-        and total <= len(raw_rows) < HISTORY_ROW_LIMIT  # a full page may have been cut
-        and len(rows) == len(raw_rows)
+    cut = len(raw_rows) >= HISTORY_ROW_LIMIT or (total or 0) > len(raw_rows)  # a full page may have been cut
+    return HistoryPage(
+        rows=rows,
+        total=len(raw_rows) if total is None else total,
+        complete=total is not None and not cut and len(rows) == len(raw_rows),
+        cut=cut,
     )
-    return HistoryPage(rows=rows, total=len(raw_rows) if total is None else total, complete=complete)
 
 
 def balances_from(body: Body) -> dict[str, int] | None:

@@ -6,7 +6,8 @@ is one statement, which sees one instant: payments may go on meanwhile. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -39,11 +40,29 @@ ATTENTION = timedelta(days=7)
 MATCHED_WITHIN = timedelta(minutes=2)
 
 
-def violations() -> Iterator[str]:
-    """Every violation of every invariant, each text led by its number. Changes: nothing."""
-    for name, look in INVARIANTS.items():
-        for text in look():
-            yield f"{name} {text}"
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One row, or sum, that breaks a rule. `rule`: I1 to I12; `about`: what it is and its id; `problem`: in words."""
+
+    rule: str
+    about: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.about}: {self.problem}"
+
+
+def violations(rules: Iterable[str] = ()) -> Iterator[Violation]:
+    """Every violation of these rules, of all by default, as they are found. Changes: nothing. Raises: KeyError."""
+    for rule in rules or INVARIANTS:
+        for text in INVARIANTS[rule]():
+            about, _, problem = text.partition(": ")
+            yield Violation(rule, about, problem)
+
+
+def name_of(rule: str) -> str:
+    """What a rule is called: `credits add up`."""
+    return INVARIANTS[rule].__name__.replace("_", " ")
 
 
 def credits_add_up() -> Iterator[str]:

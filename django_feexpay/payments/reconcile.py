@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
 from django_feexpay.payments import due, hints, incidents, ledger
+from django_feexpay.payments.history import A_DAY, Reader
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
@@ -29,6 +30,11 @@ GIVE_UP_AFTER = timedelta(minutes=10)
 
 #: Where history is always cut, absence is never proven: staff must look all the same, or the payer waits for ever.
 LONGEST_SEARCH = timedelta(days=1)
+
+#: What one search may ask: three days, each by three words, fit. With the last answer it ends within a lease.
+MOST_QUESTIONS = 14
+PATIENCE_SECONDS = 25.0
+PATIENCE_OF_PEOPLE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
 
 def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
     """FeexPay's word on an attempt; None while its reference is not to be found."""
-    if attempt.gateway_reference is None and not _find(attempt, source):
+    if attempt.gateway_reference is None and not _find(attempt, source, total_seconds):
         return None
     return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
 
@@ -200,26 +206,47 @@ def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
 # --- an attempt whose answer was lost ----------------------------------------------------------------
 
 
-def _find(attempt: Attempt, source: Source) -> bool:
+def _find(attempt: Attempt, source: Source, total_seconds: float | None) -> bool:
     """Look for an attempt in FeexPay's history by its echo; True once its reference is known.
 
-    Absence proves something only if the page was complete, and only twice, well apart: then staff must look.
+    Absence proves something only if nothing of the history is missing, and only twice, well apart: then staff must
+    look.
     """
     now = conf.now()
-    page = conf.gateway().search_history(
-        (attempt.created_at - timedelta(days=1)).date(),
-        min(now + timedelta(days=1), attempt.created_at + timedelta(days=29)).date(),
-        provider=attempt.payment.provider.spec,
-    )
-    row = _row_of(attempt, page.rows)
+    row, complete = _search(attempt, _patience(source, total_seconds))
     if row is not None:
-        return _adopt(attempt, str(row.report.reference), source)
-    first_empty = attempt.first_empty_look_at or (now if page.complete else None)
-    if _is_hopeless(attempt, page.complete, first_empty, now):
+        return adopt(attempt, str(row.report.reference), source)
+    first_empty = attempt.first_empty_look_at or (now if complete else None)
+    if _is_hopeless(attempt, complete, first_empty, now):
         _to_review(attempt, source, "not_found_in_history")
     else:
         due.schedule(attempt, first_empty_look_at=first_empty)
     return False
+
+
+def _patience(source: Source, total_seconds: float | None) -> float:
+    """A person who waits for a page is not kept as long as a worker."""
+    usual = PATIENCE_SECONDS if source in (Source.WORKER, Source.COMMAND) else PATIENCE_OF_PEOPLE_SECONDS
+    return usual if total_seconds is None else min(usual, total_seconds)
+
+
+def _search(attempt: Attempt, patience_seconds: float) -> tuple[HistoryRow | None, bool]:
+    """Our row in the history of the days around its sending, and whether that history was complete.
+
+    Should there be two, the one that was paid: a search ends early with that one alone.
+    """
+    reader = Reader(most_questions=MOST_QUESTIONS, patience_seconds=patience_seconds)
+    last = max(attempt.created_at, attempt.sent_at or attempt.created_at)
+    days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
+    found, complete = None, True
+    for part in reader.read(*days, provider=attempt.payment.provider.spec):
+        complete = complete and part.gap is None
+        for row in part.rows:
+            if row.report.echo == str(attempt.pk) and row.report.reference:
+                found = row
+                if row.report.word is Word.SUCCESSFUL:
+                    return row, complete
+    return found, complete
 
 
 def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None, now: datetime) -> bool:
@@ -231,15 +258,12 @@ def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None,
     return first_empty is not None and now - first_empty >= GIVE_UP_AFTER
 
 
-def _row_of(attempt: Attempt, rows: tuple[HistoryRow, ...]) -> HistoryRow | None:
-    """Our row; should there be two, the one that was paid."""
-    ours = [row for row in rows if row.report.echo == str(attempt.pk) and row.report.reference]
-    ours.sort(key=lambda row: row.report.word is not Word.SUCCESSFUL)
-    return ours[0] if ours else None
+def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
+    """Write down the reference we found; True if the attempt has one now. UNKNOWN becomes PENDING; elsewhere only the
+    column changes. A reference that another attempt holds sends this one to staff.
 
-
-def _adopt(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Write down the reference we found. UNKNOWN becomes PENDING; elsewhere only the column changes."""
+    Changes: the attempt, its deliveries. Safe to repeat: yes.
+    """
     try:
         if attempt.life_status is Status.UNKNOWN:
             cause = Cause(source=source, because="found_in_history")

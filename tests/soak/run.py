@@ -142,7 +142,7 @@ class Soak:
 
     def _report(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> int:
         verdict = books.compare(rows, ours.attempts(), ours.coins())
-        verdict.other += [*invariants.violations(), *ours.untold(), *ours.leaks()]
+        verdict.other += [*map(str, invariants.violations()), *ours.untold(), *ours.leaks()]
         verdict.other += [*self._webhooks_astray(rows), *self._keys_astray(), *_log_flaws(logs)]
         verdict.other += self._players.surprises
         verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]

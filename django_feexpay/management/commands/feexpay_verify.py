@@ -1,0 +1,46 @@
+"""What must always hold, checked on the rows as they are."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from django_feexpay.payments.invariants import INVARIANTS, Violation, name_of, violations
+
+
+class Command(BaseCommand):
+    help = (
+        "Check every promise that the database can show: credited exactly once, on proof, nobody forgotten. Reads "
+        "only, while payments go on. Exit code 0: all hold; 1: some do not, each violation is a line."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--only", nargs="+", metavar="RULE", choices=list(INVARIANTS), default=[], help="only these rules: I1 … I12"
+        )
+        parser.add_argument("--json", action="store_true", help="one JSON object a violation, nothing else")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = 0
+        for rule in options["only"] or INVARIANTS:
+            started = time.monotonic()
+            broken = 0
+            for broken, violation in enumerate(violations([rule]), start=1):  # noqa: B007 -- counted by the loop
+                self._tell(violation, options["json"])
+            found += broken
+            if not options["json"]:
+                sign = "✘" if broken else "✔"
+                seconds = time.monotonic() - started
+                self.stdout.write(f"{sign} {rule} {name_of(rule)}: {broken} broken, {seconds:.1f} s")
+        if found:
+            raise CommandError(f"{found} violations", returncode=1)
+
+    def _tell(self, violation: Violation, as_json: bool) -> None:
+        if as_json:
+            words = {"rule": violation.rule, "about": violation.about, "problem": violation.problem}
+            self.stdout.write(json.dumps(words))
+        else:
+            self.stdout.write(str(violation))

@@ -1,0 +1,201 @@
+"""The history is read whole however many rows there are, and where it is not whole, that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import pytest
+
+from django_feexpay import conf
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.payments.history import Gap, Part, Reader
+from tests.conftest import Configure
+from tests.payments.archive import Archive
+from tests.payments.model_gateway import ModelGateway
+
+FIRST = date(2026, 3, 1)
+MTN, MOOV, WAVE_BF = (CATALOGUE[code] for code in ("mtn_bj", "moov_bj", "wave_bf"))
+
+
+@pytest.fixture
+def archive(configure: Configure) -> Iterator[Archive]:
+    archive = Archive(ModelGateway())
+    with conf.use_transport(archive):
+        yield archive
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(days=number)).isoformat()
+
+
+def read(days: int = 1, *, most_questions: int = 1000, reader: Reader | None = None) -> list[Part]:
+    reader = reader or Reader(most_questions=most_questions)
+    return list(reader.read(FIRST, FIRST + timedelta(days=days - 1)))
+
+
+def references(parts: list[Part]) -> list[str]:
+    return [str(row.report.reference) for part in parts for row in part.rows]
+
+
+def gaps(parts: list[Part]) -> list[Gap]:
+    return [part.gap for part in parts if part.gap]
+
+
+def test_small_period_is_one_question(archive: Archive) -> None:
+    archive.add(day(0), 3)
+
+    parts = read(31)
+
+    assert len(references(parts)) == 3
+    assert (archive.asked, gaps(parts)) == ([("2026-03-01", "2026-03-31", "ALL", "ALL")], [])
+
+
+def test_period_of_more_than_31_days_is_asked_in_several(archive: Archive) -> None:
+    archive.add(day(0)), archive.add(day(31)), archive.add(day(69))
+
+    parts = read(70)
+
+    assert len(references(parts)) == 3
+    assert [(first, last) for first, last, *_ in archive.asked] == [
+        ("2026-03-01", "2026-03-31"),
+        ("2026-04-01", "2026-05-01"),
+        ("2026-05-02", "2026-05-09"),
+    ]
+
+
+def test_cut_period_is_split_into_days_read_in_their_order(archive: Archive) -> None:
+    for number in range(4):
+        archive.add(day(number), 400)
+
+    parts = read(4)
+
+    assert len(set(references(parts))) == 1600
+    assert gaps(parts) == []
+    read_days = [part.slice.start for part in parts]
+    assert read_days == sorted(read_days)
+
+
+@pytest.mark.parametrize("counts_all", [True, False])
+def test_cut_day_is_split_by_word_what_moves_on_asked_first(archive: Archive, counts_all: bool) -> None:
+    archive.counts_all = counts_all
+    archive.add(day(0), 300)
+    archive.add(day(0), 300, status="FAILED")
+
+    parts = read()
+
+    assert len(set(references(parts))) == 600
+    assert [status for *_, status, _ in archive.asked] == ["ALL", "PENDING", "FAILED", "SUCCESSFUL"]
+    assert gaps(parts) == []
+
+
+def test_cut_word_is_split_by_provider(archive: Archive) -> None:
+    archive.add(day(0), 400)
+    archive.add(day(0), 400, reseau="MOOV")
+
+    parts = read()
+
+    assert len(set(references(parts))) == 800
+    assert gaps(parts) == []
+
+
+def test_exactly_500_rows_may_have_been_cut(archive: Archive) -> None:
+    archive.add(day(0), 500)
+    archive.counts_all = False
+
+    parts = read()
+
+    assert len(set(references(parts))) == 500
+    assert len(archive.asked) > 1
+
+
+def test_what_no_filter_reaches_is_a_gap_for_those_providers_alone(archive: Archive) -> None:
+    archive.add(day(0), 400)
+    archive.add(day(0), 200, reseau="MOOV")
+    archive.add(day(0), 1, reseau="WAVE BF")
+
+    parts = read()
+
+    assert len(set(references(parts))) == 600
+    [gap] = [part for part in parts if part.gap]
+    assert gap.gap is Gap.UNCOUNTED
+    assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
+
+
+def test_total_that_counts_only_what_is_shown_proves_nothing_about_the_rest(archive: Archive) -> None:
+    archive.counts_all = False
+    archive.add(day(0), 400)
+    archive.add(day(0), 200, reseau="MOOV")
+
+    parts = read()
+
+    assert len(set(references(parts))) == 600
+    [gap] = [part for part in parts if part.gap]
+    assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
+
+
+def test_word_that_the_filter_does_not_know_is_a_gap_of_the_day(archive: Archive) -> None:
+    archive.add(day(0), 400)
+    archive.add(day(0), 200, status="ON HOLD")
+
+    parts = read()
+
+    [gap] = [part for part in parts if part.gap]
+    assert (gap.gap, gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True)
+
+
+def test_what_cannot_be_split_further_is_a_gap_with_the_rows_there_are(archive: Archive) -> None:
+    archive.add(day(0), 700)
+
+    parts = read()
+
+    assert len(references(parts)) == 500
+    assert gaps(parts) == [Gap.CUT]
+
+
+def test_unreadable_row_is_a_gap_and_no_reason_to_ask_again(archive: Archive) -> None:
+    archive.add(day(0))
+    archive.rows.append({"date": day(0), "reseau": "MTN"})
+
+    parts = read()
+
+    assert (len(references(parts)), gaps(parts), len(archive.asked)) == (1, [Gap.UNREADABLE], 1)
+
+
+def test_silence_is_a_gap_and_the_next_question_is_asked_all_the_same(archive: Archive) -> None:
+    archive.silent_after = 1
+
+    parts = read(62)
+
+    assert gaps(parts) == [Gap.UNANSWERED]
+
+
+def test_after_three_silences_nothing_more_is_asked(archive: Archive) -> None:
+    archive.silent_after = 0
+
+    parts = read(200)
+
+    assert gaps(parts) == [Gap.UNANSWERED] * 3 + [Gap.NOT_ASKED] * 4
+    assert len(archive.asked) == 3
+
+
+def test_questions_are_bounded_and_what_was_not_asked_is_a_gap(archive: Archive) -> None:
+    archive.add(day(0), 700)
+
+    parts = read(most_questions=3)
+
+    assert len(archive.asked) == 3
+    assert Gap.NOT_ASKED in gaps(parts)
+
+
+def test_reading_ends_when_it_is_told_to(archive: Archive) -> None:
+    reader = Reader(most_questions=10, stop=lambda: len(archive.asked) >= 1)
+
+    assert gaps(read(62, reader=reader)) == [Gap.NOT_ASKED]
+
+
+def test_one_provider_is_asked_for_alone_where_the_filter_knows_it(archive: Archive) -> None:
+    list(Reader(most_questions=9).read(FIRST, FIRST, provider=MOOV))
+    list(Reader(most_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
+
+    assert [provider for *_, provider in archive.asked] == ["MOOV", "ALL"]

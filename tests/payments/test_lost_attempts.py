@@ -1,0 +1,122 @@
+"""An attempt whose answer was lost is found in the history of a shop of any size, with few questions a look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments.reconcile import MOST_QUESTIONS
+from tests.payments.archive import Archive, row
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.stage import Clock, Guard, look_again, moves, only_attempt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def archive(gateway: ModelGateway, guard: Guard) -> Archive:
+    archive = Archive(gateway)
+    guard.inner = archive
+    return archive
+
+
+@pytest.fixture
+def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
+    """A payment by MTN that FeexPay took on, as we do not know."""
+    clock.at = clock.at.replace(hour=12)
+    gateway.next_collects.append(lose_the_answer)
+    return begin()
+
+
+def show(archive: Archive, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object) -> None:
+    """FeexPay's row of the payment, after all the others."""
+    charge = gateway.last()
+    own = {"callback_info": charge.echo, "amount": charge.amount}
+    archive.rows.append(row(charge.reference, clock.at, **own) | changes)
+
+
+def fill(archive: Archive, clock: Clock, count: int, **changes: object) -> None:
+    for days in (-1, 0, 1):
+        archive.add((clock.at + timedelta(days=days)).date().isoformat(), count, **changes)
+
+
+def test_one_question_is_enough_in_a_small_shop(
+    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock
+) -> None:
+    fill(archive, clock, 10)
+    show(archive, lost, gateway, clock, status="PENDING")
+
+    look_again(clock)
+
+    assert only_attempt(lost).gateway_reference == gateway.last().reference
+    assert len(archive.asked) == 1
+
+
+def test_it_is_found_behind_more_rows_than_one_answer_holds(
+    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock
+) -> None:
+    fill(archive, clock, 450)
+    fill(archive, clock, 450, status="FAILED")
+    show(archive, lost, gateway, clock, status="PENDING")
+    gateway.last().approve()
+
+    look_again(clock)
+
+    assert moves(lost) == ["sending", "unknown", "pending", "successful"]
+    assert len(archive.asked) <= MOST_QUESTIONS
+
+
+def test_of_two_rows_the_paid_one_is_ours(lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock) -> None:
+    show(archive, lost, gateway, clock, status="SUCCESSFUL")
+    show(archive, lost, gateway, clock, status="FAILED", reference="another")
+
+    look_again(clock)
+
+    assert only_attempt(lost).gateway_reference == gateway.last().reference
+
+
+def test_absence_from_a_history_that_is_cut_proves_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
+    fill(archive, clock, 600)
+
+    look_again(clock)
+
+    attempt = only_attempt(lost)
+    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+    assert len(archive.asked) <= MOST_QUESTIONS
+
+
+def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
+    lost: Payment, archive: Archive, clock: Clock
+) -> None:
+    fill(archive, clock, 400)
+
+    look_again(clock)
+    first = only_attempt(lost).first_empty_look_at
+    while Payment.objects.get().status == "unknown":
+        look_again(clock)
+
+    assert first is not None
+    assert (clock.at - first).total_seconds() >= 600
+    assert Attempt.objects.get().status == "review"
+
+
+def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
+    archive.silent_after = 0
+
+    look_again(clock)
+
+    attempt = only_attempt(lost)
+    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+
+
+def test_days_around_its_sending_are_asked_about_and_no_others(lost: Payment, archive: Archive, clock: Clock) -> None:
+    sent = clock.at
+    clock.advance(9 * 86_400)
+
+    look_again(clock)
+
+    day = timedelta(days=1)
+    assert archive.asked[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())

@@ -1,0 +1,114 @@
+"""`feexpay_verify` at the shell: silent about what holds, a line for each violation, an exit code that says which."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment
+from django_feexpay.payments.invariants import INVARIANTS
+from django_feexpay.payments.lifecycle import Status
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import only_attempt
+from tests.payments.test_invariants import add_event, delivery, drop_index, second_attempt, settled
+
+pytestmark = pytest.mark.django_db
+
+
+def verify(*arguments: str) -> tuple[int, str]:
+    """The exit code and what was printed."""
+    out = StringIO()
+    try:
+        call_command("feexpay_verify", *arguments, stdout=out)
+    except CommandError as error:
+        return error.returncode, out.getvalue()
+    return 0, out.getvalue()
+
+
+def two_live_attempts(payment: Payment) -> None:
+    drop_index("feexpay_one_live_attempt")
+    Attempt.objects.update(status=Status.PENDING)
+    second_attempt(payment, Status.PENDING)
+
+
+#: How the rows are broken, so that this rule sees it.
+BROKEN: dict[str, Callable[[Payment], Any]] = {
+    "I1": lambda payment: Credit.objects.update(amount=4999),
+    "I2": lambda payment: Credit.objects.all().delete(),
+    "I3": two_live_attempts,
+    "I4": lambda payment: second_attempt(payment, Status.SUCCESSFUL),
+    "I5": lambda payment: add_event(only_attempt(payment), "unknown", "pending"),
+    "I6": lambda payment: Attempt.objects.update(gateway_reference="another"),
+    "I7": lambda payment: Attempt.objects.update(status=Status.UNKNOWN, next_poll_at=None),
+    "I8": lambda payment: delivery("another", only_attempt(payment), minutes_old=0),
+    "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
+    "I10": lambda payment: OutboxMessage.objects.all().delete(),
+    "I12": lambda payment: Attempt.objects.update(amount=1),
+}
+
+
+@pytest.fixture
+def credited(begin: Begin, gateway: ModelGateway) -> Payment:
+    return settled(begin, gateway)
+
+
+def test_healthy_rows_pass_with_a_line_for_each_rule(credited: Payment) -> None:
+    code, printed = verify()
+
+    lines = printed.splitlines()
+    assert code == 0
+    assert [line.split()[:2] for line in lines] == [["✔", rule] for rule in INVARIANTS]
+    assert lines[0].startswith("✔ I1 credits add up: 0 broken")
+
+
+@pytest.mark.parametrize("rule", INVARIANTS)
+def test_broken_rule_is_reported_by_its_number(rule: str, credited: Payment) -> None:
+    BROKEN[rule](credited)
+
+    code, printed = verify("--only", rule)
+
+    assert code == 1
+    *lines, verdict = printed.splitlines()
+    assert {line.split()[0] for line in lines} == {rule}
+    assert verdict.startswith(f"✘ {rule} ")
+
+
+def test_json_is_one_object_a_violation_and_nothing_else(credited: Payment) -> None:
+    Attempt.objects.update(amount=1)
+
+    code, printed = verify("--json", "--only", "I12")
+
+    assert code == 1
+    assert [json.loads(line) for line in printed.splitlines()] == [
+        {
+            "rule": "I12",
+            "about": f"attempt {only_attempt(credited).pk}",
+            "problem": "asks for 1, its payment for 5000",
+        }
+    ]
+
+
+def test_json_of_healthy_rows_is_empty(credited: Payment) -> None:
+    assert verify("--json") == (0, "")
+
+
+def test_unknown_rule_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(CommandError, match="I12"):
+        call_command("feexpay_verify", "--only", "I11")
+
+
+def test_it_reads_only(credited: Payment) -> None:
+    with CaptureQueriesContext(connection) as statements:
+        verify()
+
+    verbs = {statement["sql"].split()[0] for statement in statements}
+    assert verbs <= {"SELECT", "DECLARE"}
