@@ -11,8 +11,12 @@ webhooks.py      the 16 fields, and one attempt to deliver them
 timers.py        what happens later: scripted endings and deliveries that come due
 validation.py    what FeexPay refuses before it does anything
 bodies.py        what FeexPay answers
-api.py           FeexPay's endpoints
+guards.py        what every endpoint of FeexPay asks first: the key, the shop, a JSON body
+collect.py       FeexPay's requests to collect: push, code, redirect
+links.py         FeexPay's hosted links
+api.py           FeexPay's endpoints that are asked: status, history, balance, shop
 control.py       ours, not FeexPay's: look, decide for the payer, start again
+hosted.py        the operator's page of a redirect network, and the hosted page of a link
 pages.py         the payer's phone and the list of payments (markup.py, texts.py, templates/, assets/)
 server.py        all of it behind one socket
 cli.py           options, from arguments and environment

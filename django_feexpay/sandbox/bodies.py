@@ -8,7 +8,7 @@ from typing import Any
 
 from django_feexpay.sandbox import rules
 from django_feexpay.sandbox.networks import NETWORKS, Network
-from django_feexpay.sandbox.store import Payment
+from django_feexpay.sandbox.store import Link, Payment
 
 HTML_502 = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
@@ -76,6 +76,23 @@ def accepted(payment: Payment) -> dict[str, Any]:
     return body | {"message": _CELTIIS_ACCEPTED, "normal_response": soap, "response_operator": soap}
 
 
+def otp_sent(payment: Payment) -> dict[str, Any]:
+    """Coris, first step: the code went out by SMS, the same request is to come again with it."""
+    return accepted(payment) | {"message": "OTP sent to the customer"}
+
+
+def on_a_page(payment: Payment, url: str) -> dict[str, Any]:
+    """What a redirect network's answer has besides."""
+    return {"payment_url": url, "order_id": payment.reference, "transref": payment.reference}
+
+
+def link(link: Link, url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """A new link's address, and the fields that were asked for."""
+    names = ("shop", "amount", "description", "paymentMethod", "range", "expireIn", "custom_id")
+    urls = {"callback_url": link.success_url, "callback_error": link.error_url}
+    return {"urlPay": url} | {name: asked.get(name) for name in names} | urls
+
+
 def moov_synchronous(payment: Payment) -> dict[str, Any]:
     """Moov Benin's answer once it has waited for the payer, who may still not have chosen."""
     return accepted(payment) if payment.status == rules.PENDING else final(payment)
@@ -121,13 +138,13 @@ def history_row(payment: Payment) -> dict[str, Any]:
     """One row of a history answer. Our `callback_info` comes back as the text it was."""
     return {
         "reference": payment.reference,
-        "type": "PAYMENT_API",
+        "type": payment.kind,
         "status": payment.status,
         "amount": payment.paid_amount if payment.charged else payment.amount,
         "reseau": payment.network.reseau,
         "phone_number": payment.msisdn,
         "financial_transaction_id": operator_id(payment),
-        "custom_id": None,
+        "custom_id": payment.custom_id,
         "description": payment.details["description"],
         "callback_info": payment.echo,
         "reason": payment.reason,
@@ -158,7 +175,7 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
         "phoneNumber": payment.msisdn,
         "date": iso(now),
         "reseau": payment.network.reseau,
-        "ref_link": "",
+        "ref_link": payment.link or "",
         "description": payment.details["description"],
         "reason": "" if forged else payment.reason or "",
         "ref_operator": operator_id(payment) or "",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from urllib.parse import urlsplit
 
+from django_feexpay.sandbox.networks import CHOOSABLE_FLOWS, CONTESTED, Flow
 from django_feexpay.sandbox.options import DEFAULT_API_KEY, DEFAULT_SHOP_ID, LANGUAGES, WEBHOOK_MODES, Options
 
 
@@ -39,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
     add("shop_name", _filled, "the name the payer reads")
     add("language", _one_of(LANGUAGES), "fr or en: the pages' language where the browser has no wish")
     add("time_scale", _positive, "multiplies every delay; 0.01 for tests (default 1.0)")
+    add("flows", _flows, f"other flows of contested networks, as orange_sn=otp,moov_bf=push: {', '.join(CONTESTED)}")
+    add("abandon_seconds", _seconds, "when an operator's page that nobody finished fails; 0 never (default 3600)")
+    add("public_url", _http_url, "where payers reach the pages (default: where the API was called)")
     parser.add_argument(
         "--moov-synchronous",
         action="store_true",
@@ -91,13 +95,38 @@ def _port(text: str) -> int:
 
 
 def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
+    number = _number(text)
     if not 0.0 < number <= 1000.0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000")
     return number
+
+
+def _seconds(text: str) -> float:
+    number = _number(text)
+    if not 0.0 <= number <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _flows(text: str) -> dict[str, Flow]:
+    """`orange_sn=otp,moov_bf=push`."""
+    flows: dict[str, Flow] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        suffix, _, wish = part.partition("=")
+        flow = next((one for one in CHOOSABLE_FLOWS if one == wish), None)
+        if suffix not in CONTESTED or flow is None:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is not one of {', '.join(CONTESTED)}, =, one of {', '.join(CHOOSABLE_FLOWS)}"
+            )
+        flows[suffix] = flow
+    return flows
 
 
 def _http_url(text: str) -> str:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Payment, Store
 from django_feexpay.sandbox.till import Till
@@ -30,6 +31,10 @@ class Sandbox:
     def till(self) -> Till:
         return self.timers.till
 
+    def flow_of(self, network: Network) -> Flow:
+        """How the payer pays on this network, here and now."""
+        return self.options.flows.get(network.suffix, network.flow)
+
 
 class BodyTooLargeError(Exception):
     """The body is over `MAX_BODY_BYTES`; the rest of it was not read."""
@@ -47,6 +52,12 @@ class ConnectionReset(Response):
 def sandbox_of(request: Request) -> Sandbox:
     sandbox: Sandbox = request.app.state.sandbox
     return sandbox
+
+
+def page_url(request: Request, path: str) -> str:
+    """Where a payer's browser finds this page of ours."""
+    root = sandbox_of(request).options.public_url or str(request.base_url)
+    return root.rstrip("/") + path
 
 
 def payment_of(request: Request) -> Payment | None:

@@ -1,7 +1,7 @@
 """The networks FeexPay collects from, typed by hand from its documentation and its integrators.
 
 Only the suffix `mtn` is official; the others come from two or more integrators. Where sources differ on the
-flow, the row says the newest habit.
+flow (`CONTESTED`), the row says the newest habit and an option changes it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Flow = Literal["push", "otp", "redirect"]
+Flow = Literal["push", "otp", "redirect", "hosted"]
 
 CALLING_CODES = {"BJ": "229", "TG": "228", "CI": "225", "SN": "221", "BF": "226", "ML": "223", "CG": "242"}
 
@@ -31,6 +31,11 @@ class Network:
     @property
     def calling_code(self) -> str:
         return CALLING_CODES[self.country]
+
+    @property
+    def two_steps(self) -> bool:
+        """Coris sends the code after a first request; elsewhere the payer has it before."""
+        return self.suffix == "coris"
 
     @property
     def national_digits(self) -> int:
@@ -68,10 +73,26 @@ NETWORKS = (
 )
 
 BY_SUFFIX = {network.suffix: network for network in NETWORKS}
+BY_RESEAU = {network.reseau: network for network in NETWORKS}
+
+# Sources differ on these; any of the three ways can be asked for.
+CONTESTED = ("coris", "orange_ci", "orange_sn", "free_sn", "moov_bf", "orange_bf", "orange_ml")
+CHOOSABLE_FLOWS: tuple[Flow, ...] = ("push", "otp", "redirect")
+
+# Paid on the hosted page only: they have no path of their own.
+CARDS = (Network("visa", "VISA", "", "hosted"), Network("mastercard", "MASTERCARD", "", "hosted"))
+_EVERY_ONE = BY_SUFFIX | {card.suffix: card for card in CARDS}
+
+
+def network_of(suffix: str) -> Network:
+    """The network or card of a payment that was taken in."""
+    return _EVERY_ONE[suffix]
 
 
 def masked(msisdn: str, network: Network) -> str:
-    """The number as a page may show it: calling code, first two and last two digits."""
+    """The number as a page may show it: calling code, first two and last two digits; "" for a card."""
+    if not msisdn:
+        return ""
     national = msisdn.removeprefix(network.calling_code)
     dots = "•" * (len(national) - 4)
     return f"+{network.calling_code} {national[:2]} {dots} {national[-2:]}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from django_feexpay.sandbox.networks import Flow
+
 DEFAULT_API_KEY = "test_sandbox_key"
 DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
 WEBHOOK_MODES = ("none", "header", "hmac")
@@ -12,7 +14,12 @@ LANGUAGES = ("fr", "en")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay."""
+    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay.
+
+    `flows` are the contested networks' flows, by suffix; what it does not name keeps the network's own.
+    `abandon_seconds`: when the operator gives up a page that nobody finished; 0 is never.
+    `public_url`: where payers reach the pages, when it is not where the caller reached the API.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8801
@@ -26,3 +33,6 @@ class Options:
     language: str = "fr"
     time_scale: float = 1.0
     moov_synchronous: bool = False
+    flows: dict[str, Flow] = field(default_factory=dict)
+    abandon_seconds: float = 3600.0
+    public_url: str = ""

@@ -7,8 +7,10 @@ A page works without its script. The script only asks whether the server would s
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -20,9 +22,12 @@ from django_feexpay.sandbox.markup import Markup, fill, join
 from django_feexpay.sandbox.options import LANGUAGES
 from django_feexpay.sandbox.texts import accepted_language, asked_language, say
 
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Vary": "Accept-Language",
     "Referrer-Policy": "same-origin",
@@ -63,8 +68,18 @@ def version_of(body: Markup) -> str:
     return hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
-def page(viewer: Viewer, title: str, path: str, content: Markup, status_code: int = 200) -> Response:
-    """`content` in the frame; `title` is a key of the texts, `path` what the language links open."""
+def page(
+    viewer: Viewer,
+    title: str,
+    path: str,
+    content: Markup,
+    status_code: int = 200,
+    form_leads_to: Iterable[str] = (),
+) -> Response:
+    """`content` in the frame; `title` is a key of the texts, `path` what the language links open.
+
+    `form_leads_to`: addresses elsewhere that the answer to the page's form may send the browser to.
+    """
     whole = fill(
         "page",
         language=viewer.language,
@@ -76,7 +91,20 @@ def page(viewer: Viewer, title: str, path: str, content: Markup, status_code: in
         languages=join(_language_link(viewer, language, path) for language in LANGUAGES),
         content=content,
     )
-    return HTMLResponse(whole, status_code=status_code, headers=_HEADERS)
+    # Browsers hold the answer's redirect to the policy of the form.
+    origins = "".join(f" {origin}" for url in form_leads_to if (origin := _origin(url)))
+    headers = _HEADERS | {"Content-Security-Policy": _POLICY + origins}
+    return HTMLResponse(whole, status_code=status_code, headers=headers)
+
+
+def _origin(url: str) -> str:
+    """`https://shop.test:8443`; "" for what cannot stand in a policy."""
+    try:
+        parts = urlsplit(url)
+        plain = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    except ValueError:  # a broken IPv6 host
+        return ""
+    return plain if re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", plain) else ""
 
 
 def _link(viewer: Viewer, key: str, text: str, path: str, title: str) -> Markup:

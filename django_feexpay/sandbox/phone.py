@@ -51,6 +51,9 @@ async def choose(request: Request) -> Response:
     choice = CHOICES.get(form.get("choice", [""])[0])
     if payment is None or choice is None:
         return not_found(request)
+    if payment.waits_for == "otp" and choice[0] == rules.SUCCESSFUL:
+        # Paying needs the code, and the code goes through the shop.
+        return not_found(request)
     if payment.status == rules.PENDING:
         pin = form.get("pin", [""])[0]
         if choice[0] == rules.SUCCESSFUL and not re.fullmatch("[0-9]{4}", pin):
@@ -70,11 +73,13 @@ def _screen(viewer: Viewer, payment: Payment | None, *, pin_is_wrong: bool = Fal
     prompts = viewer.sandbox.store.prompts()
     if payment is None and len(prompts) == 1:
         payment = prompts[0]
-    if payment is None:
+    if payment is None or (payment.status == rules.PENDING and payment.waits_for == "page"):
         return Screen(_home(viewer, prompts), None, viewer.url("/"))
     others = [prompt for prompt in prompts if prompt.reference != payment.reference]
     if payment.status == rules.PENDING:
         here = viewer.url("/", payment=payment.reference)
+        if payment.waits_for == "otp":
+            return Screen(_sms(viewer, payment, others), payment.reference, here)
         return Screen(_prompt(viewer, payment, others, pin_is_wrong), payment.reference, here)
     return Screen(_result(viewer, payment, others), payment.reference, viewer.url("/"))
 
@@ -85,15 +90,38 @@ def _home(viewer: Viewer, prompts: list[Payment]) -> Markup:
     choices = join(
         fill(
             "choice",
-            url=viewer.url("/", payment=prompt.reference),
+            url=_place(viewer, prompt),
             amount=money(prompt.amount),
             shop=viewer.say("to_shop", shop=viewer.sandbox.options.shop_name),
             network=prompt.network.reseau,
-            msisdn=masked(prompt.msisdn, prompt.network),
+            where=viewer.say("on_a_page") if prompt.waits_for == "page" else masked(prompt.msisdn, prompt.network),
         )
         for prompt in prompts
     )
+    if len(prompts) == 1:
+        return fill("choices", title=viewer.say("one_on_a_page"), choices=choices)
     return fill("choices", title=viewer.say("choose", count=len(prompts)), choices=choices)
+
+
+def _place(viewer: Viewer, prompt: Payment) -> str:
+    """Where the payer goes on: the phone, the operator's page, or what became of a hosted page."""
+    if prompt.waits_for != "page":
+        return viewer.url("/", payment=prompt.reference)
+    return viewer.url(f"/{'paid' if prompt.link else 'pay'}/{prompt.reference}")
+
+
+def _sms(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
+    return fill(
+        "sms",
+        network=payment.network.reseau,
+        msisdn=masked(payment.msisdn, payment.network),
+        title=viewer.say("sms", network=payment.network.reseau.title(), otp=rules.RIGHT_OTP),
+        more=viewer.say("sms_more"),
+        action=viewer.url(f"/phone/{payment.reference}"),
+        decline=viewer.say("decline"),
+        expire=viewer.say("expire"),
+        others=_others(viewer, others),
+    )
 
 
 def _prompt(viewer: Viewer, payment: Payment, others: list[Payment], pin_is_wrong: bool) -> Markup:
@@ -142,7 +170,7 @@ def _others(viewer: Viewer, others: list[Payment]) -> Markup:
     if not others:
         return EMPTY
     key = "waiting_one" if len(others) == 1 else "waiting_many"
-    url = viewer.url("/", payment=others[0].reference)
+    url = _place(viewer, others[0])
     return fill("others", url=url, text=viewer.say(key, count=len(others)))
 
 
@@ -159,6 +187,7 @@ def _phone_page(viewer: Viewer, screen: Screen, version: str, status_code: int =
         look_again=viewer.say("look_again"),
         magic=viewer.say("magic"),
         magic_more=viewer.say("magic_more"),
+        otp_codes=viewer.say("otp_codes"),
         magic_numbers=join(
             fill("magic_number", ending=ending, meaning=magic_number(viewer.language, ending))
             for ending in MAGIC_NUMBERS

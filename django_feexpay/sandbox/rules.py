@@ -16,8 +16,17 @@ FAILED = "FAILED"
 
 LOW_BALANCE = "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"
 PAYER_NOT_FOUND = "PAYER_NOT_FOUND"
+INSUFFICIENT = "Insufficient balance"
 DECLINED = "APPROVAL_REJECTED"
 EXPIRED = "EXPIRED"
+
+# No source shows FeexPay's words for a code that is wrong or too old: these are ours.
+INVALID_OTP = "INVALID_OTP"
+OTP_EXPIRED = "OTP_EXPIRED"
+
+RIGHT_OTP = "123456"
+# Any other code is as wrong as 000000.
+EXPIRED_OTP = "999999"
 
 # The immediate codes FeexPay's own SDK knows; other reasons have none.
 STATUS_CODES = {LOW_BALANCE: "10", DECLINED: "92"}
@@ -35,6 +44,7 @@ class Answer(Enum):
     UNAVAILABLE_503 = "503 before charging"
     FAILED_202 = "status FAILED in a 202"
     TRUNCATED = "truncated JSON"
+    FINAL = "the ending itself, at once"
     AFTER_WEBHOOK = "after the webhook was delivered"
 
 
@@ -52,13 +62,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One part to play. `asks_payer` is False where the operator refuses before the phone rings."""
+    """One part to play. `asks_payer` is False where the operator refuses before the phone rings;
+    `never_ends` where not even a page left open fails in the end."""
 
     steps: tuple[Step, ...] = ()
     answer: Answer = Answer.ACCEPTED
     asks_payer: bool = True
     answer_after_seconds: float = 0.0
     odd_status_body: bool = False
+    never_ends: bool = False
 
 
 def _approved(after_seconds: float = PAYER_SECONDS, webhooks: tuple[str, ...] = (SUCCESSFUL,)) -> Step:
@@ -76,7 +88,7 @@ SCRIPTS = {
     "01": Script((_failed(LOW_BALANCE),), asks_payer=False),
     "02": Script((_failed(PAYER_NOT_FOUND),), asks_payer=False),
     "03": Script((_failed(DECLINED),)),
-    "04": Script(),
+    "04": Script(never_ends=True),
     "05": Script((_approved(90.0),)),
     "06": Script((_approved(webhooks=()),)),
     # Out of order: the news of an older state arrives between two copies of the newer.
@@ -98,3 +110,10 @@ SCRIPTS = {
 def script_for(msisdn: str) -> Script:
     """The part that this number plays; a number without one waits for the payer."""
     return SCRIPTS.get(msisdn[-2:], WAITS_FOR_PAYER)
+
+
+def otp_refusal(otp: str) -> str | None:
+    """Why this code is refused; None for the right one."""
+    if otp == RIGHT_OTP:
+        return None
+    return OTP_EXPIRED if otp == EXPIRED_OTP else INVALID_OTP

@@ -22,12 +22,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from django_feexpay.sandbox import api, bodies, control, listing, pages, phone
+from django_feexpay.sandbox import (
+    api,
+    bodies,
+    collect,
+    control,
+    guards,
+    hosted,
+    links,
+    listing,
+    pages,
+    phone,
+)
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
+
+_ROOMS = (collect, links, api, control, phone, hosted, listing, pages)
 
 # Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
 _STOP_SECONDS = 1
@@ -47,12 +60,12 @@ def build_app(options: Options, store: Store) -> Starlette:
             await loop
 
     app = Starlette(
-        routes=[*api.ROUTES, *control.ROUTES, *phone.ROUTES, *listing.ROUTES, *pages.ROUTES],
+        routes=[route for room in _ROOMS for route in room.ROUTES],
         lifespan=lifespan,
         exception_handlers={
-            api.ApiError: api.api_error,
-            ValidationFailedError: api.api_error,
-            BodyTooLargeError: api.api_error,
+            guards.ApiError: guards.api_error,
+            ValidationFailedError: guards.api_error,
+            BodyTooLargeError: guards.api_error,
             404: _not_found,
             405: _not_found,
         },

@@ -1,6 +1,6 @@
 """Everything the sandbox remembers, in one SQLite file: it survives `kill -9` and its own restart.
 
-Three tables: payments, the steps still to come for them, and the webhook deliveries. Times are wall-clock
+Payments, the steps still to come for them, hosted links, and the webhook deliveries. Times are wall-clock
 seconds since 1970, so that what was due while the process was down is due at once when it is back.
 Used from one thread (the event loop's); every change is one transaction.
 """
@@ -11,19 +11,29 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from django_feexpay.sandbox import rules
-from django_feexpay.sandbox.networks import BY_SUFFIX, Network
+from django_feexpay.sandbox.networks import Network, network_of
+
+# Raised with every change of the tables: a file of another version is refused, in words.
+_SCHEMA_VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
     number INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL UNIQUE, suffix TEXT NOT NULL,
     msisdn TEXT NOT NULL, amount INTEGER NOT NULL, paid_amount INTEGER NOT NULL, status TEXT NOT NULL,
     reason TEXT, prompts INTEGER NOT NULL, odd_status_body INTEGER NOT NULL, echo TEXT,
-    details TEXT NOT NULL, created_at REAL NOT NULL, settled_at REAL);
+    details TEXT NOT NULL, created_at REAL NOT NULL, settled_at REAL, kind TEXT NOT NULL,
+    waits_for TEXT NOT NULL, custom_id TEXT, link TEXT);
 CREATE INDEX IF NOT EXISTS payments_by_echo ON payments (echo);
+CREATE INDEX IF NOT EXISTS payments_by_custom_id ON payments (custom_id) WHERE custom_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS payments_by_link ON payments (link) WHERE link IS NOT NULL;
+CREATE TABLE IF NOT EXISTS links (
+    code TEXT PRIMARY KEY, amount INTEGER NOT NULL, description TEXT NOT NULL, methods TEXT NOT NULL,
+    uses INTEGER NOT NULL, expires_at REAL NOT NULL, active INTEGER NOT NULL, custom_id TEXT,
+    success_url TEXT NOT NULL, error_url TEXT NOT NULL, created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (
     id INTEGER PRIMARY KEY, reference TEXT NOT NULL, due_at REAL NOT NULL, status TEXT, reason TEXT,
     webhooks TEXT NOT NULL, short_by INTEGER NOT NULL);
@@ -39,8 +49,12 @@ CREATE INDEX IF NOT EXISTS deliveries_by_reference ON deliveries (reference);
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One accepted request to collect. `echo` is its `callback_info`; `prompts` counts how often the phone
-    was asked; `details` are the caller's names, mail and description, only ever echoed."""
+    """One payment that was taken in. `echo` is its `callback_info`; `prompts` counts how often the payer was
+    asked; `details` are the caller's names, mail, description and return addresses, only ever echoed.
+
+    `kind` is FeexPay's type of it. `waits_for` says where the payer acts: "phone", "page", or "otp" while the
+    code is still to come. `link` is the code of the hosted link it was paid on.
+    """
 
     reference: str
     suffix: str
@@ -54,16 +68,37 @@ class Payment:
     echo: str | None
     details: dict[str, str] = field(repr=False)
     created_at: float
+    kind: str = "PAYMENT_API"
+    waits_for: str = "phone"
+    custom_id: str | None = None
+    link: str | None = None
     settled_at: float | None = None
     number: int = 0
 
     @property
     def network(self) -> Network:
-        return BY_SUFFIX[self.suffix]
+        return network_of(self.suffix)
 
     @property
     def charged(self) -> bool:
         return self.status == rules.SUCCESSFUL
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A hosted page: `methods` as FeexPay's `paymentMethod`, `uses` how often it may be paid (0: no limit)."""
+
+    code: str
+    amount: int
+    description: str
+    methods: str
+    uses: int
+    expires_at: float
+    active: bool
+    custom_id: str | None
+    success_url: str = field(repr=False)
+    error_url: str = field(repr=False)
+    created_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +131,15 @@ class Store:
         # A killed process loses nothing; only a power cut may lose the last moment, which a sandbox bears.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._check_version(path)
         self._connection.executescript(_SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def _check_version(self, path: Path) -> None:
+        tables = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if tables and version != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError("another version of the sandbox wrote it; delete it to start anew")
 
     def close(self) -> None:
         self._connection.close()
@@ -113,45 +156,44 @@ class Store:
 
     def reset(self) -> None:
         with self.transaction():
-            for table in ("payments", "steps", "deliveries"):
+            for table in ("payments", "steps", "deliveries", "links"):
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- names from the line above
 
     # payments
 
     def add_payment(self, payment: Payment) -> None:
-        self._connection.execute(
-            "INSERT INTO payments (reference, suffix, msisdn, amount, paid_amount, status, reason, prompts,"
-            " odd_status_body, echo, details, created_at, settled_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                payment.reference,
-                payment.suffix,
-                payment.msisdn,
-                payment.amount,
-                payment.paid_amount,
-                payment.status,
-                payment.reason,
-                payment.prompts,
-                payment.odd_status_body,
-                payment.echo,
-                json.dumps(payment.details),
-                payment.created_at,
-                payment.settled_at,
-            ),
-        )
+        values = asdict(payment) | {"details": json.dumps(payment.details)}
+        del values["number"]
+        self._insert("payments", values)
+
+    def _insert(self, table: str, values: dict[str, object]) -> None:
+        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)  # noqa: S608 -- names of our own fields
 
     def payment(self, reference: str) -> Payment | None:
         return next(iter(self._payments("WHERE reference = ?", reference)), None)
 
     def payments(self, echo: str | None = None) -> list[Payment]:
-        """Newest first; with `echo`, those that carry exactly this `callback_info`."""
+        """Newest first; with `echo`, those that carry exactly this `callback_info` (or, paid on a hosted link,
+        this `custom_id`)."""
         if echo is None:
             return self._payments("")
-        return self._payments("WHERE echo = ?", echo)
+        return self._payments("WHERE echo = ? OR custom_id = ?", echo, echo)
 
     def prompts(self) -> list[Payment]:
-        """What the phone is asking right now, oldest first."""
+        """What the payer is asked right now, on the phone or on a page, oldest first."""
         return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
+
+    def waiting_for_otp(self, suffix: str, msisdn: str, amount: int, echo: str | None) -> Payment | None:
+        """The newest payment that this second request with a code belongs to."""
+        found = self._payments(
+            "WHERE waits_for = 'otp' AND status = 'PENDING' AND suffix = ? AND msisdn = ? AND amount = ? AND echo IS ?",
+            *(suffix, msisdn, amount, echo),
+        )
+        return next(iter(found), None)
+
+    def otp_came(self, reference: str) -> None:
+        self._connection.execute("UPDATE payments SET waits_for = 'phone' WHERE reference = ?", (reference,))
 
     def created_between(self, start: float, end: float) -> list[Payment]:
         return self._payments("WHERE created_at BETWEEN ? AND ?", start, end)
@@ -173,6 +215,35 @@ class Store:
     def _payments(self, where: str, *values: object) -> list[Payment]:
         rows = self._connection.execute(f"SELECT * FROM payments {where} ORDER BY number DESC", values)  # noqa: S608 -- `where` is a literal of this file
         return [_payment(row) for row in rows]
+
+    # links
+
+    def add_link(self, link: Link) -> None:
+        self._insert("links", asdict(link))
+
+    def link(self, code: str) -> Link | None:
+        row = self._connection.execute("SELECT * FROM links WHERE code = ?", (code,)).fetchone()
+        return None if row is None else _link(row)
+
+    def links(self) -> list[Link]:
+        """Newest first."""
+        rows = self._connection.execute("SELECT * FROM links ORDER BY created_at DESC, code")
+        return [_link(row) for row in rows]
+
+    def end_link(self, code: str, now: float) -> None:
+        """It expires now."""
+        self._connection.execute("UPDATE links SET expires_at = ? WHERE code = ?", (now, code))
+
+    def switch_link(self, code: str, active: bool) -> None:
+        self._connection.execute("UPDATE links SET active = ? WHERE code = ?", (active, code))
+
+    def uses_of(self, code: str) -> int:
+        """How often a link was paid, or may still turn out to have been."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) FROM payments WHERE link = ? AND status IN ('PENDING', 'SUCCESSFUL')", (code,)
+        ).fetchone()
+        uses: int = row[0]
+        return uses
 
     # steps
 
@@ -243,3 +314,8 @@ def _payment(row: sqlite3.Row) -> Payment:
     values["details"] = json.loads(values["details"])
     values["odd_status_body"] = bool(values["odd_status_body"])
     return Payment(**values)
+
+
+def _link(row: sqlite3.Row) -> Link:
+    values = dict(row)
+    return Link(**{**values, "active": bool(values["active"])})

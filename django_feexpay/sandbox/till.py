@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django_feexpay.sandbox import bodies, rules
-from django_feexpay.sandbox.networks import Network
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
-from django_feexpay.sandbox.validation import CollectRequest
 
 _MAY_BECOME = {
     rules.PENDING: {rules.SUCCESSFUL, rules.FAILED},
@@ -34,35 +32,24 @@ class Till:
         self._options = options
         self._on_change = on_change
 
-    def accept(self, network: Network, asked: CollectRequest, script: rules.Script) -> Payment:
+    def take_in(self, payment: Payment, steps: Iterable[rules.Step]) -> Payment:
         """A new payment, its script running; a script that ends at once has already ended it.
 
         Asking twice makes two payments: FeexPay knows no idempotency key.
         """
-        now = time.time()
-        payment = Payment(
-            reference=bodies.new_reference(network, now),
-            suffix=network.suffix,
-            msisdn=asked.msisdn,
-            amount=asked.amount,
-            paid_amount=0,
-            status=rules.PENDING,
-            reason=None,
-            prompts=1 if script.asks_payer else 0,
-            odd_status_body=script.odd_status_body,
-            echo=asked.callback_info,
-            details={
-                "description": asked.description,
-                "first_name": asked.first_name,
-                "last_name": asked.last_name,
-                "email": asked.email,
-            },
-            created_at=now,
-        )
         with self._store.transaction():
             self._store.add_payment(payment)
-            for step in script.steps:
-                self._plan(payment.reference, step, now)
+            for step in steps:
+                self._plan(payment.reference, step, payment.created_at)
+        self._on_change()
+        return self._known(payment.reference)
+
+    def otp_came(self, payment: Payment, steps: Iterable[rules.Step]) -> Payment:
+        """The code came for a payment that waited for it: now its script runs."""
+        with self._store.transaction():
+            self._store.otp_came(payment.reference)
+            for step in steps:
+                self._plan(payment.reference, step, time.time())
         self._on_change()
         return self._known(payment.reference)
 

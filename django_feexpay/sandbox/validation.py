@@ -11,15 +11,13 @@ from django_feexpay.sandbox.networks import Network
 MIN_AMOUNT = 100
 MAX_AMOUNT = 2_000_000
 
-_OPTIONAL_STRINGS = (
-    "first_name",
-    "last_name",
-    "email",
-    "callback_info",
-    "return_url",
-    "cancel_url",
-    "otp",
-)
+PAYMENT_METHODS = ("ALL", "CARD", "MOBILE")
+
+# More than anybody means, and still a number every column takes.
+_MOST = 1_000_000_000
+
+_ECHOED = ("first_name", "last_name", "email", "otp", "return_url", "cancel_url")
+_OPTIONAL_STRINGS = ("callback_info", *_ECHOED)
 
 Constraints = dict[str, str]
 
@@ -30,6 +28,20 @@ class ValidationFailedError(Exception):
     def __init__(self, errors: list[dict[str, object]]) -> None:
         super().__init__("Validation failed")
         self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRequest:
+    """A request for a link that keeps every rule. `uses` 0 is no limit."""
+
+    amount: int
+    description: str
+    methods: str
+    uses: int
+    expire_minutes: int
+    custom_id: str | None
+    success_url: str = field(repr=False)
+    error_url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +56,24 @@ class CollectRequest:
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
     email: str = field(repr=False)
+    otp: str = field(repr=False)
+    return_url: str = field(repr=False)
+    cancel_url: str = field(repr=False)
 
 
-def read_collect(body: dict[str, Any], network: Network) -> CollectRequest:
+def read_collect(body: dict[str, Any], network: Network, *, otp_needed: bool = False) -> CollectRequest:
     """Promise: a valid request or `ValidationFailedError` naming every property that is wrong."""
     found = {
-        "phoneNumber": _phone_errors(body.get("phoneNumber"), network),
+        "phoneNumber": phone_errors(body.get("phoneNumber"), network),
         "amount": _amount_errors(body.get("amount")),
-        "shop": _shop_errors(body.get("shop")),
+        "shop": shop_errors(body.get("shop")),
         "description": _description_errors(body.get("description")),
     }
     for name in _OPTIONAL_STRINGS:
         found[name] = _text_errors(name, body.get(name))
-    errors: list[dict[str, object]] = [
-        {"property": name, "constraints": constraints} for name, constraints in found.items() if constraints
-    ]
-    if errors:
-        raise ValidationFailedError(errors)
+    if otp_needed and not body.get("otp"):
+        found["otp"] = {"isNotEmpty": "otp should not be empty"}
+    refuse(found)
     echo = body.get("callback_info")
     return CollectRequest(
         msisdn=str(body["phoneNumber"]),
@@ -68,10 +81,63 @@ def read_collect(body: dict[str, Any], network: Network) -> CollectRequest:
         shop=body["shop"],
         description=body.get("description") or "",
         callback_info=None if echo is None else _well_formed(echo),
-        first_name=_well_formed(body.get("first_name") or ""),
-        last_name=_well_formed(body.get("last_name") or ""),
-        email=_well_formed(body.get("email") or ""),
+        **{name: _well_formed(body.get(name) or "") for name in _ECHOED},
     )
+
+
+def read_link(body: dict[str, Any]) -> LinkRequest:
+    """Promise: a valid request or `ValidationFailedError`. No source gives bounds: any whole amount is taken."""
+    found = {
+        "shop": shop_errors(body.get("shop")),
+        "amount": _whole_errors("amount", body.get("amount"), 1),
+        "description": _link_description_errors(body.get("description")),
+        "paymentMethod": _method_errors(body.get("paymentMethod")),
+        "range": _whole_errors("range", body.get("range", 0), 0),
+        "expireIn": _whole_errors("expireIn", body.get("expireIn"), 1),
+    }
+    for name in ("custom_id", "callback_url", "callback_error"):
+        found[name] = _text_errors(name, body.get(name))
+    refuse(found)
+    custom_id = body.get("custom_id")
+    return LinkRequest(
+        amount=body["amount"],
+        description=body.get("description") or "",
+        methods=body["paymentMethod"],
+        uses=body.get("range", 0),
+        expire_minutes=body["expireIn"],
+        custom_id=None if custom_id is None else _well_formed(custom_id),
+        success_url=_well_formed(body.get("callback_url") or ""),
+        error_url=_well_formed(body.get("callback_error") or ""),
+    )
+
+
+def _link_description_errors(value: object) -> Constraints:
+    if value is None or (isinstance(value, str) and re.fullmatch("[A-Za-z0-9 _-]*", value)):
+        return {}
+    return {"matches": "description must hold letters, digits, spaces, _ and - only"}
+
+
+def _method_errors(value: object) -> Constraints:
+    if value in PAYMENT_METHODS:
+        return {}
+    return {"isIn": f"paymentMethod must be one of {', '.join(PAYMENT_METHODS)}"}
+
+
+def _whole_errors(name: str, value: object, least: int) -> Constraints:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return {"isInt": f"{name} must be an integer number"}
+    if not least <= value <= _MOST:
+        return {"range": f"{name} must be from {least} to {_MOST}"}
+    return {}
+
+
+def refuse(found: dict[str, Constraints]) -> None:
+    """`ValidationFailedError` for the properties that break a rule, if any does."""
+    errors: list[dict[str, object]] = [
+        {"property": name, "constraints": constraints} for name, constraints in found.items() if constraints
+    ]
+    if errors:
+        raise ValidationFailedError(errors)
 
 
 def _well_formed(text: str) -> str:
@@ -79,7 +145,7 @@ def _well_formed(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _phone_errors(value: object, network: Network) -> Constraints:
+def phone_errors(value: object, network: Network) -> Constraints:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return {"isNotEmpty": "phoneNumber should not be empty"}
     digits = str(value)
@@ -106,7 +172,7 @@ def _amount_errors(value: object) -> Constraints:
     return {}
 
 
-def _shop_errors(value: object) -> Constraints:
+def shop_errors(value: object) -> Constraints:
     return {} if isinstance(value, str) and value else {"isNotEmpty": "shop should not be empty"}
 
 

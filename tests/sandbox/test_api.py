@@ -25,19 +25,6 @@ PUSH = {
     "mtn_cg": "242060000050",
 }
 
-NOT_PUSH = {
-    "coris": ("2290161000050", "CORIS"),
-    "moov_ci": ("2250100000050", "MOOV CI"),
-    "orange_ci": ("2250700000050", "ORANGE CI"),
-    "wave_ci": ("2250700000050", "WAVE CI"),
-    "orange_sn": ("221770000050", "ORANGE SN"),
-    "free_sn": ("221760000050", "FREE SN"),
-    "wave_sn": ("221770000050", "WAVE SN"),
-    "moov_bf": ("22670000050", "MOOV BF"),
-    "orange_bf": ("22670000050", "ORANGE BF"),
-    "wave_bf": ("22670000050", "WAVE BF"),
-}
-
 
 def test_collect_answers_pending_with_a_uuid(sandbox: RunningSandbox) -> None:
     answer = collect(sandbox, callback_info="attempt-1", description="500 coins")
@@ -59,14 +46,6 @@ def test_collect_answers_pending_with_a_uuid(sandbox: RunningSandbox) -> None:
 def test_every_push_network_accepts(sandbox: RunningSandbox, suffix: str) -> None:
     answer = collect(sandbox, suffix=suffix, phoneNumber=PUSH[suffix])
     assert (answer.status_code, answer.json()["status"]) == (200, "PENDING")
-
-
-@pytest.mark.parametrize("suffix", NOT_PUSH)
-def test_a_network_that_is_not_push_is_not_configured(sandbox: RunningSandbox, suffix: str) -> None:
-    msisdn, reseau = NOT_PUSH[suffix]
-    answer = collect(sandbox, suffix=suffix, phoneNumber=msisdn)
-    assert answer.status_code == 404
-    assert answer.json() == {"statusCode": 404, "message": f"{reseau} channel not configured"}
 
 
 @pytest.mark.parametrize("suffix", ["celtiis", "coris_bj", "mtn_cm", "MTN"])

@@ -44,6 +44,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
         language="fr",
         time_scale=1.0,
         moov_synchronous=False,
+        flows={},
+        abandon_seconds=3600.0,
+        public_url="",
     )
 
 
@@ -78,6 +81,11 @@ def test_the_environment_gives_defaults_and_arguments_win() -> None:
         "--language=de",
         "--api-key=",
         "--shop-id= ",
+        "--flows=mtn=otp",
+        "--flows=orange_sn=hosted",
+        "--flows=orange_sn",
+        "--abandon-seconds=-1",
+        "--public-url=sandbox.test",
     ],
 )
 def test_a_wrong_option_is_refused_in_words(argument: str) -> None:

@@ -1,0 +1,147 @@
+"""POST requesttopay: ask a payer for money, by push, with a code, or on the operator's page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox.context import ConnectionReset, Sandbox, page_url, sandbox_of
+from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.networks import BY_SUFFIX, Flow, Network
+from django_feexpay.sandbox.rules import Answer, Script, Step
+from django_feexpay.sandbox.store import Payment
+from django_feexpay.sandbox.validation import CollectRequest, read_collect
+
+# What an operator that answers only after the payer waits for at most.
+SYNCHRONOUS_SECONDS = 110.0
+
+# Refused before any code is sent, also where a code is needed.
+_BEFORE_THE_OTP = (Answer.UNAVAILABLE_503, Answer.FAILED_202)
+
+
+async def collect(request: Request) -> Response:
+    """POST requesttopay/{suffix}: asks the payer, answers at once. Posting twice asks twice."""
+    network = BY_SUFFIX.get(request.path_params["suffix"])
+    if network is None:
+        raise ApiError(404, bodies.no_such_path("POST", request.url.path))
+    require_key(request)
+    return await collect_from(request, network, await read_json(request))
+
+
+async def collect_from(request: Request, network: Network, body: dict[str, Any]) -> Response:
+    """The request to collect in `body`, which names its shop."""
+    flow = sandbox_of(request).flow_of(network)
+    asked = read_collect(body, network, otp_needed=flow == "otp" and not network.two_steps)
+    require_shop(request, asked.shop)
+    script = rules.script_for(asked.msisdn)
+    if script.answer is Answer.UNAVAILABLE_503:
+        raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
+    if flow == "otp" and script.answer not in _BEFORE_THE_OTP:
+        return await _collect_with_otp(request, network, asked, script)
+    payment = _taken_in(sandbox_of(request), network, asked, script, flow)
+    return await _answer(request, script, payment)
+
+
+async def _collect_with_otp(request: Request, network: Network, asked: CollectRequest, script: Script) -> Response:
+    """One step where the payer has the code before; two at Coris, which sends it after the first."""
+    sandbox = sandbox_of(request)
+    waiting = None
+    if network.two_steps and asked.otp:
+        waiting = sandbox.store.waiting_for_otp(network.suffix, asked.msisdn, asked.amount, asked.callback_info)
+    if network.two_steps and not asked.otp:
+        payment = _taken_in(sandbox, network, asked, Script(), "otp")
+        return JSONResponse(bodies.otp_sent(payment), status_code=201)
+    # A code that no first request asked for cannot be the right one.
+    orphan = network.two_steps and waiting is None
+    refusal = rules.INVALID_OTP if orphan else rules.otp_refusal(asked.otp)
+    if refusal is not None:
+        script = Script((Step(0.0, rules.FAILED, refusal, webhooks=(rules.FAILED,)),), Answer.FINAL)
+    if waiting is None:
+        payment = _taken_in(sandbox, network, asked, script, "push")
+    else:
+        payment = sandbox.till.otp_came(waiting, script.steps)
+    return await _answer(request, script, payment)
+
+
+def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script: Script, flow: Flow) -> Payment:
+    now = time.time()
+    payment = Payment(
+        reference=bodies.new_reference(network, now),
+        suffix=network.suffix,
+        msisdn=asked.msisdn,
+        amount=asked.amount,
+        paid_amount=0,
+        status=rules.PENDING,
+        reason=None,
+        prompts=1 if script.asks_payer else 0,
+        odd_status_body=rules.script_for(asked.msisdn).odd_status_body,
+        echo=asked.callback_info,
+        details={
+            "description": asked.description,
+            "first_name": asked.first_name,
+            "last_name": asked.last_name,
+            "email": asked.email,
+            "return_url": asked.return_url,
+            "cancel_url": asked.cancel_url,
+        },
+        created_at=now,
+        waits_for={"redirect": "page", "otp": "otp"}.get(flow, "phone"),
+    )
+    return sandbox.till.take_in(payment, _steps(sandbox, script, flow))
+
+
+def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
+    """The script's; a page that nobody finishes fails in the end."""
+    abandoned_after = sandbox.options.abandon_seconds
+    if flow != "redirect" or script.steps or script.never_ends or not abandoned_after:
+        return script.steps
+    return (Step(abandoned_after, rules.FAILED, rules.EXPIRED, webhooks=(rules.FAILED,)),)
+
+
+async def _answer(request: Request, script: Script, payment: Payment) -> Response:
+    sandbox = sandbox_of(request)
+    if script.answer_after_seconds:
+        await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
+    if script.answer is Answer.AFTER_WEBHOOK:
+        await sandbox.timers.deliver_now(payment.reference)
+    if payment.suffix == "moov" and sandbox.options.moov_synchronous:
+        payment = await _when_final(sandbox, payment)
+        return _played(script.answer, bodies.moov_synchronous(payment), payment)
+    body = bodies.accepted(payment)
+    if payment.waits_for == "page":
+        body |= bodies.on_a_page(payment, page_url(request, f"/pay/{payment.reference}"))
+    return _played(script.answer, body, payment)
+
+
+def _played(answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
+    if answer is Answer.CONNECTION_RESET:
+        return ConnectionReset()
+    if answer is Answer.HTML_502:
+        return HTMLResponse(bodies.HTML_502, status_code=502)
+    if answer is Answer.TRUNCATED:
+        whole = bytes(JSONResponse(body).body)
+        return Response(whole[: len(whole) // 2], media_type="application/json")
+    if answer is Answer.FINAL:
+        return JSONResponse(bodies.final(payment))
+    if answer is Answer.FAILED_202:
+        return JSONResponse(bodies.final(payment), status_code=202)
+    return JSONResponse(body)
+
+
+async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
+    latest: Payment | None = payment
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + SYNCHRONOUS_SECONDS * sandbox.options.time_scale
+    while latest and latest.status == rules.PENDING and loop.time() < give_up_at:
+        await asyncio.sleep(0.02)
+        latest = sandbox.store.payment(payment.reference)
+    return latest or payment
+
+
+ROUTES = [Route("/api/transactions/public/requesttopay/{suffix}", collect, methods=["POST"])]

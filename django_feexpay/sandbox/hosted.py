@@ -1,0 +1,264 @@
+"""Where a payer's browser is sent: the operator's page of a redirect network, and the hosted page of a link.
+
+Both end with the browser on the shop's own page, `?ref=` telling it the reference. What the shop is told there
+is for the payer's eyes only: the proof is the status it asks for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import bodies, links, rules
+from django_feexpay.sandbox.context import ConnectionReset, payment_of, read_body
+from django_feexpay.sandbox.guards import ApiError
+from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
+from django_feexpay.sandbox.networks import CARDS, Network, masked
+from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
+from django_feexpay.sandbox.rules import Answer, Script
+from django_feexpay.sandbox.store import Link, Payment
+from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
+from django_feexpay.sandbox.validation import phone_errors
+
+_OPERATOR_CHOICES = {
+    "pay": (rules.SUCCESSFUL, None),
+    "cancel": (rules.FAILED, rules.DECLINED),
+    "fail": (rules.FAILED, rules.INSUFFICIENT),
+}
+
+
+# The operator's page of a redirect network
+
+
+async def operator_page(request: Request) -> Response:
+    viewer, payment = viewer_of(request), payment_of(request)
+    if payment is None or payment.waits_for != "page" or payment.link:
+        return not_found(request)
+    return _operator_page(viewer, payment)
+
+
+async def operator_state(request: Request) -> Response:
+    """GET pay/{reference}/state: the version of what the page would show now."""
+    viewer, payment = viewer_of(request), payment_of(request)
+    body = EMPTY if payment is None else _operator_body(viewer, payment)
+    return JSONResponse({"version": version_of(body)})
+
+
+async def operator_choose(request: Request) -> Response:
+    """POST pay/{reference}: Pay, Cancel or Fail; then the browser is back at the shop."""
+    viewer, payment = viewer_of(request), payment_of(request)
+    choice = _OPERATOR_CHOICES.get((await _form(request)).get("choice", ""))
+    if payment is None or payment.waits_for != "page" or payment.link or choice is None:
+        return not_found(request)
+    if payment.status == rules.PENDING:
+        viewer.sandbox.till.choose(payment.reference, *choice)
+        payment = viewer.sandbox.store.payment(payment.reference) or payment
+    back = _shop_url(payment)
+    return RedirectResponse(back or viewer.url(f"/pay/{payment.reference}"), status_code=303)
+
+
+def _operator_page(viewer: Viewer, payment: Payment) -> Response:
+    body = _operator_body(viewer, payment)
+    here = f"/pay/{payment.reference}"
+    content = _checkout(viewer, body, here, f"{here}/state")
+    leads = (payment.details["return_url"], payment.details["cancel_url"])
+    return page(viewer, "operator_page", here, content, form_leads_to=leads)
+
+
+def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
+    line = {"network": payment.network.reseau, "msisdn": masked(payment.msisdn, payment.network)}
+    if payment.status != rules.PENDING:
+        return fill("checkout_result", **line, **_outcome(viewer, payment), back=_back(viewer, _shop_url(payment)))
+    return fill(
+        "operator_page",
+        **line,
+        **_question(viewer, payment.amount, payment.details["description"]),
+        action=viewer.url(f"/pay/{payment.reference}"),
+        **_words(viewer, "pay", "cancel", "fail", "abandon"),
+    )
+
+
+def _shop_url(payment: Payment) -> str:
+    """Where the browser goes now, "" when the shop named no usable place."""
+    came_back = "cancel_url" if payment.status == rules.FAILED else "return_url"
+    return with_reference(payment.details.get(came_back, ""), payment.reference)
+
+
+# The hosted page of a link
+
+
+async def link_page(request: Request) -> Response:
+    viewer = viewer_of(request)
+    try:
+        link = links.open_link(viewer.sandbox, request.path_params["code"])
+    except ApiError as error:
+        return _closed_link(request, viewer, error)
+    return _link_page(request, viewer, link)
+
+
+async def link_choose(request: Request) -> Response:
+    """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire. Pay plays the ending that was picked, if one was."""
+    viewer, form = viewer_of(request), await _form(request)
+    try:
+        link = links.open_link(viewer.sandbox, request.path_params["code"])
+    except ApiError as error:
+        return _closed_link(request, viewer, error)
+    if form.get("choice") == "expire":
+        viewer.sandbox.store.end_link(link.code, link.created_at)
+        return RedirectResponse(viewer.url(request.url.path), status_code=303)
+    network = next((one for one in links.METHODS[link.methods] if one.reseau == form.get("method")), None)
+    if network is None:
+        return _link_page(request, viewer, link, error="method_wrong")
+    msisdn = "" if network in CARDS else form.get("phone", "").replace(" ", "")
+    if network not in CARDS and phone_errors(msisdn, network):
+        return _link_page(request, viewer, link, error="phone_wrong")
+    script = _link_script(form.get("choice", ""), form.get("ending", ""), msisdn)
+    return not_found(request) if script is None else await _play(viewer, link, network, script, msisdn)
+
+
+def _link_script(choice: str, ending: str, msisdn: str) -> Script | None:
+    fixed = {"fail": links.FAILED_ON_THE_PAGE, "cancel": links.CANCELLED_ON_THE_PAGE}
+    if choice != "pay":
+        return fixed.get(choice)
+    if ending in rules.SCRIPTS:
+        return rules.SCRIPTS[ending]
+    return rules.script_for(msisdn) if msisdn else links.PAID_ON_THE_PAGE
+
+
+async def _play(viewer: Viewer, link: Link, network: Network, script: Script, msisdn: str) -> Response:
+    """The payment, and what the payer's browser sees of it: the scripted faults are the browser's here."""
+    sandbox = viewer.sandbox
+    if script.answer is Answer.UNAVAILABLE_503:
+        return HTMLResponse(bodies.HTML_502.replace("502 Bad Gateway", "503 Service Unavailable"), status_code=503)
+    payment = links.pay(sandbox, link, network, script, msisdn)
+    if script.answer_after_seconds:
+        await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
+    if script.answer is Answer.AFTER_WEBHOOK:
+        await sandbox.timers.deliver_now(payment.reference)
+    if script.answer is Answer.CONNECTION_RESET:
+        return ConnectionReset()
+    if script.answer in (Answer.HTML_502, Answer.TRUNCATED):
+        return HTMLResponse(bodies.HTML_502, status_code=502)
+    wished = link.error_url if payment.status == rules.FAILED else link.success_url
+    back = with_reference(wished, payment.reference)
+    return RedirectResponse(back or viewer.url(f"/paid/{payment.reference}"), status_code=303)
+
+
+async def link_result(request: Request) -> Response:
+    """GET paid/{reference}: for a link whose shop named no page to go back to."""
+    viewer, payment = viewer_of(request), payment_of(request)
+    if payment is None or payment.link is None:
+        return not_found(request)
+    here = f"/paid/{payment.reference}"
+    return page(viewer, "link_page", here, _checkout(viewer, _link_result(viewer, payment), here, f"{here}/state"))
+
+
+async def link_result_state(request: Request) -> Response:
+    viewer, payment = viewer_of(request), payment_of(request)
+    body = EMPTY if payment is None else _link_result(viewer, payment)
+    return JSONResponse({"version": version_of(body)})
+
+
+def _link_result(viewer: Viewer, payment: Payment) -> Markup:
+    msisdn = masked(payment.msisdn, payment.network)
+    outcome = _outcome(viewer, payment)
+    return fill("checkout_result", network=payment.network.reseau, msisdn=msisdn, **outcome, back=EMPTY)
+
+
+def _link_page(request: Request, viewer: Viewer, link: Link, *, error: str = "") -> Response:
+    methods = links.METHODS[link.methods]
+    endings = [("", viewer.say("ending_none"))]
+    endings += [(ending, f"{ending} · {magic_number(viewer.language, ending)}") for ending in MAGIC_NUMBERS]
+    phone_field = EMPTY
+    if link.methods != "CARD":
+        phone_field = fill("link_phone", **_words(viewer, "link_phone", "link_phone_hint"))
+    body = fill(
+        "link_page",
+        **_question(viewer, link.amount, link.description),
+        action=viewer.url(request.url.path),
+        error=fill("pin_error", text=viewer.say(error)) if error else EMPTY,
+        method=viewer.say("method"),
+        methods=join(fill("option", value=one.reseau, text=one.reseau.title()) for one in methods),
+        phone_field=phone_field,
+        ending=viewer.say("ending"),
+        endings=join(fill("option", value=value, text=text) for value, text in endings),
+        **_words(viewer, "pay", "fail", "cancel", "expire_link", "link_hint"),
+    )
+    leads = (link.success_url, link.error_url)
+    content = fill("checkout_still", body=body)
+    return page(viewer, "link_page", request.url.path, content, 422 if error else 200, form_leads_to=leads)
+
+
+def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:
+    """FeexPay's refusal: a page for a browser, JSON for whoever asks for it."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(error.body, status_code=error.status_code)
+    message, code = str(error.body["message"]), str(error.body.get("code", error.status_code))
+    words = {"FeexLink has expired": "link_expired", "FeexLink usage limit reached": "link_used"}
+    title = viewer.say(words.get(message, "link_closed"))
+    content = fill("checkout_still", body=fill("empty", title=title, more=code))
+    return page(viewer, "link_page", request.url.path, content, error.status_code)
+
+
+# What both have
+
+
+def with_reference(url: str, reference: str) -> str:
+    """`url` with `?ref=`; "" for what a browser must not be sent to."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
+    except ValueError:  # a broken IPv6 host
+        return ""
+    if not usable:
+        return ""
+    query = f"{parts.query}&ref={reference}" if parts.query else f"ref={reference}"
+    return urlunsplit(parts._replace(query=query))
+
+
+async def _form(request: Request) -> dict[str, str]:
+    text = (await read_body(request)).decode("utf-8", "replace")
+    return {name: values[0] for name, values in parse_qs(text).items()}
+
+
+def _checkout(viewer: Viewer, body: Markup, here: str, state: str) -> Markup:
+    urls = {"state_url": viewer.url(state), "next_url": viewer.url(here)}
+    return fill("checkout", body=body, version=version_of(body), **urls)
+
+
+def _question(viewer: Viewer, amount: int, description: str) -> dict[str, str]:
+    shop = viewer.sandbox.options.shop_name
+    return {"question": viewer.say("question", amount=money(amount), shop=shop), "description": description}
+
+
+def _words(viewer: Viewer, *keys: str) -> dict[str, str]:
+    return {key: viewer.say(key) for key in keys}
+
+
+def _back(viewer: Viewer, url: str) -> Markup:
+    return fill("others", url=url, text=viewer.say("back_to_shop")) if url else EMPTY
+
+
+def _outcome(viewer: Viewer, payment: Payment) -> dict[str, str]:
+    if payment.charged:
+        more = viewer.say("approved_more", amount=money(payment.paid_amount), shop=viewer.sandbox.options.shop_name)
+        return {"kind": "paid", "title": viewer.say("approved"), "more": more}
+    if payment.status == rules.PENDING:
+        return {"kind": "waiting", "title": viewer.say("still_open"), "more": viewer.say("still_open_more")}
+    reason = reason_in_words(viewer.language, payment.reason or "").capitalize()
+    return {"kind": "unpaid", "title": viewer.say("failed"), "more": f"{reason}. {viewer.say('not_paid')}"}
+
+
+ROUTES = [
+    Route("/pay/{reference}", operator_page, methods=["GET"]),
+    Route("/pay/{reference}", operator_choose, methods=["POST"]),
+    Route("/pay/{reference}/state", operator_state, methods=["GET"]),
+    Route("/link/{code}/{slug}", link_page, methods=["GET"]),
+    Route("/link/{code}/{slug}", link_choose, methods=["POST"]),
+    Route("/paid/{reference}", link_result, methods=["GET"]),
+    Route("/paid/{reference}/state", link_result_state, methods=["GET"]),
+]

@@ -1,0 +1,105 @@
+"""FeexLinks: a hosted page per link, where a payer pays by card (or by mobile money) without a phone prompt.
+
+`generate` is FeexPay's; what a link refuses and what paying it does is here for the page (`hosted.py`) and the
+control interface alike.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox.context import Sandbox, page_url, sandbox_of
+from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.networks import CARDS, NETWORKS, Network
+from django_feexpay.sandbox.rules import Script, Step
+from django_feexpay.sandbox.store import Link, Payment
+from django_feexpay.sandbox.validation import read_link
+
+METHODS = {"CARD": CARDS, "MOBILE": NETWORKS, "ALL": (*CARDS, *NETWORKS)}
+
+_CODE_SIGNS = string.ascii_letters + string.digits
+_CODE_LENGTH = 8
+
+FAILED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.INSUFFICIENT, webhooks=(rules.FAILED,)),))
+CANCELLED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.DECLINED, webhooks=(rules.FAILED,)),))
+PAID_ON_THE_PAGE = Script((Step(0.0, rules.SUCCESSFUL, webhooks=(rules.SUCCESSFUL,)),))
+
+
+async def generate(request: Request) -> Response:
+    """POST feexlinks/generate: a new link; the transaction comes when somebody pays on it."""
+    require_key(request)
+    body = await read_json(request)
+    asked = read_link(body)
+    require_shop(request, body["shop"])
+    now = time.time()
+    link = Link(
+        code="".join(secrets.choice(_CODE_SIGNS) for _ in range(_CODE_LENGTH)),
+        amount=asked.amount,
+        description=asked.description,
+        methods=asked.methods,
+        uses=asked.uses,
+        expires_at=now + 60 * asked.expire_minutes,
+        active=True,
+        custom_id=asked.custom_id,
+        success_url=asked.success_url,
+        error_url=asked.error_url,
+        created_at=now,
+    )
+    sandbox_of(request).store.add_link(link)
+    return JSONResponse(bodies.link(link, url_of(request, link), body), status_code=201)
+
+
+def url_of(request: Request, link: Link) -> str:
+    slug = re.sub("[^a-z0-9]+", "-", link.description.lower()).strip("-")
+    return page_url(request, f"/link/{link.code}/{slug or 'pay'}")
+
+
+def open_link(sandbox: Sandbox, code: str) -> Link:
+    """The link if it can be paid now; else `ApiError` as FeexPay words it."""
+    link = sandbox.store.link(code)
+    if link is None:
+        raise ApiError(404, bodies.error(404, "FeexLink not found", "FEEXLINK_NOT_FOUND"))
+    if not link.active:
+        raise ApiError(400, bodies.error(400, "FeexLink is not active"))
+    if link.expires_at <= time.time():
+        raise ApiError(410, bodies.error(410, "FeexLink has expired", "FEEXLINK_EXPIRED"))
+    if link.uses and sandbox.store.uses_of(link.code) >= link.uses:
+        raise ApiError(400, bodies.error(400, "FeexLink usage limit reached"))
+    return link
+
+
+def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: str = "") -> Payment:
+    """A transaction of type FEEX_LINK with a reference of its own, its script running."""
+    now = time.time()
+    nobody: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "email"), "")
+    payment = Payment(
+        reference=bodies.new_reference(network, now),
+        suffix=network.suffix,
+        msisdn=msisdn,
+        amount=link.amount,
+        paid_amount=0,
+        status=rules.PENDING,
+        reason=None,
+        prompts=1 if script.asks_payer else 0,
+        odd_status_body=script.odd_status_body,
+        echo=None,
+        details=nobody | {"description": link.description},
+        created_at=now,
+        kind="FEEX_LINK",
+        waits_for="page" if network in CARDS else "phone",
+        custom_id=link.custom_id,
+        link=link.code,
+    )
+    return sandbox.till.take_in(payment, script.steps)
+
+
+ROUTES = [Route("/api/feexlinks/generate", generate, methods=["POST"])]
