@@ -19,6 +19,7 @@ from django_feexpay import conf
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.signatures import MODES, key_bytes
 from django_feexpay.gateway.transport import HttpTransport
+from django_feexpay.payments import rates
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
@@ -28,6 +29,7 @@ _STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "DISPATCH": ("inline", "queue"),
     "FEE_PAYER": ("merchant", "payer"),
+    "RATES_QUOTED_IN": ("", "EUR"),
     "SECRETS_BACKEND": ("env",),
 }
 
@@ -218,6 +220,50 @@ def _payable() -> Found:
         yield _error(19, f"PAYABLE {path!r} is no function.", 'A dotted path, for example "shop.prices.payable".')
 
 
+def _rates_source() -> Found:
+    hint = "A dotted path to a subclass of django_feexpay.payments.rates.RatesSource."
+    try:
+        source = feexpay.rates_source
+    except (ImportError, AttributeError):
+        yield _error(41, "RATES_SOURCE leads to nothing.", hint)
+        return
+    if not (isinstance(source, type) and issubclass(source, rates.RatesSource)):
+        yield _error(42, "RATES_SOURCE is no source of exchange rates.", hint)
+    elif issubclass(source, rates.HttpRates):
+        yield from _rates_url()
+
+
+def _rates_url() -> Found:
+    """The address itself is not told: it may hold a key."""
+    if not rates.is_safe(feexpay.rates_url.reveal()):
+        yield _error(43, "RATES_URL is no https address.", "For example https://host/latest?base={currency}.")
+    if not feexpay.rates_key_path:
+        yield _error(44, "RATES_KEY_PATH is not set.", "Where the rate stands in the answer: rates.{into}.")
+
+
+def _rates() -> Found:
+    hint = 'Francs for one unit, by currency: {"USD": "605.25"}, or USD:605.25 in the environment.'
+    try:
+        told = feexpay.rates
+    except (ValueError, ArithmeticError, TypeError, AttributeError):
+        yield _error(45, "RATES is no list of exchange rates.", hint)
+        return
+    for currency, rate in told.items():
+        if currency not in rates.PLAUSIBLE:
+            yield _error(46, f"RATES: {currency!r} is no currency that has to be looked up.", hint)
+        elif not rates.is_plausible(currency, rate):
+            yield _error(47, f"RATES: {rate} cannot be the francs for one {currency}.", hint)
+
+
+def _rates_stale() -> Found:
+    try:
+        good = feexpay.rates_stale >= rates.FRESH
+    except (TypeError, ValueError, OverflowError):
+        good = False
+    if not good:
+        yield _error(48, "RATES_STALE_SECONDS is no number of at least 3600.", "A day: 86400.")
+
+
 def _webhook_hmac() -> Found:
     try:
         good = feexpay.webhook_hmac.encoding in ("hex", "base64")
@@ -295,6 +341,9 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _expiry_seconds,
     _rate_limit,
     _payable,
+    _rates_source,
+    _rates,
+    _rates_stale,
     _webhook_hmac,
     _database,
     _sqlite_transactions,

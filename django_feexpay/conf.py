@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -43,6 +44,12 @@ DEFAULTS: Mapping[str, Any] = {
     "RATE_LIMIT": "100/min",
     "FEE_PAYER": "merchant",
     "RETURN_HOSTS": [],
+    "RATES_SOURCE": "django_feexpay.payments.rates.SettingsRates",
+    "RATES": {},
+    "RATES_URL": "",
+    "RATES_KEY_PATH": "",
+    "RATES_QUOTED_IN": "",
+    "RATES_STALE_SECONDS": 86_400,
     "PAYABLE": None,
     "REQUIRE_IDEMPOTENCY_KEY": False,
 }
@@ -128,6 +135,41 @@ class Settings:
     @property
     def return_hosts(self) -> list[str]:
         return _list("RETURN_HOSTS")
+
+    @property
+    def rates_source(self) -> Callable[[], Any]:
+        """What makes the source of exchange rates (payments.rates.RatesSource)."""
+        source: Callable[[], Any] = import_string(str(_value("RATES_SOURCE")))
+        return source
+
+    @property
+    def rates(self) -> dict[str, Decimal]:
+        """Francs for one unit, by currency; a dict, or from the environment `USD:605.25`.
+
+        Raises ValueError, ArithmeticError.
+        """
+        value = _value("RATES")
+        pairs = value.items() if isinstance(value, Mapping) else (part.split(":") for part in _list("RATES"))
+        return {str(currency).strip(): Decimal(str(rate)) for currency, rate in pairs}
+
+    @property
+    def rates_url(self) -> Secret:
+        """May carry a key, hence a Secret."""
+        return Secret(str(_value("RATES_URL")))
+
+    @property
+    def rates_key_path(self) -> str:
+        return str(_value("RATES_KEY_PATH"))
+
+    @property
+    def rates_quoted_in(self) -> str:
+        """`EUR`: the source tells euros and not francs; "" francs."""
+        return str(_value("RATES_QUOTED_IN"))
+
+    @property
+    def rates_stale(self) -> timedelta:
+        """How old a rate may be at most while its source is silent."""
+        return timedelta(seconds=int(_value("RATES_STALE_SECONDS")))
 
     @property
     def payable(self) -> Callable[..., Any] | None:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("initiate/", api.InitiateView.as_view(), name="initiate"),
     path("<uuid:payment_id>/status/", api.StatusView.as_view(), name="status"),
     path("retry/<uuid:payment_id>/", api.RetryView.as_view(), name="retry"),
+    path("quote/", api.QuoteView.as_view(), name="quote"),
     path("providers/", api.ProvidersView.as_view(), name="providers"),
     path("history/", api.HistoryView.as_view(), name="history"),
     path("health/", api.HealthView.as_view(), name="health"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from django.core.validators import EmailValidator
@@ -38,6 +39,17 @@ class StrictInteger(serializers.IntegerField):
         if type(data) is not int:
             self.fail("not_an_integer")
         return data
+
+
+class WrittenInteger(serializers.IntegerField):
+    """A whole number in a query string: ASCII digits as JSON would write them, nothing else."""
+
+    default_error_messages = {"not_an_integer": _("Must be an integer.")}
+
+    def to_internal_value(self, data: Any) -> int:
+        if not re.fullmatch("0|[1-9][0-9]{0,18}", str(data)):
+            self.fail("not_an_integer")
+        return int(data)
 
 
 class Metadata(serializers.JSONField):
@@ -80,6 +92,12 @@ class InitiateInput(StrictInput):
     first_name = StrictString(max_length=100, required=False, allow_blank=True)
     last_name = StrictString(max_length=100, required=False, allow_blank=True)
     email = StrictString(max_length=254, required=False, allow_blank=True, validators=[EmailValidator()])
+
+
+class QuoteInput(StrictInput):
+    provider = StrictString(max_length=32)
+    amount = WrittenInteger(min_value=1, max_value=_LARGEST)
+    currency = StrictString(max_length=3, required=False)
 
 
 class RetryInput(StrictInput):

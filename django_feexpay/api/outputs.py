@@ -12,10 +12,11 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
+from django_feexpay.gateway.money import show_rate
 from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments.lifecycle import PublicStatus, Status
-from django_feexpay.payments.order import unavailable
+from django_feexpay.payments.order import Quote, unavailable
 
 #: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
@@ -69,7 +70,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "currency": payment.currency,
         "charged_amount": payment.charged_amount,
         "charged_currency": payment.charged_currency,
-        "exchange_rate": None if payment.exchange_rate is None else str(payment.exchange_rate),
+        "exchange_rate": None if payment.exchange_rate is None else show_rate(payment.exchange_rate),
         "fee": payment.fee,
         "phone": attempt.masked_msisdn,
         "merchant_reference": payment.merchant_reference,
@@ -85,6 +86,19 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "expires_at": _instant(attempt.expires_at),
         "settled_at": _instant(payment.settled_at),
         "metadata": payment.metadata,
+    }
+
+
+def quote_body(quote: Quote) -> dict[str, Any]:
+    """A quote as the API shows it."""
+    return {
+        "amount": quote.amount,
+        "currency": quote.currency,
+        "charged_amount": quote.charged_amount,
+        "charged_currency": quote.charged_currency,
+        "fee": quote.fee,
+        "total": quote.total,
+        "exchange_rate": None if quote.exchange_rate is None else show_rate(quote.exchange_rate),
     }
 
 

@@ -23,9 +23,9 @@ from rest_framework.views import APIView
 
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
-from django_feexpay.api.inputs import InitiateInput, RetryInput
+from django_feexpay.api.inputs import InitiateInput, QuoteInput, RetryInput
 from django_feexpay.api.negotiation import JSONOnly
-from django_feexpay.api.outputs import as_first_written, etag, payment_body, provider_body
+from django_feexpay.api.outputs import as_first_written, etag, payment_body, provider_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
@@ -36,7 +36,7 @@ from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.errors import invalid
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.order import Order, quote
 from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
 from django_feexpay.problems import request_id
@@ -126,6 +126,15 @@ class HistoryView(FeexPayView):
         mine = Payment.objects.for_listing().filter(user=cast(Any, request.user))
         rows, links = pagination.page(filters.narrow(mine, request), request)
         return Response({**links, "results": [payment_body(payment) for payment in rows]})
+
+
+class QuoteView(FeexPayView):
+    """`GET quote/`: what a price comes to, by the code that starts a payment."""
+
+    def get(self, request: Request) -> Response:
+        asked = QuoteInput(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        return Response(quote_body(quote(user=request.user, **asked.validated_data)))
 
 
 class ProvidersView(FeexPayView):

@@ -1,4 +1,4 @@
-"""Whole numbers of the currency's smallest unit, and how they are shown. Never a float.
+"""Whole numbers of the currency's smallest unit, how they are converted, and how they are shown. Never a float.
 
 FeexPay takes XOF and XAF only, and both have no cents; EUR and USD exist for prices that are converted first.
 """
@@ -35,6 +35,13 @@ CURRENCIES: Mapping[str, Currency] = MappingProxyType(
 )
 
 
+#: One euro in francs of West and of Central Africa alike: a treaty fixes it.
+EURO_PARITY = Decimal("655.957")
+
+#: What a price may be written in besides the currency it is charged in.
+CONVERTIBLE = ("EUR", "USD")
+
+
 def strict_amount(value: object) -> int:
     """The value itself, if it is a whole number above zero.
 
@@ -58,6 +65,21 @@ def fee(amount: int, percent: Decimal) -> int:
     if amount <= _SMALL_AMOUNT:
         return 1
     return math.ceil(amount * Fraction(percent) / 100)
+
+
+def convert(amount: int, currency: str, into: str, rate: Decimal) -> int:
+    """`amount` of `currency` in the smallest unit of `into`; `rate`: how many whole `into` one whole `currency` is.
+
+    Exact, then rounded up once: never below the price, and by less than one unit above it.
+    Raises TypeError, ValueError as `strict_amount`; KeyError for a currency we do not know.
+    """
+    units = Fraction(10 ** CURRENCIES[into].exponent, 10 ** CURRENCIES[currency].exponent)
+    return math.ceil(strict_amount(amount) * units * Fraction(rate))
+
+
+def show_rate(rate: Decimal) -> str:
+    """`655.957`: every digit that counts, and no zeros behind them."""
+    return f"{rate.normalize():f}"
 
 
 def show(amount: int, currency: str) -> str:

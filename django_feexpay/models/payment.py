@@ -12,6 +12,7 @@ from django.db.models.lookups import IsNull
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.gateway import money
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.provider import Provider
 from django_feexpay.payments.lifecycle import LIVE, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
@@ -72,7 +73,8 @@ class Payment(models.Model):
     """What a payer owes for one thing. Its primary key is the API's `id`.
 
     Amounts are integers in the minor unit of the currency beside them: `amount` is the price, `charged_amount` what
-    the gateway is asked for, `fee` what it costs. Kept for ever: users are PROTECTed, never cascaded from.
+    the gateway is asked for, `fee` what it costs, in the charged currency. `exchange_rate` is NULL unless the price
+    was converted. Kept for ever: users are PROTECTed, never cascaded from.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -173,6 +175,13 @@ class Payment(models.Model):
     @property
     def public_status(self) -> PublicStatus:
         return public(Status(self.status))
+
+    @property
+    def charged_price(self) -> int:
+        """The price in the charged currency: what is charged, without the fee where the payer bears it."""
+        if self.exchange_rate is None:
+            return self.amount
+        return money.convert(self.amount, self.currency, self.charged_currency, self.exchange_rate)
 
     @property
     def attempt(self) -> Attempt:

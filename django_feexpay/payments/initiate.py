@@ -181,6 +181,7 @@ def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet
     return mine.filter(
         provider=terms.provider,
         amount=order.amount,
+        currency=terms.currency,
         latest_attempt__msisdn_hash=_hash(terms.msisdn),
         created_at__gt=now - _DOUBLE_TAP,
     )
@@ -195,6 +196,7 @@ def _payment(terms: Terms, key: idempotency.Key | None, now: datetime) -> Paymen
         currency=terms.currency,
         charged_amount=terms.charged_amount,
         charged_currency=terms.spec.currency,
+        exchange_rate=terms.exchange_rate,
         fee=terms.fee,
         merchant_reference=order.merchant_reference,
         description=order.description,

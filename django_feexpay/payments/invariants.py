@@ -162,7 +162,7 @@ def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payme
         return "the report was about another reference"
     if evidence.get("echo_matches") is not True:
         return "the report did not echo the attempt"
-    if evidence.get("amount") not in (None, attempt.amount, payment.amount + payment.fee):
+    if evidence.get("amount") not in (None, attempt.amount, payment.charged_price + payment.fee):
         return f"the report was of {evidence.get('amount')}, asked for {attempt.amount}"
     return ""
 
@@ -230,14 +230,20 @@ def _messages(payment: str, signal: OutboxMessage.Signal) -> QuerySet[OutboxMess
 
 
 def amounts_are_whole() -> Iterator[str]:
-    """I12: amounts are positive, and the payer is asked for what the payment says, never less than the price.
+    """I12: amounts are positive, and the payer is asked for what the payment says: the price, converted by the rate
+    that stands beside it, or that and the fee.
 
     The provider's limits are judged when a payment starts; they may be others today, so they are not judged again.
     """
     cheap = Q(charged_currency=F("currency"), charged_amount__lt=F("amount"))
-    wrong = Q(amount__lte=0) | Q(charged_amount__lte=0) | Q(fee__lt=0) | cheap
+    unlike_rate = Q(exchange_rate=None) ^ Q(charged_currency=F("currency"))
+    wrong = Q(amount__lte=0) | Q(charged_amount__lte=0) | Q(fee__lt=0) | cheap | unlike_rate
     for pk, amount, charged, fee in _rows(Payment.objects.filter(wrong), "pk", "amount", "charged_amount", "fee"):
         yield f"payment {pk}: amount {amount}, charged {charged}, fee {fee}"
+    for payment in Payment.objects.filter(exchange_rate__isnull=False).exclude(wrong).order_by("pk").iterator():
+        price, charged = payment.charged_price, payment.charged_amount
+        if charged not in (price, price + payment.fee):
+            yield f"payment {payment.pk}: its price comes to {price}, charged {charged}, fee {payment.fee}"
     unlike = Attempt.objects.exclude(amount=F("payment__charged_amount"))
     for pk, amount, charged in _rows(unlike, "pk", "amount", "payment__charged_amount"):
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"

@@ -1,7 +1,8 @@
 """What somebody wants to be paid, judged before anything is written.
 
 `Order` is the wish in plain values, as the API or the host's code gives it; `Terms` is what comes out when every
-rule agreed: the provider, the payer's msisdn, what is charged and what it costs.
+rule agreed: the provider, the payer's msisdn, what is charged and what it costs. A `Quote` is the same sum, told
+before anybody orders.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,7 @@ from django_feexpay.gateway import money
 from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
 from django_feexpay.models import Payment, Provider
+from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 
 LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
@@ -62,13 +65,45 @@ class Terms:
     msisdn: Msisdn
     currency: str
     charged_amount: int
+    exchange_rate: Decimal | None
     fee: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What a price comes to: `charged_amount` is what FeexPay is asked for, `fee` what it keeps or adds of that.
+
+    `exchange_rate`: None unless the price was converted. All of the charged currency but `amount`.
+    """
+
+    amount: int
+    currency: str
+    charged_amount: int
+    charged_currency: str
+    exchange_rate: Decimal | None
+    fee: int
+
+    @property
+    def total(self) -> int:
+        """What the payer's account is charged in all."""
+        return self.charged_amount
+
+
+def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote:
+    """What this payer would be charged now, by the rules and the rate a start within ten minutes is held to.
+
+    The host's PAYABLE is not asked: it is about an order, and there is none yet. Writes nothing.
+    Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
+    """
+    row = _provider(provider)
+    price = _amount(amount), _currency(currency, row.spec)
+    return _quoted(row, *price, rates.promise(user, price[1], row.spec.currency))
 
 
 def judge(order: Order) -> Terms:
     """Hold an order against every rule. Calls the host's PAYABLE. Writes nothing.
 
-    Raises: NotAllowedError with `validation_error` or `provider_unavailable`.
+    Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
     """
     _judge_texts(order)
     provider = _provider(order.provider)
@@ -79,24 +114,24 @@ def judge(order: Order) -> Terms:
     _judge_otp(order.otp, spec)
     _judge_urls(order)
     _judge_price(order, amount, currency)
-    fee = money.fee(amount, provider.fee_percent)
-    charged = amount + fee if feexpay.fee_payer == "payer" else amount
-    _judge_limits(charged, provider, spec)
+    quoted = _quoted(provider, amount, currency, rates.promised(order.user, currency, spec.currency))
     return Terms(
         order=order,
         provider=provider,
         spec=spec,
         msisdn=msisdn,
         currency=currency,
-        charged_amount=charged,
-        fee=fee,
+        charged_amount=quoted.charged_amount,
+        exchange_rate=quoted.exchange_rate,
+        fee=quoted.fee,
     )
 
 
 def judge_again(payment: Payment, otp: str) -> None:
     """Hold a payment against today's rules before another attempt of it: the code, the price, the limits.
 
-    Calls the host's PAYABLE: what failed yesterday is no option on yesterday's price. Writes nothing.
+    Calls the host's PAYABLE: what failed yesterday is no option on yesterday's price. What is charged stays what the
+    payer agreed to: neither the rate nor the fee is looked up again. Writes nothing.
     Raises: NotAllowedError `validation_error`.
     """
     order = Order(
@@ -179,9 +214,27 @@ def _amount(amount: Any) -> int:
 
 
 def _currency(currency: str, spec: ProviderSpec) -> str:
-    if currency and currency != spec.currency:
-        raise invalid("currency", "unsupported", _("This provider is paid in %s.") % spec.currency)
-    return spec.currency
+    if currency and currency not in (spec.currency, *money.CONVERTIBLE):
+        known = ", ".join((spec.currency, *money.CONVERTIBLE))
+        raise invalid("currency", "unsupported", _("With this provider a price may be in: %s.") % known)
+    return currency or spec.currency
+
+
+def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None) -> Quote:
+    """The sum, the fee, and the provider's limits, which are about what is charged."""
+    spec = provider.spec
+    price = amount if rate is None else money.convert(amount, currency, spec.currency, rate)
+    fee = money.fee(price, provider.fee_percent)
+    charged = price + fee if feexpay.fee_payer == "payer" else price
+    _judge_limits(charged, provider, spec)
+    return Quote(
+        amount=amount,
+        currency=currency,
+        charged_amount=charged,
+        charged_currency=spec.currency,
+        exchange_rate=rate,
+        fee=fee,
+    )
 
 
 def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn:

@@ -83,7 +83,7 @@ def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
         return "reference_missing"
     if report.echo is None:
         return "echo_missing"
-    if report.amount not in (None, attempt.amount, attempt.payment.amount + attempt.payment.fee):
+    if report.amount not in (None, attempt.amount, attempt.payment.charged_price + attempt.payment.fee):
         return "amount_mismatch"
     return ""
 

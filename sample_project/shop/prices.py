@@ -14,19 +14,20 @@ from shop.models import CoinPack
 FRANCS_PER_COIN = 10
 
 #: The francs of West and of Central Africa are worth the same, and neither has cents.
-CURRENCIES = ("XOF", "XAF")
+FRANCS = ("XOF", "XAF")
 
 
 def payable(*, user: Any, merchant_reference: str, amount: int, currency: str, metadata: Mapping[str, Any]) -> int:
     """What is owed: the price of the pack that `metadata` names, or with no pack any amount, as a free top-up.
 
+    A top-up may be in euros or dollars: it gives coins for the francs it comes to. Packs have their price in francs.
     Raises: ValidationError, in the words of the player's language.
     """
-    if currency not in CURRENCIES:
-        raise ValidationError(_("The shop sells in F CFA only."))
     if "pack" in metadata:
+        if currency not in FRANCS:
+            raise ValidationError(_("Packs are sold in F CFA only."))
         return _pack_for_sale(metadata["pack"]).price
-    if amount < FRANCS_PER_COIN:
+    if currency in FRANCS and amount < FRANCS_PER_COIN:
         raise ValidationError(_("A coin costs %d F CFA.") % FRANCS_PER_COIN)
     return amount
 

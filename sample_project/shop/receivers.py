@@ -14,7 +14,7 @@ logger = logging.getLogger("shop")
 
 
 def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
-    """Give the player the coins of the pack, or of the amount that was received.
+    """Give the player the coins of the pack, or of the price in francs: a fee on top of it buys no coins.
 
     Safe to repeat: yes. The signal may come twice, and `event_id` is unique: the second time nothing is added.
     """
@@ -28,7 +28,7 @@ def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
             "player": payment.user,
             "payment": payment,
             "pack": pack,
-            "coins": pack.coins if pack else coins_for(payment.credit.amount),
+            "coins": pack.coins if pack else coins_for(payment.charged_price),
         },
     )
 

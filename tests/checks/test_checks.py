@@ -33,6 +33,12 @@ LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemC
 REDIS_CACHE = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1/0"}}
 CLUSTER = {"timeout": 240, "retry": 480}
 
+HTTP_RATES = {
+    "RATES_SOURCE": "django_feexpay.payments.rates.HttpRates",
+    "RATES_URL": "https://rates.example/",
+    "RATES_KEY_PATH": "rates.{into}",
+}
+
 Found = Callable[..., list[str]]
 
 
@@ -127,7 +133,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E018", "rate as a number", {"RATE_LIMIT": 100}),
     ("E019", "price function that is not there", {"PAYABLE": "shop.prices.nothing"}),
     ("E019", "module that is not there", {"PAYABLE": "shoppe.prices.payable"}),
-    ("E019", "price that is no function", {"PAYABLE": "shop.prices.CURRENCIES"}),
+    ("E019", "price that is no function", {"PAYABLE": "shop.prices.FRANCS"}),
     ("E019", "function and not its path", {"PAYABLE": print}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
@@ -149,6 +155,20 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W010", "port with a host", {"RETURN_HOSTS": ["shop.example:8000"]}),
     ("W010", "host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
     ("E026", "false as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
+    ("E041", "rates source that is not there", {"RATES_SOURCE": "shop.rates.Bank"}),
+    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.prices.payable"}),
+    ("E043", "rates by http", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
+    ("E043", "no rates address", {**HTTP_RATES, "RATES_URL": ...}),
+    ("E044", "no way to the rate", {**HTTP_RATES, "RATES_KEY_PATH": ...}),
+    ("E015", "rates in another currency", {"RATES_QUOTED_IN": "GBP"}),
+    ("E045", "rates no numbers", {"RATES": {"USD": "much"}}),
+    ("E045", "rates no pairs", {"RATES": "605.25"}),
+    ("E045", "rates nothing", {"RATES": None}),
+    ("E046", "rate of the euro", {"RATES": {"EUR": "655.957"}}),
+    ("E047", "rate upside down", {"RATES": {"USD": "0.00165"}}),
+    ("E047", "rate of nothing", {"RATES": "USD:NaN"}),
+    ("E048", "rates stale at once", {"RATES_STALE_SECONDS": 3599}),
+    ("E048", "rates stale in words", {"RATES_STALE_SECONDS": "a day"}),
 ]
 
 
@@ -202,9 +222,12 @@ def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) 
         HASH_KEY="canary",
         WEBHOOK_MODES="hmac",
         WEBHOOK_SECRETS="hmac:canary",
+        RATES_SOURCE=HTTP_RATES["RATES_SOURCE"],
+        RATES_URL="http://rates.example/?key=canary",
+        RATES_KEY_PATH="rate",
     )
 
-    assert len(said) == 6
+    assert len(said) == 7
     assert "canary" not in " ".join(f"{message.msg} {message.hint}" for message in said)
 
 

@@ -153,6 +153,12 @@ _NAMES = (
     "RATE_LIMIT",
     "FEE_PAYER",
     "RETURN_HOSTS",
+    "RATES_SOURCE",
+    "RATES",
+    "RATES_URL",
+    "RATES_KEY_PATH",
+    "RATES_QUOTED_IN",
+    "RATES_STALE_SECONDS",
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
 FEEXPAY["PAYABLE"] = "shop.prices.payable"

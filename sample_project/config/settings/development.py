@@ -16,6 +16,8 @@ LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))
 if "BASE_URL" not in FEEXPAY:
     FEEXPAY |= {"BASE_URL": "http://127.0.0.1:8801/api"}
     FEEXPAY = {"API_KEY": "test_sandbox_key", "SHOP_ID": "SANDBOXSHOP0001"} | FEEXPAY
+    # A made-up dollar for payments that are made up as well.
+    FEEXPAY = {"RATES": "USD:600"} | FEEXPAY
 
 # What the home page may show beside the shop itself; `make demo` sets them.
 DEMO_SANDBOX_URL = env.str("DEMO_SANDBOX_URL", default="")
