@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
+# Some tests are long: who is done early takes over from the other.
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
+
 # What another project left in the shell must not choose our settings or our packages.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -37,9 +41,9 @@ demo: $(VENV)/.demo ## a player buys coins, all on this machine (ONCE=1: once, a
 	@$(PY) sample_project/demo.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PORT),--port $(PORT))
 
 # First what must hold on SQLite too, then everything on PostgreSQL, which tests/launcher.py starts.
-test: $(VENV)/.test ## every test that CI runs
-	DATABASE_URL=sqlite:///test.sqlite3 $(PY) -m pytest -q -m "not postgres_only" tests/payments tests/api tests/webhooks
-	$(PY) -m pytest --cov --cov-report=term -p tests.coverage_gate
+test: $(VENV)/.test ## every test that CI runs (WORKERS=2; 0: one after the other)
+	DATABASE_URL=sqlite:///test.sqlite3 $(PYTEST) -q -m "django_db and not postgres_only" tests/payments tests/api tests/webhooks
+	$(PYTEST) --cov --cov-report=term -p tests.coverage_gate
 
 bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
 	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)

@@ -19,6 +19,8 @@ _percents = pytest.StashKey[dict[str, float]]()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return  # a worker of pytest-xdist knows its own share only
     # pytest-cov has combined and saved its data when the run loop ends, before this hook.
     session.config.stash[_percents] = {room: measured_percent(room) for room in GATED_ROOMS}
     if too_low(session.config.stash[_percents]) and session.exitstatus == pytest.ExitCode.OK:

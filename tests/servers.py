@@ -27,12 +27,12 @@ from typing import TypedDict
 START_SECONDS = 30
 WATCHER = Path(__file__).with_name("watcher.py")
 
-# The data lives for one run, so nothing waits for the disk. 120 connections: some tests run 50 threads.
+# The data lives for one run, so nothing waits for the disk. 240 connections: some tests run 50 threads, in each worker.
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
-    "max_connections": "120",
+    "max_connections": "240",
     "max_wal_senders": "0",
     "shared_buffers": "64MB",
     "synchronous_commit": "off",

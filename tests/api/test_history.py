@@ -259,7 +259,7 @@ def test_filter_that_makes_no_sense_is_refused(caller: Caller, name: str, value:
     assert_problem(caller.get("history/", **{name: value}), 400, "validation_error", field=name)
 
 
-@pytest.mark.parametrize("text", ["'", '"', "\\", "';--", "%27 OR 1=1", "\u202e", "😀", str(uuid4())])
+@pytest.mark.parametrize("text", ["'", '"', "\\", "';--", "%27 OR 1=1", "\u202e", "😀", str(UUID(int=7))])
 def test_search_takes_any_text(player: User, caller: Caller, text: str) -> None:
     kept(player)
 

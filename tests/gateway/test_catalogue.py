@@ -95,7 +95,7 @@ def test_example_number_is_one_of_the_rule(code: str) -> None:
     assert not rule.example.startswith("00")
 
 
-@pytest.mark.parametrize("code", CARDS)
+@pytest.mark.parametrize("code", sorted(CARDS))
 def test_cards_are_hosted_and_need_no_number(code: str) -> None:
     spec = CATALOGUE[code]
 
@@ -104,7 +104,7 @@ def test_cards_are_hosted_and_need_no_number(code: str) -> None:
     assert spec.fee_percent == Decimal("4.5")
 
 
-@pytest.mark.parametrize("code", UNSERVED)
+@pytest.mark.parametrize("code", sorted(UNSERVED))
 def test_unserved_rows_have_no_endpoint(code: str) -> None:
     spec = CATALOGUE[code]
 

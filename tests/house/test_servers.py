@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import stat
 import subprocess
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,7 +45,8 @@ def gone_within(url: str, folder: Path, seconds: float) -> bool:
 @pytest.fixture
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the servers put their folders. As root they run as another user, who must be let through."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    private = takewhile(lambda folder: not folder.stat().st_mode & stat.S_IXOTH, (tmp_path, *tmp_path.parents))
+    for folder in list(private):
         folder.chmod(0o755)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
