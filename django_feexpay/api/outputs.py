@@ -17,6 +17,7 @@ from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments.lifecycle import PublicStatus, Status
 from django_feexpay.payments.order import Quote, unavailable
+from django_feexpay.payments.rates import may_be_used_again
 
 #: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
@@ -78,7 +79,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "redirect_url": attempt.redirect_url or None,
         "otp_required": attempt.otp_required,
         "reason": _reason(attempt) if status is PublicStatus.FAILED else None,
-        "can_retry": status is PublicStatus.FAILED and not _may_still_succeed(payment),
+        "can_retry": status is PublicStatus.FAILED and _may_be_retried(payment),
         "next_poll_seconds": _next_poll_seconds(payment, attempt) if status is PublicStatus.PENDING else None,
         "attempt_count": attempt.ordinal,
         "created_at": _instant(payment.created_at),
@@ -144,9 +145,9 @@ def _reason(attempt: Attempt) -> dict[str, str]:
     return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
 
 
-def _may_still_succeed(payment: Payment) -> bool:
+def _may_be_retried(payment: Payment) -> bool:
     unsure: bool = payment.may_still_succeed or payment.paid_elsewhere  # type: ignore[attr-defined]  # by for_reading()
-    return unsure
+    return not unsure and may_be_used_again(payment)
 
 
 def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int:

@@ -28,6 +28,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.money import EURO_PARITY
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireReply, WireRequest
+from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.secrets import Secret
 
@@ -118,6 +119,16 @@ def promised(user: Any, currency: str, into: str) -> Decimal | None:
         if held is not None:
             return Decimal(held)
     return _rate_or_refusal(currency, into)
+
+
+def may_be_used_again(payment: Payment) -> bool:
+    """Whether another attempt may still ask for what this payment came to.
+
+    By treaty for ever; else no longer than a rate may be old: what failed long ago is no option on the rate of then.
+    """
+    if payment.exchange_rate is None or payment.currency == "EUR":
+        return True
+    return conf.now() - payment.created_at < feexpay.rates_stale
 
 
 def is_plausible(currency: str, rate: object) -> bool:

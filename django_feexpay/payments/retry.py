@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django_feexpay import conf
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments import idempotency, ledger
+from django_feexpay.payments import idempotency, ledger, rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -53,6 +53,9 @@ def retry(
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
     if not payment.provider.is_available:
         raise NotAllowedError("provider_unavailable", unavailable(payment.provider, language))
+    if not rates.may_be_used_again(payment):
+        message = _("The exchange rate of this payment is too old: please start a new one.")
+        raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
     _refuse_twin_of_order(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None

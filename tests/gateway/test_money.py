@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.gateway.money import CURRENCIES, fee, show, strict_amount
+from django_feexpay.gateway.money import (
+    CONVERTIBLE,
+    CURRENCIES,
+    EURO_PARITY,
+    convert,
+    fee,
+    show,
+    show_rate,
+    strict_amount,
+)
 
 PERCENTS = st.decimals(min_value=0, max_value=100, places=2)
 
@@ -63,6 +72,53 @@ def test_fee_is_the_smallest_whole_number_not_below_the_share(amount: int, perce
     charged = fee(amount, percent)
 
     assert (charged - 1) * 10_000 < amount * int(percent * 100) <= charged * 10_000
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "rate", "expected"),
+    [
+        (1000, "EUR", "655.957", 6560),  # 6559.57
+        (100_000, "EUR", "655.957", 655_957),
+        (1, "EUR", "655.957", 7),  # 6.55957
+        (1000, "USD", "600", 6000),
+        (1, "USD", "600.00000001", 7),
+        (7, "XOF", "1", 7),
+    ],
+)
+def test_conversion_is_rounded_up_once(amount: int, currency: str, rate: str, expected: int) -> None:
+    assert convert(amount, currency, "XOF", Decimal(rate)) == expected
+    assert convert(amount, currency, "XAF", Decimal(rate)) == expected
+
+
+@given(
+    amount=st.integers(1, 2**63 - 1),
+    currency=st.sampled_from(CONVERTIBLE),
+    rate=st.decimals(min_value="0.00000001", max_value=2000, places=8),
+)
+def test_conversion_is_never_below_the_price_and_never_off_by_a_unit(amount: int, currency: str, rate: Decimal) -> None:
+    charged = convert(amount, currency, "XOF", rate)
+
+    exact = amount * int(rate * 10**8)  # in hundredths of hundred-millionths
+    assert type(charged) is int
+    assert (charged - 1) * 10**10 < exact <= charged * 10**10
+
+
+def test_conversion_is_exact_whatever_the_decimal_context() -> None:
+    with localcontext(prec=2):
+        assert convert(1_000_000_01, "EUR", "XOF", EURO_PARITY) == 655_957_007
+
+
+@pytest.mark.parametrize("amount", [True, 5.0, "5", 0, -1])
+def test_what_is_no_amount_is_not_converted(amount: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        convert(amount, "EUR", "XOF", EURO_PARITY)  # type: ignore[arg-type]  # what the test is about
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [("655.95700000", "655.957"), ("600", "600"), ("0.00000001", "0.00000001"), ("1E+3", "1000")]
+)
+def test_rate_is_shown_with_the_digits_that_count(rate: str, expected: str) -> None:
+    assert show_rate(Decimal(rate)) == expected
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
-from tests.payments.conftest import Begin
+from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import only_attempt
 
@@ -357,6 +357,26 @@ def test_i12_reports_less_than_the_price(waiting: Payment) -> None:
     Attempt.objects.update(amount=4999)
 
     assert list(INVARIANTS["I12"]()) == [f"payment {waiting.pk}: amount 5000, charged 4999, fee 85"]
+
+
+def test_i12_knows_what_a_converted_price_comes_to(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
+    configure(FEE_PAYER="payer")
+    payment = begin(amount=1000, currency="EUR")
+    assert list(INVARIANTS["I12"]()) == []
+
+    for charged in (payment.charged_amount - 1, payment.charged_amount + 1):
+        Payment.objects.update(charged_amount=charged)
+        Attempt.objects.update(amount=charged)
+        assert list(INVARIANTS["I12"]()) == [
+            f"payment {payment.pk}: its price comes to 6560, charged {charged}, fee 112"
+        ]
+
+
+@pytest.mark.parametrize("changes", [{"exchange_rate": "655.957"}, {"currency": "EUR"}], ids=str)
+def test_i12_reports_a_rate_without_need_and_a_need_without_rate(waiting: Payment, changes: dict[str, str]) -> None:
+    Payment.objects.update(**changes)
+
+    assert list(INVARIANTS["I12"]()) == [f"payment {waiting.pk}: amount 5000, charged 5000, fee 85"]
 
 
 def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> None:

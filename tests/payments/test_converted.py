@@ -1,0 +1,170 @@
+"""A price in another currency: what is asked for, proven, credited, retried, and what counts as the same wish."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from django_feexpay import conf
+from django_feexpay.models import Attempt, Credit, Payment, Provider
+from django_feexpay.payments import invariants
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Recorder, run_until_told
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def dollar(configure: Configure) -> None:
+    configure(RATES={"USD": "605.25"})
+
+
+def test_both_sums_and_the_rate_are_kept(begin: Begin, gateway: ModelGateway) -> None:
+    payment = begin(amount=1000, currency="USD")
+
+    assert (payment.amount, payment.currency) == (1000, "USD")
+    assert (payment.charged_amount, payment.charged_currency, payment.charged_price) == (6053, "XOF", 6053)  # 6052.5
+    assert str(payment.exchange_rate) == "605.25000000"
+    assert gateway.last().amount == payment.attempt.amount == 6053
+
+
+def test_credit_is_of_what_was_charged_and_the_books_add_up(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, configure: Configure
+) -> None:
+    configure(FEE_PAYER="payer")
+    payment = begin(amount=1000, currency="EUR")
+    gateway.last().approve()
+
+    assert run_until_told(payment, clock).status == "successful"
+
+    credit = Credit.objects.get()
+    assert (credit.amount, credit.currency) == (6672, "XOF")  # 6560 and 112
+    assert payment.charged_price == 6560
+    assert signals.names(payment) == ["payment_succeeded"]
+    assert list(invariants.violations()) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        (6560, "successful"),
+        (6672, "successful"),  # with the fee: some answers tell it so
+        (6559, "review"),
+        (1000, "review"),  # the cents of the price
+        (1112, "review"),  # the cents and the fee
+        (656_000, "review"),
+    ],
+)
+def test_only_francs_prove_a_success(begin: Begin, gateway: ModelGateway, clock: Clock, told: int, status: str) -> None:
+    payment = begin(amount=1000, currency="EUR")
+    gateway.last().approve()
+    gateway.last().lies["amount"] = told
+
+    clock.advance(10)
+    retold = reconciled(payment)
+
+    assert retold.status == status
+    assert Credit.objects.count() == (status == "successful")
+
+
+def reconciled(payment: Payment) -> Payment:
+    reconcile(payment.attempt.pk, source=Source.WORKER)
+    return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+def test_limits_are_about_what_is_charged(begin: Begin, gateway: ModelGateway) -> None:
+    Provider.objects.filter(pk="mtn_bj").update(min_amount=6560, max_amount=6560)
+
+    begin(amount=1000, currency="EUR")
+    for amount in (999, 1001):
+        with pytest.raises(NotAllowedError) as refused:
+            begin(amount=amount, currency="EUR")
+        assert refused.value.errors[0].field == "amount"
+
+
+def test_price_function_sees_the_price_and_not_what_is_charged(
+    begin: Begin, gateway: ModelGateway, configure: Configure
+) -> None:
+    configure(PAYABLE="tests.payments.test_converted.ten_dollars")
+
+    begin(amount=1000, currency="USD")
+
+    assert ASKED == [(1000, "USD")]
+    with pytest.raises(NotAllowedError, match=r"The price is 10\.00 USD\."):
+        begin(amount=999, currency="USD")
+
+
+ASKED: list[tuple[int, str]] = []
+
+
+def ten_dollars(*, amount: int, currency: str, **order: Any) -> int:
+    ASKED.append((amount, currency))
+    return 1000
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked() -> None:
+    ASKED.clear()
+
+
+def test_same_digits_in_another_currency_are_another_wish(begin: Begin, gateway: ModelGateway) -> None:
+    begin(amount=1000, currency="EUR")
+    begin(amount=1000, currency="USD")
+    begin(amount=1000)
+
+    with pytest.raises(NotAllowedError) as refused:
+        begin(amount=1000, currency="EUR")
+    assert refused.value.code == "duplicate_payment"
+
+
+# --- retry ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    payment = begin(amount=1000, currency="USD")
+    gateway.last().decline()
+    return run_until_told(payment, clock)
+
+
+@pytest.mark.parametrize(
+    "since", [{"RATES": {"USD": "700"}}, {"RATES": {}}, {"FEE_PAYER": "payer"}], ids=["dearer", "no rate", "fee"]
+)
+def test_retry_asks_for_what_the_payer_agreed_to(
+    declined: Payment, gateway: ModelGateway, configure: Configure, since: dict[str, Any]
+) -> None:
+    configure(**since)
+
+    payment = retry(declined.pk, source=Source.API)
+
+    assert (payment.charged_amount, gateway.last().amount, len(gateway.charges)) == (6053, 6053, 2)
+
+
+def test_retry_at_a_rate_of_long_ago_is_refused(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    clock.advance(86_399 - (conf.now() - declined.created_at).total_seconds())
+    assert retry(declined.pk, source=Source.API).attempt.ordinal == 2
+    gateway.last().decline()
+    run_until_told(declined, clock)
+    clock.advance_to(declined.created_at + timedelta(days=1))
+
+    with pytest.raises(NotAllowedError) as refused:
+        retry(declined.pk, source=Source.API)
+
+    assert refused.value.code == "not_retryable"
+    assert Attempt.objects.count() == 2
+
+
+def test_retry_by_the_parity_is_never_too_late(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin(amount=1000, currency="EUR")
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    clock.advance(10 * 86_400)
+
+    assert retry(payment.pk, source=Source.API).attempt.ordinal == 2

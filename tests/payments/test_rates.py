@@ -1,0 +1,347 @@
+"""Exchange rates: believed only from where and as far as they can be, kept for an hour, asked for by one at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import transaction
+
+from django_feexpay.payments import rates
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.rates import RatesSource, RateUnavailableError
+from tests.conftest import Configure
+from tests.gateway.wire_server import Peer, WireServer
+from tests.payments.stage import Clock
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+HERE = "tests.payments.test_rates"
+
+
+class Bank(RatesSource):
+    """A source that says what a test put here, and counts how often it was asked."""
+
+    says: Any = Decimal("605.25")
+    asked = 0
+    pause = threading.Event()
+
+    def rate(self, currency: str, into: str) -> Decimal:
+        type(self).asked += 1
+        self.pause.wait(0.2)
+        if isinstance(self.says, Exception):
+            raise self.says
+        rate: Decimal = self.says
+        return rate
+
+
+@pytest.fixture
+def bank(configure: Configure) -> type[Bank]:
+    Bank.says, Bank.asked, Bank.pause = Decimal("605.25"), 0, threading.Event()
+    Bank.pause.set()
+    configure(RATES_SOURCE=f"{HERE}.Bank", RATES_STALE_SECONDS=86_400)
+    return Bank
+
+
+def dollar() -> Decimal | None:
+    return rates.promised(None, "USD", "XOF")
+
+
+def assert_unavailable() -> None:
+    with pytest.raises(NotAllowedError) as refused:
+        dollar()
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("rate_unavailable", 30)
+
+
+def pause_over() -> None:
+    """As after PAUSE_SECONDS, which the cache counts by a clock that no test moves."""
+    cache.delete("feexpay:rate:USD:XOF:asking")
+
+
+# --- what is kept ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("into", ["XOF", "XAF"])
+def test_euro_goes_by_the_treaty_and_nobody_is_asked(bank: type[Bank], into: str) -> None:
+    assert rates.promised(None, "EUR", into) == Decimal("655.957")
+    assert rates.promised(None, into, into) is None
+    assert bank.asked == 0
+
+
+def test_source_is_asked_once_an_hour(bank: type[Bank], clock: Clock) -> None:
+    assert [dollar() for _ in range(3)] == [Decimal("605.25")] * 3
+    bank.says = Decimal("610")
+    clock.advance(3599)
+    assert (dollar(), bank.asked) == (Decimal("605.25"), 1)
+
+    clock.advance(1)
+    assert (dollar(), dollar(), bank.asked) == (Decimal("610"), Decimal("610"), 2)
+
+
+def test_old_rate_is_used_while_the_source_is_silent_up_to_an_age(
+    bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    dollar()
+    bank.says = RateUnavailableError("closed")
+    clock.advance(3600)
+
+    assert (dollar(), dollar(), bank.asked) == (Decimal("605.25"), Decimal("605.25"), 2)
+    assert "the last exchange rate for USD is used: closed" in caplog.text
+
+    clock.advance(86_400 - 3600 - 1)
+    pause_over()
+    assert dollar() == Decimal("605.25")
+    clock.advance(1)
+    pause_over()
+    assert_unavailable()
+
+    bank.says = Decimal("620")
+    pause_over()
+    assert dollar() == Decimal("620")
+
+
+def test_silent_source_is_left_alone_for_a_while(bank: type[Bank], clock: Clock) -> None:
+    bank.says = RateUnavailableError("closed")
+
+    for _ in range(3):
+        assert_unavailable()
+    assert bank.asked == 1
+
+    pause_over()
+    assert_unavailable()
+    assert bank.asked == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clock) -> None:
+    bank.pause.clear()
+
+    assert at_once(20, lambda number: dollar()) == [Decimal("605.25")] * 20
+    assert bank.asked == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_one_asks_again_the_others_go_on_with_the_old_rate(bank: type[Bank], clock: Clock) -> None:
+    dollar()
+    clock.advance(3600)
+    bank.says = Decimal("610")
+    bank.pause.clear()
+
+    told = at_once(20, lambda number: dollar())
+
+    assert set(map(str, told)) <= {"605.25", "605.25000000", "610.00000000"}
+    assert bank.asked == 2
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        Decimal(99),
+        Decimal(2001),
+        Decimal("NaN"),
+        Decimal("Infinity"),
+        Decimal(-605),
+        Decimal("1e999999"),
+        605.25,
+        "605",
+    ],
+    ids=str,
+)
+def test_what_cannot_be_a_rate_is_not_believed(bank: type[Bank], says: object) -> None:
+    bank.says = says
+
+    assert_unavailable()
+
+
+def test_rate_has_the_digits_that_a_payment_keeps(bank: type[Bank]) -> None:
+    bank.says = Decimal("605.123456780000001")
+
+    assert dollar() == Decimal("605.12345679")
+
+
+def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        dollar()
+
+    assert bank.asked == 0
+    pause_over()
+    assert dollar() == Decimal("605.25")
+
+
+def test_without_a_cache_nothing_is_converted(
+    bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+            "OPTIONS": {"socket_connect_timeout": 1},
+        }
+    }
+
+    assert_unavailable()
+    assert "the cache is away" in caplog.text
+
+
+@pytest.mark.parametrize("value", [{}, {"USD": "0.0016"}, {"USD": "words"}, "USD"], ids=str)
+def test_settings_without_a_usable_rate_have_none(configure: Configure, value: object) -> None:
+    configure(RATES=value)
+
+    assert_unavailable()
+
+
+def test_rate_of_the_settings_counts_at_once(configure: Configure) -> None:
+    for value in ({"USD": "605.25"}, {"USD": Decimal("606")}, "USD:607.5"):
+        configure(RATES=value)
+        told = dollar()
+        assert told is not None
+        assert f"{told:f}".rstrip("0").rstrip(".") in str(value)
+
+
+# --- over the socket -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(configure: Configure) -> Callable[..., Any]:
+    """A server on this machine that behaves as told, and the settings that lead to it."""
+
+    @contextmanager
+    def serve(behave: Callable[[Peer], None], **changes: Any) -> Iterator[WireServer]:
+        with WireServer(behave) as server:
+            keys = {
+                "RATES_SOURCE": "django_feexpay.payments.rates.HttpRates",
+                "RATES_URL": server.url + "/{currency}?symbols={into}&key=canary",
+                "RATES_KEY_PATH": "rates.{into}",
+            }
+            configure(**(keys | changes))
+            yield server
+            rates._transport.cache_clear()  # its connection ends with the server
+
+    return serve
+
+
+def saying(body: object, **how: Any) -> Callable[[Peer], None]:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    def behave(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer(raw, **how)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "rate"),
+    [
+        (b'{"rates": {"XOF": 605.123456789}}', "rates.{into}", "605.12345679"),
+        (b'{"rates": {"XOF": 600}}', "rates.XOF", "600"),
+        (b'{"rate": "605.25"}', "rate", "605.25"),
+        (b'[{"code": "EUR"}, {"USD": {"value": 6.0525e2}}]', "1.{currency}.value", "605.25"),
+    ],
+)
+def test_rate_is_read_where_the_path_points(served: Callable[..., Any], body: bytes, path: str, rate: str) -> None:
+    with served(saying(body), RATES_KEY_PATH=path) as server:
+        assert dollar() == Decimal(rate)
+        assert dollar() == Decimal(rate)
+
+    [request] = server.requests
+    assert request.startswith(b"GET /api/USD?symbols=XOF&key=canary HTTP/1.1\r\n")
+    assert b"Authorization" not in request
+
+
+def test_rate_in_euros_goes_on_by_the_parity(served: Callable[..., Any]) -> None:
+    with served(saying({"rates": {"EUR": 0.92}}), RATES_KEY_PATH="rates.EUR", RATES_QUOTED_IN="EUR"):
+        assert dollar() == Decimal("603.48044")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"rates": {}},
+        {"rates": None},
+        {"rates": [1]},
+        {"rates": {"XOF": None}},
+        {"rates": {"XOF": True}},
+        {"rates": {"XOF": "6e2"}},
+        {"rates": {"XOF": " 605"}},
+        {"rates": {"XOF": "٦٠٥"}},
+        {"rates": {"XOF": {"value": 605}}},
+        {"rates": {"XOF": -605}},
+        {"rates": {"XOF": 0.00165}},
+        b'{"rates": {"XOF": NaN}}',
+        b'{"rates": {"XOF": Infinity}}',
+        b'{"rates": {"XOF": 1e400}}',
+        b'{"rates": {"XOF": 605',
+        b"\xff\xfe",
+        b"",
+        b"[" * 50_000,
+        b"<html>605</html>",
+        b'{"rates": {"XOF": 605}, "pad": "' + b"x" * 70_000 + b'"}',
+    ],
+    ids=lambda body: str(body)[:40],
+)
+def test_answer_without_a_rate_is_none(served: Callable[..., Any], body: object) -> None:
+    with served(saying(body)):
+        assert_unavailable()
+
+
+def test_redirect_is_not_followed(served: Callable[..., Any]) -> None:
+    headers = ["Location: http://127.0.0.1:9/elsewhere"]
+    with served(saying({"rates": {"XOF": 605}}, status="302 Found", headers=headers)) as server:
+        assert_unavailable()
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "403 Forbidden", "429 Too Many Requests", "500 Oops"])
+def test_other_status_is_no_rate(served: Callable[..., Any], status: str) -> None:
+    with served(saying({"rates": {"XOF": 605}}, status=status)):
+        assert_unavailable()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://rates.example/",
+        "http://10.0.0.1/",
+        "ftp://127.0.0.1/",
+        "file:///etc/passwd",
+        "rates.example",
+        "https://",
+        "https://[::1",
+        "https://rates.example:port/",
+        "",
+    ],
+)
+def test_address_that_anybody_may_answer_at_is_not_called(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(rates, "_reply", lambda url: pytest.fail("it was called"))
+    configure(RATES_SOURCE="django_feexpay.payments.rates.HttpRates", RATES_URL=url, RATES_KEY_PATH="rate")
+
+    assert_unavailable()
+
+
+def test_key_in_the_address_comes_into_no_log(
+    served: Callable[..., Any], configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="django_feexpay")
+    with served(saying({}, status="500 Oops")):
+        assert_unavailable()
+    with served(lambda peer: peer.reset()):
+        pause_over()
+        assert_unavailable()
+    configure(RATES_URL="http://rates.example/?key=canary")
+    pause_over()
+    assert_unavailable()
+
+    assert caplog.text.count("no exchange rate for USD") == 3
+    assert "canary" not in caplog.text
