@@ -1,0 +1,62 @@
+"""The ways to pay, as the server last said: kept on disk, so that the screen is there at once and without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from feexpay_client.core.api import ApiClient
+from feexpay_client.core.disk import write_whole
+from feexpay_client.core.errors import Garbage
+from feexpay_client.core.models import Country, Provider, providers_from_json
+from feexpay_client.core.reading import Fields
+
+
+class Catalogue:
+    """Providers of one server in one language. `providers` may be old until `refresh` returned."""
+
+    def __init__(self, api: ApiClient, folder: Path, server: str, language: str) -> None:
+        self._api = api
+        name = hashlib.sha256(f"{server}\n{language}".encode()).hexdigest()[:20]
+        self._path = folder / f"providers-{name}.json"
+        self._etag = ""
+        self.providers: tuple[Provider, ...] = ()
+        self._load()
+
+    async def refresh(self) -> tuple[Provider, ...]:
+        """Ask the server, if anything is new. Raises errors.ApiError; what is known stays."""
+        answer = await self._api.providers(self._etag if self.providers else "")
+        if answer.value is not None:
+            self.providers, self._etag = answer.value, answer.etag
+            self._keep()
+        return self.providers
+
+    def countries(self) -> tuple[Country, ...]:
+        """Where there is something to choose, in the server's order."""
+        named = {one.country: one.country_name or one.country for one in self.providers if one.country}
+        return tuple(Country(code, name) for code, name in named.items())
+
+    def in_country(self, code: str) -> tuple[Provider, ...]:
+        """The providers of a country, and those of every country; those one can use first."""
+        there = [one for one in self.providers if one.country in (code, None)]
+        return tuple(sorted(there, key=lambda one: not one.enabled))
+
+    def find(self, code: str) -> Provider | None:
+        return next((one for one in self.providers if one.code == code), None)
+
+    def _load(self) -> None:
+        try:
+            fields = Fields(json.loads(self._path.read_bytes()), "providers")
+            self.providers = providers_from_json(fields.objects("providers"))
+            self._etag = fields.text("etag")
+        except (OSError, ValueError, RecursionError, Garbage):
+            self.providers, self._etag = (), ""
+
+    def _keep(self) -> None:
+        content: dict[str, Any] = {"etag": self._etag, "providers": [one.raw for one in self.providers]}
+        try:
+            write_whole(self._path, json.dumps(content, ensure_ascii=False).encode())
+        except OSError:
+            return  # it is asked again next time

@@ -1,0 +1,287 @@
+"""Runs the machine: does what its effects say, brings the answers back as events, tells whoever watches.
+
+Everything happens on one asyncio loop. The methods that a screen calls return at once; the state changes before they
+do, so two taps in one frame are one. What blocks (the journal) runs in a thread, in the order it was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from feexpay_client.core import effects as do
+from feexpay_client.core import errors, poller
+from feexpay_client.core import events as ev
+from feexpay_client.core.api import Answer, ApiClient
+from feexpay_client.core.journal import JournalError, Loaded
+from feexpay_client.core.machine import reduce
+from feexpay_client.core.models import Payment
+from feexpay_client.core.states import RETRY, Draft, Moment, Record, State
+
+logger = logging.getLogger("feexpay_client.flow")
+
+Listener = Callable[[State], None]
+
+
+class Keeper(Protocol):
+    """What the flow needs of a journal; `journal.Journal` is the real one."""
+
+    def load(self) -> Loaded: ...
+    def save(self, record: Record) -> None: ...
+    def forget(self, key: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Clock(Protocol):
+    def moment(self) -> Moment: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def moment(self) -> Moment:
+        return Moment(time.monotonic(), time.time())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Flow:
+    """One signed-in payer's payments. `open()` first; `close()` at the end, which loses nothing.
+
+    open_page: opens an address in the browser. ask_sign_in: the session has ended; call `signed_in()` afterwards.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        journal: Keeper,
+        *,
+        open_page: Callable[[str], None] = lambda url: None,
+        ask_sign_in: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        self._api = api
+        self._journal = journal
+        self._open_page = open_page
+        self._ask_sign_in = ask_sign_in
+        self._clock = clock or SystemClock()
+        self._dice = dice or random.Random()  # noqa: S311 -- spreads polls, guards nothing
+        self._state = State()
+        self._listeners: list[Listener] = []
+        self._events: deque[ev.Event] = deque()
+        self._running = False
+        self._closed = False
+        self._request: asyncio.Task[None] | None = None
+        self._alarm: asyncio.Task[None] | None = None
+        self._writes: asyncio.Queue[do.Save | do.Forget] = asyncio.Queue()
+        self._writer: asyncio.Task[None] | None = None
+        self._etag: tuple[str, str] = ("", "")
+
+    # --- watching ---
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every new state, on the loop. Returns what ends that."""
+        self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def now(self) -> float:
+        """The monotonic clock that `State.seconds_left` and `State.overdue` are told in."""
+        return self._clock.moment().monotonic
+
+    # --- living ---
+
+    async def open(self) -> None:
+        """Read the journal and go on where the last run stopped."""
+        self._writer = asyncio.create_task(self._write_in_order())
+        loaded = await asyncio.to_thread(self._journal.load)
+        self._dispatch(ev.Opened(loaded.record, loaded.damaged))
+
+    async def close(self) -> None:
+        """Stop asking. What is under way stays in the journal. Safe to repeat."""
+        self._closed = True
+        if self._writer is not None and not self._writer.done():
+            await self._writes.join()
+        tasks = [task for task in (self._request, self._alarm, self._writer) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.to_thread(self._journal.close)
+
+    # --- what the payer does ---
+
+    def edit(self, draft: Draft) -> None:
+        """The form changed. Asks for a quote when amount or provider did, after a moment without typing."""
+        self._dispatch(ev.Edited(draft))
+
+    def pay(self) -> None:
+        """Pressed "pay". Nothing happens unless `state.can_pay`."""
+        self._dispatch(ev.PayPressed(str(uuid.uuid4())))
+
+    def retry(self, phone: str = "", otp: str = "") -> None:
+        """Another attempt of the failed payment shown. Nothing happens unless `state.can_retry`."""
+        self._dispatch(ev.RetryPressed(str(uuid.uuid4()), phone, otp))
+
+    def enter_otp(self, code: str) -> None:
+        """The code the payer got. Nothing happens outside Phase.OTP."""
+        self._dispatch(ev.OtpEntered(str(uuid.uuid4()), code))
+
+    def check_now(self) -> None:
+        """Look at once: "check now" pressed, back in the foreground, a network again."""
+        self._dispatch(ev.CheckPressed())
+
+    def open_page(self) -> None:
+        """Open the payment page (again). Nothing happens outside Phase.REDIRECT."""
+        self._dispatch(ev.PagePressed())
+
+    def cancel(self) -> None:
+        """Take back what surely never left. Nothing happens unless `state.can_cancel`."""
+        self._dispatch(ev.CancelPressed())
+
+    def new(self) -> None:
+        """Done with this payment: an empty form. Not while one is open, unless `state.can_set_aside`."""
+        self._dispatch(ev.NewPressed())
+
+    def signed_in(self) -> None:
+        """There is a session again: what waited for it goes on."""
+        self._dispatch(ev.SignedIn())
+
+    # --- the machine ---
+
+    def _dispatch(self, event: ev.Event) -> None:
+        """Events one after another, also those that a listener or an effect causes."""
+        self._events.append(event)
+        if self._running or self._closed:
+            return
+        self._running = True
+        try:
+            while self._events:
+                self._take(self._events.popleft())
+        finally:
+            self._running = False
+
+    def _take(self, event: ev.Event) -> None:
+        before = self._state
+        self._state, effects = reduce(before, event, self._clock.moment())
+        if not self._state.timer:
+            self._stop_alarm()
+        for effect in effects:
+            self._run(effect)
+        if self._state != before:
+            for listener in tuple(self._listeners):
+                listener(self._state)
+
+    def _run(self, effect: do.Effect) -> None:
+        match effect:
+            case do.Save() | do.Forget():
+                self._writes.put_nowait(effect)
+            case do.Wake():
+                self._stop_alarm()
+                self._alarm = asyncio.create_task(self._wake(effect))
+            case do.OpenPage():
+                self._open_page(effect.url)
+            case do.AskSignIn():
+                self._ask_sign_in()
+            case _:
+                self._start(effect.number, self._call(effect))
+
+    def _start(self, number: int, call: Coroutine[Any, Any, ev.Event]) -> None:
+        """One request at a time: a newer question makes the older one's answer worthless."""
+        if self._request is not None:
+            self._request.cancel()
+        self._request = asyncio.create_task(self._bring(number, call))
+
+    async def _bring(self, number: int, call: Awaitable[ev.Event]) -> None:
+        try:
+            event = await call
+        except errors.ApiError as error:
+            event = ev.Failed(number, error)
+        except Exception as error:  # a mistake of ours must not leave the payer without an answer for ever
+            logger.error("request %d failed unexpectedly: %s", number, type(error).__name__)
+            event = ev.Failed(number, errors.Garbage(type(error).__name__))
+        self._dispatch(event)
+
+    async def _call(self, effect: do.Effect) -> ev.Event:
+        match effect:
+            case do.GetQuote(number, draft):
+                return ev.Quoted(number, await self._api.quote(draft.provider, draft.amount, draft.currency))
+            case do.Post(number, intent):
+                if intent.kind == RETRY:
+                    answer = await self._api.retry(intent.payment_id or "", intent.body, intent.key)
+                else:
+                    answer = await self._api.initiate(intent.body, intent.key)
+                return _answered(number, answer)
+            case do.PostOtp(number, payment_id, key, code):
+                return _answered(number, await self._api.otp(payment_id, code, key))
+            case do.GetStatus(number, payment_id):
+                return await self._status(number, payment_id)
+            case do.Look(number, key):
+                return _found(number, await self._api.find_by_key(key))
+            case do.LookPending(number):
+                return _found(number, await self._api.find_pending())
+        raise TypeError(type(effect).__name__)
+
+    async def _status(self, number: int, payment_id: str) -> ev.Event:
+        known = self._state.payment is not None and self._etag[0] == payment_id
+        answer = await self._api.status(payment_id, self._etag[1] if known else "")
+        if answer.value is None:
+            return ev.Unchanged(number)
+        self._etag = (payment_id, answer.etag)
+        return ev.Answered(number, answer.value, answer.server_now)
+
+    async def _wake(self, effect: do.Wake) -> None:
+        await self._clock.sleep(poller.jittered(effect.after, self._dice))
+        self._dispatch(ev.Woke(effect.number))
+
+    def _stop_alarm(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None and alarm is not asyncio.current_task():
+            alarm.cancel()
+
+    async def _write_in_order(self) -> None:
+        while True:
+            effect = await self._writes.get()
+            try:
+                event = await asyncio.to_thread(self._write, effect)
+            finally:
+                self._writes.task_done()
+            if event is not None:
+                self._dispatch(event)
+
+    def _write(self, effect: do.Save | do.Forget) -> ev.Event | None:
+        try:
+            if isinstance(effect, do.Forget):
+                self._journal.forget(effect.key)
+                return None
+            self._journal.save(effect.record)
+        except JournalError as error:
+            logger.warning("the journal could not be written: %s", error.code)
+            return None if isinstance(effect, do.Forget) else ev.SaveFailed(effect.record.intent, error.code)
+        return ev.Saved(effect.record.intent)
+
+
+def _answered(number: int, answer: Answer[Payment]) -> ev.Event:
+    return ev.Answered(number, answer.value, answer.server_now)
+
+
+def _found(number: int, answer: Answer[Payment | None]) -> ev.Event:
+    if answer.value is None:
+        return ev.NothingFound(number)
+    return ev.Answered(number, answer.value, answer.server_now)

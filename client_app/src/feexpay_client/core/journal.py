@@ -1,0 +1,160 @@
+"""The payment in flight, on disk: what makes one wish one charge, however often the app dies.
+
+One file for each server and account. It holds at most one intent, with its key and, until the server has it, its body.
+A one-time code never goes to disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from feexpay_client.core.disk import set_aside, write_whole
+from feexpay_client.core.errors import Garbage
+from feexpay_client.core.filelock import FileLock
+from feexpay_client.core.models import Payment
+from feexpay_client.core.reading import Fields
+from feexpay_client.core.states import INITIATE, Intent, Record
+
+SCHEMA = 1
+
+
+class JournalError(Exception):
+    """It could not be written, so nothing may be sent. `code`: `disk`, `busy` or `newer`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was there. `damaged`: a file nobody can read; it was set aside, not deleted."""
+
+    record: Record | None = None
+    damaged: bool = False
+
+
+class Journal:
+    """Blocking; call it from one thread at a time (a lock sees to it)."""
+
+    def __init__(self, folder: Path, server: str, account: str) -> None:
+        name = hashlib.sha256(f"{server}\n{account}".encode()).hexdigest()[:20]
+        self.path = folder / f"journal-{name}.json"
+        self._lock = FileLock(folder / f"journal-{name}.lock")
+        self._newer = False
+        self._guard = threading.Lock()
+
+    def load(self) -> Loaded:
+        """The open intent, if this process is the one to follow it. Raises nothing: what cannot be read is said."""
+        with self._guard:
+            try:
+                if not self._lock.take():
+                    return Loaded()
+                return self._read()
+            except OSError:
+                return Loaded(damaged=True)
+
+    def save(self, record: Record) -> None:
+        """On disk when this returns, whole. Raises JournalError, and then the file is as it was."""
+        with self._guard:
+            try:
+                self._take_over(record)
+                write_whole(self.path, _written(record))
+            except OSError as error:
+                raise JournalError("disk") from error
+
+    def forget(self, key: str) -> None:
+        """Remove the intent of that key; another one stays. Raises JournalError."""
+        with self._guard:
+            try:
+                if self._lock.held and not self._newer and self._holds(key):
+                    self.path.unlink()
+            except OSError as error:
+                raise JournalError("disk") from error
+
+    def close(self) -> None:
+        """Let another process follow. Safe to repeat."""
+        self._lock.release()
+
+    def _take_over(self, record: Record) -> None:
+        """The file is ours to write: no other window's payment, no newer version's."""
+        first = not self._lock.held
+        if not self._lock.take():
+            raise JournalError("busy")
+        if first and self._is_somebody_elses(record.intent.key):
+            self._lock.release()
+            raise JournalError("busy")
+        if self._newer:
+            raise JournalError("newer")
+
+    def _is_somebody_elses(self, key: str) -> bool:
+        there = self._read().record
+        return there is not None and there.intent.key != key and not (there.payment and there.payment.settled)
+
+    def _holds(self, key: str) -> bool:
+        there = self._read().record
+        return there is not None and there.intent.key == key
+
+    def _read(self) -> Loaded:
+        try:
+            raw = self.path.read_bytes()
+        except FileNotFoundError:
+            return Loaded()
+        try:
+            fields = Fields(json.loads(raw), "journal")
+            self._newer = fields.integer("schema") > SCHEMA
+            return Loaded() if self._newer else Loaded(_read(fields))
+        except (ValueError, RecursionError, Garbage):
+            set_aside(self.path)
+            return Loaded(damaged=True)
+
+
+def _written(record: Record) -> bytes:
+    intent = record.intent
+    body = {name: value for name, value in intent.body.items() if name != "otp"}
+    content = {
+        "schema": SCHEMA,
+        "intent": {
+            "key": intent.key,
+            "kind": intent.kind,
+            "body": body,
+            "begun_at": intent.begun_at,
+            "payment_id": intent.payment_id,
+            "attempt_count": intent.attempt_count,
+            "may_have_left": intent.may_have_left,
+            "withheld": intent.withheld or body != dict(intent.body),
+        },
+        "payment": None if record.payment is None else dict(record.payment.raw),
+    }
+    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+
+
+def _read(fields: Fields) -> Record:
+    intent, payment = _read_intent(Fields(fields.object("intent"), "intent")), fields.maybe_object("payment")
+    record = Record(intent, None if payment is None else Payment.from_json(payment))
+    if record.payment is not None and intent.payment_id is None:
+        return replace(record, intent=replace(intent, payment_id=record.payment.id))
+    return record
+
+
+def _read_intent(fields: Fields) -> Intent:
+    body: Mapping[str, Any] = fields.object("body")
+    kind, payment_id = fields.text("kind"), fields.maybe_text("payment_id")
+    if kind != INITIATE and payment_id is None:
+        raise Garbage(f"intent: {kind} without its payment")
+    return Intent(
+        key=fields.text("key"),
+        kind=kind,
+        body=body,
+        begun_at=fields.number("begun_at"),
+        payment_id=payment_id,
+        attempt_count=fields.integer("attempt_count"),
+        may_have_left=fields.flag("may_have_left"),
+        withheld=fields.flag("withheld"),
+    )

@@ -1,0 +1,335 @@
+"""The payer's way through a payment, as a pure function: (state, event, now) → (state, effects).
+
+No clock, no chance, no disk, no network: `flow.Flow` does what the effects say and brings the answers back as events.
+
+Five things hold, whatever happens in whatever order (tests/core/test_invariants.py plays random orders):
+1. the key is on disk before the first POST; one key has one body; another key only once the server settled the last
+   payment or surely has nothing of the last key;
+2. never two open payments: two presses are one;
+3. SUCCEEDED and FAILED only by an answer of the server that says so;
+4. SUCCEEDED is never left but by the payer, and answers to questions that are no longer asked are dropped;
+5. a restart from the journal goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+from feexpay_client.core import effects as do
+from feexpay_client.core import errors, moves, poller
+from feexpay_client.core import events as ev
+from feexpay_client.core.models import Payment
+from feexpay_client.core.moves import Step
+from feexpay_client.core.states import (
+    FORM,
+    INITIATE,
+    OPEN,
+    RETRY,
+    Draft,
+    Intent,
+    Moment,
+    Notice,
+    Phase,
+    Record,
+    State,
+    phase_of,
+)
+
+
+def reduce(state: State, event: ev.Event, now: Moment) -> Step:
+    """The next state, and what to do. An event that does not fit the state changes nothing."""
+    rule = cast(Callable[[State, Any, Moment], Step], _RULES[type(event)])
+    return rule(state, event, now)
+
+
+# --- what the payer does -----------------------------------------------------------------------------
+
+
+def _edited(state: State, event: ev.Edited, now: Moment) -> Step:
+    if state.phase not in FORM:
+        return state, []
+    same_price = event.draft.costs_like(state.draft) and state.quote is not None
+    state = replace(state, draft=event.draft, problems=(), notice=None)
+    if not event.draft.priced:
+        return replace(moves.idle(state), phase=Phase.EDITING, quote=None), []
+    if same_price:
+        return replace(state, phase=Phase.READY), []
+    state = replace(moves.idle(state), phase=Phase.QUOTING, quote=None, failures=0)
+    return moves.wake(state, poller.TYPING_SECONDS)
+
+
+def _pay_pressed(state: State, event: ev.PayPressed, now: Moment) -> Step:
+    if not state.can_pay:
+        return state, []
+    intent = Intent(event.key, INITIATE, state.draft.body(), now.wall)
+    return _begin(state, intent, payment=None)
+
+
+def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
+    payment = state.payment
+    if not state.can_retry or payment is None:
+        return state, []
+    body = {name: value for name, value in (("phone", event.phone), ("otp", event.otp)) if value}
+    intent = Intent(event.key, RETRY, body, now.wall, payment.id, payment.attempt_count)
+    return _begin(state, intent, payment=payment)
+
+
+def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
+    """Pressed: first to disk. Nothing leaves before Saved comes."""
+    state = replace(
+        moves.idle(state),
+        phase=Phase.SUBMITTING,
+        intent=intent,
+        payment=payment,
+        saved=False,
+        left=False,
+        sends=0,
+        declined=None,
+        problems=(),
+        notice=None,
+        failures=0,
+        deadline=None,
+    )
+    return moves.save(state)
+
+
+def _saved(state: State, event: ev.Saved, now: Moment) -> Step:
+    if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
+        return state, []
+    return moves.ask(replace(state, saved=True), now)
+
+
+def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
+    """Without the key on disk nothing is sent; what was sent already is followed all the same."""
+    if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
+        return state, []
+    return moves.unsent(state, Notice(f"journal_{event.code}"))
+
+
+def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
+    if state.phase is not Phase.OTP or state.payment is None or state.asking == "otp" or not state.session:
+        return state, []
+    # The same code again is the same request again: the server answers it once.
+    key = state.otp_key if state.otp_code == event.code else event.key
+    state = replace(moves.idle(state), otp_code=event.code, otp_key=key, problems=(), notice=None)
+    state, number = moves.numbered(state, "otp")
+    return state, [do.PostOtp(number, cast(Payment, state.payment).id, key, event.code)]
+
+
+def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
+    return moves.ask(state, now)
+
+
+def _page_pressed(state: State, event: ev.PagePressed, now: Moment) -> Step:
+    return state, moves.page_of(state.payment) if state.phase is Phase.REDIRECT else []
+
+
+def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
+    if not state.can_cancel:
+        return state, []
+    return moves.unsent(state, None)
+
+
+def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
+    if state.phase in OPEN and not state.can_set_aside:
+        return state, []
+    fresh = State(counter=state.counter, online=state.online, session=state.session, draft=moves.emptied(state.draft))
+    return fresh, [] if state.intent is None else [do.Forget(state.intent.key)]
+
+
+# --- starting, and coming back -----------------------------------------------------------------------
+
+
+def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
+    state = State(counter=state.counter, session=state.session, quiet_since=now.monotonic)
+    record = event.record
+    if record is not None:
+        left = record.intent.may_have_left
+        state = replace(state, intent=record.intent, payment=record.payment, saved=True, left=left)
+        if record.intent.kind == INITIATE and record.intent.body:
+            state = replace(state, draft=Draft.from_body(record.intent.body))
+        return moves.ask(replace(state, phase=_phase_of_record(record)), now)
+    if event.damaged:
+        # Which payment was open is not known here any more: the server knows.
+        return moves.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
+    return state, []
+
+
+def _phase_of_record(record: Record) -> Phase:
+    begun = record.payment is not None and record.intent.kind != RETRY
+    return phase_of(record.payment) if begun and record.payment is not None else Phase.UNKNOWN
+
+
+def _signed_in(state: State, event: ev.SignedIn, now: Moment) -> Step:
+    if state.session:
+        return state, []
+    return moves.ask(replace(state, session=True, notice=moves.kept_notice(state.notice), failures=0), now)
+
+
+def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
+    if event.number != state.timer:
+        return state, []
+    return moves.ask(replace(state, timer=0), now)
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+
+def _quoted(state: State, event: ev.Quoted, now: Moment) -> Step:
+    if event.number != state.asked or state.asking != "quote":
+        return state, []
+    return replace(moves.heard(state), phase=Phase.READY, quote=event.quote, notice=None), []
+
+
+def _answered(state: State, event: ev.Answered, now: Moment) -> Step:
+    if event.number != state.asked or state.asking == "quote":
+        return state, []
+    before, asking, state = state, state.asking, moves.heard(state)
+    if moves.is_before_retry(state, event.payment):
+        return moves.nothing_there(state, now)
+    state = _taken_over(state, event, now)
+    changed = (before.phase, before.intent) != (state.phase, state.intent)
+    work = moves.save(state)[1] if changed else []
+    if state.phase is Phase.REDIRECT and asking == "post":
+        work += moves.page_of(event.payment)
+    return moves.then_wait(state, work)
+
+
+def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
+    """The state with what the server says of our payment."""
+    phase = phase_of(event.payment)
+    same, still_otp = phase is state.phase, phase is state.phase is Phase.OTP
+    return replace(
+        state,
+        phase=phase,
+        intent=moves.carried(state.intent, event.payment, now),
+        payment=event.payment,
+        saved=True,
+        sends=0,
+        still=0,
+        deadline=moves.deadline(event.payment, event.server_now, now),
+        notice=moves.kept_notice(state.notice),
+        problems=state.problems if same else (),
+        otp_code=state.otp_code if still_otp else "",
+        otp_key=state.otp_key if still_otp else "",
+    )
+
+
+def _unchanged(state: State, event: ev.Unchanged, now: Moment) -> Step:
+    if event.number != state.asked or state.asking != "status":
+        return state, []
+    state = moves.heard(state)
+    if state.payment is None or moves.is_before_retry(state, state.payment):
+        return moves.nothing_there(state, now)
+    return moves.then_wait(replace(state, notice=moves.kept_notice(state.notice), still=state.still + 1), [])
+
+
+def _nothing_found(state: State, event: ev.NothingFound, now: Moment) -> Step:
+    if event.number != state.asked or state.asking != "look":
+        return state, []
+    state = moves.heard(state)
+    if state.intent is None:  # the journal was lost, and nothing is pending: nothing is open
+        return replace(state, phase=Phase.EDITING), []
+    return moves.nothing_there(state, now)
+
+
+def _failed(state: State, event: ev.Failed, now: Moment) -> Step:
+    """No usable answer. Never a settled payment: only the next question can tell."""
+    if event.number != state.asked:
+        return state, []
+    asking, error = state.asking, event.error
+    state = replace(moves.idle(state), online=not isinstance(error, errors.Offline), failures=state.failures + 1)
+    if isinstance(error, errors.Unauthorized):
+        return replace(state, session=False, notice=Notice("session_ended")), [do.AskSignIn()]
+    state = replace(state, notice=moves.notice_of(error))
+    return _FAILURES[asking](state, error, now)
+
+
+def _quote_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
+    if isinstance(error, errors.Refused) and not isinstance(error, errors.Throttled | errors.Unavailable):
+        return replace(state, phase=Phase.EDITING, problems=moves.fields_of(error)), []
+    return moves.later(state, error)
+
+
+def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
+    """The one request that can cost money brought no answer we can use."""
+    if isinstance(error, errors.Offline | errors.Throttled):
+        return _not_begun(state, error)
+    if isinstance(error, errors.Refused) and error.code != "idempotency_conflict":
+        return _post_refused(state, error, now)
+    return moves.later(replace(state, phase=Phase.UNKNOWN, left=True, quiet_since=now.monotonic), error)
+
+
+def _not_begun(state: State, error: errors.ApiError) -> Step:
+    """This request did not arrive, or was waved off unread. We send it again; until then the payer may think again."""
+    intent = cast(Intent, state.intent)
+    state, alarm = moves.later(state, error)
+    if state.left or not intent.may_have_left:
+        return state, alarm
+    state = replace(state, intent=replace(intent, may_have_left=False))
+    return state, [*moves.save(state)[1], *alarm]
+
+
+def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
+    """The server says it did not begin it."""
+    intent = cast(Intent, state.intent)
+    in_the_way = error.payment_id or intent.payment_id if isinstance(error, errors.Conflict) else None
+    if in_the_way and error.code in ("duplicate_payment", "payment_open"):
+        return moves.follow(state, in_the_way, now)
+    state = replace(state, problems=moves.fields_of(error), declined=state.notice)
+    if state.left or isinstance(error, errors.Unavailable) or error.code == "idempotency_mismatch":
+        # An earlier request may still be on its way, or the server's database was away: the history makes sure.
+        return moves.look(replace(state, phase=Phase.UNKNOWN))
+    state, work = moves.unsent(state, state.notice)
+    if error.code != "not_retryable":
+        return state, work
+    state, question = moves.ask(state, now)  # what we believed of the payment is out of date
+    return state, work + question
+
+
+def _look_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
+    return moves.later(state, error)
+
+
+def _otp_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
+    if isinstance(error, errors.Invalid):
+        wrong = moves.fields_of(error) or (errors.FieldProblem("otp", error.code, error.message),)
+        state = replace(state, problems=wrong, notice=None, otp_code="", otp_key="", failures=0)
+        return moves.then_wait(state, [])
+    if isinstance(error, errors.Conflict) and error.code == "otp_not_expected":
+        return moves.ask(replace(state, notice=None), now)
+    return moves.later(state, error)
+
+
+# --- the table ------------------------------------------------------------------------------------------
+
+_FAILURES: dict[str, Callable[[State, errors.ApiError, Moment], Step]] = {
+    "quote": _quote_failed,
+    "post": _post_failed,
+    "look": _look_failed,
+    "status": _look_failed,
+    "otp": _otp_failed,
+}
+
+_RULES: dict[type[Any], Callable[..., Step]] = {
+    ev.Opened: _opened,
+    ev.Edited: _edited,
+    ev.PayPressed: _pay_pressed,
+    ev.RetryPressed: _retry_pressed,
+    ev.OtpEntered: _otp_entered,
+    ev.CheckPressed: _check_pressed,
+    ev.PagePressed: _page_pressed,
+    ev.CancelPressed: _cancel_pressed,
+    ev.NewPressed: _new_pressed,
+    ev.Saved: _saved,
+    ev.SaveFailed: _save_failed,
+    ev.SignedIn: _signed_in,
+    ev.Woke: _woke,
+    ev.Quoted: _quoted,
+    ev.Answered: _answered,
+    ev.Unchanged: _unchanged,
+    ev.NothingFound: _nothing_found,
+    ev.Failed: _failed,
+}

@@ -1,0 +1,42 @@
+"""When to ask again. The server's word wins; without one, errors back off and never stop."""
+
+from __future__ import annotations
+
+import random
+
+#: Never more often than this, whatever the server says: a wrong 0 must not become a flood.
+SOONEST_SECONDS = 1.0
+LATEST_SECONDS = 300.0
+#: When a pending payment comes without `next_poll_seconds`.
+DEFAULT_SECONDS = 5.0
+#: When the server does not know the payment, or forbids it: only people can mend that.
+HOPELESS_SECONDS = 60.0
+#: While somebody types an amount: how long to wait for the next key.
+TYPING_SECONDS = 0.4
+_STILL_SECONDS = 10.0
+_BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)
+
+
+def after_answer(hint: int | None, still: int = 0) -> float:
+    """Seconds until the next look at a pending payment; `hint` is its `next_poll_seconds`.
+
+    still: how many 304 came since the hint. They carry none, so an old hint grows a second each, to ten.
+    """
+    fresh = DEFAULT_SECONDS if hint is None else float(hint)
+    return _bounded(max(fresh, min(fresh + still, _STILL_SECONDS)))
+
+
+def after_failure(failures: int, retry_after: float | None = None) -> float:
+    """Seconds after the n-th failure in a row (from 1): growing to 30, or what the server asked for."""
+    if retry_after is not None:
+        return _bounded(retry_after)
+    return _BACKOFF_SECONDS[min(max(failures, 1), len(_BACKOFF_SECONDS)) - 1]
+
+
+def jittered(seconds: float, dice: random.Random) -> float:
+    """Up to a fifth later, never earlier: thousands of phones shall not come back in the same second."""
+    return seconds * (1 + 0.2 * dice.random())
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, SOONEST_SECONDS), LATEST_SECONDS)

@@ -1,0 +1,69 @@
+"""What the payer chose once: server, country, language, looks. A damaged file means the defaults, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from feexpay_client.core.disk import write_whole
+
+THEMES = ("system", "light", "dark")
+LANGUAGES = ("fr", "en")
+#: In percent.
+TEXT_SIZES = (100, 115, 130, 150)
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """`server` as `https://…`; `country` ISO 3166 or empty; `provider` the last one used; `text_size` in percent."""
+
+    server: str = ""
+    username: str = ""
+    country: str = ""
+    provider: str = ""
+    language: str = "fr"
+    theme: str = "system"
+    text_size: int = 100
+    reduced_motion: bool = False
+
+
+_CHOICES: dict[str, tuple[Any, ...]] = {"theme": THEMES, "language": LANGUAGES, "text_size": TEXT_SIZES}
+
+
+class PreferenceFile:
+    """Loads once, saves on every change."""
+
+    def __init__(self, path: Path, defaults: Preferences | None = None) -> None:
+        self._path = path
+        self.value = _loaded(path, defaults or Preferences())
+
+    def change(self, **changes: Any) -> Preferences:
+        """Keep these; in memory at least, where the disk is full. Raises ValueError for what is no choice."""
+        for name, allowed in _CHOICES.items():
+            if name in changes and changes[name] not in allowed:
+                raise ValueError(name)
+        self.value = replace(self.value, **changes)
+        try:
+            write_whole(self._path, json.dumps(asdict(self.value), ensure_ascii=False, indent=1).encode())
+        except OSError:
+            return self.value  # a preference is not worth an error: it is asked again next time
+        return self.value
+
+
+def _loaded(path: Path, defaults: Preferences) -> Preferences:
+    try:
+        kept = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return defaults
+    if not isinstance(kept, dict):
+        return defaults
+    usable = {field.name: kept[field.name] for field in fields(Preferences) if _fits(field.name, kept, defaults)}
+    return replace(defaults, **usable)
+
+
+def _fits(name: str, kept: dict[str, Any], defaults: Preferences) -> bool:
+    if name not in kept or type(kept[name]) is not type(getattr(defaults, name)):
+        return False
+    return name not in _CHOICES or kept[name] in _CHOICES[name]

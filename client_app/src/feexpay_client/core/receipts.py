@@ -1,0 +1,44 @@
+"""A receipt as text: what to keep, to send to a friend, to show to the shop."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+
+from feexpay_client.core import money
+from feexpay_client.core.i18n import Texts
+from feexpay_client.core.models import Payment
+
+
+def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tuple[str, str]]:
+    """(label, value) in the order they are read; what is not known is left out. Times in `zone`, default local."""
+    language = texts.language
+    charged = money.formatted(payment.charged_amount, payment.charged_currency, language)
+    rows: list[tuple[str, str | None]] = [
+        ("receipt.status", texts(f"status.{payment.status}")),
+        ("receipt.amount", money.formatted(payment.amount, payment.currency, language)),
+        ("receipt.charged", charged if payment.charged_currency != payment.currency else None),
+        ("receipt.fee", _fee(payment, language)),
+        ("receipt.provider", payment.provider_name),
+        ("receipt.phone", payment.phone),
+        ("receipt.date", moment(payment.settled_at or payment.created_at, texts, zone)),
+        ("receipt.reference", payment.reference),
+        ("receipt.payment", payment.id),
+    ]
+    return [(texts(label), value) for label, value in rows if value]
+
+
+def as_text(payment: Payment, texts: Texts, title: str, zone: tzinfo | None = None) -> str:
+    """The receipt as plain text, ending with a line break."""
+    rows = lines(payment, texts, zone)
+    width = max(len(label) for label, _ in rows)
+    return "\n".join([title, "", *(f"{label:<{width}}  {value}" for label, value in rows), ""])
+
+
+def moment(at: datetime, texts: Texts, zone: tzinfo | None = None) -> str:
+    """`26 novembre 2026, 14:05` or `26 November 2026, 14:05`, in the payer's time."""
+    local = at.astimezone(zone)
+    return f"{local.day} {texts(f'month.{local.month}')} {local.year}, {local:%H:%M}"
+
+
+def _fee(payment: Payment, language: str) -> str | None:
+    return money.formatted(payment.fee, payment.charged_currency, language) if payment.fee else None

@@ -1,0 +1,185 @@
+"""Who is signed in, where: the API client, the session in its store, and what of the app belongs to that account."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from feexpay_client.core import errors
+from feexpay_client.core.api import Hooks, HttpxApi, server_address
+from feexpay_client.core.catalogue import Catalogue
+from feexpay_client.core.flow import Clock, Flow
+from feexpay_client.core.history import History
+from feexpay_client.core.i18n import Texts
+from feexpay_client.core.journal import Journal
+from feexpay_client.core.models import Credentials
+from feexpay_client.core.preferences import PreferenceFile, Preferences
+from feexpay_client.core.tokens import TokenStore
+
+
+class Session:
+    """The one object an app makes. `start()` first, `close()` last; both on the app's asyncio loop.
+
+    folder: the app's private folder. tokens: where sessions are kept. open_page: opens an address in the browser.
+    transport: an httpx transport, for tests. on_change: called when somebody signed in or out, or the session ended.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tokens: TokenStore,
+        *,
+        defaults: Preferences | None = None,
+        open_page: Callable[[str], None] = lambda url: None,
+        on_change: Callable[[], None] = lambda: None,
+        transport: Any = None,
+        clock: Clock | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        self._folder = folder
+        self._tokens = tokens
+        self._open_page = open_page
+        self.on_change = on_change
+        self._transport = transport
+        self._clock = clock
+        self._dice = dice
+        self._owner = ""
+        self._credentials: Credentials | None = None
+        self.preferences = PreferenceFile(folder / "preferences.json", defaults)
+        self.texts = Texts(self.preferences.value.language)
+        self.api: HttpxApi | None = None
+        self.flow: Flow | None = None
+        self.catalogue: Catalogue | None = None
+        self.history: History | None = None
+
+    # --- what screens ask ---
+
+    @property
+    def signed_in(self) -> bool:
+        """Requests carry a token that was not seen to be over."""
+        return self._credentials is not None
+
+    @property
+    def username(self) -> str:
+        return self._credentials.username if self._credentials is not None else self.preferences.value.username
+
+    @property
+    def server(self) -> str:
+        return self.preferences.value.server
+
+    @property
+    def remembers(self) -> bool:
+        """The session is there after a restart. When not, say so: one has to sign in again next time."""
+        return self._tokens.lasting
+
+    # --- what screens do ---
+
+    async def start(self) -> bool:
+        """Take up the last session. True when somebody is signed in; their open payment goes on by itself."""
+        if not self.server:
+            return False
+        try:
+            self._connect(server_address(self.server))
+        except ValueError:  # an address of another version, or edited by hand
+            return False
+        credentials = await self._tokens.load(self.server)
+        if credentials is None or _is_over(credentials):
+            return False
+        await self._admit(credentials)
+        return True
+
+    async def sign_in(self, server: str, username: str, password: str) -> None:
+        """Raises ValueError (`empty`, `invalid`, `insecure`) for the address, errors.ApiError for the rest.
+
+        Unauthorized means that name and password do not fit. The payment that waited for this goes on.
+        """
+        address = server_address(server)
+        if self.api is None or self.api.server != address:
+            await self._disconnect()
+            self._connect(address)
+        assert self.api is not None  # noqa: S101 -- just made
+        credentials = await self.api.sign_in(username.strip(), password)
+        await self._tokens.save(address, credentials)
+        self.preferences.change(server=address, username=credentials.username)
+        await self._admit(credentials)
+
+    async def sign_out(self) -> None:
+        """Forget the session here, and tell the server if it can be told. An open payment stays in the journal."""
+        if self.api is not None and self._credentials is not None:
+            with contextlib.suppress(errors.ApiError):
+                await self.api.sign_out()
+        await self._tokens.clear(self.server)
+        await self._leave()
+        self.on_change()
+
+    def speak(self, language: str) -> None:
+        """Change the language, of the server's texts too."""
+        self.preferences.change(language=language)
+        self.texts.switch(language)
+        if self.api is not None:
+            self.catalogue = Catalogue(self.api, self._folder / "cache", self.api.server, language)
+
+    async def close(self) -> None:
+        """Stop everything; nothing is lost. Safe to repeat."""
+        await self._disconnect()
+
+    # --- how ---
+
+    def _connect(self, address: str) -> None:
+        hooks = Hooks(token=self._token, language=lambda: self.texts.language)
+        self.api = HttpxApi(address, hooks, transport=self._transport)
+        self.catalogue = Catalogue(self.api, self._folder / "cache", address, self.texts.language)
+
+    async def _admit(self, credentials: Credentials) -> None:
+        """Their journal, their payments. The same account again goes on where it was."""
+        same = self.flow is not None and self._owner == credentials.username
+        self._credentials = credentials
+        if same and self.flow is not None:
+            self.flow.signed_in()
+        else:
+            await self._open_flow(credentials.username)
+        self.on_change()
+
+    async def _open_flow(self, username: str) -> None:
+        assert self.api is not None  # noqa: S101 -- nobody is admitted before
+        if self.flow is not None:
+            await self.flow.close()
+        self._owner = username
+        self.history = History(self.api)
+        self.flow = Flow(
+            self.api,
+            Journal(self._folder / "journal", self.api.server, username),
+            open_page=self._open_page,
+            ask_sign_in=self._session_ended,
+            clock=self._clock,
+            dice=self._dice,
+        )
+        await self.flow.open()
+
+    def _session_ended(self) -> None:
+        """The server said so. The flow waits where it is."""
+        self._credentials = None
+        self.on_change()
+
+    async def _leave(self) -> None:
+        self._credentials = None
+        flow, self.flow, self.history = self.flow, None, None
+        if flow is not None:
+            await flow.close()
+
+    async def _disconnect(self) -> None:
+        await self._leave()
+        api, self.api, self.catalogue = self.api, None, None
+        if api is not None:
+            await api.close()
+
+    def _token(self) -> str:
+        return self._credentials.token if self._credentials is not None else ""
+
+
+def _is_over(credentials: Credentials) -> bool:
+    return credentials.expires_at is not None and credentials.expires_at <= datetime.now(UTC)
