@@ -1,11 +1,11 @@
-"""Wiring: system checks, and provider rows after migrate."""
+"""Wiring: system checks, who hears of exchanges with FeexPay, and provider rows after migrate."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_delete, post_migrate, post_save
 
 
 class FeexPayConfig(AppConfig):
@@ -15,9 +15,27 @@ class FeexPayConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from django_feexpay import checks  # noqa: F401 -- registers the system checks
+        from django_feexpay import (
+            checks,  # noqa: F401 -- registers the system checks
+            conf,
+        )
+        from django_feexpay.models import Provider
+        from django_feexpay.payments import breaker, budget
 
+        conf.observe(breaker.see)
+        conf.observe(budget.see)
         post_migrate.connect(_sync_providers, sender=self, dispatch_uid="feexpay_sync_providers")
+        for signal in (post_save, post_delete):
+            signal.connect(_renew_provider_list, sender=Provider, dispatch_uid="feexpay_provider_list")
+
+
+def _renew_provider_list(sender: type[Any], using: str, **kwargs: Any) -> None:
+    """What doors have rendered of the rows is stale from the commit on."""
+    from django.db import transaction
+
+    from django_feexpay import shared
+
+    transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=using)
 
 
 def _sync_providers(sender: AppConfig, using: str, plan: Any = None, **kwargs: Any) -> None:

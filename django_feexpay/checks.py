@@ -210,6 +210,13 @@ def _rate_limit() -> Found:
         yield _error(18, f"RATE_LIMIT: {error}.", "For example 100/min.")
 
 
+def _bounds() -> Found:
+    for name, least in (("MAX_ATTEMPTS", 1), ("GATEWAY_PER_SECOND", 0), ("GATEWAY_AT_ONCE", 0)):
+        value = conf.given().get(name, DEFAULTS[name])
+        if isinstance(value, bool) or not str(value).isdecimal() or int(value) < least:
+            yield _error(27, f'FEEXPAY["{name}"] is {value!r}.', f"A whole number, at least {least}.")
+
+
 def _payable() -> Found:
     path = conf.given().get("PAYABLE")
     try:
@@ -340,6 +347,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _poll_seconds,
     _expiry_seconds,
     _rate_limit,
+    _bounds,
     _payable,
     _rates_source,
     _rates,

@@ -20,7 +20,7 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_feexpay.gateway.client import Gateway
+from django_feexpay.gateway.client import CallSeen, Gateway
 from django_feexpay.gateway.signatures import HmacScheme, WebhookSecret, parse_secrets
 from django_feexpay.gateway.transport import Transport
 from django_feexpay.secrets import Secret
@@ -52,6 +52,9 @@ DEFAULTS: Mapping[str, Any] = {
     "RATES_STALE_SECONDS": 86_400,
     "PAYABLE": None,
     "REQUIRE_IDEMPOTENCY_KEY": False,
+    "MAX_ATTEMPTS": 5,
+    "GATEWAY_PER_SECOND": 100,
+    "GATEWAY_AT_ONCE": 40,
 }
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
@@ -181,6 +184,21 @@ class Settings:
     def require_idempotency_key(self) -> bool:
         return bool(_value("REQUIRE_IDEMPOTENCY_KEY"))
 
+    @property
+    def max_attempts(self) -> int:
+        """Attempts a payment may have, the first included."""
+        return int(_value("MAX_ATTEMPTS"))
+
+    @property
+    def gateway_per_second(self) -> int:
+        """Exchanges with FeexPay a second, all processes together; 0: no bound."""
+        return int(_value("GATEWAY_PER_SECOND"))
+
+    @property
+    def gateway_at_once(self) -> int:
+        """Exchanges with FeexPay that requests wait for at the same time, all processes together; 0: no bound."""
+        return int(_value("GATEWAY_AT_ONCE"))
+
 
 feexpay = Settings()
 
@@ -230,7 +248,25 @@ def _build(api_key: Secret, shop_id: str, base_url: str, proxy: Secret, transpor
         base_url=base_url,
         proxy=proxy.reveal(),
         transport=transport,
+        observer=_tell_observers,
     )
+
+
+_observers: list[Callable[[CallSeen], None]] = []
+
+
+def observe(observer: Callable[[CallSeen], None]) -> None:
+    """Tell `observer` of every exchange with FeexPay from now on, in the thread that made it. It must not raise.
+
+    Safe to repeat: yes.
+    """
+    if observer not in _observers:
+        _observers.append(observer)
+
+
+def _tell_observers(seen: CallSeen) -> None:
+    for observer in _observers:
+        observer(seen)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from hypothesis import settings as hypothesis_settings
 
 from django_feexpay import conf
@@ -36,6 +37,12 @@ def gateway(guard: Guard) -> ModelGateway:
     model = ModelGateway()
     guard.inner = model
     return model
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    """Trouble that one test makes is none of the next one's."""
+    cache.clear()
 
 
 @pytest.fixture(scope="session")

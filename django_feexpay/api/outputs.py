@@ -12,6 +12,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
+from django_feexpay.conf import feexpay
 from django_feexpay.gateway.money import show_rate
 from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.models import Attempt, Payment, Provider
@@ -48,6 +49,8 @@ REASONS: Mapping[str, Any] = {
     "invalid_request": _("The operator did not accept the payment. Nothing was taken."),
     "otp_rejected": _("The code was not accepted. Ask for a new one and try again."),
     "misconfigured": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
+    "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }
 _ANY_REASON = _("The payment did not go through.")
@@ -147,7 +150,7 @@ def _reason(attempt: Attempt) -> dict[str, str]:
 
 def _may_be_retried(payment: Payment) -> bool:
     unsure: bool = payment.may_still_succeed or payment.paid_elsewhere  # type: ignore[attr-defined]  # by for_reading()
-    return not unsure and may_be_used_again(payment)
+    return not unsure and may_be_used_again(payment) and payment.attempt.ordinal < feexpay.max_attempts
 
 
 def _next_poll_seconds(payment: Payment, attempt: Attempt) -> int:

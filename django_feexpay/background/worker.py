@@ -24,7 +24,7 @@ from django_feexpay.models import Heartbeat
 from django_feexpay.payments import due, hints, initiate, outbox
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconcile import reconcile_claimed
 
 logger = logging.getLogger("django_feexpay.worker")
 
@@ -219,4 +219,4 @@ def advance(held: due.Claim, *, source: Source = Source.WORKER) -> None:
     elif held.status is Status.SENDING:
         initiate.lose(held.attempt_id, source=source)
     else:
-        reconcile(held.attempt_id, source=source)
+        reconcile_claimed(held, source=source)

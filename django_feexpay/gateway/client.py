@@ -89,7 +89,8 @@ class CollectRequest:
 class CallSeen:
     """One call as an observer sees it. operation: collect, status, history or balance.
 
-    outcome: `answered`, or the `code` of the error that was raised; http_status: None when there was no answer.
+    outcome: `answered`, or the `code` of the error that was raised, which is `error`; http_status: None when there was
+    no answer.
     """
 
     operation: str
@@ -97,6 +98,7 @@ class CallSeen:
     seconds: float
     provider_code: str | None = None
     http_status: int | None = None
+    error: GatewayError | None = field(default=None, repr=False)
 
 
 class Gateway:
@@ -198,14 +200,14 @@ class Gateway:
             call.http_status = reply.status
             value = judge(reply)
         except GatewayError as error:
-            self._tell(call, error.code)
+            self._tell(call, error)
             raise
-        self._tell(call, "answered")
+        self._tell(call, None)
         return value
 
-    def _tell(self, call: _Call, outcome: str) -> None:
+    def _tell(self, call: _Call, error: GatewayError | None) -> None:
         if self._observer is not None:
-            self._observer(call.seen(outcome))
+            self._observer(call.seen(error))
 
     def _request(
         self,
@@ -259,10 +261,11 @@ class _Call:
         self._started = time.monotonic()
         self.http_status: int | None = None
 
-    def seen(self, outcome: str) -> CallSeen:
+    def seen(self, error: GatewayError | None) -> CallSeen:
         return CallSeen(
             operation=self._operation,
-            outcome=outcome,
+            outcome="answered" if error is None else error.code,
+            error=error,
             seconds=time.monotonic() - self._started,
             provider_code=self._provider_code,
             http_status=self.http_status,

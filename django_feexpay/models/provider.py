@@ -5,18 +5,32 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay import shared
 from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 
 #: What a row takes from the catalogue; all but the flow may be changed by an admin afterwards.
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
+class ProviderQuerySet(models.QuerySet["Provider"]):
+    """Rows of which doors keep a rendered copy."""
+
+    def update(self, **kwargs: Any) -> int:
+        """As Django's, which sends no signal: the copy is stale from the commit on."""
+        rows = super().update(**kwargs)
+        transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=self.db)
+        return rows
+
+
 class ProviderManager(models.Manager["Provider"]):
     """Keeps the rows in step with the catalogue."""
+
+    def get_queryset(self) -> ProviderQuerySet:
+        return ProviderQuerySet(self.model, using=self._db)
 
     def sync_with_catalogue(self, *, using: str | None = None) -> None:
         """Make missing rows; bring a value up to date only where the row still holds the catalogue's former value.

@@ -78,6 +78,14 @@ def schedule(attempt: Attempt, **looked: Any) -> None:
     rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
 
 
+def postpone(held: Claim, next_poll_at: datetime) -> None:
+    """Give a claim back without having looked: due again then, unless somebody else took it or hastened it.
+
+    Changes: `next_poll_at`. Safe to repeat: yes.
+    """
+    Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
+
+
 def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
     """To write `next_poll_at` only where it still is what was read with the attempt: else a webhook pulled it
     forward while FeexPay was asked, or somebody else took it, and theirs is the newer word.

@@ -30,7 +30,7 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.reports import Accepted, Word
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
-from django_feexpay.payments import due, hints, idempotency, ledger
+from django_feexpay.payments import due, gate, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
@@ -40,6 +40,10 @@ logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
 _GROWING_WAIT = timedelta(seconds=5)
+#: A prompt that goes out late leaves its payer this long, or the whole of a shorter expiry.
+SHORTEST_WINDOW = timedelta(minutes=5)
+#: However long an attempt may wait, it is not put back more often than this: then it was never sent.
+MOST_SENDS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,16 +65,17 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
 
     Returns the payment as it stands afterwards; CREATED, SENDING or UNKNOWN mean the gateway's answer is not known.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
-    Raises: NotAllowedError; then nothing was written. Safe to repeat: only with the same `key`, which then raises
-    idempotency.AlreadyAnswered.
+    Raises: NotAllowedError, `gateway_unavailable` among them; then nothing was written. Safe to repeat: only with the
+    same `key`, which then raises idempotency.AlreadyAnswered.
     """
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
-    attempt = _open(terms, source, key)
-    failpoints.hit("started")
-    if attempt.life_status is Status.SENDING:
-        send(attempt.pk, source=source)
+    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec)):
+        attempt = _open(terms, source, key)
+        failpoints.hit("started")
+        if attempt.life_status is Status.SENDING:
+            send(attempt.pk, source=source)
     return Payment.objects.for_reading().get(pk=attempt.payment_id)
 
 
@@ -83,8 +88,8 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt's late success came in between
         _reject(attempt, source, "already_credited", "")
         return
-    if not attempt.payment.provider.is_available:
-        _reject(attempt, source, "provider_disabled", "")
+    if reason := _no_longer_allowed(attempt):
+        _reject(attempt, source, reason, "")
         return
     failpoints.hit("before_send")
     try:
@@ -107,16 +112,22 @@ def send(attempt_id: UUID, *, source: Source) -> None:
 def send_due(held: due.Claim, *, source: Source) -> None:
     """Send a queued attempt under a claim, or expire it when nobody waits for it any more.
 
-    Changes: as `send`. Safe to repeat: yes; only one caller moves it to SENDING.
+    While FeexPay is in trouble, or asks to slow down, it stays where it is and is due again. Sent late, its payer
+    still gets a real window. Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it
+    to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     now = conf.now()
-    if now >= attempt.expires_at:
-        expired = Cause(source=source, because="never_sent")
-        ledger.move(attempt.pk, Status.EXPIRED, expired, changes={"next_poll_at": None, "payer_sealed": None})
+    if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
+        expired = {"next_poll_at": None, "payer_sealed": None, "reason_code": "never_sent"}
+        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="never_sent"), changes=expired)
+        return
+    if wait := gate.wait_to_send(attempt.payment.provider_id):
+        due.postpone(held, min(now + timedelta(seconds=wait), attempt.expires_at))
         return
     lease = due.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else due.LEASE
-    sending = {"next_poll_at": now + lease, "sent_at": now}
+    window = min(feexpay.expiry, SHORTEST_WINDOW)
+    sending = {"next_poll_at": now + lease, "sent_at": now, "expires_at": max(attempt.expires_at, now + window)}
     if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
         send(attempt.pk, source=source)
 
@@ -256,6 +267,21 @@ def _actor(order: Order) -> str:
 # --- sending -----------------------------------------------------------------------------------------
 
 
+def _no_longer_allowed(attempt: Attempt) -> str:
+    """Why an attempt is not sent after all, by what staff changed since it was started; "" if nothing stands in the
+    way. An inline start and its sending are one request: it was judged a moment ago.
+    """
+    provider = attempt.payment.provider
+    if not provider.is_available:
+        return "provider_disabled"
+    return "" if provider.min_amount <= attempt.amount <= provider.max_amount else "limits_changed"
+
+
+def _times_put_back(attempt: Attempt) -> int:
+    put_back = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED, from_status=Status.SENDING)
+    return put_back.count()
+
+
 def _patience(attempt: Attempt) -> float | None:
     return due.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
 
@@ -309,10 +335,10 @@ def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
 
 def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     """Surely not sent: due again, with a growing wait, until nobody expects it any more."""
-    tries = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED).count()
     wait = timedelta(seconds=error.retry_after_seconds or 0)
-    wait = max(wait, min(_GROWING_WAIT * 2**tries, timedelta(minutes=2)))
-    changes = {"next_poll_at": min(conf.now() + wait, attempt.expires_at), "sent_at": None}
+    wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
+    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
+    changes = {"next_poll_at": min(conf.now() + wait, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 

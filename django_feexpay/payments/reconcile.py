@@ -18,7 +18,7 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
-from django_feexpay.payments import due, hints, incidents, ledger
+from django_feexpay.payments import budget, due, gate, hints, incidents, ledger
 from django_feexpay.payments.history import A_DAY, Reader
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
@@ -105,6 +105,25 @@ def reconcile(
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
         return False
+    budget.wait_seconds(budget.SENDING)  # somebody wants to know: it is spent, and never refused
+    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+
+
+def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
+    """Reconcile an attempt whose turn it is, unless FeexPay is used to the full: then it is due again soon.
+
+    Changes: as `reconcile`. Safe to repeat: yes.
+    """
+    if wait := budget.wait_seconds(budget.POLLING):
+        due.postpone(held, conf.now() + timedelta(seconds=wait))
+        return False
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    return attempt.sent_at is not None and _look(attempt, source=source)
+
+
+def _look(
+    attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
+) -> bool:
     try:
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
@@ -126,8 +145,11 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     now = conf.now()
     if attempt.gateway_reference is None or attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    taken = due.claim(attempt, now) is not None
-    return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
+    with budget.place() as free:
+        if not free or gate.is_shut() or budget.wait_seconds(budget.READING):
+            return False  # the last known is told
+        taken = due.claim(attempt, now) is not None
+        return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
 def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:

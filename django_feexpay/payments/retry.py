@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
+from django_feexpay.conf import feexpay
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments import idempotency, ledger, rates
+from django_feexpay.payments import gate, idempotency, ledger, rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -59,11 +60,12 @@ def retry(
     _refuse_twin_of_order(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
-    for earlier in payment.attempts.order_by("ordinal"):
-        _ask_about(earlier, source=source, actor=actor, note=note)
-    attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
-    if attempt.life_status is Status.SENDING:
-        send(attempt.pk, source=source)
+    with gate.entrance(payment.provider_id, queued=is_queued(payment.provider.spec)):
+        for earlier in payment.attempts.order_by("ordinal"):
+            _ask_about(earlier, source=source, actor=actor, note=note)
+        attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
+        if attempt.life_status is Status.SENDING:
+            send(attempt.pk, source=source)
     return Payment.objects.for_reading().get(pk=payment_id)
 
 
@@ -106,6 +108,9 @@ def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
     if not all(surely_not_charged(attempt) for attempt in attempts):
         message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
         raise NotAllowedError("payment_open", message, payment_id=payment.pk)
+    if len(attempts) >= feexpay.max_attempts:
+        message = _("There were enough attempts of this payment. Please start a new one.")
+        raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
 
 
 def surely_not_charged(attempt: Attempt) -> bool:

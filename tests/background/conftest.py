@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.payments.conftest import (
     begin,
-    empty_cache,
     free_top_up,
     guard,
     order,
@@ -14,7 +13,6 @@ from tests.payments.conftest import (
 
 __all__ = [
     "begin",
-    "empty_cache",
     "free_top_up",
     "guard",
     "order",

@@ -169,6 +169,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E047", "rate of nothing", {"RATES": "USD:NaN"}),
     ("E048", "rates stale at once", {"RATES_STALE_SECONDS": 3599}),
     ("E048", "rates stale in words", {"RATES_STALE_SECONDS": "a day"}),
+    ("E027", "no attempt at all", {"MAX_ATTEMPTS": 0}),
+    ("E027", "budget below nothing", {"GATEWAY_PER_SECOND": -1}),
+    ("E027", "places in words", {"GATEWAY_AT_ONCE": "many"}),
+    ("E027", "bound as a truth", {"MAX_ATTEMPTS": True}),
 ]
 
 

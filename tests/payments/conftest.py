@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
-from django.core.cache import cache
 
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport
-from django_feexpay.models import Payment
+from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -87,6 +86,14 @@ def signals() -> Iterator[Recorder]:
         yield recorder
 
 
-@pytest.fixture(autouse=True)
-def empty_cache() -> None:
-    cache.clear()
+@pytest.fixture
+def change_provider(db: None) -> Callable[..., None]:
+    """`change_provider(enabled=False)`: what staff does to MTN Benin in the admin."""
+
+    def change(code: str = "mtn_bj", **values: Any) -> None:
+        provider = Provider.objects.get(pk=code)
+        for name, value in values.items():
+            setattr(provider, name, value)
+        provider.save()
+
+    return change

@@ -15,6 +15,7 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connection
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -98,6 +99,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.gateway = ModelGateway()
         self.guard = Guard(self.gateway)
         self.count = 0
+        cache.clear()  # what the last example's processes knew of FeexPay
         self.stack.enter_context(conf.use_clock(self.clock))
         self.stack.enter_context(conf.use_transport(self.guard))
         self.stack.enter_context(mock.patch.object(due, "_dice", random.Random(0)))

@@ -159,6 +159,9 @@ _NAMES = (
     "RATES_KEY_PATH",
     "RATES_QUOTED_IN",
     "RATES_STALE_SECONDS",
+    "MAX_ATTEMPTS",
+    "GATEWAY_PER_SECOND",
+    "GATEWAY_AT_ONCE",
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
 FEEXPAY["PAYABLE"] = "shop.prices.payable"

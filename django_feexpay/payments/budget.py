@@ -1,0 +1,85 @@
+"""How much of FeexPay this shop uses: so many exchanges a second, so many at once from doors, and none while FeexPay
+asks to slow down. Shared by all processes through the cache; without it there is no bound.
+
+Polling yields first: it gets a share of each second, readers of a status less, what is sent to a payer all of it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django_feexpay import conf, shared
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.client import CallSeen
+from django_feexpay.gateway.errors import NotSentError
+
+#: The share of a second that is left to whom: readers of a status, the worker's polling, what is sent or asked for.
+READING, POLLING, SENDING = 0.5, 0.7, 1.0
+
+#: FeexPay's 429 without a Retry-After.
+_SLOW_DOWN_SECONDS = 5
+_LONGEST_PAUSE = timedelta(hours=1)
+#: Longer than the longest exchange a door waits for: a process that was killed gives its place back by itself.
+_PLACE_SECONDS = 60
+_PAUSE = "budget:pause"
+
+_dice = random.SystemRandom()
+
+
+def wait_seconds(share: float) -> int:
+    """0: one exchange is spent of this second. Else how long to wait, at least one second."""
+    now = conf.now().timestamp()
+    second = f"budget:{int(now)}"
+    known = shared.read((_PAUSE, second))
+    if pause := _left(known, now):
+        return pause
+    bound = feexpay.gateway_per_second
+    if not bound:
+        return 0
+    if share < SENDING and known.get(second, 0) >= max(1, int(bound * share)):
+        return 1
+    return 0 if shared.count_up(second, 5) <= bound else 1
+
+
+def see(seen: CallSeen) -> None:
+    """Obey FeexPay's 429, everybody. Never raises."""
+    if seen.http_status != 429 or not isinstance(seen.error, NotSentError):
+        return
+    now = conf.now().timestamp()
+    until = now + (seen.error.retry_after_seconds or _SLOW_DOWN_SECONDS)
+    if until > shared.read((_PAUSE,)).get(_PAUSE, 0.0):
+        shared.put(_PAUSE, until, _LONGEST_PAUSE.total_seconds())
+
+
+def pause_seconds() -> int:
+    """How long FeexPay still asks to be left alone; 0: it does not."""
+    return _left(shared.read((_PAUSE,)), conf.now().timestamp())
+
+
+def _left(known: Mapping[str, float], now: float) -> int:
+    return max(0, math.ceil(known.get(_PAUSE, 0.0) - now))
+
+
+@contextmanager
+def place() -> Iterator[bool]:
+    """One of the places for exchanges that a door waits for, until the block ends; False when all are taken."""
+    places = feexpay.gateway_at_once
+    if not places:
+        yield True
+        return
+    taken = _take_place(places)
+    try:
+        yield taken is not None
+    finally:
+        if taken is not None:
+            shared.drop(taken)
+
+
+def _take_place(places: int) -> str | None:
+    first = _dice.randrange(places)
+    names = (f"budget:place:{(first + step) % places}" for step in range(places))
+    return next((name for name in names if shared.put_first(name, 1, _PLACE_SECONDS, otherwise=True)), None)

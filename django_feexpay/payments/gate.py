@@ -1,0 +1,50 @@
+"""Whether somebody may turn to FeexPay now: the breaker, the budget and the places for doors, in one question each.
+
+Doors are turned away with `gateway_unavailable` and a time to come back, before anything is written. What stands in a
+row already waits there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.utils.translation import gettext as _
+
+from django_feexpay.payments import breaker, budget
+from django_feexpay.payments.breaker import Door
+from django_feexpay.payments.errors import NotAllowedError
+
+_COME_BACK_SECONDS = 3
+
+
+@contextmanager
+def entrance(provider_code: str, *, queued: bool) -> Iterator[None]:
+    """Let a door start or retry an attempt in this block. `queued`: it is only written down, and the worker sends it.
+
+    Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`.
+    """
+    if queued:
+        _refuse_for(breaker.wait_seconds(provider_code, Door.QUEUE))
+        yield
+        return
+    with budget.place() as free:
+        _refuse_for(0 if free else _COME_BACK_SECONDS)
+        _refuse_for(wait_to_send(provider_code))
+        yield
+
+
+def wait_to_send(provider_code: str) -> int:
+    """0: send it now. Else the seconds to wait before asking again."""
+    return breaker.wait_seconds(provider_code, Door.SEND) or budget.wait_seconds(budget.SENDING)
+
+
+def is_shut() -> bool:
+    """Whether FeexPay as a whole is in trouble: then no reader waits for it."""
+    return bool(breaker.in_trouble(()))
+
+
+def _refuse_for(seconds: int) -> None:
+    if seconds:
+        message = _("Payments cannot be started at the moment: FeexPay is in trouble. Nothing was taken.")
+        raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=seconds)
