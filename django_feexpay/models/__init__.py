@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_feexpay.models.comparison import Break, Comparison
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
@@ -12,6 +13,8 @@ from django_feexpay.models.provider import Provider
 
 __all__ = [
     "Attempt",
+    "Break",
+    "Comparison",
     "Credit",
     "Heartbeat",
     "IdempotencyRecord",

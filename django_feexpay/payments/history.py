@@ -36,6 +36,7 @@ class Gap(StrEnum):
     UNREADABLE = "unreadable"  # a row or the total could not be read
     UNCOUNTED = "uncounted"  # split by word or provider, fewer rows came than the whole was said to have
     UNANSWERED = "unanswered"  # FeexPay gave no answer
+    REFUSED = "refused"  # FeexPay does not accept our key, our shop or our address
     NOT_ASKED = "not_asked"  # there were no questions, or there was no time, left
 
 

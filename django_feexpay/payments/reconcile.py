@@ -83,9 +83,12 @@ def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
         return "reference_missing"
     if report.echo is None:
         return "echo_missing"
-    if report.amount not in (None, attempt.amount, attempt.payment.charged_price + attempt.payment.fee):
-        return "amount_mismatch"
-    return ""
+    return "" if amount_agrees(attempt, report.amount) else "amount_mismatch"
+
+
+def amount_agrees(attempt: Attempt, amount: int | None) -> bool:
+    """Whether FeexPay speaks of the amount we asked for, or of that with the fee. None: it does not speak of it."""
+    return amount in (None, attempt.amount, attempt.payment.charged_price + attempt.payment.fee)
 
 
 def reconcile(
@@ -102,9 +105,21 @@ def reconcile(
     A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
+    return ask(attempt_id, source=source, actor=actor, note=note, total_seconds=total_seconds) is not None
+
+
+def ask(
+    attempt_id: UUID,
+    *,
+    source: Source,
+    actor: str = "",
+    note: str = "",
+    total_seconds: float | None = None,
+) -> StatusReport | None:
+    """`reconcile`, for who wants FeexPay's word itself; None when it gave none."""
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
-        return False
+        return None
     budget.wait_seconds(budget.SENDING)  # somebody wants to know: it is spent, and never refused
     return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
 
@@ -118,23 +133,23 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
         due.postpone(held, conf.now() + timedelta(seconds=wait))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
-    return attempt.sent_at is not None and _look(attempt, source=source)
+    return attempt.sent_at is not None and _look(attempt, source=source) is not None
 
 
 def _look(
     attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
-) -> bool:
+) -> StatusReport | None:
     try:
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
         due.schedule(attempt)
-        return False
+        return None
     if report is None:
-        return False
+        return None
     failpoints.hit("asked")
     settle(attempt, report, source=source, actor=actor, note=note)
-    return True
+    return report
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:

@@ -1,0 +1,138 @@
+"""A period compared with FeexPay's history, and the differences that were found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.models.payment import Attempt, Payment
+
+
+class Comparison(models.Model):
+    """One time that the attempts sent on these days (UTC, both included) were held against FeexPay's history.
+
+    `night`: the night whose comparison it is; the row is the turn-taking between processes. `beat_at`: while it runs,
+    the last sign of life of whoever does it. `gaps`: what of the history could not be read, at most a hundred of them.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        COMPLETE = "complete", _("complete")
+        INCOMPLETE = "incomplete", _("incomplete")
+        STOPPED = "stopped", _("stopped")
+
+    first_day = models.DateField(_("first day"))
+    last_day = models.DateField(_("last day"))
+    night = models.DateField(_("night"), null=True, blank=True, unique=True)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.RUNNING)
+    start_count = models.PositiveSmallIntegerField(_("starts"), default=1)
+    question_count = models.PositiveIntegerField(_("questions to FeexPay"), default=0)
+    row_count = models.PositiveIntegerField(_("rows of FeexPay's history"), default=0)
+    compared_count = models.PositiveIntegerField(_("attempts found there"), default=0)
+    foreign_count = models.PositiveIntegerField(_("rows of other systems"), default=0)
+    unproven_count = models.PositiveIntegerField(_("attempts not seen where the history has gaps"), default=0)
+    found_count = models.PositiveIntegerField(_("differences"), default=0)
+    settled_count = models.PositiveIntegerField(_("put right by asking"), default=0)
+    open_count = models.PositiveIntegerField(_("left open"), default=0)
+    at_stake_count = models.PositiveIntegerField(_("left open, money at stake"), default=0)
+    gap_count = models.PositiveIntegerField(_("gaps of the history"), default=0)
+    gaps = models.JSONField(_("gaps"), default=list, blank=True)
+    started_at = models.DateTimeField(_("started at"))
+    beat_at = models.DateTimeField(_("last sign of life"))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("comparison with FeexPay")
+        verbose_name_plural = _("comparisons with FeexPay")
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"{self.first_day} – {self.last_day}"
+
+
+class BreakQuerySet(models.QuerySet["Break"]):
+    """Reads that several rooms share."""
+
+    def still_open(self) -> BreakQuerySet:
+        return self.filter(state=Break.State.OPEN)
+
+    def at_stake(self) -> BreakQuerySet:
+        """Open, and somebody's money may be taken and not credited, or credited and not taken."""
+        return self.still_open().filter(money_at_stake=True)
+
+
+class Break(models.Model):
+    """One difference between our rows and FeexPay's history. The same difference found again is the same row.
+
+    `identity` tells which it is: its kind with the attempt or FeexPay's reference. What staff closed stays closed
+    until the facts change. `their_word`, `their_amount`, `their_date`: FeexPay's side, as its history had them.
+    """
+
+    class Kind(models.TextChoices):
+        MISSING_HERE = "missing_here", _("FeexPay has it, we do not")
+        MISSING_THERE = "missing_there", _("we have it, FeexPay does not")
+        AMOUNT = "amount", _("another amount")
+        STATUS = "status", _("another status")
+        REFERENCE = "reference", _("we did not know its reference")
+        SECOND_ROW = "second_row", _("FeexPay has it twice")
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        SETTLED = "settled", _("put right by asking")
+        GONE = "gone", _("not found any more")
+        CLOSED = "closed", _("closed by staff")
+
+    class Outcome(models.TextChoices):
+        NOT_ASKED = "", _("FeexPay was not asked about it")
+        MOVED = "moved", _("FeexPay was asked: our status followed")
+        CONFIRMED = "confirmed", _("FeexPay was asked: ours was right")
+        ADOPTED = "adopted", _("its reference was written down")
+        NO_ANSWER = "no_answer", _("FeexPay gave no answer; the worker asks again")
+        NO_CHANGE = "no_change", _("FeexPay was asked: the difference stays")
+
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
+    identity = models.CharField(_("identity"), max_length=200, unique=True)
+    attempt = models.ForeignKey(
+        Attempt, verbose_name=_("attempt"), null=True, blank=True, on_delete=models.PROTECT, related_name="breaks"
+    )
+    payment = models.ForeignKey(
+        Payment, verbose_name=_("payment"), null=True, blank=True, on_delete=models.PROTECT, related_name="breaks"
+    )
+    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, blank=True)
+    echo = models.CharField(_("id sent along"), max_length=200, blank=True)
+    our_status = models.CharField(_("our status"), max_length=16, blank=True)
+    our_amount = models.BigIntegerField(_("our amount"), null=True, blank=True)
+    currency = models.CharField(_("currency"), max_length=3, blank=True)
+    their_word = models.CharField(_("FeexPay's status"), max_length=16, blank=True)
+    their_amount = models.BigIntegerField(_("FeexPay's amount"), null=True, blank=True)
+    their_date = models.CharField(_("FeexPay's date"), max_length=200, blank=True)
+    money_at_stake = models.BooleanField(_("money at stake"), default=False)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.OPEN)
+    outcome = models.CharField(_("what asking did"), max_length=16, choices=Outcome.choices, blank=True)
+    comparison = models.ForeignKey(
+        Comparison, verbose_name=_("found by"), on_delete=models.PROTECT, related_name="breaks_found"
+    )
+    last_comparison = models.ForeignKey(
+        Comparison, verbose_name=_("last seen by"), on_delete=models.PROTECT, related_name="breaks"
+    )
+    found_at = models.DateTimeField(_("found at"))
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    note = models.CharField(_("note"), max_length=500, blank=True)
+
+    objects = BreakQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("difference")
+        verbose_name_plural = _("differences")
+        ordering = ("-id",)
+        indexes = (models.Index(fields=("money_at_stake",), name="feexpay_break_open", condition=Q(state="open")),)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.gateway_reference or self.echo}"
+
+    def facts(self) -> tuple[Any, ...]:
+        """What was compared: as long as these stand, it is the same news."""
+        return (self.our_status, self.our_amount, self.their_word, self.their_amount)

@@ -1,0 +1,246 @@
+"""Differences between an attempt and FeexPay's history: what is one, what asking does about it, and its row.
+
+History only tells that it is time to ask: nothing is credited, failed or given up on its word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from django_feexpay import conf
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
+from django_feexpay.models import Attempt, Break, Comparison
+from django_feexpay.payments import due, reconcile
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import LIVE, Status
+
+Kind = Break.Kind
+State = Break.State
+Outcome = Break.Outcome
+
+_OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+#: What FeexPay's final words mean in ours.
+_AGREE = {Word.SUCCESSFUL: {Status.SUCCESSFUL}, Word.FAILED: {Status.FAILED, Status.REJECTED}}
+
+#: What fits a payment that is not settled yet. CREATED does not: it is said never to have left.
+_UNSETTLED = (LIVE - {Status.CREATED}) | {Status.EXPIRED, Status.REVIEW}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A kind, with the attempt and FeexPay's row it is about; `row` None: there is none, `attempt` None: likewise."""
+
+    kind: Kind
+    attempt: Attempt | None
+    row: HistoryRow | None
+
+    @property
+    def identity(self) -> str:
+        """The same difference found again has the same."""
+        if self.attempt is not None and self.kind is not Kind.SECOND_ROW:
+            return f"{self.kind}:{self.attempt.pk}"
+        report = self.report
+        return f"{self.kind}:{report.reference or report.echo}"[:200]
+
+    @property
+    def report(self) -> StatusReport:
+        return StatusReport(word=Word.MISSING) if self.row is None else self.row.report
+
+    @property
+    def money_at_stake(self) -> bool:
+        """One side says that the money was taken, and the other does not say the same."""
+        return self.report.word is Word.SUCCESSFUL or (
+            self.attempt is not None and self.attempt.life_status is Status.SUCCESSFUL
+        )
+
+
+def is_our_id(echo: str | None) -> bool:
+    """Whether what came back with a row looks like an attempt's id; else another system of the shop sent it."""
+    return echo is not None and _OUR_ID.fullmatch(echo) is not None
+
+
+def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
+    """The kinds of difference between an attempt and the row that bears its id or its reference.
+
+    What is on its way just now is not judged.
+    """
+    report = row.report
+    if attempt.life_status is Status.SENDING:
+        return
+    if attempt.gateway_reference is None:
+        if report.reference:
+            yield Kind.REFERENCE
+    elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
+        yield Kind.SECOND_ROW
+        return
+    if not reconcile.amount_agrees(attempt, report.amount):
+        yield Kind.AMOUNT
+    if not agrees(attempt.life_status, report.word):
+        yield Kind.STATUS
+
+
+def agrees(status: Status, word: Word) -> bool:
+    """Whether FeexPay's word fits where an attempt stands."""
+    return status in _AGREE.get(word, _UNSETTLED)
+
+
+# --- what asking does ---------------------------------------------------------------------------------
+
+
+def repair(difference: Difference, source: Source, note: str) -> Outcome:
+    """Ask FeexPay about the attempt and let the answer settle it; what came of it.
+
+    Changes: the attempt, by `ledger.move`; its reference if it had none. Safe to repeat: yes.
+    """
+    attempt, kind = difference.attempt, difference.kind
+    if attempt is None or kind is Kind.SECOND_ROW:
+        return Outcome.NOT_ASKED
+    if kind is Kind.REFERENCE and not _adopt(attempt, difference.report, source):
+        return Outcome.NO_CHANGE
+    before = attempt.life_status
+    report = reconcile.ask(attempt.pk, source=source, note=note)
+    attempt.refresh_from_db()
+    if report is None:
+        due.hasten(attempt)
+    if kind is Kind.REFERENCE:
+        return Outcome.ADOPTED
+    if report is None:
+        return Outcome.NO_ANSWER
+    if not _is_settled(difference, report):
+        return Outcome.NO_CHANGE
+    return Outcome.CONFIRMED if attempt.life_status is before else Outcome.MOVED
+
+
+def _adopt(attempt: Attempt, report: StatusReport, source: Source) -> bool:
+    return attempt.sent_at is not None and reconcile.adopt(attempt, str(report.reference), source)
+
+
+def _is_settled(difference: Difference, answer: StatusReport) -> bool:
+    """Whether the answer explains the difference. Two final words of FeexPay's that contradict each other do not,
+    and neither does an amount: that is for staff.
+    """
+    assert difference.attempt is not None  # noqa: S101 -- the caller looked
+    now = difference.attempt.life_status
+    if difference.kind is Kind.MISSING_THERE:
+        return answer.word is not Word.MISSING and agrees(now, answer.word)
+    if difference.kind is Kind.AMOUNT:
+        return False
+    said = difference.report.word
+    return agrees(now, said) if said in _AGREE else agrees(now, answer.word)
+
+
+# --- the rows -----------------------------------------------------------------------------------------
+
+
+def record(comparison: Comparison, difference: Difference) -> Break:
+    """Write a difference down, or bring its row up to date. It is open, unless staff closed it and nothing is new.
+
+    Changes: Break. Safe to repeat: yes.
+    """
+    columns = _columns(difference)
+    row, is_new = Break.objects.get_or_create(
+        identity=difference.identity,
+        defaults={
+            "kind": difference.kind,
+            "comparison": comparison,
+            "last_comparison": comparison,
+            "found_at": conf.now(),
+            **columns,
+        },
+    )
+    if is_new:
+        return row
+    before = row.facts()
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.last_comparison = comparison
+    if row.state != State.CLOSED or row.facts() != before:
+        row.state, row.outcome, row.ended_at = State.OPEN, Outcome.NOT_ASKED, None
+    row.save()
+    return row
+
+
+def tell(row: Break, outcome: Outcome) -> None:
+    """Write down what asking did about an open difference; where it put things right, that is its end.
+
+    Changes: Break. Safe to repeat: yes.
+    """
+    row.outcome = outcome
+    if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
+        row.state, row.ended_at = State.SETTLED, conf.now()
+    row.save(update_fields=["outcome", "state", "ended_at"])
+
+
+def _columns(difference: Difference) -> dict[str, Any]:
+    attempt, row, report = difference.attempt, difference.row, difference.report
+    columns: dict[str, Any] = {
+        "gateway_reference": report.reference or (attempt.gateway_reference if attempt else None) or "",
+        "echo": report.echo or "",
+        "their_word": "" if row is None else report.word,
+        "their_amount": report.amount,
+        "their_date": "" if row is None else row.created_at,
+        "money_at_stake": difference.money_at_stake,
+    }
+    if attempt is not None:
+        columns |= {
+            "attempt": attempt,
+            "payment": attempt.payment,
+            "our_status": attempt.status,
+            "our_amount": attempt.amount,
+            "currency": attempt.payment.charged_currency,
+        }
+    return columns
+
+
+def end_those_gone(attempt_ids: Collection[UUID], still: Collection[str]) -> int:
+    """End the open differences of these attempts that were not found again, `still` being those that were; how many.
+
+    Changes: Break. Safe to repeat: yes.
+    """
+    gone = Break.objects.still_open().filter(attempt__in=attempt_ids).exclude(kind=Kind.SECOND_ROW)
+    return gone.exclude(identity__in=still).update(state=State.GONE, ended_at=conf.now())
+
+
+def close(break_id: int, note: str) -> bool:
+    """Close a difference with what was done about it; True if this call did: the first note stands.
+
+    Changes: Break. Safe to repeat: yes.
+    """
+    still_open = Break.objects.still_open().filter(pk=break_id)
+    return bool(still_open.update(state=State.CLOSED, ended_at=conf.now(), note=note))
+
+
+def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
+    """Our attempts that these rows are about: by the id that was sent along, else by the reference.
+
+    Two statements, however many rows.
+    """
+    echoes = {row.report.echo for row in rows if is_our_id(row.report.echo)}
+    by_id = {str(attempt.pk): attempt for attempt in _attempts(Q(pk__in=echoes))}
+    nameless = [row for row in rows if row.report.echo not in by_id]
+    spellings = {way for row in nameless if row.report.reference for way in _spellings(row.report.reference)}
+    by_reference = {
+        str(attempt.gateway_reference).casefold(): attempt for attempt in _attempts(Q(gateway_reference__in=spellings))
+    }
+    found = {row: by_id[str(row.report.echo)] for row in rows if row.report.echo in by_id}
+    for row in nameless:
+        attempt = by_reference.get((row.report.reference or "").casefold())
+        if attempt is not None:
+            found[row] = attempt
+    return found
+
+
+def _attempts(which: Q) -> list[Attempt]:
+    return list(Attempt.objects.filter(which).select_related("payment__provider"))
+
+
+def _spellings(reference: str) -> set[str]:
+    """Some providers answer with an upper-case UUID for what was a lower-case one."""
+    return {reference, reference.lower(), reference.upper()}

@@ -1,0 +1,514 @@
+"""A period held against FeexPay's history: each difference is found once, asked about, and kept; nothing is credited
+on the history's word, and nothing is called missing that a gap could hide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.models import Attempt, Break, Comparison, Credit, Payment
+from django_feexpay.payments import breaks, compare
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from tests.payments import archive as shelf
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.stage import Clock, Guard, moves, only_attempt, sweep
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[..., Comparison]
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
+    clock.at = clock.at.replace(hour=12)
+    archive = Archive(gateway)
+    guard.inner = archive
+    return archive
+
+
+@pytest.fixture
+def day(clock: Clock, archive: Archive) -> date:
+    """The day on which the payments of a test are sent."""
+    return clock.at.date()
+
+
+@pytest.fixture
+def run(day: date, clock: Clock, archive: Archive) -> Run:
+    """Compare that day, two days later."""
+
+    def through(first: date = day, last: date = day, **options: Any) -> Comparison:
+        clock.at = max(clock.at, clock.at.replace(hour=2) + timedelta(days=(last - clock.at.date()).days + 2))
+        return compare.compare(compare.begin(first, last), source=Source.COMMAND, **options)
+
+    return through
+
+
+def write(archive: Archive, charge: Charge, day: date, **changes: Any) -> None:
+    """FeexPay's row of a charge as it stands."""
+    row = shelf.row(charge.reference, day.isoformat())
+    own = {"status": charge.status, "amount": charge.amount, "callback_info": {"callback_info": charge.echo}}
+    archive.rows.append(row | own | changes)
+
+
+def settled(begin: Begin, gateway: ModelGateway, **changes: Any) -> Payment:
+    payment = begin(**changes)
+    gateway.last().approve()
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    payment.refresh_from_db()
+    return payment
+
+
+def found() -> list[tuple[str, str, str, bool]]:
+    rows = Break.objects.order_by("id").values_list("kind", "state", "outcome", "money_at_stake")
+    return [tuple(row) for row in rows]  # type: ignore[misc]
+
+
+# --- nothing to say -------------------------------------------------------------------------------------
+
+
+def test_what_agrees_leaves_no_row(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> None:
+    settled(begin, gateway, merchant_reference="one")
+    write(archive, gateway.last(), day)
+    begin(merchant_reference="two")
+    write(archive, gateway.last(), day)
+    begin(merchant_reference="three")
+    gateway.last().decline()
+    write(archive, gateway.last(), day, status="PENDING")
+
+    comparison = run()
+
+    assert found() == []
+    assert (comparison.state, comparison.row_count, comparison.compared_count) == ("complete", 3, 3)
+    assert comparison.question_count == 1
+
+
+def test_payments_of_other_systems_are_counted_and_are_no_difference(archive: Archive, day: date, run: Run) -> None:
+    archive.add(day.isoformat(), 3)
+    archive.add(day.isoformat(), 2, callback_info="order 17")
+
+    comparison = run()
+
+    assert (comparison.foreign_count, comparison.found_count, comparison.state) == (5, 0, "complete")
+
+
+def test_attempts_of_other_days_are_left_to_their_own_comparison(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
+    begin(merchant_reference="day before")
+    clock.advance(86_400)
+    settled(begin, gateway, merchant_reference="day after")
+    write(archive, gateway.last(), day + DAY, status="FAILED")
+
+    comparison = run(day - DAY, day - DAY)
+
+    assert (comparison.found_count, comparison.compared_count) == (0, 0)
+
+
+@pytest.mark.parametrize("off", [-1, 1])
+def test_feexpay_may_count_its_days_in_another_time_zone(
+    off: int, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    write(archive, gateway.last(), day + off * DAY)
+
+    assert run().found_count == 0
+
+
+@pytest.mark.parametrize("answer", [cannot_reach, refuse()])
+def test_what_feexpay_never_took_on_is_not_missed(answer: Any, begin: Begin, gateway: ModelGateway, run: Run) -> None:
+    gateway.next_collects = [answer]
+    begin()
+
+    assert run().found_count == 0
+
+
+# --- another status -------------------------------------------------------------------------------------
+
+
+def test_success_that_we_do_not_know_is_asked_about_and_credited(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), day)
+
+    comparison = run()
+
+    assert moves(payment) == ["sending", "pending", "successful"]
+    assert found() == [("status", "settled", "moved", True)]
+    assert (comparison.settled_count, comparison.open_count, comparison.at_stake_count) == (1, 0, 0)
+    difference = Break.objects.get()
+    assert (difference.payment, difference.our_status, difference.their_word) == (payment, "pending", "successful")
+    assert payment.events.latest("id").note == f"comparison {comparison.pk}"
+
+
+def test_history_alone_credits_nothing(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    """History says successful, FeexPay says pending when it is asked."""
+    begin()
+    write(archive, gateway.last(), day, status="SUCCESSFUL")
+
+    comparison = run()
+
+    assert Credit.objects.count() == 0
+    assert found() == [("status", "open", "no_change", True)]
+    assert comparison.at_stake_count == 1
+
+
+def test_failure_in_history_is_asked_about(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin()
+    gateway.last().decline()
+    write(archive, gateway.last(), day)
+
+    run()
+
+    assert moves(payment)[-1] == "failed"
+    assert found() == [("status", "settled", "moved", False)]
+
+
+def test_credit_that_the_history_calls_failed_stays_and_is_open(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = settled(begin, gateway)
+    write(archive, gateway.last(), day, status="FAILED")
+
+    run()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert found() == [("status", "open", "no_change", True)]
+
+
+def test_credit_that_the_history_still_calls_pending_is_confirmed_by_asking(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    write(archive, gateway.last(), day, status="PENDING")
+
+    run()
+
+    assert found() == [("status", "settled", "confirmed", True)]
+
+
+def test_attempt_said_never_to_have_left_that_the_history_knows_is_told(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    gateway.next_collects = [cannot_reach]
+    payment = begin()
+    attempt = only_attempt(payment)
+    archive.rows.append(shelf.row("theirs", day.isoformat(), callback_info=str(attempt.pk), amount=5000))
+
+    run()
+
+    assert ("status", "open", "no_answer", True) in found()
+    assert Credit.objects.count() == 0
+
+
+# --- another amount, another row ------------------------------------------------------------------------
+
+
+def test_other_amount_stays_open_whatever_asking_says(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    write(archive, gateway.last(), day, amount=4999)
+
+    run()
+
+    assert found() == [("amount", "open", "no_change", True)]
+    difference = Break.objects.get()
+    assert (difference.our_amount, difference.their_amount, difference.currency) == (5000, 4999, "XOF")
+
+
+def test_price_with_fee_is_the_same_amount(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = settled(begin, gateway)
+    write(archive, gateway.last(), day, amount=5000 + payment.fee)
+
+    assert payment.fee > 0
+    assert run().found_count == 0
+
+
+def test_second_row_of_an_attempt_is_a_difference_of_its_own(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    write(archive, gateway.last(), day)
+    write(archive, gateway.last(), day, reference="second")
+
+    comparison = run()
+
+    assert found() == [("second_row", "open", "", True)]
+    assert (Break.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
+
+
+def test_same_row_in_two_answers_is_no_second_row(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    write(archive, gateway.last(), day)
+    write(archive, gateway.last(), day)
+    write(archive, gateway.last(), day, reference=gateway.last().reference.upper())
+
+    comparison = run()
+
+    assert (comparison.found_count, comparison.compared_count) == (0, 1)
+
+
+# --- missing --------------------------------------------------------------------------------------------
+
+
+def test_row_with_an_id_like_ours_that_we_do_not_know_is_missing_here(archive: Archive, day: date, run: Run) -> None:
+    echo = str(uuid4())
+    archive.rows.append(shelf.row("theirs", day.isoformat(), callback_info=echo))
+
+    run()
+
+    assert found() == [("missing_here", "open", "", True)]
+    assert (Break.objects.get().echo, Break.objects.get().gateway_reference) == (echo, "theirs")
+
+
+def test_lost_reference_is_adopted_and_the_payment_settled(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), day)
+
+    run()
+
+    assert moves(payment) == ["sending", "unknown", "pending", "successful"]
+    assert ("reference", "settled", "adopted", True) in found()
+    assert Break.objects.still_open().count() == 0
+
+
+def test_credit_that_feexpay_lacks_and_does_not_know_is_open(begin: Begin, gateway: ModelGateway, run: Run) -> None:
+    settled(begin, gateway)
+    gateway.forget(gateway.last())
+
+    comparison = run()
+
+    assert found() == [("missing_there", "open", "no_change", True)]
+    assert comparison.at_stake_count == 1
+
+
+def test_credit_that_only_the_history_lacks_is_confirmed_by_asking(
+    begin: Begin, gateway: ModelGateway, run: Run
+) -> None:
+    settled(begin, gateway)
+
+    run()
+
+    assert found() == [("missing_there", "settled", "confirmed", True)]
+
+
+def test_nothing_is_missing_where_the_history_was_cut(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    archive.add((day + DAY).isoformat(), 501, reseau="MTN")
+
+    comparison = run()
+
+    assert found() == []
+    assert (comparison.state, comparison.unproven_count, comparison.gap_count) == ("incomplete", 1, 1)
+    [gap] = comparison.gaps
+    assert (gap["why"], gap["provider"], gap["status"]) == ("cut", "mtn_bj", "successful")
+
+
+def test_gap_of_another_provider_hides_nothing(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    settled(begin, gateway)
+    archive.add(day.isoformat(), 501, reseau="MOOV")
+
+    comparison = run()
+
+    assert [kind for kind, *_ in found()] == ["missing_there"]
+    assert comparison.state == "incomplete"
+
+
+def test_nothing_is_missing_when_feexpay_does_not_answer(
+    begin: Begin, gateway: ModelGateway, archive: Archive, run: Run
+) -> None:
+    settled(begin, gateway)
+    archive.silent_after = 0
+
+    comparison = run()
+
+    assert found() == []
+    assert (comparison.state, comparison.unproven_count) == ("incomplete", 1)
+    assert comparison.gaps[0]["why"] == "unanswered"
+
+
+# --- many rows, many days -------------------------------------------------------------------------------
+
+
+def test_long_and_busy_period_is_read_whole(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
+    """40 days with a payment of ours each but one, and 501 rows of others on some."""
+    for number in range(40):
+        settled(begin, gateway, merchant_reference=f"order-{number}")
+        if number != 20:
+            write(archive, gateway.last(), clock.at.date())
+        if number % 10 == 0:
+            archive.add(clock.at.date().isoformat(), 300)
+            archive.add(clock.at.date().isoformat(), 300, status="FAILED")
+        clock.advance(86_400)
+
+    comparison = run(day, day + 39 * DAY)
+
+    assert (comparison.state, comparison.compared_count, comparison.foreign_count) == ("complete", 39, 2400)
+    [difference] = Break.objects.all()
+    assert difference.payment is not None
+    assert (difference.kind, difference.payment.merchant_reference) == ("missing_there", "order-20")
+
+
+def test_only_so_many_are_asked_about_at_once_and_the_others_are_made_due(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "MOST_ASKED", 1)
+    for number in range(3):
+        begin(merchant_reference=f"order-{number}")
+        gateway.last().approve()
+        write(archive, gateway.last(), day)
+
+    comparison = run()
+
+    assert (comparison.settled_count, comparison.open_count) == (1, 2)
+    sweep()
+    assert Credit.objects.count() == 3
+    assert run().open_count == 0
+    assert Break.objects.still_open().count() == 0
+
+
+# --- again ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubted(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> Break:
+    """FeexPay's history has another amount than we credited."""
+    settled(begin, gateway)
+    write(archive, gateway.last(), day, amount=4999)
+    run()
+    return Break.objects.get()
+
+
+def test_same_difference_found_again_is_the_same_row(doubted: Break, run: Run) -> None:
+    again = run()
+
+    row = Break.objects.get()
+    assert (row.pk, row.comparison_id, row.last_comparison_id) == (doubted.pk, doubted.comparison_id, again.pk)
+    assert row.state == "open"
+
+
+def test_difference_that_is_not_found_any_more_is_gone(
+    doubted: Break, archive: Archive, gateway: ModelGateway, day: date, run: Run
+) -> None:
+    archive.rows.clear()
+    write(archive, gateway.last(), day)
+
+    run()
+
+    assert found() == [("amount", "gone", "no_change", True)]
+
+
+def test_what_staff_closed_stays_closed(doubted: Break, run: Run) -> None:
+    assert breaks.close(doubted.pk, "refunded") is True
+    assert breaks.close(doubted.pk, "again") is False
+
+    comparison = run()
+
+    row = Break.objects.get()
+    assert (row.state, row.note, comparison.found_count) == ("closed", "refunded", 0)
+
+
+def test_what_staff_closed_is_open_again_when_the_facts_change(doubted: Break, archive: Archive, run: Run) -> None:
+    breaks.close(doubted.pk, "a typing mistake of theirs")
+    archive.rows[0]["amount"] = 1
+
+    run()
+
+    assert (Break.objects.get().state, Break.objects.get().their_amount) == ("open", 1)
+
+
+# --- ends -----------------------------------------------------------------------------------------------
+
+
+def test_report_only_asks_nothing_and_changes_nothing(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), day)
+    before = gateway.questions
+
+    run(repair=False)
+
+    assert gateway.questions == before
+    assert moves(payment)[-1] == "pending"
+    assert found() == [("status", "open", "", True)]
+
+
+def test_stopped_comparison_says_so_and_calls_nothing_missing(
+    begin: Begin, gateway: ModelGateway, archive: Archive, run: Run
+) -> None:
+    settled(begin, gateway)
+
+    comparison = run(stop=lambda: bool(archive.asked))
+
+    assert (comparison.state, comparison.finished_at, found()) == ("stopped", None, [])
+
+
+def test_wrong_key_ends_the_comparison(
+    begin: Begin, gateway: ModelGateway, guard: Guard, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(begin, gateway)
+
+    def refuse_us(request: Any) -> Any:
+        raise MisconfiguredError("wrong key", code="invalid_api_key")
+
+    monkeypatch.setattr(guard, "inner", type("Closed", (), {"exchange": staticmethod(refuse_us)})())
+
+    with pytest.raises(MisconfiguredError):
+        run()
+    comparison = Comparison.objects.get()
+    assert (comparison.state, comparison.gaps[0]["why"], found()) == ("incomplete", "refused", [])
+
+
+def test_feexpay_that_falls_silent_while_it_is_asked_leaves_the_difference_open_and_the_attempt_due(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), day)
+    gateway.away = True
+
+    run()
+
+    assert found() == [("status", "open", "no_answer", True)]
+    gateway.away = False
+    Attempt.objects.update(last_look_at=None)
+    sweep()
+    assert Credit.objects.count() == 1
+
+
+@pytest.mark.parametrize(("first", "last", "why"), [(0, -1, "after the last"), (-1, 0, "not over")])
+def test_period_must_run_forward_and_be_over(first: int, last: int, why: str, day: date) -> None:
+    with pytest.raises(ValueError, match=why):
+        compare.begin(day + first * DAY, day + last * DAY + (DAY if why == "not over" else 0 * DAY))

@@ -1,0 +1,182 @@
+"""`feexpay_reconcile` at the shell, against the sandbox on a real socket and against histories of any shape."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from datetime import date, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
+from django_feexpay.models import Break, Comparison, Credit, Payment
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Guard
+from tests.payments.test_compare import write
+from tests.sandbox.running import RunningSandbox
+
+pytestmark = pytest.mark.django_db
+
+
+def reconcile(*arguments: str) -> tuple[int, list[str]]:
+    """The exit code and the lines printed; an error's words are the last one."""
+    out = StringIO()
+    try:
+        call_command("feexpay_reconcile", *arguments, stdout=out)
+    except CommandError as error:
+        return error.returncode, [*out.getvalue().splitlines(), str(error)]
+    return 0, out.getvalue().splitlines()
+
+
+@pytest.fixture
+def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
+    clock.at = clock.at.replace(hour=12)
+    archive = Archive(gateway)
+    guard.inner = archive
+    return archive
+
+
+def test_without_arguments_it_is_about_yesterday_and_the_day_before(archive: Archive, clock: Clock) -> None:
+    code, lines = reconcile()
+
+    comparison = Comparison.objects.get()
+    today = clock.at.date()
+    assert (comparison.first_day, comparison.last_day) == (today - timedelta(days=2), today - timedelta(days=1))
+    assert code == 0
+    assert lines[0].endswith(": complete")
+    assert "0 differences" in lines[2]
+
+
+def test_difference_is_a_line_and_open_ones_are_exit_code_1(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    payment = begin()
+    write(archive, gateway.last(), clock.at.date(), status="SUCCESSFUL")
+    clock.advance(86_400)
+
+    code, lines = reconcile()
+
+    assert code == 1
+    assert lines[0] == (
+        f"status attempt {payment.attempt.pk}, reference ref-0001: here pending 5000, at FeexPay successful 5000"
+        " → open, no_change MONEY AT STAKE"
+    )
+    assert lines[-1] == "1 differences are open: see the admin"
+
+
+def test_json_is_an_object_a_line_the_last_one_of_the_whole(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), clock.at.date())
+    clock.advance(86_400)
+
+    code, lines = reconcile("--json")
+
+    difference, whole = map(json.loads, lines)
+    assert code == 0
+    assert (difference["kind"], difference["payment"], difference["state"]) == ("status", str(payment.pk), "settled")
+    assert (whole["state"], whole["found"], whole["settled"], whole["open"]) == ("complete", 1, 1, 0)
+
+
+def test_gaps_are_told_and_are_exit_code_3(archive: Archive) -> None:
+    archive.silent_after = 0
+
+    code, lines = reconcile()
+
+    assert code == 3
+    assert any(line.startswith("incomplete: 1 gaps") for line in lines)
+    assert any("why unanswered" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "yesterday"], "--from: 'yesterday' is no day, write YYYY-MM-DD"),
+        (["--to", "2026-02-30"], "--to: '2026-02-30' is no day"),
+        (["--from", "2026-03-02", "--to", "2026-03-01"], "the first day is after the last"),
+        (["--to", "9000-01-01"], "the period is not over yet"),
+    ],
+)
+def test_wrong_period_is_refused_in_words_and_asks_nothing(arguments: list[str], words: str, archive: Archive) -> None:
+    code, lines = reconcile(*arguments)
+
+    assert (code, archive.asked, Comparison.objects.count()) == (2, [], 0)
+    assert words in lines[-1]
+
+
+def test_one_day_may_be_named_by_its_last(archive: Archive, clock: Clock) -> None:
+    reconcile("--to", "2026-03-01")
+
+    assert Comparison.objects.get().first_day == date(2026, 3, 1)
+
+
+def test_wrong_key_is_exit_code_4(configure: Any, archive: Archive) -> None:
+    configure(API_KEY="")
+
+    code, lines = reconcile()
+
+    assert code == 4
+    assert lines[-1] == "FeexPay refuses to answer us: invalid_api_key"
+
+
+def test_signal_stops_it_and_later_ones_do_what_they_did() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with stop_by_signal() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_it_runs_in_a_thread_that_hears_no_signals() -> None:
+    heard: list[bool] = []
+
+    def run() -> None:
+        with stop_by_signal() as stop:
+            heard.append(stop.is_set())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+    assert heard == [False]
+
+
+def test_stopped_run_says_so(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Event, "is_set", lambda event: True)
+
+    code, lines = reconcile()
+
+    assert code == 130
+    assert "Run it again" in lines[-1]
+
+
+# --- over the socket ------------------------------------------------------------------------------------
+
+
+def test_whole_lives_agree_with_the_sandbox_and_what_was_missed_is_credited(
+    sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
+) -> None:
+    """One payment declined; one paid, its webhook lost and nobody looking; one of another system."""
+    declined, paid = begin(merchant_reference="declined"), begin(merchant_reference="paid")
+    sandbox.decline(str(declined.attempt.gateway_reference))
+    sandbox.approve(str(paid.attempt.gateway_reference))
+    clock.advance(86_400)
+
+    code, lines = reconcile()
+
+    paid = Payment.objects.get(pk=paid.pk)
+    assert (code, paid.status, Payment.objects.get(pk=declined.pk).status) == (0, "successful", "failed")
+    assert Credit.objects.count() == 1
+    assert sorted(Break.objects.values_list("kind", "state")) == [("status", "settled")] * 2
+    assert reconcile()[0] == 0
+    assert Comparison.objects.latest("pk").found_count == 0
