@@ -16,7 +16,9 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.outbox import SIGNALS
 from tests.conftest import Configure
-from tests.payments.stage import Guard, Recorder
+from tests.payments.archive import Archive
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Guard, Recorder
 from tests.sandbox.running import RunningSandbox
 
 MakeOrder = Callable[..., Order]
@@ -46,6 +48,15 @@ def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSan
     running_sandbox.reset()
     configure(BASE_URL=running_sandbox.api_url)
     return running_sandbox
+
+
+@pytest.fixture
+def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
+    """FeexPay in memory, its history a list of rows that the test writes; it is noon."""
+    clock.at = clock.at.replace(hour=12)
+    archive = Archive(gateway)
+    guard.inner = archive
+    return archive
 
 
 @pytest.fixture

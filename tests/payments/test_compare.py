@@ -28,14 +28,6 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
-    clock.at = clock.at.replace(hour=12)
-    archive = Archive(gateway)
-    guard.inner = archive
-    return archive
-
-
-@pytest.fixture
 def day(clock: Clock, archive: Archive) -> date:
     """The day on which the payments of a test are sent."""
     return clock.at.date()

@@ -11,22 +11,14 @@ from django_feexpay.payments.reconcile import MOST_QUESTIONS
 from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway, lose_the_answer
-from tests.payments.stage import Clock, Guard, look_again, moves, only_attempt
+from tests.payments.stage import Clock, look_again, moves, only_attempt
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def archive(gateway: ModelGateway, guard: Guard) -> Archive:
-    archive = Archive(gateway)
-    guard.inner = archive
-    return archive
-
-
-@pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
     """A payment by MTN that FeexPay took on, as we do not know."""
-    clock.at = clock.at.replace(hour=12)
     gateway.next_collects.append(lose_the_answer)
     return begin()
 

@@ -17,7 +17,7 @@ from django_feexpay.models import Break, Comparison, Credit, Payment
 from tests.payments.archive import Archive
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard
+from tests.payments.stage import Clock
 from tests.payments.test_compare import write
 from tests.sandbox.running import RunningSandbox
 
@@ -32,14 +32,6 @@ def reconcile(*arguments: str) -> tuple[int, list[str]]:
     except CommandError as error:
         return error.returncode, [*out.getvalue().splitlines(), str(error)]
     return 0, out.getvalue().splitlines()
-
-
-@pytest.fixture
-def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
-    clock.at = clock.at.replace(hour=12)
-    archive = Archive(gateway)
-    guard.inner = archive
-    return archive
 
 
 def test_without_arguments_it_is_about_yesterday_and_the_day_before(archive: Archive, clock: Clock) -> None:
