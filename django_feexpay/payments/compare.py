@@ -31,6 +31,9 @@ State = Comparison.State
 #: More than a busy shop's month takes; a bound, so that a history that makes no sense ends, too.
 MOST_QUESTIONS = 5000
 
+#: All in all; then the rest is not asked this time.
+WAITS_SECONDS = 300
+
 #: Differences that are asked about at once; the attempts of the others are made due, and the worker asks.
 MOST_ASKED = 500
 
@@ -82,7 +85,7 @@ class _Run:
         self._repair = repair
         self._stop = stop
         self._watch = watch
-        self._reader = Reader(most_questions=MOST_QUESTIONS, stop=stop)
+        self._reader = Reader(most_questions=MOST_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=stop)
         self._seen: dict[date, set[UUID]] = defaultdict(set)
         self._gaps: list[Slice] = []
         self._next_day = comparison.first_day

@@ -18,6 +18,7 @@ from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 from django_feexpay.gateway.client import LONGEST_HISTORY_DAYS
 from django_feexpay.gateway.errors import GatewayError, MisconfiguredError
 from django_feexpay.gateway.reports import HistoryPage, HistoryRow, Word
+from django_feexpay.payments import budget
 
 #: What happened on a day of ours may stand on the day before or after at FeexPay: nobody told us its time zone.
 A_DAY = timedelta(days=1)
@@ -84,7 +85,8 @@ class Reader:
     """Reads periods with a bounded number of questions. One page is held at a time.
 
     most_questions, patience_seconds: when they are used up, what is left is a gap. stop: asked before each question;
-    True ends the reading as if they were.
+    True ends the reading as if they were. waits_seconds: so long, all in all, it waits for a turn where FeexPay is
+    used to the full, and lets others go first.
     """
 
     def __init__(
@@ -92,12 +94,14 @@ class Reader:
         *,
         most_questions: int,
         patience_seconds: float | None = None,
+        waits_seconds: float = 0,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.questions = 0
         self._most = most_questions
         self._ends_at = None if patience_seconds is None else time.monotonic() + patience_seconds
         self._stop = stop
+        self._waits = waits_seconds
         self._silences = 0
 
     def read(self, start: date, end: date, *, provider: ProviderSpec | None = None) -> Iterator[Part]:
@@ -130,7 +134,7 @@ class Reader:
         return max(accounted, page.total)
 
     def _ask(self, question: Slice) -> HistoryPage | Gap:
-        if self._is_over():
+        if self._is_over() or not self._has_turn():
             return Gap.NOT_ASKED
         self.questions += 1
         try:
@@ -144,6 +148,14 @@ class Reader:
             return Gap.UNANSWERED
         self._silences = 0
         return page
+
+    def _has_turn(self) -> bool:
+        while wait := budget.wait_seconds(budget.READING):
+            self._waits -= wait
+            if self._waits < 0 or self._is_over():
+                return False
+            time.sleep(wait)
+        return True
 
     def _is_over(self) -> bool:
         late = self._ends_at is not None and time.monotonic() >= self._ends_at

@@ -9,6 +9,7 @@ import pytest
 
 from django_feexpay import conf
 from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.payments import budget, history
 from django_feexpay.payments.history import Gap, Part, Reader
 from tests.conftest import Configure
 from tests.payments.archive import Archive
@@ -199,3 +200,23 @@ def test_one_provider_is_asked_for_alone_where_the_filter_knows_it(archive: Arch
     list(Reader(most_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
 
     assert [provider for *_, provider in archive.asked] == ["MOOV", "ALL"]
+
+
+def test_where_feexpay_is_used_to_the_full_it_waits_for_its_turn(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = iter([2, 1, 0])
+    slept: list[float] = []
+    monkeypatch.setattr(budget, "wait_seconds", lambda share: next(waits))
+    monkeypatch.setattr(history.time, "sleep", slept.append)
+
+    parts = read(reader=Reader(most_questions=5, waits_seconds=3))
+
+    assert (slept, gaps(parts), len(archive.asked)) == ([2, 1], [], 1)
+
+
+def test_who_may_not_wait_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "wait_seconds", lambda share: 1)
+
+    assert gaps(read(reader=Reader(most_questions=5))) == [Gap.NOT_ASKED]
+    assert archive.asked == []
