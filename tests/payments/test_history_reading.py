@@ -15,6 +15,8 @@ from tests.conftest import Configure
 from tests.payments.archive import Archive
 from tests.payments.model_gateway import ModelGateway
 
+pytestmark = pytest.mark.django_db  # the clock is the database's
+
 FIRST = date(2026, 3, 1)
 MTN, MOOV, WAVE_BF = (CATALOGUE[code] for code in ("mtn_bj", "moov_bj", "wave_bf"))
 
