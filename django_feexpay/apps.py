@@ -30,12 +30,9 @@ class FeexPayConfig(AppConfig):
 
 
 def _renew_provider_list(sender: type[Any], using: str, **kwargs: Any) -> None:
-    """What doors have rendered of the rows is stale from the commit on."""
-    from django.db import transaction
+    from django_feexpay.models.provider import renew_copies
 
-    from django_feexpay import shared
-
-    transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=using)
+    renew_copies(using)
 
 
 def _sync_providers(sender: AppConfig, using: str, plan: Any = None, **kwargs: Any) -> None:

@@ -32,8 +32,9 @@ class _Line:
     def __init__(self) -> None:
         self._away_until: float | None = None
 
-    def use(self, work: Callable[[], Value], otherwise: Value) -> Value:
-        if self._away_until is not None and time.monotonic() < self._away_until:
+    def use(self, work: Callable[[], Value], otherwise: Value, *, insist: bool = False) -> Value:
+        """`insist`: try it also while the cache is left alone."""
+        if not insist and self._away_until is not None and time.monotonic() < self._away_until:
             return otherwise
         try:
             value = work()
@@ -52,9 +53,6 @@ class _Line:
         if self._away_until is not None:
             self._away_until = None
             logger.warning("the cache is back")
-
-    def forget(self) -> None:
-        self._away_until = None
 
 
 _line = _Line()
@@ -97,9 +95,8 @@ def edition(name: str) -> str:
 
 
 def renew(name: str) -> None:
-    """A new edition from now on. Tried also while the cache is left alone: what is missed here stays wrong."""
-    _line.forget()
-    _line.use(lambda: cache.set(_key(f"edition:{name}"), _new_edition(), _EDITION_SECONDS), None)
+    """A new edition from now on. Insists: what is missed here stays wrong."""
+    _line.use(lambda: cache.set(_key(f"edition:{name}"), _new_edition(), _EDITION_SECONDS), None, insist=True)
 
 
 def _count_up(key: str, seconds: float) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy
@@ -25,6 +26,13 @@ else:
     ProviderModelForm = forms.ModelForm
 
 
+#: In English and in French, whatever language staff reads: payers read both.
+MAINTENANCE = (
+    "Under maintenance, back soon. Please choose another way to pay.",
+    "En maintenance, de retour bientôt. Merci de choisir un autre moyen de paiement.",
+)
+
+
 def unavailable_reason(code: str) -> str:
     """Why a provider cannot be switched on whatever an admin wants, in the reader's language; "" if it can be."""
     spec = CATALOGUE.get(code)
@@ -41,7 +49,7 @@ class ProviderForm(ProviderModelForm):
 
     class Meta:
         model = Provider
-        fields = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent")
+        fields = ("name", "enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent")
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]
@@ -74,11 +82,15 @@ class ProviderAdmin(ProviderModelAdmin):
     list_display = ("name", "code", "country", "kind", "flow", "availability", "limits", "fee")
     list_filter = ("enabled", "flow")
     list_per_page = 100
+    actions = ("close_for_maintenance", "open_again")
     search_fields = ("code", "name")  # a table of a few dozen rows
     readonly_fields = ("code", "country", "kind", "currency", "flow", "availability")
     fieldsets = (
         (None, {"fields": ("code", "name", "country", "kind", "currency", "flow")}),
-        (gettext_lazy("Availability"), {"fields": ("availability", "enabled", "disabled_reason")}),
+        (
+            gettext_lazy("Availability"),
+            {"fields": ("availability", "enabled", "disabled_reason", "disabled_reason_fr")},
+        ),
         (gettext_lazy("Amounts"), {"fields": ("min_amount", "max_amount", "fee_percent")}),
     )
 
@@ -90,6 +102,29 @@ class ProviderAdmin(ProviderModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
         return False
+
+    # --- maintenance ---------------------------------------------------------------------------------
+
+    @admin.action(description=gettext_lazy("Close for maintenance"), permissions=["change"])
+    def close_for_maintenance(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
+        """Payers read why in their language. What is under way goes on."""
+        for provider in providers.filter(enabled=True):
+            provider.enabled = False
+            provider.disabled_reason, provider.disabled_reason_fr = MAINTENANCE
+            self._save(request, provider, "Closed for maintenance.")
+
+    @admin.action(description=gettext_lazy("Open again"), permissions=["change"])
+    def open_again(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
+        """Those that can be: the catalogue's refusal stands."""
+        for provider in providers.filter(enabled=False):
+            if not unavailable_reason(provider.code):
+                provider.enabled, provider.disabled_reason, provider.disabled_reason_fr = True, "", ""
+                self._save(request, provider, "Opened again.")
+
+    def _save(self, request: HttpRequest, provider: Provider, message: str) -> None:
+        provider.save()
+        self.log_change(request, provider, message)
+        self.message_user(request, f"{provider}: {_('Enabled') if provider.enabled else _('Disabled')}")
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -118,7 +153,7 @@ class ProviderAdmin(ProviderModelAdmin):
             return display.pill_with_words(_("Cannot be enabled"), Tone.DOUBT, reason)
         if provider.enabled:
             return display.pill(_("Enabled"), Tone.GOOD)
-        return display.pill_with_words(_("Disabled"), Tone.QUIET, provider.disabled_reason)
+        return display.pill_with_words(_("Disabled"), Tone.QUIET, provider.disabled_words(get_language() or ""))
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, provider: Provider) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,8 @@ from django_feexpay.payments.lifecycle import PublicStatus, statuses_of
 _BESIDE = {"cursor", "page_size"}
 _COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
 _CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()} | {"EUR", "USD"})
+#: A country or a currency that no provider has: one for all, so that inventing some fills no cache.
+OTHER = "other"
 _KINDS = sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})
 #: Beyond these, an instant cannot be brought into another time zone any more.
 _ERA = (
@@ -99,22 +102,45 @@ class ProviderFilters(forms.Form):
     kind = forms.ChoiceField(choices=[(kind, kind) for kind in _KINDS], required=False)
     currency = forms.RegexField(r"^[A-Za-z]{3}\Z", required=False)
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which providers a reader wants; "" is any. What no provider has is all the same OTHER."""
+
+    country: str = ""
+    kind: str = ""
+    currency: str = ""
+
     def fits(self, provider: Provider) -> bool:
         """Whether a provider passes what was asked for; what has no country is there for each."""
-        spec, wanted = provider.spec, self.cleaned_data
+        spec = provider.spec
         return (
-            (not wanted["country"] or spec.country in (None, wanted["country"].upper()))
-            and (not wanted["kind"] or wanted["kind"] in (spec.kind, *spec.also_kinds))
-            and (not wanted["currency"] or spec.currency == wanted["currency"].upper())
+            (not self.country or spec.country in (None, self.country))
+            and (not self.kind or self.kind in (spec.kind, *spec.also_kinds))
+            and (not self.currency or spec.currency == self.currency)
         )
 
 
-def choose(providers: Iterable[Provider], request: Request) -> list[Provider]:
-    """Providers by the query string of a request. Raises ValidationError."""
+def wanted(request: Request) -> Wanted:
+    """What the query string of a request asks for. Raises ValidationError."""
     _refuse_unknown(request, ProviderFilters.base_fields)
-    filters = ProviderFilters(request.query_params)
-    _refuse_invalid(filters)
-    return [provider for provider in providers if filters.fits(provider)]
+    form = ProviderFilters(request.query_params)
+    _refuse_invalid(form)
+    given = form.cleaned_data
+    return Wanted(
+        country=_known(given["country"].upper(), _COUNTRIES),
+        kind=given["kind"],
+        currency=_known(given["currency"].upper(), _CURRENCIES),
+    )
+
+
+def choose(providers: Iterable[Provider], wanted: Wanted) -> list[Provider]:
+    """The providers that fit."""
+    return [provider for provider in providers if wanted.fits(provider)]
+
+
+def _known(value: str, known: Iterable[str]) -> str:
+    return value if not value or value in known else OTHER
 
 
 def _refuse_unknown(request: Request, known: Iterable[str]) -> None:

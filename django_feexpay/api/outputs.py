@@ -111,8 +111,8 @@ def as_first_written(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in PAYMENT_FIELDS if name in body}
 
 
-def provider_body(provider: Provider, language: str) -> dict[str, Any]:
-    """A provider as the API shows it, in the payer's language."""
+def provider_body(provider: Provider, language: str, *, trouble: str = "") -> dict[str, Any]:
+    """A provider as the API shows it, in the payer's language. `trouble`: why it does not work at the moment."""
     spec = provider.spec
     french = language.startswith("fr")
     return {
@@ -127,8 +127,8 @@ def provider_body(provider: Provider, language: str) -> dict[str, Any]:
         "max_amount": provider.max_amount,
         "fee_percent": str(provider.fee_percent),
         "phone": _phone(provider),
-        "enabled": provider.is_available,
-        "unavailable_reason": unavailable(provider, language) or None,
+        "enabled": provider.is_available and not trouble,
+        "unavailable_reason": unavailable(provider, language) or trouble or None,
         "instructions": spec.instructions_fr if french else spec.instructions_en,
         "badge": {"monogram": spec.monogram, "color": spec.color},
     }

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
@@ -25,12 +25,12 @@ from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
 from django_feexpay.api.inputs import InitiateInput, QuoteInput, RetryInput
 from django_feexpay.api.negotiation import JSONOnly
-from django_feexpay.api.outputs import as_first_written, etag, payment_body, provider_body, quote_body
+from django_feexpay.api.outputs import as_first_written, etag, payment_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
+from django_feexpay.api.provider_list import provider_list
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.models import Payment, Provider
+from django_feexpay.models import Payment
 from django_feexpay.monitoring import health
 from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.errors import invalid
@@ -140,11 +140,13 @@ class QuoteView(FeexPayView):
 class ProvidersView(FeexPayView):
     """`GET providers/`: every way to pay, also those not available, with the reason."""
 
-    def get(self, request: Request) -> Response:
-        language = _language()
-        rows = Provider.objects.filter(pk__in=CATALOGUE)
-        response = _tagged(request, [provider_body(row, language) for row in filters.choose(rows, request)])
-        response["Cache-Control"] = "private, max-age=60"
+    def get(self, request: Request) -> Response | HttpResponse:
+        found = provider_list(filters.wanted(request), _language())
+        response: Response | HttpResponse = Response(status=304)
+        if not _has(request, found.tag):
+            response = HttpResponse(found.body, content_type="application/json")
+        response["ETag"] = found.tag
+        response["Cache-Control"] = f"private, max-age={found.client_seconds}"
         return response
 
 
@@ -225,10 +227,15 @@ def _own(request: Request, payment_id: UUID) -> Payment:
 
 def _tagged(request: Request, body: Any) -> Response:
     tag = etag(body)
-    known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
-    if known & {tag.removeprefix("W/"), "*"}:
+    if _has(request, tag):
         return Response(status=304, headers={"ETag": tag})
     return Response(body, headers={"ETag": tag})
+
+
+def _has(request: Request, tag: str) -> bool:
+    """Whether the client holds what bears this tag."""
+    known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
+    return bool(known & {tag.removeprefix("W/"), "*"})
 
 
 def _language() -> str:

@@ -21,7 +21,7 @@ _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
 
 _UNSEEN_OF_PROVIDER = (
-    *("enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent", "flow"),
+    *("enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent", "flow"),
     "catalogue_values",
 )
 _UNSEEN_OF_ATTEMPT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -16,13 +16,20 @@ from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
+def renew_copies(using: str) -> None:
+    """What doors keep rendered of the rows is stale now for this transaction, and for others from its commit on."""
+    shared.renew(shared.PROVIDERS)
+    if connections[using].in_atomic_block:
+        transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=using)
+
+
 class ProviderQuerySet(models.QuerySet["Provider"]):
     """Rows of which doors keep a rendered copy."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, which sends no signal: the copy is stale from the commit on."""
+        """As Django's, which sends no signal."""
         rows = super().update(**kwargs)
-        transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=self.db)
+        renew_copies(self.db)
         return rows
 
 
@@ -54,10 +61,16 @@ class Provider(models.Model):
     name = models.CharField(_("name"), max_length=64)
     enabled = models.BooleanField(_("enabled"), default=False)
     disabled_reason = models.CharField(
-        _("reason shown while disabled"),
+        _("reason shown while disabled, in English"),
         max_length=200,
         blank=True,
-        help_text=_("Shown to payers as it stands; empty: the catalogue's reason in the payer's language."),
+        help_text=_("Shown to payers as it stands. Empty: the French one, or the catalogue's."),
+    )
+    disabled_reason_fr = models.CharField(
+        _("reason shown while disabled, in French"),
+        max_length=200,
+        blank=True,
+        help_text=_("Shown to payers as it stands. Empty: the English one, or the catalogue's."),
     )
     min_amount = models.BigIntegerField(_("smallest amount"))
     max_amount = models.BigIntegerField(_("largest amount"))
@@ -91,6 +104,12 @@ class Provider(models.Model):
     def is_available(self) -> bool:
         """Whether a payment may be started: switched on, and something FeexPay and this package can do."""
         return self.enabled and not self.spec.unavailable_reason
+
+    def disabled_words(self, language: str) -> str:
+        """What staff tells payers of a language while it is disabled, else in the other language; "" if nothing."""
+        words = (self.disabled_reason, self.disabled_reason_fr)
+        first, second = reversed(words) if language.startswith("fr") else words
+        return first or second
 
     def follow(self, spec: ProviderSpec) -> None:
         """Take over the catalogue's new values, except those an admin changed."""

@@ -10,7 +10,9 @@ from django.db import DatabaseError, connection
 
 from django_feexpay import conf
 from django_feexpay.background import worker
+from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+from django_feexpay.payments import breaker, budget
 
 _WORKER_SILENT = timedelta(minutes=3)
 _ROW_FORGOTTEN = timedelta(minutes=5)
@@ -26,14 +28,17 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`status` and, by component, `ok` or what is wrong in one word."""
+    """`status` and, by component, `ok` or what is wrong in one word; of `breaker`, the circuits that are open."""
 
     status: Health
     components: dict[str, str]
 
 
 def look() -> Report:
-    """Database, background work, forgotten rows, gateway. DOWN only without the database: the rest heals by itself."""
+    """Database, background work, forgotten rows, gateway and trouble with it.
+
+    DOWN only without the database: the rest heals by itself.
+    """
     try:
         components = _components()
     except DatabaseError:
@@ -52,6 +57,8 @@ def _components() -> dict[str, str]:
         "worker": "ok" if any(now - beat < _WORKER_SILENT for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
         "outbox": _forgotten(OutboxMessage.objects.filter(next_delivery_at__lt=now - _ROW_FORGOTTEN).exists()),
+        "breaker": ", ".join(breaker.in_trouble(CATALOGUE)) or "ok",
+        "budget": "slowed" if budget.pause_seconds() else "ok",
         "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
     }
 

@@ -154,7 +154,7 @@ def unavailable(provider: Provider, language: str) -> str:
         return ""
     spec = provider.spec
     text = spec.unavailable_text_fr if language.startswith("fr") else spec.unavailable_text_en
-    return provider.disabled_reason or text or _("This way to pay is switched off at the moment.")
+    return provider.disabled_words(language) or text or _("This way to pay is switched off at the moment.")
 
 
 def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn:

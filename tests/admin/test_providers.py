@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from django_feexpay.admin.providers import MAINTENANCE
 from django_feexpay.models import Provider
+from django_feexpay.payments.order import unavailable
 from tests.admin.conftest import StaffClient
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def save(client: Client, code: str, /, **changes: Any) -> Any:
     """Post the provider's form as it stands, with these changes; a False is an unticked box."""
     row = Provider.objects.get(pk=code)
-    names = ("name", "enabled", "disabled_reason", "min_amount", "max_amount", "fee_percent")
+    names = ("name", "enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent")
     form = {name: getattr(row, name) for name in names} | changes
     return client.post(
         f"/admin/feexpay/provider/{code}/change/", {name: value for name, value in form.items() if value is not False}
@@ -111,3 +114,48 @@ def test_provider_is_read_only_for_staff_who_may_only_view(staff_client: StaffCl
 
     assert answer.status_code == 403
     assert Provider.objects.get(pk="mtn_bj").enabled is True
+
+
+def act(client: Client, action: str, *codes: str) -> Any:
+    return client.post("/admin/feexpay/provider/", {"action": action, "_selected_action": codes})
+
+
+def test_provider_is_closed_for_maintenance_in_both_languages_and_opened_again(boss: Client) -> None:
+    act(boss, "close_for_maintenance", "mtn_bj")
+
+    row = Provider.objects.get(pk="mtn_bj")
+    assert not row.is_available
+    assert (unavailable(row, "en"), unavailable(row, "fr")) == MAINTENANCE
+    assert "Closed for maintenance." in LogEntry.objects.get(object_id="mtn_bj").get_change_message()
+
+    act(boss, "open_again", "mtn_bj", "mtn_cm")
+
+    row.refresh_from_db()
+    assert (row.is_available, row.disabled_reason, row.disabled_reason_fr) == (True, "", "")
+    assert not Provider.objects.get(pk="mtn_cm").enabled
+
+
+def test_maintenance_is_a_change_and_wants_its_permission(staff_client: StaffClient) -> None:
+    act(staff_client("view_provider"), "close_for_maintenance", "mtn_bj")
+
+    assert Provider.objects.get(pk="mtn_bj").enabled
+
+
+@pytest.mark.parametrize(
+    ("english", "french", "language", "shown"),
+    [
+        ("Back at noon", "De retour à midi", "fr", "De retour à midi"),
+        ("Back at noon", "De retour à midi", "fr-fr", "De retour à midi"),
+        ("Back at noon", "De retour à midi", "en", "Back at noon"),
+        ("Back at noon", "", "fr", "Back at noon"),
+        ("", "De retour à midi", "en", "De retour à midi"),
+        ("", "", "en", "This way to pay is switched off at the moment."),
+    ],
+)
+def test_reason_is_told_in_the_payers_language_or_the_other(
+    english: str, french: str, language: str, shown: str
+) -> None:
+    row = Provider.objects.get(pk="mtn_bj")
+    row.enabled, row.disabled_reason, row.disabled_reason_fr = False, english, french
+
+    assert unavailable(row, language) == shown

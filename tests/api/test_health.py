@@ -18,7 +18,9 @@ from tests.api.test_history import kept
 
 pytestmark = pytest.mark.django_db
 
-ALL_WELL = {"database": "ok", "worker": "ok", "attempts": "ok", "outbox": "ok", "gateway": "ok"}
+ALL_WELL = {"database": "ok", "worker": "ok", "attempts": "ok", "outbox": "ok"} | dict.fromkeys(
+    ("breaker", "budget", "gateway"), "ok"
+)
 
 
 @contextmanager

@@ -1,0 +1,282 @@
+"""The list of ways to pay is kept for everybody, and stale at once when something changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.cache.backends.locmem import LocMemCache
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_feexpay import shared
+from django_feexpay.api import provider_list as module
+from django_feexpay.api.filters import Wanted
+from django_feexpay.api.provider_list import ProviderList, provider_list
+from django_feexpay.gateway.client import CallSeen
+from django_feexpay.gateway.errors import NotSentError
+from django_feexpay.models import Provider
+from django_feexpay.payments import breaker
+from tests.api.caller import Caller
+from tests.payments.stage import Clock
+from tests.payments.threads import at_once
+
+ALL = Wanted()
+Render = Callable[[Wanted, str], tuple[ProviderList, int]]
+
+
+def rows(caller: Caller, language: str = "en", **query: str) -> dict[str, dict[str, Any]]:
+    answer = caller.get("providers/", {"Accept-Language": language}, **query)
+    return {row["code"]: row for row in answer.json()}
+
+
+def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None:
+    for _ in range(5):
+        breaker.see(
+            CallSeen(operation=operation, outcome="not_sent", seconds=0.0, provider_code=provider, error=NotSentError())
+        )
+
+
+@pytest.fixture
+def renderings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wanted, str]]:
+    """What was rendered, each time it was."""
+    made: list[tuple[Wanted, str]] = []
+    real: Render = module._render
+
+    def render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
+        made.append((wanted, language))
+        return real(wanted, language)
+
+    monkeypatch.setattr(module, "_render", render)
+    return made
+
+
+@pytest.mark.django_db
+def test_hit_costs_no_statement(renderings: list[Any]) -> None:
+    provider_list(ALL, "en")
+
+    with CaptureQueriesContext(connection) as captured:
+        for _ in range(99):
+            provider_list(ALL, "en")
+
+    assert (len(captured), len(renderings)) == (0, 1)
+
+
+@pytest.mark.django_db
+def test_hit_over_http_asks_no_table_of_ours(caller: Caller) -> None:
+    caller.get("providers/")
+
+    with CaptureQueriesContext(connection) as captured:
+        caller.get("providers/")
+
+    assert [query["sql"] for query in captured.captured_queries if "feexpay" in query["sql"]] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fifty_who_miss_at_once_cost_one_refill(renderings: list[Any]) -> None:
+    answers = at_once(50, lambda number: provider_list(ALL, "en"))
+
+    assert len(renderings) == 1
+    assert all(answer == answers[0] and isinstance(answer, ProviderList) for answer in answers)
+
+
+@pytest.mark.django_db
+def test_process_that_waits_for_another_takes_what_it_brought(
+    renderings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process is at it: `add` says no, and a moment later the list is there."""
+    theirs = ProviderList(b"[]", 'W/"theirs"', 60)
+    monkeypatch.setattr(shared, "put_first", lambda *args, **kwargs: False)
+
+    def bring(seconds: float) -> None:
+        edition = shared.edition(shared.PROVIDERS)
+        shared.put(f"providers:{edition}:{module.__version__}:en:::", theirs, 60)
+
+    monkeypatch.setattr(module.time, "sleep", bring)
+
+    assert provider_list(ALL, "en") == theirs
+    assert renderings == []
+
+
+@pytest.mark.django_db
+def test_process_whose_neighbour_died_at_it_helps_itself(
+    renderings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "put_first", lambda *args, **kwargs: False)
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+
+    assert json.loads(provider_list(ALL, "en").body)
+    assert len(renderings) == 1
+
+
+@pytest.mark.django_db
+def test_each_question_and_language_has_its_own(renderings: list[Any]) -> None:
+    for _ in range(2):
+        provider_list(ALL, "en")
+        provider_list(ALL, "fr")
+        provider_list(Wanted(country="BJ"), "en")
+
+    assert len(renderings) == 3
+
+
+@pytest.mark.django_db
+def test_invented_countries_share_one(caller: Caller, renderings: list[Any]) -> None:
+    for country in ("FR", "DE", "US", "ZZ"):
+        caller.get("providers/", country=country)
+
+    assert len(renderings) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: Provider.objects.filter(pk="mtn_bj").update(enabled=False),
+        lambda: _save(enabled=False),
+        lambda: Provider.objects.bulk_update([_changed()], ["enabled"]),
+    ],
+    ids=["update", "save", "bulk update"],
+)
+def test_change_of_a_row_is_seen_at_once(caller: Caller, change: Callable[[], object]) -> None:
+    assert rows(caller)["mtn_bj"]["enabled"] is True
+    try:
+        change()
+
+        assert rows(caller)["mtn_bj"]["enabled"] is False
+    finally:
+        _save(enabled=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_change_is_seen_from_its_commit_on_whoever_read_in_between(caller: Caller) -> None:
+    """A reader between the change and its commit renders the old rows: they must not outlive the commit."""
+    rows(caller)
+    try:
+        with transaction.atomic():
+            _save(enabled=False)
+            at_once(1, lambda number: provider_list(ALL, "en"))
+
+        assert rows(caller)["mtn_bj"]["enabled"] is False
+    finally:
+        _save(enabled=True)
+
+
+def _changed() -> Provider:
+    provider = Provider.objects.get(pk="mtn_bj")
+    provider.enabled = False
+    return provider
+
+
+def _save(*, enabled: bool) -> None:
+    provider = Provider.objects.get(pk="mtn_bj")
+    provider.enabled = enabled
+    provider.save()
+
+
+# --- trouble -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_provider_in_trouble_is_shown_so_in_both_languages(caller: Caller, clock: Clock) -> None:
+    rows(caller)
+    trouble()
+    breaker.see(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
+    clock.advance(1)
+    shared.drop("breaker:gateway:open")
+
+    english, french = rows(caller), rows(caller, "fr")
+
+    assert (english["mtn_bj"]["enabled"], english["wave_sn"]["unavailable_reason"]) == (False, _own_reason("wave_sn"))
+    assert "This operator has a problem at the moment" in english["mtn_bj"]["unavailable_reason"]
+    assert "Cet opérateur rencontre un problème" in french["mtn_bj"]["unavailable_reason"]
+
+
+def _own_reason(code: str) -> str | None:
+    provider = Provider.objects.get(pk=code)
+    return None if provider.is_available else provider.spec.unavailable_text_en
+
+
+@pytest.mark.django_db
+def test_gateway_in_trouble_closes_every_provider_and_keeps_a_reason_of_its_own(caller: Caller, clock: Clock) -> None:
+    before = rows(caller)["mtn_cm"]["unavailable_reason"]
+    trouble("history", None)
+
+    after = rows(caller)
+
+    assert [code for code, row in after.items() if row["enabled"]] == []
+    assert "FeexPay does not answer" in after["moov_bj"]["unavailable_reason"]
+    assert after["mtn_cm"]["unavailable_reason"] == before
+
+
+@pytest.mark.django_db
+def test_trouble_is_no_longer_shown_once_somebody_may_probe(caller: Caller, clock: Clock) -> None:
+    """Else nobody would come, and nothing would ever find out that it is over."""
+    trouble()
+    clock.advance(10)
+    shown = caller.get("providers/")
+    assert shown.headers["Cache-Control"] == "private, max-age=20"
+
+    clock.advance(20)
+    shared.renew(shared.PROVIDERS)  # kept for those 20 s, which a standing clock does not let pass
+
+    assert rows(caller)["mtn_bj"]["enabled"] is True
+
+
+@pytest.mark.django_db
+def test_list_comes_back_as_soon_as_the_trouble_is_over(caller: Caller, clock: Clock) -> None:
+    trouble()
+    assert rows(caller)["mtn_bj"]["enabled"] is False
+
+    clock.advance(30)
+    assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == 0
+    assert rows(caller)["mtn_bj"]["enabled"] is False, "the probe is on its way"
+    breaker.see(CallSeen(operation="collect", outcome="answered", seconds=0.0, provider_code="mtn_bj", http_status=200))
+
+    assert rows(caller)["mtn_bj"]["enabled"] is True
+
+
+@pytest.mark.django_db
+def test_start_under_trouble_is_told_when_to_come_back(caller: Caller, clock: Clock) -> None:
+    trouble()
+    clock.advance(10)
+
+    answer = caller.initiate()
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "gateway_unavailable")
+    assert answer.headers["Retry-After"] == "20"
+
+
+@pytest.mark.django_db
+def test_health_names_the_open_circuits_and_the_slow_down(caller: Caller, clock: Clock) -> None:
+    trouble()
+    told = caller.get("health/").json()
+
+    assert (told["status"], told["components"]["breaker"]) == ("degraded", "gateway, mtn_bj")
+
+
+# --- without the cache -------------------------------------------------------------------------------
+
+
+class BrokenCache(LocMemCache):
+    """Redis is down: everything raises."""
+
+    def _raise(self, *args: Any, **kwargs: Any) -> Any:
+        raise ConnectionError("redis is down")
+
+    get = set = add = incr = get_many = delete_many = delete = get_or_set = _raise
+
+
+@pytest.mark.django_db
+def test_list_works_with_the_cache_away(
+    caller: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
+    monkeypatch.setattr(shared, "_line", shared._Line())
+
+    assert rows(caller)["mtn_bj"]["enabled"] is True
+    Provider.objects.filter(pk="mtn_bj").update(enabled=False)
+
+    assert rows(caller)["mtn_bj"]["enabled"] is False
+    assert caplog.text.count("the cache is away") == 1
