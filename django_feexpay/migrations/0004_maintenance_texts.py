@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0002_events_are_append_only'),
+        ('feexpay', '0003_comparisons'),
     ]
 
     operations = [
