@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from django_feexpay.sandbox import rules
 from django_feexpay.sandbox.networks import NETWORKS, Network
-from django_feexpay.sandbox.store import Link, Payment
+from django_feexpay.sandbox.store import Export, Link, Payment
 
 HTML_502 = (
     "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
@@ -67,7 +68,7 @@ def accepted(payment: Payment) -> dict[str, Any]:
         "status": rules.PENDING,
         "amount": payment.amount,
         "description": payment.details["description"],
-        "callback_info": payment.echo,
+        "callback_info": _echo(payment),
         "phoneNumber": payment.msisdn,
     }
     if payment.suffix != "celtiis_bj":
@@ -110,15 +111,16 @@ def final(payment: Payment) -> dict[str, Any]:
     }
 
 
-def status(payment: Payment) -> dict[str, Any]:
+def status(payment: Payment, *, in_pending_state: bool = False) -> dict[str, Any]:
     """The 14 fields of a status; magic number 15 wraps them in `data` with the amount as a string."""
     paid = payment.status == rules.SUCCESSFUL
+    waiting = in_pending_state and payment.status == rules.PENDING
     body: dict[str, Any] = {
         "reference": payment.reference,
-        "amount": payment.paid_amount if paid else payment.amount,
+        "amount": _amount(payment),
         "phoneNumber": payment.msisdn,
-        "status": payment.status,
-        "callback_info": payment.echo,
+        "status": "IN PENDING STATE" if waiting else payment.status,
+        "callback_info": _echo(payment),
         "responsecode": "0" if paid else rules.STATUS_CODES.get(payment.reason or ""),
         "responsemsg": "Successfully processed" if paid else payment.reason,
         "transref": payment.reference,
@@ -134,27 +136,112 @@ def status(payment: Payment) -> dict[str, Any]:
     return body
 
 
+def v1_status(payment: Payment) -> dict[str, Any]:
+    """The older generation's status, in the style of MTN."""
+    return {
+        "financialTransactionId": operator_id(payment),
+        "externalId": payment.reference,
+        "amount": str(_amount(payment)),
+        "currency": payment.network.currency,
+        "payer": {"partyIdType": "MSISDN", "partyId": payment.msisdn},
+        "payerMessage": payment.details["description"],
+        "payeeNote": "",
+        "status": payment.status,
+        "reason": payment.reason,
+    }
+
+
+def payout_accepted(payment: Payment) -> dict[str, Any]:
+    """The answer to a payout: PENDING, whatever comes; snake case where the others have none."""
+    return {
+        "reference": payment.reference,
+        "status": rules.PENDING,
+        "message": "Payout request accepted",
+        "description": payment.details["description"],
+        "phone_number": payment.msisdn,
+        "amount": payment.amount,
+        "callback_info": payment.echo,
+    }
+
+
+def export_pending(export: Export, expires_at: float) -> dict[str, Any]:
+    return {
+        "request_id": export.request_id,
+        "status": "PENDING",
+        "created_at": iso(export.created_at),
+        "expires_at": iso(expires_at),
+    }
+
+
+def export_ended(export: Export, result_url: str) -> dict[str, Any]:
+    """What a finished export says besides."""
+    if export.failed:
+        return {"status": "FAILED", "error": "Export failed", "completed_at": iso(export.ready_at)}
+    return {
+        "status": "COMPLETED",
+        "row_count": export.row_count,
+        "processed_rows": export.row_count,
+        "result_format": "json",
+        "result_url": result_url,
+        "error": None,
+        "completed_at": iso(export.ready_at),
+    }
+
+
+def history_webhook(export: Export, result_url: str, rows: list[dict[str, Any]], expires_at: float) -> dict[str, Any]:
+    """The event `payment_history`, which names no reference."""
+    return {
+        "request_id": export.request_id,
+        "status": "COMPLETED",
+        "amount": 0,
+        "type": "PAYMENT_HISTORY",
+        "date": iso(export.ready_at),
+        "row_count": export.row_count,
+        "result_format": "json",
+        "result_url": result_url,
+        "expires_at": iso(expires_at),
+        "data": rows,
+    }
+
+
+def in_v1_look(body: dict[str, Any]) -> dict[str, Any]:
+    """A webhook as the older generation sent it: the number as a number, no `ref_operator`."""
+    body = {name: value for name, value in body.items() if name != "ref_operator"}
+    number = body.get("phoneNumber")
+    return body | {"phoneNumber": int(number)} if number else body
+
+
+def _amount(payment: Payment) -> int:
+    """What was paid; before that what was asked."""
+    return payment.paid_amount if payment.status == rules.SUCCESSFUL else payment.amount
+
+
+def _echo(payment: Payment) -> Any:
+    """The caller's own `callback_info`, as the text or the object that it was."""
+    return json.loads(payment.echo) if payment.echo and payment.echo_is_json else payment.echo
+
+
 def history_row(payment: Payment) -> dict[str, Any]:
     """One row of a history answer. Our `callback_info` comes back as the text it was."""
     return {
         "reference": payment.reference,
         "type": payment.kind,
         "status": payment.status,
-        "amount": payment.paid_amount if payment.charged else payment.amount,
+        "amount": _amount(payment),
         "reseau": payment.network.reseau,
         "phone_number": payment.msisdn,
         "financial_transaction_id": operator_id(payment),
         "custom_id": payment.custom_id,
         "description": payment.details["description"],
-        "callback_info": payment.echo,
+        "callback_info": _echo(payment),
         "reason": payment.reason,
         "date": iso(payment.created_at),
     }
 
 
-def balance(shop_id: str, shop_name: str, by_suffix: dict[str, int]) -> dict[str, Any]:
+def balance(shop_id: str, shop_name: str, by_suffix: dict[str, int], opening: int) -> dict[str, Any]:
     """The balance of every network, nested twice as FeexPay does."""
-    balances = {network.reseau: by_suffix.get(network.suffix, 0) for network in NETWORKS}
+    balances = {network.reseau: opening + by_suffix.get(network.suffix, 0) for network in NETWORKS}
     shop = {"shop_public_id": shop_id, "shop_name": shop_name, "shop_id": shop_id, "balances": balances}
     return {"success": True, "data": {"success": True, "data": shop}}
 
@@ -166,12 +253,13 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
         "reference": payment.reference,
         "order_id": payment.reference,
         "status": event_status,
-        "amount": payment.paid_amount if payment.charged else payment.amount,
-        "callback_info": payment.echo or "",
+        "amount": _amount(payment),
+        "callback_info": _echo(payment) or "",
         "last_name": payment.details["last_name"],
         "first_name": payment.details["first_name"],
         "email": payment.details["email"],
-        "type": "Paiement",
+        # FeexPay's docs imply payout events and show none: the word is ours.
+        "type": "Payout" if payment.is_payout else "Paiement",
         "phoneNumber": payment.msisdn,
         "date": iso(now),
         "reseau": payment.network.reseau,
@@ -184,4 +272,4 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
 
 def operator_id(payment: Payment) -> str | None:
     """The operator's own number of a payment it made; None while no money moved."""
-    return f"{7_000_000_000 + payment.number}" if payment.charged else None
+    return f"{7_000_000_000 + payment.number}" if payment.status == rules.SUCCESSFUL else None

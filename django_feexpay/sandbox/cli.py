@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from django_feexpay.sandbox.networks import CHOOSABLE_FLOWS, CONTESTED, Flow
-from django_feexpay.sandbox.options import DEFAULT_API_KEY, DEFAULT_SHOP_ID, LANGUAGES, WEBHOOK_MODES, Options
+from django_feexpay.sandbox.conditions import Conditions, changed, every_condition
+from django_feexpay.sandbox.options import (
+    DEFAULT_API_KEY,
+    DEFAULT_SHOP_ID,
+    LANGUAGES,
+    WEBHOOK_MODES,
+    Options,
+)
+from django_feexpay.sandbox.signing import standard_key
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
@@ -32,30 +40,48 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
         "webhook_mode",
         _one_of(WEBHOOK_MODES),
         "none, like FeexPay (default); header: the secret is the whole Authorization value;"
-        " hmac: X-FeexPay-Signature, the hex HMAC-SHA256 of the body, which FeexPay does not send",
+        " hmac: the hex HMAC-SHA256 of the body, and standard_webhooks: webhook-id, -timestamp and -signature,"
+        " neither of which FeexPay sends",
     )
-    add("webhook_secret", _one_line, "what header and hmac mode need")
+    add("webhook_secret", _one_line, "what the other modes need; for standard_webhooks base64, whsec_ before it or not")
+    add("webhook_header", _header_name, "where hmac mode signs (default X-FeexPay-Signature)")
     add("api_key", _filled, f"the only key accepted (default {DEFAULT_API_KEY})")
     add("shop_id", _filled, f"the only shop there is (default {DEFAULT_SHOP_ID})")
     add("shop_name", _filled, "the name the payer reads")
     add("language", _one_of(LANGUAGES), "fr or en: the pages' language where the browser has no wish")
     add("time_scale", _positive, "multiplies every delay; 0.01 for tests (default 1.0)")
-    add("flows", _flows, f"other flows of contested networks, as orange_sn=otp,moov_bf=push: {', '.join(CONTESTED)}")
     add("abandon_seconds", _seconds, "when an operator's page that nobody finished fails; 0 never (default 3600)")
     add("public_url", _http_url, "where payers reach the pages (default: where the API was called)")
+    parser.add_argument("--flows", default=environ.get("FEEXPAY_SANDBOX_FLOWS", ""), help="short for --set flows=…")
     parser.add_argument(
         "--moov-synchronous",
         action="store_true",
         default=environ.get("FEEXPAY_SANDBOX_MOOV_SYNCHRONOUS", "") in ("1", "true", "yes"),
-        help="Moov Benin answers the request to collect only when the payer has chosen",
+        help="short for --set moov_synchronous=true",
+    )
+    parser.add_argument(
+        "--set",
+        dest="conditions",
+        metavar="NAME=VALUE",
+        type=_condition,
+        action="append",
+        default=[_condition(one) for one in environ.get("FEEXPAY_SANDBOX_SET", "").split(";") if one.strip()],
+        help="a condition to start with; may be repeated. "
+        + " ".join(f"{name}: {one.metadata['en']}" for name, one in every_condition().items()).replace("%", "%%"),
     )
 
 
 def read_options(values: Mapping[str, object]) -> Options:
     """The options among parsed `values`; `ValueError` when they contradict each other."""
-    options = Options(**{one.name: values[one.name] for one in fields(Options)})  # type: ignore[arg-type]  # argparse has read each by its own type
+    wishes: dict[str, object] = {"flows": values["flows"], "moov_synchronous": values["moov_synchronous"]}
+    pairs = values["conditions"]
+    wishes |= dict(pairs) if isinstance(pairs, list) else {}
+    plain = {one.name: values[one.name] for one in fields(Options) if one.name != "conditions"}
+    options = Options(**plain, conditions=changed(Conditions(), wishes))  # type: ignore[arg-type]  # argparse has read each by its own type
     if options.webhook_mode != "none" and not options.webhook_secret:
         raise ValueError(f"--webhook-mode {options.webhook_mode} needs --webhook-secret")
+    if options.webhook_mode == "standard_webhooks":
+        standard_key(options.webhook_secret)
     return options
 
 
@@ -115,18 +141,11 @@ def _number(text: str) -> float:
         return -1.0
 
 
-def _flows(text: str) -> dict[str, Flow]:
-    """`orange_sn=otp,moov_bf=push`."""
-    flows: dict[str, Flow] = {}
-    for part in filter(None, (one.strip() for one in text.split(","))):
-        suffix, _, wish = part.partition("=")
-        flow = next((one for one in CHOOSABLE_FLOWS if one == wish), None)
-        if suffix not in CONTESTED or flow is None:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is not one of {', '.join(CONTESTED)}, =, one of {', '.join(CHOOSABLE_FLOWS)}"
-            )
-        flows[suffix] = flow
-    return flows
+def _condition(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value
 
 
 def _http_url(text: str) -> str:
@@ -137,6 +156,12 @@ def _http_url(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text!r} is not an http or https address")
     # Reading a port that is none is a ValueError, which argparse puts into words.
     _ = parts.port
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a header")
     return text
 
 

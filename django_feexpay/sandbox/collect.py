@@ -12,8 +12,16 @@ from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, rules
 from django_feexpay.sandbox.context import ConnectionReset, Sandbox, page_url, sandbox_of
-from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
-from django_feexpay.sandbox.networks import BY_SUFFIX, Flow, Network
+from django_feexpay.sandbox.guards import (
+    ApiError,
+    read_form_or_json,
+    read_json,
+    require_key,
+    require_open,
+    require_shop,
+)
+from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Flow, Network
+from django_feexpay.sandbox.postbox import Wish
 from django_feexpay.sandbox.rules import Answer, Script, Step
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
@@ -34,11 +42,29 @@ async def collect(request: Request) -> Response:
     return await collect_from(request, network, await read_json(request))
 
 
-async def collect_from(request: Request, network: Network, body: dict[str, Any]) -> Response:
+async def integration(request: Request) -> Response:
+    """POST requesttopay/integration: the older way, one address, the network named in a JSON or a form body."""
+    require_key(request)
+    body = await read_form_or_json(request)
+    name = body.get("reseau")
+    network = BY_RESEAU.get(name) if isinstance(name, str) else None
+    if network is None:
+        raise ApiError(400, bodies.error(400, "Network not supported", "NETWORK_UNAVAILABLE"))
+    for names in ("customId", "reference"):
+        body.setdefault("custom_id", body.get(names))
+    return await collect_from(request, network, body, echo_may_be_json=True)
+
+
+async def collect_from(
+    request: Request, network: Network, body: dict[str, Any], *, echo_may_be_json: bool = False
+) -> Response:
     """The request to collect in `body`, which names its shop."""
     flow = sandbox_of(request).flow_of(network)
-    asked = read_collect(body, network, otp_needed=flow == "otp" and not network.two_steps)
+    asked = read_collect(
+        body, network, otp_needed=flow == "otp" and not network.two_steps, echo_may_be_json=echo_may_be_json
+    )
     require_shop(request, asked.shop)
+    require_open(request, network)
     script = rules.script_for(asked.msisdn)
     if script.answer is Answer.UNAVAILABLE_503:
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
@@ -71,6 +97,7 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
 
 def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script: Script, flow: Flow) -> Payment:
     now = time.time()
+    _refuse_duplicate(sandbox, network, asked, now)
     payment = Payment(
         reference=bodies.new_reference(network, now),
         suffix=network.suffix,
@@ -91,9 +118,18 @@ def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script:
             "cancel_url": asked.cancel_url,
         },
         created_at=now,
+        custom_id=asked.custom_id,
+        echo_is_json=asked.echo_is_json,
         waits_for={"redirect": "page", "otp": "otp"}.get(flow, "phone"),
     )
     return sandbox.till.take_in(payment, _steps(sandbox, script, flow))
+
+
+def _refuse_duplicate(sandbox: Sandbox, network: Network, asked: CollectRequest, now: float) -> None:
+    """FeexPay lists the code and does not say what makes two payments identical: this is our guess."""
+    since = now - sandbox.conditions.duplicate_seconds
+    if since < now and sandbox.store.is_duplicate(network.suffix, asked.msisdn, asked.amount, since):
+        raise ApiError(409, bodies.error(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION"))
 
 
 def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
@@ -108,18 +144,20 @@ async def _answer(request: Request, script: Script, payment: Payment) -> Respons
     sandbox = sandbox_of(request)
     if script.answer_after_seconds:
         await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
-    if script.answer is Answer.AFTER_WEBHOOK:
+    if sandbox.conditions.webhook_before_answer:
+        sandbox.till.send(payment, [Wish()])
+    if script.answer is Answer.AFTER_WEBHOOK or sandbox.conditions.webhook_before_answer:
         await sandbox.timers.deliver_now(payment.reference)
-    if payment.suffix == "moov" and sandbox.options.moov_synchronous:
+    if payment.suffix == "moov" and sandbox.conditions.moov_synchronous:
         payment = await _when_final(sandbox, payment)
-        return _played(script.answer, bodies.moov_synchronous(payment), payment)
+        return _played(sandbox, script.answer, bodies.moov_synchronous(payment), payment)
     body = bodies.accepted(payment)
     if payment.waits_for == "page":
         body |= bodies.on_a_page(payment, page_url(request, f"/pay/{payment.reference}"))
-    return _played(script.answer, body, payment)
+    return _played(sandbox, script.answer, body, payment)
 
 
-def _played(answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
+def _played(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
     if answer is Answer.CONNECTION_RESET:
         return ConnectionReset()
     if answer is Answer.HTML_502:
@@ -128,10 +166,10 @@ def _played(answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
         whole = bytes(JSONResponse(body).body)
         return Response(whole[: len(whole) // 2], media_type="application/json")
     if answer is Answer.FINAL:
-        return JSONResponse(bodies.final(payment))
+        body = bodies.final(payment)
     if answer is Answer.FAILED_202:
         return JSONResponse(bodies.final(payment), status_code=202)
-    return JSONResponse(body)
+    return JSONResponse(body, status_code=sandbox.conditions.success_code)
 
 
 async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
@@ -144,4 +182,7 @@ async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
     return latest or payment
 
 
-ROUTES = [Route("/api/transactions/public/requesttopay/{suffix}", collect, methods=["POST"])]
+ROUTES = [
+    Route("/api/transactions/public/requesttopay/{suffix}", collect, methods=["POST"]),
+    Route("/api/transactions/requesttopay/integration", integration, methods=["POST"]),
+]

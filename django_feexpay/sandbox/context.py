@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from django_feexpay.sandbox.conditions import Conditions, Switchboard
 from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Payment, Store
@@ -26,6 +27,11 @@ class Sandbox:
     options: Options
     store: Store
     timers: Timers
+    switchboard: Switchboard
+
+    @property
+    def conditions(self) -> Conditions:
+        return self.switchboard.now
 
     @property
     def till(self) -> Till:
@@ -33,7 +39,7 @@ class Sandbox:
 
     def flow_of(self, network: Network) -> Flow:
         """How the payer pays on this network, here and now."""
-        return self.options.flows.get(network.suffix, network.flow)
+        return self.conditions.flows.get(network.suffix, network.flow)
 
 
 class BodyTooLargeError(Exception):

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from django_feexpay.sandbox import bodies, rules
 from django_feexpay.sandbox.context import Sandbox, payment_of, sandbox_of
 from django_feexpay.sandbox.networks import masked
+from django_feexpay.sandbox.postbox import Wish
 from django_feexpay.sandbox.store import Payment
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -76,7 +77,7 @@ async def resend(request: Request) -> Response:
     if found is None:
         return _problem(404, "no such payment")
     sandbox = sandbox_of(request)
-    sandbox.till.announce(found)
+    sandbox.till.send(found, [Wish()])
     return JSONResponse(as_json(sandbox, found))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from django_feexpay.sandbox import bodies
 from django_feexpay.sandbox.context import BodyTooLargeError, read_body, sandbox_of
+from django_feexpay.sandbox.networks import Network
 from django_feexpay.sandbox.validation import ValidationFailedError
 
 
@@ -38,11 +40,36 @@ def require_key(request: Request) -> None:
     given = request.headers.get("authorization", "").encode()
     if not hmac.compare_digest(given, f"Bearer {sandbox_of(request).options.api_key}".encode()):
         raise ApiError(401, bodies.unauthorized())
+    require_address(request)
 
 
 def require_shop(request: Request, shop_id: object) -> None:
     if shop_id != sandbox_of(request).options.shop_id:
         raise ApiError(404, bodies.error(404, "Merchant or Shop not found", "ERR_SHOP_NOT_FOUND"))
+    if sandbox_of(request).conditions.shop_disabled:
+        raise ApiError(404, bodies.error(404, "Shop is disabled"))
+
+
+def require_address(request: Request, *, payout: bool = False) -> None:
+    """The shop's list of addresses, which covers payouts, or every call."""
+    conditions = sandbox_of(request).conditions
+    covered = payout or conditions.addresses_for_all
+    address = request.client.host if request.client else ""
+    if covered and conditions.allowed_addresses and address not in conditions.allowed_addresses:
+        raise ApiError(403, bodies.error(403, "IP address is not allowed", "IP_NOT_ALLOWED"))
+
+
+def require_open(request: Request, network: Network) -> None:
+    """Whether this shop may use this network now."""
+    conditions = sandbox_of(request).conditions
+    if network.suffix in conditions.not_activated:
+        raise ApiError(404, bodies.error(404, f"{network.reseau} channel not configured"))
+    if network.suffix in conditions.blocked:
+        raise ApiError(403, bodies.error(403, "Access denied for this country or network", "ACCESS_DENIED"))
+    if network.suffix in conditions.maintenance:
+        raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
+    if network.suffix == "celtiis_bj" and conditions.celtiis_down:
+        raise ApiError(400, bodies.error(400, "Celtiis BJ API Error"))
 
 
 async def read_json(request: Request) -> dict[str, Any]:
@@ -52,3 +79,13 @@ async def read_json(request: Request) -> dict[str, Any]:
         refusal = bodies.error(400, "Unexpected token in JSON") | {"error": "Bad Request"}
         raise ApiError(400, refusal) from error
     return body if isinstance(body, dict) else {}
+
+
+async def read_form_or_json(request: Request) -> dict[str, Any]:
+    """A form's texts, its amount as the number it spells; JSON as it is."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return await read_json(request)
+    form = parse_qs((await read_body(request)).decode("utf-8", "replace"))
+    body: dict[str, Any] = {name: values[0] for name, values in form.items()}
+    amount = str(body.get("amount", ""))
+    return body | {"amount": int(amount)} if amount.isascii() and amount.isdigit() and len(amount) < 12 else body

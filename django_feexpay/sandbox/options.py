@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django_feexpay.sandbox.networks import Flow
+from django_feexpay.sandbox.conditions import Conditions
 
 DEFAULT_API_KEY = "test_sandbox_key"
 DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
-WEBHOOK_MODES = ("none", "header", "hmac")
+WEBHOOK_MODES = ("none", "header", "hmac", "standard_webhooks")
 LANGUAGES = ("fr", "en")
 
 
@@ -16,9 +16,9 @@ LANGUAGES = ("fr", "en")
 class Options:
     """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay.
 
-    `flows` are the contested networks' flows, by suffix; what it does not name keeps the network's own.
-    `abandon_seconds`: when the operator gives up a page that nobody finished; 0 is never.
-    `public_url`: where payers reach the pages, when it is not where the caller reached the API.
+    `conditions` are those of the start; `webhook_header` is where `hmac` mode signs. `abandon_seconds`: when the
+    operator gives up a page that nobody finished; 0 is never. `public_url`: where payers reach the pages, when
+    it is not where the caller reached the API.
     """
 
     host: str = "127.0.0.1"
@@ -32,7 +32,7 @@ class Options:
     shop_name: str = "Sandbox"
     language: str = "fr"
     time_scale: float = 1.0
-    moov_synchronous: bool = False
-    flows: dict[str, Flow] = field(default_factory=dict)
+    webhook_header: str = "X-FeexPay-Signature"
+    conditions: Conditions = field(default_factory=Conditions)
     abandon_seconds: float = 3600.0
     public_url: str = ""

@@ -17,6 +17,7 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -28,19 +29,23 @@ from django_feexpay.sandbox import (
     collect,
     control,
     guards,
+    history,
     hosted,
     links,
     listing,
     pages,
+    payouts,
     phone,
 )
+from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
+from django_feexpay.sandbox.faults import FaultyLine
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
 
-_ROOMS = (collect, links, api, control, phone, hosted, listing, pages)
+_ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, pages)
 
 # Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
 _STOP_SECONDS = 1
@@ -51,8 +56,9 @@ def build_app(options: Options, store: Store) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        timers = Timers(store, options)
-        app.state.sandbox = Sandbox(options, store, timers)
+        switchboard = Switchboard(store, options.conditions)
+        timers = Timers(store, options, switchboard)
+        app.state.sandbox = Sandbox(options, store, timers, switchboard)
         loop = asyncio.create_task(timers.run())
         yield
         loop.cancel()
@@ -62,6 +68,7 @@ def build_app(options: Options, store: Store) -> Starlette:
     app = Starlette(
         routes=[route for room in _ROOMS for route in room.ROUTES],
         lifespan=lifespan,
+        middleware=[Middleware(FaultyLine)],
         exception_handlers={
             guards.ApiError: guards.api_error,
             ValidationFailedError: guards.api_error,

@@ -1,6 +1,7 @@
 """Everything the sandbox remembers, in one SQLite file: it survives `kill -9` and its own restart.
 
-Payments, the steps still to come for them, hosted links, and the webhook deliveries. Times are wall-clock
+Payments (payouts among them), the steps still to come for them, hosted links, history exports, webhook
+deliveries, the conditions that were changed, and how many calls the faults have seen. Times are wall-clock
 seconds since 1970, so that what was due while the process was down is due at once when it is back.
 Used from one thread (the event loop's); every change is one transaction.
 """
@@ -17,8 +18,10 @@ from pathlib import Path
 from django_feexpay.sandbox import rules
 from django_feexpay.sandbox.networks import Network, network_of
 
+PAYOUT = "PAYOUT_API"
+
 # Raised with every change of the tables: a file of another version is refused, in words.
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
@@ -26,7 +29,7 @@ CREATE TABLE IF NOT EXISTS payments (
     msisdn TEXT NOT NULL, amount INTEGER NOT NULL, paid_amount INTEGER NOT NULL, status TEXT NOT NULL,
     reason TEXT, prompts INTEGER NOT NULL, odd_status_body INTEGER NOT NULL, echo TEXT,
     details TEXT NOT NULL, created_at REAL NOT NULL, settled_at REAL, kind TEXT NOT NULL,
-    waits_for TEXT NOT NULL, custom_id TEXT, link TEXT);
+    waits_for TEXT NOT NULL, custom_id TEXT, link TEXT, echo_is_json INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS payments_by_echo ON payments (echo);
 CREATE INDEX IF NOT EXISTS payments_by_custom_id ON payments (custom_id) WHERE custom_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS payments_by_link ON payments (link) WHERE link IS NOT NULL;
@@ -34,6 +37,11 @@ CREATE TABLE IF NOT EXISTS links (
     code TEXT PRIMARY KEY, amount INTEGER NOT NULL, description TEXT NOT NULL, methods TEXT NOT NULL,
     uses INTEGER NOT NULL, expires_at REAL NOT NULL, active INTEGER NOT NULL, custom_id TEXT,
     success_url TEXT NOT NULL, error_url TEXT NOT NULL, created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS exports (
+    request_id TEXT PRIMARY KEY, created_at REAL NOT NULL, ready_at REAL NOT NULL, failed INTEGER NOT NULL,
+    result TEXT NOT NULL, row_count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS memory (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (
     id INTEGER PRIMARY KEY, reference TEXT NOT NULL, due_at REAL NOT NULL, status TEXT, reason TEXT,
     webhooks TEXT NOT NULL, short_by INTEGER NOT NULL);
@@ -41,7 +49,7 @@ CREATE INDEX IF NOT EXISTS steps_by_due ON steps (due_at);
 CREATE TABLE IF NOT EXISTS deliveries (
     id INTEGER PRIMARY KEY, reference TEXT NOT NULL, status TEXT NOT NULL, body BLOB NOT NULL,
     due_at REAL, attempts INTEGER NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT '',
-    delivered INTEGER NOT NULL DEFAULT 0);
+    delivered INTEGER NOT NULL DEFAULT 0, signed INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS deliveries_by_due ON deliveries (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS deliveries_by_reference ON deliveries (reference);
 """
@@ -72,6 +80,7 @@ class Payment:
     waits_for: str = "phone"
     custom_id: str | None = None
     link: str | None = None
+    echo_is_json: bool = False
     settled_at: float | None = None
     number: int = 0
 
@@ -80,8 +89,13 @@ class Payment:
         return network_of(self.suffix)
 
     @property
+    def is_payout(self) -> bool:
+        return self.kind == PAYOUT
+
+    @property
     def charged(self) -> bool:
-        return self.status == rules.SUCCESSFUL
+        """Did a payer pay? A payout charges nobody."""
+        return self.status == rules.SUCCESSFUL and not self.is_payout
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """One asynchronous history; `result` is the JSON of its rows."""
+
+    request_id: str
+    created_at: float
+    ready_at: float
+    failed: bool
+    result: str = field(repr=False)
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class DueStep:
     id: int
     reference: str
@@ -110,7 +136,7 @@ class DueStep:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook: `due_at` is None once delivered or given up; `outcome` is how the last attempt went."""
+    """One webhook: `due_at` is None once delivered, given up or lost; `outcome` is how the last attempt went."""
 
     id: int
     reference: str
@@ -120,6 +146,7 @@ class Delivery:
     attempts: int
     outcome: str
     delivered: bool
+    signed: bool
 
 
 class Store:
@@ -156,7 +183,7 @@ class Store:
 
     def reset(self) -> None:
         with self.transaction():
-            for table in ("payments", "steps", "deliveries", "links"):
+            for table in ("payments", "steps", "deliveries", "links", "exports", "counts"):
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- names from the line above
 
     # payments
@@ -184,6 +211,13 @@ class Store:
         """What the payer is asked right now, on the phone or on a page, oldest first."""
         return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
 
+    def force(self, reference: str, status: str, reason: str | None, paid_amount: int, now: float) -> None:
+        """Any status over any other."""
+        self._connection.execute(
+            "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
+            (status, reason, paid_amount, None if status == rules.PENDING else now, reference),
+        )
+
     def waiting_for_otp(self, suffix: str, msisdn: str, amount: int, echo: str | None) -> Payment | None:
         """The newest payment that this second request with a code belongs to."""
         found = self._payments(
@@ -199,11 +233,21 @@ class Store:
         return self._payments("WHERE created_at BETWEEN ? AND ?", start, end)
 
     def balances(self) -> dict[str, int]:
-        """What was paid on each network that was ever paid on, by suffix."""
+        """What came in on each network less what went out, by suffix. A payout counts until it fails."""
         rows = self._connection.execute(
-            "SELECT suffix, SUM(paid_amount) AS total FROM payments WHERE status = 'SUCCESSFUL' GROUP BY suffix"
+            "SELECT suffix, SUM(CASE WHEN kind = 'PAYOUT_API' THEN -amount ELSE paid_amount END) AS total"
+            " FROM payments WHERE status = 'SUCCESSFUL' OR (kind = 'PAYOUT_API' AND status = 'PENDING')"
+            " GROUP BY suffix"
         )
         return {row["suffix"]: row["total"] for row in rows}
+
+    def is_duplicate(self, suffix: str, msisdn: str, amount: int, since: float) -> bool:
+        """Was the same asked of the same number since then?"""
+        found = self._payments(
+            "WHERE suffix = ? AND msisdn = ? AND amount = ? AND created_at >= ? AND kind != 'PAYOUT_API'",
+            *(suffix, msisdn, amount, since),
+        )
+        return bool(found)
 
     def settle(self, payment: Payment, step: rules.Step, now: float) -> None:
         paid_amount = payment.amount - step.short_by if step.status == rules.SUCCESSFUL else 0
@@ -245,6 +289,32 @@ class Store:
         uses: int = row[0]
         return uses
 
+    # exports of the history
+
+    def add_export(self, export: Export) -> None:
+        self._insert("exports", asdict(export))
+
+    def export(self, request_id: str) -> Export | None:
+        row = self._connection.execute("SELECT * FROM exports WHERE request_id = ?", (request_id,)).fetchone()
+        return None if row is None else Export(**{**dict(row), "failed": bool(row["failed"])})
+
+    # what was changed, what was counted
+
+    def remember(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (name, value))
+
+    def remembered(self, name: str) -> str:
+        row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def count(self, name: str) -> int:
+        """One more of these; how many there were with it."""
+        row = self._connection.execute(
+            "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count", (name,)
+        ).fetchone()
+        count: int = row[0]
+        return count
+
     # steps
 
     def add_step(self, reference: str, due_at: float, step: rules.Step) -> None:
@@ -272,11 +342,12 @@ class Store:
 
     # deliveries
 
-    def add_delivery(self, reference: str, status: str, body: bytes, due_at: float) -> None:
-        self._connection.execute(
-            "INSERT INTO deliveries (reference, status, body, due_at) VALUES (?, ?, ?, ?)",
-            (reference, status, body, due_at),
-        )
+    def add_delivery(
+        self, reference: str, status: str, body: bytes, due_at: float | None, *, outcome: str = "", signed: bool = True
+    ) -> None:
+        """`reference` is the payment it belongs to, whatever the body says. Without `due_at` it never goes out."""
+        values: dict[str, object] = {"reference": reference, "status": status, "body": body, "due_at": due_at}
+        self._insert("deliveries", values | {"outcome": outcome, "signed": signed})
 
     def due_deliveries(self, now: float) -> list[Delivery]:
         return self._deliveries("WHERE due_at <= ? ORDER BY due_at, id", now)
@@ -296,7 +367,8 @@ class Store:
 
     def _deliveries(self, where: str, *values: object) -> list[Delivery]:
         rows = self._connection.execute(f"SELECT * FROM deliveries {where}", values)  # noqa: S608 -- `where` is a literal of this file
-        return [Delivery(**{**dict(row), "delivered": bool(row["delivered"])}) for row in rows]
+        flags = ("delivered", "signed")
+        return [Delivery(**{**dict(row), **{name: bool(row[name]) for name in flags}}) for row in rows]
 
     def next_due_at(self, under_way: Collection[int]) -> float | None:
         """When the next step, or delivery that is not `under_way`, is due; None when nothing is to come."""
@@ -312,7 +384,8 @@ class Store:
 def _payment(row: sqlite3.Row) -> Payment:
     values = dict(row)
     values["details"] = json.loads(values["details"])
-    values["odd_status_body"] = bool(values["odd_status_body"])
+    for name in ("odd_status_body", "echo_is_json"):
+        values[name] = bool(values[name])
     return Payment(**values)
 
 

@@ -6,12 +6,13 @@ nothing leaves SUCCESSFUL; the status, the steps left and the webhooks change in
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable
 
-from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox import rules
+from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.options import Options
+from django_feexpay.sandbox.postbox import SPACING_SECONDS, Postbox, Wish
 from django_feexpay.sandbox.store import DueStep, Payment, Store
 
 _MAY_BECOME = {
@@ -20,14 +21,12 @@ _MAY_BECOME = {
     rules.SUCCESSFUL: set[str](),
 }
 
-# Between two webhooks of one step.
-_WEBHOOK_SPACING_SECONDS = 1.0
-
 
 class Till:
     """Takes payments in and ends them. `on_change` is called after every change that may be due soon."""
 
-    def __init__(self, store: Store, options: Options, on_change: Callable[[], None]) -> None:
+    def __init__(self, store: Store, options: Options, switchboard: Switchboard, on_change: Callable[[], None]) -> None:
+        self.postbox = Postbox(store, options, switchboard)
         self._store = store
         self._options = options
         self._on_change = on_change
@@ -70,10 +69,20 @@ class Till:
             self._apply(due.reference, due.step, time.time())
         self._on_change()
 
-    def announce(self, payment: Payment) -> None:
-        """Send the webhook of the payment's present status once more."""
+    def force(self, payment: Payment, status: str, reason: str | None, paid_amount: int, *, announce: bool) -> None:
+        """Any status over any other, which FeexPay never should do; it ends every script."""
         with self._store.transaction():
-            self._queue(payment, payment.status, time.time())
+            self._store.force(payment.reference, status, reason, paid_amount, time.time())
+            self._store.drop_steps_of(payment.reference)
+            if announce:
+                self.postbox.announce(self._known(payment.reference), status, time.time())
+        self._on_change()
+
+    def send(self, payment: Payment, wishes: Iterable[Wish]) -> None:
+        """Webhooks about the payment, exactly as wished."""
+        with self._store.transaction():
+            for wish in wishes:
+                self.postbox.send(payment, wish, time.time())
         self._on_change()
 
     def _plan(self, reference: str, step: rules.Step, now: float) -> None:
@@ -90,15 +99,9 @@ class Till:
             self._store.settle(payment, step, now)
             payment = self._known(reference)
         for position, status in enumerate(step.webhooks):
-            spacing = position * _WEBHOOK_SPACING_SECONDS * self._options.time_scale
-            self._queue(payment, status, now + spacing)
+            spacing = position * SPACING_SECONDS * self._options.time_scale
+            self.postbox.announce(payment, status, now + spacing)
         return True
-
-    def _queue(self, payment: Payment, status: str, due_at: float) -> None:
-        if not self._options.webhook_url:
-            return
-        text = json.dumps(bodies.webhook(payment, status, due_at), ensure_ascii=False, separators=(",", ":"))
-        self._store.add_delivery(payment.reference, status, text.encode(), due_at)
 
     def _known(self, reference: str) -> Payment:
         payment = self._store.payment(reference)

@@ -10,6 +10,7 @@ import asyncio
 import time
 
 from django_feexpay.sandbox import webhooks
+from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Delivery, Store
 from django_feexpay.sandbox.till import Till
@@ -23,8 +24,8 @@ _IDLE_SECONDS = 60.0
 class Timers:
     """The loop. `wake` tells it that something may be due earlier than it thought."""
 
-    def __init__(self, store: Store, options: Options) -> None:
-        self.till = Till(store, options, on_change=self.wake)
+    def __init__(self, store: Store, options: Options, switchboard: Switchboard) -> None:
+        self.till = Till(store, options, switchboard, on_change=self.wake)
         self._store = store
         self._options = options
         self._woken = asyncio.Event()
@@ -76,7 +77,7 @@ class Timers:
         try:
             async with self._room:
                 self._store.begin_attempt(delivery.id)
-                delivered, outcome = await webhooks.attempt(self._options, delivery.body)
+                delivered, outcome = await webhooks.attempt(self._options, delivery)
                 due_again_at = None if delivered else self._due_again_at(delivery.attempts)
                 self._store.end_attempt(delivery.id, outcome, delivered, due_again_at)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ PAYMENT_METHODS = ("ALL", "CARD", "MOBILE")
 _MOST = 1_000_000_000
 
 _ECHOED = ("first_name", "last_name", "email", "otp", "return_url", "cancel_url")
-_OPTIONAL_STRINGS = ("callback_info", *_ECHOED)
+_OPTIONAL_STRINGS = ("custom_id", *_ECHOED)
 
 Constraints = dict[str, str]
 
@@ -56,16 +57,25 @@ class CollectRequest:
     first_name: str = field(repr=False)
     last_name: str = field(repr=False)
     email: str = field(repr=False)
+    echo_is_json: bool
+    custom_id: str | None
     otp: str = field(repr=False)
     return_url: str = field(repr=False)
     cancel_url: str = field(repr=False)
 
 
-def read_collect(body: dict[str, Any], network: Network, *, otp_needed: bool = False) -> CollectRequest:
+def read_collect(
+    body: dict[str, Any], network: Network, *, otp_needed: bool = False, echo_may_be_json: bool = False
+) -> CollectRequest:
     """Promise: a valid request or `ValidationFailedError` naming every property that is wrong."""
+    echo, custom_id = body.get("callback_info"), body.get("custom_id")
+    echo_is_json = echo_may_be_json and isinstance(echo, dict)
+    if echo_is_json:
+        echo = json.dumps(echo)
     found = {
+        "callback_info": _text_errors("callback_info", echo),
         "phoneNumber": phone_errors(body.get("phoneNumber"), network),
-        "amount": _amount_errors(body.get("amount")),
+        "amount": amount_errors(body.get("amount")),
         "shop": shop_errors(body.get("shop")),
         "description": _description_errors(body.get("description")),
     }
@@ -74,13 +84,14 @@ def read_collect(body: dict[str, Any], network: Network, *, otp_needed: bool = F
     if otp_needed and not body.get("otp"):
         found["otp"] = {"isNotEmpty": "otp should not be empty"}
     refuse(found)
-    echo = body.get("callback_info")
     return CollectRequest(
         msisdn=str(body["phoneNumber"]),
         amount=body["amount"],
         shop=body["shop"],
         description=body.get("description") or "",
-        callback_info=None if echo is None else _well_formed(echo),
+        callback_info=None if echo is None else _well_formed(str(echo)),
+        echo_is_json=echo_is_json,
+        custom_id=None if custom_id is None else _well_formed(custom_id),
         **{name: _well_formed(body.get(name) or "") for name in _ECHOED},
     )
 
@@ -161,12 +172,12 @@ def phone_errors(value: object, network: Network) -> Constraints:
     return {}
 
 
-def _amount_errors(value: object) -> Constraints:
+def amount_errors(value: object, least: int = MIN_AMOUNT) -> Constraints:
     # Node cannot tell 500.0 from 500; refusing it here shows a float before the real gateway rounds one.
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": "amount must be an integer number"}
-    if value < MIN_AMOUNT:
-        return {"min": f"amount must not be less than {MIN_AMOUNT}"}
+    if value < least:
+        return {"min": f"amount must not be less than {least}"}
     if value > MAX_AMOUNT:
         return {"max": f"amount must not be greater than {MAX_AMOUNT}"}
     return {}

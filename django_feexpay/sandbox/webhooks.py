@@ -1,18 +1,14 @@
-"""One attempt to deliver a webhook, over a plain socket: POST, JSON, no redirect followed.
-
-FeexPay signs nothing. It may send a fixed Authorization header that the merchant chose; the HMAC mode is
-ours, for tests and for sites behind a relay that signs.
-"""
+"""One attempt to deliver a webhook, over a plain socket: POST, JSON, no redirect followed."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import ssl
 from urllib.parse import SplitResult, urlsplit
 
 from django_feexpay.sandbox.options import Options
+from django_feexpay.sandbox.signing import credentials
+from django_feexpay.sandbox.store import Delivery
 
 ANSWER_SECONDS = 10.0
 
@@ -20,11 +16,12 @@ ANSWER_SECONDS = 10.0
 RETRY_GAPS_SECONDS = (5.0, 30.0, 120.0, 600.0)
 
 
-async def attempt(options: Options, body: bytes) -> tuple[bool, str]:
+async def attempt(options: Options, delivery: Delivery) -> tuple[bool, str]:
     """Whether the shop took the webhook (a 2xx answer), and the HTTP code or what went wrong, in a word."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            code = await _post(urlsplit(options.webhook_url), _credentials(options, body), body)
+            proof = credentials(options, delivery.id, delivery.body) if delivery.signed else {}
+            code = await _post(urlsplit(options.webhook_url), proof, delivery.body)
     except ConnectionRefusedError:
         return False, "connection refused"
     except TimeoutError:
@@ -34,15 +31,6 @@ async def attempt(options: Options, body: bytes) -> tuple[bool, str]:
     except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         return False, "connection failed"
     return 200 <= code < 300, str(code)
-
-
-def _credentials(options: Options, body: bytes) -> dict[str, str]:
-    if options.webhook_mode == "header":
-        return {"Authorization": options.webhook_secret}
-    if options.webhook_mode == "hmac":
-        secret = options.webhook_secret.encode()
-        return {"X-FeexPay-Signature": hmac.new(secret, body, hashlib.sha256).hexdigest()}
-    return {}
 
 
 async def _post(url: SplitResult, credentials: dict[str, str], body: bytes) -> int:

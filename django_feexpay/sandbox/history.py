@@ -1,0 +1,149 @@
+"""The shop's history: at once for 31 days and 500 rows, or asynchronously with a webhook when it is ready."""
+
+from __future__ import annotations
+
+import json
+import time as clock
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import bodies
+from django_feexpay.sandbox.context import page_url, sandbox_of
+from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.store import Export, Payment
+from django_feexpay.sandbox.validation import Constraints, ValidationFailedError, refuse
+
+HISTORY_ROWS = 500
+HISTORY_DAYS = 31
+
+TYPES = {"ALL": None, "PAYIN": False, "PAYOUT": True}
+STATUSES = ("PENDING", "SUCCESSFUL", "FAILED", "ALL")
+
+# The codes the filter takes; WAVE BF, ORANGE ML and MOBICASH ML have a path to collect and are not among them.
+FILTER_CODES = (
+    *("ALL", "MTN", "MOOV", "CELTIIS BJ", "CORIS", "MTN CI", "MOOV CI", "ORANGE CI", "WAVE CI", "MTN CG"),
+    *("MOOV TG", "TOGOCOM TG", "ORANGE SN", "FREE SN", "WAVE SN", "MOOV BF", "ORANGE BF"),
+)
+
+# How long an export takes, and how long its file stays.
+EXPORT_SECONDS = 2.0
+EXPORT_STAYS_SECONDS = 86_400.0
+
+
+async def history(request: Request) -> Response:
+    """POST history: newest first, at most 500 rows; `total` counts those that were cut off, too."""
+    rows = await _rows(request)
+    return JSONResponse({"success": True, "total": len(rows), "data": rows[:HISTORY_ROWS]})
+
+
+async def history_async(request: Request) -> Response:
+    """POST history/async: every row, later; 409 where no webhook is configured to announce it."""
+    rows = await _rows(request)
+    sandbox = sandbox_of(request)
+    if not sandbox.options.webhook_url:
+        raise ApiError(409, bodies.error(409, "History webhook not configured", "HISTORY_WEBHOOK_NOT_CONFIGURED"))
+    now = clock.time()
+    export = Export(
+        request_id=str(uuid.uuid4()),
+        created_at=now,
+        ready_at=now + EXPORT_SECONDS * sandbox.options.time_scale,
+        failed=sandbox.conditions.history_fails,
+        result=json.dumps(rows),
+        row_count=len(rows),
+    )
+    sandbox.store.add_export(export)
+    if not export.failed:
+        body = bodies.history_webhook(export, _result_url(request, export), rows, _expires_at(export))
+        sandbox.till.postbox.send_body(export.request_id, body, export.ready_at)
+        sandbox.timers.wake()
+    return JSONResponse({"success": True, "data": bodies.export_pending(export, _expires_at(export))}, status_code=202)
+
+
+async def export_status(request: Request) -> Response:
+    """GET history/async/{request_id}."""
+    require_key(request)
+    export = sandbox_of(request).store.export(request.path_params["request_id"])
+    if export is None:
+        raise ApiError(404, bodies.error(404, "History request not found", "NOT_FOUND"))
+    body = bodies.export_pending(export, _expires_at(export))
+    if export.ready_at <= clock.time():
+        body |= bodies.export_ended(export, _result_url(request, export))
+    return JSONResponse({"success": True, "data": body})
+
+
+async def export_file(request: Request) -> Response:
+    """GET exports/{request_id}.json: the file that `result_url` names, until it expires."""
+    export = sandbox_of(request).store.export(request.path_params["request_id"])
+    now = clock.time()
+    if export is None or export.failed or not export.ready_at <= now < _expires_at(export):
+        raise ApiError(404, bodies.error(404, "Not Found"))
+    return Response(export.result, media_type="application/json")
+
+
+def _result_url(request: Request, export: Export) -> str:
+    return page_url(request, f"/exports/{export.request_id}.json")
+
+
+def _expires_at(export: Export) -> float:
+    return export.ready_at + EXPORT_STAYS_SECONDS
+
+
+async def _rows(request: Request) -> list[dict[str, Any]]:
+    require_key(request)
+    body = await read_json(request)
+    start, end = _period(body)
+    refuse(
+        {
+            "type": _word_errors("type", body, tuple(TYPES)),
+            "status": _word_errors("status", body, STATUSES),
+            "reseau": _word_errors("reseau", body, FILTER_CODES),
+        }
+    )
+    require_shop(request, body.get("shop"))
+    found = sandbox_of(request).store.created_between(start.timestamp(), end.timestamp())
+    return [bodies.history_row(payment) for payment in found if _wanted(payment, body)]
+
+
+def _word_errors(name: str, body: dict[str, Any], words: tuple[str, ...]) -> Constraints:
+    if body.get(name, "ALL") in words:
+        return {}
+    return {"isIn": f"{name} must be one of {', '.join(words)}"}
+
+
+def _wanted(payment: Payment, body: dict[str, Any]) -> bool:
+    return (
+        TYPES[body.get("type", "ALL")] in (None, payment.is_payout)
+        and body.get("status", "ALL") in ("ALL", payment.status)
+        and body.get("reseau", "ALL") in ("ALL", payment.network.reseau)
+    )
+
+
+def _period(body: dict[str, Any]) -> tuple[datetime, datetime]:
+    """The first instant of the first day and the last of the last, UTC."""
+    first, last = (_day(name, body.get(name)) for name in ("start_date", "end_date"))
+    if last < first or last - first > timedelta(days=HISTORY_DAYS):
+        message = f"end_date must be at most {HISTORY_DAYS} days after start_date"
+        raise ValidationFailedError([{"property": "end_date", "constraints": {"range": message}}])
+    return datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
+
+
+def _day(name: str, value: object) -> date:
+    try:
+        day = datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        constraints = {"isDate": f"{name} must be a date, YYYY-MM-DD"}
+        raise ValidationFailedError([{"property": name, "constraints": constraints}]) from error
+    return day
+
+
+ROUTES = [
+    Route("/api/transactions/history", history, methods=["POST"]),
+    Route("/api/transactions/history/async", history_async, methods=["POST"]),
+    Route("/api/transactions/history/async/{request_id}", export_status, methods=["GET"]),
+    Route("/exports/{request_id}.json", export_file, methods=["GET"]),
+]

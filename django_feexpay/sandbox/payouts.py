@@ -1,0 +1,134 @@
+"""Payouts: money out of the shop's balance, always PENDING at first, given back when it fails."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox.context import payment_of, sandbox_of
+from django_feexpay.sandbox.guards import (
+    ApiError,
+    read_json,
+    require_address,
+    require_key,
+    require_open,
+    require_shop,
+)
+from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Network
+from django_feexpay.sandbox.rules import Step
+from django_feexpay.sandbox.store import PAYOUT, Payment
+from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors
+
+# Routes that several networks share name the network in the body.
+SHARED_ROUTES = {"transfer/global": ("MTN", "MOOV"), "togo": ("TOGOCOM TG", "MOOV TG")}
+OWN_ROUTES = (
+    *("celtiis_bj", "mtn_ci", "orange_ci", "moov_ci", "wave_ci", "orange_sn", "free_sn", "wave_sn", "mtn_cg"),
+    *("moov_bf", "orange_bf", "wave_bf", "orange_ml", "mobicash_ml"),
+)
+
+MIN_IN_BENIN = 50
+LONGEST_MOTIF = 30
+
+# No payer decides on a payout: an ending without a script is paid.
+_PAID = (Step(rules.PAYER_SECONDS, rules.SUCCESSFUL, webhooks=(rules.SUCCESSFUL,)),)
+
+
+async def payout(request: Request) -> Response:
+    """POST payouts/public/{route}."""
+    route = request.path_params["route"]
+    if route not in SHARED_ROUTES and route not in OWN_ROUTES:
+        raise ApiError(404, bodies.no_such_path("POST", request.url.path))
+    require_key(request)
+    require_address(request, payout=True)
+    body = await read_json(request)
+    network = _network(route, body)
+    _validate(body, network)
+    require_shop(request, body["shop"])
+    require_open(request, network)
+    return JSONResponse(bodies.payout_accepted(_taken_in(request, network, body)))
+
+
+def _network(route: str, body: dict[str, Any]) -> Network:
+    if route in OWN_ROUTES:
+        return BY_SUFFIX[route]
+    name = body.get("network")
+    if name not in SHARED_ROUTES[route]:
+        words = ", ".join(SHARED_ROUTES[route])
+        refuse({"network": {"isIn": f"network must be one of {words}"}})
+    return BY_RESEAU[str(name)]
+
+
+def _validate(body: dict[str, Any], network: Network) -> None:
+    least = MIN_IN_BENIN if network.country == "BJ" else 100
+    refuse(
+        {
+            "phoneNumber": phone_errors(body.get("phoneNumber"), network),
+            "amount": amount_errors(body.get("amount"), least),
+            "shop": shop_errors(body.get("shop")),
+            "motif": _motif_errors(body.get("motif")),
+            "callback_info": {} if isinstance(body.get("callback_info"), str | None) else {"isString": "callback_info"},
+        }
+    )
+
+
+def _motif_errors(value: object) -> Constraints:
+    if not isinstance(value, str) or not value.strip():
+        return {"isNotEmpty": "motif should not be empty"}
+    if len(value) > LONGEST_MOTIF:
+        return {"maxLength": f"motif must be shorter than or equal to {LONGEST_MOTIF} characters"}
+    if not re.fullmatch("[A-Za-z0-9 ]+", value):
+        return {"matches": "motif must not contain special characters"}
+    return {}
+
+
+def _taken_in(request: Request, network: Network, body: dict[str, Any]) -> Payment:
+    """The payout, its amount out of the balance at once."""
+    sandbox = sandbox_of(request)
+    if not sandbox.conditions.payouts_enabled:
+        raise ApiError(403, bodies.error(403, "Payout is not enabled for this shop", "ERR_PAYOUT_NOT_ENABLED"))
+    balance = sandbox.conditions.opening_balance + sandbox.store.balances().get(network.suffix, 0)
+    if balance < body["amount"]:
+        raise ApiError(400, bodies.error(400, "Insufficient balance", "ERR_INSUFFICIENT_BALANCE"))
+    now = time.time()
+    msisdn = str(body["phoneNumber"])
+    payment = Payment(
+        reference=bodies.new_reference(network, now),
+        suffix=network.suffix,
+        msisdn=msisdn,
+        amount=body["amount"],
+        paid_amount=0,
+        status=rules.PENDING,
+        reason=None,
+        prompts=0,
+        odd_status_body=False,
+        echo=body.get("callback_info"),
+        details={"description": body["motif"], "first_name": "", "last_name": "", "email": ""},
+        created_at=now,
+        kind=PAYOUT,
+        waits_for="nobody",
+    )
+    script = rules.SCRIPTS.get(msisdn[-2:])
+    steps = tuple(step for step in script.steps if step.after_seconds) if script else _PAID
+    return sandbox.till.take_in(payment, steps or _PAID)
+
+
+async def payout_status(request: Request) -> Response:
+    """GET payouts/status/public/{reference}: as that of a payment, without `comment` and `operator_id`."""
+    require_key(request)
+    found = payment_of(request)
+    if found is None or not found.is_payout:
+        raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
+    body = bodies.status(found)
+    return JSONResponse({name: value for name, value in body.items() if name not in ("comment", "operator_id")})
+
+
+ROUTES = [
+    Route("/api/payouts/status/public/{reference}", payout_status, methods=["GET"]),
+    Route("/api/payouts/public/{route:path}", payout, methods=["POST"]),
+]
