@@ -16,6 +16,8 @@ HTML_502 = (
     "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
 )
 
+HTML_503 = HTML_502.replace("502 Bad Gateway", "503 Service Unavailable")
+
 _CELTIIS_SOAP = (
     '<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope'
     ' xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><Response>'

@@ -1,11 +1,13 @@
-"""Ours, not FeexPay's: look at what was collected, decide for the payer, send a webhook again, start over.
+"""Ours, not FeexPay's: look at what was collected, decide for the payer, force, forge, break, start over.
 
-For tests and demos on this machine: a caller that is not on the loopback gets 403.
+For tests and demos on this machine: a caller that is not on the loopback gets 403. Bodies are JSON objects;
+what a body leaves out keeps its default, and a wrong one is a 400 that says why and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,11 +15,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, rules
-from django_feexpay.sandbox.context import Sandbox, payment_of, sandbox_of
+from django_feexpay.sandbox import bodies, links, rules
+from django_feexpay.sandbox.conditions import ConditionError
+from django_feexpay.sandbox.conditions import as_json as conditions_as_json
+from django_feexpay.sandbox.context import Sandbox, payment_of, read_body, sandbox_of
+from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.postbox import Wish
-from django_feexpay.sandbox.store import Payment
+from django_feexpay.sandbox.store import Delivery, Link, Payment
+
+_LONGEST_DELAY_SECONDS = 86_400
+_MOST_WEBHOOKS = 100
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -82,10 +90,186 @@ async def resend(request: Request) -> Response:
 
 
 @loopback_only
+async def force(request: Request) -> Response:
+    """POST force `{"status", "reason"?, "paid_amount"?, "webhook"?}`: any status over any other."""
+    found, sandbox = payment_of(request), sandbox_of(request)
+    if found is None:
+        return _problem(404, "no such payment")
+    try:
+        force_status(sandbox, found, await _wishes(request, ("status", "reason", "paid_amount", "webhook")))
+    except ConditionError as error:
+        return _problem(400, str(error))
+    return JSONResponse(as_json(sandbox, sandbox.store.payment(found.reference) or found))
+
+
+@loopback_only
+async def webhook(request: Request) -> Response:
+    """POST webhook `{"status"?, "amount"?, "reference"?, "delay_seconds"?, "count"?, "signed"?}`: true or not."""
+    found, sandbox = payment_of(request), sandbox_of(request)
+    names = ("status", "amount", "reference", "delay_seconds", "count", "signed")
+    if found is None:
+        return _problem(404, "no such payment")
+    try:
+        send_webhooks(sandbox, found, await _wishes(request, names))
+    except ConditionError as error:
+        return _problem(400, str(error))
+    return JSONResponse(as_json(sandbox, found))
+
+
+@loopback_only
+async def webhooks(request: Request) -> Response:
+    """GET webhooks: every webhook about the payment with its body, oldest first."""
+    found = payment_of(request)
+    if found is None:
+        return _problem(404, "no such payment")
+    deliveries = sandbox_of(request).store.deliveries_of(found.reference)
+    return JSONResponse({"webhooks": [_with_body(found, delivery) for delivery in deliveries]})
+
+
+@loopback_only
+async def conditions(request: Request) -> Response:
+    """GET conditions, or POST the ones to change: all of them or, when one is wrong, none."""
+    switchboard = sandbox_of(request).switchboard
+    if request.method == "POST":
+        try:
+            switchboard.change(await _wishes(request))
+        except ConditionError as error:
+            return _problem(400, str(error))
+    return JSONResponse({"conditions": conditions_as_json(switchboard.now)})
+
+
+@loopback_only
+async def reset_conditions(request: Request) -> Response:
+    """POST conditions/reset: as at the start."""
+    switchboard = sandbox_of(request).switchboard
+    switchboard.reset()
+    return JSONResponse({"conditions": conditions_as_json(switchboard.now)})
+
+
+@loopback_only
+async def all_links(request: Request) -> Response:
+    """GET links: newest first; `?custom_id=` keeps those with exactly this one."""
+    sandbox, wanted = sandbox_of(request), request.query_params.get("custom_id")
+    found = [link for link in sandbox.store.links() if wanted in (None, link.custom_id)]
+    return JSONResponse({"links": [_link_as_json(request, link) for link in found]})
+
+
+@loopback_only
+async def play_link(request: Request) -> Response:
+    """POST links/{code}/{choice}: pay, fail, cancel, expire, activate or deactivate, as on its page.
+
+    `pay` takes `{"method"?, "ending"?, "phone"?}` and answers with the payment.
+    """
+    sandbox, code, choice = sandbox_of(request), request.path_params["code"], request.path_params["choice"]
+    link = sandbox.store.link(code)
+    if link is None or choice not in (*links.SWITCHES, "pay", "fail", "cancel"):
+        return _problem(404, "no such link or choice")
+    if choice in links.SWITCHES:
+        links.SWITCHES[choice](sandbox.store, link)
+        return JSONResponse(_link_as_json(request, sandbox.store.link(code) or link))
+    try:
+        form = {name: str(value) for name, value in (await _wishes(request, ("method", "ending", "phone"))).items()}
+        payment = links.play(sandbox, links.open_link(sandbox, code), {"choice": choice} | form)
+    except (ConditionError, links.FormError) as error:
+        return _problem(400, str(error))
+    except ApiError as error:
+        return _problem(error.status_code, str(error))
+    return JSONResponse(as_json(sandbox, payment))
+
+
+@loopback_only
 async def reset(request: Request) -> Response:
-    """POST reset: every payment, step and delivery is forgotten."""
-    sandbox_of(request).store.reset()
+    """POST reset: every payment, step, link and delivery is forgotten, every condition as at the start."""
+    sandbox = sandbox_of(request)
+    sandbox.store.reset()
+    sandbox.switchboard.reset()
     return JSONResponse({"reset": True})
+
+
+async def _wishes(request: Request, names: tuple[str, ...] | None = None) -> dict[str, object]:
+    """The JSON object of the body, `{}` for none; `ConditionError` for anything else, or a name not in `names`."""
+    raw = await read_body(request)
+    try:
+        body = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError) as error:
+        raise ConditionError("the body must be JSON") from error
+    if not isinstance(body, dict):
+        raise ConditionError("the body must be a JSON object")
+    unknown = [name for name in body if names is not None and name not in names]
+    if unknown:
+        raise ConditionError(f"{unknown[0]!r} is none of {', '.join(names or ())}")
+    return body
+
+
+def force_status(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
+    """`ConditionError` says what is wrong with the wishes."""
+    status, reason = wishes.get("status"), wishes.get("reason")
+    if status not in rules.STATUSES:
+        raise ConditionError(f"status must be one of {', '.join(rules.STATUSES)}")
+    if reason is not None and not isinstance(reason, str):
+        raise ConditionError("reason must be a text")
+    paid = _whole("paid_amount", wishes.get("paid_amount", payment.amount if status == rules.SUCCESSFUL else 0))
+    announce = wishes.get("webhook", True)
+    if not isinstance(announce, bool):
+        raise ConditionError("webhook must be true or false")
+    reason = None if status != rules.FAILED else reason or rules.DECLINED
+    sandbox.till.force(payment, str(status), reason, paid, announce=announce)
+
+
+def send_webhooks(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
+    """`ConditionError` says what is wrong with the wishes."""
+    status, reference = (wishes.get(name) for name in ("status", "reference"))
+    signed, amount = wishes.get("signed", True), wishes.get("amount")
+    delay, count = wishes.get("delay_seconds", 0), wishes.get("count", 1)
+    if not isinstance(status, str | None) or not isinstance(reference, str | None):
+        raise ConditionError("status and reference must be texts")
+    if not isinstance(signed, bool):
+        raise ConditionError("signed must be true or false")
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY_SECONDS:
+        raise ConditionError(f"delay_seconds must be a number from 0 to {_LONGEST_DELAY_SECONDS}")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_WEBHOOKS:
+        raise ConditionError(f"count must be a whole number from 1 to {_MOST_WEBHOOKS}")
+    wish = Wish(status, None if amount is None else _whole("amount", amount), reference, delay, signed)
+    sandbox.till.send(payment, [wish] * count)
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**15:
+        raise ConditionError(f"{name} must be a whole number")
+    return value
+
+
+def _link_as_json(request: Request, link: Link) -> dict[str, Any]:
+    return {
+        "code": link.code,
+        "url": links.url_of(request, link),
+        "amount": link.amount,
+        "methods": link.methods,
+        "range": link.uses,
+        "uses": sandbox_of(request).store.uses_of(link.code),
+        "active": link.active,
+        "custom_id": link.custom_id,
+        "expires_at": bodies.iso(link.expires_at),
+    }
+
+
+def _with_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
+    return _as_listed(delivery) | {"signed": delivery.signed, "body": shown_body(payment, delivery)}
+
+
+def shown_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
+    """What was sent, the number masked as everywhere."""
+    body: dict[str, Any] = json.loads(delivery.body)
+    return body | {"phoneNumber": masked(payment.msisdn, payment.network)} if "phoneNumber" in body else body
+
+
+def _as_listed(delivery: Delivery) -> dict[str, Any]:
+    return {
+        "status": delivery.status,
+        "attempts": delivery.attempts,
+        "outcome": delivery.outcome,
+        "delivered": delivery.delivered,
+    }
 
 
 def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
@@ -93,6 +277,7 @@ def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
     return {
         "id": one.number,
         "reference": one.reference,
+        "type": one.kind,
         "suffix": one.suffix,
         "msisdn": masked(one.msisdn, one.network),
         "amount": one.amount,
@@ -101,19 +286,14 @@ def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
         "status": one.status,
         "reason": one.reason,
         "echo": one.echo,
+        "custom_id": one.custom_id,
+        "link": one.link,
+        "waits_for": one.waits_for if one.status == rules.PENDING else None,
         "charged": one.charged,
         "prompts": one.prompts,
         "created_at": bodies.iso(one.created_at),
         "settled_at": None if one.settled_at is None else bodies.iso(one.settled_at),
-        "webhooks": [
-            {
-                "status": delivery.status,
-                "attempts": delivery.attempts,
-                "outcome": delivery.outcome,
-                "delivered": delivery.delivered,
-            }
-            for delivery in deliveries
-        ],
+        "webhooks": [_as_listed(delivery) for delivery in deliveries],
     }
 
 
@@ -122,6 +302,13 @@ def _problem(status_code: int, message: str) -> JSONResponse:
 
 
 ROUTES = [
+    Route("/control/payments/{reference}/webhooks", webhooks, methods=["GET"]),
+    Route("/control/payments/{reference}/force", force, methods=["POST"]),
+    Route("/control/payments/{reference}/webhook", webhook, methods=["POST"]),
+    Route("/control/conditions", conditions, methods=["GET", "POST"]),
+    Route("/control/conditions/reset", reset_conditions, methods=["POST"]),
+    Route("/control/links", all_links, methods=["GET"]),
+    Route("/control/links/{code}/{choice}", play_link, methods=["POST"]),
     Route("/control/payments", payments, methods=["GET"]),
     Route("/control/payments/{reference}", payment, methods=["GET"]),
     Route("/control/payments/{reference}/resend", resend, methods=["POST"]),

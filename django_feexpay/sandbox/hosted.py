@@ -17,12 +17,11 @@ from django_feexpay.sandbox import bodies, links, rules
 from django_feexpay.sandbox.context import ConnectionReset, payment_of, read_body
 from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
-from django_feexpay.sandbox.networks import CARDS, Network, masked
+from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
 from django_feexpay.sandbox.rules import Answer, Script
 from django_feexpay.sandbox.store import Link, Payment
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
-from django_feexpay.sandbox.validation import phone_errors
 
 _OPERATOR_CHOICES = {
     "pay": (rules.SUCCESSFUL, None),
@@ -108,33 +107,21 @@ async def link_choose(request: Request) -> Response:
     except ApiError as error:
         return _closed_link(request, viewer, error)
     if form.get("choice") == "expire":
-        viewer.sandbox.store.end_link(link.code, link.created_at)
+        links.SWITCHES["expire"](viewer.sandbox.store, link)
         return RedirectResponse(viewer.url(request.url.path), status_code=303)
-    network = next((one for one in links.METHODS[link.methods] if one.reseau == form.get("method")), None)
-    if network is None:
-        return _link_page(request, viewer, link, error="method_wrong")
-    msisdn = "" if network in CARDS else form.get("phone", "").replace(" ", "")
-    if network not in CARDS and phone_errors(msisdn, network):
-        return _link_page(request, viewer, link, error="phone_wrong")
-    script = _link_script(form.get("choice", ""), form.get("ending", ""), msisdn)
-    return not_found(request) if script is None else await _play(viewer, link, network, script, msisdn)
+    try:
+        script = links.script_of(form)
+        if script.answer is Answer.UNAVAILABLE_503:
+            return HTMLResponse(bodies.HTML_503, status_code=503)
+        payment = links.play(viewer.sandbox, link, form)
+    except links.FormError as error:
+        return _link_page(request, viewer, link, error=error.key)
+    return await _after_playing(viewer, link, script, payment)
 
 
-def _link_script(choice: str, ending: str, msisdn: str) -> Script | None:
-    fixed = {"fail": links.FAILED_ON_THE_PAGE, "cancel": links.CANCELLED_ON_THE_PAGE}
-    if choice != "pay":
-        return fixed.get(choice)
-    if ending in rules.SCRIPTS:
-        return rules.SCRIPTS[ending]
-    return rules.script_for(msisdn) if msisdn else links.PAID_ON_THE_PAGE
-
-
-async def _play(viewer: Viewer, link: Link, network: Network, script: Script, msisdn: str) -> Response:
-    """The payment, and what the payer's browser sees of it: the scripted faults are the browser's here."""
+async def _after_playing(viewer: Viewer, link: Link, script: Script, payment: Payment) -> Response:
+    """What the payer's browser sees of it: the scripted faults are the browser's here."""
     sandbox = viewer.sandbox
-    if script.answer is Answer.UNAVAILABLE_503:
-        return HTMLResponse(bodies.HTML_502.replace("502 Bad Gateway", "503 Service Unavailable"), status_code=503)
-    payment = links.pay(sandbox, link, network, script, msisdn)
     if script.answer_after_seconds:
         await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
     if script.answer is Answer.AFTER_WEBHOOK:

@@ -10,6 +10,7 @@ import re
 import secrets
 import string
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -21,8 +22,8 @@ from django_feexpay.sandbox.context import Sandbox, page_url, sandbox_of
 from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
 from django_feexpay.sandbox.networks import CARDS, NETWORKS, Network
 from django_feexpay.sandbox.rules import Script, Step
-from django_feexpay.sandbox.store import Link, Payment
-from django_feexpay.sandbox.validation import read_link
+from django_feexpay.sandbox.store import Link, Payment, Store
+from django_feexpay.sandbox.validation import phone_errors, read_link
 
 METHODS = {"CARD": CARDS, "MOBILE": NETWORKS, "ALL": (*CARDS, *NETWORKS)}
 
@@ -32,6 +33,14 @@ _CODE_LENGTH = 8
 FAILED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.INSUFFICIENT, webhooks=(rules.FAILED,)),))
 CANCELLED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.DECLINED, webhooks=(rules.FAILED,)),))
 PAID_ON_THE_PAGE = Script((Step(0.0, rules.SUCCESSFUL, webhooks=(rules.SUCCESSFUL,)),))
+
+
+class FormError(ValueError):
+    """What was filled in on the page does not fit; `key` is its sentence among the texts."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key.replace("_", " "))
+        self.key = key
 
 
 async def generate(request: Request) -> Response:
@@ -101,5 +110,40 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
     )
     return sandbox.till.take_in(payment, script.steps)
 
+
+def script_of(form: Mapping[str, str]) -> Script:
+    """What the choice on the page means: Pay plays the ending that was picked, else the number's own."""
+    fixed = {"fail": FAILED_ON_THE_PAGE, "cancel": CANCELLED_ON_THE_PAGE}
+    ending, phone, choice = form.get("ending", ""), form.get("phone", ""), form.get("choice", "")
+    if choice in fixed:
+        return fixed[choice]
+    if choice != "pay":
+        raise FormError("choice_wrong")
+    if ending in rules.SCRIPTS:
+        return rules.SCRIPTS[ending]
+    return rules.script_for(phone) if phone else PAID_ON_THE_PAGE
+
+
+def play(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
+    """A payment on an open link, by the card or network of the form's `method`; `FormError` where it does not fit."""
+    script, name = script_of(form), form.get("method", "VISA")
+    network = next((one for one in METHODS[link.methods] if one.reseau == name), None)
+    if network is None:
+        raise FormError("method_wrong")
+    msisdn = "" if network in CARDS else form.get("phone", "").replace(" ", "")
+    if network not in CARDS and phone_errors(msisdn, network):
+        raise FormError("phone_wrong")
+    return pay(sandbox, link, network, script, msisdn)
+
+
+def _expire(store: Store, link: Link) -> None:
+    store.end_link(link.code, link.created_at)
+
+
+SWITCHES: dict[str, Callable[[Store, Link], None]] = {
+    "expire": _expire,
+    "activate": lambda store, link: store.switch_link(link.code, active=True),
+    "deactivate": lambda store, link: store.switch_link(link.code, active=False),
+}
 
 ROUTES = [Route("/api/feexlinks/generate", generate, methods=["POST"])]

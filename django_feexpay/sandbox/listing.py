@@ -12,6 +12,7 @@ from django_feexpay.sandbox import bodies
 from django_feexpay.sandbox.markup import Markup, fill, join
 from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.pages import Viewer, page, version_of, viewer_of
+from django_feexpay.sandbox.postbox import LOST
 from django_feexpay.sandbox.store import Delivery, Payment
 from django_feexpay.sandbox.texts import money, reason_in_words
 
@@ -59,21 +60,23 @@ def _row(viewer: Viewer, payment: Payment) -> Markup:
         kind=payment.status.lower(),
         status=viewer.say(payment.status),
         reason=reason,
-        amount=money(payment.paid_amount if payment.charged else payment.amount),
+        amount=money(payment.paid_amount or payment.amount),
         network=payment.network.reseau,
         msisdn=masked(payment.msisdn, payment.network),
         instant=bodies.iso(payment.created_at),
         time=f"{datetime.fromtimestamp(payment.created_at, UTC):%Y-%m-%d %H:%M:%S} UTC",
         reference=payment.reference,
+        url=viewer.url(f"/payments/{payment.reference}"),
         webhooks=join(_webhook(viewer, one) for one in deliveries) or Markup(viewer.say("no_webhook")),
     )
 
 
 def _webhook(viewer: Viewer, delivery: Delivery) -> Markup:
-    parts = [f"{delivery.status} → {delivery.outcome or viewer.say('waiting')}"]
+    outcome = viewer.say(LOST) if delivery.outcome == LOST else delivery.outcome or viewer.say("waiting")
+    parts = [f"{delivery.status} → {outcome}"]
     if delivery.attempts > 1:
         parts.append(viewer.say("attempts", count=delivery.attempts))
-    if delivery.outcome and not delivery.delivered:
+    if delivery.attempts and delivery.outcome and not delivery.delivered:
         parts.append(viewer.say("given_up" if delivery.due_at is None else "again"))
     return fill("webhook", text=" · ".join(parts))
 

@@ -36,7 +36,7 @@ _HEADERS = {
 
 _LANGUAGE_NAMES = {"fr": ("FR", "Français"), "en": ("EN", "English")}
 
-_PLACES = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"))
+_PLACES = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"), ("control", "control", "/control"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ INSUFFICIENT = "Insufficient balance"
 DECLINED = "APPROVAL_REJECTED"
 EXPIRED = "EXPIRED"
 
+ACCOUNT_NOT_ACTIVE = "SENDER_ACCOUNT_NOT_ACTIVE"
+OPERATOR_ERROR = "INTERNAL_PROCESSING_ERROR"
+
+# FeexPay's SDK knows the operator's code 37; the word for it is ours.
+AMOUNT_TOO_LOW = "AMOUNT_BELOW_MINIMUM"
+
 # No source shows FeexPay's words for a code that is wrong or too old: these are ours.
 INVALID_OTP = "INVALID_OTP"
 OTP_EXPIRED = "OTP_EXPIRED"
@@ -29,7 +35,23 @@ RIGHT_OTP = "123456"
 EXPIRED_OTP = "999999"
 
 # The immediate codes FeexPay's own SDK knows; other reasons have none.
-STATUS_CODES = {LOW_BALANCE: "10", DECLINED: "92"}
+STATUS_CODES = {LOW_BALANCE: "10", INSUFFICIENT: "10", AMOUNT_TOO_LOW: "37", DECLINED: "92"}
+
+STATUSES = (PENDING, SUCCESSFUL, FAILED)
+
+# What a forced failure may be given for; any other text will do, too.
+REASONS = (
+    LOW_BALANCE,
+    INSUFFICIENT,
+    PAYER_NOT_FOUND,
+    ACCOUNT_NOT_ACTIVE,
+    AMOUNT_TOO_LOW,
+    DECLINED,
+    EXPIRED,
+    OPERATOR_ERROR,
+    INVALID_OTP,
+    OTP_EXPIRED,
+)
 
 # How long a payer takes when a script plays the payer.
 PAYER_SECONDS = 2.0

@@ -28,6 +28,7 @@ from django_feexpay.sandbox import (
     bodies,
     collect,
     control,
+    desk,
     guards,
     history,
     hosted,
@@ -45,7 +46,7 @@ from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
 
-_ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, pages)
+_ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, desk, pages)
 
 # Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
 _STOP_SECONDS = 1

@@ -278,7 +278,7 @@ class Store:
         """It expires now."""
         self._connection.execute("UPDATE links SET expires_at = ? WHERE code = ?", (now, code))
 
-    def switch_link(self, code: str, active: bool) -> None:
+    def switch_link(self, code: str, *, active: bool) -> None:
         self._connection.execute("UPDATE links SET active = ? WHERE code = ?", (active, code))
 
     def uses_of(self, code: str) -> int:

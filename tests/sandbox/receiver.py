@@ -40,7 +40,18 @@ class Receiver:
         return self.answer(received)
 
     def about(self, reference: str) -> list[Received]:
-        return [one for one in list(self._received) if one.body["reference"] == reference]
+        return [one for one in list(self._received) if one.body.get("reference") == reference]
+
+    def wait_for_one(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first body that is `wanted`, of whatever reference; `AssertionError` when none comes in 10 s."""
+
+        def found() -> dict[str, Any] | None:
+            return next((one.body for one in list(self._received) if wanted(one.body)), None)
+
+        with self._changed:
+            body = self._changed.wait_for(found, timeout=10)
+        assert body is not None, "it did not come"
+        return body
 
     def wait_for(self, reference: str, count: int = 1) -> list[Received]:
         """The first `count` deliveries about `reference`; `AssertionError` when they do not come in 10 s."""

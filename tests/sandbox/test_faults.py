@@ -1,0 +1,297 @@
+"""A line that breaks by percentage and seed, and webhooks that go astray the same way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from django_feexpay.sandbox.conditions import OPERATIONS, ConditionError, Conditions, changed
+from django_feexpay.sandbox.faults import Fault, fault_of, may_strike, operation_of
+from tests.sandbox.feexpay import BEARER, collect, search_history, status_of
+from tests.sandbox.receiver import Receiver, receive_webhooks
+from tests.sandbox.running import SHOP_ID, RunningSandbox, run_sandbox
+
+
+def _set(sandbox: RunningSandbox, **conditions: Any) -> None:
+    answer = sandbox.post("/control/conditions", json=conditions)
+    assert answer.status_code == 200, answer.text
+
+
+def _outcomes(sandbox: RunningSandbox, count: int = 30) -> list[str]:
+    """What each of so many requests to collect came to."""
+    seen = []
+    for _ in range(count):
+        try:
+            answer = collect(sandbox)
+        except requests.ConnectionError:
+            seen.append("reset")
+        else:
+            try:
+                seen.append(f"{answer.status_code} {answer.json().get('status', '')}")
+            except json.JSONDecodeError:
+                seen.append(f"{answer.status_code} broken")
+    return seen
+
+
+EVERY_FAULT = {
+    "reset_percent": 15,
+    "error_500_percent": 15,
+    "html_502_percent": 15,
+    "error_503_percent": 15,
+    "rate_limit_percent": 15,
+    "truncate_percent": 15,
+}
+
+
+def test_the_same_seed_meets_the_same_faults(sandbox: RunningSandbox) -> None:
+    _set(sandbox, seed=7, **EVERY_FAULT)
+    first = _outcomes(sandbox)
+    sandbox.reset()
+    _set(sandbox, seed=7, **EVERY_FAULT)
+    assert _outcomes(sandbox) == first
+    assert {"reset", "500 ", "502 broken", "503 ", "429 ", "200 broken", "200 PENDING"} == set(first)
+    sandbox.reset()
+    _set(sandbox, seed=8, **EVERY_FAULT)
+    assert _outcomes(sandbox) != first
+
+
+def test_faults_go_on_where_they_were_after_a_kill(tmp_path: Path) -> None:
+    state = tmp_path / "state.sqlite3"
+    with run_sandbox(state=state) as sandbox:
+        _set(sandbox, seed=7, **EVERY_FAULT)
+        whole = _outcomes(sandbox, 20)
+        sandbox.reset()
+        _set(sandbox, seed=7, **EVERY_FAULT)
+        before = _outcomes(sandbox, 10)
+        sandbox.kill()
+    with run_sandbox(state=state) as sandbox:
+        assert before + _outcomes(sandbox, 10) == whole
+
+
+def test_a_fault_strikes_before_or_after_the_request_was_acted_on(sandbox: RunningSandbox) -> None:
+    _set(sandbox, seed=1, html_502_percent=100)
+    assert set(_outcomes(sandbox, 20)) == {"502 broken"}
+    assert 0 < len(sandbox.payments()) < 20
+
+
+@pytest.mark.parametrize(("condition", "acted_on"), [("rate_limit_percent", 0), ("truncate_percent", 10)])
+def test_too_many_requests_charge_nothing_and_cut_answers_may(
+    sandbox: RunningSandbox, condition: str, acted_on: int
+) -> None:
+    _set(sandbox, **{condition: 100})
+    _outcomes(sandbox, 10)
+    assert len(sandbox.payments()) == acted_on
+
+
+def test_too_many_requests_say_when_to_come_again(sandbox: RunningSandbox) -> None:
+    _set(sandbox, rate_limit_percent=100, retry_after_seconds=7)
+    answer = collect(sandbox)
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (
+        429,
+        "RATE_LIMIT_EXCEEDED",
+        "7",
+    )
+
+
+def test_faults_may_be_kept_to_some_calls(sandbox: RunningSandbox) -> None:
+    _set(sandbox, error_500_percent=100, fault_calls=["history", "balance"])
+    reference = collect(sandbox).json()["reference"]
+    assert status_of(sandbox, reference)["status"] == "PENDING"
+    assert search_history(sandbox).status_code == 500
+    assert sandbox.get(f"/api/balance/public/getByShop/{SHOP_ID}", headers=BEARER).status_code == 500
+
+
+def test_a_slow_answer_comes_whole_while_the_payment_goes_on() -> None:
+    with run_sandbox(time_scale=0.05) as sandbox:
+        _set(sandbox, latency_percent=100, latency_seconds=10, fault_calls=["collect"])
+        started_at = time.monotonic()
+        answer = collect(sandbox, "00").json()
+        assert time.monotonic() - started_at >= 0.5
+        assert answer["status"] == "PENDING"
+        assert status_of(sandbox, answer["reference"])["status"] == "SUCCESSFUL"
+
+
+@pytest.mark.parametrize("ending", ["09", "18"])
+def test_an_ending_that_breaks_breaks_behind_a_faulty_line_too(sandbox: RunningSandbox, ending: str) -> None:
+    _set(sandbox, truncate_percent=100)
+    with pytest.raises((requests.ConnectionError, json.JSONDecodeError)):
+        collect(sandbox, ending).json()
+    assert sandbox.charges() == 1
+
+
+def test_the_control_interface_never_breaks(sandbox: RunningSandbox) -> None:
+    _set(sandbox, error_500_percent=100)
+    assert sandbox.payments() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("/api/transactions/public/requesttopay/mtn", "collect"),
+        ("/api/transactions/requesttopay/integration", "collect"),
+        ("/api/transactions/public/single/status/x", "status"),
+        ("/api/transactions/history", "history"),
+        ("/api/balance/public/getByShop/x", "balance"),
+        ("/api/feexlinks/generate", "link"),
+        ("/api/payouts/public/mtn_ci", "payout"),
+        ("/api/shop/x/get_shop", "other"),
+    ],
+)
+def test_every_call_belongs_to_an_operation(path: str, operation: str) -> None:
+    assert operation_of(path) == operation
+    assert operation in OPERATIONS
+
+
+def test_percentages_come_about() -> None:
+    conditions = Conditions(seed=3, reset_percent=20.0, rate_limit_percent=30.0)
+    kinds = Counter(fault_of(conditions, "collect", count).kind for count in range(2000))
+    assert 300 < kinds["reset"] < 500
+    assert 500 < kinds["rate_limit"] < 700
+    assert set(kinds) == {"", "reset", "rate_limit"}
+
+
+def test_nothing_strikes_at_first() -> None:
+    assert not may_strike(Conditions(), "collect")
+    assert fault_of(Conditions(), "collect", 1) == Fault()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nothing", 1),
+        ("success_code", 204),
+        ("success_code", True),
+        ("flows", {"mtn": "otp"}),
+        ("flows", "orange_sn"),
+        ("flows", 5),
+        ("moov_synchronous", "perhaps"),
+        ("status_unknown_seconds", -1),
+        ("status_unknown_seconds", "nan"),
+        ("latency_percent", 101),
+        ("latency_percent", None),
+        ("latency_percent", True),
+        ("latency_percent", 10**400),
+        ("not_activated", ["mtn_cm"]),
+        ("not_activated", 5),
+        ("allowed_addresses", ["localhost"]),
+        ("fault_calls", ["pay"]),
+        ("seed", 1.5),
+        ("seed", "٣"),
+        ("seed", ""),
+        ("opening_balance", -1),
+        ("retry_after_seconds", 10**30),
+    ],
+)
+def test_a_wrong_condition_is_refused_in_words(name: str, value: object) -> None:
+    with pytest.raises(ConditionError, match=name):
+        changed(Conditions(), {name: value})
+
+
+def test_conditions_are_read_from_texts_as_from_json() -> None:
+    from_text = changed(
+        Conditions(),
+        {"flows": "orange_sn=otp, moov_bf=push", "blocked": "mtn, moov", "latency_percent": "12.5", "webhook_v1": "on"},
+    )
+    from_json = changed(
+        Conditions(),
+        {
+            "flows": {"orange_sn": "otp", "moov_bf": "push"},
+            "blocked": ["mtn", "moov"],
+            "latency_percent": 12.5,
+            "webhook_v1": True,
+        },
+    )
+    assert from_text == from_json
+
+
+# Webhooks that go astray
+
+
+def _paid(sandbox: RunningSandbox) -> str:
+    reference: str = collect(sandbox).json()["reference"]
+    sandbox.approve(reference)
+    return reference
+
+
+def test_a_lost_webhook_is_listed_and_never_sent(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_lost_percent=100)
+    reference = _paid(sandbox)
+    _set(sandbox, webhook_lost_percent=0)
+    shop.wait_for(_paid(sandbox))
+    assert shop.about(reference) == []
+    (webhook,) = sandbox.payments()[1]["webhooks"]
+    assert (webhook["outcome"], webhook["attempts"]) == ("lost", 0)
+
+
+def test_a_doubled_webhook_comes_twice_the_same(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_duplicate_percent=100)
+    first, second = shop.wait_for(_paid(sandbox), 2)
+    assert first.raw == second.raw
+
+
+def test_disorder_sends_older_news_after_the_newer(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_disorder_percent=100)
+    assert [one.body["status"] for one in shop.wait_for(_paid(sandbox), 2)] == ["SUCCESSFUL", "PENDING"]
+
+
+def test_a_forged_webhook_lies_about_the_status_or_the_amount(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_forged_percent=100)
+    lies = set()
+    for _ in range(12):
+        bodies = [one.body for one in shop.wait_for(_paid(sandbox), 2)]
+        lies |= {(body["status"], body["amount"]) for body in bodies}
+    assert lies == {("SUCCESSFUL", 5000), ("FAILED", 5000), ("SUCCESSFUL", 5001)}
+
+
+def test_a_webhook_may_bring_one_of_an_unknown_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_unknown_percent=100)
+    echo = "unknown-beside"
+    reference = collect(sandbox, callback_info=echo).json()["reference"]
+    sandbox.approve(reference)
+    stranger = shop.wait_for_one(lambda body: body.get("callback_info") == echo and body["reference"] != reference)
+    assert status_of(sandbox, stranger["reference"])["code"] == "NOT_FOUND"
+
+
+def test_a_delayed_webhook_waits(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_delay_seconds=1e6)
+    reference = _paid(sandbox)
+    _set(sandbox, webhook_delay_seconds=0)
+    shop.wait_for(_paid(sandbox))
+    assert shop.about(reference) == []
+
+
+def test_a_webhook_may_come_before_the_answer(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_before_answer=True)
+    reference = collect(sandbox).json()["reference"]
+    assert [one.body["status"] for one in shop.about(reference)] == ["PENDING"]
+
+
+def test_failures_need_not_be_announced(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_on_failure=False)
+    failed = collect(sandbox).json()["reference"]
+    sandbox.decline(failed)
+    shop.wait_for(_paid(sandbox))
+    assert shop.about(failed) == []
+
+
+def test_the_v1_look_has_a_number_and_no_operator_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
+    _set(sandbox, webhook_v1=True)
+    body = shop.wait_for(_paid(sandbox))[0].body
+    assert body["phoneNumber"] == 2290161000050
+    assert "ref_operator" not in body
+
+
+def test_conditions_of_the_start_come_from_options() -> None:
+    with receive_webhooks() as shop:
+        options = ("--set=webhook_v1=true", "--set=success_code=202", "--set=webhook_on_failure=no")
+        with run_sandbox(*options, webhook_url=shop.url) as sandbox:
+            assert collect(sandbox).status_code == 202
+            _set(sandbox, success_code=201)
+            sandbox.reset()
+            assert collect(sandbox).status_code == 202
