@@ -210,6 +210,14 @@ def _rate_limit() -> Found:
         yield _error(18, f"RATE_LIMIT: {error}.", "For example 100/min.")
 
 
+def _compare_at() -> Found:
+    try:
+        _ = feexpay.compare_at
+    except ValueError:
+        hint = 'A time of day in UTC, for example "02:00"; "" for no comparison at night.'
+        yield _error(28, "COMPARE_AT is no time of day.", hint)
+
+
 def _bounds() -> Found:
     for name, least in (("MAX_ATTEMPTS", 1), ("GATEWAY_PER_SECOND", 0), ("GATEWAY_AT_ONCE", 0)):
         value = conf.given().get(name, DEFAULTS[name])
@@ -347,6 +355,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _poll_seconds,
     _expiry_seconds,
     _rate_limit,
+    _compare_at,
     _bounds,
     _payable,
     _rates_source,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -50,6 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     "RATES_KEY_PATH": "",
     "RATES_QUOTED_IN": "",
     "RATES_STALE_SECONDS": 86_400,
+    "COMPARE_AT": "02:00",
     "PAYABLE": None,
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
@@ -130,6 +132,12 @@ class Settings:
         if period not in _PERIODS or not count.isdecimal() or int(count) < 1:
             raise ValueError(f"not a count and one of {', '.join(_PERIODS)}")
         return int(count), _PERIODS[period]
+
+    @property
+    def compare_at(self) -> clock_time | None:
+        """The time (UTC) from which the night's comparison is due; None: there is none. Raises ValueError."""
+        written = str(_value("COMPARE_AT") or "").strip()
+        return datetime.strptime(written, "%H:%M").time() if written else None  # noqa: DTZ007 -- a time of day
 
     @property
     def fee_payer(self) -> str:

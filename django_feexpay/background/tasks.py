@@ -15,10 +15,13 @@ from django.apps import apps
 from django_feexpay import conf
 from django_feexpay.background.worker import CLUSTER, WORKER, sweep_for
 from django_feexpay.models import Heartbeat
+from django_feexpay.payments import nights
+from django_feexpay.payments.ledger import Source
 
 logger = logging.getLogger("django_feexpay.worker")
 
 SCHEDULE_NAME = "feexpay_sweep"
+NIGHT_SCHEDULE_NAME = "feexpay_compare_night"
 
 #: A schedule fires once a minute at the finest; the sweep fills most of it and stays below the cluster's timeout.
 _SWEEP_SECONDS = 45.0
@@ -38,8 +41,14 @@ def sweep_once() -> int:
     return sweep_for(0, name=CLUSTER)
 
 
+def compare_night() -> str:
+    """What the second schedule runs each hour; most of the time there is nothing to do, and that is one statement."""
+    comparison = nights.compare_night(source=Source.WORKER)
+    return "" if comparison is None else f"comparison {comparison.pk}: {comparison.state}"
+
+
 def schedule() -> bool:
-    """Make the schedule, or bring it up to date; True if it is new. Safe to repeat: yes, by name.
+    """Make the two schedules, or bring them up to date; True if they are new. Safe to repeat: yes, by name.
 
     Raises LookupError where `django_q` is not among INSTALLED_APPS.
     """
@@ -53,6 +62,14 @@ def schedule() -> bool:
             "func": "django_feexpay.background.tasks.sweep",
             "schedule_type": Schedule.MINUTES,
             "minutes": 1,
+            "repeats": -1,
+        },
+    )
+    Schedule.objects.update_or_create(
+        name=NIGHT_SCHEDULE_NAME,
+        defaults={
+            "func": "django_feexpay.background.tasks.compare_night",
+            "schedule_type": Schedule.HOURLY,
             "repeats": -1,
         },
     )

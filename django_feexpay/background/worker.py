@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from django.db import close_old_connections, connection
 from django_feexpay import conf
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import due, hints, initiate, outbox
+from django_feexpay.payments import due, hints, initiate, nights, outbox
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile_claimed
@@ -36,6 +37,7 @@ GATEWAY_LOOK = "gateway_look"
 GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _LONGEST_PAUSE_SECONDS = 30.0
+_NIGHT_LOOK_EVERY = timedelta(seconds=60)
 
 
 class Crew:
@@ -68,7 +70,8 @@ class Crew:
 
 class Worker:
     """Sweeps with three crews, so that none waits for another: those who ask; those who send, because a synchronous
-    provider's answer takes minutes; and one who delivers, because a host's receiver may take any time.
+    provider's answer takes minutes; and one who delivers, because a host's receiver may take any time. A fourth, of
+    one, keeps the night's comparison while it runs.
 
     Use as a context manager: leaving waits for the calls under way. `name` is the heartbeat it leaves.
     """
@@ -78,7 +81,9 @@ class Worker:
         self._asking = Crew(concurrency, "ask")
         self._sending = Crew(2 * concurrency, "send")
         self._delivering = Crew(1, "deliver")
+        self._comparing = Crew(1, "compare")
         self._beat_at: datetime | None = None
+        self._night_at: datetime | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +91,7 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for crew in (self._asking, self._sending, self._delivering):
+        for crew in (self._asking, self._sending, self._delivering, self._comparing):
             crew.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
@@ -95,6 +100,7 @@ class Worker:
         while not stop.is_set():
             try:
                 pause = 0 if self._round() else every_seconds
+                self._keep_the_night(stop)
             except AnyDatabaseError as error:
                 pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                 logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
@@ -107,6 +113,13 @@ class Worker:
             stop.wait(seconds)
         else:
             self._asking.wait_for_room(seconds)
+
+    def _keep_the_night(self, stop: threading.Event) -> None:
+        """Look whether the night's comparison is to be done; it ends early, to be done again, when we are stopped."""
+        now = conf.now()
+        if self._comparing.free and (self._night_at is None or now - self._night_at >= _NIGHT_LOOK_EVERY):
+            self._night_at = now
+            self._comparing.put(_survive, partial(nights.compare_night, source=Source.WORKER, stop=stop.is_set))
 
     def sweep(self) -> int:
         """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.

@@ -7,16 +7,19 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from django.db import DatabaseError, connection
+from django.db.models import Max
 
 from django_feexpay import conf
 from django_feexpay.background import worker
+from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
 from django_feexpay.payments import breaker, budget
 
 _WORKER_SILENT = timedelta(minutes=3)
 _ROW_FORGOTTEN = timedelta(minutes=5)
 _LONGEST_CALL = timedelta(seconds=30)
+_NIGHT_FORGOTTEN = timedelta(hours=50)
 _GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
 
 
@@ -59,8 +62,18 @@ def _components() -> dict[str, str]:
         "outbox": _forgotten(OutboxMessage.objects.filter(next_delivery_at__lt=now - _ROW_FORGOTTEN).exists()),
         "breaker": ", ".join(breaker.in_trouble(CATALOGUE)) or "ok",
         "budget": "slowed" if budget.pause_seconds() else "ok",
+        "comparison": _comparison(now),
         "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
     }
+
+
+def _comparison(now: datetime) -> str:
+    """Whether somebody's money waits for staff, and whether the nights are kept where they were kept before."""
+    if Break.objects.at_stake().exists():
+        return "money_at_stake"
+    last = Comparison.objects.exclude(night=None).aggregate(last=Max("finished_at"))["last"]
+    kept = last is None or feexpay.compare_at is None or now - last < _NIGHT_FORGOTTEN
+    return _forgotten(not kept)
 
 
 def _forgotten(late: bool) -> str:

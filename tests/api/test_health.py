@@ -12,14 +12,14 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
 from tests.api.caller import Caller
 from tests.api.test_history import kept
 
 pytestmark = pytest.mark.django_db
 
-ALL_WELL = {"database": "ok", "worker": "ok", "attempts": "ok", "outbox": "ok"} | dict.fromkeys(
-    ("breaker", "budget", "gateway"), "ok"
+ALL_WELL = dict.fromkeys(
+    ("database", "worker", "attempts", "outbox", "breaker", "budget", "comparison", "gateway"), "ok"
 )
 
 
@@ -114,3 +114,30 @@ def test_database_away_is_503_for_other_calls(caller: Caller) -> None:
 
     assert (response.status_code, response.json()["code"]) == (503, "gateway_unavailable")
     assert response.headers["Retry-After"] == "5"
+
+
+def test_open_difference_with_money_at_stake_is_told(caller: Caller, all_well: None) -> None:
+    today = timezone.now()
+    night = Comparison.objects.create(
+        first_day=today, last_day=today, night=today, started_at=today, beat_at=today, finished_at=today
+    )
+    difference = Break.objects.create(
+        kind="missing_here", identity="x", comparison=night, last_comparison=night, found_at=today
+    )
+    assert caller.get("health/").json()["status"] == "ok"
+
+    Break.objects.filter(pk=difference.pk).update(money_at_stake=True)
+    assert caller.get("health/").json()["components"]["comparison"] == "money_at_stake"
+
+    Break.objects.filter(pk=difference.pk).update(state="closed")
+    assert caller.get("health/").json()["status"] == "ok"
+
+
+def test_nights_that_are_no_longer_kept_are_told(caller: Caller, all_well: None, settings: Any) -> None:
+    long_ago = timezone.now() - timedelta(hours=51)
+    instants = ("first_day", "last_day", "night", "started_at", "beat_at", "finished_at")
+    Comparison.objects.create(**dict.fromkeys(instants, long_ago))
+    assert caller.get("health/").json()["components"]["comparison"] == "late"
+
+    settings.FEEXPAY = settings.FEEXPAY | {"COMPARE_AT": ""}
+    assert caller.get("health/").json()["components"]["comparison"] == "ok"

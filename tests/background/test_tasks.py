@@ -34,9 +34,10 @@ def test_schedule_is_made_once_and_brought_up_to_date() -> None:
 
     assert tasks.schedule() is False
 
-    schedule = Schedule.objects.get()
+    schedule, night = Schedule.objects.order_by("id")
     assert (schedule.name, schedule.func) == ("feexpay_sweep", "django_feexpay.background.tasks.sweep")
     assert (schedule.schedule_type, schedule.minutes, schedule.repeats) == (Schedule.MINUTES, 1, -1)
+    assert (night.func, night.schedule_type) == ("django_feexpay.background.tasks.compare_night", Schedule.HOURLY)
 
 
 def test_sweep_once_settles_what_is_due(begin: Begin, gateway: ModelGateway) -> None:
@@ -108,3 +109,11 @@ def test_host_without_django_q_is_none_the_worse(clock: Clock, monkeypatch: pyte
     tasks.wake()
 
     assert OrmQ.objects.count() == 0
+
+
+def test_cluster_keeps_the_night(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    clock.advance(2 * 86_400)
+
+    assert tasks.compare_night().endswith(": complete")
+    assert tasks.compare_night() == ""

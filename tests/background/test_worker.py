@@ -14,7 +14,7 @@ from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
 from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
 from django_feexpay.gateway.transport import WireReply
-from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, Payment
 from django_feexpay.payments import due, outbox
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
@@ -412,3 +412,11 @@ def test_sweep_for_a_while_rests_while_nothing_is_due(gateway: ModelGateway, mon
     assert sweep_for(2.5, name="cluster") == 0
 
     assert time.rests == [1, 1, 0.5]
+
+
+def test_worker_keeps_the_night(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    clock.advance(2 * 86_400)
+
+    with at_work():
+        wait_until(lambda: Comparison.objects.filter(night__isnull=False, state="complete").exists())

@@ -119,6 +119,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E015", "unknown dispatch", {"DISPATCH": "later"}),
     ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
     ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
+    ("E028", "no time of day", {"COMPARE_AT": "at night"}),
+    ("E028", "no such hour", {"COMPARE_AT": "24:00"}),
     ("E016", "poll words", {"POLL_SECONDS": "soon,later"}),
     ("E016", "no polls", {"POLL_SECONDS": []}),
     ("E016", "poll at once", {"POLL_SECONDS": [0, 5]}),

@@ -10,7 +10,10 @@ from django_feexpay.background import tasks
 
 
 class Command(BaseCommand):
-    help = "Make the schedule that lets a qcluster sweep each minute. Safe to repeat: there is one, by its name."
+    help = (
+        "Make the schedules that let a qcluster sweep each minute, and compare with FeexPay's history each night. Safe "
+        "to repeat: there is one of each, by its name."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

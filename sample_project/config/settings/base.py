@@ -151,6 +151,7 @@ _NAMES = (
     "POLL_SECONDS",
     "EXPIRY_SECONDS",
     "RATE_LIMIT",
+    "COMPARE_AT",
     "FEE_PAYER",
     "RETURN_HOSTS",
     "RATES_SOURCE",

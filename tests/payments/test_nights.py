@@ -1,0 +1,159 @@
+"""Once a night, whoever comes first; who dies is relieved; a night without an answer is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from django_feexpay.models import Break, Comparison, Credit
+from django_feexpay.payments import nights
+from django_feexpay.payments.ledger import Source
+from tests.conftest import Configure
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock
+from tests.payments.test_compare import write
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+NightOf = Callable[..., datetime]
+
+
+def keep() -> Comparison | None:
+    return nights.compare_night(source=Source.WORKER)
+
+
+@pytest.fixture
+def night(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+    """A payment that was paid and that nobody looked at; two in the morning, the day after."""
+    begin()
+    gateway.last().approve()
+    write(archive, gateway.last(), clock.at.date())
+    clock.at = clock.at.replace(hour=2, minute=0) + timedelta(days=1)
+
+
+def test_two_days_are_compared_and_put_right(night: None, clock: Clock) -> None:
+    comparison = keep()
+
+    assert comparison is not None
+    yesterday = clock.at.date() - timedelta(days=1)
+    assert (comparison.first_day, comparison.last_day) == (yesterday - timedelta(days=1), yesterday)
+    assert (comparison.night, comparison.state) == (clock.at.date(), "complete")
+    assert Credit.objects.count() == 1
+
+
+def test_it_is_done_once_a_night_and_again_the_next(
+    night: None, clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    keep()
+    clock.advance(3600)
+    with django_assert_num_queries(1):
+        assert keep() is None
+
+    clock.advance(23 * 3600)
+
+    assert keep() is not None
+    assert Comparison.objects.count() == 2
+
+
+def test_it_is_not_done_before_its_time(night: None, clock: Clock) -> None:
+    keep()
+    clock.advance(24 * 3600 - 60)
+
+    assert keep() is None
+
+
+@pytest.mark.parametrize(("at", "kept"), [("", False), ("02:00", True), ("03:30", False), (None, False)])
+def test_its_time_is_a_setting(at: str | None, kept: bool, night: None, clock: Clock, configure: Configure) -> None:
+    """At 02:00; with a later time the night before is still due, but nothing had been sent before that one."""
+    configure(COMPARE_AT=at)
+
+    assert (keep() is not None) is kept
+
+
+def test_where_nothing_was_sent_there_is_nothing_to_compare(archive: Archive) -> None:
+    assert keep() is None
+    assert Comparison.objects.count() == 0
+
+
+def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) -> None:
+    taken = nights.take(clock.at)
+    assert taken is not None
+
+    clock.advance(300)
+    assert keep() is None
+    clock.advance(301)
+
+    relief = keep()
+    assert relief is not None
+    assert (relief.pk, relief.start_count, relief.state) == (taken.pk, 2, "complete")
+
+
+def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
+    stopped = nights.compare_night(source=Source.WORKER, stop=lambda: True)
+    assert stopped is not None
+    assert stopped.state == "stopped"
+
+    again = keep()
+
+    assert again is not None
+    assert (again.start_count, again.state, again.compared_count) == (2, "complete", 1)
+
+
+def test_night_without_an_answer_is_tried_again_after_an_hour_but_not_for_ever(
+    night: None, archive: Archive, clock: Clock
+) -> None:
+    archive.silent_after = 0
+    assert keep() is not None
+    assert keep() is None
+
+    tried = 1
+    for _ in range(10):
+        clock.advance(3601)
+        tried += keep() is not None
+
+    assert (tried, Comparison.objects.get().start_count) == (nights.MOST_STARTS, nights.MOST_STARTS)
+
+
+def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:
+    archive.silent_after = 0
+    keep()
+    archive.silent_after = None
+    clock.advance(3601)
+
+    comparison = keep()
+
+    assert comparison is not None
+    assert (comparison.state, comparison.gap_count, comparison.gaps) == ("complete", 0, [])
+
+
+def test_history_that_is_cut_is_not_asked_for_again(night: None, archive: Archive, clock: Clock) -> None:
+    archive.add((clock.at - timedelta(days=1)).date().isoformat(), 501)
+    keep()
+    clock.advance(2 * 3600)
+
+    assert keep() is None
+    assert Comparison.objects.get().state == "incomplete"
+
+
+def test_wrong_key_is_an_incomplete_night(night: None, configure: Configure) -> None:
+    configure(API_KEY="")
+
+    comparison = keep()
+
+    assert comparison is not None
+    assert (comparison.state, comparison.gaps[0]["why"]) == ("incomplete", "refused")
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_one_keeps_the_night(night: None) -> None:
+    kept = at_once(4, lambda _: keep())
+
+    assert sum(comparison is not None for comparison in kept) == 1
+    assert (Comparison.objects.count(), Break.objects.count(), Credit.objects.count()) == (1, 1, 1)
