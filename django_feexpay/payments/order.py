@@ -95,9 +95,13 @@ def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote
     The host's PAYABLE is not asked: it is about an order, and there is none yet. Writes nothing.
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
     """
-    row = _provider(provider)
-    price = _amount(amount), _currency(currency, row.spec)
-    return _quoted(row, *price, rates.promise(user, price[1], row.spec.currency))
+    return quote_with(_provider(provider), amount, currency, user=user)
+
+
+def quote_with(provider: Provider, amount: int, currency: str = "", *, user: Any = None) -> Quote:
+    """`quote` for a row that the caller has read already."""
+    price = _amount(amount), _currency(currency, provider.spec)
+    return _quoted(provider, *price, rates.promise(user, price[1], provider.spec.currency))
 
 
 def judge(order: Order) -> Terms:

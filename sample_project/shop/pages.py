@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from django_feexpay.models import Provider
 from shop.models import CoinPack
 from shop.prices import FRANCS_PER_COIN
+from shop.totals import totals
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
@@ -43,9 +44,11 @@ def _own_assets_only(page: Page) -> Page:
 @_own_assets_only
 def home(request: HttpRequest) -> HttpResponse:
     """GET: what this is, what it sells, and a form that buys through the same API as any client."""
+    providers = _push_providers()
     context = {
         "packs": _packs(),
-        "providers": _push_providers(),
+        "providers": providers,
+        "totals": totals(provider["code"] for provider in providers),
         "francs_per_coin": FRANCS_PER_COIN,
         "texts": _script_texts(),
         "wiring": _wiring(),
@@ -129,4 +132,5 @@ def _script_texts() -> dict[str, str]:
         "expired": _("Nobody approved in time."),
         "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
         "coins": _("coins"),
+        "fee": _("{fee} of it is the provider's fee."),
     }

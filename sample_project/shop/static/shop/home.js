@@ -2,6 +2,7 @@
 "use strict";
 
 const wiring = JSON.parse(document.getElementById("wiring").textContent);
+const totals = JSON.parse(document.getElementById("totals").textContent);
 const texts = JSON.parse(document.getElementById("texts").textContent);
 const form = document.getElementById("buy");
 const progress = document.getElementById("progress");
@@ -156,9 +157,14 @@ form.provider.addEventListener("change", () => {
   form.phone.value = form.provider.selectedOptions[0].dataset.phone;
 });
 
+// What will be charged, fee and all, before anybody agrees to it.
 function showPrice() {
   const pack = chosenPack();
-  document.getElementById("price").textContent = pack ? francs(Number(pack.dataset.price)) : "";
+  const quote = (pack && totals[form.provider.value]?.[pack.value]) || { total: Number(pack?.dataset.price), fee: 0 };
+  const fee = document.getElementById("fee");
+  document.getElementById("price").textContent = pack ? francs(quote.total) : "";
+  fee.textContent = texts.fee.replace("{fee}", francs(quote.fee));
+  fee.hidden = !quote.fee;
 }
 form.addEventListener("change", showPrice);
 showPrice();
