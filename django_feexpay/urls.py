@@ -15,6 +15,7 @@ urlpatterns = [
     path("retry/<uuid:payment_id>/", api.RetryView.as_view(), name="retry"),
     path("quote/", api.QuoteView.as_view(), name="quote"),
     path("providers/", api.ProvidersView.as_view(), name="providers"),
+    path("history/export/", api.ExportView.as_view(), name="export"),
     path("history/", api.HistoryView.as_view(), name="history"),
     path("health/", api.HealthView.as_view(), name="health"),
     path("webhook/", WebhookView.as_view(), name="webhook"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -15,14 +17,19 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from django_feexpay import exports
 from django_feexpay.admin import acts, display, page, search
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import Payment
+from django_feexpay.models.payment import PaymentQuerySet
 
 if TYPE_CHECKING:
     PaymentRows = QuerySet[Payment]
 else:
     PaymentRows = QuerySet
+
+
+logger = logging.getLogger("django_feexpay.admin")
 
 
 @admin.register(Payment)
@@ -53,7 +60,7 @@ class PaymentAdmin(LedgerAdmin):
         "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
         "stand in the address. Use “Find by phone number”."
     )
-    actions = ("ask_gateway", "retry")
+    actions = ("ask_gateway", "retry", "export_csv", "export_xlsx")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
     fieldsets = (
@@ -120,6 +127,27 @@ class PaymentAdmin(LedgerAdmin):
     @admin.action(description=acts.RETRY.title, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
         return self._ask_for_reason(request, queryset, acts.RETRY)
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "export")
+
+    @admin.action(description=_("Export as CSV"), permissions=["export"])
+    def export_csv(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponseBase | None:
+        return self._export(request, queryset, "csv")
+
+    @admin.action(description=_("Export as XLSX"), permissions=["export"])
+    def export_xlsx(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponseBase | None:
+        return self._export(request, queryset, "xlsx")
+
+    def _export(self, request: HttpRequest, queryset: PaymentRows, name: str) -> HttpResponseBase | None:
+        """The chosen rows, or with "select all" every row of the filtered list. Who took them stands in the log."""
+        try:
+            response = exports.download(cast(PaymentQuerySet, queryset), name)
+        except exports.ExportError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
+        logger.info("user %s exports payments as %s", request.user.pk, name)
+        return response
 
     def _ask_for_reason(self, request: HttpRequest, queryset: PaymentRows, act: acts.Act) -> HttpResponse | None:
         chosen = list(queryset.values_list("pk", flat=True)[: acts.MOST_PAYMENTS + 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import django_filters
@@ -18,9 +18,11 @@ from rest_framework.request import Request
 from django_feexpay.api.errors import unknown_field
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Payment, Provider
+from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments.lifecycle import PublicStatus, statuses_of
 
-_BESIDE = {"cursor", "page_size"}
+#: What else a page of history may be asked for.
+PAGING = frozenset({"cursor", "page_size"})
 _COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
 _CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()} | {"EUR", "USD"})
 #: A country or a currency that no provider has: one for all, so that inventing some fills no cache.
@@ -84,15 +86,14 @@ class PaymentFilters(django_filters.FilterSet):
         return payments.filter(pk__in=payments.filter(wanted).values("pk"))
 
 
-def narrow(payments: QuerySet[Payment], request: Request) -> QuerySet[Payment]:
-    """Payments by the query string of a request. Raises ValidationError."""
-    _refuse_unknown(request, _BESIDE.union(PaymentFilters.base_filters))
-    if _BESIDE.issuperset(request.query_params):
+def narrow(payments: PaymentQuerySet, request: Request, *, beside: frozenset[str] = PAGING) -> PaymentQuerySet:
+    """Payments by the query string of a request. `beside`: parameters that are no filters. Raises ValidationError."""
+    _refuse_unknown(request, beside.union(PaymentFilters.base_filters))
+    if beside.issuperset(request.query_params):
         return payments  # the form alone would be a seventh of the cost of a page
     filters = PaymentFilters(request.query_params, queryset=payments, request=request)
     _refuse_invalid(filters.form)
-    narrowed: QuerySet[Payment] = filters.qs
-    return narrowed
+    return cast(PaymentQuerySet, filters.qs)
 
 
 class ProviderFilters(forms.Form):

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from django_feexpay.models import Payment
+from django_feexpay.models.payment import PaymentQuerySet
 
 PAGE_SIZE, LARGEST_PAGE = 20, 100
 
@@ -42,7 +42,7 @@ class Cursor:
         return base64.urlsafe_b64encode(f"{way}|{self.created_at.isoformat()}|{self.id}".encode()).decode()
 
 
-def page(payments: QuerySet[Payment], request: Request) -> tuple[list[Payment], dict[str, Any]]:
+def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], dict[str, Any]]:
     """One page of payments, newest first, and its `next` and `previous` addresses. One statement, no count."""
     size = _size(request)
     text = request.query_params.get("cursor", "")
@@ -61,18 +61,12 @@ def page(payments: QuerySet[Payment], request: Request) -> tuple[list[Payment], 
     }
 
 
-def _behind(payments: QuerySet[Payment], cursor: Cursor | None) -> QuerySet[Payment]:
+def _behind(payments: PaymentQuerySet, cursor: Cursor | None) -> PaymentQuerySet:
     if cursor is None:
         return payments
     if cursor.backwards:
-        return payments.filter(
-            Q(created_at__gt=cursor.created_at) | Q(created_at=cursor.created_at, id__gt=cursor.id),
-            created_at__gte=cursor.created_at,  # lets the index start at the place
-        )
-    return payments.filter(
-        Q(created_at__lt=cursor.created_at) | Q(created_at=cursor.created_at, id__lt=cursor.id),
-        created_at__lte=cursor.created_at,
-    )
+        return payments.newer_than(cursor.created_at, cursor.id)
+    return payments.older_than(cursor.created_at, cursor.id)
 
 
 def _address(request: Request, row: Payment, *, backwards: bool) -> str:

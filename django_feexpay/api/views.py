@@ -9,18 +9,19 @@ from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, transaction
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from django_feexpay import exports
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
 from django_feexpay.api.inputs import InitiateInput, QuoteInput, RetryInput
@@ -28,12 +29,13 @@ from django_feexpay.api.negotiation import JSONOnly
 from django_feexpay.api.outputs import as_first_written, etag, payment_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.provider_list import provider_list
+from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, XLSXRenderer
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment
 from django_feexpay.monitoring import health
 from django_feexpay.payments import idempotency, initiate
-from django_feexpay.payments.errors import invalid
+from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order, quote
@@ -52,7 +54,7 @@ class FeexPayView(APIView):
     """Every view of ours: JSON in and out, problems, the user's throttle; whatever the host's REST_FRAMEWORK says."""
 
     http_method_names = ["get", "head", "post"]
-    renderer_classes = (JSONRenderer,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
     parser_classes = (StrictJSONParser,)
     content_negotiation_class = JSONOnly
     versioning_class = None
@@ -126,6 +128,24 @@ class HistoryView(FeexPayView):
         mine = Payment.objects.for_listing().filter(user=cast(Any, request.user))
         rows, links = pagination.page(filters.narrow(mine, request), request)
         return Response({**links, "results": [payment_body(payment) for payment in rows]})
+
+
+class ExportView(FeexPayView):
+    """`GET history/export/`: all of one's own payments that fit, as a file."""
+
+    renderer_classes = (CSVRenderer, XLSXRenderer)
+    content_negotiation_class = FormatInAddress
+
+    def get(self, request: Request) -> StreamingHttpResponse:
+        mine = Payment.objects.filter(user=cast(Any, request.user))
+        chosen = filters.narrow(mine, request, beside=frozenset({"format"}))
+        name = cast(Any, request).accepted_renderer.format
+        try:
+            return exports.download(chosen, name)
+        except exports.NotInstalledError as error:
+            raise NotAllowedError("not_acceptable", str(error)) from None
+        except exports.TooManyRowsError as error:
+            raise invalid("format", "max_rows", str(error)) from None
 
 
 class QuoteView(FeexPayView):

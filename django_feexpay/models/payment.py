@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -54,6 +55,16 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
         """The payments of a user's order that are being paid or are paid."""
         return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+
+    def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
+        """What comes behind a payment's place, newest first."""
+        behind = Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk)
+        return self.filter(behind, created_at__lte=created_at)  # the second lets an index start at the place
+
+    def newer_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
+        """What comes before a payment's place, newest first."""
+        before = Q(created_at__gt=created_at) | Q(created_at=created_at, id__gt=pk)
+        return self.filter(before, created_at__gte=created_at)
 
     def for_listing(self) -> PaymentQuerySet:
         """`for_reading` for many rows at once: the columns that nobody is shown stay in the database."""
@@ -121,6 +132,7 @@ class Payment(models.Model):
         permissions: ClassVar[Any] = (
             ("reconcile_payment", _("Can ask FeexPay about a payment")),
             ("retry_payment", _("Can start a new attempt of a payment")),
+            ("export_payment", _("Can export payments to a file")),
         )
         constraints = (
             models.CheckConstraint(name="feexpay_payment_amount", condition=Q(amount__gt=0)),

@@ -1,0 +1,221 @@
+"""Payments as a table for a spreadsheet: CSV of any length, XLSX up to a number of rows. Both hold the same cells.
+
+Read in slices that each begin behind the last row of the one before, so that a million rows take no more memory than
+a thousand, on any database and through any pooler, and no statement or transaction lasts longer than a slice.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import IO, Any, Protocol
+from wsgiref.util import FileWrapper
+
+from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.money import show_rate
+from django_feexpay.models.payment import PaymentQuerySet
+from django_feexpay.payments.lifecycle import Status, detail, public
+
+#: A workbook is built whole before its first byte leaves; so many rows take some five seconds.
+XLSX_MOST_ROWS = 100_000
+
+_SLICE = 1000
+_BLOCK_BYTES = 64 * 1024
+
+#: The heads of the columns, in their order; the API's words where it has the same thing.
+COLUMNS = (
+    *("id", "created_at", "settled_at", "status", "detail", "provider", "country", "amount", "currency"),
+    *("charged_amount", "charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "description"),
+    *("reference", "attempt_count"),
+)
+_READ = (
+    *("created_at", "pk", "settled_at", "status", "provider_id", "amount", "currency", "charged_amount"),
+    *("charged_currency", "exchange_rate", "fee", "merchant_reference", "description"),
+    *("latest_attempt__otp_required", "latest_attempt__redirect_url", "latest_attempt__masked_msisdn"),
+    *("latest_attempt__gateway_reference", "latest_attempt__ordinal"),
+)
+
+#: What a spreadsheet would run: a formula's first character, also behind white space, and behind the semicolon that
+#: parts the cells of a CSV where numbers are written with commas.
+_FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")  # noqa: RUF001 -- the wide ones are taken for the narrow ones
+_BREAK = re.compile(r"[\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]+")
+_UNWRITABLE = re.compile("[\x00-\x08\x0e-\x1b\ufffe\uffff]")
+
+Cell = str | int
+Row = list[Cell]
+
+
+class ExportError(Exception):
+    """This export cannot be made. The text is for whoever asked for it, in their language."""
+
+
+class TooManyRowsError(ExportError):
+    """More rows than this format may have."""
+
+
+class NotInstalledError(ExportError):
+    """The package that writes this format is not there."""
+
+
+class Chunks(Protocol):
+    """A file in pieces. Whoever took it closes it, read or not."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way to write the table. `chunks` raises ExportError before it gives its first bytes."""
+
+    media_type: str
+    chunks: Callable[[PaymentQuerySet], Chunks]
+
+
+def rows(payments: PaymentQuerySet) -> Iterator[Row]:
+    """The cells of each payment, newest first; never a msisdn, a metadata or another secret."""
+    for part in _slices(payments):
+        yield from map(_row, part)
+
+
+def csv_chunks(payments: PaymentQuerySet) -> Generator[bytes, None, None]:
+    """UTF-8, RFC 4180, a head line. The head comes before the first row is read."""
+    yield _written([COLUMNS])
+    for part in _slices(payments):
+        yield _written(map(_row, part))
+
+
+def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
+    """A workbook of one sheet, built in a temporary file. Raises: TooManyRowsError, NotInstalledError."""
+    book = _workbook()
+    if payments.order_by()[: XLSX_MOST_ROWS + 1].count() > XLSX_MOST_ROWS:
+        message = _("A workbook holds at most %d payments: choose fewer by a filter, or take CSV.")
+        raise TooManyRowsError(message % XLSX_MOST_ROWS)
+    sheet = book.create_sheet("payments")
+    sheet.freeze_panes = "A2"
+    sheet.append(COLUMNS)
+    for row in rows(payments):
+        sheet.append(row)
+    return FileWrapper(_saved(book), _BLOCK_BYTES)
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "csv": Format("text/csv", csv_chunks),
+        "xlsx": Format("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks),
+    }
+)
+
+
+def download(payments: PaymentQuerySet, name: str) -> StreamingHttpResponse:
+    """The table as a file that a browser saves, sent while it is read. Raises: ExportError, then nothing is sent."""
+    chosen = FORMATS[name]
+    response = StreamingHttpResponse(chosen.chunks(payments), content_type=_content_type(chosen))
+    response["Content-Disposition"] = f'attachment; filename="payments-{conf.now():%Y-%m-%d}.{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _content_type(chosen: Format) -> str:
+    return f"{chosen.media_type}; charset=utf-8" if chosen.media_type.startswith("text/") else chosen.media_type
+
+
+def safe(text: str) -> str:
+    """A text as a cell: one line, and never a formula. An apostrophe stands where one would have begun."""
+    one_line = _UNWRITABLE.sub("\ufffd", _BREAK.sub(" ", text))
+    return _FORMULA.sub(r"\1'", one_line)
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
+    ordered = payments.order_by("-created_at", "-id")
+    part = list(ordered.values_list(*_READ)[:_SLICE])
+    while part:
+        yield part
+        if len(part) < _SLICE:
+            return
+        created_at, pk = part[-1][:2]
+        part = list(ordered.older_than(created_at, pk).values_list(*_READ)[:_SLICE])
+
+
+def _row(read: tuple[Any, ...]) -> Row:
+    kept = dict(zip(_READ, read, strict=True))
+    status, spec = Status(kept["status"]), CATALOGUE.get(kept["provider_id"])
+    said = detail(
+        status,
+        otp_required=bool(kept["latest_attempt__otp_required"]),
+        redirect_url=kept["latest_attempt__redirect_url"] or "",
+    )
+    rate = kept["exchange_rate"]
+    return [
+        str(kept["pk"]),
+        _instant(kept["created_at"]),
+        _instant(kept["settled_at"]),
+        public(status).value,
+        said.value,
+        kept["provider_id"],
+        (spec.country if spec else "") or "",
+        kept["amount"],
+        kept["currency"],
+        kept["charged_amount"],
+        kept["charged_currency"],
+        "" if rate is None else show_rate(rate),
+        kept["fee"],
+        safe(kept["latest_attempt__masked_msisdn"] or ""),
+        safe(kept["merchant_reference"]),
+        safe(kept["description"]),
+        safe(kept["latest_attempt__gateway_reference"] or ""),
+        kept["latest_attempt__ordinal"] or 0,
+    ]
+
+
+def _instant(at: datetime | None) -> str:
+    """ISO 8601 in UTC with Z, as in the API."""
+    return "" if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# --- writing -----------------------------------------------------------------------------------------
+
+
+class _Line:
+    """What csv writes into; a list of lines is all it has to be."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def _written(cells: Iterable[Iterable[Cell]]) -> bytes:
+    target = _Line()
+    csv.writer(target).writerows(cells)
+    return "".join(target.lines).encode()
+
+
+def _workbook() -> Any:
+    try:
+        from openpyxl import Workbook  # an extra: only this format needs it
+    except ImportError:
+        text = _("XLSX is not installed here: pip install 'django-feexpay[export]'. CSV always is.")
+        raise NotInstalledError(text) from None
+    return Workbook(write_only=True)
+
+
+def _saved(book: Any) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by who reads it to its end
+    book.save(file)
+    file.seek(0)
+    return file

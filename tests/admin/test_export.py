@@ -1,0 +1,87 @@
+"""Exports from the list of payments: a permission of their own, the chosen rows, masked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from typing import Any
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.test import Client
+
+from django_feexpay import exports
+from django_feexpay.models import Payment
+from tests.admin.conftest import StaffClient, StartPayment
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/feexpay/payment/"
+
+
+def take(client: Client, *payments: Payment, name: str = "csv", query: str = "", **more: str) -> Any:
+    form = {"action": f"export_{name}", ACTION_CHECKBOX_NAME: [payment.pk for payment in payments], **more}
+    return client.post(LIST + query, form)
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"].startswith("attachment; ")
+    head, *rows = csv.reader(io.StringIO(b"".join(answer.streaming_content).decode(), newline=""))
+    assert tuple(head) == exports.COLUMNS
+    return [row[0] for row in rows]
+
+
+def test_chosen_payments_come_newest_first_and_masked(boss: Client, start_payment: StartPayment) -> None:
+    older, _, newer = start_payment(), start_payment(phone="01 97 00 00 51"), start_payment()
+
+    answer = take(boss, older, newer)
+
+    content = b"".join(answer.streaming_content)
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert [row["id"] for row in rows] == [str(newer.pk), str(older.pk)]
+    assert {row["phone"] for row in rows} == {"'+229 01 •• •• •• 50"}
+
+
+def test_select_all_takes_the_whole_filtered_list(boss: Client, start_payment: StartPayment) -> None:
+    one = start_payment(merchant_reference="order-x", phone="01 97 00 00 52")
+    start_payment()
+
+    assert ids(take(boss, one, query="?q=order-x", select_across="1")) == [str(one.pk)]
+    assert len(ids(take(boss, one, select_across="1"))) == 2
+
+
+def test_workbook_begins_like_one(boss: Client, start_payment: StartPayment) -> None:
+    answer = take(boss, start_payment(), name="xlsx")
+
+    assert b"".join(answer.streaming_content).startswith(b"PK")
+
+
+def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_payment: StartPayment) -> None:
+    payment = start_payment()
+    looker, exporter = staff_client("view_payment"), staff_client("view_payment", "export_payment")
+
+    assert "export_csv" not in looker.get(LIST).content.decode()
+    assert "attachment" not in take(looker, payment).headers.get("Content-Disposition", "")
+    assert ids(take(exporter, payment)) == [str(payment.pk)]
+    assert take(staff_client("export_payment"), payment).status_code == 403
+
+
+def test_who_took_them_stands_in_the_log(
+    boss: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="django_feexpay.admin"):
+        ids(take(boss, start_payment()))
+
+    assert "exports payments as csv" in caplog.text
+
+
+def test_too_long_for_a_workbook_is_told_on_the_list(
+    boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "XLSX_MOST_ROWS", 0)
+
+    answer = boss.post(LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True)
+
+    assert "at most 0 payments" in str(next(iter(answer.context["messages"])))
