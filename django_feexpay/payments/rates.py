@@ -11,19 +11,17 @@ import logging
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_UP, Decimal
 from functools import lru_cache
-from typing import Any, NoReturn, TypeGuard, TypeVar
+from typing import Any, NoReturn, TypeGuard
 from urllib.parse import urlsplit
 
-from django.core.cache import cache
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf
+from django_feexpay import conf, shared
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.money import EURO_PARITY
@@ -50,10 +48,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUTS = Timeouts(connect=3.0, read=4.0, total=6.0)
 _REPLY_LIMIT_BYTES = 64 * 1024
 _SMALLEST = Decimal("0.00000001")
-_KEY = "feexpay:rate:{}:{}"
 _FAILED = "failed"
-
-Kept = TypeVar("Kept")
 
 
 class RateUnavailableError(Exception):
@@ -104,7 +99,7 @@ def promise(user: Any, currency: str, into: str) -> Decimal | None:
     """`rate`, and hold this user's next starts to it for ten minutes: who saw a sum is charged that sum."""
     rate = _rate_or_refusal(currency, into)
     if rate is not None and currency != "EUR" and user is not None:
-        _unless_away(lambda: cache.set(_promise_key(user, currency, into), str(rate), PROMISE_SECONDS))
+        shared.put(_promise(user, currency, into), str(rate), PROMISE_SECONDS)
     return rate
 
 
@@ -115,7 +110,7 @@ def promised(user: Any, currency: str, into: str) -> Decimal | None:
     Raises: NotAllowedError `rate_unavailable`.
     """
     if currency not in (into, "EUR") and user is not None:
-        held = _unless_away(lambda: cache.get(_promise_key(user, currency, into)))
+        held = _said(_promise(user, currency, into))
         if held is not None:
             return Decimal(held)
     return _rate_or_refusal(currency, into)
@@ -166,8 +161,8 @@ def _refuse(currency: str) -> NoReturn:
     raise NotAllowedError("rate_unavailable", message, retry_after_seconds=PAUSE_SECONDS) from None
 
 
-def _promise_key(user: Any, currency: str, into: str) -> str:
-    return f"{_KEY.format(currency, into)}:promise:{user.pk}"
+def _promise(user: Any, currency: str, into: str) -> str:
+    return f"rate:{currency}:{into}:promise:{user.pk}"
 
 
 # --- what is kept ------------------------------------------------------------------------------------
@@ -185,69 +180,70 @@ class _Known:
 
 
 def _kept(source: RatesSource, currency: str, into: str) -> Decimal:
-    """The rate of the cache while it is fresh; else one caller asks, and the others take the old one or wait."""
-    key = _KEY.format(currency, into)
-    known = _read(key)
+    """The rate of the cache while it is fresh; else one caller asks, and the others take the old one or wait.
+
+    Without the cache nobody asks: every start would, and the source would soon have enough of us.
+    """
+    name = f"rate:{currency}:{into}"
+    known = _read(name)
     if known is not None and known.is_younger_than(FRESH):
         return known.rate
-    if _unless_away(lambda: cache.add(f"{key}:asking", "now", PAUSE_SECONDS)):
-        return _renewed(source, currency, into, key)
-    return known.rate if _is_usable(known) else _waited_for(key)
+    if shared.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
+        return _renewed(source, currency, into, name)
+    return known.rate if _is_usable(known) else _waited_for(name)
 
 
 def _is_usable(known: _Known | None) -> TypeGuard[_Known]:
     return known is not None and known.is_younger_than(feexpay.rates_stale)
 
 
-def _renewed(source: RatesSource, currency: str, into: str, key: str) -> Decimal:
-    known = _read(key)  # somebody may have asked between our look and our turn
+def _renewed(source: RatesSource, currency: str, into: str, name: str) -> Decimal:
+    known = _read(name)  # somebody may have asked between our look and our turn
     if known is not None and known.is_younger_than(FRESH):
-        _unless_away(lambda: cache.delete(f"{key}:asking"))
+        shared.drop(f"{name}:asking")
         return known.rate
     try:
         rate = _asked(source, currency, into)
     except RateUnavailableError as error:
-        _unless_away(lambda: cache.set(f"{key}:asking", _FAILED, PAUSE_SECONDS))
+        shared.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
         if not _is_usable(known):
             raise
         logger.warning("the last exchange rate for %s is used: %s", currency, error)
         return known.rate
-    _write(key, rate)
+    _write(name, rate)
     return rate
 
 
-def _waited_for(key: str) -> Decimal:
+def _waited_for(name: str) -> Decimal:
     """What the one who asks will write."""
     give_up_at = time.monotonic() + _TIMEOUTS.total + 1
     while time.monotonic() < give_up_at:
-        known = _read(key)
+        asking = _said(f"{name}:asking")
+        known = _read(name)  # after the look at who asks: who wrote it is gone by then
         if _is_usable(known):
             return known.rate
-        if _unless_away(lambda: cache.get(f"{key}:asking")) in (None, _FAILED):
+        if asking in (None, _FAILED):
             break
         time.sleep(0.05)
-    raise RateUnavailableError("its source was just asked in vain")
+    raise RateUnavailableError("its source was just asked in vain, or the cache is away")
 
 
-def _read(key: str) -> _Known | None:
-    kept = _unless_away(lambda: cache.get(key))
+def _said(name: str) -> Any:
+    return shared.read([name]).get(name)
+
+
+def _read(name: str) -> _Known | None:
+    kept = _said(name)
     if kept is None:
         return None
     rate, told_at = kept
     return _Known(Decimal(rate), datetime.fromtimestamp(told_at, UTC))
 
 
-def _write(key: str, rate: Decimal) -> None:
+def _write(name: str, rate: Decimal) -> None:
     lifetime = max(FRESH, feexpay.rates_stale).total_seconds()
-    _unless_away(lambda: cache.set(key, (str(rate), conf.now().timestamp()), int(lifetime)))
-    _unless_away(lambda: cache.delete(f"{key}:asking"))
-
-
-def _unless_away(act: Callable[[], Kept]) -> Kept:
-    try:
-        return act()
-    except Exception as error:  # the host chooses the cache, so its errors have no common name
-        raise RateUnavailableError(f"the cache is away ({type(error).__name__})") from error
+    shared.put(name, (str(rate), conf.now().timestamp()), int(lifetime))
+    shared.drop(f"{name}:asking")
 
 
 # --- asking ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from django.core.cache import cache
 from django.db import transaction
 
+from django_feexpay import shared
 from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.rates import RatesSource, RateUnavailableError
@@ -177,8 +178,9 @@ def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
 
 
 def test_without_a_cache_nothing_is_converted(
-    bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture
+    bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shared, "_line", shared._Line())  # what it learns here is for this test alone
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -189,6 +191,7 @@ def test_without_a_cache_nothing_is_converted(
 
     assert_unavailable()
     assert "the cache is away" in caplog.text
+    assert bank.asked == 0
 
 
 @pytest.mark.parametrize("value", [{}, {"USD": "0.0016"}, {"USD": "words"}, "USD"], ids=str)
