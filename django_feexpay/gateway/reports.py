@@ -148,8 +148,9 @@ class HistoryPage:
 class WebhookHint:
     """What a webhook body claims. A hint only: nothing here may decide about money.
 
-    reference: "" when the event carries none (a finished history export, for one).
-    dedupe_key: SHA-256 over reference, status and canonical body: FeexPay sends no event id.
+    reference: "" when the event carries none (a finished history export, for one). echo: our attempt id, perhaps.
+    dedupe_key: SHA-256 over reference, status and canonical body: FeexPay sends no event id. Keep it keyed only: the
+    body holds a msisdn that could be found by trying.
     redacted: the body without names, mail, msisdn; safe to keep.
     """
 
@@ -158,6 +159,7 @@ class WebhookHint:
     event_type: str
     dedupe_key: str
     redacted: dict[str, object]
+    echo: str | None = None
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
@@ -258,6 +260,7 @@ def hint_from(body: Body) -> WebhookHint:
         event_type=clean_text(inner.get("type")),
         dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
         redacted=_redacted(inner),
+        echo=_echo(inner.get("callback_info")),
     )
 
 
@@ -280,6 +283,11 @@ def usable_reference(raw: object) -> str | None:
 def same_reference(left: str, right: str) -> bool:
     """Is it the same reference? Letter case does not matter: some providers answer with upper-case UUIDs."""
     return left.casefold() == right.casefold()
+
+
+def spellings_of(reference: str) -> set[str]:
+    """The ways one reference is written: as it came, and in one letter case throughout. For look-ups by an index."""
+    return {reference, reference.lower(), reference.upper()}
 
 
 def reason_code_from(raw: object) -> str | None:

@@ -8,14 +8,18 @@ from uuid import UUID
 
 from django.db import transaction
 
-from django_feexpay import conf
-from django_feexpay.gateway.reports import WebhookHint
+from django_feexpay import conf, secrets
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.reports import WebhookHint, spellings_of
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import due
+from django_feexpay.payments.lifecycle import Status
 
 #: How long an unmatched delivery may still find its attempt: an answer to collect is minutes late at most.
 _MATCHABLE = timedelta(hours=24)
 UNMATCHED_AT_MOST = 10_000
+#: Rows kept of one attempt. FeexPay sends a few; whoever knows a reference could invent any number.
+KEPT_OF_ATTEMPT = 50
 _LONGEST_WORD = 64
 
 
@@ -23,13 +27,14 @@ _LONGEST_WORD = 64
 def receive(hint: WebhookHint) -> None:
     """Store a delivery and make its attempt due. An unknown reference is kept, and matched when we learn it.
 
-    Changes: WebhookDelivery, `next_poll_at` of the attempt. Safe to repeat: yes; a repeat only counts up and asks
-    again. Makes no call.
+    The attempt is the one with that reference, else the one that is named as our echo: FeexPay may speak of an
+    attempt whose reference we never heard, or which it refused. Changes: WebhookDelivery, `next_poll_at` of the
+    attempt. Safe to repeat: yes; a repeat only counts up and asks again. Makes no call.
     """
     attempt = _attempt_of(hint)
-    if attempt is None and not _may_keep(hint):
-        return
-    WebhookDelivery.objects.store_or_count(_delivery(hint, attempt))
+    delivery = _delivery(hint, attempt)
+    if _may_keep(delivery):
+        WebhookDelivery.objects.store_or_count(delivery)
     # Whoever takes an attempt that is due already asks after this moment, and so learns what is new.
     if attempt is not None and not _is_due(attempt):
         due.hasten(attempt)
@@ -40,7 +45,7 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
 
     Changes: WebhookDelivery, `next_poll_at`. Safe to repeat: yes.
     """
-    waiting = WebhookDelivery.objects.filter(gateway_reference=gateway_reference, attempt=None)
+    waiting = WebhookDelivery.objects.filter(gateway_reference__in=spellings_of(gateway_reference), attempt=None)
     if waiting.update(attempt=attempt_id):
         due.hasten(Attempt.objects.get(pk=attempt_id))
 
@@ -52,7 +57,8 @@ def match_stragglers() -> int:
     """
     since = conf.now() - _MATCHABLE
     waiting = WebhookDelivery.objects.filter(attempt=None, received_at__gt=since).exclude(gateway_reference="")
-    references = list(waiting.values_list("gateway_reference", flat=True)[:500])
+    waiting_for = waiting.values_list("gateway_reference", flat=True)[:500]
+    references = {spelling for reference in waiting_for for spelling in spellings_of(reference)}
     found = Attempt.objects.filter(gateway_reference__in=references).values_list("pk", "gateway_reference")
     for attempt_id, reference in found:
         match(attempt_id, str(reference))
@@ -61,12 +67,18 @@ def match_stragglers() -> int:
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:
     """The attempt a delivery is about, with no more columns than it takes to hasten it."""
-    if not hint.reference:
-        return None
-    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at")
+    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at").order_by("pk")
+    named = attempts.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
+    if named is not None or (attempt_id := _echoed_id(hint)) is None:
+        return named
+    # One that is on its way is not taken by its echo: the answer brings the reference, and with it the delivery.
+    return attempts.filter(pk=attempt_id).exclude(status=Status.SENDING).first()
+
+
+def _echoed_id(hint: WebhookHint) -> UUID | None:
     try:
-        return attempts.get(gateway_reference=hint.reference)
-    except Attempt.DoesNotExist:
+        return UUID(hint.echo or "")
+    except ValueError:
         return None
 
 
@@ -74,16 +86,20 @@ def _is_due(attempt: Attempt) -> bool:
     return attempt.next_poll_at is not None and attempt.next_poll_at <= conf.now()
 
 
-def _may_keep(hint: WebhookHint) -> bool:
-    """Strangers may post when no credential is configured: what points at no attempt is kept only up to a bound."""
-    known = WebhookDelivery.objects.filter(dedupe_key=hint.dedupe_key)
-    return known.exists() or _unmatched_count() < UNMATCHED_AT_MOST
+def _may_keep(delivery: WebhookDelivery) -> bool:
+    """Strangers may post when no credential is configured: what points at no attempt, and what points at one, is
+    kept only up to a bound.
+    """
+    most = UNMATCHED_AT_MOST if delivery.attempt_id is None else KEPT_OF_ATTEMPT
+    if WebhookDelivery.objects.filter(attempt=delivery.attempt_id)[:most].count() < most:
+        return True
+    return WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists()
 
 
 def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:
     """A row for what came; words longer than their columns are cut, as nothing is decided by them."""
     return WebhookDelivery(
-        dedupe_key=hint.dedupe_key,
+        dedupe_key=secrets.keyed_hash(hint.dedupe_key, feexpay.hash_key),
         gateway_reference=hint.reference,
         reported_status=hint.reported_status[:_LONGEST_WORD],
         event_type=hint.event_type[:_LONGEST_WORD],
@@ -91,7 +107,3 @@ def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:
         body=hint.redacted,
         received_at=conf.now(),
     )
-
-
-def _unmatched_count() -> int:
-    return WebhookDelivery.objects.filter(attempt=None)[:UNMATCHED_AT_MOST].count()

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import hints
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.model_gateway import Charge, ModelGateway, accept, accept_as, lose_the_answer, refuse
 from tests.payments.stage import Clock, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
@@ -136,3 +137,110 @@ def test_strangers_cannot_fill_the_table(
 
     tell(gateway)
     assert WebhookDelivery.objects.filter(attempt=only_attempt(payment)).count() == 1
+
+
+def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """The answer to collect was lost: its webhook is the first to tell, and the worker asks at once."""
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    gateway.last().approve()
+
+    tell(gateway, callback_info=str(only_attempt(payment).pk))
+
+    assert only_attempt(payment).next_poll_at == clock.at
+    assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
+    sweep()
+    assert only_attempt(payment).status == "successful"
+
+
+def test_refused_attempt_that_was_charged_after_all_is_found_by_its_webhook(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay's no was wrong: asked about, which only a hint makes us do, it is credited."""
+    gateway.next_collects = [refuse()]
+    payment = begin()
+    assert only_attempt(payment).next_poll_at is None
+    gateway.last().approve()
+
+    tell(gateway, callback_info=str(only_attempt(payment).pk))
+    sweep()
+
+    assert only_attempt(payment).status == "successful"
+
+
+@pytest.mark.parametrize("echo", ["", "forged", "0", None, 7, ["x"], "6f1d9f6e-95a5-4b6c-8a9a-5b8f5f6a0000"])
+def test_echo_that_is_none_of_ours_matches_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock, echo: object
+) -> None:
+    payment = begin()
+    before = only_attempt(payment).next_poll_at
+
+    hints.receive(hint_from({"reference": "another", "status": "SUCCESSFUL", "callback_info": echo}))
+
+    assert only_attempt(payment).next_poll_at == before
+    assert WebhookDelivery.objects.get().attempt is None
+
+
+def test_hint_that_comes_before_the_answer_still_hastens_its_attempt(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    def answer_late(charge: Charge) -> WireReply:
+        hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo}))
+        return accept(charge)
+
+    gateway.next_collects = [answer_late]
+
+    payment = begin()
+
+    assert only_attempt(payment).next_poll_at == clock.at
+    assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("abc-12", "ABC-12"), ("ABC-12", "abc-12")])
+def test_letter_case_of_a_reference_does_not_matter(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ours: str, theirs: str
+) -> None:
+    gateway.next_collects = [accept_as(ours)]
+    payment = begin()
+
+    hints.receive(hint_from({"reference": theirs, "status": "SUCCESSFUL"}))
+
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+def test_letter_case_does_not_matter_where_the_hint_came_first(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    hints.receive(hint_from({"reference": "REF-0001", "status": "SUCCESSFUL"}))
+
+    payment = begin()
+
+    assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
+    WebhookDelivery.objects.update(attempt=None)
+    assert hints.match_stragglers() == 1
+
+
+def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "KEPT_OF_ATTEMPT", 3)
+    payment = begin()
+
+    for number in range(6):
+        tell(gateway, date=str(number))
+    tell(gateway, date="0")
+
+    assert WebhookDelivery.objects.count() == 3
+    assert WebhookDelivery.objects.get(body__date="0").repeat_count == 1
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """The body holds a msisdn and the rest of it can be guessed: an unkeyed hash would give it away."""
+    hint = hint_from({"reference": "ref-1", "status": "SUCCESSFUL", "phoneNumber": "2290161000050"})
+
+    hints.receive(hint)
+
+    assert WebhookDelivery.objects.get().dedupe_key != hint.dedupe_key
