@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from django_feexpay.sandbox.networks import BY_SUFFIX, CHOOSABLE_FLOWS, CONTESTED, Flow
 
@@ -104,6 +105,18 @@ def _addresses(value: object) -> object:
         return tuple(str(ip_address(str(part))) for part in _parts(value))
     except ValueError as error:
         raise ConditionError("IP addresses") from error
+
+
+def _web_address(value: object) -> object:
+    text = value.strip() if isinstance(value, str) else "no text"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if text and (not usable or not text.isprintable() or " " in text):
+        raise ConditionError("an http or https address")
+    return text
 
 
 def read_flows(value: object) -> dict[str, Flow]:
@@ -281,6 +294,13 @@ class Conditions:
     )
     truncate_percent: float = _condition(
         0.0, "faults", _percent, "Réponses JSON tronquées, en pourcent.", "JSON cut in half, in percent."
+    )
+    webhook_url: str = _condition(
+        "",
+        "webhooks",
+        _web_address,
+        "Où vont les webhooks; vide : où l'option de départ l'a dit.",
+        "Where webhooks go; empty is where the option of the start said.",
     )
     webhook_on_failure: bool = _condition(
         True, "webhooks", _switch, "Annoncer aussi les échecs.", "Failures are announced, too."

@@ -20,7 +20,7 @@ from django_feexpay.sandbox.conditions import ConditionError
 from django_feexpay.sandbox.conditions import as_json as conditions_as_json
 from django_feexpay.sandbox.context import Sandbox, payment_of, read_body, sandbox_of
 from django_feexpay.sandbox.guards import ApiError
-from django_feexpay.sandbox.networks import masked
+from django_feexpay.sandbox.networks import CARDS, masked
 from django_feexpay.sandbox.postbox import Wish
 from django_feexpay.sandbox.store import Delivery, Link, Payment
 
@@ -169,7 +169,9 @@ async def play_link(request: Request) -> Response:
         return JSONResponse(_link_as_json(request, sandbox.store.link(code) or link))
     try:
         form = {name: str(value) for name, value in (await _wishes(request, ("method", "ending", "phone"))).items()}
-        payment = links.play(sandbox, links.open_link(sandbox, code), {"choice": choice} | form)
+        payment = links.play(
+            sandbox, links.open_link(sandbox, code), {"method": CARDS[0].reseau, "choice": choice} | form
+        )
     except (ConditionError, links.FormError) as error:
         return _problem(400, str(error))
     except ApiError as error:

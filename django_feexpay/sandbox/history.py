@@ -45,7 +45,7 @@ async def history_async(request: Request) -> Response:
     """POST history/async: every row, later; 409 where no webhook is configured to announce it."""
     rows = await _rows(request)
     sandbox = sandbox_of(request)
-    if not sandbox.options.webhook_url:
+    if not sandbox.till.postbox.address:
         raise ApiError(409, bodies.error(409, "History webhook not configured", "HISTORY_WEBHOOK_NOT_CONFIGURED"))
     now = clock.time()
     export = Export(

@@ -126,7 +126,7 @@ def script_of(form: Mapping[str, str]) -> Script:
 
 def play(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
     """A payment on an open link, by the card or network of the form's `method`; `FormError` where it does not fit."""
-    script, name = script_of(form), form.get("method", "VISA")
+    script, name = script_of(form), form.get("method", "")
     network = next((one for one in METHODS[link.methods] if one.reseau == name), None)
     if network is None:
         raise FormError("method_wrong")

@@ -38,6 +38,11 @@ class Postbox:
         self._options = options
         self._switchboard = switchboard
 
+    @property
+    def address(self) -> str:
+        """Where webhooks go now; "" sends none."""
+        return self._switchboard.now.webhook_url or self._options.webhook_url
+
     def announce(self, payment: Payment, status: str, due_at: float) -> None:
         """The news that the payment is `status`, with whatever the conditions make of it."""
         conditions = self._switchboard.now
@@ -86,7 +91,7 @@ class Postbox:
         return iter(lambda: chance.uniform(0, 100), None)
 
     def _queue(self, key: str, body: dict[str, Any], due_at: float | None, *, signed: bool = True) -> None:
-        if not self._options.webhook_url:
+        if not self.address:
             return
         if self._switchboard.now.webhook_v1:
             body = bodies.in_v1_look(body)

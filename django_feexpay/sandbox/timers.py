@@ -77,7 +77,7 @@ class Timers:
         try:
             async with self._room:
                 self._store.begin_attempt(delivery.id)
-                delivered, outcome = await webhooks.attempt(self._options, delivery)
+                delivered, outcome = await webhooks.attempt(self._options, self.till.postbox.address, delivery)
                 due_again_at = None if delivered else self._due_again_at(delivery.attempts)
                 self._store.end_attempt(delivery.id, outcome, delivered, due_again_at)
         finally:

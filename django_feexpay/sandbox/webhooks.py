@@ -16,12 +16,12 @@ ANSWER_SECONDS = 10.0
 RETRY_GAPS_SECONDS = (5.0, 30.0, 120.0, 600.0)
 
 
-async def attempt(options: Options, delivery: Delivery) -> tuple[bool, str]:
+async def attempt(options: Options, address: str, delivery: Delivery) -> tuple[bool, str]:
     """Whether the shop took the webhook (a 2xx answer), and the HTTP code or what went wrong, in a word."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             proof = credentials(options, delivery.id, delivery.body) if delivery.signed else {}
-            code = await _post(urlsplit(options.webhook_url), proof, delivery.body)
+            code = await _post(urlsplit(address), proof, delivery.body)
     except ConnectionRefusedError:
         return False, "connection refused"
     except TimeoutError:

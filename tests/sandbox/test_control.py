@@ -15,6 +15,7 @@ def test_a_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> 
     assert payment.pop("created_at").endswith("Z")
     assert payment == {
         "reference": reference,
+        "type": "PAYMENT_API",
         "suffix": "mtn",
         "msisdn": "+229 01 •••••• 50",
         "amount": 5000,
@@ -23,6 +24,9 @@ def test_a_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> 
         "status": "PENDING",
         "reason": None,
         "echo": "attempt-1",
+        "custom_id": None,
+        "link": None,
+        "waits_for": "phone",
         "charged": False,
         "prompts": 1,
         "settled_at": None,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+import sqlite3
 import time
 from html import unescape
 from pathlib import Path
@@ -241,8 +242,6 @@ def test_changes_links_and_codes_survive_a_kill(tmp_path: Path) -> None:
 
 
 def test_a_state_of_another_version_is_refused_in_words(tmp_path: Path) -> None:
-    import sqlite3
-
     state = tmp_path / "state.sqlite3"
     with sqlite3.connect(state) as connection:
         connection.execute("CREATE TABLE payments (number INTEGER)")

@@ -186,6 +186,10 @@ def test_nothing_strikes_at_first() -> None:
         ("seed", ""),
         ("opening_balance", -1),
         ("retry_after_seconds", 10**30),
+        ("webhook_url", "shop.test"),
+        ("webhook_url", "ftp://shop.test"),
+        ("webhook_url", "http://["),
+        ("webhook_url", 5),
     ],
 )
 def test_a_wrong_condition_is_refused_in_words(name: str, value: object) -> None:
@@ -295,3 +299,13 @@ def test_conditions_of_the_start_come_from_options() -> None:
             _set(sandbox, success_code=201)
             sandbox.reset()
             assert collect(sandbox).status_code == 202
+
+
+def test_webhooks_can_be_sent_elsewhere_while_it_runs() -> None:
+    with receive_webhooks() as shop, run_sandbox() as sandbox:
+        _set(sandbox, webhook_url=shop.url)
+        reference = _paid(sandbox)
+        assert shop.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
+        sandbox.reset()
+        _paid(sandbox)
+        assert sandbox.payments()[0]["webhooks"] == []
