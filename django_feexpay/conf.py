@@ -239,22 +239,29 @@ _transport: Transport | None = None
 
 def gateway() -> Gateway:
     """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
-    if _transport is not None:
-        return _build(feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, _transport)
-    return _shared(feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy)
+    values = feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts)
+    return _shared(*values) if _transport is None else _build(*values, _transport)
 
 
 @lru_cache(maxsize=8)
-def _shared(api_key: Secret, shop_id: str, base_url: str, proxy: Secret) -> Gateway:
-    return _build(api_key, shop_id, base_url, proxy, None)
+def _shared(api_key: Secret, shop_id: str, base_url: str, proxy: Secret, insecure_hosts: tuple[str, ...]) -> Gateway:
+    return _build(api_key, shop_id, base_url, proxy, insecure_hosts, None)
 
 
-def _build(api_key: Secret, shop_id: str, base_url: str, proxy: Secret, transport: Transport | None) -> Gateway:
+def _build(
+    api_key: Secret,
+    shop_id: str,
+    base_url: str,
+    proxy: Secret,
+    insecure_hosts: tuple[str, ...],
+    transport: Transport | None,
+) -> Gateway:
     return Gateway(
         api_key=api_key.reveal(),
         shop_id=shop_id,
         base_url=base_url,
         proxy=proxy.reveal(),
+        insecure_hosts=insecure_hosts,
         transport=transport,
         observer=_tell_observers,
     )

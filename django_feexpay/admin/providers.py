@@ -49,7 +49,23 @@ class ProviderForm(ProviderModelForm):
 
     class Meta:
         model = Provider
-        fields = ("name", "enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent")
+        fields = (
+            *("name", "flow", "enabled", "disabled_reason", "disabled_reason_fr"),
+            *("min_amount", "max_amount", "fee_percent"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "flow" in self.fields:  # not for those who may only look
+            self.fields["flow"] = forms.ChoiceField(
+                label=_("flow"), choices=self._flows(), help_text=self.fields["flow"].help_text
+            )
+
+    def _flows(self) -> list[tuple[str, str]]:
+        """What sources say of this provider's flow, the most likely first."""
+        spec = CATALOGUE.get(self.instance.code)
+        flows = spec.flows if spec else (self.instance.flow,)
+        return [(flow, flow) for flow in flows]
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]
@@ -84,7 +100,7 @@ class ProviderAdmin(ProviderModelAdmin):
     list_per_page = 100
     actions = ("close_for_maintenance", "open_again")
     search_fields = ("code", "name")  # a table of a few dozen rows
-    readonly_fields = ("code", "country", "kind", "currency", "flow", "availability")
+    readonly_fields = ("code", "country", "kind", "currency", "availability")
     fieldsets = (
         (None, {"fields": ("code", "name", "country", "kind", "currency", "flow")}),
         (

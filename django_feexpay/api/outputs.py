@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.money import show_rate
 from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.models import Attempt, Payment, Provider
@@ -69,7 +70,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "detail": payment.detail.value,
         "provider": payment.provider_id,
         "provider_name": provider.name,
-        "country": provider.spec.country,
+        "country": CATALOGUE[payment.provider_id].country,
         "amount": payment.amount,
         "currency": payment.currency,
         "charged_amount": payment.charged_amount,
@@ -79,8 +80,8 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "phone": attempt.masked_msisdn,
         "merchant_reference": payment.merchant_reference,
         "reference": attempt.gateway_reference,
-        "redirect_url": attempt.redirect_url or None,
-        "otp_required": attempt.otp_required,
+        "redirect_url": attempt.redirect_url or None if status is PublicStatus.PENDING else None,
+        "otp_required": attempt.otp_required and status is PublicStatus.PENDING,
         "reason": _reason(attempt) if status is PublicStatus.FAILED else None,
         "can_retry": status is PublicStatus.FAILED and _may_be_retried(payment),
         "next_poll_seconds": _next_poll_seconds(payment, attempt) if status is PublicStatus.PENDING else None,
@@ -122,7 +123,7 @@ def provider_body(provider: Provider, language: str, *, trouble: str = "") -> di
         "country": spec.country,
         "country_name": (spec.country_name_fr if french else spec.country_name_en) or None,
         "currency": spec.currency,
-        "flow": provider.flow,
+        "flow": spec.flow,
         "min_amount": provider.min_amount,
         "max_amount": provider.max_amount,
         "fee_percent": str(provider.fee_percent),

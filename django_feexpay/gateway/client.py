@@ -1,4 +1,4 @@
-"""FeexPay's v2 API as four questions: collect, fetch_status, search_history, balance.
+"""FeexPay's v2 API as five questions: collect, open_page, fetch_status, search_history, balance.
 
 Every method returns a value of reports.py or raises one of the four errors of errors.py, by what the caller
 does next. Nothing is ever sent twice from here: FeexPay knows no idempotency key, so a repeated collect is a
@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 import time
-import unicodedata
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -21,23 +20,32 @@ from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
+    NotSentError,
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.money import strict_amount
-from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.refusals import failure_of_read, is_not_found, refusal_of_collect
 from django_feexpay.gateway.reports import (
     Accepted,
     HistoryPage,
+    HostedPage,
     StatusReport,
     Word,
     accepted_from,
     balances_from,
     history_page_from,
+    hosted_page_from,
     json_object,
     status_report_from,
     usable_reference,
+)
+from django_feexpay.gateway.request_bodies import (
+    LONGEST_HISTORY_DAYS,
+    CollectRequest,
+    PageRequest,
+    collect_body,
+    history_body,
+    page_body,
 )
 from django_feexpay.gateway.transport import (
     REPLY_LIMIT_BYTES,
@@ -48,46 +56,27 @@ from django_feexpay.gateway.transport import (
     WireRequest,
 )
 
-__all__ = ["CallSeen", "CollectRequest", "Gateway", "Timeouts", "Transport"]
+__all__ = [
+    "LONGEST_HISTORY_DAYS",
+    "CallSeen",
+    "CollectRequest",
+    "Gateway",
+    "PageRequest",
+    "Timeouts",
+    "Transport",
+]
 
-LONGEST_HISTORY_DAYS = 31
 #: 500 rows of at most 4 kB: cut, a busy day would hide the attempt that is looked for.
 _HISTORY_LIMIT_BYTES = 2 * 1024 * 1024
-_LONGEST_DESCRIPTION = 100
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADER_SAFE = re.compile(r"[!-~]+")
-_HISTORY_WORDS = {
-    None: "ALL",
-    Word.PENDING: "PENDING",
-    Word.SUCCESSFUL: "SUCCESSFUL",
-    Word.FAILED: "FAILED",
-}
 
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CollectRequest:
-    """One attempt to be paid. amount: minor unit, > 0. attempt_id: ours, comes back in every report.
-
-    `repr` shows neither the payer nor the code.
-    """
-
-    provider: ProviderSpec = field(repr=False)
-    msisdn: Msisdn
-    amount: int
-    attempt_id: str
-    description: str = field(default="", repr=False)
-    otp: str = field(default="", repr=False)
-    return_url: str = field(default="", repr=False)
-    cancel_url: str = field(default="", repr=False)
-    first_name: str = field(default="", repr=False)
-    last_name: str = field(default="", repr=False)
-    email: str = field(default="", repr=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSeen:
-    """One call as an observer sees it. operation: collect, status, history or balance.
+    """One call as an observer sees it. operation: collect, page, status, history or balance.
 
     outcome: `answered`, or the `code` of the error that was raised, which is `error`; http_status: None when there was
     no answer.
@@ -105,6 +94,7 @@ class Gateway:
     """FeexPay for one shop. Safe to share between threads and over a fork.
 
     base_url: `https://api-v2.feexpay.me/api`. proxy: see HttpTransport; only for the default transport.
+    insecure_hosts: besides the loopback, where a payer may be sent over http.
     observer: called after every call, answered or not; it must not raise.
     Raises ValueError for a base_url or a proxy that is none. An empty or unusable key or shop raises
     MisconfiguredError at the first call, before anything is sent.
@@ -120,6 +110,7 @@ class Gateway:
         timeouts: Timeouts = Timeouts(),  # noqa: B008  frozen, so one shared default is safe
         transport: Transport | None = None,
         observer: Callable[[CallSeen], None] | None = None,
+        insecure_hosts: Collection[str] = (),
     ) -> None:
         self._api_key = api_key
         self._shop_id = shop_id
@@ -127,6 +118,7 @@ class Gateway:
         self._timeouts = timeouts
         self._transport = HttpTransport(proxy=proxy) if transport is None else transport
         self._observer = observer
+        self._insecure_hosts = _LOOPBACK.union(insecure_hosts)
 
     def collect(self, request: CollectRequest, *, total_seconds: float | None = None) -> Accepted:
         """Ask the payer for the money, once, over a connection of its own.
@@ -140,12 +132,30 @@ class Gateway:
             raise RefusedError("this provider takes no collect", code="provider_unavailable")
         call = _Call("collect", provider.code)
         path = f"/transactions/public/requesttopay/{provider.suffix}"
-        body = _collect_body(request, self._shop_id)
+        body = collect_body(request, self._shop_id)
         return self._ask(
             call,
             lambda: self._request("POST", path, body, total_seconds, fresh_connection=True),
-            lambda reply: _judge_collect(reply, request),
+            lambda reply: _judge_collect(reply, request, self._insecure_hosts),
         )
+
+    def open_page(self, request: PageRequest) -> HostedPage:
+        """Have a page made on which the payer pays once, within its minutes.
+
+        Nobody is charged by it, and a page whose address did not reach us cannot be paid on: so whatever is no page
+        and no refusal raises NotSentError (ask again). Also raises RefusedError, MisconfiguredError.
+        """
+        if request.provider.flow != "hosted" or not request.provider.served:
+            raise RefusedError("this provider has no page", code="provider_unavailable")
+        body = page_body(request, self._shop_id)
+        try:
+            return self._ask(
+                _Call("page", request.provider.code),
+                lambda: self._request("POST", "/feexlinks/generate", body, None),
+                lambda reply: _judge_page(reply, self._insecure_hosts),
+            )
+        except OutcomeUnknownError as error:
+            raise NotSentError(f"no page came: {error}", code="no_page") from error
 
     def fetch_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
         """What became of the attempt with that reference. Safe to repeat.
@@ -164,17 +174,25 @@ class Gateway:
         )
 
     def search_history(
-        self, start: date, end: date, *, provider: ProviderSpec | None = None, word: Word | None = None
+        self,
+        start: date,
+        end: date,
+        *,
+        provider: ProviderSpec | None = None,
+        word: Word | None = None,
+        total_seconds: float | None = None,
     ) -> HistoryPage:
         """The payments of those days, both included, at most 31 days apart and 500 rows.
 
         provider: ignored where FeexPay cannot filter by it, so look at the rows' own. Raises ValueError for a
         period or a word that cannot be asked for, else the errors of fetch_status.
         """
-        body = _history_body(start, end, provider, word, self._shop_id)
+        body = history_body(start, end, provider, word, self._shop_id)
         return self._ask(
             _Call("history", provider.code if provider else None),
-            lambda: self._request("POST", "/transactions/history", body, None, reply_limit_bytes=_HISTORY_LIMIT_BYTES),
+            lambda: self._request(
+                "POST", "/transactions/history", body, total_seconds, reply_limit_bytes=_HISTORY_LIMIT_BYTES
+            ),
             lambda reply: _judge_read(reply, history_page_from),
         )
 
@@ -272,60 +290,33 @@ class _Call:
         )
 
 
-def reduced_description(text: str) -> str:
-    """What FeexPay takes of a description: unaccented letters, digits, single spaces, at most 100."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    unaccented = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return " ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip()
-
-
-def _collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
-    body: dict[str, object] = {
-        "phoneNumber": request.msisdn.digits,
-        "amount": strict_amount(request.amount),
-        "shop": shop_id,
-        "callback_info": request.attempt_id,
-    }
-    optional = {
-        "description": reduced_description(request.description),
-        "otp": request.otp,
-        "return_url": request.return_url,
-        "cancel_url": request.cancel_url,
-        "first_name": request.first_name,
-        "last_name": request.last_name,
-        "email": request.email,
-    }
-    return body | {name: value for name, value in optional.items() if value}
-
-
-def _history_body(
-    start: date, end: date, provider: ProviderSpec | None, word: Word | None, shop_id: str
-) -> dict[str, object]:
-    if not 0 <= (end - start).days <= LONGEST_HISTORY_DAYS:
-        raise ValueError("a history period runs forward and spans at most 31 days")
-    if word not in _HISTORY_WORDS:
-        raise ValueError("FeexPay's history knows pending, successful and failed")
-    can_filter = provider is not None and provider.in_history_filter
-    return {
-        "start_date": start.isoformat(),
-        "end_date": end.isoformat(),
-        "shop": shop_id,
-        "type": "PAYIN",
-        "status": _HISTORY_WORDS[word],
-        "reseau": provider.wire_name if provider is not None and can_filter else "ALL",
-    }
-
-
-def _judge_collect(reply: WireReply, request: CollectRequest) -> Accepted:
+def _judge_collect(reply: WireReply, request: CollectRequest, insecure_hosts: Collection[str]) -> Accepted:
     if not 200 <= reply.status < 300:
         raise refusal_of_collect(reply.status, reply.headers, reply.body)
-    provider = request.provider
-    two_steps = provider.flow == "otp" and not provider.otp_in_first_call
     body = json_object(reply.body)
-    accepted = None if body is None else accepted_from(body, otp_expected=two_steps and not request.otp)
+    otp_expected = request.provider.sends_otp_later and not request.otp
+    accepted = None if body is None else accepted_from(body, otp_expected=otp_expected)
     if accepted is None:
         raise OutcomeUnknownError(f"answered {reply.status} without a reference")
+    if accepted.redirect_url is not None and not _may_send_to(accepted.redirect_url, insecure_hosts):
+        return replace(accepted, redirect_url=None)
     return accepted
+
+
+def _judge_page(reply: WireReply, insecure_hosts: Collection[str]) -> HostedPage:
+    if not 200 <= reply.status < 300:
+        raise refusal_of_collect(reply.status, reply.headers, reply.body)
+    body = json_object(reply.body)
+    page = None if body is None else hosted_page_from(body)
+    if page is None or not _may_send_to(page.url, insecure_hosts):
+        raise OutcomeUnknownError(f"answered {reply.status} without a page to open")
+    return page
+
+
+def _may_send_to(url: str, insecure_hosts: Collection[str]) -> bool:
+    """Over http a payer's card or PIN would travel in clear."""
+    parts = urlsplit(url)
+    return parts.username is None and (parts.scheme == "https" or parts.hostname in insecure_hosts)
 
 
 def _judge_status(reply: WireReply) -> StatusReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_feexpay.gateway.provider_spec import Country, card, mobile, unserved
+from django_feexpay.gateway.provider_spec import Country, OtherFlow, card, mobile, unserved
 
 _BENIN = Country(
     code="BJ",
@@ -136,7 +136,7 @@ ROWS = (
         badge=("CO", "#0B4DA2"),
         evidence="B",
         fee="1.7",
-        contested=True,
+        other_flows=(OtherFlow(flow="push", why="one integrator: no code"),),
     ),
     mobile(
         _TOGO,
@@ -199,7 +199,17 @@ ROWS = (
         fee="2.9",
         prefixes=("07",),
         also_kinds=("wallet",),
-        contested=True,
+        other_flows=(
+            OtherFlow(
+                flow="otp",
+                why="older rule, kept by one integrator as a way out",
+                otp_in_first_call=True,
+                instructions=(
+                    "Composez #144*82# sur votre téléphone pour obtenir un code, puis saisissez-le.",
+                    "Dial #144*82# on your phone to get a code, then enter it.",
+                ),
+            ),
+        ),
     ),
     mobile(
         _IVORY_COAST,
@@ -223,7 +233,17 @@ ROWS = (
         evidence="A",
         fee="1.9",
         prefixes=("77", "78"),
-        contested=True,
+        other_flows=(
+            OtherFlow(
+                flow="otp",
+                why="FeexPay's older script and two integrators: a code dialled for first",
+                otp_in_first_call=True,
+                instructions=(
+                    "Composez #144#391# sur votre téléphone pour obtenir un code, puis saisissez-le.",
+                    "Dial #144#391# on your phone to get a code, then enter it.",
+                ),
+            ),
+        ),
     ),
     mobile(
         _SENEGAL,
@@ -236,7 +256,7 @@ ROWS = (
         evidence="A",
         fee="1.9",
         prefixes=("76",),
-        contested=True,
+        other_flows=(OtherFlow(flow="push", why="one integrator"),),
     ),
     mobile(
         _SENEGAL,
@@ -261,7 +281,7 @@ ROWS = (
         evidence="B",
         fee="3.2",
         prefixes=("01", "02", "03", "50", "51", "52", "53", "60", "61", "62", "63", "70", "71", "72", "73"),
-        contested=True,
+        other_flows=(OtherFlow(flow="push", why="two integrators"),),
     ),
     mobile(
         _BURKINA,
@@ -275,7 +295,7 @@ ROWS = (
         fee="3.9",
         prefixes=("05", "06", "07", "54", "55", "56", "57", "64", "65", "66", "67", "74", "75", "76", "77"),
         otp_in_first_call=True,
-        contested=True,
+        other_flows=(OtherFlow(flow="redirect", why="FeexPay's own script lists it so"),),
         instructions=(
             "Composez *144*4*6*montant# sur votre téléphone, puis saisissez le code reçu.",
             "Dial *144*4*6*amount# on your phone, then enter the code you receive.",
@@ -302,7 +322,7 @@ ROWS = (
         badge=_ORANGE,
         evidence="B",
         prefixes=("7", "8", "9"),
-        contested=True,
+        other_flows=(OtherFlow(flow="redirect", why="one integrator"),),
         in_history_filter=False,
     ),
     mobile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -15,14 +15,28 @@ Evidence = Literal["A", "B", "C", "D", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherFlow:
+    """What some sources say of a contested row instead of what it says itself.
+
+    otp_in_first_call, instructions: see ProviderSpec. why: the sources, for the page of the catalogue.
+    """
+
+    flow: Flow
+    why: str
+    otp_in_first_call: bool = False
+    instructions: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
     """One way to pay. Frozen; amounts in the currency's minor unit.
 
     country: ISO 3166 alpha-2, None for what every country sees. suffix and wire_name: FeexPay's two names of
-    it. flow: what the payer does. otp_in_first_call: the code must come with the collect, else it follows a
-    first one. synchronous: it answers only when the payer has answered, so no web request may wait for it.
+    it. flow: what the payer does. other_flows: what else sources say of it; a shop may choose one of them.
+    otp_in_first_call: where the flow is otp, the code must come with the collect; else it follows a first one.
+    synchronous: it answers only when the payer has answered, so no web request may wait for it.
     fee_known False: no source gives a fee, and fee_percent is 0. in_history_filter: history can be asked for
-    it alone. served: FeexPay has an endpoint. enabled_by_default: served, and its flow works in this package.
+    it alone. served: FeexPay has an endpoint. evidence: see catalogue.
     """
 
     code: str
@@ -45,16 +59,49 @@ class ProviderSpec:
     fee_known: bool = False
     phone: PhoneRule | None = None
     served: bool = True
-    enabled_by_default: bool = False
     unavailable_reason: str = ""
     unavailable_text_fr: str = ""
     unavailable_text_en: str = ""
     instructions_fr: str = ""
     instructions_en: str = ""
     evidence: Evidence = "none"
-    contested: bool = False
+    other_flows: tuple[OtherFlow, ...] = ()
     monogram: str
     color: str
+
+    @property
+    def contested(self) -> bool:
+        """Sources differ on its flow: then what the answer to a collect holds decides, whatever the row says."""
+        return bool(self.other_flows)
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """Every flow some source gives it, the most likely first."""
+        return (self.flow, *(other.flow for other in self.other_flows))
+
+    @property
+    def needs_otp_first(self) -> bool:
+        """The payer must bring the code along."""
+        return self.flow == "otp" and self.otp_in_first_call
+
+    @property
+    def sends_otp_later(self) -> bool:
+        """A first collect has a code sent to the payer, a second one carries it."""
+        return self.flow == "otp" and not self.otp_in_first_call
+
+    def with_flow(self, flow: str) -> ProviderSpec:
+        """The same way to pay with another of its flows; itself for one that no source gives it."""
+        for other in self.other_flows:
+            if other.flow == flow:
+                says = other.instructions or _INSTRUCTIONS[other.flow]
+                return replace(
+                    self,
+                    flow=other.flow,
+                    otp_in_first_call=other.otp_in_first_call,
+                    instructions_fr=says[0],
+                    instructions_en=says[1],
+                )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,27 +123,22 @@ class Country:
     old_starts: tuple[str, ...] = ()
 
 
-_LATER = (
-    "flow_not_available_yet",
-    "Ce moyen de paiement arrive bientôt.",
-    "This way to pay is coming soon.",
-)
 _INSTRUCTIONS: Mapping[Flow, tuple[str, str]] = {
     "push": (
         "Une demande arrive sur votre téléphone : validez-la avec votre code secret.",
         "A request arrives on your phone: approve it with your PIN.",
     ),
     "otp": (
-        "Saisissez le code à usage unique reçu par SMS.",
-        "Enter the one-time code you receive by SMS.",
+        "Vous recevez un code à usage unique par SMS : saisissez-le ici.",
+        "You receive a one-time code by SMS: enter it here.",
     ),
     "redirect": (
-        "Vous terminez le paiement sur la page de l'opérateur.",
-        "You finish the payment on the operator's page.",
+        "Vous terminez le paiement sur la page de l'opérateur, puis vous revenez ici.",
+        "You finish the payment on the operator's page, then you come back here.",
     ),
     "hosted": (
-        "Vous payez sur la page sécurisée de FeexPay.",
-        "You pay on FeexPay's secure page.",
+        "Vous saisissez votre carte sur la page sécurisée de FeexPay, puis vous revenez ici.",
+        "You enter your card on FeexPay's secure page, then you come back here.",
     ),
 }
 
@@ -113,7 +155,7 @@ def mobile(
     evidence: Evidence,
     fee: str = "",
     prefixes: tuple[str, ...] = (),
-    contested: bool = False,
+    other_flows: tuple[OtherFlow, ...] = (),
     also_kinds: tuple[Kind, ...] = (),
     otp_in_first_call: bool = False,
     synchronous: bool = False,
@@ -121,7 +163,6 @@ def mobile(
     instructions: tuple[str, str] | None = None,
 ) -> ProviderSpec:
     """A row with an endpoint of its own. fee: percent, "" when no source gives one."""
-    reason = ("", "", "") if flow == "push" else _LATER
     says = instructions or _INSTRUCTIONS[flow]
     return ProviderSpec(
         code=code,
@@ -140,14 +181,10 @@ def mobile(
         fee_percent=Decimal(fee or 0),
         fee_known=bool(fee),
         phone=_phone_rule(country, prefixes),
-        enabled_by_default=flow == "push",
-        unavailable_reason=reason[0],
-        unavailable_text_fr=reason[1],
-        unavailable_text_en=reason[2],
         instructions_fr=says[0],
         instructions_en=says[1],
         evidence=evidence,
-        contested=contested,
+        other_flows=other_flows,
         monogram=badge[0],
         color=badge[1],
     )
@@ -167,7 +204,10 @@ def _phone_rule(country: Country, prefixes: tuple[str, ...]) -> PhoneRule:
 
 
 def card(code: str, name: str, badge: tuple[str, str]) -> ProviderSpec:
-    """A card, paid on FeexPay's hosted page: no source shows a card endpoint that answers."""
+    """A card, paid on FeexPay's hosted page: no source shows a card endpoint that answers.
+
+    That cards go this way several integrators say; how the page is asked for, one.
+    """
     return ProviderSpec(
         code=code,
         name=name,
@@ -181,12 +221,9 @@ def card(code: str, name: str, badge: tuple[str, str]) -> ProviderSpec:
         in_history_filter=False,
         fee_percent=Decimal("4.5"),
         fee_known=True,
-        unavailable_reason=_LATER[0],
-        unavailable_text_fr=_LATER[1],
-        unavailable_text_en=_LATER[2],
         instructions_fr=_INSTRUCTIONS["hosted"][0],
         instructions_en=_INSTRUCTIONS["hosted"][1],
-        evidence="B",
+        evidence="C",
         monogram=badge[0],
         color=badge[1],
     )

@@ -34,6 +34,7 @@ _SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|m
 _NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
 _NOT_ACTIVATED = re.compile(r"channel not configured", re.IGNORECASE)
 _OPERATOR_FAILED = re.compile(r"api error", re.IGNORECASE)
+_PAGE_CLOSED = re.compile(r"usage limit|link.*not active", re.IGNORECASE)
 _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "otp": "otp_rejected"}
 
 
@@ -131,6 +132,8 @@ def _refusal_code(complaint: _Complaint) -> str:
         return "provider_not_activated"
     if _OPERATOR_FAILED.search(complaint.text):
         return "operator_error"
+    if complaint.code == "FEEXLINK_NOT_FOUND" or _PAGE_CLOSED.search(complaint.text):
+        return "provider_unavailable"
     if complaint.fields or complaint.text.lower().startswith("validation failed"):
         named = (_INVALID_FIELDS[name] for name in complaint.fields if name in _INVALID_FIELDS)
         return next(named, "invalid_request")

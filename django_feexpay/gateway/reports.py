@@ -70,6 +70,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "EXPIRED": "expired",
         "INTERNAL_PROCESSING_ERROR": "operator_error",
         "ERR_TRANSACTION_FAILED": "operator_error",
+        "FEEXLINK_EXPIRED": "expired",
         "NETWORK_UNAVAILABLE": "network_unavailable",
         "ERR_NETWORK_UNAVAILABLE": "network_unavailable",
         "ACCESS_DENIED": "provider_not_activated",
@@ -104,6 +105,13 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class HostedPage:
+    """FeexPay's answer to a request for a payment page. url: where the payer pays, whose address only we were told."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """FeexPay's authenticated answer about one attempt. Absent facts are None, never guessed.
 
@@ -125,11 +133,12 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One payment of FeexPay's history."""
+    """One payment of FeexPay's history. custom_id: the id a payment page was asked for with, None elsewhere."""
 
     report: StatusReport
     provider_wire_name: str = ""
     created_at: str = ""
+    custom_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,7 @@ class WebhookHint:
     """What a webhook body claims. A hint only: nothing here may decide about money.
 
     reference: "" when the event carries none (a finished history export, for one). echo: our attempt id, perhaps.
+    link: what the event says of the payment page it was paid on, "" for the others.
     dedupe_key: SHA-256 over reference, status and canonical body: FeexPay sends no event id. Keep it keyed only: the
     body holds a msisdn that could be found by trying.
     redacted: the body without names, mail, msisdn; safe to keep.
@@ -160,6 +170,7 @@ class WebhookHint:
     dedupe_key: str
     redacted: dict[str, object]
     echo: str | None = None
+    link: str = ""
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
@@ -191,6 +202,12 @@ def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
         reason_code=code,
         reason_text=text,
     )
+
+
+def hosted_page_from(body: Body) -> HostedPage | None:
+    """The answer to a request for a payment page, or None if it holds no address to open."""
+    url = _web_address(_innermost(body).get("urlPay"))
+    return None if url is None else HostedPage(url)
 
 
 def status_report_from(body: Body) -> StatusReport | None:
@@ -261,6 +278,7 @@ def hint_from(body: Body) -> WebhookHint:
         dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
         redacted=_redacted(inner),
         echo=_echo(inner.get("callback_info")),
+        link=clean_text(inner.get("ref_link")),
     )
 
 
@@ -292,8 +310,11 @@ def spellings_of(reference: str) -> set[str]:
 
 def reason_code_from(raw: object) -> str | None:
     """Our code for one of FeexPay's or the operators' reasons, None for one we do not know."""
-    text = clean_text(raw)
-    return REASONS.get(re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_"))
+    text = re.sub(r"[^A-Z0-9]+", "_", clean_text(raw).upper()).strip("_")
+    if text in REASONS:
+        return REASONS[text]
+    # No source shows the words for a wrong or an old code; whatever they are, they name it.
+    return "otp_rejected" if "OTP" in text.split("_") else None
 
 
 def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
@@ -426,6 +447,7 @@ def _history_row(raw: object) -> HistoryRow | None:
         report=report,
         provider_wire_name=clean_text(raw.get("reseau")),
         created_at=clean_text(raw.get("date")),
+        custom_id=_echo(raw.get("custom_id")),
     )
 
 

@@ -27,7 +27,16 @@ _UNSEEN_OF_PROVIDER = (
 )
 _UNSEEN_OF_ATTEMPT = (
     *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
-    *("sent_at", "last_look_at", "look_count", "first_empty_look_at", "created_at", "updated_at", "settled_at"),
+    *(
+        "otp_count",
+        "sent_at",
+        "last_look_at",
+        "look_count",
+        "first_empty_look_at",
+        "created_at",
+        "updated_at",
+        "settled_at",
+    ),
 )
 
 
@@ -207,6 +216,7 @@ class Payment(models.Model):
             Status(self.status),
             otp_required=self.attempt.otp_required,
             redirect_url=self.attempt.redirect_url,
+            sought=self.attempt.sought_by_echo,
         )
 
 
@@ -233,6 +243,13 @@ class Attempt(models.Model):
     cancel_url = models.URLField(_("cancel URL"), max_length=500, blank=True)
     redirect_url = models.URLField(_("payment page"), max_length=2048, blank=True)
     otp_required = models.BooleanField(_("OTP required"), default=False)
+    otp_count = models.PositiveSmallIntegerField(_("codes sent to FeexPay"), default=0, db_default=0)
+    sought_by_echo = models.BooleanField(
+        _("looked for in FeexPay's history by our id"),
+        default=False,
+        db_default=False,
+        help_text=_("A page or a lost code: whichever payment bears our id is the one that counts."),
+    )
     reason_code = models.CharField(_("reason"), max_length=64, blank=True)
     reason_text = models.CharField(_("FeexPay's words"), max_length=200, blank=True)
     sent_at = models.DateTimeField(

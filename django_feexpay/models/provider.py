@@ -10,9 +10,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import shared
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec, with_flow
 
-#: What a row takes from the catalogue; all but the flow may be changed by an admin afterwards.
+#: What a row takes from the catalogue; an admin may change each afterwards, the flow where sources differ.
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
@@ -75,7 +75,11 @@ class Provider(models.Model):
     min_amount = models.BigIntegerField(_("smallest amount"))
     max_amount = models.BigIntegerField(_("largest amount"))
     fee_percent = models.DecimalField(_("fee in percent"), max_digits=5, decimal_places=2)
-    flow = models.CharField(_("flow"), max_length=16)
+    flow = models.CharField(
+        _("flow"),
+        max_length=16,
+        help_text=_("What the payer does. May be chosen where sources on FeexPay differ; a page in its answer wins."),
+    )
     catalogue_values = models.JSONField(_("values of the catalogue at the last update"), default=dict, editable=False)
 
     objects = ProviderManager()
@@ -97,12 +101,15 @@ class Provider(models.Model):
 
     @property
     def spec(self) -> ProviderSpec:
-        """What the gateway needs to know of this provider. KeyError for a row the catalogue no longer has."""
-        return CATALOGUE[self.code]
+        """What the gateway needs to know of this provider, with the flow this shop chose.
+
+        KeyError for a row the catalogue no longer has.
+        """
+        return with_flow(self.code, self.flow)
 
     @property
     def is_available(self) -> bool:
-        """Whether a payment may be started: switched on, and something FeexPay and this package can do."""
+        """Whether a payment may be started: switched on, and something FeexPay serves."""
         return self.enabled and not self.spec.unavailable_reason
 
     def disabled_words(self, language: str) -> str:
@@ -120,9 +127,7 @@ class Provider(models.Model):
 
 
 def _values(spec: ProviderSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in _FROM_CATALOGUE if name != "enabled"} | {
-        "enabled": spec.enabled_by_default
-    }
+    return {name: getattr(spec, name) for name in _FROM_CATALOGUE if name != "enabled"} | {"enabled": spec.served}
 
 
 def _json(spec: ProviderSpec) -> dict[str, Any]:

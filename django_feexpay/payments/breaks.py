@@ -61,9 +61,12 @@ class Difference:
         )
 
 
-def is_our_id(echo: str | None) -> bool:
-    """Whether what came back with a row looks like an attempt's id; else another system of the shop sent it."""
-    return echo is not None and _OUR_ID.fullmatch(echo) is not None
+def our_id(row: HistoryRow) -> str | None:
+    """What came back with a row and looks like an attempt's id, of a collect or of a page; None where another system
+    of the shop asked.
+    """
+    names = (row.report.echo, row.custom_id)
+    return next((name for name in names if name is not None and _OUR_ID.fullmatch(name)), None)
 
 
 def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
@@ -78,7 +81,8 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
         if report.reference:
             yield Kind.REFERENCE
     elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
-        yield Kind.SECOND_ROW
+        if not (attempt.sought_by_echo and report.word is Word.FAILED):  # a card that was declined before another paid
+            yield Kind.SECOND_ROW
         return
     if not reconcile.amount_agrees(attempt, report.amount):
         yield Kind.AMOUNT
@@ -222,14 +226,14 @@ def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
 
     Two statements, however many rows.
     """
-    echoes = {row.report.echo for row in rows if is_our_id(row.report.echo)}
-    by_id = {str(attempt.pk): attempt for attempt in _attempts(Q(pk__in=echoes))}
-    nameless = [row for row in rows if row.report.echo not in by_id]
+    ids = {row: known for row in rows if (known := our_id(row)) is not None}
+    by_id = {str(attempt.pk): attempt for attempt in _attempts(Q(pk__in=set(ids.values())))}
+    nameless = [row for row in rows if ids.get(row) not in by_id]
     spellings = {way for row in nameless if row.report.reference for way in _spellings(row.report.reference)}
     by_reference = {
         str(attempt.gateway_reference).casefold(): attempt for attempt in _attempts(Q(gateway_reference__in=spellings))
     }
-    found = {row: by_id[str(row.report.echo)] for row in rows if row.report.echo in by_id}
+    found = {row: by_id[known] for row, known in ids.items() if known in by_id}
     for row in nameless:
         attempt = by_reference.get((row.report.reference or "").casefold())
         if attempt is not None:

@@ -137,7 +137,7 @@ class _Run:
             attempt = attempts.get(row)
             if attempt is not None:
                 found += self._differences(attempt, row)
-            elif breaks.is_our_id(row.report.echo):
+            elif breaks.our_id(row) is not None:
                 found.append(Difference(Kind.MISSING_HERE, None, row))
             else:
                 self._row.foreign_count += 1

@@ -22,6 +22,9 @@ UNMATCHED_AT_MOST = 10_000
 KEPT_OF_ATTEMPT = 50
 _LONGEST_WORD = 64
 
+#: A page's name in a delivery is looked for in the addresses of open pages; shorter ones would be in many.
+_SHORTEST_LINK = 6
+
 
 @transaction.atomic(durable=True)
 def receive(hint: WebhookHint) -> None:
@@ -32,6 +35,8 @@ def receive(hint: WebhookHint) -> None:
     attempt. Safe to repeat: yes; a repeat only counts up and asks again. Makes no call.
     """
     attempt = _attempt_of(hint)
+    if attempt is None:
+        _hasten_page(hint)
     delivery = _delivery(hint, attempt)
     if _may_keep(delivery):
         WebhookDelivery.objects.store_or_count(delivery)
@@ -80,6 +85,16 @@ def _echoed_id(hint: WebhookHint) -> UUID | None:
         return UUID(hint.echo or "")
     except ValueError:
         return None
+
+
+def _hasten_page(hint: WebhookHint) -> None:
+    """A payment on a page has a reference nobody told us: the page's own name says whose turn it is."""
+    if len(hint.link) < _SHORTEST_LINK:
+        return
+    pages = Attempt.objects.filter(status=Status.PENDING, sought_by_echo=True, redirect_url__contains=hint.link)
+    for attempt in pages.only("status", "next_poll_at", "last_look_at")[:1]:
+        if not _is_due(attempt):
+            due.hasten(attempt)
 
 
 def _is_due(attempt: Attempt) -> bool:

@@ -86,7 +86,8 @@ class Reader:
 
     most_questions, patience_seconds: when they are used up, what is left is a gap. stop: asked before each question;
     True ends the reading as if they were. waits_seconds: so long, all in all, it waits for a turn where FeexPay is
-    used to the full, and lets others go first.
+    used to the full, and lets others go first. longest_question_seconds: another deadline of
+    each than the usual one.
     """
 
     def __init__(
@@ -95,11 +96,13 @@ class Reader:
         most_questions: int,
         patience_seconds: float | None = None,
         waits_seconds: float = 0,
+        longest_question_seconds: float | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.questions = 0
         self._most = most_questions
         self._ends_at = None if patience_seconds is None else time.monotonic() + patience_seconds
+        self._longest_question = longest_question_seconds
         self._stop = stop
         self._waits = waits_seconds
         self._silences = 0
@@ -139,7 +142,11 @@ class Reader:
         self.questions += 1
         try:
             page = conf.gateway().search_history(
-                question.start, question.end, provider=question.provider, word=question.word
+                question.start,
+                question.end,
+                provider=question.provider,
+                word=question.word,
+                total_seconds=self._longest_question,
             )
         except MisconfiguredError:
             raise

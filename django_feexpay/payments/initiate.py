@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django_feexpay import conf, failpoints, secrets
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import ProviderSpec
-from django_feexpay.gateway.client import CollectRequest
+from django_feexpay.gateway.client import CollectRequest, PageRequest
 from django_feexpay.gateway.errors import (
     MisconfiguredError,
     NotSentError,
@@ -27,7 +27,7 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.phone import Msisdn
-from django_feexpay.gateway.reports import Accepted, Word
+from django_feexpay.gateway.reports import Accepted, HostedPage, Word
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
@@ -93,7 +93,7 @@ def send(attempt_id: UUID, *, source: Source) -> None:
         return
     failpoints.hit("before_send")
     try:
-        accepted = conf.gateway().collect(_request(attempt), total_seconds=_patience(attempt))
+        answer = _ask_gateway(attempt)
     except NotSentError as error:
         _put_back(attempt, source, error)
     except RefusedError as error:
@@ -105,7 +105,10 @@ def send(attempt_id: UUID, *, source: Source) -> None:
         _mark_unknown(attempt, source, error.code)
     else:
         failpoints.hit("after_send")
-        _take_on(attempt, accepted, source)
+        if isinstance(answer, HostedPage):
+            _show_page(attempt, answer, source)
+        else:
+            _take_on(attempt, answer, source)
     failpoints.hit("sent")
 
 
@@ -135,9 +138,14 @@ def send_due(held: due.Claim, *, source: Source) -> None:
 def lose(attempt_id: UUID, *, source: Source) -> None:
     """A SENDING attempt outlived its lease: its sender died, so its outcome is unknown. It is never sent again.
 
+    But for a page: its address died with the sender, so nobody can pay on it, and another one is asked for.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
-    _mark_unknown(Attempt.objects.get(pk=attempt_id), source, "sender_died")
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if _is_hosted(attempt):
+        _put_back(attempt, source, NotSentError(code="sender_died"))
+    else:
+        _mark_unknown(attempt, source, "sender_died")
 
 
 # --- opening -----------------------------------------------------------------------------------------
@@ -226,21 +234,24 @@ def is_queued(spec: ProviderSpec) -> bool:
 def new_attempt(
     payment: Payment,
     ordinal: int,
-    msisdn: Msisdn,
+    msisdn: Msisdn | None,
     details: PayerDetails,
     urls: tuple[str, str],
     *,
     queued: bool,
     now: datetime,
 ) -> Attempt:
-    """An unsaved attempt: under a lease when this process sends it, due now when the worker will."""
+    """An unsaved attempt: under a lease when this process sends it, due now when the worker will.
+
+    msisdn: None for a card, which is no phone's.
+    """
     return Attempt(
         payment=payment,
         ordinal=ordinal,
         amount=payment.charged_amount,
-        masked_msisdn=msisdn.masked,
+        masked_msisdn=msisdn.masked if msisdn else "",
         msisdn_hash=_hash(msisdn),
-        msisdn_sealed=_sealed(msisdn),
+        msisdn_sealed=_sealed(msisdn) if msisdn else None,
         payer_sealed=details.sealed(),
         return_url=urls[0],
         cancel_url=urls[1],
@@ -252,8 +263,8 @@ def new_attempt(
     )
 
 
-def _hash(msisdn: Msisdn) -> str:
-    return secrets.keyed_hash(msisdn.digits, feexpay.hash_key)
+def _hash(msisdn: Msisdn | None) -> str:
+    return secrets.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
 
 
 def _sealed(msisdn: Msisdn) -> Sealed:
@@ -282,13 +293,42 @@ def _times_put_back(attempt: Attempt) -> int:
     return put_back.count()
 
 
+def _is_hosted(attempt: Attempt) -> bool:
+    return attempt.payment.provider.spec.flow == "hosted"
+
+
+def _ask_gateway(attempt: Attempt) -> Accepted | HostedPage:
+    """The one call that may move money, or the one that has a page made. Raises the errors of the gateway."""
+    if _is_hosted(attempt):
+        return conf.gateway().open_page(_page_request(attempt))
+    return conf.gateway().collect(collect_request(attempt), total_seconds=_patience(attempt))
+
+
+def _page_request(attempt: Attempt) -> PageRequest:
+    """The page closes just before we stop expecting the payer."""
+    seconds = (attempt.expires_at - conf.now()).total_seconds()
+    return PageRequest(
+        provider=attempt.payment.provider.spec,
+        amount=attempt.amount,
+        attempt_id=str(attempt.pk),
+        minutes=max(1, int(seconds // 60)),
+        description=attempt.payment.description,
+        return_url=attempt.return_url,
+        cancel_url=attempt.cancel_url,
+    )
+
+
 def _patience(attempt: Attempt) -> float | None:
     return due.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
 
 
-def _request(attempt: Attempt) -> CollectRequest:
+def collect_request(attempt: Attempt, **more: str) -> CollectRequest:
+    """What FeexPay is asked for an attempt; `more` replaces what was kept of the payer's details.
+
+    Raises: RefusedError `msisdn_erased`.
+    """
     payment = attempt.payment
-    msisdn, details = unsealed(attempt.msisdn_sealed), unsealed(attempt.payer_sealed)
+    msisdn, details = unsealed(attempt.msisdn_sealed), unsealed(attempt.payer_sealed) | more
     if not msisdn:
         raise RefusedError("the number was erased before it was sent", code="msisdn_erased")
     return CollectRequest(
@@ -312,14 +352,28 @@ def unsealed(sealed: Sealed | None) -> dict[str, str]:
         return {}
 
 
+def _show_page(attempt: Attempt, page: HostedPage, source: Source) -> None:
+    """A page: PENDING without a reference, which FeexPay gives only to a payment on it."""
+    changes = {
+        "redirect_url": page.url,
+        "sought_by_echo": True,
+        "payer_sealed": None,
+        "next_poll_at": due.next_look(attempt, Status.PENDING),
+    }
+    ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
+
+
 def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
-    """Accepted: PENDING with its reference. A final word is not believed here, only asked about at once."""
+    """Accepted: PENDING with its reference. A final word is not believed here, only asked about at once.
+
+    Where a code is to follow, the same request goes out once more with it: the payer's details are kept for that.
+    """
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
         "gateway_reference": accepted.reference,
         "redirect_url": accepted.redirect_url or "",
         "otp_required": accepted.otp_required,
-        "payer_sealed": None,
+        "payer_sealed": attempt.payer_sealed if accepted.otp_required else None,
         "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
     }
     cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})

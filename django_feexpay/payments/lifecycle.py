@@ -111,10 +111,15 @@ def statuses_of(public_status: PublicStatus) -> tuple[Status, ...]:
     return tuple(status for status in Status if PUBLIC[status] is public_status)
 
 
-def detail(status: Status, *, otp_required: bool = False, redirect_url: str = "") -> Detail:
-    """The payer's one-word explanation; while waiting, it says what the payer is to do."""
+def detail(status: Status, *, otp_required: bool = False, redirect_url: str = "", sought: bool = False) -> Detail:
+    """The payer's one-word explanation; while waiting, it says what the payer is to do.
+
+    sought: nobody told us yet which payment of FeexPay's it is.
+    """
     if status is Status.PENDING and otp_required:
         return Detail.OTP_REQUIRED
     if status is Status.PENDING and redirect_url:
         return Detail.REDIRECT
+    if status is Status.PENDING and sought:
+        return Detail.CHECKING
     return _DETAIL[status]

@@ -62,7 +62,7 @@ class Terms:
     order: Order
     provider: Provider
     spec: ProviderSpec
-    msisdn: Msisdn
+    msisdn: Msisdn | None
     currency: str
     charged_amount: int
     exchange_rate: Decimal | None
@@ -241,14 +241,16 @@ def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None
     )
 
 
-def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn:
+def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn | None:
+    if not phone and spec.phone is None:
+        return None
     if not phone:
         raise invalid("phone", "required", _("This field is required."))
     return msisdn_of(phone, spec)
 
 
 def _judge_otp(otp: str, spec: ProviderSpec) -> None:
-    if spec.otp_in_first_call and not otp:
+    if spec.needs_otp_first and not otp:
         raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
 
 
@@ -260,6 +262,9 @@ def _judge_urls(order: Order) -> None:
 
 
 def _may_return_to(url: str, request_hosts: tuple[str, ...]) -> bool:
+    """A browser reads what urlsplit forgives: a backslash as a slash, a tab as nothing. None of it is let in."""
+    if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' \\"<>'):
+        return False
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

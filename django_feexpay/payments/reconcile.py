@@ -7,8 +7,8 @@ gets the same end: the ledger lets one move through.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +18,7 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
-from django_feexpay.payments import budget, due, gate, hints, incidents, ledger
-from django_feexpay.payments.history import A_DAY, Reader
+from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
@@ -31,8 +30,7 @@ GIVE_UP_AFTER = timedelta(minutes=10)
 #: Where history is always cut, absence is never proven: staff must look all the same, or the payer waits for ever.
 LONGEST_SEARCH = timedelta(days=1)
 
-#: What one search may ask: three days, each by three words, fit. With the last answer it ends within a lease.
-MOST_QUESTIONS = 14
+#: How long one search may take. With the last answer it ends within a lease.
 PATIENCE_SECONDS = 25.0
 PATIENCE_OF_PEOPLE_SECONDS = 5.0
 
@@ -49,13 +47,16 @@ def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
     """What a report means for an attempt, decided from these two and the time alone.
 
     A success counts only if the report names our reference, echoes our attempt, is about the payer's msisdn, and
-    is of the amount asked for (or that plus the fee). An unknown word is never a success and never a failure.
+    is of the amount asked for (or that plus the fee). An unknown word is never a success and never a failure. A failure
+    on a page that is still open is none yet: the payer may take another card.
     """
     mismatch = _mismatch(attempt, report)
     if report.word is Word.SUCCESSFUL:
         doubt = mismatch or _missing_proof(attempt, report)
         return Verdict(Status.REVIEW, doubt) if doubt else Verdict(Status.SUCCESSFUL, "confirmed")
     if report.word is Word.FAILED:
+        if attempt.sought_by_echo and attempt.life_status in LIVE and now < attempt.expires_at:
+            return Verdict(None, "may_be_tried_again")
         return Verdict(Status.REVIEW, mismatch) if mismatch else Verdict(Status.FAILED, "failed")
     if attempt.life_status in (Status.FAILED, Status.REJECTED) and report.word is not Word.MISSING:
         return Verdict(Status.REVIEW, "alive_after_failure")
@@ -72,17 +73,22 @@ def _mismatch(attempt: Attempt, report: StatusReport) -> str:
         return "reference_mismatch"
     if report.echo is not None and report.echo != str(attempt.pk):
         return "echo_mismatch"
-    if report.msisdn_ending is not None and not attempt.masked_msisdn.endswith(report.msisdn_ending):
+    known = attempt.masked_msisdn  # a card has none
+    if known and report.msisdn_ending is not None and not known.endswith(report.msisdn_ending):
         return "msisdn_mismatch"
     return ""
 
 
 def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
-    """What a success lacks to be credited, or "". An absent amount is allowed: some answers carry none."""
+    """What a success lacks to be credited, or "". An absent amount is allowed, as some answers carry none; but not of
+    a card, whose payer's msisdn proves nothing.
+    """
     if report.reference is None:
         return "reference_missing"
     if report.echo is None:
         return "echo_missing"
+    if report.amount is None and not attempt.masked_msisdn:
+        return "amount_missing"
     return "" if amount_agrees(attempt, report.amount) else "amount_mismatch"
 
 
@@ -158,7 +164,8 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     Looking for a lost reference takes longer than a reader waits: that is left to the worker.
     """
     now = conf.now()
-    if attempt.gateway_reference is None or attempt.next_poll_at is None or attempt.next_poll_at > now:
+    findable = attempt.gateway_reference is not None or attempt.sought_by_echo
+    if not findable or attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
     with budget.place() as free:
         if not free or gate.is_shut() or budget.wait_seconds(budget.READING):
@@ -169,6 +176,8 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
 
 def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
     """FeexPay's word on an attempt; None while its reference is not to be found."""
+    if attempt.sought_by_echo:
+        return _ask_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None and not _find(attempt, source, total_seconds):
         return None
     return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
@@ -210,6 +219,7 @@ def settle(
 
 def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:
     changes: dict[str, Any] = {
+        "payer_sealed": None,
         "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, to_status, looks=attempt.look_count + 1)),
         "look_count": attempt.look_count + 1,
     }
@@ -250,11 +260,11 @@ def _find(attempt: Attempt, source: Source, total_seconds: float | None) -> bool
     look.
     """
     now = conf.now()
-    row, complete = _search(attempt, _patience(source, total_seconds))
-    if row is not None:
-        return adopt(attempt, str(row.report.reference), source)
-    first_empty = attempt.first_empty_look_at or (now if complete else None)
-    if _is_hopeless(attempt, complete, first_empty, now):
+    found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
+    if found.row is not None:
+        return adopt(attempt, str(found.row.report.reference), source)
+    first_empty = attempt.first_empty_look_at or (now if found.complete else None)
+    if _is_hopeless(attempt, found.complete, first_empty, now):
         _to_review(attempt, source, "not_found_in_history")
     else:
         due.schedule(attempt, first_empty_look_at=first_empty)
@@ -265,25 +275,6 @@ def _patience(source: Source, total_seconds: float | None) -> float:
     """A person who waits for a page is not kept as long as a worker."""
     usual = PATIENCE_SECONDS if source in (Source.WORKER, Source.COMMAND) else PATIENCE_OF_PEOPLE_SECONDS
     return usual if total_seconds is None else min(usual, total_seconds)
-
-
-def _search(attempt: Attempt, patience_seconds: float) -> tuple[HistoryRow | None, bool]:
-    """Our row in the history of the days around its sending, and whether that history was complete.
-
-    Should there be two, the one that was paid: a search ends early with that one alone.
-    """
-    reader = Reader(most_questions=MOST_QUESTIONS, patience_seconds=patience_seconds)
-    last = max(attempt.created_at, attempt.sent_at or attempt.created_at)
-    days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
-    found, complete = None, True
-    for part in reader.read(*days, provider=attempt.payment.provider.spec):
-        complete = complete and part.gap is None
-        for row in part.rows:
-            if row.report.echo == str(attempt.pk) and row.report.reference:
-                found = row
-                if row.report.word is Word.SUCCESSFUL:
-                    return row, complete
-    return found, complete
 
 
 def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None, now: datetime) -> bool:
@@ -306,8 +297,7 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
             cause = Cause(source=source, because="found_in_history")
             ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
         else:
-            rows = Attempt.objects.filter(pk=attempt.pk, gateway_reference=None)
-            rows.update(gateway_reference=reference)
+            _keep_reference(attempt, reference)
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
@@ -318,8 +308,63 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     return attempt.gateway_reference is not None
 
 
+def _keep_reference(attempt: Attempt, reference: str) -> None:
+    """The first one stays, but where the payment that counts may be another: there the newest, until it is credited."""
+    rows = Attempt.objects.filter(pk=attempt.pk)
+    if attempt.sought_by_echo:
+        rows = rows.filter(sought_by_echo=True).exclude(status=Status.SUCCESSFUL)
+    else:
+        rows = rows.filter(gateway_reference=None)
+    rows.update(gateway_reference=reference)
+
+
+# --- an attempt that any payment with our id may stand for ---------------------------------------------
+
+
+def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
+    """FeexPay's word on the payment that bears our id in its history; None while there is none.
+
+    Two authenticated answers make the proof: history says that the payment is our attempt's, its status what became
+    of it. Asked anew each time, as another payment may be made on the same page.
+    """
+    half = None if total_seconds is None else total_seconds / 2
+    found = echoes.search(attempt, patience_seconds=_patience(source, half), longest_question_seconds=half)
+    if found.row is not None:
+        return _report_of(attempt, found.row, source, half)
+    if attempt.gateway_reference is not None:  # given with the request for a code
+        return conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
+    _note_absence(attempt, source, found.complete)
+    return None
+
+
+def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None) -> StatusReport | None:
+    """The status of the payment of that row, with what only the row may know: our id, the amount."""
+    reference = str(row.report.reference)
+    if attempt.gateway_reference != reference and not adopt(attempt, reference, source):
+        return None
+    report = conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
+    return replace(
+        report,
+        echo=str(attempt.pk) if report.echo is None else report.echo,
+        amount=row.report.amount if report.amount is None else report.amount,
+    )
+
+
+def _note_absence(attempt: Attempt, source: Source, complete: bool) -> None:
+    """Nobody paid on the page so far. Closed, and nothing of the history missing: we stop expecting the payer."""
+    now = conf.now()
+    if complete and now >= attempt.expires_at and attempt.life_status is Status.PENDING:
+        changes = _changes(attempt, Status.EXPIRED, StatusReport(word=Word.MISSING))
+        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="page_not_used"), changes=changes)
+    elif not complete and now - attempt.created_at >= LONGEST_SEARCH and attempt.life_status is Status.PENDING:
+        _to_review(attempt, source, "not_found_in_history")
+    else:
+        due.schedule(attempt)
+
+
 def _to_review(attempt: Attempt, source: Source, because: str) -> None:
     """One that is in REVIEW already is only looked at again, later."""
-    changes = {"next_poll_at": due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)}
+    next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
+    changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
     if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
         due.schedule(attempt)

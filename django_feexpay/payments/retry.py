@@ -133,8 +133,13 @@ def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: s
     )
 
 
-def _msisdn_of(attempt: Attempt) -> Msisdn:
-    """The msisdn of an earlier attempt, unless it was erased meanwhile: then the payer must give it again."""
+def _msisdn_of(attempt: Attempt) -> Msisdn | None:
+    """The msisdn of an earlier attempt, unless it was erased meanwhile: then the payer must give it again.
+
+    None for a card, which never had one.
+    """
+    if not attempt.masked_msisdn:
+        return None
     if msisdn := unsealed(attempt.msisdn_sealed):
         return Msisdn(**msisdn)
     raise invalid("phone", "required", _("We no longer hold this number: please give it again."))

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.django_db
 def save(client: Client, code: str, /, **changes: Any) -> Any:
     """Post the provider's form as it stands, with these changes; a False is an unticked box."""
     row = Provider.objects.get(pk=code)
-    names = ("name", "enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent")
+    names = ("name", "flow", "enabled", "disabled_reason", "disabled_reason_fr")
+    names += ("min_amount", "max_amount", "fee_percent")
     form = {name: getattr(row, name) for name in names} | changes
     return client.post(
         f"/admin/feexpay/provider/{code}/change/", {name: value for name, value in form.items() if value is not False}
@@ -47,38 +48,45 @@ def test_provider_takes_what_an_admin_may_adjust(boss: Client) -> None:
 def test_provider_keeps_its_code_and_the_catalogues_values(boss: Client) -> None:
     before = Provider.objects.get(pk="mtn_bj").catalogue_values
 
-    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR", flow="redirect")
+    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR")
 
-    row = Provider.objects.get(pk="mtn_bj")
-    assert (row.catalogue_values, row.flow) == (before, "push")
+    assert Provider.objects.get(pk="mtn_bj").catalogue_values == before
     assert not Provider.objects.filter(pk="other").exists()
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        pytest.param("mtn_cm", Provider(code="mtn_cm").spec.unavailable_text_en, id="FeexPay does not serve it"),
-        pytest.param("wave_ci", "This way to pay is coming soon.", id="its flow is not built"),
-    ],
-)
-def test_provider_that_cannot_be_served_cannot_be_enabled(code: str, reason: str, boss: Client) -> None:
-    answer = save(boss, code, enabled="on")
+def test_flow_may_be_chosen_where_sources_differ(boss: Client) -> None:
+    save(boss, "orange_sn", flow="otp")
+
+    row = Provider.objects.get(pk="orange_sn")
+    assert (row.flow, row.spec.flow, row.spec.needs_otp_first) == ("otp", "otp", True)
+
+
+@pytest.mark.parametrize(("code", "flow"), [("mtn_bj", "redirect"), ("orange_sn", "push"), ("visa", "push")])
+def test_flow_that_no_source_gives_is_refused(code: str, flow: str, boss: Client) -> None:
+    answer = save(boss, code, flow=flow)
+
+    assert list(answer.context["adminform"].form.errors) == ["flow"]
+    assert Provider.objects.get(pk=code).flow != flow
+
+
+def test_provider_that_cannot_be_served_cannot_be_enabled(boss: Client) -> None:
+    answer = save(boss, "mtn_cm", enabled="on")
 
     errors = answer.context["adminform"].form.errors
-    assert errors == {"enabled": [f"This provider cannot be enabled: {reason}"]}
-    assert Provider.objects.get(pk=code).enabled is False
+    assert errors == {"enabled": ["This provider cannot be enabled: FeexPay does not serve Cameroon."]}
+    assert Provider.objects.get(pk="mtn_cm").enabled is False
 
 
 def test_provider_that_cannot_be_served_shows_why(boss: Client) -> None:
-    page = boss.get("/admin/feexpay/provider/wave_ci/change/").content.decode()
+    page = boss.get("/admin/feexpay/provider/mtn_cm/change/").content.decode()
 
-    assert "This way to pay is coming soon." in page
+    assert "FeexPay does not serve Cameroon." in page
 
 
 def test_provider_shows_why_in_the_readers_language(boss: Client) -> None:
-    page = boss.get("/admin/feexpay/provider/wave_ci/change/", headers={"accept-language": "fr"}).content.decode()
+    page = boss.get("/admin/feexpay/provider/mtn_cm/change/", headers={"accept-language": "fr"}).content.decode()
 
-    assert "Ce moyen de paiement arrive bientôt." in page
+    assert "FeexPay ne sert pas le Cameroun." in page
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_providers_speak_the_clients_language(caller: Caller) -> None:
     english = {row["code"]: row for row in caller.get("providers/", headers=ENGLISH).json()}
 
     assert (french["wave_sn"]["country_name"], english["wave_sn"]["country_name"]) == ("Sénégal", "Senegal")
-    assert french["wave_ci"]["unavailable_reason"] == "Ce moyen de paiement arrive bientôt."
+    assert french["amex"]["unavailable_reason"] == "FeexPay ne documente aucun paiement American Express."
 
 
 def test_answers_vary_with_the_language(caller: Caller) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 from django_feexpay.gateway.client import CallSeen, CollectRequest, Gateway
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.transport import WireReply, WireRequest
@@ -42,9 +42,9 @@ def gateway_that_answers(
     )
 
 
-def attempt(provider: str = "mtn_bj", **changed: object) -> CollectRequest:
+def attempt(provider: str | ProviderSpec = "mtn_bj", **changed: object) -> CollectRequest:
     facts: dict[str, object] = {
-        "provider": CATALOGUE[provider],
+        "provider": CATALOGUE[provider] if isinstance(provider, str) else provider,
         "msisdn": Msisdn("229", "0197000050"),
         "amount": 5000,
         "attempt_id": ATTEMPT,

@@ -56,18 +56,12 @@ def test_served_row_is_what_feexpay_has(code: str) -> None:
     assert (spec.min_amount, spec.max_amount) == (100, 2_000_000)
 
 
-def test_only_push_providers_are_enabled() -> None:
-    enabled = {code for code, spec in CATALOGUE.items() if spec.enabled_by_default}
-
-    assert enabled == {code for code, row in SERVED.items() if row[-1] == "push"}
-
-
 @pytest.mark.parametrize("code", ALL)
-def test_row_that_is_not_enabled_says_why_in_both_languages(code: str) -> None:
+def test_row_that_is_not_served_says_why_in_both_languages(code: str) -> None:
     spec = CATALOGUE[code]
-    expected = "unsupported_by_gateway" if code in UNSERVED else "flow_not_available_yet"
 
-    assert spec.unavailable_reason == ("" if spec.enabled_by_default else expected)
+    assert spec.served is (code not in UNSERVED)
+    assert spec.unavailable_reason == ("" if spec.served else "unsupported_by_gateway")
     assert bool(spec.unavailable_text_fr) is bool(spec.unavailable_reason)
     assert bool(spec.unavailable_text_en) is bool(spec.unavailable_reason)
 
@@ -117,10 +111,50 @@ def test_kinds_are_what_people_look_for() -> None:
     assert {code for code in ALL if CATALOGUE[code].kind == "bank_transfer"} == {"bank_transfer"}
 
 
-def test_contested_rows_are_marked() -> None:
-    assert {code for code in ALL if CATALOGUE[code].contested} == {
-        *("coris_bj", "orange_ci", "orange_sn", "free_sn", "moov_bf", "orange_bf", "orange_ml")
-    }
+OTHER_FLOWS = {
+    "coris_bj": ("push",),
+    "orange_ci": ("otp",),
+    "orange_sn": ("otp",),
+    "free_sn": ("push",),
+    "moov_bf": ("push",),
+    "orange_bf": ("redirect",),
+    "orange_ml": ("redirect",),
+}
+
+
+@pytest.mark.parametrize("code", ALL)
+def test_other_flows_are_those_that_sources_give(code: str) -> None:
+    spec = CATALOGUE[code]
+
+    assert spec.flows == (spec.flow, *OTHER_FLOWS.get(code, ()))
+    assert spec.contested is (code in OTHER_FLOWS)
+    assert all(other.why for other in spec.other_flows)
+
+
+@pytest.mark.parametrize(
+    ("code", "flow", "first", "later", "word"),
+    [
+        ("orange_sn", "otp", True, False, "#144#391#"),
+        ("orange_ci", "otp", True, False, "#144*82#"),
+        ("coris_bj", "push", False, False, "PIN"),
+        ("orange_bf", "redirect", False, False, "page"),
+        ("coris_bj", "otp", False, True, "SMS"),
+        ("orange_bf", "otp", True, False, "*144*4*6*amount#"),
+    ],
+)
+def test_chosen_flow_brings_its_rules_and_instructions(
+    code: str, flow: str, first: bool, later: bool, word: str
+) -> None:
+    spec = catalogue.with_flow(code, flow)
+
+    assert (spec.flow, spec.needs_otp_first, spec.sends_otp_later) == (flow, first, later)
+    assert word in spec.instructions_en
+    assert spec.flows[0] == flow or CATALOGUE[code].flow != flow
+
+
+@pytest.mark.parametrize("flow", ["hosted", "", "nonsense", "otp"])
+def test_flow_that_no_source_gives_changes_nothing(flow: str) -> None:
+    assert catalogue.with_flow("mtn_bj", flow) is CATALOGUE["mtn_bj"]
 
 
 def test_special_behaviour_is_where_sources_give_it() -> None:

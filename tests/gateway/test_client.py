@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.client import CallSeen, Gateway, Timeouts, reduced_description
+from django_feexpay.gateway.client import CallSeen, Gateway, Timeouts
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.gateway.request_bodies import reduced_description
 from django_feexpay.gateway.transport import HttpTransport, WireRequest
 from tests.gateway.canned import (
     ATTEMPT,
@@ -71,31 +72,6 @@ def test_collect_sends_the_documented_fields_and_no_other() -> None:
         "Content-Type": "application/json",
     }
     assert request.fresh_connection is True
-
-
-def test_collect_sends_what_was_given_besides() -> None:
-    transport = CannedTransport(200, ACCEPTED)
-    given_besides = {
-        "otp": "123456",
-        "return_url": "https://shop.example/back",
-        "cancel_url": "https://shop.example/cancel",
-        "first_name": "Afi",
-        "last_name": "Koné",
-        "email": "afi@example.com",
-    }
-
-    gateway_over(transport).collect(attempt("coris_bj", description="Pièces d'or (x100)", **given_besides))
-
-    request = asked(transport)
-    assert request.url == f"{BASE}/transactions/public/requesttopay/coris"
-    assert body_of(request) == {
-        "phoneNumber": "2290197000050",
-        "amount": 5000,
-        "shop": SHOP,
-        "callback_info": ATTEMPT,
-        "description": "Pieces d or x100",
-        **given_besides,
-    }
 
 
 @pytest.mark.parametrize("amount", [True, 5000.0, "5000", None])

@@ -29,6 +29,8 @@ class Charge:
     status: str = PENDING
     reason: str | None = None
     refused: bool = False
+    custom_id: str | None = None
+    code: str = ""
     lies: dict[str, Any] = field(default_factory=dict)
 
     def truth(self) -> dict[str, Any]:
@@ -40,6 +42,10 @@ class Charge:
             "callback_info": self.echo,
             "reason": self.reason,
         }
+
+    def row(self) -> dict[str, Any]:
+        """As history has it: only there is a payment on a page told by the id it was asked for with."""
+        return self.truth() | {"reseau": "MTN", "date": "", "custom_id": self.custom_id}
 
     def body(self) -> dict[str, Any]:
         return self.truth() | self.lies
@@ -57,6 +63,8 @@ class ModelGateway:
     def __init__(self) -> None:
         self.charges: list[Charge] = []
         self.next_collects: list[Callable[[Charge], WireReply]] = []
+        self.pages: list[dict[str, Any]] = []
+        self.next_pages: list[Callable[[str], WireReply]] = []
         self.away = False
         self.history_total: int | None = None
         self.questions = 0
@@ -66,6 +74,8 @@ class ModelGateway:
         with self.lock:
             if "/requesttopay/" in request.url:
                 return self._collect(json.loads(request.body or b""))
+            if request.url.endswith("/feexlinks/generate"):
+                return self._open_page(json.loads(request.body or b""))
             self.questions += 1
             if self.away:
                 raise OutcomeUnknownError("away")
@@ -88,12 +98,26 @@ class ModelGateway:
     def forget(self, charge: Charge) -> None:
         self.charges.remove(charge)
 
+    def pay_on_page(self, page: int = -1, **facts: Any) -> Charge:
+        """Somebody enters a card on a page that was asked for; still to be approved or declined."""
+        asked = self.pages[page]
+        reference = f"card-{len(self.charges) + 1:04d}"
+        charge = Charge(reference, "", "", asked["amount"], **{"custom_id": asked["custom_id"], **facts})
+        self.charges.append(charge)
+        return charge
+
+    def _open_page(self, body: dict[str, Any]) -> WireReply:
+        self.pages.append(body)
+        answer = self.next_pages.pop(0) if self.next_pages else show_page
+        return answer(f"https://link.example/page{len(self.pages):04d}/coins")
+
     def _collect(self, body: dict[str, Any]) -> WireReply:
         charge = Charge(
             reference=f"ref-{len(self.charges) + 1:04d}",
             echo=body["callback_info"],
             msisdn=body["phoneNumber"],
             amount=body["amount"],
+            code=body.get("otp", ""),
         )
         answer = self.next_collects.pop(0) if self.next_collects else accept
         self.charges.append(charge)
@@ -110,9 +134,22 @@ class ModelGateway:
         return reply(404, {"statusCode": 404, "message": "Transaction not found", "code": "NOT_FOUND"})
 
     def _history(self) -> WireReply:
-        rows = [charge.truth() | {"reseau": "MTN", "date": ""} for charge in self.charges]
+        rows = [charge.row() for charge in self.charges]
         total = len(rows) if self.history_total is None else self.history_total
         return reply(200, {"success": True, "total": total, "data": rows})
+
+
+def show_page(url: str) -> WireReply:
+    return reply(201, {"urlPay": url, "paymentMethod": "CARD"})
+
+
+def lose_the_page(url: str) -> WireReply:
+    """The page is made, and we never hear of it."""
+    raise OutcomeUnknownError("the line was cut")
+
+
+def refuse_the_page(code: str, status: int = 400, message: str = "") -> Callable[[str], WireReply]:
+    return lambda url: reply(status, {"statusCode": status, "message": message or code, "code": code})
 
 
 # --- what may come of a collect ------------------------------------------------------------------------

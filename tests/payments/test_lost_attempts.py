@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.reconcile import MOST_QUESTIONS
+from django_feexpay.payments.echoes import MOST_QUESTIONS
 from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway, lose_the_answer

@@ -1,0 +1,124 @@
+"""What FeexPay is sent, field by field: one shape and one body for each kind of question."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import date
+
+from django_feexpay.gateway.money import strict_amount
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.gateway.provider_spec import ProviderSpec
+from django_feexpay.gateway.reports import Word
+
+LONGEST_HISTORY_DAYS = 31
+_LONGEST_DESCRIPTION = 100
+_HISTORY_WORDS = {
+    None: "ALL",
+    Word.PENDING: "PENDING",
+    Word.SUCCESSFUL: "SUCCESSFUL",
+    Word.FAILED: "FAILED",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectRequest:
+    """One attempt to be paid. amount: minor unit, > 0. attempt_id: ours, comes back in every report.
+
+    `repr` shows neither the payer nor the code.
+    """
+
+    provider: ProviderSpec = field(repr=False)
+    msisdn: Msisdn
+    amount: int
+    attempt_id: str
+    description: str = field(default="", repr=False)
+    otp: str = field(default="", repr=False)
+    return_url: str = field(default="", repr=False)
+    cancel_url: str = field(default="", repr=False)
+    first_name: str = field(default="", repr=False)
+    last_name: str = field(default="", repr=False)
+    email: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageRequest:
+    """One attempt to be paid on a page of FeexPay's. amount: minor unit, > 0. minutes: how long the page is open, > 0.
+
+    attempt_id: ours, comes back in history. return_url, cancel_url: where the payer's browser goes afterwards.
+    """
+
+    provider: ProviderSpec = field(repr=False)
+    amount: int
+    attempt_id: str
+    minutes: int
+    description: str = field(default="", repr=False)
+    return_url: str = field(default="", repr=False)
+    cancel_url: str = field(default="", repr=False)
+
+
+def reduced_description(text: str) -> str:
+    """What FeexPay takes of a description: unaccented letters, digits, single spaces, at most 100."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    unaccented = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    return " ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip()
+
+
+def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
+    """The documented fields; a code and addresses to come back to only where a source says they are taken."""
+    provider = request.provider
+    takes_otp, takes_urls = "otp" in provider.flows, "redirect" in provider.flows
+    body: dict[str, object] = {
+        "phoneNumber": request.msisdn.digits,
+        "amount": strict_amount(request.amount),
+        "shop": shop_id,
+        "callback_info": request.attempt_id,
+    }
+    optional = {
+        "description": reduced_description(request.description),
+        "otp": request.otp if takes_otp else "",
+        "return_url": request.return_url if takes_urls else "",
+        "cancel_url": request.cancel_url if takes_urls else "",
+        "first_name": request.first_name,
+        "last_name": request.last_name,
+        "email": request.email,
+    }
+    return body | {name: value for name, value in optional.items() if value}
+
+
+def page_body(request: PageRequest, shop_id: str) -> dict[str, object]:
+    """A page for cards that takes one payment; its two callbacks are where the browser goes, no webhook."""
+    body: dict[str, object] = {
+        "shop": shop_id,
+        "amount": strict_amount(request.amount),
+        "paymentMethod": "CARD",
+        "range": 1,
+        "expireIn": request.minutes,
+        "custom_id": request.attempt_id,
+    }
+    optional = {
+        "description": reduced_description(request.description),
+        "callback_url": request.return_url,
+        "callback_error": request.cancel_url,
+    }
+    return body | {name: value for name, value in optional.items() if value}
+
+
+def history_body(
+    start: date, end: date, provider: ProviderSpec | None, word: Word | None, shop_id: str
+) -> dict[str, object]:
+    """A period of payments taken, both days included. Raises ValueError for one that cannot be asked for."""
+    if not 0 <= (end - start).days <= LONGEST_HISTORY_DAYS:
+        raise ValueError("a history period runs forward and spans at most 31 days")
+    if word not in _HISTORY_WORDS:
+        raise ValueError("FeexPay's history knows pending, successful and failed")
+    can_filter = provider is not None and provider.in_history_filter
+    return {
+        "start_date": start.isoformat(),
+        "end_date": end.isoformat(),
+        "shop": shop_id,
+        "type": "PAYIN",
+        "status": _HISTORY_WORDS[word],
+        "reseau": provider.wire_name if provider is not None and can_filter else "ALL",
+    }
