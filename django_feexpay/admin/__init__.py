@@ -5,6 +5,7 @@ Nothing here decides about money: acts call the functions of `payments` that the
 
 from __future__ import annotations
 
+from django_feexpay.admin.comparisons import BreakAdmin, ComparisonAdmin
 from django_feexpay.admin.incidents import IncidentAdmin
 from django_feexpay.admin.payments import PaymentAdmin
 from django_feexpay.admin.providers import ProviderAdmin
@@ -20,6 +21,8 @@ from django_feexpay.admin.records import (
 
 __all__ = [
     "AttemptAdmin",
+    "BreakAdmin",
+    "ComparisonAdmin",
     "CreditAdmin",
     "HeartbeatAdmin",
     "IdempotencyRecordAdmin",

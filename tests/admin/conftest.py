@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Heartbeat, Payment, WebhookDelivery
+from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, Payment, WebhookDelivery
 from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -78,8 +78,34 @@ def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment
         gateway.says[str(attempt.gateway_reference)] = "SUCCESSFUL"
         reconcile(attempt.pk, source=Source.WORKER)
     deliver(payment.attempt)
+    differ(payment.attempt)
     Heartbeat.objects.create(name="worker", beat_at=conf.now())
     return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+def differ(attempt: Attempt | None, **columns: Any) -> Break:
+    """A difference of a finished comparison, about an attempt or about nothing we know."""
+    now = conf.now()
+    comparison = Comparison.objects.create(
+        first_day=now, last_day=now, state="complete", started_at=now, beat_at=now, finished_at=now, open_count=1
+    )
+    values: dict[str, Any] = {
+        "kind": "status" if attempt else "missing_here",
+        "identity": f"difference {comparison.pk}",
+        "attempt": attempt,
+        "payment": attempt.payment if attempt else None,
+        "gateway_reference": attempt.gateway_reference if attempt else "theirs",
+        "our_status": attempt.status if attempt else "",
+        "our_amount": attempt.amount if attempt else None,
+        "currency": "XOF" if attempt else "",
+        "their_word": "failed",
+        "their_amount": 5000,
+        "money_at_stake": True,
+        "comparison": comparison,
+        "last_comparison": comparison,
+        "found_at": now,
+    }
+    return Break.objects.create(**(values | columns))
 
 
 def deliver(attempt: Attempt | None, **columns: Any) -> WebhookDelivery:

@@ -75,7 +75,7 @@ def test_close_of_what_is_not_there_is_not_found(query: str, boss: Client) -> No
 
 
 def test_close_takes_a_bounded_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.incidents.MOST_INCIDENTS", 0)
+    monkeypatch.setattr("django_feexpay.admin.closing.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 

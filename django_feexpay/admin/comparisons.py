@@ -1,0 +1,212 @@
+"""What comparing with FeexPay's history found: each comparison with its counts, each difference until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_feexpay.admin import display
+from django_feexpay.admin.closing import ClosableAdmin, Rows
+from django_feexpay.admin.display import Tone
+from django_feexpay.admin.page import MOST_ROWS
+from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.admin.search import payment_ids
+from django_feexpay.models import Break, Comparison
+from django_feexpay.payments import breaks
+from django_feexpay.payments.lifecycle import Status
+
+_TONES: Mapping[str, Tone] = {
+    Comparison.State.RUNNING: Tone.WAITING,
+    Comparison.State.COMPLETE: Tone.GOOD,
+    Comparison.State.INCOMPLETE: Tone.DOUBT,
+    Comparison.State.STOPPED: Tone.QUIET,
+    Break.State.OPEN: Tone.BAD,
+    Break.State.SETTLED: Tone.GOOD,
+    Break.State.GONE: Tone.QUIET,
+    Break.State.CLOSED: Tone.QUIET,
+}
+
+
+def _state(row: Any) -> SafeString:
+    return display.pill(row.get_state_display(), _TONES[row.state])
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(LedgerAdmin):
+    """Comparisons, newest first; the page of one shows the differences it saw."""
+
+    list_display = (
+        "period",
+        "state_shown",
+        "found_count",
+        "settled_count",
+        "open_count",
+        "at_stake_shown",
+        "compared_count",
+        "foreign_count",
+        "gap_count",
+        "started_at",
+    )
+    list_filter = ("state", ("night", admin.EmptyFieldListFilter))
+    ordering = ("-id",)
+    change_form_template = "admin/feexpay/comparison/change_form.html"
+    fieldsets = (
+        (None, {"fields": ("period", "night", "state_shown", "started_at", "finished_at", "start_count")}),
+        (gettext_lazy("Differences"), {"fields": ("found_count", "settled_count", "open_count", "at_stake_shown")}),
+        (
+            gettext_lazy("FeexPay's history"),
+            {"fields": ("row_count", "compared_count", "foreign_count", "unproven_count", "question_count")},
+        ),
+        (gettext_lazy("Gaps"), {"fields": ("gap_count", "gaps_shown")}),
+    )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        comparison: Comparison | None = context.get("original")
+        if comparison is not None and request.user.has_perm("feexpay.view_break"):
+            rows = comparison.breaks.order_by("-id").select_related("payment", "attempt")
+            context["breaks"] = [_told(row) for row in rows[:MOST_ROWS]]
+            context["most_rows"] = MOST_ROWS
+            query = urlencode({"last_comparison__id__exact": comparison.pk})
+            context["breaks_url"] = f"{reverse('admin:feexpay_break_changelist')}?{query}"
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description=gettext_lazy("period (UTC)"))
+    def period(self, comparison: Comparison) -> SafeString:
+        return display.line(f"{comparison.first_day:%Y-%m-%d} – {comparison.last_day:%Y-%m-%d}")
+
+    @admin.display(description=gettext_lazy("state"))
+    def state_shown(self, comparison: Comparison) -> SafeString:
+        return _state(comparison)
+
+    @admin.display(description=gettext_lazy("money at stake"))
+    def at_stake_shown(self, comparison: Comparison) -> SafeString | int:
+        count = comparison.at_stake_count
+        return display.pill(count, Tone.BAD) if count else count
+
+    @admin.display(description=gettext_lazy("what could not be read"))
+    def gaps_shown(self, comparison: Comparison) -> SafeString | str:
+        return display.json_block(comparison.gaps)
+
+
+@admin.register(Break)
+class BreakAdmin(ClosableAdmin):
+    """Differences, newest first."""
+
+    list_display = (
+        "kind_shown",
+        "state_shown",
+        "stake_shown",
+        "payment_shown",
+        "ours",
+        "theirs",
+        "gateway_reference",
+        "outcome",
+        "found_at",
+        "note",
+    )
+    list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
+    list_select_related = ("payment", "attempt")
+    search_fields = ("gateway_reference__exact",)  # shows the box; `get_search_results` does the search
+    search_help_text = gettext_lazy("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
+    ordering = ("-id",)
+    confirm_template = "admin/feexpay/break/confirm.html"
+    fieldsets = (
+        (None, {"fields": ("kind_shown", "state_shown", "stake_shown", "outcome", "ended_at", "note")}),
+        (gettext_lazy("Here"), {"fields": ("payment", "attempt", "ours")}),
+        (gettext_lazy("At FeexPay"), {"fields": ("gateway_reference", "theirs", "their_date", "echo")}),
+        (gettext_lazy("Found"), {"fields": ("found_at", "comparison", "last_comparison")}),
+    )
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """A comparison's page leads to its differences."""
+        return lookup == "last_comparison__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return queryset.filter(Q(payment__in=list(payment_ids(term))) | Q(gateway_reference=term)), False
+
+    def is_open(self, row: Break) -> bool:
+        return row.state == Break.State.OPEN
+
+    def close_row(self, row: Break, note: str) -> bool:
+        return breaks.close(row.pk, note)
+
+    def words_for(self, closed: int, skipped: int) -> str:
+        words = ngettext(
+            "%(closed)d difference closed, %(skipped)d ended before.",
+            "%(closed)d differences closed, %(skipped)d ended before.",
+            closed,
+        )
+        return words % {"closed": closed, "skipped": skipped}
+
+    def words_for_too_many(self, most: int) -> str:
+        return _("At most %(most)d differences at once: nothing was done. Choose fewer.") % {"most": most}
+
+    # --- columns -------------------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("kind"))
+    def kind_shown(self, row: Break) -> str:
+        return row.get_kind_display()
+
+    @admin.display(description=gettext_lazy("state"))
+    def state_shown(self, row: Break) -> SafeString:
+        return _state(row)
+
+    @admin.display(description=gettext_lazy("money at stake"))
+    def stake_shown(self, row: Break) -> SafeString:
+        return _stake(row)
+
+    @admin.display(description=gettext_lazy("payment"))
+    def payment_shown(self, row: Break) -> SafeString | str:
+        return display.payment_link(row.payment_id) if row.payment_id else display.EMPTY
+
+    @admin.display(description=gettext_lazy("here"))
+    def ours(self, row: Break) -> SafeString | str:
+        return _ours(row)
+
+    @admin.display(description=gettext_lazy("at FeexPay"))
+    def theirs(self, row: Break) -> SafeString | str:
+        return _theirs(row)
+
+
+def _stake(row: Break) -> SafeString:
+    if not row.money_at_stake:
+        return format_html("{}", display.EMPTY)
+    return display.pill(_("yes"), Tone.BAD if row.state == Break.State.OPEN else Tone.QUIET)
+
+
+def _ours(row: Break) -> SafeString | str:
+    if row.our_amount is None:
+        return display.EMPTY
+    return format_html("{} {}", display.status_badge(row.our_status), display.amount(row.our_amount, row.currency))
+
+
+def _theirs(row: Break) -> SafeString | str:
+    """FeexPay's word in the badge of our status of the same name; a word we do not know in a doubtful one."""
+    if not row.their_word:
+        return display.EMPTY
+    known = row.their_word in set(Status)
+    word = display.status_badge(row.their_word) if known else display.pill(_("unknown word"), Tone.DOUBT)
+    if row.their_amount is None:
+        return word
+    # Of what we do not have, we do not know the currency.
+    amount = display.amount(row.their_amount, row.currency) if row.currency else display.line(str(row.their_amount))
+    return format_html("{} {}", word, amount)
+
+
+def _told(row: Break) -> dict[str, Any]:
+    return {"row": row, "state": _state(row), "stake": _stake(row), "ours": _ours(row), "theirs": _theirs(row)}

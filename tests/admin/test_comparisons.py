@@ -1,0 +1,134 @@
+"""Comparisons are read, differences are read and closed with a note, and each leads to its payment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from django_feexpay.models import Break
+from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/feexpay/break/"
+CLOSE = f"{LIST}close/"
+
+
+@pytest.fixture
+def difference(start_payment: StartPayment) -> Break:
+    return differ(start_payment().attempt)
+
+
+def test_list_shows_both_sides_and_leads_to_the_payment(boss: Client, difference: Break) -> None:
+    page = boss.get(LIST).content.decode()
+
+    assert "another status" in page
+    assert "Pending" in page
+    assert "Failed" in page
+    assert difference.payment is not None
+    assert page_of(difference.payment) in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        ({"their_word": "", "their_amount": None}, "–"),
+        ({"their_word": "unknown"}, "Unknown"),
+        ({"their_word": "missing"}, "unknown word"),
+        ({"their_amount": None}, "Failed"),
+    ],
+)
+def test_what_feexpay_has_is_shown_whatever_it_is(columns: dict[str, Any], shown: str, boss: Client) -> None:
+    row = differ(None, **columns)
+
+    assert shown in boss.get(f"{LIST}{row.pk}/change/").content.decode()
+
+
+def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Break) -> None:
+    differ(None)
+
+    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+
+    assert f"{LIST}{difference.pk}/change/" in page
+    assert page.count("/change/") >= 2
+    assert "theirs" not in page
+    link = f"{LIST}?last_comparison__id__exact={difference.comparison_id}"
+    assert link in page
+    assert boss.get(link).context["cl"].result_count == 1
+
+
+def test_comparison_hides_differences_from_who_may_not_see_them(staff_client: StaffClient, difference: Break) -> None:
+    client = staff_client("view_comparison")
+
+    page = client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+
+    assert "Differences seen" not in page
+
+
+@pytest.mark.parametrize(("filters", "listed"), [({"state": "open"}, 2), ({"kind": "status"}, 1), ({"q": "theirs"}, 1)])
+def test_list_is_narrowed(filters: dict[str, str], listed: int, boss: Client, difference: Break) -> None:
+    differ(None)
+    differ(None, state="gone", gateway_reference="others", kind="amount")
+
+    assert boss.get(LIST, filters).context["cl"].result_count == listed
+
+
+def test_difference_is_found_by_its_payment(boss: Client, difference: Break) -> None:
+    differ(None)
+
+    assert boss.get(LIST, {"q": str(difference.payment_id)}).context["cl"].result_count == 1
+
+
+def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, difference: Break) -> None:
+    client = staff_client("view_break", "change_break")
+    asked = client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]})
+    assert asked["Location"] == f"{CLOSE}?break={difference.pk}"
+    assert "another status" in client.get(asked["Location"]).content.decode()
+
+    answer = client.post(asked["Location"], {"note": "Their list was wrong, ticket 7"}, follow=True)
+
+    difference.refresh_from_db()
+    assert (difference.state, difference.note) == ("closed", "Their list was wrong, ticket 7")
+    assert LogEntry.objects.get().change_message == "closed: Their list was wrong, ticket 7"
+    assert [str(message) for message in answer.context["messages"]] == ["1 difference closed, 0 ended before."]
+
+
+def test_close_of_what_ended_changes_nothing(boss: Client, difference: Break) -> None:
+    Break.objects.update(state="settled")
+
+    answer = boss.post(f"{CLOSE}?break={difference.pk}", {"note": "late"}, follow=True)
+
+    difference.refresh_from_db()
+    assert (difference.state, difference.note) == ("settled", "")
+    assert [str(message) for message in answer.context["messages"]] == ["0 differences closed, 1 ended before."]
+
+
+@pytest.mark.parametrize("held", [["view_break"], ["change_break"]])
+def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient, difference: Break) -> None:
+    client = staff_client(*held)
+
+    assert client.post(f"{CLOSE}?break={difference.pk}", {"note": "x"}).status_code == 403
+    assert Break.objects.get().state == "open"
+
+
+def test_open_difference_offers_to_be_closed(boss: Client, difference: Break) -> None:
+    page = f"{LIST}{difference.pk}/change/"
+    assert f"{CLOSE}?break={difference.pk}" in boss.get(page).content.decode()
+
+    Break.objects.update(state="gone")
+
+    assert CLOSE not in boss.get(page).content.decode()
+
+
+def test_close_takes_a_bounded_number(boss: Client, difference: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_feexpay.admin.closing.MOST_ROWS", 0)
+
+    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
+
+    assert [str(message) for message in answer.context["messages"]] == [
+        "At most 0 differences at once: nothing was done. Choose fewer."
+    ]
