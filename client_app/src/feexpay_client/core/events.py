@@ -64,6 +64,13 @@ class NewPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """A payment of the history is what the payer attends to now: to watch it, or to retry it."""
+
+    payment: Payment
+
+
+@dataclass(frozen=True, slots=True)
 class Saved:
     """The journal has this intent on disk."""
 
@@ -135,6 +142,7 @@ Event = (
     | PagePressed
     | CancelPressed
     | NewPressed
+    | Chosen
     | Saved
     | SaveFailed
     | SignedIn

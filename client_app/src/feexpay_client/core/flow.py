@@ -159,6 +159,10 @@ class Flow:
         """Done with this payment: an empty form. Not while one is open, unless `state.can_set_aside`."""
         self._dispatch(ev.NewPressed())
 
+    def follow(self, payment: Payment) -> None:
+        """Attend to a payment of the history. Not while one is open, unless `state.can_set_aside`."""
+        self._dispatch(ev.Chosen(payment))
+
     def signed_in(self) -> None:
         """There is a session again: what waited for it goes on."""
         self._dispatch(ev.SignedIn())

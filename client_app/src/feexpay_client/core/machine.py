@@ -20,9 +20,11 @@ from typing import Any, cast
 from feexpay_client.core import effects as do
 from feexpay_client.core import errors, moves, poller
 from feexpay_client.core import events as ev
+from feexpay_client.core.effects import Effect
 from feexpay_client.core.models import Payment
 from feexpay_client.core.moves import Step
 from feexpay_client.core.states import (
+    FOLLOW,
     FORM,
     INITIATE,
     OPEN,
@@ -137,6 +139,28 @@ def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
         return state, []
     fresh = State(counter=state.counter, online=state.online, session=state.session, draft=moves.emptied(state.draft))
     return fresh, [] if state.intent is None else [do.Forget(state.intent.key)]
+
+
+def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
+    """What was settled before stays settled; what is pending is followed from here on, also after a restart."""
+    if state.phase in OPEN and not state.can_set_aside:
+        return state, []
+    payment = event.payment
+    intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
+    followed = State(
+        phase=phase_of(payment),
+        draft=moves.emptied(state.draft),
+        intent=intent,
+        payment=payment,
+        online=state.online,
+        session=state.session,
+        saved=True,
+        counter=state.counter,
+        quiet_since=now.monotonic,
+    )
+    before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
+    followed, work = moves.ask(followed, now)
+    return followed, [*before, do.Save(Record(intent, payment)), *work]
 
 
 # --- starting, and coming back -----------------------------------------------------------------------
@@ -323,6 +347,7 @@ _RULES: dict[type[Any], Callable[..., Step]] = {
     ev.PagePressed: _page_pressed,
     ev.CancelPressed: _cancel_pressed,
     ev.NewPressed: _new_pressed,
+    ev.Chosen: _chosen,
     ev.Saved: _saved,
     ev.SaveFailed: _save_failed,
     ev.SignedIn: _signed_in,

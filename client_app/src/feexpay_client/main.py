@@ -1,0 +1,103 @@
+"""Starts the window: `python -m feexpay_client`.
+
+`FEEXPAY_SERVER` is the server offered for signing in. `SMOKE=shot.png` draws the first screen, keeps a picture of it
+and leaves: how a build is tested. `FEEXPAY_CLIENT_HOME` keeps everything in another folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+from platformdirs import user_data_path, user_documents_path
+
+from feexpay_client.core.preferences import Preferences
+from feexpay_client.core.session import Session
+from feexpay_client.core.tokens import TokenStore, system_vault
+
+DEMO_SERVER = "http://127.0.0.1:8000"
+
+
+def main() -> int:
+    """Runs until the window is closed. 0: closed, or the smoke picture was taken."""
+    smoke = os.environ.get("SMOKE", "")
+    _configure(smoke=bool(smoke))
+    return asyncio.run(_run(Path(smoke) if smoke else None))
+
+
+def _configure(*, smoke: bool) -> None:
+    """Before Kivy is imported for good: our own options, no files of Kivy's in the home folder, no red dots."""
+    os.environ.setdefault("KIVY_NO_ARGS", "1")
+    os.environ.setdefault("KIVY_NO_FILELOG", "1")
+    os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
+    os.environ.setdefault("KIVY_HOME", str(_home() / "kivy"))
+    (_home() / "kivy").mkdir(parents=True, exist_ok=True)
+    from kivy.config import Config
+
+    options = {
+        "kivy": {"exit_on_escape": "0", "desktop": "1"},
+        "graphics": {
+            "width": "440",
+            "height": "800",
+            "minimum_width": "360",
+            "minimum_height": "600",
+            "multisamples": "0",
+        },
+        "input": {"mouse": "mouse,disable_multitouch"},
+    }
+    for section, values in options.items():
+        for name, value in values.items():
+            Config.set(section, name, value)
+    if smoke:
+        Config.set("graphics", "width", "400")
+        Config.set("graphics", "height", "720")
+    logging.getLogger("kivy").setLevel(logging.WARNING)
+
+
+def _home() -> Path:
+    given = os.environ.get("FEEXPAY_CLIENT_HOME", "")
+    return Path(given) if given else user_data_path("feexpay-client", appauthor=False)
+
+
+async def _run(smoke: Path | None) -> int:
+    from feexpay_client.ui.app import ClientApp
+
+    home = _home()
+    session = Session(
+        home,
+        TokenStore(lambda: system_vault(home)),
+        defaults=Preferences(server=os.environ.get("FEEXPAY_SERVER", DEMO_SERVER)),
+        open_page=webbrowser.open,
+    )
+    app = ClientApp(session, user_documents_path())
+    app.icon = str(Path(__file__).parent / "ui" / "icon.png")
+    if smoke is not None:
+        _take_picture_and_leave(app, smoke)
+    try:
+        await app.async_run(async_lib="asyncio")
+    finally:
+        await app.close()
+    return 0
+
+
+def _take_picture_and_leave(app: object, path: Path) -> None:
+    from kivy.app import App
+    from kivy.clock import Clock
+
+    from feexpay_client.ui.screenshot import window_picture
+
+    def take(_seconds: float) -> None:
+        window_picture().save(path)
+        running = App.get_running_app()
+        if running is not None:
+            running.stop()
+
+    Clock.schedule_once(take, 1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

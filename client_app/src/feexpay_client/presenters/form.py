@@ -1,0 +1,209 @@
+"""The form: how to pay, the number, what it costs, and the button that says the sum."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kivy.properties import BooleanProperty, ListProperty, StringProperty
+
+from feexpay_client.core import money, phone
+from feexpay_client.core.models import Provider
+from feexpay_client.core.states import FORM, Draft, Phase, State
+from feexpay_client.presenters.presenter import Presenter
+from feexpay_client.presenters.providers import ProvidersPresenter
+
+#: A code to dial: *144*82#, #144#. The catalogue writes it into the instructions.
+_DIAL = re.compile(r"[*#][0-9*#a-zA-Z]*[0-9*a-zA-Z]#")
+
+
+def dial_code(instructions: str) -> str:
+    """The code to dial that the instructions name; empty where they name none."""
+    found = _DIAL.search(instructions)
+    return found.group() if found else ""
+
+
+class FormPresenter(Presenter):
+    """`pay_text` carries the total. The server judges; here is only said early what is surely incomplete."""
+
+    title = StringProperty("")
+    price_text = StringProperty("")
+    fee_text = StringProperty("")
+    total_text = StringProperty("")
+    quoting = BooleanProperty(False)
+    quoted = BooleanProperty(False)
+    provider_code = StringProperty("")
+    provider_name = StringProperty("")
+    monogram = StringProperty("")
+    color = StringProperty("")
+    explanation = StringProperty("")
+    has_provider = BooleanProperty(False)
+    asks_phone = BooleanProperty(False)
+    phone_prefix = StringProperty("")
+    phone = StringProperty("")
+    phone_example = StringProperty("")
+    phone_hint = StringProperty("")
+    phone_error = StringProperty("")
+    suggestion = StringProperty("")
+    suggestion_code = StringProperty("")
+    asks_code = BooleanProperty(False)
+    code = StringProperty("")
+    code_error = StringProperty("")
+    dial = StringProperty("")
+    amount_error = StringProperty("")
+    pay_text = StringProperty("")
+    can_pay = BooleanProperty(False)
+    busy = BooleanProperty(False)
+    notice = StringProperty("")
+    first_bad = StringProperty("")
+    facts = ListProperty()
+
+    def __init__(self, providers: ProvidersPresenter, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._providers = providers
+        self._amount, self._currency, self._metadata = 0, "", dict[str, Any]()
+        self._provider: Provider | None = None
+        self.services.watch(self._follow)
+        for name in ("phone", "code"):
+            self.fbind(name, self._typed)
+
+    # --- what the payer does ---
+
+    def begin(self, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
+        """Something to pay for was chosen."""
+        self._amount, self._currency, self._metadata, self.title = amount, currency, metadata, title
+        self.phone_error = self.code_error = self.notice = ""
+        self.relabel()
+        self._edit()
+
+    def choose(self, code: str) -> None:
+        """A way to pay was chosen: its limits, its number, its price."""
+        self._provider = self._providers.get(code)
+        self._providers.chosen = code if self._provider else ""
+        self.phone_error = self.code_error = self.code = ""
+        self.relabel()
+        self._edit()
+
+    def take_suggestion(self) -> None:
+        if self.suggestion_code:
+            self.choose(self.suggestion_code)
+
+    def pay(self) -> None:
+        """Pressed. What is surely incomplete is said at its field and nothing is sent."""
+        if self.busy or self.services.flow is None or not self._complete():
+            return
+        self._edit()
+        self.services.flow.pay()
+
+    def group(self, text: str) -> str:
+        """The number as this country writes it, while it is being typed."""
+        rule = self._provider.phone if self._provider else None
+        return phone.grouped(phone.national(text, rule), rule) if rule else text
+
+    # --- what becomes of it ---
+
+    def relabel(self) -> None:
+        self.price_text = self.services.money(self._amount, self._currency) if self._amount else ""
+        self._show_provider()
+        self._follow(self.services.state)
+
+    def _show_provider(self) -> None:
+        provider = self._provider
+        if provider is not None:
+            provider = self._provider = self._providers.get(provider.code) or provider
+        self.has_provider = provider is not None
+        self.provider_code = provider.code if provider else ""
+        self.provider_name = provider.name if provider else ""
+        self.monogram = provider.badge.monogram if provider else ""
+        self.color = provider.badge.color if provider else ""
+        self.explanation = provider.instructions if provider else ""
+        self.asks_phone = bool(provider and provider.phone.required)
+        self.phone_prefix = f"+{provider.phone.calling_code}" if provider and provider.phone.calling_code else ""
+        self.phone_example = phone.grouped(provider.phone.example, provider.phone) if provider else ""
+        self.dial = dial_code(self.explanation)
+        self.asks_code = bool(provider and provider.flow == "otp" and self.dial)
+        self.amount_error = self._limits(provider)
+        self._suggest()
+
+    def _limits(self, provider: Provider | None) -> str:
+        if provider is None or not self._amount or provider.currency != self._currency:
+            return ""
+        wrong = money.problem(self._amount, provider)
+        low, high = (
+            "" if limit is None else self.services.money(limit, provider.currency)
+            for limit in (provider.min_amount, provider.max_amount)
+        )
+        return self.tr(f"amount.{wrong}", min=low, max=high) if wrong else ""
+
+    def _typed(self, *_args: object) -> None:
+        self.phone_error = self.code_error = ""
+        self._suggest()
+        self._edit()
+
+    def _suggest(self) -> None:
+        """Another provider whose prefix this number has: offered, never forced, because numbers move."""
+        provider = self._provider
+        other = phone.suggestion(self.phone, provider, self._providers.all) if provider and self.phone else None
+        self.suggestion_code = other.code if other else ""
+        self.suggestion = self.tr("form.suggestion", provider=other.name) if other else ""
+
+    def _edit(self) -> None:
+        flow = self.services.flow
+        if flow is None:
+            return
+        provider = self._provider
+        sends_phone = provider is not None and provider.phone.required
+        flow.edit(
+            Draft(
+                provider=provider.code if provider else "",
+                amount=self._amount,
+                currency=self._currency,
+                phone=self._full_phone() if sends_phone else "",
+                otp=self.code if self.asks_code else "",
+                metadata=self._metadata,
+            )
+        )
+
+    def _complete(self) -> bool:
+        self.phone_error = self._phone_problem()
+        self.code_error = self.tr("form.code_missing") if self.asks_code and not self.code.strip() else ""
+        self._point_at_first()
+        return not (self.phone_error or self.code_error or self.amount_error)
+
+    def _phone_problem(self) -> str:
+        if not self.asks_phone or self._provider is None:
+            return ""
+        wrong = phone.problem(self.phone, self._provider.phone)
+        return self.tr(f"phone.{wrong}") if wrong else ""
+
+    def _full_phone(self) -> str:
+        """With the country in front, so that the server need not guess."""
+        rule = self._provider.phone if self._provider else None
+        digits = phone.national(self.phone, rule) if rule else ""
+        return f"+{rule.calling_code}{digits}" if rule and rule.calling_code and digits else digits
+
+    def _point_at_first(self) -> None:
+        self.first_bad = ""
+        self.first_bad = "phone" if self.phone_error else "code" if self.code_error else ""
+
+    def _follow(self, state: State) -> None:
+        """The flow's word about the form."""
+        quote = state.quote
+        self.quoting = state.phase is Phase.QUOTING
+        self.quoted = quote is not None
+        self.fee_text = self.services.money(quote.fee, quote.charged_currency) if quote else ""
+        self.total_text = self.services.money(quote.total, quote.charged_currency) if quote else ""
+        self.pay_text = self.tr("form.pay_total", total=self.total_text) if quote else self.tr("form.pay")
+        self.busy = state.busy
+        self.can_pay = state.can_pay and not self.amount_error
+        self.notice = self.services.notice(state) if state.phase in FORM else ""
+        if state.problems and state.phase in FORM:
+            self._show_problems(state)
+
+    def _show_problems(self, state: State) -> None:
+        said = {problem.field: problem.message for problem in state.problems}
+        self.phone_error = said.get("phone", self.phone_error)
+        if "otp" in said:
+            self.asks_code, self.code_error = True, said["otp"]
+        self.amount_error = said.get("amount", self.amount_error)
+        self._point_at_first()

@@ -1,0 +1,59 @@
+"""How the app looks and speaks, and who is signed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.properties import BooleanProperty, StringProperty
+
+from feexpay_client import __version__
+from feexpay_client.presenters.presenter import Presenter
+
+
+class SettingsPresenter(Presenter):
+    """Every change holds at once and is remembered."""
+
+    language = StringProperty("fr")
+    theme = StringProperty("system")
+    text_size = StringProperty("100")
+    still = BooleanProperty(False)
+    username = StringProperty("")
+    server = StringProperty("")
+    version = StringProperty(__version__)
+    storage_notice = StringProperty("")
+    busy = BooleanProperty(False)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        kept = self.services.preferences
+        self.language, self.theme, self.still = kept.language, kept.theme, kept.reduced_motion
+        self.text_size = str(kept.text_size)
+        self.relabel()
+
+    def relabel(self) -> None:
+        self.username, self.server = self.session.username, self.session.server
+        self.storage_notice = "" if self.session.remembers else self.tr("settings.not_kept")
+
+    def on_language(self, *_args: object) -> None:
+        if self.language != self.services.preferences.language:
+            self.session.speak(self.language)
+
+    def on_theme(self, *_args: object) -> None:
+        self.services.remember(theme=self.theme)
+
+    def on_text_size(self, *_args: object) -> None:
+        self.services.remember(text_size=int(self.text_size))
+
+    def on_still(self, *_args: object) -> None:
+        self.services.remember(reduced_motion=self.still)
+
+    def sign_out(self) -> None:
+        if not self.busy:
+            self.busy = True
+            self.spawn(self._sign_out())
+
+    async def _sign_out(self) -> None:
+        try:
+            await self.session.sign_out()
+        finally:
+            self.busy = False

@@ -1,0 +1,193 @@
+"""While the money is on its way: what happens, what to do now, how long it may take, and that nothing is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.clock import Clock
+from kivy.properties import BooleanProperty, StringProperty
+
+from feexpay_client.core.models import Payment
+from feexpay_client.core.states import FOLLOWING, OPEN, Phase, State
+from feexpay_client.presenters.form import dial_code
+from feexpay_client.presenters.presenter import Presenter
+from feexpay_client.presenters.providers import ProvidersPresenter
+
+#: So long a prompt usually takes; then we help.
+NOTHING_RECEIVED_SECONDS = 30.0
+_CODE_LENGTHS = range(4, 9)
+
+
+class WaitingPresenter(Presenter):
+    """`kind` chooses the picture: sending, phone, code, page or checking."""
+
+    kind = StringProperty("sending")
+    headline = StringProperty("")
+    advice = StringProperty("")
+    amount_text = StringProperty("")
+    payee_text = StringProperty("")
+    phone_text = StringProperty("")
+    monogram = StringProperty("")
+    color = StringProperty("")
+    time_left = StringProperty("")
+    has_time = BooleanProperty(False)
+    dial = StringProperty("")
+    nothing_received = BooleanProperty(False)
+    last_check = StringProperty("")
+    checking = BooleanProperty(False)
+    online = BooleanProperty(True)
+    notice = StringProperty("")
+    code = StringProperty("")
+    code_error = StringProperty("")
+    code_busy = BooleanProperty(False)
+    page_url = StringProperty("")
+    can_cancel = BooleanProperty(False)
+    can_set_aside = BooleanProperty(False)
+    open = BooleanProperty(False)
+    #: One line for the other screens: "5 000 F CFA by MTN: confirm on your phone".
+    summary = StringProperty("")
+
+    def __init__(self, providers: ProvidersPresenter, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._providers = providers
+        self._since: float | None = None
+        self._asked = 0
+        self._ticking: Any = None
+        self.services.watch(self._follow)
+        self.fbind("code", self._typed)
+
+    # --- what the payer does ---
+
+    def check_now(self) -> None:
+        if self.services.flow is not None:
+            self.services.flow.check_now()
+
+    def enter_code(self) -> None:
+        code = "".join(self.code.split())
+        if len(code) not in _CODE_LENGTHS or not code.isalnum():
+            self.code_error = self.tr("waiting.code_wrong")
+        elif self.services.flow is not None and not self.code_busy:
+            self.services.flow.enter_otp(code)
+
+    def open_page(self) -> None:
+        if self.services.flow is not None:
+            self.services.flow.open_page()
+
+    def copy_page(self) -> None:
+        self.services.copy(self.page_url)
+
+    def copy_dial(self) -> None:
+        self.services.copy(self.dial)
+
+    def cancel(self) -> None:
+        if self.services.flow is not None:
+            self.services.flow.cancel()
+
+    def set_aside(self) -> None:
+        if self.services.flow is not None:
+            self.services.flow.new()
+
+    # --- what becomes of it ---
+
+    def relabel(self) -> None:
+        self._follow(self.services.state)
+
+    def _typed(self, *_args: object) -> None:
+        self.code_error = ""
+
+    def _follow(self, state: State) -> None:
+        self.open = state.phase in OPEN
+        self._note_check(state)
+        self._count_from(state)
+        if not self.open:
+            self.code = self.last_check = ""
+            return
+        self.kind = _KINDS[state.phase]
+        self._show_payment(state)
+        self.online = state.online
+        self.checking = state.asking in ("status", "look")
+        # The banner above every screen says that there is no connection.
+        self.notice = self.services.notice(state) if state.online else ""
+        self.can_cancel, self.can_set_aside = state.can_cancel, state.can_set_aside
+        self.code_busy = state.asking == "otp"
+        if state.problems and self.kind == "code":
+            self.code_error = state.problems[0].message
+        self._tick(0)
+
+    def _show_payment(self, state: State) -> None:
+        payment = state.payment
+        code = payment.provider if payment else state.draft.provider
+        provider = self._providers.get(code)
+        name = payment.provider_name if payment else provider.name if provider else ""
+        amount, currency = (payment.amount, payment.currency) if payment else (state.draft.amount, state.draft.currency)
+        self.amount_text = self.services.money(amount, currency) if amount else ""
+        self.phone_text = (payment.phone or "") if payment else ""
+        self.payee_text = " · ".join(filter(None, (name, self.phone_text)))
+        self.monogram = provider.badge.monogram if provider else name[:2].upper()
+        self.color = provider.badge.color if provider else ""
+        self.page_url = (payment.redirect_url or "") if payment else ""
+        self.dial = dial_code(provider.instructions) if provider and self.kind in ("phone", "code") else ""
+        self._say(state, payment, provider.instructions if provider else "")
+        self.summary = (
+            self.tr("waiting.summary", amount=self.amount_text, headline=self.headline)
+            if self.amount_text
+            else self.headline
+        )
+
+    def _say(self, state: State, payment: Payment | None, instructions: str) -> None:
+        about = self.kind
+        if self.kind == "checking" and payment is not None and payment.detail in ("under_review", "queued"):
+            about = payment.detail
+        if self._overdue(state):
+            about = "overdue"
+        if not state.session:
+            about = "signed_out"
+        self.headline = self.tr(f"waiting.{about}_headline")
+        written = instructions if about in ("phone", "code") and instructions else ""
+        self.advice = written or self.tr(f"waiting.{about}_advice", provider=payment.provider_name if payment else "")
+
+    def _note_check(self, state: State) -> None:
+        """An answer came: that was the last time we looked."""
+        answered = self._asked and not state.asked and state.online and state.failures == 0
+        if answered and state.phase in FOLLOWING:
+            self.last_check = self.tr("waiting.last_check", time=self.services.clock_text())
+        self._asked = state.asked
+
+    def _count_from(self, state: State) -> None:
+        waiting = state.phase is Phase.WAITING
+        if not waiting:
+            self._since, self.nothing_received = None, False
+        elif self._since is None:
+            self._since = self.services.monotonic
+        if self.open and self._ticking is None:
+            self._ticking = Clock.schedule_interval(self._tick, 1)
+        elif not self.open and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    def _tick(self, _seconds: float) -> None:
+        """Once a second: from the clock, never by counting, because a phone in a pocket stops counting."""
+        state, now = self.services.state, self.services.monotonic
+        left = state.seconds_left(now)
+        self.has_time = left is not None and left > 0 and self.kind in ("phone", "code", "page")
+        self.time_left = "" if left is None else f"{int(left) // 60}:{int(left) % 60:02d}"
+        overdue = self.open and self._overdue(state)
+        waited = self._since is not None and now - self._since >= NOTHING_RECEIVED_SECONDS
+        self.nothing_received = waited and not overdue
+        if overdue:
+            self.kind = "overdue" if self.kind == "phone" else self.kind
+            self.headline = self.tr("waiting.overdue_headline")
+            self.advice = self.tr("waiting.overdue_advice")
+
+    def _overdue(self, state: State) -> bool:
+        return state.overdue(self.services.monotonic)
+
+
+_KINDS = {
+    Phase.SUBMITTING: "sending",
+    Phase.UNKNOWN: "unknown",
+    Phase.WAITING: "phone",
+    Phase.OTP: "code",
+    Phase.REDIRECT: "page",
+    Phase.CHECKING: "checking",
+}

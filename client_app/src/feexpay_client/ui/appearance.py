@@ -1,0 +1,61 @@
+"""Light or dark, big or small, moving or still; and pictures of what is drawn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from feexpay_client.core.preferences import Preferences
+from feexpay_client.ui.theme import theme
+
+
+def dress(preferences: Preferences, system_dark: Callable[[], bool]) -> None:
+    """Put the payer's choices into the theme."""
+    dark = system_dark() if preferences.theme == "system" else preferences.theme == "dark"
+    theme.mode = "dark" if dark else "light"
+    theme.scale = preferences.text_size / 100
+    theme.still = preferences.reduced_motion
+
+
+def system_is_dark() -> bool:
+    """What the system prefers, where it can be asked without a library; light where it cannot."""
+    if hasattr(sys, "getandroidapilevel"):
+        return _android_is_dark()
+    if sys.platform == "win32":
+        return _windows_is_dark()
+    # GTK desktops name the variant in the theme; macOS and the rest are light until the payer chooses.
+    return os.environ.get("GTK_THEME", "").lower().endswith((":dark", "-dark"))
+
+
+def _android_is_dark() -> bool:
+    from jnius import autoclass
+
+    activity = autoclass("org.kivy.android.PythonActivity").mActivity
+    return bool(activity.getResources().getConfiguration().uiMode & 0x30 == 0x20)
+
+
+def _windows_is_dark() -> bool:
+    import winreg
+
+    path = r"Software\Microsoft\Windows\CurrentVersion\Themes\Personalize"
+    try:
+        with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path) as key:  # type: ignore[attr-defined]  # Windows only
+            return bool(winreg.QueryValueEx(key, "AppsUseLightTheme")[0] == 0)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+
+
+def picture_of(widget: Any) -> Any:
+    """A widget as PIL image on the ground of the theme; a drawing alone has none, and white words would be lost."""
+    from kivy.core.image import Image as CoreImage  # noqa: F401 -- the exporter needs the provider loaded
+    from PIL import Image
+
+    texture = widget.export_as_image().texture
+    drawn = Image.frombytes("RGBA", texture.size, texture.pixels)
+    ground = Image.new(
+        "RGBA", (drawn.width + 48, drawn.height + 48), tuple(round(part * 255) for part in theme.background)
+    )
+    ground.alpha_composite(drawn, (24, 24))
+    return ground.convert("RGB")

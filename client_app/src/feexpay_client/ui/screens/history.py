@@ -1,0 +1,104 @@
+"""History: by day, with filters, growing at its end; the receipt beside it where there is room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.clock import Clock
+
+from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.screens.result import Receipt
+from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.widgets.button import Chip
+from feexpay_client.ui.widgets.row import PaymentRow, Skeleton
+from feexpay_client.ui.widgets.text import Text
+
+#: So many rows are made in one frame: more would be seen as a stumble.
+_ROWS_A_FRAME = 8
+
+
+class HistoryScreen(Screen):
+    """Rows are added, never made anew, as pages come in."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        self._shown = 0
+        self._generation = -1
+        self._receipt: Receipt | None = None
+        self._waiting = False
+        self._bindings = {
+            "rows": self._fill,
+            "state": self._fill,
+            "generation": self._fill,
+            "filters": self._show_filters,
+            "status": self._show_filters,
+        }
+        self.vm.bind(**self._bindings)
+        self._show_filters()
+        self._fill()
+
+    def leave(self) -> None:
+        self.vm.unbind(**self._bindings)
+        if self._receipt is not None:
+            self._receipt.leave()
+
+    def open(self, payment_id: str) -> None:
+        """Its receipt: beside the list where there is room, else on a screen of its own."""
+        self.app.open_receipt(payment_id)
+        if self.wide:
+            self._show_receipt()
+            for row in self.ids.rows.children:
+                if isinstance(row, PaymentRow):
+                    row.chosen = row.payment_id == payment_id
+
+    def _show_receipt(self) -> None:
+        box = self.ids.detail
+        if self._receipt is None:
+            self._receipt = Receipt(vm=self.app.result, app=self.app, ending=False)
+        box.clear_widgets()
+        box.add_widget(self._receipt)
+
+    def _show_filters(self, *_args: object) -> None:
+        box = self.ids.filters
+        box.clear_widgets()
+        for status, words in self.vm.filters:
+            chip = Chip(text=words, active=status == self.vm.status)
+            chip.bind(on_release=lambda _chip, chosen=status: setattr(self.vm, "status", chosen))
+            box.add_widget(chip)
+
+    def _fill(self, *_args: object) -> None:
+        rows = self.ids.rows
+        loading = self.vm.state == "loading"
+        if self._generation != self.vm.generation or loading or self._waiting:
+            self._generation, self._shown, self._waiting = self.vm.generation, 0, loading
+            rows.clear_widgets()
+        if loading:
+            for _ in range(5):
+                rows.add_widget(Skeleton(height="68dp", corner="14dp"))
+            return
+        self._add_some(0)
+
+    def _add_some(self, _seconds: float) -> None:
+        if self.get_root_window() is None and self._shown:
+            return
+        following = self.vm.rows[self._shown : self._shown + _ROWS_A_FRAME]
+        for row in following:
+            self.ids.rows.add_widget(self._made(row))
+        self._shown += len(following)
+        if self._shown < len(self.vm.rows):
+            Clock.unschedule(self._add_some)
+            Clock.schedule_once(self._add_some, 0)
+
+    def _made(self, row: dict[str, str]) -> Any:
+        if "day" in row:
+            return Day(text=row["day"])
+        made = PaymentRow(**{name: value for name, value in row.items() if name != "id"})
+        made.payment_id = row["id"]
+        made.bind(on_release=lambda pressed: self.open(pressed.payment_id))
+        return made
+
+
+class Day(Text):
+    """The day above its payments."""
+
+
+load_kv(__file__)

@@ -1,0 +1,54 @@
+"""Home: what the player has, the packs, and any other amount."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.properties import ObjectProperty, StringProperty
+
+from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.widgets.row import Skeleton
+from feexpay_client.ui.widgets.text import Card, Column
+from feexpay_client.ui.widgets.tile import PackTile
+
+
+class Hero(Card):
+    """The card with the coins."""
+
+    coins_text = StringProperty("")
+
+
+class OtherAmount(Column):
+    """Any amount that is no pack."""
+
+    vm = ObjectProperty(None, rebind=True)
+    app = ObjectProperty(None)
+
+
+class HomeScreen(Screen):
+    """Packs at the right and the rest at the left where there is room; packs first where there is not."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        column = self.ids.left if self.wide else self.ids.right
+        column.add_widget(OtherAmount(vm=self.vm, app=self.app))
+        self.vm.bind(packs=self._show_packs, state=self._show_packs)
+        self._show_packs()
+
+    def leave(self) -> None:
+        self.vm.unbind(packs=self._show_packs, state=self._show_packs)
+
+    def _show_packs(self, *_args: object) -> None:
+        grid = self.ids.packs
+        grid.clear_widgets()
+        if self.vm.state == "loading":
+            for _ in range(4):
+                grid.add_widget(Skeleton(height="76dp", corner="14dp"))
+        for pack in self.vm.packs:
+            tile = PackTile(**{name: value for name, value in pack.items() if name != "code"})
+            tile.code = pack["code"]
+            tile.bind(on_release=lambda pressed: self.vm.choose_pack(pressed.code))
+            grid.add_widget(tile)
+
+
+load_kv(__file__)

@@ -1,0 +1,152 @@
+"""Pay: first how, then with which number, and what it costs before the payer agrees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.properties import BooleanProperty, ObjectProperty
+
+from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.widgets.button import Chip
+from feexpay_client.ui.widgets.row import List, ListRow, Skeleton
+from feexpay_client.ui.widgets.sheet import Sheet
+from feexpay_client.ui.widgets.text import Column
+from feexpay_client.ui.widgets.tile import ProviderNotice, ProviderTile
+
+
+class Picker(Column):
+    """Country, kinds, search and the tiles."""
+
+    vm = ObjectProperty(None, rebind=True)
+    app = ObjectProperty(None)
+    wide = BooleanProperty(False)
+
+    __events__ = ("on_pick",)
+
+    def on_pick(self, code: str) -> None:
+        """A way to pay was chosen."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        self._bindings = {
+            "tiles": self._show_tiles,
+            "state": self._show_tiles,
+            "chosen": self._mark,
+            "notices": self._show_notices,
+            "kinds": self._show_kinds,
+            "kind": self._show_kinds,
+        }
+        self.vm.bind(**self._bindings)
+        self._show_kinds()
+        self._show_tiles()
+        self._show_notices()
+
+    def leave(self) -> None:
+        self.vm.unbind(**self._bindings)
+
+    def open_countries(self) -> None:
+        """A sheet of countries; the choice is remembered."""
+        sheet = Sheet(title=self.app.tr("providers.country"))
+        rows = List()
+        for code, name in self.vm.countries:
+            row = ListRow(title=name, monogram=code, color="#33566B", chosen=code == self.vm.country)
+            row.bind(on_release=lambda _row, chosen=code: self._choose_country(sheet, chosen))
+            rows.add_widget(row)
+        sheet.add_widget(rows)
+        self.app.root.open_sheet(sheet)
+
+    def _choose_country(self, sheet: Sheet, code: str) -> None:
+        self.vm.country = code
+        sheet.close()
+
+    def _show_kinds(self, *_args: object) -> None:
+        box = self.ids.kinds
+        box.clear_widgets()
+        for kind, words in self.vm.kinds:
+            chip = Chip(text=words, active=kind == self.vm.kind)
+            chip.bind(on_release=lambda _chip, chosen=kind: setattr(self.vm, "kind", chosen))
+            box.add_widget(chip)
+
+    def _show_tiles(self, *_args: object) -> None:
+        grid = self.ids.tiles
+        grid.clear_widgets()
+        if self.vm.state == "loading":
+            for _ in range(3):
+                grid.add_widget(Skeleton(height="110dp", corner="14dp"))
+        for row in self.vm.tiles:
+            tile = ProviderTile(
+                code=row["code"],
+                name=row["name"],
+                monogram=row["monogram"],
+                color=row["color"],
+                chosen=row["code"] == self.vm.chosen,
+            )
+            tile.bind(on_release=lambda pressed: self.dispatch("on_pick", pressed.code))
+            grid.add_widget(tile)
+
+    def _show_notices(self, *_args: object) -> None:
+        box = self.ids.notices
+        box.clear_widgets()
+        for row in self.vm.notices:
+            box.add_widget(ProviderNotice(name=row["name"], monogram=row["monogram"], reason=row["reason"]))
+
+    def _mark(self, *_args: object) -> None:
+        for tile in self.ids.tiles.children:
+            tile.chosen = getattr(tile, "code", None) == self.vm.chosen
+
+
+class Form(Column):
+    """The number, the sum and the button."""
+
+    vm = ObjectProperty(None, rebind=True)
+    app = ObjectProperty(None)
+
+    def on_kv_post(self, _base: Any) -> None:
+        self.vm.bind(first_bad=self._point)
+
+    def leave(self) -> None:
+        self.vm.unbind(first_bad=self._point)
+
+    def _point(self, _vm: Any, name: str) -> None:
+        """The first field that is not right gets the focus."""
+        if name in self.ids:
+            self.ids[name].take_focus()
+
+
+class PayScreen(Screen):
+    """On a phone one step after the other; where there is room both at once."""
+
+    picking = BooleanProperty(True)
+
+    def on_kv_post(self, _base: Any) -> None:
+        self.picking = not self.vm.has_provider
+        self._arrange()
+        self.bind(picking=self._arrange)
+
+    def leave(self) -> None:
+        self.picker.leave()
+        self.form.leave()
+
+    def _arrange(self, *_args: object) -> None:
+        if not hasattr(self, "picker"):
+            self.picker = Picker(vm=self.app.providers, app=self.app, wide=self.wide)
+            self.picker.bind(on_pick=lambda _picker, code: self._pick(code))
+            self.form = Form(vm=self.vm, app=self.app)
+        box = self.ids.columns
+        box.clear_widgets()
+        if self.wide or self.picking:
+            box.add_widget(self.picker)
+        if self.wide or not self.picking:
+            box.add_widget(self.form)
+
+    def _pick(self, code: str) -> None:
+        self.vm.choose(code)
+        self.picking = False
+        if self.vm.asks_phone and not self.vm.phone:
+            self.form.ids.phone.take_focus()
+
+    def first_focus(self) -> Any:
+        return self.form.ids.phone if not self.picking and self.vm.asks_phone and not self.vm.phone else None
+
+
+load_kv(__file__)

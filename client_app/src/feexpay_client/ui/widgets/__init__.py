@@ -1,0 +1,35 @@
+"""What screens are made of, each with its kv file beside it. Importing this makes all of them known to kv."""
+
+from __future__ import annotations
+
+from feexpay_client.ui.widgets import (
+    badge,
+    banner,
+    button,
+    field,
+    focus,
+    icon,
+    mark,
+    page,
+    ring,
+    row,
+    sheet,
+    text,
+    tile,
+)
+
+__all__ = [
+    "badge",
+    "banner",
+    "button",
+    "field",
+    "focus",
+    "icon",
+    "mark",
+    "page",
+    "ring",
+    "row",
+    "sheet",
+    "text",
+    "tile",
+]

@@ -1,0 +1,135 @@
+"""A field: what is asked, the box to write in, and below it a hint or what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, OptionProperty, StringProperty
+from kivy.uix.textinput import TextInput
+
+from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.widgets.button import IconButton
+from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
+from feexpay_client.ui.widgets.icon import Icon
+from feexpay_client.ui.widgets.text import Column, Word
+
+#: What was written → how it should read. Only separators may differ.
+Formatter = Callable[[str], str]
+
+
+class Entry(Focusable, TextInput):
+    """The box to write in. A formatter may group what is written; the caret stays with the sign it stood after."""
+
+    formatter: Formatter | None = ObjectProperty(None, allownone=True)
+    pressing_keys = ()
+
+    def insert_text(self, substring: str, from_undo: bool = False) -> None:
+        super().insert_text(substring, from_undo)
+        self._group()
+
+    def do_backspace(self, from_undo: bool = False, mode: str = "bkspc") -> None:
+        caret = self.cursor_index()
+        # A separator is not the payer's: what is meant is the sign before it.
+        if not self.selection_text and self.formatter and caret and not self.text[caret - 1].isalnum():
+            self.cursor = self.get_cursor_from_index(caret - 1)
+        super().do_backspace(from_undo, mode)
+        self._group()
+
+    def delete_selection(self, from_undo: bool = False) -> None:
+        super().delete_selection(from_undo)
+        self._group()
+
+    def keyboard_on_key_down(self, window: Any, keycode: Any, text: str, modifiers: list[str]) -> bool:
+        if keycode[1] in ("tab", "escape"):
+            return bool(Focusable.keyboard_on_key_down(self, window, keycode, text, modifiers))
+        return bool(TextInput.keyboard_on_key_down(self, window, keycode, text, modifiers))
+
+    def on_focus(self, _widget: Any, focused: bool) -> None:
+        if focused:
+            bring_into_view(self)
+
+    def _group(self) -> None:
+        if self.formatter is None:
+            return
+        written, caret = self.text, self.cursor_index()
+        grouped = self.formatter(written)
+        if grouped != written:
+            before = sum(sign.isalnum() for sign in written[:caret])
+            self.text = grouped
+            self.cursor = self.get_cursor_from_index(_index_after(grouped, before))
+
+
+def _index_after(text: str, signs: int) -> int:
+    """The index in `text` behind that many letters and digits."""
+    seen = 0
+    for index, sign in enumerate(text):
+        if seen == signs:
+            return index
+        seen += sign.isalnum()
+    return len(text)
+
+
+class Field(Column):
+    """`error` takes the place of `hint`. `on_submit` is Enter."""
+
+    __events__ = ("on_submit",)
+
+    label = StringProperty("")
+    text = StringProperty("")
+    hint = StringProperty("")
+    error = StringProperty("")
+    placeholder = StringProperty("")
+    prefix = StringProperty("")
+    icon = StringProperty("")
+    secret = BooleanProperty(False)
+    input_type = OptionProperty("text", options=["null", "text", "number", "url", "mail", "datetime", "tel", "address"])
+    formatter = ObjectProperty(None, allownone=True)
+    focused = BooleanProperty(False)
+    edge = NumericProperty(1)
+
+    def on_submit(self) -> None:
+        """Enter was pressed in the box."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        self.ids.entry.bind(
+            text=self.setter("text"),
+            focus=self.setter("focused"),
+            on_text_validate=lambda *_: self.dispatch("on_submit"),
+        )
+        self.bind(text=self._show, error=lambda *_: self._mark())
+        self._show()
+        self.bind(prefix=self._lead)
+        self._lead()
+        if self.secret:
+            eye = IconButton(icon="eye", tone="muted", says="show", pos_hint={"center_y": 0.5})
+            eye.bind(on_release=lambda *_: setattr(self.ids.entry, "password", not self.ids.entry.password))
+            self.ids.box.add_widget(eye)
+
+    def _lead(self, *_args: object) -> None:
+        """What stands before the box: an icon, or words that belong to every value, such as +229."""
+        box = self.ids.box
+        for child in box.children[:]:
+            if isinstance(child, Icon | Word):
+                box.remove_widget(child)
+        if self.prefix:
+            box.add_widget(Word(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))
+        if self.icon:
+            sign = Icon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
+            box.add_widget(sign, len(box.children))
+
+    def take_focus(self) -> None:
+        self.ids.entry.focus = True
+
+    def _show(self, *_args: object) -> None:
+        entry = self.ids.entry
+        if entry.text != self.text:
+            entry.text = self.text
+            entry.cursor = entry.get_cursor_from_index(len(self.text))
+
+    def _mark(self) -> None:
+        if self.error:
+            bring_into_view(self)
+
+
+load_kv(__file__)

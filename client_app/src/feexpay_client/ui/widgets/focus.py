@@ -1,0 +1,148 @@
+"""The keyboard: which thing has the focus, where Tab and the arrows lead, and what Enter and Esc do.
+
+Kivy walks the widget tree for Tab and knows no sheets and no arrows; here the order is that of the screen's
+tree, a sheet keeps the focus inside, and arrows go to the nearest neighbour of the same group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kivy.app import App
+from kivy.uix.behaviors import FocusBehavior
+from kivy.uix.scrollview import ScrollView
+from kivy.uix.widget import Widget
+from kivy.utils import platform
+
+from feexpay_client.ui.hands import hands
+from feexpay_client.ui.kv import load_kv
+
+_ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
+
+
+class Focusable(FocusBehavior):
+    """Can have the focus and shows it by a ring. Enter and space press it, Esc goes back."""
+
+    #: Keys that press; a field gives Enter another meaning.
+    pressing_keys = ("enter", "numpadenter", "spacebar")
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # On a phone the focus of a button would bring up the keyboard of the screen.
+        if platform in ("android", "ios"):
+            self.is_focusable = False
+
+    def keyboard_on_key_down(self, window: Any, keycode: Any, text: str, modifiers: list[str]) -> bool:
+        name = keycode[1]
+        if name == "tab":
+            move_focus(self, backwards="shift" in modifiers)
+        elif name == "escape":
+            go_back()
+        elif name in self.pressing_keys:
+            press(self)
+        elif name in _ARROWS:
+            return move_by_arrow(self, _ARROWS[name])
+        else:
+            return False
+        return True
+
+    def keyboard_on_key_up(self, _window: Any, _keycode: Any) -> bool:
+        return False
+
+    def on_focus(self, _widget: Widget, focused: bool) -> None:
+        if focused and hands.keyboard:
+            bring_into_view(self)
+
+
+def press(widget: Any) -> None:
+    """What a tap would do."""
+    if not widget.disabled:
+        widget.dispatch("on_release")
+
+
+def go_back() -> None:
+    app = App.get_running_app()
+    if app is not None and app.root is not None:
+        app.root.go_back()
+
+
+def focus_scope() -> Widget | None:
+    """Where Tab may lead: the topmost sheet, else the whole window."""
+    app = App.get_running_app()
+    root = app.root if app is not None else None
+    return root.focus_scope() if root is not None and hasattr(root, "focus_scope") else root
+
+
+def focusables(scope: Widget) -> Iterator[Any]:
+    """Everything below that can have the focus, in reading order."""
+    if scope.disabled or scope.opacity == 0:
+        return
+    if isinstance(scope, FocusBehavior) and scope.is_focusable:
+        yield scope
+    for child in reversed(scope.children):
+        yield from focusables(child)
+
+
+def move_focus(widget: Any, backwards: bool) -> None:
+    """To the next thing, round and round."""
+    scope = focus_scope()
+    stops = list(focusables(scope)) if scope is not None else []
+    if not stops:
+        return
+    hands.keyboard = True
+    step = -1 if backwards else 1
+    here = stops.index(widget) if widget in stops else (0 if backwards else -1)
+    _give_focus(stops[(here + step) % len(stops)])
+
+
+def move_by_arrow(widget: Any, direction: tuple[int, int]) -> bool:
+    """To the nearest thing that way within the same group. False: there is none."""
+    group = _group_of(widget)
+    if group is None:
+        return False
+    nearest = _nearest(widget, [stop for stop in focusables(group) if stop is not widget], direction)
+    if nearest is None:
+        return False
+    hands.keyboard = True
+    _give_focus(nearest)
+    return True
+
+
+def _group_of(widget: Any) -> Widget | None:
+    parent = widget.parent
+    while parent is not None and parent is not parent.parent:
+        if getattr(parent, "arrow_group", False):
+            return parent  # type: ignore[no-any-return]  # Kivy is untyped
+        parent = parent.parent
+    return None
+
+
+def _nearest(widget: Any, stops: list[Any], direction: tuple[int, int]) -> Any:
+    across, up = direction
+    x, y = widget.to_window(*widget.center)
+
+    def distance(stop: Any) -> float | None:
+        right, above = (there - here for there, here in zip(stop.to_window(*stop.center), (x, y), strict=True))
+        ahead, aside = (right * across, abs(above)) if across else (above * up, abs(right))
+        return ahead + 2 * aside if ahead > 1 else None
+
+    far = [(reach, index) for index, stop in enumerate(stops) if (reach := distance(stop)) is not None]
+    return stops[min(far)[1]] if far else None
+
+
+def _give_focus(widget: Any) -> None:
+    widget.focus = True
+    bring_into_view(widget)
+
+
+def bring_into_view(widget: Any) -> None:
+    parent = widget.parent
+    while parent is not None and parent is not parent.parent:
+        if isinstance(parent, ScrollView):
+            parent.scroll_to(widget, padding=24, animate=False)
+            return
+        parent = parent.parent
+
+
+load_kv(__file__)

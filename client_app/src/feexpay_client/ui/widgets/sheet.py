@@ -1,0 +1,59 @@
+"""A sheet over the screen: from below on a phone, in the middle where there is room. Esc or a tap beside closes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.properties import BooleanProperty, StringProperty
+from kivy.uix.floatlayout import FloatLayout
+
+from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.widgets.focus import focusables
+
+
+class Sheet(FloatLayout):
+    """Children land in its scrolling column. It keeps taps and the focus to itself until it is closed."""
+
+    __events__ = ("on_close",)
+
+    wide = BooleanProperty(False)
+    title = StringProperty("")
+
+    def on_close(self) -> None:
+        """It is gone, by a choice or without one."""
+
+    def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
+        column = self.ids.get("content")
+        if column is None:
+            super().add_widget(widget, *args, **kwargs)
+        else:
+            column.add_widget(widget, *args, **kwargs)
+
+    def close(self) -> None:
+        if self.parent is not None:
+            self.parent.remove_widget(self)
+            self.dispatch("on_close")
+
+    def take_focus(self) -> None:
+        """Its first thing gets the focus, so that Enter never presses what it covers."""
+        first = next(focusables(self.ids.content), None)
+        if first is not None:
+            first.focus = True
+
+    def on_touch_down(self, touch: Any) -> bool:
+        if not self.ids.panel.collide_point(*touch.pos):
+            self.close()
+            return True
+        super().on_touch_down(touch)
+        return True
+
+    def on_touch_move(self, touch: Any) -> bool:
+        super().on_touch_move(touch)
+        return True
+
+    def on_touch_up(self, touch: Any) -> bool:
+        super().on_touch_up(touch)
+        return True
+
+
+load_kv(__file__)

@@ -1,0 +1,38 @@
+"""A window without a screen: real pixels by the software renderer. Import this before anything of Kivy's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+#: One surface for every size under test: the root takes a part of it, because SDL's offscreen window cannot grow.
+SURFACE = (1280, 800)
+
+
+def prepare() -> None:
+    """Everything above the first import of Kivy matters."""
+    os.environ.pop("DISPLAY", None)
+    os.environ.update(
+        SDL_VIDEODRIVER="offscreen",
+        KIVY_NO_ARGS="1",
+        KIVY_NO_CONFIG="1",
+        KIVY_NO_FILELOG="1",
+        KIVY_HOME=tempfile.mkdtemp(prefix="kivy-"),
+        KIVY_METRICS_DENSITY="1",
+        KIVY_METRICS_FONTSCALE="1",
+        KIVY_DPI="96",
+        KIVY_LOG_MODE="PYTHON",
+    )
+    from kivy.config import Config
+
+    for name, value in {
+        "width": SURFACE[0],
+        "height": SURFACE[1],
+        "maxfps": 0,
+        "multisamples": 0,
+        "resizable": 0,
+    }.items():
+        Config.set("graphics", name, str(value))
+    Config.set("kivy", "exit_on_escape", "0")
+    for name, _value in list(Config.items("input")):
+        Config.remove_option("input", name)
