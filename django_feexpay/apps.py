@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 
@@ -24,6 +24,9 @@ class FeexPayConfig(AppConfig):
 
         conf.observe(breaker.see)
         conf.observe(budget.see)
+        if apps.is_installed("drf_spectacular"):
+            from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls
+
         post_migrate.connect(_sync_providers, sender=self, dispatch_uid="feexpay_sync_providers")
         for signal in (post_save, post_delete):
             signal.connect(_renew_provider_list, sender=Provider, dispatch_uid="feexpay_provider_list")

@@ -46,7 +46,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
 }
 
 #: How long to stay away from something that is not available.
-_RETRY_AFTER_SECONDS = 5
+RETRY_AFTER_SECONDS = 5
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -91,7 +91,7 @@ def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
     if body["status"] == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return headers
 
 

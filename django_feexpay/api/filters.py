@@ -88,7 +88,7 @@ class PaymentFilters(django_filters.FilterSet):
 
 def narrow(payments: PaymentQuerySet, request: Request, *, beside: frozenset[str] = PAGING) -> PaymentQuerySet:
     """Payments by the query string of a request. `beside`: parameters that are no filters. Raises ValidationError."""
-    _refuse_unknown(request, beside.union(PaymentFilters.base_filters))
+    refuse_unknown(request, beside.union(PaymentFilters.base_filters))
     if beside.issuperset(request.query_params):
         return payments  # the form alone would be a seventh of the cost of a page
     filters = PaymentFilters(request.query_params, queryset=payments, request=request)
@@ -124,7 +124,7 @@ class Wanted:
 
 def wanted(request: Request) -> Wanted:
     """What the query string of a request asks for. Raises ValidationError."""
-    _refuse_unknown(request, ProviderFilters.base_fields)
+    refuse_unknown(request, ProviderFilters.base_fields)
     form = ProviderFilters(request.query_params)
     _refuse_invalid(form)
     given = form.cleaned_data
@@ -144,7 +144,8 @@ def _known(value: str, known: Iterable[str]) -> str:
     return value if not value or value in known else OTHER
 
 
-def _refuse_unknown(request: Request, known: Iterable[str]) -> None:
+def refuse_unknown(request: Request, known: Iterable[str]) -> None:
+    """Raises ValidationError when the query string of a request names anything else."""
     for name in set(request.query_params) - set(known):
         raise ValidationError(unknown_field(name))
 

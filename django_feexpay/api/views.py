@@ -41,7 +41,7 @@ from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order, quote
 from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
-from django_feexpay.problems import request_id
+from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
 
 #: A reader waits this long for FeexPay at most.
 _READ_SECONDS = 2.0
@@ -61,6 +61,9 @@ class FeexPayView(APIView):
     metadata_class = None
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
     throttle_classes = (UserThrottle,)
+    #: Whether the call takes a query string, and so judges it itself. The others refuse any: a name we do not know
+    #: is a mistake that must not be ignored.
+    takes_query = False
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -82,6 +85,11 @@ class FeexPayView(APIView):
             super().perform_authentication(request)
         except UnicodeDecodeError:  # a credential of bytes that are no text, which authenticators decode unguarded
             raise AuthenticationFailed from None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if not self.takes_query:
+            filters.refuse_unknown(request, ())
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response["X-Request-ID"] = request_id(request)
@@ -124,6 +132,8 @@ class StatusView(FeexPayView):
 class HistoryView(FeexPayView):
     """`GET history/`: one's own payments, newest first."""
 
+    takes_query = True
+
     def get(self, request: Request) -> Response:
         mine = Payment.objects.for_listing().filter(user=cast(Any, request.user))
         rows, links = pagination.page(filters.narrow(mine, request), request)
@@ -135,6 +145,7 @@ class ExportView(FeexPayView):
 
     renderer_classes = (CSVRenderer, XLSXRenderer)
     content_negotiation_class = FormatInAddress
+    takes_query = True
 
     def get(self, request: Request) -> StreamingHttpResponse:
         mine = Payment.objects.filter(user=cast(Any, request.user))
@@ -151,6 +162,8 @@ class ExportView(FeexPayView):
 class QuoteView(FeexPayView):
     """`GET quote/`: what a price comes to, by the code that starts a payment."""
 
+    takes_query = True
+
     def get(self, request: Request) -> Response:
         asked = QuoteInput(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
@@ -159,6 +172,8 @@ class QuoteView(FeexPayView):
 
 class ProvidersView(FeexPayView):
     """`GET providers/`: every way to pay, also those not available, with the reason."""
+
+    takes_query = True
 
     def get(self, request: Request) -> Response | HttpResponse:
         found = provider_list(filters.wanted(request), _language())
@@ -186,7 +201,9 @@ class HealthView(FeexPayView):
         body: dict[str, Any] = {"status": report.status}
         if request.user and request.user.is_authenticated:
             body["components"] = report.components
-        return Response(body, status=503 if report.status is health.Health.DOWN else 200)
+        if report.status is health.Health.DOWN:
+            return Response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return Response(body)
 
 
 def _validated(shape: type[InitiateInput] | type[RetryInput], request: Request) -> dict[str, Any]:

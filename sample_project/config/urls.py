@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path, re_path
 from shop import error_pages, pages
+from shop.api_docs import DocsView, SchemaView
 from shop.tokens import LogoutView, TokenView
 from shop.views import BalanceView, PacksView
 
@@ -15,6 +16,8 @@ urlpatterns = [
     path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),
     path("api/v1/shop/packs/", PacksView.as_view(), name="packs"),
     path("api/v1/shop/balance/", BalanceView.as_view(), name="balance"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
+    path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/payments/feexpay/", include("django_feexpay.urls")),
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),

@@ -12,6 +12,7 @@ class ShopConfig(AppConfig):
 
     def ready(self) -> None:
         from django_feexpay.signals import payment_succeeded
+        from shop import openapi  # noqa: F401 -- describes the shop's calls
         from shop.receivers import give_coins
 
         payment_succeeded.connect(give_coins, dispatch_uid="shop_give_coins")

@@ -12,6 +12,8 @@ from django.http import HttpResponse
 from django.test import Client
 from knox.models import AuthToken
 
+from tests.api.described import assert_described
+
 BASE = "/api/v1/payments/feexpay/"
 JSON = "application/json"
 
@@ -20,14 +22,17 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "errors", "reque
 
 
 class Caller:
-    """A client with a token of `user`, or a stranger. An error that would be a 500 is raised into the test."""
+    """A client with a token of `user`, or a stranger. An error that would be a 500 is raised into the test.
+
+    Every answer is held against the description of the API.
+    """
 
     def __init__(self, user: User | None = None, *, raise_errors: bool = True) -> None:
         self._client = Client(raise_request_exception=raise_errors)
         self._headers = {} if user is None else {"Authorization": f"Bearer {new_token(user)}"}
 
     def get(self, path: str = "", headers: Mapping[str, str] | None = None, **query: Any) -> Any:
-        return self._client.get(BASE + path, query, headers=self._with(headers))
+        return self._seen("GET", path, self._client.get(BASE + path, query, headers=self._with(headers)))
 
     def follow(self, address: str) -> Any:
         """GET of an absolute address that an answer gave."""
@@ -42,13 +47,18 @@ class Caller:
     ) -> Any:
         """`body`: raw bytes, or what becomes JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self._client.post(BASE + path, raw, content_type=content_type, headers=self._with(headers))
+        response = self._client.post(BASE + path, raw, content_type=content_type, headers=self._with(headers))
+        return self._seen("POST", path, response)
 
     def call(self, method: str, path: str) -> Any:
-        return self._client.generic(method, BASE + path, headers=self._headers)
+        return self._seen(method, path, self._client.generic(method, BASE + path, headers=self._headers))
 
     def initiate(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
         return self.post("initiate/", wish(**changes), headers=headers)
+
+    def _seen(self, method: str, path: str, response: Any) -> Any:
+        assert_described(method, BASE + path, response)
+        return response
 
     def _with(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         return self._headers | dict(headers or {})

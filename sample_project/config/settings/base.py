@@ -23,6 +23,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "knox",
     "django_q",
     "django_feexpay",
@@ -120,6 +122,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["django_feexpay.api.parsers.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "django_feexpay.api.errors.exception_handler",
     # Guessing a password: against one account from one address, and against many accounts from one address.
     "DEFAULT_THROTTLE_RATES": {"sign_in_account": "10/min", "sign_in_address": "60/min"},
@@ -127,6 +130,22 @@ REST_FRAMEWORK: dict[str, Any] = {
     "NUM_PROXIES": 0,
 }
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=30)}
+
+# The description of the API at /api/v1/schema/, and its pages at /api/v1/docs/.
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Coin shop",
+    "DESCRIPTION": "A small shop that sells coins, and the payments of django_feexpay in `payments/feexpay/`.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "PREPROCESSING_HOOKS": ["django_feexpay.api.openapi.with_webhook"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "filter": True},
+}
 
 # What the home page shows of a demo; only the development settings read them.
 DEMO_SANDBOX_URL = ""

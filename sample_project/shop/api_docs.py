@@ -1,0 +1,36 @@
+"""The description of the API (OpenAPI 3.1), and a page to read it and try it. Nothing comes from another server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.cache import patch_vary_headers
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+# Swagger UI draws with style attributes and with images inside its style sheet.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class SchemaView(SpectacularAPIView):
+    """GET: JSON unless YAML is asked for, by `Accept` or by `?format=yaml`."""
+
+    renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer]
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """GET: Swagger UI from our own files, its script in an answer of its own."""
+
+    schema = None  # a page for people is no call
+    template_name = "shop/api_docs.html"
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]  # theirs
+        response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        patch_vary_headers(response, ("Accept-Language",))
+        return response

@@ -1,0 +1,118 @@
+"""The shop's own calls in the description of the API, written as django_feexpay writes its own."""
+
+from __future__ import annotations
+
+from django_feexpay.api.calls import REFUSALS_ALWAYS, REFUSALS_SIGNED_IN, REFUSALS_WITH_BODY, Answer, Call
+from django_feexpay.api.openapi import describe
+from django_feexpay.api.schema import AMOUNT, INSTANT, TEXT, UUID, nullable, one_of, record, said
+
+_TOKEN = record("A bearer token and when it ends.", token=TEXT, expires_at=INSTANT)
+_SIGN_IN = {
+    **record(
+        "A name and a password as they were typed.",
+        username={"type": "string", "minLength": 1, "maxLength": 150},
+        password={"type": "string", "minLength": 1, "maxLength": 4096, "format": "password"},
+    ),
+    "additionalProperties": False,
+}
+_PACK = record(
+    "Coins at a price.",
+    code=TEXT,
+    name=TEXT,
+    coins=AMOUNT,
+    price=said(AMOUNT, "The `amount` to start a payment with."),
+    currency=one_of(("XOF",)),
+    metadata=said({"type": "object"}, "Send it along to `initiate/` to buy this pack."),
+)
+_ENTRY = record("Coins that were given.", coins=AMOUNT, pack=nullable(TEXT), payment_id=UUID, created_at=INSTANT)
+_BALANCE = record(
+    "What a player has, and where the last of it came from, newest first.",
+    coins=AMOUNT,
+    entries={"type": "array", "items": _ENTRY},
+)
+
+TOKEN = Call(
+    id="token",
+    summary="Sign in",
+    tag="shop",
+    answers={
+        200: Answer(
+            "Send it as `Authorization: Bearer …`.",
+            _TOKEN,
+            {
+                "a token": {
+                    "token": "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88eb1a6eacfa66ef26",
+                    "expires_at": "2026-12-26T09:30:00.000000+01:00",
+                }
+            },
+            headers=(),
+        ),
+    },
+    problems=(*REFUSALS_WITH_BODY, "not_authenticated", "throttled"),
+    body=_SIGN_IN,
+    sent={"a player": {"username": "ama", "password": "correct horse battery staple"}},
+)
+LOGOUT = Call(
+    id="logout",
+    summary="Sign out",
+    description="The token it was sent with opens nothing any more.",
+    tag="shop",
+    answers={204: Answer("Signed out.", headers=())},
+    problems=REFUSALS_SIGNED_IN,
+)
+PACKS = Call(
+    id="packs",
+    summary="What is for sale",
+    tag="shop",
+    answers={
+        200: Answer(
+            "In the order to show them.",
+            {"type": "array", "items": _PACK},
+            {
+                "one of them": [
+                    {
+                        "code": "pouch",
+                        "name": "Pouch",
+                        "coins": 500,
+                        "price": 2500,
+                        "currency": "XOF",
+                        "metadata": {"pack": "pouch"},
+                    }
+                ]
+            },
+            headers=(),
+        )
+    },
+    problems=REFUSALS_ALWAYS,
+)
+BALANCE = Call(
+    id="balance",
+    summary="What a player has",
+    tag="shop",
+    answers={
+        200: Answer(
+            "Coins, and the last twenty entries.",
+            _BALANCE,
+            {
+                "after a purchase": {
+                    "coins": 500,
+                    "entries": [
+                        {
+                            "coins": 500,
+                            "pack": "pouch",
+                            "payment_id": "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11",
+                            "created_at": "2026-11-26T09:30:22.010Z",
+                        }
+                    ],
+                }
+            },
+            headers=(),
+        )
+    },
+    problems=REFUSALS_SIGNED_IN,
+)
+
+describe("shop.tokens.TokenView", {"post": TOKEN})
+describe("shop.tokens.LogoutView", {"post": LOGOUT})
+describe("shop.views.PacksView", {"get": PACKS})
+describe("shop.views.BalanceView", {"get": BALANCE})
