@@ -54,6 +54,7 @@ check: $(VENV)/.check ## lint, types, import contracts, migrations, deploy check
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py makemigrations --check --dry-run
+	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py spectacular --validate --fail-on-warn --file /dev/null
 	$(PY) tools/deploy_check.py
 	$(PY) tools/audit.py $(AUDIT)
 

@@ -13,9 +13,9 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from shop.throttles import AccountThrottle, AddressThrottle
+from shop.views import ShopView
 
 
 class Text(serializers.CharField):
@@ -34,7 +34,7 @@ class SignIn(serializers.Serializer[Any]):
     password = Text(max_length=4096, trim_whitespace=False)
 
 
-class TokenView(APIView):
+class TokenView(ShopView):
     """POST {"username", "password"} → 200 {"token", "expires_at"}; 401 when they do not fit."""
 
     authentication_classes = ()
@@ -51,7 +51,7 @@ class TokenView(APIView):
         return Response({"token": token, "expires_at": kept.expiry})
 
 
-class LogoutView(APIView):
+class LogoutView(ShopView):
     """POST → 204, and the token it was sent with opens nothing any more."""
 
     authentication_classes = (TokenAuthentication,)

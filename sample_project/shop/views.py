@@ -10,12 +10,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from django_feexpay.api.filters import refuse_unknown
 from shop.models import CoinEntry, CoinPack
 
 _NEWEST = 20
 
 
-class PacksView(APIView):
+class ShopView(APIView):
+    """No call of the shop takes a query string; one that comes is a mistake that must not be ignored."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        refuse_unknown(request, ())
+
+
+class PacksView(ShopView):
     """GET → the packs for sale. Open to everybody: a shop window is looked at before signing in.
 
     `metadata` is what to send along to `initiate/` to buy that pack.
@@ -28,7 +37,7 @@ class PacksView(APIView):
         return Response([pack_as_json(pack) for pack in CoinPack.objects.filter(active=True)])
 
 
-class BalanceView(APIView):
+class BalanceView(ShopView):
     """GET → {"coins", "entries"}: what the player has, and where the last of it came from, newest first."""
 
     def get(self, request: Request) -> Response:

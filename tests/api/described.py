@@ -13,7 +13,6 @@ from django.http import HttpResponse
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
-
 FORMATS = FormatChecker(("uuid",))
 
 

@@ -79,3 +79,34 @@ def test_schedule_without_the_queue_says_what_to_do(bare: Path) -> None:
     assert scheduled.returncode == 1
     assert "INSTALLED_APPS" in scheduled.stderr
     assert "feexpay_worker" in scheduled.stderr
+
+
+def test_package_is_imported_without_settings_and_without_django(bare: Path) -> None:
+    program = """
+import sys, django_feexpay
+loaded = [name for name in ("django", "rest_framework") if name in sys.modules]
+print(loaded, "start_payment" in dir(django_feexpay))
+"""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=bare, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, "[] True\n"), done.stderr
+
+
+def test_api_needs_no_drf_spectacular(bare: Path) -> None:
+    program = """
+import sys
+sys.modules["drf_spectacular"] = None
+import django; django.setup()
+import django_feexpay.urls
+from django.test import Client
+print(Client().get("/pay/health/").status_code)
+"""
+    run(bare, "-m", "django", "migrate", "-v", "0")
+
+    done = run(bare, "-c", program)
+
+    assert done.stdout == "200\n", done.stderr

@@ -1,0 +1,107 @@
+"""The description of the API is whole. That it is true, every test that uses `Caller` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.urls import URLPattern
+from jsonschema import Draft202012Validator
+
+from django_feexpay import urls
+from django_feexpay.api import inputs
+from django_feexpay.api.filters import PaymentFilters, ProviderFilters
+from django_feexpay.api.outputs import PAYMENT_FIELDS
+from django_feexpay.problems import PROBLEMS
+from tests.api.caller import BASE
+from tests.api.described import FORMATS, closed, document
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+OPERATIONS = dict(operations())
+
+
+def query_names(path: str) -> set[str]:
+    return {item["name"] for item in OPERATIONS[f"get {BASE}{path}"]["parameters"] if item["in"] == "query"}
+
+
+def problem_codes(operation: dict[str, Any]) -> set[str]:
+    answers = [answer["content"] for answer in operation["responses"].values() if "content" in answer]
+    problems = [content["application/problem+json"] for content in answers if "application/problem+json" in content]
+    return {code for problem in problems for code in problem["examples"]}
+
+
+def test_it_is_openapi_3_1() -> None:
+    assert document()["openapi"] == "3.1.0"
+
+
+def test_every_address_of_ours_is_described() -> None:
+    patterns = [pattern for pattern in urls.urlpatterns if isinstance(pattern, URLPattern)]
+    written = {
+        BASE + str(pattern.pattern).replace("<uuid:", "{").replace("<str:", "{").replace(">", "}")
+        for pattern in patterns
+    }
+
+    assert written - set(document()["paths"]) == set()
+
+
+def test_every_problem_is_given_by_some_call() -> None:
+    given = set().union(*(problem_codes(operation) for operation in OPERATIONS.values()))
+
+    not_here = {"method_not_allowed"}  # it says that there is no such call
+    assert set(PROBLEMS) - given - {"otp_not_expected", "otp_rejected"} == not_here
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_examples_are_what_they_describe(name: str) -> None:
+    contents = [answer.get("content", {}) for answer in OPERATIONS[name]["responses"].values()]
+    contents.append(OPERATIONS[name].get("requestBody", {}).get("content", {}))
+    components = {key: closed(shape) for key, shape in document()["components"]["schemas"].items()}
+    shown = 0
+    for content in contents:
+        for described in content.values():
+            shape = {**described["schema"], "components": {"schemas": components}}
+            for example in described["examples"].values():
+                Draft202012Validator(shape, format_checker=FORMATS).validate(example["value"])
+                shown += 1
+    assert shown > 0
+
+
+def test_request_bodies_take_nothing_that_is_not_named() -> None:
+    for name, operation in OPERATIONS.items():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content is None or "webhook" in name:
+            continue
+        shape = content["schema"]
+        if "$ref" in shape:
+            shape = document()["components"]["schemas"][shape["$ref"].rpartition("/")[2]]
+        assert shape["additionalProperties"] is False, name
+
+
+def test_payment_and_filters_are_those_of_the_code() -> None:
+    payment = document()["components"]["schemas"]["Payment"]
+
+    assert tuple(payment["properties"]) == PAYMENT_FIELDS
+    assert query_names("history/") == {*PaymentFilters.base_filters, "cursor", "page_size"}
+    assert query_names("providers/") == set(ProviderFilters.base_fields)
+    assert query_names("quote/") == set(inputs.QuoteInput().fields)
+
+
+def test_calls_say_who_may_make_them() -> None:
+    open_to_all = {
+        name for name, operation in OPERATIONS.items() if {} in operation["security"] or not operation["security"]
+    }
+
+    assert {name.rpartition("/api/v1/")[2] for name in open_to_all} == {
+        "auth/token/",
+        "payments/feexpay/health/",
+        "payments/feexpay/webhook/",
+        "payments/feexpay/webhook/{token}/",
+        "shop/packs/",
+    }

@@ -1,0 +1,47 @@
+"""The description of the API over HTTP, and the page that shows it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from django.test import Client
+
+
+def test_schema_is_json_and_the_same_in_every_language(client: Client) -> None:
+    english = client.get("/api/v1/schema/")
+    french = client.get("/api/v1/schema/", headers={"Accept-Language": "fr"})
+
+    assert english.headers["Content-Type"] == "application/json"
+    assert json.loads(english.content)["openapi"] == "3.1.0"
+    assert english.content == french.content
+
+
+def test_schema_is_yaml_for_who_asks(client: Client) -> None:
+    written = client.get("/api/v1/schema/?format=yaml")
+
+    assert written.status_code == 200
+    assert written.content.startswith(b"openapi: 3.1.0")
+
+
+def test_docs_take_everything_from_here(client: Client) -> None:
+    page = client.get("/api/v1/docs/")
+    text = page.content.decode()
+    sources = re.findall(r'(?:src|href)="([^"]+)"', text)
+
+    assert page.status_code == 200
+    assert len(sources) == 5
+    assert all(source.startswith("/") for source in sources)
+    assert "<style" not in text
+    assert not re.search(r"<script>|\son\w+=", text)
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+
+
+def test_script_of_the_docs_reads_our_schema(client: Client) -> None:
+    page = client.get("/api/v1/docs/").content.decode()
+    address = re.findall(r'<script src="(/api[^"]+)"', page)[0].replace("&amp;", "&")
+
+    script = client.get(address)
+
+    assert script.headers["Content-Type"].startswith("application/javascript")
+    assert "/api/v1/schema/" in script.content.decode()
