@@ -19,6 +19,7 @@ from django_feexpay.api.schema import (
     one_of,
     reference,
 )
+from django_feexpay.exports import FORMATS
 
 JSON = "application/json"
 
