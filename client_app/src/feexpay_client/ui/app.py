@@ -18,9 +18,9 @@ from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ResultPresenter
-from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
+from feexpay_client.presenters.surroundings import Services
 from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.presenters.waiting import WaitingPresenter
 from feexpay_client.presenters.words import words
