@@ -13,6 +13,7 @@ from django.db import transaction
 
 from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry
+from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.reconcile import reconcile
@@ -48,11 +49,24 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
 
-def reconcile_payment(payment_id: UUID) -> Payment:
-    """Ask FeexPay about every attempt of a payment now, and settle it by the answers; returns it as it then stands."""
+def submit_otp(payment_id: UUID, otp: str) -> Payment:
+    """Send the code that a payer was sent after the start; returns the payment as it stands afterwards.
+
+    Raises: payments.errors.NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable` or
+    `validation_error`.
+    """
+    _refuse_inside_a_transaction()
+    return otp_step.submit(payment_id, otp, source=Source.HOST)
+
+
+def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -> Payment:
+    """Ask FeexPay about every attempt of a payment now, and settle it by the answers; returns it as it then stands.
+
+    `total_seconds` bounds each question, for a page that a payer comes back to.
+    """
     _refuse_inside_a_transaction()
     for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
-        reconcile(attempt_id, source=Source.HOST)
+        reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
     return _read(payment_id)
 
 

@@ -12,6 +12,7 @@ app_name = "feexpay"
 urlpatterns = [
     path("initiate/", api.InitiateView.as_view(), name="initiate"),
     path("<uuid:payment_id>/status/", api.StatusView.as_view(), name="status"),
+    path("<uuid:payment_id>/otp/", api.OtpView.as_view(), name="otp"),
     path("retry/<uuid:payment_id>/", api.RetryView.as_view(), name="retry"),
     path("quote/", api.QuoteView.as_view(), name="quote"),
     path("providers/", api.ProvidersView.as_view(), name="providers"),

@@ -100,6 +100,10 @@ class QuoteInput(StrictInput):
     currency = StrictString(max_length=3, required=False)
 
 
+class OtpInput(StrictInput):
+    otp = StrictString(max_length=40)
+
+
 class RetryInput(StrictInput):
     phone = StrictString(max_length=40, required=False)
     otp = StrictString(max_length=16, required=False)

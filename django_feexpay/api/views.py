@@ -24,7 +24,7 @@ from rest_framework.views import APIView
 from django_feexpay import exports
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
-from django_feexpay.api.inputs import InitiateInput, QuoteInput, RetryInput
+from django_feexpay.api.inputs import InitiateInput, OtpInput, QuoteInput, RetryInput, StrictInput
 from django_feexpay.api.negotiation import JSONOnly
 from django_feexpay.api.outputs import as_first_written, etag, payment_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
@@ -34,7 +34,7 @@ from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment
 from django_feexpay.monitoring import health
-from django_feexpay.payments import idempotency, initiate
+from django_feexpay.payments import idempotency, initiate, otp
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
@@ -117,6 +117,16 @@ class RetryView(FeexPayView):
         key = _key(request, f"retry/{payment_id}")
         again = {"actor": str(request.user.pk), "language": _language(), **given}
         return _answer_once(key, lambda: retry(payment_id, source=Source.API, key=key, **again))
+
+
+class OtpView(FeexPayView):
+    """`POST {id}/otp/`: the code that a payer was sent after the start."""
+
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        _own(request, payment_id)  # before the body is looked at
+        given = _validated(OtpInput, request)
+        key = _key(request, f"{payment_id}/otp")
+        return _answer_once(key, lambda: otp.submit(payment_id, source=Source.API, key=key, **given), status=200)
 
 
 class StatusView(FeexPayView):
@@ -206,7 +216,7 @@ class HealthView(FeexPayView):
         return Response(body)
 
 
-def _validated(shape: type[InitiateInput] | type[RetryInput], request: Request) -> dict[str, Any]:
+def _validated(shape: type[StrictInput], request: Request) -> dict[str, Any]:
     if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
         # Django would read such a body as an empty one: a retry would ask the old number, not the new.
         raise MalformedRequest(_("Send the body with its Content-Length."))
@@ -228,25 +238,25 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
     )
 
 
-def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment]) -> Response:
-    """Act and remember the answer, or give the first answer again."""
+def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment], *, status: int | None = None) -> Response:
+    """Act and remember the answer, or give the first answer again. status: None for that of a start."""
     try:
         payment = act()
     except idempotency.AlreadyAnswered as answered:
-        return _replay(answered)
-    status, body = _started(payment), payment_body(payment)
+        return _replay(answered, status)
+    status, body = status or _started(payment), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)
     return Response(body, status=status)
 
 
-def _replay(answered: idempotency.AlreadyAnswered) -> Response:
+def _replay(answered: idempotency.AlreadyAnswered, status: int | None) -> Response:
     """The first answer as it was; one that was never given is told from the payment as it stands."""
     if answered.status is not None and answered.body is not None:
         status, body = answered.status, as_first_written(answered.body)
     else:
         payment = Payment.objects.for_reading().get(pk=answered.payment.pk)
-        status, body = _started(payment), payment_body(payment)
+        status, body = status or _started(payment), payment_body(payment)
     return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
 
 

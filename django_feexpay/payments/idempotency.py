@@ -71,6 +71,14 @@ def record(key: Key, payment: Payment, at: datetime) -> None:
     )
 
 
+def forget(key: Key) -> None:
+    """The request came to nothing: the same key may be used for it again. Safe to repeat: yes.
+
+    Changes: IdempotencyRecord, unless it holds an answer.
+    """
+    IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None).delete()
+
+
 def remember(key: Key, status: int, body: Mapping[str, Any]) -> None:
     """Keep the answer for whoever asks again. Safe to repeat: yes, the first answer stays."""
     unanswered = IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None)

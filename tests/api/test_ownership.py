@@ -13,7 +13,7 @@ from tests.payments.model_gateway import ModelGateway, refuse
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Every call that names a payment, as (method, path).
-CALLS_WITH_ID = [("GET", "{id}/status/"), ("POST", "retry/{id}/")]
+CALLS_WITH_ID = [("GET", "{id}/status/"), ("POST", "retry/{id}/"), ("POST", "{id}/otp/")]
 #: Every call that needs a user.
 CALLS = [*CALLS_WITH_ID, ("POST", "initiate/"), ("GET", "providers/"), ("GET", "history/")]
 

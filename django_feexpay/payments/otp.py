@@ -1,0 +1,167 @@
+"""The second step of a provider that sends its payer a code: the same request once more, with the code.
+
+That request moves money, so it has the first one's rules: sent once, never by two at a time, and never again when its
+outcome is not known. The code is nowhere but in the request.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf, failpoints
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.reports import Accepted, Word
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import due, gate, hints, idempotency, ledger
+from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.initiate import collect_request
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.reconcile import reconcile
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: Codes that an attempt takes: whoever guesses for somebody else's number does not get far.
+MOST_CODES = 5
+
+#: How long the caller is kept to learn what became of a code that FeexPay calls final at once.
+_ASK_SECONDS = 2.0
+_COME_BACK_SECONDS = 5
+_CODE = re.compile(r"[A-Za-z0-9]{3,16}")
+_NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
+
+
+def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key | None = None) -> Payment:
+    """Send the payer's code for the attempt that waits for it; returns the payment as it stands afterwards.
+
+    Whether it was paid only asking tells: the answer may well be `pending`. Of two calls at once one sends.
+    Changes: Attempt, IdempotencyRecord; whatever `reconcile` changes. Raises: NotAllowedError `otp_not_expected` (no
+    code is awaited, any more or at all), `otp_rejected` (FeexPay did not take it; while the payment still reads
+    `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`.
+    Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
+    """
+    code = "".join(otp.split())
+    if not _CODE.fullmatch(code):
+        raise invalid("otp", "invalid", _("A code is 3 to 16 letters and digits."))
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    payment = Payment.objects.get(pk=payment_id)
+    with gate.entrance(payment.provider_id, queued=False):
+        attempt = _take(payment, key)
+        try:
+            _send(attempt, code, source)
+        except NotAllowedError:
+            if key is not None:
+                idempotency.forget(key)
+            raise
+    return Payment.objects.for_reading().get(pk=payment_id)
+
+
+@transaction.atomic(durable=True)
+def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
+    """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
+    Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    now = conf.now()
+    waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
+    taken = waiting.filter(otp_count__lt=MOST_CODES).update(
+        otp_required=False,
+        sought_by_echo=True,
+        otp_count=F("otp_count") + 1,
+        next_poll_at=now + due.LEASE,
+        updated_at=now,
+    )
+    if not taken:
+        raise NotAllowedError("otp_not_expected", _("No code is expected for this payment."), payment_id=payment.pk)
+    if key is not None:
+        idempotency.record(key, payment, now)
+    return Attempt.objects.select_related("payment__provider").get(payment=payment, status=Status.PENDING)
+
+
+def _send(attempt: Attempt, code: str, source: Source) -> None:
+    try:
+        accepted = conf.gateway().collect(collect_request(attempt, otp=code))
+    except NotSentError as error:
+        _await_another(attempt, otp_count=attempt.otp_count - 1)
+        raise _unavailable(attempt, error.retry_after_seconds) from None
+    except MisconfiguredError as error:
+        logger.error("FeexPay turned a code for attempt %s away because of our settings: %s", attempt.pk, error)
+        _await_another(attempt, otp_count=attempt.otp_count - 1)
+        raise _unavailable(attempt, None) from None
+    except RefusedError as error:
+        _await_another(attempt)
+        raise _refused(attempt, error.code) from None
+    except OutcomeUnknownError as error:
+        logger.warning("no answer to the code for attempt %s: %s", attempt.pk, error.code)
+        _note(attempt, next_poll_at=due.next_look(attempt, Status.PENDING), payer_sealed=None)
+        return
+    failpoints.hit("after_send")
+    _take_on(attempt, accepted)
+    if accepted.word is Word.FAILED:
+        _ask_at_once(attempt, source)
+
+
+def _take_on(attempt: Attempt, accepted: Accepted) -> None:
+    """The answer names the payment that counts from now on; mostly it is the one that was waiting for the code."""
+    final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
+    changes = {
+        "gateway_reference": accepted.reference,
+        "redirect_url": accepted.redirect_url or "",
+        "sought_by_echo": False,
+        "payer_sealed": None,
+        "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
+    }
+    try:
+        with transaction.atomic():
+            _note(attempt, **changes)
+    except IntegrityError as error:
+        if not ledger.is_reference_conflict(error):
+            raise
+        logger.error("FeexPay answered attempt %s with another attempt's reference", attempt.pk)
+        return  # it stays sought by our id, which is nobody else's
+    hints.match(attempt.pk, accepted.reference)
+
+
+def _ask_at_once(attempt: Attempt, source: Source) -> None:
+    """FeexPay calls it failed already: asked, it says so for good, and the payer is told now."""
+    reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
+    now = Attempt.objects.get(pk=attempt.pk)
+    if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
+        raise _refused(attempt, now.reason_code)
+
+
+def _await_another(attempt: Attempt, **changes: Any) -> None:
+    """Surely nothing was charged by that code: the attempt waits for one as before."""
+    next_poll_at = due.next_look(attempt, Status.PENDING)
+    _note(attempt, otp_required=True, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
+
+
+def _note(attempt: Attempt, **changes: Any) -> None:
+    """Only on an attempt that still stands where the code was taken: a look may have settled it meanwhile."""
+    rows = Attempt.objects.filter(pk=attempt.pk, status=Status.PENDING, otp_count=attempt.otp_count)
+    rows.update(updated_at=conf.now(), **changes)
+
+
+def _refused(attempt: Attempt, code: str) -> NotAllowedError:
+    if code in _NOT_ABOUT_THE_CODE:
+        return _unavailable(attempt, None)
+    message = _("The code was not accepted. Ask for a new one and try again.")
+    return NotAllowedError("otp_rejected", message, payment_id=attempt.payment_id)
+
+
+def _unavailable(attempt: Attempt, retry_after_seconds: int | None) -> NotAllowedError:
+    message = _("The code could not be delivered. Nothing was taken; please try again.")
+    return NotAllowedError(
+        "gateway_unavailable",
+        message,
+        payment_id=attempt.payment_id,
+        retry_after_seconds=retry_after_seconds or _COME_BACK_SECONDS,
+    )

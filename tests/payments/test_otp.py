@@ -1,0 +1,334 @@
+"""The second step of an OTP provider: one code, one request, and an outcome that is only believed when asked for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from django_feexpay.gateway.transport import WireReply
+from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, Provider
+from django_feexpay.payments import idempotency, otp
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import FAILED, Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
+from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CODE = "314159"
+PAYER = {"first_name": "Ama", "last_name": "Canary", "email": "canary@example.com"}
+
+
+@pytest.fixture
+def waiting(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """A Coris payment whose payer was just sent a code."""
+    return begin(provider="coris_bj", **PAYER)
+
+
+def submit(payment: Payment, code: str = CODE, key: idempotency.Key | None = None) -> Payment:
+    return otp.submit(payment.pk, code, source=Source.API, key=key)
+
+
+def refused(payment: Payment, code: str = CODE) -> NotAllowedError:
+    with pytest.raises(NotAllowedError) as caught:
+        submit(payment, code)
+    return caught.value
+
+
+def joins(first: Charge) -> Any:
+    """The second request is about the first one's payment, as FeexPay probably does it."""
+
+    def answer(charge: Charge) -> WireReply:
+        first.code, charge.echo = charge.code, "replaced"
+        return reply(200, {"reference": first.reference, "status": first.status})
+
+    return answer
+
+
+def wrong_code(first: Charge, reason: str = "INVALID_OTP") -> Any:
+    def answer(charge: Charge) -> WireReply:
+        first.status, first.reason, charge.echo = FAILED, reason, "replaced"
+        return reply(200, {"reference": first.reference, "status": FAILED, "reason": reason})
+
+    return answer
+
+
+def test_first_step_waits_for_the_code(waiting: Payment, gateway: ModelGateway) -> None:
+    assert (waiting.status, waiting.detail, waiting.attempt.otp_required) == ("pending", "otp_required", True)
+    assert gateway.last().code == ""
+
+
+def test_code_goes_out_once_with_the_same_request_and_the_payment_settles_by_asking(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    gateway.next_collects = [joins(gateway.charges[0])]
+
+    payment = submit(waiting)
+
+    assert (payment.status, payment.detail, payment.attempt.otp_required) == ("pending", "waiting_for_payer", False)
+    assert (len(gateway.charges), gateway.charges[0].code) == (2, CODE)
+    gateway.charges[0].approve()
+    run_until_told(payment, clock)
+    assert (payment.status, signals.names(), Credit.objects.count()) == ("successful", ["payment_succeeded"], 1)
+
+
+def test_answer_with_another_reference_is_the_payment_that_counts(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = submit(waiting)
+
+    assert payment.attempt.gateway_reference == gateway.charges[1].reference
+    gateway.charges[1].approve()
+    assert run_until_told(payment, clock).status == "successful"
+
+
+# --- wrong codes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["INVALID_OTP", "OTP_EXPIRED", "The OTP is wrong"])
+def test_code_that_ends_the_payment_at_feexpay_fails_it_and_may_be_retried(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, reason: str
+) -> None:
+    gateway.next_collects = [wrong_code(gateway.charges[0], reason)]
+
+    assert refused(waiting).code == "otp_rejected"
+
+    waiting.refresh_from_db()
+    assert (waiting.status, only_attempt(waiting).reason_code) == ("failed", "otp_rejected")
+    again = retry(waiting.pk, source=Source.API)
+    assert (again.detail, again.attempt.ordinal) == ("otp_required", 2)
+
+
+def test_code_that_is_refused_leaves_room_for_another(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [refuse("INVALID_OTP"), joins(gateway.charges[0])]
+
+    assert refused(waiting, "000000").code == "otp_rejected"
+    waiting = Payment.objects.for_reading().get(pk=waiting.pk)
+    assert (waiting.status, waiting.detail) == ("pending", "otp_required")
+
+    assert submit(waiting).detail == "waiting_for_payer"
+
+
+def test_only_so_many_codes_are_taken(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [refuse("INVALID_OTP")] * 9
+
+    codes = [refused(waiting, f"00000{number}").code for number in range(7)]
+
+    assert codes == ["otp_rejected"] * otp.MOST_CODES + ["otp_not_expected"] * 2
+    assert len(gateway.charges) == 1 + otp.MOST_CODES
+
+
+@pytest.mark.parametrize("code", ["", "  ", "12", "1" * 17, "12;34", "١٢٣٤٥٦", "12\x0034", "12345é"])
+def test_text_that_is_no_code_is_not_sent(waiting: Payment, gateway: ModelGateway, code: str) -> None:
+    error = refused(waiting, code)
+
+    assert [(field.field, field.code) for field in error.errors] == [("otp", "invalid")]
+    assert len(gateway.charges) == 1
+
+
+def test_spaces_in_a_code_do_not_matter(waiting: Payment, gateway: ModelGateway) -> None:
+    submit(waiting, " 314 159 ")
+
+    assert gateway.last().code == CODE
+
+
+# --- when none is expected ----------------------------------------------------------------------------------
+
+
+def test_code_is_not_expected_twice(waiting: Payment, gateway: ModelGateway) -> None:
+    submit(waiting)
+
+    assert refused(waiting).code == "otp_not_expected"
+    assert len(gateway.charges) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"provider": "mtn_bj"}, {"provider": "orange_bf", "phone": "74000050", "otp": CODE}]
+)
+def test_code_is_not_expected_by_other_providers(begin: Begin, gateway: ModelGateway, changes: dict[str, str]) -> None:
+    assert refused(begin(**changes)).code == "otp_not_expected"
+    assert len(gateway.charges) == 1
+
+
+def test_code_is_not_expected_when_the_payer_is_not_expected_any_more(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    clock.advance_to(waiting.attempt.expires_at)
+
+    assert refused(waiting).code == "otp_not_expected"
+    assert run_until_told(waiting, clock).status == "expired"
+    assert refused(waiting).code == "otp_not_expected"
+
+
+def test_two_taps_at_once_send_one_code(waiting: Payment, gateway: ModelGateway) -> None:
+    def tap(_: int) -> str:
+        try:
+            submit(waiting)
+        except NotAllowedError as error:
+            return error.code
+        return "sent"
+
+    outcomes = at_once(8, tap)
+
+    assert sorted(map(str, outcomes)) == ["otp_not_expected"] * 7 + ["sent"]
+    assert len(gateway.charges) == 2
+
+
+# --- when the line fails --------------------------------------------------------------------------------------
+
+
+def test_code_whose_answer_was_lost_is_never_sent_again_and_is_settled_by_history(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+
+    payment = submit(waiting)
+
+    assert (payment.status, payment.detail) == ("pending", "checking")
+    assert refused(payment).code == "otp_not_expected"
+    gateway.charges[1].approve()
+    run_until_told(payment, clock)
+    assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", gateway.charges[1].reference)
+    assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
+
+
+def test_failure_of_the_first_request_says_nothing_while_the_second_may_be_paid(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = submit(waiting)
+    second = gateway.charges.pop()  # FeexPay takes it in late
+    gateway.charges[0].decline()
+    look_again(clock)
+    payment.refresh_from_db()
+    assert payment.status == "pending"
+
+    gateway.charges.append(second)
+    second.approve()
+
+    assert run_until_told(payment, clock).status == "successful"
+
+
+def test_lost_code_that_failed_fails_when_its_time_is_over(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = submit(waiting)
+    for charge in gateway.charges:
+        charge.decline()
+
+    assert run_until_told(payment, clock).status == "failed"
+    assert clock.at >= only_attempt(payment).expires_at
+
+
+def test_sender_that_died_leaves_the_payment_to_be_looked_for(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otp, "_take_on", lambda *args: None)
+    submit(waiting)
+    monkeypatch.undo()
+
+    gateway.charges[1].approve()
+    clock.advance(60)
+    sweep()
+
+    waiting.refresh_from_db()
+    assert (waiting.status, len(gateway.charges)) == ("successful", 2)
+
+
+@pytest.mark.parametrize("answer", [cannot_reach, refuse("NETWORK_UNAVAILABLE", 503), refuse("UNAUTHORIZED", 401)])
+def test_code_that_did_not_arrive_may_be_sent_again(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
+) -> None:
+    gateway.next_collects = [answer, joins(gateway.charges[0])]
+
+    error = refused(waiting)
+
+    assert (error.code, error.retry_after_seconds) == ("gateway_unavailable", 5)
+    assert Payment.objects.for_reading().get(pk=waiting.pk).detail == "otp_required"
+    assert submit(waiting).detail == "waiting_for_payer"
+
+
+def test_reference_of_another_attempt_is_not_believed(
+    begin: Begin, waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    other = begin(phone_ending="51")
+    stolen = gateway.last().reference
+    gateway.next_collects = [lambda charge: reply(200, {"reference": stolen, "status": "PENDING"})]
+
+    payment = submit(waiting)
+
+    assert payment.detail == "checking"
+    assert only_attempt(other).gateway_reference == stolen
+    gateway.charges[-1].approve()
+    assert run_until_told(payment, clock).status == "successful"
+
+
+# --- keys, secrets, flows ---------------------------------------------------------------------------------------
+
+
+def key_of(payment: Payment, code: str = CODE) -> idempotency.Key:
+    fingerprint = idempotency.fingerprint("otp", {"otp": code})
+    return idempotency.Key(user=payment.user, value="tap-1", fingerprint=fingerprint)
+
+
+def test_same_key_sends_one_code(waiting: Payment, gateway: ModelGateway) -> None:
+    submit(waiting, key=key_of(waiting))
+
+    with pytest.raises(NotAllowedError, match="idempotency_conflict"):
+        submit(waiting, key=key_of(waiting))
+    assert len(gateway.charges) == 2
+
+
+def test_key_of_a_code_that_came_to_nothing_may_be_used_again(waiting: Payment, gateway: ModelGateway) -> None:
+    gateway.next_collects = [cannot_reach]
+    with pytest.raises(NotAllowedError):
+        submit(waiting, key=key_of(waiting))
+    assert IdempotencyRecord.objects.count() == 0
+
+    submit(waiting, key=key_of(waiting))
+
+    assert IdempotencyRecord.objects.count() == 1
+
+
+def test_code_and_names_are_nowhere_once_they_are_sent(
+    waiting: Payment, gateway: ModelGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert waiting.attempt.payer_sealed is not None  # they go out once more with the code
+    gateway.next_collects = [lose_the_answer]
+
+    submit(waiting)
+
+    attempt = only_attempt(waiting)
+    assert attempt.payer_sealed is None
+    written = f"{Attempt.objects.values().get()} {list(waiting.events.values())} {caplog.text}"
+    assert CODE not in written
+    assert "anary" not in written
+
+
+def test_code_for_a_first_step_that_a_shop_switched_to_push_is_not_expected(
+    begin: Begin, gateway: ModelGateway
+) -> None:
+    Provider.objects.filter(pk="coris_bj").update(flow="push")
+
+    payment = begin(provider="coris_bj")
+
+    assert (payment.detail, refused(payment).code) == ("waiting_for_payer", "otp_not_expected")
+
+
+def test_queued_first_step_still_asks_for_the_code(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin(provider="coris_bj")
+    assert refused(payment).code == "otp_not_expected"
+
+    sweep()
+
+    assert submit(payment).detail == "waiting_for_payer"
