@@ -16,7 +16,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The journal's intent of that key is done with."""
+    """The journal's intent of that key is done with; of no key: what could not be read is."""
 
     key: str
 

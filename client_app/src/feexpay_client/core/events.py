@@ -12,7 +12,7 @@ from feexpay_client.core.states import Draft, Intent, Record
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The app starts with what the journal held. `damaged`: it could not be read and was set aside."""
+    """The app starts with what the journal held. `damaged`: it could not be read."""
 
     record: Record | None
     damaged: bool = False

@@ -34,7 +34,10 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was there. `damaged`: a file nobody can read; it was set aside, not deleted."""
+    """What was there. `damaged`: a file nobody can read.
+
+    It stays where it is until something takes its place, so that another start knows, too; then it is set aside.
+    """
 
     record: Record | None = None
     damaged: bool = False
@@ -65,16 +68,18 @@ class Journal:
         with self._guard:
             try:
                 self._take_over(record)
+                if self._read().damaged:
+                    set_aside(self.path)
                 write_whole(self.path, _written(record))
             except OSError as error:
                 raise JournalError("disk") from error
 
     def forget(self, key: str) -> None:
-        """Remove the intent of that key; another one stays. Raises JournalError."""
+        """Remove the intent of that key; another one stays. An empty key: what cannot be read. Raises JournalError."""
         with self._guard:
             try:
-                if self._lock.held and not self._newer and self._holds(key):
-                    self.path.unlink()
+                if self._lock.held and not self._newer:
+                    self._drop(key)
             except OSError as error:
                 raise JournalError("disk") from error
 
@@ -97,9 +102,12 @@ class Journal:
         there = self._read().record
         return there is not None and there.intent.key != key and not (there.payment and there.payment.settled)
 
-    def _holds(self, key: str) -> bool:
-        there = self._read().record
-        return there is not None and there.intent.key == key
+    def _drop(self, key: str) -> None:
+        there = self._read()
+        if there.damaged and not key:
+            set_aside(self.path)
+        elif there.record is not None and there.record.intent.key == key:
+            self.path.unlink()
 
     def _read(self) -> Loaded:
         try:
@@ -111,7 +119,6 @@ class Journal:
             self._newer = fields.integer("schema") > SCHEMA
             return Loaded() if self._newer else Loaded(_read(fields))
         except (ValueError, RecursionError, Garbage):
-            set_aside(self.path)
             return Loaded(damaged=True)
 
 

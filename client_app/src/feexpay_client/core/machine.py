@@ -100,7 +100,8 @@ def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
 def _saved(state: State, event: ev.Saved, now: Moment) -> Step:
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
-    return moves.ask(replace(state, saved=True), now)
+    state = replace(state, saved=True)
+    return moves.post(state) if state.session else (state, [])
 
 
 def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
@@ -255,7 +256,7 @@ def _nothing_found(state: State, event: ev.NothingFound, now: Moment) -> Step:
         return state, []
     state = moves.heard(state)
     if state.intent is None:  # the journal was lost, and nothing is pending: nothing is open
-        return replace(state, phase=Phase.EDITING), []
+        return replace(state, phase=Phase.EDITING), [do.Forget("")]
     return moves.nothing_there(state, now)
 
 

@@ -67,8 +67,13 @@ def _send(state: State, now: Moment) -> Step:
     state = replace(state, phase=Phase.SUBMITTING)
     if not intent.may_have_left:  # what is on disk must not say "never left" while it leaves
         return save(replace(state, intent=replace(intent, may_have_left=True), saved=False))
+    return post(state)
+
+
+def post(state: State) -> Step:
+    """The one request that can cost money. Its intent is on disk as it is here."""
     state, number = numbered(replace(state, sends=state.sends + 1), "post")
-    return state, [do.Post(number, intent)]
+    return state, [do.Post(number, cast(Intent, state.intent))]
 
 
 def look(state: State) -> Step:
