@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +23,9 @@ from demo_http import answers, wait_for
 from demo_processes import DemoError, Processes
 from demo_purchase import Outcome, Place, Purchase
 
-STATE = Path(__file__).resolve().parents[1] / ".demo"
+_ROOT = Path(__file__).resolve().parents[1]
+STATE = _ROOT / ".demo"
+_CLIENT_TOOL = _ROOT / "tools" / "client.py"
 HOST = "127.0.0.1"
 PLAYER, STAFF = "player", "staff"
 
@@ -106,7 +109,7 @@ def main() -> int:
     try:
         if arguments.once:
             return _once(arguments.state, arguments.port)
-        _serve(arguments.state, arguments.port)
+        _serve(arguments.state, arguments.port, arguments.client)
     except (DemoError, TookTooLongError) as error:
         sys.stderr.write(f"\nThe demo failed: {error}\n")
         return 1
@@ -121,6 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and leave")
     parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
     parser.add_argument("--state", type=Path, default=STATE, help="folder for databases and logs (default: .demo)")
+    parser.add_argument("--client", type=Path, help="Python of the client's environment: open its window, too")
     return parser.parse_args()
 
 
@@ -135,12 +139,15 @@ def _out_of_time(signum: int, frame: object) -> None:
 # --- the two ways to run -----------------------------------------------------------------------------
 
 
-def _serve(state: Path, port: int) -> None:
+def _serve(state: Path, port: int, client: Path | None) -> None:
     """Run until somebody stops it. Raises DemoError when a process ends by itself."""
     with ExitStack() as stack:
         demo = Demo(stack.enter_context(_kept_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
+        stack.enter_context(_announced(demo))
         _say(_addresses(demo))
+        if client is not None:
+            _open_window(demo, processes, client)
         while True:
             processes.check()
             time.sleep(_WATCH_EVERY_SECONDS)
@@ -200,6 +207,27 @@ def _start(demo: Demo, processes: Processes) -> None:
     processes.start("worker", "manage", "feexpay_worker")
     for url in (f"{demo.sandbox}/control/payments", f"{demo.shop}/api/v1/shop/packs/"):
         _await(url, processes)
+
+
+def _open_window(demo: Demo, processes: Processes, python: Path) -> None:
+    """The client, if a window can open here. If not, it says why, and the rest of the demo goes on."""
+    if not python.exists() or subprocess.run([python, _CLIENT_TOOL, "graphics"], check=False).returncode:  # noqa: S603 -- our own script
+        _say("The demo goes on without the client's window.\n")
+        return
+    home = demo.folder / "client"
+    more = {"FEEXPAY_SERVER": demo.shop, "FEEXPAY_CLIENT_HOME": str(home)}
+    processes.start_window("client", python.absolute(), "feexpay_client", more)
+
+
+@contextmanager
+def _announced(demo: Demo) -> Iterator[None]:
+    """While it runs, `make client` finds the shop by this file."""
+    address = demo.folder / "address"
+    address.write_text(demo.shop, encoding="utf-8")
+    try:
+        yield
+    finally:
+        address.unlink(missing_ok=True)
 
 
 def _await(url: str, processes: Processes) -> None:

@@ -25,6 +25,7 @@ class _Child:
     name: str
     log: Path
     process: subprocess.Popen[bytes]
+    may_end: bool = False
 
 
 class Processes:
@@ -50,6 +51,10 @@ class Processes:
         """Start `python -m MODULE ARGUMENTS` and let it run."""
         self._children.append(self._launch(name, module, *arguments))
 
+    def start_window(self, name: str, python: Path, module: str, environment: Mapping[str, str]) -> None:
+        """Start a module of another Python's environment, with more variables. It may end: people close windows."""
+        self._children.append(self._launch(name, module, python=python, more=environment, may_end=True))
+
     def run(self, name: str, module: str) -> None:
         """Run `python -m MODULE` to its end. Raises DemoError when it fails."""
         child = self._launch(name, module)
@@ -64,7 +69,7 @@ class Processes:
         """Raises DemoError with the last lines of its log when one of them has ended by itself."""
         for child in self._children:
             code = child.process.poll()
-            if code is not None:
+            if code is not None and not child.may_end:
                 raise DemoError(
                     f"{child.name} ended by itself (exit code {code}). Its log ends with:\n{_tail(child.log)}"
                 )
@@ -78,19 +83,26 @@ class Processes:
         _end(reversed(self._children))
         self._children.clear()
 
-    def _launch(self, name: str, *command: str) -> _Child:
+    def _launch(
+        self,
+        name: str,
+        *command: str,
+        python: Path = Path(sys.executable),
+        more: Mapping[str, str] | None = None,
+        may_end: bool = False,
+    ) -> _Child:
         log = self._folder / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 -- our own modules, and no shell
-                [sys.executable, "-u", str(_CHILD), *command],
-                env=self._environment,
+                [str(python), "-u", str(_CHILD), *command],
+                env=self._environment | dict(more or {}),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 # Ctrl-C reaches a whole group: the demo alone shall get it, and stop them in order.
                 start_new_session=True,
             )
-        return _Child(name, log, process)
+        return _Child(name, log, process, may_end)
 
 
 def _end(children: Iterable[_Child]) -> None:

@@ -125,3 +125,14 @@ def test_processes_get_the_given_environment_only(folder: Path, monkeypatch: pyt
         running.run("shown", "shown")
 
     assert (folder / "shown.log").read_text() == "False yes\n"
+
+
+def test_a_window_may_be_closed_and_is_stopped_with_the_rest(folder: Path) -> None:
+    with processes(folder) as started:
+        started.start_window("closed", Path(sys.executable), "empty", {})
+        started.start_window("window", Path(sys.executable), "waiting", {"MORE": "1"})
+        assert eventually(lambda: "pid" in (folder / "window.log").read_text())
+        started.check()
+        pid = int((folder / "window.log").read_text().split()[1])
+
+    assert eventually(lambda: not Path(f"/proc/{pid}").exists())

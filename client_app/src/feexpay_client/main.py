@@ -70,9 +70,12 @@ async def _run(smoke: Path | None) -> int:
     session = Session(
         home,
         TokenStore(lambda: system_vault(home)),
-        defaults=Preferences(server=os.environ.get("FEEXPAY_SERVER", DEMO_SERVER)),
+        defaults=Preferences(server=DEMO_SERVER),
         open_page=webbrowser.open,
     )
+    asked_for = os.environ.get("FEEXPAY_SERVER", "")
+    if asked_for and asked_for != session.server:  # said now, it counts for more than what was kept
+        session.preferences.change(server=asked_for)
     app = ClientApp(session, user_documents_path())
     app.icon = str(Path(__file__).parent / "ui" / "icon.png")
     if smoke is not None:

@@ -1,0 +1,95 @@
+"""What stands between the client and a window: system libraries, and the server to speak with.
+
+`python tools/client.py graphics` fails with the Debian packages that are missing; `run` starts the client. Runs in the
+client's environment and needs nothing of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Written by the demo while it runs.
+DEMO_ADDRESS = ROOT / ".demo" / "kept" / "address"
+
+#: What Kivy opens on Linux, and the Debian package that brings it.
+LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libmtdev.so.1": "libmtdev1",
+}
+_DRIVERS = ("dri/swrast_dri.so", "dri/kms_swrast_dri.so", "libgallium-*.so")
+
+
+def loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def has_driver() -> bool:
+    """A renderer that works without a graphics card."""
+    folders = [*Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib"), Path("/usr/lib64")]
+    return any(True for folder in folders for pattern in _DRIVERS for _ in folder.glob(pattern))
+
+
+def missing_packages(
+    loads: Callable[[str], bool] = loads, has_driver: Callable[[], bool] = has_driver, platform: str = sys.platform
+) -> list[str]:
+    """The Debian packages without which no window opens, in the order to install them. Only Linux lacks any."""
+    if platform != "linux":
+        return []
+    missing = [package for library, package in LIBRARIES.items() if not loads(library)]
+    return missing if has_driver() else [*missing, "libgl1-mesa-dri"]
+
+
+def graphics() -> int:
+    """0 when a window can open; else 1, with what to install on stderr."""
+    missing = missing_packages()
+    if missing:
+        sys.stderr.write(
+            "The client's window needs system libraries that are not here. On Debian and Ubuntu:\n"
+            f"    apt-get install {' '.join(missing)}\n"
+            "(make test SKIP_GUI=1 leaves the tests out that need a window)\n"
+        )
+    return 1 if missing else 0
+
+
+def server() -> str:
+    """FEEXPAY_SERVER, else the demo that runs, else nothing."""
+    given = os.environ.get("FEEXPAY_SERVER", "")
+    if given or not DEMO_ADDRESS.exists():
+        return given
+    return DEMO_ADDRESS.read_text(encoding="utf-8").strip()
+
+
+def run() -> int:
+    """The client, until its window is closed. 1 when it cannot start, with the reason."""
+    address = server()
+    if not address:
+        sys.stderr.write("No demo is running here: start `make demo` first, or say FEEXPAY_SERVER=https://…\n")
+        return 1
+    if graphics():
+        return 1
+    environment = os.environ | {"FEEXPAY_SERVER": address}
+    return subprocess.call([sys.executable, "-m", "feexpay_client"], env=environment)
+
+
+def main(arguments: list[str]) -> int:
+    commands = {"graphics": graphics, "run": run}
+    if len(arguments) != 1 or arguments[0] not in commands:
+        sys.stderr.write(f"usage: tools/client.py {' | '.join(commands)}\n")
+        return 2
+    return commands[arguments[0]]()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
