@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.test import override_settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Credit, Payment, Provider
 from django_feexpay.payments import invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.order import quote_with
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
@@ -168,3 +176,30 @@ def test_retry_by_the_parity_is_never_too_late(begin: Begin, gateway: ModelGatew
     clock.advance(10 * 86_400)
 
     assert retry(payment.pk, source=Source.API).attempt.ordinal == 2
+
+
+# --- the sum, whatever the numbers ----------------------------------------------------------------------
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # they hold for all examples
+@given(
+    amount=st.integers(1, 10**9),
+    currency=st.sampled_from(["", "EUR", "USD"]),
+    rate=st.decimals(min_value=100, max_value=2000, places=8),
+    percent=st.decimals(min_value=0, max_value=20, places=2),
+    fee_payer=st.sampled_from(["merchant", "payer"]),
+)
+def test_price_is_met_and_passed_by_less_than_a_franc(
+    amount: int, currency: str, rate: Decimal, percent: Decimal, fee_payer: str
+) -> None:
+    keys = {**settings.FEEXPAY, "RATES": {"USD": rate}, "FEE_PAYER": fee_payer}
+    row = Provider(code="mtn_cg", min_amount=1, max_amount=10**13, fee_percent=percent, enabled=True)
+
+    with override_settings(FEEXPAY=keys):
+        quote = quote_with(row, amount, currency)
+
+    price = quote.total - (quote.fee if fee_payer == "payer" else 0)
+    exact = Fraction(amount) * Fraction(quote.exchange_rate or 1) / (100 if currency else 1)
+    assert exact <= price < exact + 1
+    assert (price == amount) if not currency else quote.exchange_rate is not None
+    assert price * percent / 100 <= quote.fee
