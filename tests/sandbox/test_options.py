@@ -17,7 +17,7 @@ from django_feexpay.sandbox.options import Options
 from tests.sandbox.feexpay import collect
 from tests.sandbox.running import ROOT, SHOP_ID, run_sandbox
 
-MANAGE = ("sample_project/manage.py", "feexpay_sandbox")
+MANAGE = (str(ROOT / "sample_project/manage.py"), "feexpay_sandbox")
 
 
 def _read(arguments: list[str], environ: dict[str, str] | None = None) -> Options:
