@@ -47,6 +47,7 @@ def test_import_contracts_are_kept() -> None:
         ("sandbox/__init__.py", "import django_feexpay.gateway.errors", "The sandbox shares nothing"),
         ("sandbox/__init__.py", "import django.conf", "runs without Django"),
         ("payments/ledger.py", "import django_feexpay.sandbox", "Nothing is built on the sandbox"),
+        ("rehearsal.py", "import django_feexpay.testing", "Nothing is built on the room for hosts' tests"),
     ],
 )
 def test_import_contracts_break_on(copy: Path, module: str, forbidden_import: str, contract: str) -> None:

@@ -1,0 +1,148 @@
+"""The fixtures as a host's tests use them, and what a host without Django sees of the plugin: nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+
+import django_feexpay
+from django_feexpay.models import Credit, Payment
+from django_feexpay.testing.running import RunningSandbox
+from tests.conftest import Configure
+from tests.payments.stage import Recorder
+
+pytestmark = pytest.mark.django_db
+
+Settle = Callable[..., Payment]
+
+
+@pytest.fixture(autouse=True)
+def free_top_up(configure: Configure) -> None:
+    configure(PAYABLE=None)
+
+
+def start(user: Any, ending: str = "50", **changes: Any) -> Payment:
+    order = {"provider": "mtn_bj", "amount": 500, "phone": f"01 61 00 00 {ending}"} | changes
+    return django_feexpay.start_payment(user=user, **order)
+
+
+@pytest.fixture
+def player(django_user_model: Any) -> Any:
+    return django_user_model.objects.create_user("ama")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "reason"),
+    [
+        ("successful", "successful", ""),
+        ("failed", "failed", "low_balance"),
+        ("declined", "failed", "payer_declined"),
+        ("expired", "failed", "expired"),
+    ],
+)
+def test_settle_brings_a_payment_to_its_end_and_calls_receivers(
+    feexpay_settle: Settle, player: Any, outcome: str, status: str, reason: str, signals: Recorder
+) -> None:
+    payment = feexpay_settle(start(player), outcome)
+
+    assert (payment.public_status, payment.attempt.reason_code) == (status, reason)
+    assert Credit.objects.count() == (status == "successful")
+    assert signals.names(payment) == [f"payment_{'succeeded' if status == 'successful' else 'failed'}"]
+
+
+def test_settle_sends_first_what_was_queued(feexpay_settle: Settle, player: Any, configure: Configure) -> None:
+    configure(DISPATCH="queue")
+    payment = start(player)
+    assert payment.status == "created"
+
+    assert feexpay_settle(payment).status == "successful"
+
+
+def test_settle_says_why_it_cannot(feexpay_settle: Settle, player: Any) -> None:
+    payment = start(player)
+    with pytest.raises(ValueError, match="'paid' is none of successful, failed, declined, expired"):
+        feexpay_settle(payment, "paid")
+    feexpay_settle(payment, "successful")
+    with pytest.raises(AssertionError, match="is successful .* not declined"):
+        feexpay_settle(payment, "declined")
+    refused = start(player, "11")
+    with pytest.raises(AssertionError, match="FeexPay was never asked"):
+        feexpay_settle(refused)
+
+
+def test_sandbox_remembers_nothing_of_the_test_before(feexpay_sandbox: RunningSandbox, player: Any) -> None:
+    assert (feexpay_sandbox.payments(), feexpay_sandbox.charges()) == ([], 0)
+    assert feexpay_sandbox.feexpay.items() <= django_settings.FEEXPAY.items()
+    feexpay_sandbox.change(success_code=202)
+    payment = start(player)
+    assert feexpay_sandbox.prompts(str(payment.attempt.pk)) == 1
+
+
+def test_sandbox_remembers_no_condition_of_the_test_before(feexpay_sandbox: RunningSandbox) -> None:
+    conditions = feexpay_sandbox.get("/control/conditions").json()["conditions"]
+    assert (conditions["success_code"], feexpay_sandbox.payments()) == (200, [])
+
+
+def test_settings_are_the_hosts_again_after_a_test() -> None:
+    assert django_settings.FEEXPAY["BASE_URL"] == "http://127.0.0.1:9/api"
+
+
+def test_work_is_a_round_of_the_worker(
+    feexpay_sandbox: RunningSandbox, feexpay_webhook: Callable[..., int], feexpay_work: Callable[[], int], player: Any
+) -> None:
+    payment = start(player)
+    feexpay_sandbox.approve(str(payment.attempt.gateway_reference))
+    assert feexpay_webhook(payment) == 200
+
+    assert feexpay_work() == 1
+
+    payment.refresh_from_db()
+    assert payment.public_status == "successful"
+
+
+def test_sandbox_refuses_in_words(feexpay_sandbox: RunningSandbox) -> None:
+    with pytest.raises(OSError, match="there is no condition 'speed'"):
+        feexpay_sandbox.change(speed=9)
+
+
+# A host that has other things to test
+
+
+def _pytest(folder: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(test)
+    # Nothing of this repository's own settings: the folder is somebody else's project.
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTEST", "COV"))}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_it.py"]
+    return subprocess.run(
+        command, cwd=folder, env=plain | environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_plugin_leaves_a_project_without_django_alone(tmp_path: Path) -> None:
+    test = """
+import sys
+def test_nothing_was_imported():
+    heavy = ("django_feexpay.models", "django_feexpay.testing.running", "requests", "starlette", "rest_framework")
+    assert [name for name in heavy if name in sys.modules] == []
+"""
+    done = _pytest(tmp_path, test)
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_plugin_says_what_a_fixture_needs(tmp_path: Path) -> None:
+    test = "def test_it(feexpay_sandbox): pass\ndef test_too(feexpay_work): pass\n"
+    done = _pytest(tmp_path, test)
+    assert done.stdout.count("the feexpay fixtures need Django settings") >= 2, done.stdout
+    assert "2 errors" in done.stdout
+
+
+def test_plugin_can_be_left_out(tmp_path: Path) -> None:
+    done = _pytest(tmp_path, "def test_it(feexpay_work): pass\n", PYTEST_ADDOPTS="-p no:feexpay")
+    assert "fixture 'feexpay_work' not found" in done.stdout
