@@ -46,7 +46,7 @@ from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
 
-_ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, desk, pages)
+ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, desk, pages)
 
 # Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
 _STOP_SECONDS = 1
@@ -67,7 +67,7 @@ def build_app(options: Options, store: Store) -> Starlette:
             await loop
 
     app = Starlette(
-        routes=[route for room in _ROOMS for route in room.ROUTES],
+        routes=[route for room in ROOMS for route in room.ROUTES],
         lifespan=lifespan,
         middleware=[Middleware(FaultyLine)],
         exception_handlers={

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from django_feexpay.testing.running import RunningSandbox
 
 
+# Test runners switch DEBUG off, and with it the built-in keys of development.
+_TESTING_KEYS = {
+    "FIELD_KEYS": ["ZGphbmdvLWZlZXhwYXktdGVzdGluZy1maWVsZC1rZXk="],
+    "HASH_KEY": "only for tests, and public",
+}
+
 pytest.register_assert_rewrite("django_feexpay.testing.settling", "django_feexpay.testing.webhook_cases")
 
 
@@ -38,7 +44,9 @@ def feexpay_sandbox(feexpay_sandbox_process: RunningSandbox) -> Iterator[Running
     from django.test import override_settings
 
     feexpay_sandbox_process.reset()
-    with override_settings(FEEXPAY={**getattr(settings, "FEEXPAY", {}), **feexpay_sandbox_process.feexpay}):
+    own = getattr(settings, "FEEXPAY", {})
+    keys = {name: key for name, key in _TESTING_KEYS.items() if not own.get(name)}
+    with override_settings(FEEXPAY={**own, **keys, **feexpay_sandbox_process.feexpay}):
         yield feexpay_sandbox_process
 
 
