@@ -137,10 +137,18 @@ def credits_rest_on_proof() -> Iterator[str]:
 
     The one exception is a review that staff closed: it carries who and why.
     """
-    credits_ = Credit.objects.select_related("event", "attempt", "payment")
+    credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_OF_PROOF)
     for credit in credits_.order_by("pk").iterator():
         if flaw := _flaw(credit):
             yield f"credit {credit.pk}: {flaw}"
+
+
+#: All that `_flaw` looks at: whole rows take twice as long, and it is the one check that reads each credit.
+_OF_PROOF = (
+    *("amount", "currency", "attempt__amount", "attempt__gateway_reference"),
+    *(f"event__{name}" for name in ("attempt_id", "from_status", "to_status", "actor", "note", "evidence")),
+    *(f"payment__{name}" for name in ("amount", "currency", "charged_currency", "exchange_rate", "fee")),
+)
 
 
 def _flaw(credit: Credit) -> str:
