@@ -46,8 +46,8 @@ class Difference:
         """The same difference found again has the same."""
         if self.attempt is not None and self.kind is not Kind.SECOND_ROW:
             return f"{self.kind}:{self.attempt.pk}"
-        report = self.report
-        return f"{self.kind}:{report.reference or report.echo}"[:200]
+        known = self.report.reference or (our_id(self.row) if self.row else None)
+        return f"{self.kind}:{known}"
 
     @property
     def report(self) -> StatusReport:
@@ -81,13 +81,18 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
         if report.reference:
             yield Kind.REFERENCE
     elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
-        if not (attempt.sought_by_echo and report.word is Word.FAILED):  # a card that was declined before another paid
-            yield Kind.SECOND_ROW
+        yield from _of_another_card(attempt, report) if attempt.sought_by_echo else [Kind.SECOND_ROW]
         return
     if not reconcile.amount_agrees(attempt, report.amount):
         yield Kind.AMOUNT
     if not agrees(attempt.life_status, report.word):
         yield Kind.STATUS
+
+
+def _of_another_card(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
+    """On a page the payer may try several cards, a row each: only one that was charged is news."""
+    if report.word is Word.SUCCESSFUL:
+        yield Kind.SECOND_ROW if attempt.life_status is Status.SUCCESSFUL else Kind.STATUS
 
 
 def agrees(status: Status, word: Word) -> bool:
@@ -106,15 +111,15 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     attempt, kind = difference.attempt, difference.kind
     if attempt is None or kind is Kind.SECOND_ROW:
         return Outcome.NOT_ASKED
-    if kind is Kind.REFERENCE and not _adopt(attempt, difference.report, source):
-        return Outcome.NO_CHANGE
+    if kind is Kind.REFERENCE and not attempt.sought_by_echo:
+        _adopt(attempt, difference.report, source)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
     if report is None:
         due.hasten(attempt)
     if kind is Kind.REFERENCE:
-        return Outcome.ADOPTED
+        return Outcome.NO_CHANGE if attempt.gateway_reference is None else Outcome.ADOPTED
     if report is None:
         return Outcome.NO_ANSWER
     if not _is_settled(difference, report):
@@ -122,8 +127,10 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     return Outcome.CONFIRMED if attempt.life_status is before else Outcome.MOVED
 
 
-def _adopt(attempt: Attempt, report: StatusReport, source: Source) -> bool:
-    return attempt.sent_at is not None and reconcile.adopt(attempt, str(report.reference), source)
+def _adopt(attempt: Attempt, report: StatusReport, source: Source) -> None:
+    """Of what is said never to have left nothing is taken over: that is for staff."""
+    if attempt.sent_at is not None:
+        reconcile.adopt(attempt, str(report.reference), source)
 
 
 def _is_settled(difference: Difference, answer: StatusReport) -> bool:

@@ -260,6 +260,70 @@ def test_same_row_in_two_answers_is_no_second_row(
     assert (comparison.found_count, comparison.compared_count) == (0, 1)
 
 
+# --- payment pages --------------------------------------------------------------------------------------
+
+
+def pay(gateway: ModelGateway, archive: Archive, day: date, *, approved: bool) -> Charge:
+    """A card is entered on the newest page."""
+    charge = gateway.pay_on_page()
+    charge.approve() if approved else charge.decline()
+    archive.rows.append({**charge.row(), "date": f"{day}T10:00:00Z", "reseau": "VISA", "type": "FEEX_LINK"})
+    return charge
+
+
+def test_card_that_nobody_asked_about_is_found_by_our_id_and_credited(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin(provider="visa", phone="")
+    pay(gateway, archive, day, approved=True)
+
+    run()
+
+    assert moves(payment)[-1] == "successful"
+    assert Break.objects.still_open().count() == 0
+    assert {kind for kind, *_ in found()} == {"reference", "status"}
+
+
+def test_card_that_was_refused_before_another_was_charged_is_no_difference(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin(provider="visa", phone="")
+    pay(gateway, archive, day, approved=False)
+    pay(gateway, archive, day, approved=True)
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+
+    assert moves(payment)[-1] == "successful"
+    assert run().found_count == 0
+
+
+def test_second_card_that_was_charged_after_a_refused_one_is_asked_about(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin(provider="visa", phone="")
+    pay(gateway, archive, day, approved=False)
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    pay(gateway, archive, day, approved=True)
+
+    run()
+
+    assert moves(payment)[-1] == "successful"
+    assert Break.objects.still_open().count() == 0
+
+
+def test_two_cards_charged_on_one_page_are_a_second_row(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    payment = begin(provider="visa", phone="")
+    pay(gateway, archive, day, approved=True)
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    pay(gateway, archive, day, approved=True)
+
+    run()
+
+    assert moves(payment)[-1] == "successful"
+    assert found() == [("second_row", "open", "", True)]
+
+
 # --- missing --------------------------------------------------------------------------------------------
 
 
