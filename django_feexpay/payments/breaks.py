@@ -81,7 +81,7 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
         if report.reference:
             yield Kind.REFERENCE
     elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
-        yield from _of_another_card(attempt, report) if attempt.sought_by_echo else [Kind.SECOND_ROW]
+        yield from _of_another_step(attempt, report) if _takes_several(attempt) else [Kind.SECOND_ROW]
         return
     if not reconcile.amount_agrees(attempt, report.amount):
         yield Kind.AMOUNT
@@ -89,8 +89,13 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
         yield Kind.STATUS
 
 
-def _of_another_card(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
-    """On a page the payer may try several cards, a row each: only one that was charged is news."""
+def _takes_several(attempt: Attempt) -> bool:
+    """On a page the payer may try several cards, and a code is sent in a second step: each may have a row."""
+    return attempt.sought_by_echo or attempt.payment.provider.spec.flow == "otp"
+
+
+def _of_another_step(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
+    """Only one that was charged is news."""
     if report.word is Word.SUCCESSFUL:
         yield Kind.SECOND_ROW if attempt.life_status is Status.SUCCESSFUL else Kind.STATUS
 
