@@ -11,6 +11,7 @@ from shop.views import BalanceView, PacksView
 
 urlpatterns = [
     path("", pages.home, name="home"),
+    path("return/", pages.come_back, name="return"),
     path("api/v1/", pages.api_by_example, name="api"),
     path("api/v1/auth/token/", TokenView.as_view(), name="token"),
     path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Provider
 from shop.models import CoinPack
 from shop.prices import FRANCS_PER_COIN
@@ -44,10 +48,10 @@ def _own_assets_only(page: Page) -> Page:
 @_own_assets_only
 def home(request: HttpRequest) -> HttpResponse:
     """GET: what this is, what it sells, and a form that buys through the same API as any client."""
-    providers = _push_providers()
+    providers = _providers()
     context = {
         "packs": _packs(),
-        "providers": providers,
+        "provider_groups": _grouped(providers),
         "totals": totals(provider["code"] for provider in providers),
         "francs_per_coin": FRANCS_PER_COIN,
         "texts": _script_texts(),
@@ -57,11 +61,19 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "shop/home.html", context)
 
 
+@never_cache
+@require_safe
+@_own_assets_only
+def come_back(request: HttpRequest) -> HttpResponse:
+    """GET: where a provider's page sends its payer. What its address says is not even read: the API is asked."""
+    return render(request, "shop/return.html", {"texts": _script_texts(), "wiring": _wiring(), **_demo()})
+
+
 @require_safe
 @_own_assets_only
 def api_by_example(request: HttpRequest) -> HttpResponse:
     """GET: the whole journey as lines for a terminal, with this server's own address in them."""
-    providers = _push_providers()
+    providers = [provider for provider in _providers() if provider["flow"] == "push"]
     context = {
         "root": request.build_absolute_uri("/api/v1"),
         "pack": CoinPack.objects.filter(active=True).first(),
@@ -86,22 +98,36 @@ def _packs() -> list[dict[str, Any]]:
     return [{"pack": pack, "best": pack == best} for pack in packs]
 
 
-def _push_providers() -> list[dict[str, str]]:
-    """The providers whose payers approve on their phone, each with a number to try; Benin's first."""
-    french = get_language() == "fr"
+def _providers() -> list[dict[str, Any]]:
+    """The providers that can be paid with, each with a number to try and what its payer does; Benin's first."""
     return [
-        {
-            "code": row.code,
-            "name": f"{row.name} – {row.spec.country_name_fr if french else row.spec.country_name_en}",
-            "phone": row.spec.phone.example[: -len(_WAITS_FOR_PAGE)] + _WAITS_FOR_PAGE,
-        }
-        for row in sorted(Provider.objects.filter(flow="push"), key=_benin_first)
-        if row.is_available and row.spec.phone is not None
+        _offered(row) for row in sorted(Provider.objects.filter(pk__in=CATALOGUE), key=_benin_first) if row.is_available
     ]
 
 
-def _benin_first(row: Provider) -> tuple[bool, bool, str, str]:
-    return row.code != "mtn_bj", row.spec.country != "BJ", row.spec.country_name_en, row.name
+def _offered(row: Provider) -> dict[str, Any]:
+    spec, french = row.spec, get_language() == "fr"
+    country = spec.country_name_fr if french else spec.country_name_en
+    example = spec.phone.example if spec.phone else ""
+    return {
+        "code": row.code,
+        "name": f"{row.name} – {country}" if country else row.name,
+        "group": country or _("Cards"),
+        "flow": spec.flow,
+        "phone": example and example[: -len(_WAITS_FOR_PAGE)] + _WAITS_FOR_PAGE,
+        "otp": spec.needs_otp_first,
+        "page": spec.flow == "hosted" or "redirect" in spec.flows,
+        "says": spec.instructions_fr if french else spec.instructions_en,
+    }
+
+
+def _grouped(providers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"label": label, "providers": list(rows)} for label, rows in groupby(providers, itemgetter("group"))]
+
+
+def _benin_first(row: Provider) -> tuple[bool, bool, bool, str, str]:
+    country = row.spec.country
+    return row.code != "mtn_bj", country != "BJ", country is None, row.spec.country_name_en, row.name
 
 
 def _wiring() -> dict[str, str]:
@@ -110,6 +136,7 @@ def _wiring() -> dict[str, str]:
         "token": "/api/v1/auth/token/",
         "balance": "/api/v1/shop/balance/",
         "payments": "/api/v1/payments/feexpay/",
+        "comeBack": reverse("return"),
         "sandbox": settings.DEMO_SANDBOX_URL,
     }
 
@@ -121,8 +148,8 @@ def _script_texts() -> dict[str, str]:
         "starting": _("Asking for the payment…"),
         "queued": _("Waiting to be sent."),
         "waiting_for_payer": _("Approve the payment on your phone."),
-        "otp_required": _("This provider asks for a code, which this page does not take."),
-        "redirect": _("This provider has a page of its own, which this page does not open."),
+        "otp_required": _("Enter the code you received by SMS."),
+        "redirect": _("Finish on the payment page, then come back here."),
         "checking": _("Checking with the provider. Do not pay again."),
         "under_review": _("Our staff is looking at this payment. Do not pay again."),
         "credited": _("Paid. Your coins are on their way."),
@@ -131,6 +158,7 @@ def _script_texts() -> dict[str, str]:
         "declined": _("The payment was declined."),
         "expired": _("Nobody approved in time."),
         "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
+        "forgotten": _("This tab knows of no payment. If you paid, your coins arrive all the same."),
         "coins": _("coins"),
         "fee": _("{fee} of it is the provider's fee."),
     }

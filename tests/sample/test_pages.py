@@ -10,6 +10,7 @@ from django.test import Client
 from shop import pages, views
 from shop.models import CoinEntry, CoinPack
 
+from django_feexpay.gateway.catalogue import CATALOGUE
 from tests.sample.money import credited_payment
 
 LINKED = re.compile(r'(?:src|href|action)="([^"]+)"')
@@ -25,7 +26,10 @@ def demo(settings: Any) -> None:
 
 @pytest.mark.parametrize(
     ("language", "heading"),
-    [("en", "Buy coins with mobile money"), ("fr-BJ,fr;q=0.9", "Achetez des pièces par mobile money")],
+    [
+        ("en", "Buy coins with mobile money or a card"),
+        ("fr-BJ,fr;q=0.9", "Achetez des pièces par mobile money ou par carte"),
+    ],
 )
 def test_home_speaks_the_visitors_language(
     client: Client, packs: dict[str, CoinPack], language: str, heading: str
@@ -55,13 +59,37 @@ def test_home_offers_the_packs_with_plain_prices_for_the_script(client: Client, 
     assert re.search(r'value="champion"[^>]* checked', page)
 
 
-def test_home_offers_every_push_provider_with_a_number_to_try(client: Client, db: None) -> None:
+CSRF = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
+OPTION = re.compile(r'<option value="(\w+)" data-phone="(\d*)"( data-otp="first")?( data-page="yes")?')
+
+
+def test_home_offers_every_provider_with_what_it_asks_for(client: Client, db: None) -> None:
     page = client.get("/", headers={"Accept-Language": "en"}).content.decode()
 
-    offered = dict(re.findall(r'<option value="(\w+)" data-phone="(\d+)"', page))
+    offered = {code: (phone, bool(otp), bool(leads_away)) for code, phone, otp, leads_away in OPTION.findall(page)}
     assert next(iter(offered)) == "mtn_bj"
-    assert {"mtn_bj", "moov_bj", "togocom_tg", "mtn_cg"} <= offered.keys()
-    assert all(number.endswith("50") for number in offered.values())
+    assert set(offered) == {code for code, spec in CATALOGUE.items() if spec.served}
+    assert all(phone.endswith("50") for code, (phone, _, _) in offered.items() if code not in ("visa", "mastercard"))
+    assert offered["visa"] == ("", False, True)
+    assert offered["orange_bf"][1:] == (True, True)
+    assert offered["wave_ci"][1:] == (False, True)
+    assert offered["mtn_bj"][1:] == (False, False)
+    assert re.findall(r'<optgroup label="([^"]+)"', page)[0] == "Benin"
+    assert re.findall(r'<optgroup label="([^"]+)"', page)[-1] == "Cards"
+
+
+def test_home_tells_the_code_to_dial(client: Client, db: None) -> None:
+    page = client.get("/", headers={"Accept-Language": "fr"}).content.decode()
+
+    assert "Composez *144*4*6*montant#" in page
+
+
+def test_page_to_come_back_to_believes_nothing_in_its_address(client: Client, db: None) -> None:
+    plain = client.get("/return/").content.decode()
+    dressed_up = client.get("/return/?status=SUCCESSFUL&ref=<script>&payment=1").content.decode()
+
+    assert CSRF.sub("", plain) == CSRF.sub("", dressed_up)
+    assert "shop/return.js" in plain
 
 
 @pytest.mark.usefixtures("demo")
@@ -79,7 +107,7 @@ def test_home_outside_a_demo_shows_neither_phone_nor_account(client: Client, db:
     assert re.search(r'name="password"[^>]* value=""', page)
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/"])
+@pytest.mark.parametrize("path", ["/", "/api/v1/", "/return/"])
 def test_pages_load_nothing_from_elsewhere(client: Client, packs: dict[str, CoinPack], path: str) -> None:
     answer = client.get(path)
 
@@ -88,7 +116,7 @@ def test_pages_load_nothing_from_elsewhere(client: Client, packs: dict[str, Coin
     assert policy.startswith("default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/"])
+@pytest.mark.parametrize("path", ["/", "/api/v1/", "/return/"])
 def test_assets_of_the_pages_are_there(client: Client, packs: dict[str, CoinPack], path: str) -> None:
     links = LINKED.findall(client.get(path).content.decode())
     assets = {link.removeprefix("/static/") for link in links if link.startswith("/static/")}

@@ -1,0 +1,18 @@
+// Where payers come back to. The address they come with is not read: what happened is asked of the server.
+"use strict";
+
+async function comeBack() {
+  if (!memory.token || !memory.payment) {
+    say(texts.forgotten);
+    return;
+  }
+  say(texts.checking);
+  step("approve");
+  try {
+    await follow(await call("GET", `${wiring.payments}${memory.payment}/status/`));
+  } catch (error) {
+    say(error instanceof Problem ? error.message : texts.unreachable, "failed");
+  }
+}
+
+comeBack();
