@@ -24,6 +24,8 @@ from django_feexpay.payments import rates
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
 _LONGEST_SWEEP_SECONDS = 180
+#: Three crews by `--concurrency` (8), those of one, and the loop itself.
+_WORKER_CONNECTIONS = 27
 _STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
 _STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -312,6 +314,19 @@ def _connections() -> Found:
         yield _warning(8, "Each request opens a new database connection: a fifth of the throughput.", hint)
 
 
+def _pool_size() -> Found:
+    """psycopg's pool has four connections unless it is told otherwise; whoever finds none waits, and fails."""
+    pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool")
+    if not pool:
+        return
+    options = pool if isinstance(pool, Mapping) else {}
+    size = options.get("max_size") or options.get("min_size", 4)
+    if size < _WORKER_CONNECTIONS:
+        text = f"The connection pool holds {size}; a feexpay_worker uses up to {_WORKER_CONNECTIONS} at once."
+        hint = 'OPTIONS["pool"] = {"max_size": …}: 3 × --concurrency + 3 for the worker, its threads for a web process.'
+        yield _warning(12, text, hint)
+
+
 def _time_zones() -> Found:
     if not settings.USE_TZ:
         yield _error(22, "USE_TZ is off: instants would be ambiguous.", "Set USE_TZ = True.")
@@ -365,6 +380,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _database,
     _sqlite_transactions,
     _connections,
+    _pool_size,
     _time_zones,
     _queue_timing,
     _shared_cache,

@@ -10,16 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
 
 from django_feexpay import conf
+from django_feexpay.background.crew import Crew
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Heartbeat
 from django_feexpay.payments import due, hints, initiate, nights, outbox
@@ -38,34 +38,6 @@ GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _LONGEST_PAUSE_SECONDS = 30.0
 _NIGHT_LOOK_EVERY = timedelta(seconds=60)
-
-
-class Crew:
-    """Threads that see to claims, `size` of them at once; what does not fit stays due for somebody who has time."""
-
-    def __init__(self, size: int, name: str) -> None:
-        self._size = size
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix=f"feexpay-{name}")
-        self._under_way: set[Future[None]] = set()
-
-    @property
-    def free(self) -> int:
-        self._under_way = {future for future in self._under_way if not future.done()}
-        return self._size - len(self._under_way)
-
-    def put(self, work: Callable[..., None], *args: Any) -> None:
-        self._under_way.add(self._pool.submit(work, *args))
-
-    def wait(self) -> None:
-        wait(self._under_way)
-
-    def wait_for_room(self, seconds: float) -> None:
-        """Until one of them is done, or the time is over."""
-        wait(self._under_way, seconds, FIRST_COMPLETED)
-
-    def close(self) -> None:
-        """Finish what is under way."""
-        self._pool.shutdown(wait=True)
 
 
 class Worker:

@@ -28,6 +28,12 @@ PRODUCTION = {
     "PAYABLE": "shop.prices.payable",
 }
 POSTGRES = {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 60, "OPTIONS": {}}
+
+
+def pooled(pool: object) -> dict[str, Any]:
+    return {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 0, "OPTIONS": {"pool": pool}}
+
+
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"}}
 LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 REDIS_CACHE = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1/0"}}
@@ -171,6 +177,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E047", "rate of nothing", {"RATES": "USD:NaN"}),
     ("E048", "rates stale at once", {"RATES_STALE_SECONDS": 3599}),
     ("E048", "rates stale in words", {"RATES_STALE_SECONDS": "a day"}),
+    ("W012", "pool of the usual size", {"debug": False, "database": pooled(True)}),
+    ("W012", "pool of a few", {"debug": False, "database": pooled({"min_size": 2, "max_size": 8})}),
     ("E027", "no attempt at all", {"MAX_ATTEMPTS": 0}),
     ("E027", "budget below nothing", {"GATEWAY_PER_SECOND": -1}),
     ("E027", "places in words", {"GATEWAY_AT_ONCE": "many"}),
@@ -181,6 +189,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
 def test_mistake_is_found_and_nothing_else_is_said(found: Found, number: str, changes: dict[str, Any]) -> None:
     assert found(**changes) == [number]
+
+
+def test_pool_that_is_large_enough_is_good(found: Found) -> None:
+    assert found(debug=False, database=pooled({"min_size": 2, "max_size": 27})) == []
 
 
 def test_every_message_has_a_case() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -109,10 +110,13 @@ Q_CLUSTER = {
     "save_limit": 100,
     "poll": 0.5,
 }
-if env.str("Q_BROKER", default="orm") == "redis":
+_BROKER = env.str("Q_BROKER", default="orm")
+if _BROKER == "redis" and REDIS_URL:
     Q_CLUSTER["redis"] = REDIS_URL
-else:
+elif _BROKER == "orm":
     Q_CLUSTER["orm"] = "default"
+else:
+    raise ImproperlyConfigured("Q_BROKER is orm, or redis together with REDIS_URL.")
 
 # --- the API -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,67 @@
+"""Threads of a cluster's sweep come and go each minute: their database connections must go with them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import close_old_connections, connection
+
+from django_feexpay.background.crew import Crew
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
+
+
+@pytest.fixture
+def kept_open(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 60)
+
+
+def test_connections_that_are_kept_open_between_two_claims_are_closed_in_the_end(kept_open: None) -> None:
+    opened: list[Any] = []
+    gate = threading.Barrier(3, timeout=30)
+
+    def see_to_it() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        opened.append(connection.connection)
+        gate.wait()
+        close_old_connections()
+
+    crew = Crew(3, "test")
+    for _ in range(3):
+        crew.put(see_to_it)
+    crew.wait()
+    assert [line.closed for line in opened] == [False] * 3, "they are kept for the next claim"
+
+    crew.close()
+
+    assert [line.closed for line in opened] == [True] * 3
+
+
+def test_threads_are_made_as_they_are_needed_and_used_again() -> None:
+    names: set[int] = set()
+    crew = Crew(8, "test")
+    for _ in range(5):
+        crew.put(lambda: names.add(threading.get_ident()))
+        crew.wait()
+    crew.close()
+
+    assert len(names) <= 2
+    assert crew.free == 8
+
+
+def test_error_ends_neither_the_thread_nor_the_wait() -> None:
+    done: list[int] = []
+    crew = Crew(1, "test")
+
+    def fail() -> None:
+        raise SystemExit
+
+    crew.put(fail)
+    crew.put(lambda: done.append(1))
+    crew.wait()
+    crew.close()
+
+    assert done == [1]

@@ -1,0 +1,11 @@
+"""A process that does what a web process does after its commit: wake the cluster (`test_cluster.py` runs it)."""
+
+from __future__ import annotations
+
+import django
+
+if __name__ == "__main__":
+    django.setup()
+    from django_feexpay.background import tasks
+
+    tasks.wake()
