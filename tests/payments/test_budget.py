@@ -1,0 +1,159 @@
+"""FeexPay is used so much and no more, and left alone when it asks for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_feexpay import shared
+from django_feexpay.models import Payment
+from django_feexpay.payments import budget, gate
+from django_feexpay.payments.errors import NotAllowedError
+from tests.conftest import Configure
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway, reply
+from tests.payments.stage import Clock, only_attempt, sweep
+from tests.payments.threads import at_once
+
+
+def spend(count: int, share: float) -> list[int]:
+    return [budget.wait_seconds(share) for _ in range(count)]
+
+
+def test_polling_yields_first_and_sending_last(clock: Clock, configure: Configure) -> None:
+    configure(GATEWAY_PER_SECOND=10)
+
+    assert spend(6, budget.READING) == [0] * 5 + [1]
+    assert spend(3, budget.POLLING) == [0] * 2 + [1]
+    assert spend(4, budget.SENDING) == [0] * 3 + [1]
+
+
+def test_each_second_has_its_own_budget(clock: Clock, configure: Configure) -> None:
+    configure(GATEWAY_PER_SECOND=2)
+    assert spend(3, budget.SENDING) == [0, 0, 1]
+
+    clock.advance(1)
+
+    assert spend(2, budget.SENDING) == [0, 0]
+
+
+def test_without_a_bound_everybody_may(clock: Clock) -> None:
+    assert set(spend(500, budget.POLLING)) == {0}
+
+
+def test_threads_at_once_never_get_more_than_there_is(clock: Clock, configure: Configure) -> None:
+    configure(GATEWAY_PER_SECOND=7)
+
+    assert sorted(map(str, at_once(30, lambda number: budget.wait_seconds(budget.SENDING)))) == ["0"] * 7 + ["1"] * 23
+
+
+@pytest.mark.django_db
+def test_polling_that_must_yield_is_due_again_and_counts_as_no_look(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    payment = begin()
+    clock.advance(5)
+    configure(GATEWAY_PER_SECOND=1)
+    assert budget.wait_seconds(budget.SENDING) == 0
+
+    sweep()
+
+    attempt = only_attempt(payment)
+    assert attempt.next_poll_at is not None
+    assert ((attempt.next_poll_at - clock.at).total_seconds(), attempt.look_count, gateway.questions) == (1, 0, 0)
+
+
+@pytest.mark.django_db
+def test_start_beyond_the_budget_is_told_to_come_back(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(GATEWAY_PER_SECOND=1)
+    begin(merchant_reference="order-1")
+
+    with pytest.raises(NotAllowedError) as refusal:
+        begin(merchant_reference="order-2")
+
+    assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 1)
+    assert Payment.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_slow_down_of_one_is_obeyed_by_everybody(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    """429 turns one payer's attempt away unread; nobody else is sent, polled or read before the time is over."""
+    waiting = begin(merchant_reference="order-1")
+    gateway.next_collects = [too_many]
+    queued = begin(merchant_reference="order-2")
+    assert (queued.status, budget.pause_seconds()) == ("created", 5)
+
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        begin(merchant_reference="order-3")
+    clock.advance(4)
+    asked = gateway.questions
+    sweep()
+    assert gateway.questions == asked
+
+    clock.advance(2)
+    sweep()
+    assert gateway.questions > asked
+    assert only_attempt(queued).status == "pending"
+    assert only_attempt(waiting).status == "pending"
+
+
+def too_many(charge: object) -> object:
+    return reply(429, {"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED", "message": "slow down"})
+
+
+# --- places ------------------------------------------------------------------------------------------
+
+
+def test_places_are_as_many_as_there_are_and_are_given_back(clock: Clock, configure: Configure) -> None:
+    configure(GATEWAY_AT_ONCE=2)
+
+    with budget.place() as first, budget.place() as second:
+        with budget.place() as third:
+            assert (first, second, third) == (True, True, False)
+        with budget.place() as fourth:
+            assert fourth is False
+    with budget.place() as again:
+        assert again is True
+
+
+def test_place_is_given_back_whatever_happens_in_it(clock: Clock, configure: Configure) -> None:
+    configure(GATEWAY_AT_ONCE=1)
+    with pytest.raises(RuntimeError), budget.place():
+        raise RuntimeError
+
+    with budget.place() as free:
+        assert free is True
+
+
+@pytest.mark.django_db
+def test_full_house_turns_starts_away_and_lets_the_queue_in(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(GATEWAY_AT_ONCE=1)
+    with budget.place():
+        with pytest.raises(NotAllowedError) as refusal:
+            begin()
+        assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 3)
+        assert (Payment.objects.count(), gateway.charges) == (0, [])
+
+        configure(DISPATCH="queue")
+        payment = begin()
+        sweep()
+
+    assert only_attempt(payment).status == "pending"
+
+
+def test_nobody_is_kept_out_while_the_cache_is_away(
+    clock: Clock, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(GATEWAY_AT_ONCE=1, GATEWAY_PER_SECOND=1)
+    monkeypatch.setattr(shared._line, "_away_until", float("inf"))
+
+    with budget.place() as first, budget.place() as second:
+        assert (first, second) == (True, True)
+    assert spend(3, budget.POLLING) == [0, 0, 0]
+    with gate.entrance("mtn_bj", queued=False), gate.entrance("mtn_bj", queued=False):
+        pass
