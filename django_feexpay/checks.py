@@ -350,7 +350,7 @@ def _queue_timing() -> Found:
 def _shared_cache() -> Found:
     backend = settings.CACHES["default"]["BACKEND"]
     if "locmem" in backend and not settings.DEBUG:
-        text = "The cache is not shared between processes: each allows the whole RATE_LIMIT."
+        text = "The cache is not shared between processes: each has its own RATE_LIMIT, breakers and list of providers."
         yield _warning(9, text, "Use Redis.")
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Count
 
 from django_feexpay import conf, secrets
 from django_feexpay.conf import feexpay
@@ -38,7 +39,7 @@ def receive(hint: WebhookHint) -> None:
     if attempt is None:
         _hasten_page(hint)
     delivery = _delivery(hint, attempt)
-    if _may_keep(delivery):
+    if _has_room(attempt) or WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists():
         WebhookDelivery.objects.store_or_count(delivery)
     # Whoever takes an attempt that is due already asks after this moment, and so learns what is new.
     if attempt is not None and not _is_due(attempt):
@@ -71,8 +72,9 @@ def match_stragglers() -> int:
 
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:
-    """The attempt a delivery is about, with no more columns than it takes to hasten it."""
+    """The attempt a delivery is about, with no more columns than it takes to hasten it, and how many are kept."""
     attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at").order_by("pk")
+    attempts = attempts.annotate(kept=Count("deliveries"))
     named = attempts.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
     if named is not None or (attempt_id := _echoed_id(hint)) is None:
         return named
@@ -101,14 +103,14 @@ def _is_due(attempt: Attempt) -> bool:
     return attempt.next_poll_at is not None and attempt.next_poll_at <= conf.now()
 
 
-def _may_keep(delivery: WebhookDelivery) -> bool:
+def _has_room(attempt: Attempt | None) -> bool:
     """Strangers may post when no credential is configured: what points at no attempt, and what points at one, is
     kept only up to a bound.
     """
-    most = UNMATCHED_AT_MOST if delivery.attempt_id is None else KEPT_OF_ATTEMPT
-    if WebhookDelivery.objects.filter(attempt=delivery.attempt_id)[:most].count() < most:
-        return True
-    return WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists()
+    if attempt is None:
+        return WebhookDelivery.objects.filter(attempt=None)[:UNMATCHED_AT_MOST].count() < UNMATCHED_AT_MOST
+    kept: int = attempt.kept  # type: ignore[attr-defined]  # by _attempt_of
+    return kept < KEPT_OF_ATTEMPT
 
 
 def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:
