@@ -1,0 +1,64 @@
+"""The real shop, its worker and the sandbox, for the client's tests. Runs in the server's environment.
+
+`python serve.py FOLDER PLAYERS` prints one line of JSON once everything answers, then takes commands on standard input,
+one a line, each answered by `done`: `stop shop`, `start shop`. It ends, and everything with it, when its input closes.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+sys.path.insert(0, str(ROOT / "sample_project"))
+
+from demo import HOST, Demo  # noqa: E402 -- found by the line above
+from demo_http import answers, wait_for  # noqa: E402
+from demo_processes import Processes  # noqa: E402
+
+
+def main(folder: Path, players: int) -> None:
+    demo = Demo(folder, _free_port(), _free_port())
+    environment = demo.environment() | {"PYTHONPATH": str(HERE), "E2E_PLAYERS": str(players), "E2E_FOLDER": str(folder)}
+    with ExitStack() as stack:
+        crew = stack.enter_context(Processes(folder, environment))
+        shop = stack.enter_context(Processes(folder, environment))
+        crew.start("sandbox", "django_feexpay.sandbox")
+        crew.run("setup", "demo_setup")
+        crew.run("players", "make_players")
+        _open(shop, demo)
+        crew.start("worker", "manage", "feexpay_worker")
+        wait_for("the sandbox", lambda: answers(f"{demo.sandbox}/control/payments"), seconds=60.0)
+        tokens = json.loads((folder / "players.json").read_text())
+        _say(json.dumps({"shop": demo.shop, "sandbox": demo.sandbox, "tokens": tokens}))
+        for line in sys.stdin:
+            if line.strip() == "stop shop":
+                shop.stop()
+            else:
+                _open(shop, demo)
+            _say("done")
+
+
+def _open(shop: Processes, demo: Demo) -> None:
+    shop.start("shop", "manage", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
+    wait_for("the shop", lambda: answers(f"{demo.shop}/api/v1/shop/packs/"), seconds=60.0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
