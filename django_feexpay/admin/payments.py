@@ -20,6 +20,7 @@ from django.views.decorators.http import require_http_methods
 from django_feexpay import exports
 from django_feexpay.admin import acts, display, page, search
 from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.gateway.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
 
@@ -81,7 +82,7 @@ class PaymentAdmin(LedgerAdmin):
                 )
             },
         ),
-        (_("Details"), {"classes": ("collapse",), "fields": ("exchange_rate", "idempotency_key", "metadata_shown")}),
+        (_("Details"), {"classes": ("collapse",), "fields": ("rate_shown", "idempotency_key", "metadata_shown")}),
     )
 
     def get_search_results(
@@ -173,6 +174,10 @@ class PaymentAdmin(LedgerAdmin):
     @admin.display(description=_("charged amount"))
     def charged_shown(self, payment: Payment) -> SafeString:
         return display.amount(payment.charged_amount, payment.charged_currency)
+
+    @admin.display(description=_("exchange rate"))
+    def rate_shown(self, payment: Payment) -> SafeString:
+        return display.line(show_rate(payment.exchange_rate) if payment.exchange_rate else "")
 
     @admin.display(description=_("fee"))
     def fee_shown(self, payment: Payment) -> SafeString:

@@ -1,4 +1,4 @@
-"""Exports from the list of payments: a permission of their own, the chosen rows, masked."""
+"""Exports from the list of payments: a permission of their own, masked; and what staff see of a converted payment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test import Client
 
 from django_feexpay import exports
 from django_feexpay.models import Payment
-from tests.admin.conftest import StaffClient, StartPayment
+from tests.admin.conftest import StaffClient, StartPayment, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -85,3 +85,10 @@ def test_too_long_for_a_workbook_is_told_on_the_list(
     answer = boss.post(LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True)
 
     assert "at most 0 payments" in str(next(iter(answer.context["messages"])))
+
+
+def test_page_of_a_converted_payment_shows_both_sums_and_the_rate(boss: Client, start_payment: StartPayment) -> None:
+    page = boss.get(page_of(start_payment(amount=1000, currency="EUR"))).content.decode()
+
+    for words in ("10.00 EUR", "6 560 F CFA", ">655.957<"):
+        assert words in page

@@ -85,6 +85,19 @@ def test_what_was_quoted_is_what_is_charged(
     assert gateway.last().amount == Attempt.objects.get().amount == quote["total"]
 
 
+def test_fee_is_the_one_that_staff_set_for_the_provider(
+    caller: Caller, configure: Configure, gateway: ModelGateway
+) -> None:
+    configure(FEE_PAYER="payer")
+    Provider.objects.filter(pk="mtn_bj").update(fee_percent="2.51")
+
+    quote = quoted(caller)
+
+    assert (quote["fee"], quote["total"]) == (126, 5126)  # 125.5
+    assert caller.initiate().json()["fee"] == 126
+    assert gateway.last().amount == 5126
+
+
 def test_sum_that_was_quoted_holds_though_the_rate_moved_meanwhile(
     caller: Caller, configure: Configure, gateway: ModelGateway
 ) -> None:
