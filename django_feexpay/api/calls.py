@@ -144,6 +144,26 @@ RETRY = Call(
     body_required=False,
     sent={"the same number": {}, "another number": {"phone": "+229 01 62 00 00 00"}},
 )
+OTP = Call(
+    id="otp",
+    summary="Hand in the payer's code",
+    description="For a payment that reads `otp_required`. Sent on once; whether it was paid, the payment tells.",
+    answers={
+        200: Answer(
+            "FeexPay has the code.",
+            _PAYMENT,
+            {"credited": examples.CREDITED, "checking": examples.CHECKING},
+            maybe=("Idempotency-Replayed",),
+        )
+    },
+    problems=(
+        *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type", "not_found"),
+        *("otp_not_expected", "otp_rejected", "idempotency_conflict", "idempotency_mismatch"),
+    ),
+    headers=("Accept-Language", "Idempotency-Key"),
+    body=reference("OtpRequest"),
+    sent={"a code by SMS": {"otp": "123456"}},
+)
 QUOTE = Call(
     id="quote",
     summary="What a price comes to",
@@ -256,6 +276,7 @@ CALLS: Mapping[str, Mapping[str, Call]] = {
     "InitiateView": {"post": INITIATE},
     "StatusView": {"get": STATUS},
     "RetryView": {"post": RETRY},
+    "OtpView": {"post": OTP},
     "QuoteView": {"get": QUOTE},
     "ProvidersView": {"get": PROVIDERS},
     "ExportView": {"get": EXPORT},

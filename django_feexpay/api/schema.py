@@ -12,7 +12,7 @@ from typing import Any
 from django.core.validators import EmailValidator
 from rest_framework import serializers
 
-from django_feexpay.api.inputs import InitiateInput, Metadata, RetryInput, StrictInteger
+from django_feexpay.api.inputs import InitiateInput, Metadata, OtpInput, RetryInput, StrictInteger
 from django_feexpay.gateway import money
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.payments.lifecycle import Detail, PublicStatus
@@ -124,6 +124,8 @@ _RETRY = request(
     otp="A new code, where the provider asks for one before it starts.",
 )
 
+_OTP = request("The code that the payer was sent.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")
+
 _REASON = record(
     "Why a payment failed: a word for programs, a sentence for the payer in their language.",
     code=TEXT,
@@ -227,6 +229,7 @@ SHAPES: Mapping[str, Shape] = {
     "Health": _HEALTH,
     "HistoryPage": _HISTORY_PAGE,
     "InitiateRequest": _INITIATE,
+    "OtpRequest": _OTP,
     "Payment": _PAYMENT,
     "PhoneRule": _PHONE_RULE,
     "Problem": _PROBLEM,
