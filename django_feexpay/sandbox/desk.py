@@ -147,7 +147,9 @@ def _webhook_row(viewer: Viewer, found: Payment, delivery: Delivery) -> Markup:
 
 @loopback_only
 async def desk(request: Request) -> Response:
-    return _conditions_page(viewer_of(request))
+    viewer = viewer_of(request)
+    saved = fill("desk_saved", text=viewer.say("saved")) if "saved" in request.query_params else EMPTY
+    return _conditions_page(viewer, saved)
 
 
 @loopback_only
@@ -165,21 +167,21 @@ async def change(request: Request) -> Response:
         else:
             return not_found(request)
     except ConditionError as error:
-        return _conditions_page(viewer, error=str(error))
+        return _conditions_page(viewer, fill("desk_error", text=str(error)), 400)
     return RedirectResponse(viewer.url("/control", saved="1"), status_code=303)
 
 
-def _conditions_page(viewer: Viewer, *, error: str = "") -> Response:
+def _conditions_page(viewer: Viewer, said: Markup, status_code: int = 200) -> Response:
     content = fill(
         "desk",
         title=viewer.say("control"),
         more=viewer.say("control_more"),
-        error=fill("desk_error", text=error) if error else EMPTY,
+        said=said,
         action=viewer.url("/control"),
         groups=join(_group(viewer, group) for group in GROUPS),
         **_say(viewer, "change", "reset_conditions"),
     )
-    return page(viewer, "control", "/control", content, 400 if error else 200)
+    return page(viewer, "control", "/control", content, status_code)
 
 
 def _group(viewer: Viewer, group: str) -> Markup:

@@ -112,6 +112,7 @@ _TEXTS = {
     "group_shop": ("Boutique et réseaux", "Shop and networks"),
     "group_faults": ("Pannes", "Faults"),
     "group_webhooks": ("Webhooks", "Webhooks"),
+    "saved": ("Enregistré.", "Saved."),
     "change": ("Enregistrer", "Save"),
     "reset_conditions": ("Revenir au départ", "Back to the start"),
     "payment_desk": ("Un paiement", "One payment"),
