@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from pytest_django.live_server_helper import LiveServer
 
 import django_feexpay
-from django_feexpay.models import Credit, Payment
+from django_feexpay.models import Credit, Payment, WebhookDelivery
 from django_feexpay.testing.running import RunningSandbox
 from tests.conftest import Configure
 from tests.payments.stage import Recorder
@@ -146,3 +148,19 @@ def test_plugin_says_what_a_fixture_needs(tmp_path: Path) -> None:
 def test_plugin_can_be_left_out(tmp_path: Path) -> None:
     done = _pytest(tmp_path, "def test_it(feexpay_work): pass\n", PYTEST_ADDOPTS="-p no:feexpay")
     assert "fixture 'feexpay_work' not found" in done.stdout
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sandbox_delivers_to_a_live_server_when_it_is_told_where(
+    feexpay_sandbox: RunningSandbox, live_server: LiveServer, feexpay_work: Callable[[], int], player: Any
+) -> None:
+    feexpay_sandbox.change(webhook_url=f"{live_server.url}/api/v1/payments/feexpay/webhook/")
+    payment = start(player, "00")
+
+    give_up_at = time.monotonic() + 20
+    while not WebhookDelivery.objects.filter(attempt=payment.attempt).exists():
+        assert time.monotonic() < give_up_at, feexpay_sandbox.payments()
+        time.sleep(0.02)
+    feexpay_work()
+
+    assert Credit.objects.filter(payment=payment).count() == 1
