@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv .venv-client demo client client-test client-matrix client-dist test bench check soak clean
+.PHONY: help .venv .venv-client demo client client-test client-matrix client-dist test bench check soak nightly clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,10 @@ check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, mig
 # Processes and connections die at instants drawn from a seed; what was taken and what was credited is compared.
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
 	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
+
+# The rules of money against everything that may happen, in any order: what `make test` does for seconds, for an hour.
+nightly: $(VENV)/.test ## the state machine of payments at length, on PostgreSQL (1000 lives of 60 steps)
+	@$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
 
 clean: ## remove everything the commands above made
 	rm -rf $(VENV) $(CLIENT_VENV) client_app/build client_app/dist .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

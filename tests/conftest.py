@@ -16,6 +16,7 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 # A busy machine is no failing rule.
 hypothesis_settings.register_profile("unhurried", deadline=None, print_blob=True)
+hypothesis_settings.register_profile("nightly", hypothesis_settings.get_profile("unhurried"), max_examples=1000)
 hypothesis_settings.load_profile("unhurried")
 
 Configure = Callable[..., None]

@@ -30,7 +30,7 @@ def check(gateway: ModelGateway, now: datetime) -> None:
 
 def check_credits_match_what_was_paid(credits_: list[Credit], gateway: ModelGateway) -> None:
     """I1: no franc is credited that the gateway did not take, to the franc."""
-    paid = {charge.echo: charge.amount for charge in gateway.paid()}
+    paid = {charge.attempt_id: charge.amount for charge in gateway.paid()}
     for credit in credits_:
         assert paid.get(str(credit.attempt_id)) == credit.amount
 
@@ -42,13 +42,20 @@ def check_credit_is_the_success_of_its_payment(payments: list[Payment], credits_
 
 
 def check_nobody_is_asked_twice(attempts: list[Attempt], gateway: ModelGateway) -> None:
-    """I3: one prompt an attempt, one live attempt a payment."""
+    """I3: one prompt an attempt, one live attempt a payment. On a page the payer decides how often to pay."""
     asked: dict[str, list[Charge]] = defaultdict(list)
     for charge in gateway.charges:
-        asked[charge.echo].append(charge)
-    assert all(len(charges) == 1 for charges in asked.values())
+        if charge.echo:
+            asked[charge.echo].append(charge)
+    assert all(were_asked_once(charges) for charges in asked.values())
     live = [attempt.payment_id for attempt in attempts if attempt.status in LIVE]
     assert len(live) == len(set(live))
+
+
+def were_asked_once(charges: list[Charge]) -> bool:
+    """A code is a second request, and after a refused one there may be another; but one at most was taken on."""
+    coded = [charge for charge in charges if charge.code]
+    return len(charges) - len(coded) <= 1 and sum(not charge.refused for charge in coded) <= 1
 
 
 def check_every_second_charge_is_an_incident(attempts: list[Attempt], credits_: list[Credit]) -> None:

@@ -33,6 +33,11 @@ class Charge:
     code: str = ""
     lies: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def attempt_id(self) -> str:
+        """Ours: what a collect bore, or what a page was asked for with."""
+        return self.echo or self.custom_id or ""
+
     def truth(self) -> dict[str, Any]:
         return {
             "reference": self.reference,

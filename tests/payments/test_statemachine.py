@@ -9,14 +9,16 @@ from __future__ import annotations
 import random
 import uuid
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
 import pytest
+from django.conf import settings as host_settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.db import connection
+from django.test import override_settings
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,38 +34,26 @@ from hypothesis.stateful import (
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Incident, Payment, Provider
-from django_feexpay.payments import due, hints, idempotency, initiate, outbox
+from django_feexpay.payments import compare, due, hints, idempotency, initiate, otp, outbox
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.retry import retry
 from tests.payments import invariants
-from tests.payments.model_gateway import (
-    SUCCESSFUL,
-    Charge,
-    ModelGateway,
-    accept,
-    accept_as,
-    cannot_reach,
-    lose_the_answer,
-    refuse,
-    slow_down,
-)
+from tests.payments.model_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.stage import Clock, Guard, next_due_at, sweep
+from tests.payments.troubles import ANSWERS, PAGES, RATES, WISHES, Codes, TroubledGateway, garbage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-EXAMPLES, STEPS, MOST_ROUNDS = 20, 30, 300
+#: (examples, steps) by hypothesis profile: `pytest --hypothesis-profile=nightly` takes the long one.
+SIZES = {"nightly": (1000, 60)}
+QUICK = (30, 30)
+MOST_ROUNDS = 300
 
-ANSWERS = {
-    "accepted": accept,
-    "lost": lose_the_answer,
-    "not sent": cannot_reach,
-    "refused": refuse(),
-    "slow down": slow_down(30),
-}
 LIES: list[dict[str, Any]] = [
     {"amount": 1},
     {"amount": None},
@@ -76,6 +66,8 @@ LIES: list[dict[str, Any]] = [
 ]
 
 answers = st.sampled_from(sorted(ANSWERS))
+pages = st.sampled_from(sorted(PAGES))
+wishes = st.sampled_from(sorted(WISHES))
 places = st.one_of(st.none(), st.sampled_from(failpoints.NAMES))
 seconds = st.sampled_from([1, 3, 10, 46, 61, 600, 901, 3601, 90_000])
 
@@ -91,14 +83,16 @@ class PaymentLife(RuleBasedStateMachine):
 
     payments = Bundle("payments")
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(fee_payer=st.sampled_from(["merchant", "payer"]))
+    def begin(self, fee_payer: str) -> None:
         self.stack = ExitStack()
         self.clock = Clock()
         self.clock.at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-        self.gateway = ModelGateway()
+        self.gateway = TroubledGateway()
         self.guard = Guard(self.gateway)
         self.count = 0
+        self.settings = {**host_settings.FEEXPAY, "RATES": RATES, "FEE_PAYER": fee_payer}
+        self.stack.enter_context(override_settings(FEEXPAY=self.settings))
         cache.clear()  # what the last example's processes knew of FeexPay
         self.stack.enter_context(conf.use_clock(self.clock))
         self.stack.enter_context(conf.use_transport(self.guard))
@@ -108,41 +102,77 @@ class PaymentLife(RuleBasedStateMachine):
 
     @rule(
         target=payments,
+        wish=wishes,
         answer=answers,
+        page=pages,
         keyed=st.booleans(),
-        tapped=st.integers(1, 3),
-        queued=st.booleans(),
+        taps=st.integers(1, 3),
         place=places,
     )
-    def start(self, answer: str, keyed: bool, tapped: int, queued: bool, place: str | None) -> Any:
-        self.count += 1
-        wish = Order(
-            user=self.user,
-            provider="moov_bj" if queued else "mtn_bj",
-            amount=5000,
-            phone="0161000050",
-            merchant_reference=f"order-{self.count}",
-        )
+    def start(self, wish: str, answer: str, page: str, keyed: bool, taps: int, place: str | None) -> Any:
+        order = self.order(**WISHES[wish].order)
         fingerprint = idempotency.fingerprint("initiate", {"count": self.count})
         key = Key(user=self.user, value=f"key-{self.count}", fingerprint=fingerprint) if keyed else None
-        self.gateway.next_collects = [ANSWERS[answer]]
+        self.gateway.next_collects, self.gateway.next_pages = [ANSWERS[answer]], [PAGES[page]]
         before = Payment.objects.count()
-        for _ in range(tapped):
-            self.unless_killed(place, lambda: initiate.start(wish, source=Source.API, key=key))
-        found = list(Payment.objects.filter(merchant_reference=wish.merchant_reference))
+        for _ in range(taps):
+            self.unless_killed(place, lambda: initiate.start(order, source=Source.API, key=key))
+        found = list(Payment.objects.filter(merchant_reference=order.merchant_reference))
         assert Payment.objects.count() - before == len(found)
         assert sum(payment.public_status != "failed" for payment in found) <= 1
         return multiple(*(payment.pk for payment in found))
 
-    @rule(pk=payments, answer=answers, place=places)
-    def ask_again(self, pk: uuid.UUID, answer: str, place: str | None) -> None:
-        self.gateway.next_collects = [ANSWERS[answer]]
-        self.unless_killed(place, lambda: retry(pk, source=Source.API))
+    @rule(pk=payments, answer=answers, page=pages, otherwise=st.booleans(), place=places)
+    def ask_again(self, pk: uuid.UUID, answer: str, page: str, otherwise: bool, place: str | None) -> None:
+        """On the same number or, if the payer says so, on another."""
+        provider = Payment.objects.get(pk=pk).provider_id
+        wish = next(wish for wish in WISHES.values() if wish.order["provider"] == provider)
+        given = {"phone": wish.another_phone if otherwise else "", "otp": wish.order.get("otp", "")}
+        self.gateway.next_collects, self.gateway.next_pages = [ANSWERS[answer]], [PAGES[page]]
+        self.unless_killed(place, lambda: retry(pk, source=Source.API, **given))
+
+    def waiting_for_a_code(self) -> list[Charge]:
+        waiting = Attempt.objects.filter(otp_required=True, status="pending").values_list("pk", flat=True)
+        awaited = {str(pk) for pk in waiting}
+        return [charge for charge in self.gateway.charges if charge.echo in awaited and not charge.code]
+
+    @precondition(lambda self: self.waiting_for_a_code())
+    @rule(data=st.data(), taps=st.integers(1, 2), place=places)
+    def give_the_code(self, data: st.DataObject, taps: int, place: str | None) -> None:
+        first = data.draw(st.sampled_from(self.waiting_for_a_code()))
+        codes = Codes(self.gateway, first)
+        answer = codes.answer(data.draw(st.sampled_from(codes.names)))
+        payment = Payment.objects.get(attempts=first.echo)
+        self.gateway.next_collects = [answer]
+        for _ in range(taps):
+            self.unless_killed(place, lambda: otp.submit(payment.pk, "314159", source=Source.API))
 
     # --- the payer ----------------------------------------------------------------------------------------
 
     def open_charges(self) -> list[Charge]:
-        return [charge for charge in self.gateway.charges if charge.status != SUCCESSFUL and not charge.refused]
+        """What a payer can still say yes or no to: not without the code that was asked for."""
+        waits = {str(pk) for pk in Attempt.objects.filter(payment__provider="coris_bj").values_list("pk", flat=True)}
+        return [
+            charge
+            for charge in self.gateway.charges
+            if charge.echo
+            and charge.status != SUCCESSFUL
+            and not charge.refused
+            and (charge.code or charge.echo not in waits)
+        ]
+
+    def open_pages(self) -> list[int]:
+        """Pages that the payer was shown, and that are not closed yet."""
+        shown = Attempt.objects.filter(sought_by_echo=True, expires_at__gt=self.clock.at).exclude(redirect_url="")
+        ids = {str(pk) for pk in shown.filter(payment__provider="visa").values_list("pk", flat=True)}
+        return [number for number, page in enumerate(self.gateway.pages) if page["custom_id"] in ids]
+
+    @precondition(lambda self: self.open_pages())
+    @rule(data=st.data(), approved=st.booleans())
+    def pay_on_a_page(self, data: st.DataObject, approved: bool) -> None:
+        page = data.draw(st.sampled_from(self.open_pages()))
+        charge = self.gateway.pay_on_page(page)
+        charge.approve() if approved else charge.decline()
 
     @precondition(lambda self: self.open_charges())
     @rule(data=st.data())
@@ -178,6 +208,7 @@ class PaymentLife(RuleBasedStateMachine):
     def give_one_reference_twice(self, data: st.DataObject) -> None:
         """The next collect is answered with another attempt's reference; FeexPay itself knows it by its own."""
         taken = data.draw(st.sampled_from(self.known_references()))
+        order = self.order(provider="mtn_bj", phone="0161000050")
 
         def answer(charge: Charge) -> Any:
             own = charge.reference
@@ -186,15 +217,12 @@ class PaymentLife(RuleBasedStateMachine):
             return wrong
 
         self.gateway.next_collects = [answer]
-        self.count += 1
-        wish = Order(
-            user=self.user,
-            provider="mtn_bj",
-            amount=5000,
-            phone="0161000050",
-            merchant_reference=f"order-{self.count}",
-        )
-        self.unless_killed(None, lambda: initiate.start(wish, source=Source.API))
+        self.unless_killed(None, lambda: initiate.start(order, source=Source.API))
+
+    @rule(answers=st.lists(garbage, min_size=1, max_size=4))
+    def talk_nonsense(self, answers: list[WireReply]) -> None:
+        """The next questions are answered with garbage: it never credits, never crashes, never fails a payment."""
+        self.gateway.next_reads = answers
 
     @rule(away=st.booleans())
     def go_away_or_come_back(self, away: bool) -> None:
@@ -221,6 +249,22 @@ class PaymentLife(RuleBasedStateMachine):
     def switch_the_provider(self, enabled: bool) -> None:
         Provider.objects.filter(code="mtn_bj").update(enabled=enabled)
 
+    @rule(queued=st.booleans())
+    def switch_the_dispatch(self, queued: bool) -> None:
+        self.settings["DISPATCH"] = "queue" if queued else "inline"
+
+    @rule()
+    def forget_numbers(self) -> None:
+        """What retention does to those that are over: a retry needs the number again."""
+        over = Attempt.objects.filter(status__in=["failed", "rejected", "expired"])
+        over.update(msisdn_sealed=None, payer_sealed=None)
+
+    @rule(place=places)
+    def compare_with_history(self, place: str | None) -> None:
+        yesterday = self.clock.at.date() - timedelta(days=1)
+        comparison = compare.begin(yesterday - timedelta(days=1), yesterday)
+        self.unless_killed(place, lambda: compare.compare(comparison, source=Source.COMMAND))
+
     # --- what must hold -----------------------------------------------------------------------------------
 
     @invariant()
@@ -240,7 +284,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     def heal(self) -> None:
         self.gateway.away = False
-        self.gateway.next_collects = []
+        self.gateway.next_collects, self.gateway.next_pages, self.gateway.next_reads = [], [], []
         Provider.objects.update(enabled=True)
         for charge in self.gateway.charges:
             charge.lies = {}
@@ -260,12 +304,12 @@ class PaymentLife(RuleBasedStateMachine):
         outbox.deliver()
 
     def is_quiet(self) -> bool:
-        unsettled = Attempt.objects.filter(pk__in=[charge.echo for charge in self.gateway.paid()])
+        unsettled = Attempt.objects.filter(pk__in=[charge.attempt_id for charge in self.gateway.paid()])
         open_still = Attempt.objects.filter(status__in=["created", "sending", "unknown"])
         return not open_still.exists() and not unsettled.exclude(status="successful").exists()
 
     def check_nothing_is_lost(self) -> None:
-        paid = {charge.echo for charge in self.gateway.paid()}
+        paid = {charge.attempt_id for charge in self.gateway.paid()}
         settled = Attempt.objects.filter(status="successful").values_list("pk", flat=True)
         assert paid == {str(pk) for pk in settled}
         payments = {attempt.payment_id for attempt in Attempt.objects.filter(pk__in=paid)}
@@ -274,6 +318,10 @@ class PaymentLife(RuleBasedStateMachine):
         assert not Attempt.objects.filter(status__in=["created", "sending", "unknown"]).exists()
 
     # --- tools --------------------------------------------------------------------------------------------
+
+    def order(self, **wish: Any) -> Order:
+        self.count += 1
+        return Order(**{"user": self.user, "amount": 5000, "merchant_reference": f"order-{self.count}", **wish})
 
     def unless_killed(self, place: str | None, work: Any) -> None:
         """Do it, or die at `place` the first time it is reached; refusals are answers like others."""
@@ -296,8 +344,11 @@ def _kill() -> None:
 
 def wipe() -> None:
     """What a flush does, for our tables alone: an example starts with nothing but its user."""
-    tables = "payment, attempt, paymentevent, credit, incident, outboxmessage, idempotencyrecord, webhookdelivery"
-    names = ", ".join(f"feexpay_{table.strip()}" for table in tables.split(","))
+    tables = (
+        *("payment", "attempt", "paymentevent", "credit", "incident", "outboxmessage"),
+        *("idempotencyrecord", "webhookdelivery", "break", "comparison"),
+    )
+    names = ", ".join(f"feexpay_{table}" for table in tables)
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {names} CASCADE")
     Provider.objects.update(enabled=True)
@@ -307,11 +358,12 @@ def test_money_adds_up_whatever_happens_in_whatever_order(player: User) -> None:
     class Life(PaymentLife):
         user = player
 
+    examples, steps = SIZES.get(settings.get_current_profile_name(), QUICK)
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
