@@ -12,12 +12,16 @@ import os
 import sys
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_data_path, user_documents_path
 
 from feexpay_client.core.preferences import Preferences
 from feexpay_client.core.session import Session
 from feexpay_client.core.tokens import TokenStore, system_vault
+
+if TYPE_CHECKING:
+    from feexpay_client.ui.app import ClientApp
 
 DEMO_SERVER = "http://127.0.0.1:8000"
 
@@ -87,19 +91,21 @@ async def _run(smoke: Path | None) -> int:
     return 0
 
 
-def _take_picture_and_leave(app: object, path: Path) -> None:
-    from kivy.app import App
+def _take_picture_and_leave(app: ClientApp, path: Path) -> None:
+    """Once the first screen was drawn. Draws and reads in one go: what was shown before is not there to be read."""
     from kivy.clock import Clock
+    from kivy.core.window import Window
 
     from feexpay_client.ui.screenshot import window_picture
 
     def take(_seconds: float) -> None:
+        if app.showing == "start":
+            return
+        Window.dispatch("on_draw")
         window_picture().save(path)
-        running = App.get_running_app()
-        if running is not None:
-            running.stop()
+        app.stop()
 
-    Clock.schedule_once(take, 1.0)
+    Clock.schedule_interval(take, 0.3)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,11 @@ def make_app(folder: Path, shop: Shop, *, opened: list[str] | None = None, **pre
         transport=httpx.MockTransport(shop),
         clock=clock,
     )
-    app = ClientApp(session, folder / "documents", now=lambda: NOW, zone=UTC, system_dark=lambda: False)
+    copied: list[str] = []
+    app = ClientApp(
+        session, folder / "documents", now=lambda: NOW, zone=UTC, system_dark=lambda: False, copy=copied.append
+    )
+    app.copied = copied
     app.clock = clock
     return app
 

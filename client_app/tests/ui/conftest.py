@@ -45,7 +45,7 @@ async def _on_loop(item: Any, arguments: dict[str, Any]) -> None:
         for driver in item.funcargs.get("_drivers", []):
             driver.close()
             await driver.app.close()
-    gc.collect()
+    gc.collect(1)
     assert broken == []
 
 

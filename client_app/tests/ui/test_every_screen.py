@@ -13,6 +13,7 @@ from feexpay_client.ui.widgets.text import Words
 from kivy.uix.label import Label
 from PIL import ImageFont
 
+from tests.ui.golden import compare
 from tests.ui.scenes import SCENES
 from tests.ui.shop import Shop
 
@@ -33,7 +34,9 @@ def test_a_sign_without_glyph_is_seen() -> None:
 
 @pytest.mark.parametrize("language", _LANGUAGES)
 @pytest.mark.parametrize("name", SCENES)
-async def test_screen_keeps_the_rules(start: Any, shop: Shop, name: str, language: str) -> None:
+async def test_screen_keeps_the_rules_and_looks_as_it_should(
+    start: Any, shop: Shop, name: str, language: str, tmp_path: Path
+) -> None:
     scene = SCENES[name]
     scene.prepare(shop)
     d = await start(signed_in=scene.signed_in, size=(360, 640), language=language)
@@ -42,13 +45,26 @@ async def test_screen_keeps_the_rules(start: Any, shop: Shop, name: str, languag
     if shop.held is not None:
         shop.held.set()
 
+    assert broken_rules(d) == []
+    differences = []
+    for mode in ("light", "dark"):
+        d.app.settings_page.theme = mode
+        await d.settle(4)
+        assert _unreadable(d) == []
+        differences.append(compare(d.picture(), f"{name}-{mode}-{language}", tmp_path))
+    assert list(filter(None, differences)) == []
+
+
+def broken_rules(d: Any) -> list[str]:
+    """Signs without a glyph, texts without a translation, targets too small, words beyond the edge."""
     labels = d.visible(Label)
     assert labels
-    assert [label.text for label in labels if not all(has_glyph(sign) for sign in label.text)] == []
-    assert [label.text for label in labels if "{" in label.text or label.text in _keys(d)] == []
-    assert [_named(w) for w in d.visible(Pressable) if _too_small(w)] == []
-    assert [_named(w) for w in d.visible(Label) if _too_wide(w, d)] == []
-    assert _unreadable(d) == []
+    return [
+        *(f"no glyph: {label.text}" for label in labels if not all(has_glyph(sign) for sign in label.text)),
+        *(f"not said: {label.text}" for label in labels if "{" in label.text or label.text in _keys(d)),
+        *(f"too small to hit: {_named(w)}" for w in d.visible(Pressable) if _too_small(w)),
+        *(f"beyond the edge: {_named(w)}" for w in labels if _too_wide(w, d)),
+    ]
 
 
 def _keys(d: Any) -> set[str]:
@@ -78,7 +94,8 @@ def _unreadable(d: Any) -> list[str]:
     bad = []
     for label in d.visible(Words):
         x, y = label.to_window(label.x, label.y)
-        box = (round(x), round(d.size[1] - y - label.height), round(x + label.width), round(d.size[1] - y))
+        top = d.size[1] - y - label.height
+        box = (round(x) - 3, round(top) - 3, round(x + label.width) + 3, round(top + label.height) + 3)
         inside = box[0] >= 0 and box[1] >= 0 and box[2] <= d.size[0] and box[3] <= d.size[1]
         if not label.text.strip() or d.root.sheets() or not inside or _covered(label, d, y):
             continue

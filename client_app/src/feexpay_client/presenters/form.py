@@ -76,6 +76,10 @@ class FormPresenter(Presenter):
         self.relabel()
         self._edit()
 
+    def again(self) -> None:
+        """The same thing once more, after the last payment for it ended."""
+        self._edit()
+
     def choose(self, code: str) -> None:
         """A way to pay was chosen: its limits, its number, its price."""
         self._provider = self._providers.get(code)

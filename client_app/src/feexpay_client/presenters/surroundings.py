@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class Services:
     tasks: Tasks
     copy: Callable[[str], None]
     documents: Path
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    zone: tzinfo | None = None
+    now: Callable[[], datetime]
+    zone: tzinfo | None
     _listeners: list[Listener] = field(default_factory=list)
     _stop_watching: Callable[[], None] | None = None
     _watched: Flow | None = None

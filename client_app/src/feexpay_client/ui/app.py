@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +51,21 @@ class ClientApp(App):
 
     title = "FeexPay"
 
-    def __init__(self, session: Session, documents: Path, **kwargs: Any) -> None:
-        super().__init__(
-            **{name: value for name, value in kwargs.items() if name not in ("now", "zone", "system_dark")}
-        )
+    def __init__(
+        self,
+        session: Session,
+        documents: Path,
+        *,
+        copy: Callable[[str], None] = Clipboard.copy,
+        system_dark: Callable[[], bool] = appearance.system_is_dark,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        zone: tzinfo | None = None,
+    ) -> None:
+        super().__init__()
         self.tasks = Tasks()
         self.session = session
-        self.system_dark = kwargs.get("system_dark", appearance.system_is_dark)
-        given = {name: kwargs[name] for name in ("now", "zone") if name in kwargs}
-        self.services = Services(session, self.tasks, Clipboard.copy, documents, **given)
+        self.system_dark = system_dark
+        self.services = Services(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
         words.speak_by(session.texts)
         session.texts.subscribe(self._relabel)
@@ -300,13 +308,11 @@ class ClientApp(App):
     # --- how it looks ---
 
     def _dress(self, *_args: object) -> None:
-        """Colours, text size and stillness as chosen."""
+        """Colours, text size and stillness as chosen; what is on the screen follows by itself."""
         appearance.dress(self.services.preferences, self.system_dark)
-        if self.root is not None:
-            self._again()
 
     def _again(self, *_args: object) -> None:
-        """The same screen anew: another language, text size or width."""
+        """The same screen anew: another language, or room for another layout."""
         if self.root is not None and self.showing:
             self.go(self.showing)
 

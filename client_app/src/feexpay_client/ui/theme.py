@@ -36,6 +36,7 @@ LIGHT: Final = {
     "hero_ink": "#FFFFFF",
     "hero_muted": "#B9DCCF",
     "gold": "#E8B84A",
+    "badge_ink": "#FFFFFF",
     "focus": "#1A5FD6",
     "scrim": "#0B0F1299",
 }
@@ -60,6 +61,7 @@ DARK: Final = {
     "hero_ink": "#F2FBF7",
     "hero_muted": "#A5D3C2",
     "gold": "#F0C869",
+    "badge_ink": "#FFFFFF",
     "focus": "#8AB4F8",
     "scrim": "#000000B3",
 }

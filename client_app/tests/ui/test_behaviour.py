@@ -1,0 +1,363 @@
+"""What the window promises: two taps are one, nothing is lost, and the payer comes back to the same place."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from feexpay_client.core.states import Phase
+
+from tests.ui.scenes import past, to_form, to_pay, to_result, to_status
+from tests.ui.shop import Shop
+
+
+async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d)
+    button = d.find(d.app.form.pay_text)
+
+    d.tap(button)
+    button.dispatch("on_release")
+    d.app.form.pay()
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+
+    assert len(shop.posts()) == 1
+
+
+async def test_total_and_fee_are_seen_before_the_payer_agrees(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d)
+
+    assert d.says("85\u00a0F\u00a0CFA")
+    assert d.find("Payer 5\u00a0085\u00a0F\u00a0CFA")
+    assert shop.posts() == []
+
+
+async def test_no_price_no_button(start: Any, shop: Shop) -> None:
+    d = await start()
+    shop.answers["quote/"] = 503
+    await to_pay(d)
+    d.root.screen._pick("mtn_bj")
+    await d.settle()
+
+    assert d.find("Payer").disabled
+
+
+async def test_prefix_suggests_and_never_forces(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d, phone="")
+    d.type(d.root.screen.form.ids.phone.ids.entry, "0145000000")
+    assert d.says("Ce numéro ressemble à Moov Money.")
+
+    d.tap(d.find(d.app.form.pay_text))
+    await d.until(lambda: shop.payments)
+
+    assert shop.payments[0]["provider"] == "mtn_bj"
+
+
+async def test_suggestion_taken_keeps_the_number(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d, phone="0145000000")
+
+    d.app.form.take_suggestion()
+    await d.until(lambda: d.app.form.can_pay)
+
+    assert (d.app.form.provider_code, d.app.form.phone) == ("moov_bj", "01 45 00 00 00")
+    assert d.app.form.suggestion == ""
+
+
+async def test_number_is_grouped_while_typed_and_pasted(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d, phone="")
+    entry = d.root.screen.form.ids.phone.ids.entry
+    d.type(entry, "019712")
+    assert entry.text == "01 97 12"
+
+    entry.cursor = entry.get_cursor_from_index(2)
+    d.type(entry, "5")
+    assert (entry.text, entry.cursor_index()) == ("01 59 71 2", 4)
+
+    entry.do_backspace()
+    assert (entry.text, entry.cursor_index()) == ("01 97 12", 2)
+
+    entry.select_all()
+    entry.delete_selection()
+    entry.insert_text("+229 01-97.00 00 50")
+    assert entry.text == "01 97 00 00 50"
+
+
+async def test_what_is_incomplete_is_said_and_nothing_is_sent(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d, phone="0197")
+
+    d.tap(d.find(d.app.form.pay_text))
+
+    assert d.says("Il manque des chiffres.")
+    assert d.root.screen.form.ids.phone.ids.entry.focus
+    assert shop.posts() == []
+
+
+async def test_limits_of_the_provider_are_told_at_the_form(start: Any, shop: Shop) -> None:
+    d = await start()
+    await d.until(lambda: d.app.home.packs)
+    d.app.home.amount_text = "50"
+    d.app.home.choose_amount()
+    await d.until(lambda: d.app.providers.tiles)
+    d.root.screen._pick("mtn_bj")
+    await d.settle()
+
+    assert d.says("100\u00a0F\u00a0CFA")
+    assert not d.app.form.can_pay
+
+
+async def test_lost_connection_is_said_and_the_same_key_goes_again(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d)
+    shop.away = True
+    d.app.form.pay()
+    await d.until(lambda: d.root.banner_text)
+    assert d.app.showing == "status"
+    assert "Rien n'est perdu" in d.root.banner_text
+
+    shop.away = False
+    d.tap(d.find("Réessayer"))
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+
+    keys = {request.headers["idempotency-key"] for request in shop.posts()}
+    assert len(keys) == 1
+    assert len(shop.payments) == 1
+    assert d.root.banner_text == ""
+
+
+async def test_ended_session_comes_back_to_the_same_place(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d)
+    shop.answers["status/"] = 401
+    d.app.waiting.check_now()
+    await d.until_showing("signin")
+    assert d.says("Reconnectez-vous")
+
+    del shop.answers["status/"]
+    d.app.signin.username, d.app.signin.password = "awa", "secret"
+    d.app.signin.sign_in()
+    await d.until_showing("status")
+
+    assert len(shop.posts()) == 1
+
+
+async def test_session_that_ends_while_browsing_leads_back_there(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_form(d)
+    shop.answers["quote/"] = 401
+    d.app.form.choose("moov_bj")
+    await d.until_showing("signin")
+
+    del shop.answers["quote/"]
+    d.app.signin.username, d.app.signin.password = "awa", "secret"
+    d.app.signin.sign_in()
+    await d.until_showing("pay")
+    await d.until(lambda: d.app.form.can_pay)
+
+    assert d.app.form.phone == "01 97 00 00 00"
+
+
+async def test_open_payment_is_on_the_screen_after_a_restart(start: Any, shop: Shop) -> None:
+    first = await start()
+    await to_status(first)
+    await first.settle(40)
+    await first.app.session.close()
+
+    second = await start()
+    await second.until_showing("status")
+    shop.settle()
+    second.app.on_resume()
+    await second.until_showing("result")
+
+    assert len(shop.posts()) == 1
+
+
+async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d)
+    d.tap(d.find("Quitter, nous continuons de vérifier"))
+    assert d.app.showing == "home"
+    assert d.says("Confirmez sur votre téléphone")
+
+    d.app.home.choose_pack("mini")  # the open one comes first
+    assert d.app.showing == "status"
+    d.app.leave_payment()
+    shop.settle()
+    d.app.clock.advance(5)
+    await d.until(lambda: d.root.banner_text == "Paiement réussi.")
+    d.tap(d.find("Voir"))
+
+    assert d.app.showing == "result"
+
+
+async def test_help_comes_after_thirty_seconds(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d)
+    assert not d.says("Rien reçu ?")
+
+    d.app.clock.advance(31)
+    d.app.waiting._tick(0)
+    d.frames(2)
+
+    assert d.says("Rien reçu ?")
+
+
+async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d)
+    shop.passed = 2000
+    d.app.clock.advance(2000)
+    d.app.waiting._tick(0)
+    d.frames(2)
+
+    assert d.says("Toujours en vérification")
+    assert d.app.showing == "status"
+
+
+async def test_page_opens_by_itself_once_and_again_when_asked(start: Any, shop: Shop) -> None:
+    opened: list[str] = []
+    d = await start(opened=opened)
+    await to_status(d, Phase.REDIRECT, "wave_ci", "0700000000", "CI")
+    assert opened == ["https://pay.example/s/4f2a"]
+
+    d.tap(d.find("Rouvrir la page"))
+
+    assert len(opened) == 2
+
+
+async def test_wrong_code_is_said_and_the_right_one_goes_on(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d, Phase.OTP, "coris_bj", "0100000000")
+    d.type(d.root.screen.ids.code.ids.entry, "000000")
+    d.tap(d.find("Valider le code"))
+    await d.until(lambda: d.says("Le code n'est pas le bon"))
+
+    d.app.waiting.code = "123456"
+    d.tap(d.find("Valider le code"))
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+
+
+async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_result(d, shop, "failed", "low_balance")
+    assert d.says("pas assez d'argent")
+
+    d.tap(d.find("Réessayer ce paiement"))
+    await d.until_showing("status")
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+
+    assert len(shop.payments) == 1
+    assert shop.payments[0]["attempt_count"] == 2
+
+
+async def test_no_retry_where_the_server_says_no(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_status(d)
+    shop.settle("failed", "low_balance", can_retry=False)
+    d.app.waiting.check_now()
+    await d.until_showing("result")
+
+    assert not d.says("Réessayer ce paiement")
+    d.tap(d.find("Payer autrement"))
+    await d.until_showing("pay")
+    await d.until(lambda: d.app.form.can_pay)
+
+
+async def test_old_refused_payment_is_retried_out_of_the_history(start: Any, shop: Shop) -> None:
+    past(shop)
+    d = await start()
+    d.app.go("history")
+    await d.until(lambda: d.app.history.state == "ready")
+    d.app.open_receipt(d.app.history.rows[2]["id"])
+    d.frames(2)
+    d.tap(d.find("Réessayer ce paiement"))
+    await d.until_showing("status")
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+
+    assert len(shop.posts(f"retry/{shop.payments[1]['id']}/")) == 1
+
+
+async def test_history_grows_at_its_end_once(start: Any, shop: Shop) -> None:
+    past(shop)
+    d = await start()
+    d.app.go("history")
+    await d.until(lambda: d.app.history.state == "ready")
+    payments = [row for row in d.app.history.rows if "id" in row]
+    assert len(payments) == 20
+
+    d.app.history.load_more()
+    d.app.history.load_more()
+    await d.until(lambda: not d.app.history.more)
+
+    assert len([row for row in d.app.history.rows if "id" in row]) == len(shop.payments)
+    assert len([r for r in shop.requests if "cursor" in str(r.url)]) == 1
+
+
+async def test_filter_chosen_while_loading_wins(start: Any, shop: Shop) -> None:
+    past(shop)
+    d = await start()
+    shop.held = asyncio.Event()
+    d.app.go("history")
+    d.app.history.status = "failed"
+    shop.held.set()
+    await d.until(lambda: d.app.history.state == "ready")
+
+    assert [row["mood"] for row in d.app.history.rows if "id" in row] == ["danger"]
+
+
+async def test_language_changes_at_once_and_is_remembered(start: Any, shop: Shop) -> None:
+    d = await start()
+    d.app.go("settings")
+    d.tap(d.find("English"))
+    await d.settle()
+
+    assert d.says("Settings")
+    assert d.root.places[0][2] == "Shop"
+    assert d.app.services.preferences.language == "en"
+
+
+async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_result(d, shop, "successful")
+    d.tap(d.find("Copier"))
+    assert shop.payments[0]["id"] in d.app.copied[-1]
+
+    d.tap(d.find("Enregistrer"))
+    await d.until(lambda: "Enregistré" in d.app.result.said)
+
+    kept = sorted(path.suffix for path in d.app.services.documents.iterdir())
+    assert kept == [".png", ".txt"]
+
+
+async def test_country_is_chosen_first_and_remembered(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_pay(d)
+    d.tap(d.find("Bénin"))
+    d.tap(d.find("Togo"))
+
+    assert d.app.services.preferences.country == "TG"
+    assert {tile["code"] for tile in d.app.providers.tiles} >= {"togocom_tg", "moov_tg"}
+    assert d.root.sheets() == []
+
+
+async def test_unusable_way_to_pay_is_told_and_cannot_be_chosen(start: Any, shop: Shop) -> None:
+    d = await start()
+    await to_pay(d)
+
+    assert d.says("Celtiis est en maintenance.")
+    assert "celtiis_bj" not in {tile["code"] for tile in d.app.providers.tiles}
+
+
+async def test_signing_out_is_asked_once_more(start: Any, shop: Shop) -> None:
+    d = await start()
+    d.app.go("settings")
+    d.tap(d.find("Se déconnecter"))
+    assert d.app.session.signed_in
+
+    d.tap(d.find("Se déconnecter"))  # the one in the sheet, which is on top
+    await d.until_showing("signin")
+    assert shop.posts("auth/logout/")

@@ -1,0 +1,109 @@
+"""The desktop without a mouse: Tab and Shift-Tab, Enter and space, arrows, Esc, and a ring that shows where one is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feexpay_client.ui.hands import hands
+from feexpay_client.ui.widgets.tile import PackTile, ProviderTile
+
+from tests.ui.scenes import to_form, to_pay, to_status
+from tests.ui.shop import Shop
+
+
+async def test_a_whole_payment_by_keys(start: Any, shop: Shop) -> None:
+    d = await start()
+    await d.until(lambda: d.app.home.packs)
+    d.key("tab")
+    assert isinstance(d.focused(), PackTile)
+    d.key("down")
+    assert d.focused().name == "Standard"
+    d.key("enter")
+    await d.until_showing("pay")
+    await d.until(lambda: d.app.providers.tiles)
+
+    while not isinstance(d.focused(), ProviderTile):
+        d.key("tab")
+    d.key("right")
+    d.key("right")
+    assert d.focused().code == "mtn_bj"
+    d.key("spacebar")
+    d.type(d.root.screen.form.ids.phone.ids.entry, "0197000000")
+    await d.until(lambda: d.app.form.can_pay)
+    d.key("enter")
+    await d.until_showing("status")
+
+    assert shop.payments == [] or shop.payments[0]["amount"] == 2000
+
+
+async def test_tab_goes_round_and_back(start: Any) -> None:
+    d = await start(signed_in=False)
+    stops = []
+    for _ in range(6):
+        d.key("tab")
+        stops.append(d.focused())
+    assert len(set(stops)) == 5
+    assert stops[0] is stops[5]
+
+    d.key("tab", "shift")
+    assert d.focused() is stops[4]
+
+
+async def test_ring_is_for_keys_and_not_for_fingers(start: Any) -> None:
+    d = await start()
+    await d.until(lambda: d.app.home.packs)
+    d.key("tab")
+    assert hands.keyboard
+
+    hands_before = d.picture()
+    d.app._on_touch(None, object())
+    assert not hands.keyboard
+    assert d.picture() != hands_before
+
+
+async def test_esc_goes_back_step_by_step_and_never_out(start: Any) -> None:
+    d = await start()
+    await to_form(d)
+    assert not d.root.screen.picking
+    d.key("escape")
+    assert d.root.screen.picking
+    d.key("escape")
+    assert d.app.showing == "home"
+    d.key("escape")
+    assert d.app.showing == "home"
+
+
+async def test_esc_leaves_a_payment_without_ending_it(start: Any) -> None:
+    d = await start()
+    await to_status(d)
+    d.key("escape")
+
+    assert d.app.showing == "home"
+    assert d.app.waiting.open
+
+
+async def test_a_sheet_keeps_the_focus_and_esc_gives_it_back(start: Any) -> None:
+    d = await start()
+    await to_pay(d)
+    country = d.find("Bénin")
+    country.focus = True
+    d.key("enter")
+    sheet = d.root.sheets()[0]
+    for _ in range(12):
+        d.key("tab")
+        assert d.focused() in list(sheet.walk())
+
+    d.key("escape")
+
+    assert d.root.sheets() == []
+    assert country.focus
+
+
+async def test_focus_is_brought_into_sight(start: Any) -> None:
+    d = await start(size=(360, 640))
+    await d.until(lambda: d.app.home.packs)
+    for _ in range(5):
+        d.key("tab")
+    _, y = d.focused().to_window(*d.focused().pos)
+
+    assert 0 <= y < 640
