@@ -188,6 +188,7 @@ def _kept(source: RatesSource, currency: str, into: str) -> Decimal:
     known = _read(name)
     if known is not None and known.is_younger_than(FRESH):
         return known.rate
+    _refuse_when_atomic()  # before the turn is taken, so that others need not wait for one who may not ask
     if shared.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
         return _renewed(source, currency, into, name)
     return known.rate if _is_usable(known) else _waited_for(name)
@@ -202,14 +203,17 @@ def _renewed(source: RatesSource, currency: str, into: str, name: str) -> Decima
     if known is not None and known.is_younger_than(FRESH):
         shared.drop(f"{name}:asking")
         return known.rate
+    rate = None
     try:
         rate = _asked(source, currency, into)
     except RateUnavailableError as error:
-        shared.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
         if not _is_usable(known):
             raise
         logger.warning("the last exchange rate for %s is used: %s", currency, error)
         return known.rate
+    finally:
+        if rate is None:  # also after an error that nobody expected: whoever waits must not wait for this turn
+            shared.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
     _write(name, rate)
     return rate
 
@@ -251,8 +255,6 @@ def _write(name: str, rate: Decimal) -> None:
 
 def _asked(source: RatesSource, currency: str, into: str) -> Decimal:
     """What a source says, if that can be a rate; with as many digits as a payment keeps of it, rounded up."""
-    if source.remote:
-        _refuse_when_atomic()
     rate = source.rate(currency, into)
     if not is_plausible(currency, rate):
         raise RateUnavailableError("what its source says is not the francs for one unit")

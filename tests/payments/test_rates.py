@@ -173,8 +173,16 @@ def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
         dollar()
 
     assert bank.asked == 0
-    pause_over()
     assert dollar() == Decimal("605.25")
+
+
+def test_source_that_breaks_keeps_nobody_waiting(bank: type[Bank], clock: Clock) -> None:
+    bank.says = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        dollar()
+
+    assert_unavailable()
+    assert bank.asked == 1
 
 
 def test_without_a_cache_nothing_is_converted(
