@@ -71,14 +71,14 @@ def server_address(text: str) -> str:
 
     Raises ValueError with a code: `empty`, `invalid`, `insecure`.
     """
-    text = text.strip().rstrip("/")
+    text = text.strip()
     if not text:
         raise ValueError("empty")
-    parts = urlsplit(text if "://" in text else f"https://{text}")
     try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
-    except ValueError:  # a port that is no number
-        usable = False
+    except ValueError:  # a port that is no number, half an IPv6 address
+        raise ValueError("invalid") from None
     if not usable or any(character.isspace() for character in text):
         raise ValueError("invalid")
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
