@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django_feexpay import conf
 from django_feexpay.background import worker
 from django_feexpay.host import reconcile_payment
 from django_feexpay.models import Payment
 from django_feexpay.payments import due, outbox
+from django_feexpay.payments.lifecycle import PublicStatus
 from django_feexpay.testing.running import RunningSandbox
 
 #: More than any test has due at once.
@@ -46,6 +48,11 @@ def settle(sandbox: RunningSandbox, payment: Payment, outcome: str = "successful
     work()  # what was queued is at FeexPay after this
     _end(sandbox, payment, outcome)
     reconcile_payment(payment.pk)
+    payment.refresh_from_db()
+    if outcome != "successful" and payment.public_status is PublicStatus.PENDING:
+        # On an open page the payer may still take another card: the failure is one when its time is over.
+        with conf.use_clock(lambda: payment.attempt.expires_at):
+            reconcile_payment(payment.pk)
     outbox.deliver()
     payment.refresh_from_db()
     wanted = "successful" if outcome == "successful" else "failed"

@@ -164,3 +164,20 @@ def test_sandbox_delivers_to_a_live_server_when_it_is_told_where(
     feexpay_work()
 
     assert Credit.objects.filter(payment=payment).count() == 1
+
+
+@pytest.mark.parametrize("outcome", ["successful", "declined"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"provider": "coris_bj"},
+        {"provider": "orange_bf", "phone": "70 00 00 50", "otp": "123456"},
+        {"provider": "wave_ci", "phone": "07 00 00 00 50"},
+        {"provider": "visa", "phone": ""},
+    ],
+    ids=lambda wish: wish["provider"],
+)
+def test_settle_knows_every_flow(feexpay_settle: Settle, player: Any, wish: dict[str, Any], outcome: str) -> None:
+    payment = feexpay_settle(start(player, **wish), outcome)
+
+    assert payment.public_status == ("successful" if outcome == "successful" else "failed")
