@@ -111,7 +111,6 @@ class BreakAdmin(ClosableAdmin):
         "payment_shown",
         "ours",
         "theirs",
-        "gateway_reference",
         "outcome",
         "found_at",
         "note",

@@ -198,7 +198,7 @@ def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
         reference=reference,
         word=word,
         redirect_url=redirect_url,
-        otp_required=otp_expected and redirect_url is None and word is not Word.FAILED,
+        otp_required=otp_expected and redirect_url is None and word not in (Word.SUCCESSFUL, Word.FAILED),
         reason_code=code,
         reason_text=text,
     )

@@ -17,6 +17,7 @@ from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import FAILED, Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
 from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.threads import at_once
+from tests.payments.troubles import settle_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -332,3 +333,16 @@ def test_queued_first_step_still_asks_for_the_code(
     sweep()
 
     assert submit(payment).detail == "waiting_for_payer"
+
+
+def test_no_code_is_asked_for_where_the_first_answer_says_that_it_is_paid(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """A code would be a second request that moves money."""
+    gateway.next_collects = [settle_at_once]
+
+    payment = begin(provider="coris_bj")
+
+    assert (payment.detail, payment.attempt.otp_required) == ("waiting_for_payer", False)
+    assert refused(payment).code == "otp_not_expected"
+    assert run_until_told(payment, clock).status == "successful"
