@@ -132,3 +132,15 @@ def test_close_takes_a_bounded_number(boss: Client, difference: Break, monkeypat
     assert [str(message) for message in answer.context["messages"]] == [
         "At most 0 differences at once: nothing was done. Choose fewer."
     ]
+
+
+def test_pages_speak_french(boss: Client, difference: Break) -> None:
+    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+
+    listed = boss.get(LIST).content.decode()
+    comparison = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+
+    assert "argent en jeu" in listed.lower()
+    assert "autre statut" in listed
+    assert "Écarts vus" in comparison
+    assert "Les 100 plus récents sont montrés ici." in comparison

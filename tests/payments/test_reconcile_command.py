@@ -19,7 +19,7 @@ from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import Clock
 from tests.payments.test_compare import write
-from tests.sandbox.running import RunningSandbox
+from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
 
 pytestmark = pytest.mark.django_db
 
@@ -172,3 +172,25 @@ def test_whole_lives_agree_with_the_sandbox_and_what_was_missed_is_credited(
     assert sorted(Break.objects.values_list("kind", "state")) == [("status", "settled")] * 2
     assert reconcile()[0] == 0
     assert Comparison.objects.latest("pk").found_count == 0
+
+
+def test_shop_with_more_rows_than_one_answer_holds_is_read_whole_over_the_socket(
+    sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
+) -> None:
+    """500 payments of another system on one day, some paid; ours is the first, and a month is asked about."""
+    payment = begin()
+    wish = {"phoneNumber": "2290161000050", "amount": 100, "shop": SHOP_ID, "callback_info": "order of a friend"}
+    headers = {"Authorization": f"Bearer {API_KEY}"}
+    for number in range(500):
+        answer = sandbox.post("/api/transactions/public/requesttopay/mtn", json=wish, headers=headers)
+        if number % 2:
+            sandbox.approve(answer.json()["reference"])
+    sandbox.approve(str(payment.attempt.gateway_reference))
+    month_ago = clock.at.date() - timedelta(days=40)
+    clock.advance(86_400)
+
+    code, lines = reconcile("--from", month_ago.isoformat())
+
+    comparison = Comparison.objects.get()
+    assert (code, Payment.objects.get(pk=payment.pk).status) == (0, "successful")
+    assert (comparison.state, comparison.foreign_count, comparison.compared_count) == ("complete", 500, 1)
