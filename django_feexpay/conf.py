@@ -23,7 +23,7 @@ from django.utils.module_loading import import_string
 
 from django_feexpay.gateway.client import CallSeen, Gateway
 from django_feexpay.gateway.signatures import HmacScheme, WebhookSecret, parse_secrets
-from django_feexpay.gateway.transport import Transport
+from django_feexpay.gateway.transport import HttpTransport, Transport
 from django_feexpay.secrets import Secret
 
 #: Every key of the dict FEEXPAY with its default. A key that is not here is a check error.
@@ -241,6 +241,17 @@ def gateway() -> Gateway:
     """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
     values = feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts)
     return _shared(*values) if _transport is None else _build(*values, _transport)
+
+
+def gateway_over(transport: Transport) -> Gateway:
+    """A client for the settings of this moment that speaks through `transport`."""
+    values = feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts)
+    return _build(*values, transport)
+
+
+def transport() -> Transport:
+    """A socket by the settings of this moment, or what stands in for it."""
+    return _transport or HttpTransport(proxy=feexpay.proxy.reveal())
 
 
 @lru_cache(maxsize=8)
