@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv .venv-client demo client client-test client-matrix client-dist test bench check soak nightly clean
+.PHONY: help .venv .venv-client demo client client-test client-matrix client-dist test bench check postman soak nightly clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, mig
 	DATABASE_URL=sqlite://:memory: $(PY) sample_project/manage.py spectacular --validate --fail-on-warn --file /dev/null
 	$(PY) tools/deploy_check.py
 	$(PY) tools/audit.py $(AUDIT)
+
+postman: $(VENV)/.demo ## the Postman collection of docs/reference, out of the API's own description
+	@$(PY) tools/postman.py
 
 # Processes and connections die at instants drawn from a seed; what was taken and what was credited is compared.
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
