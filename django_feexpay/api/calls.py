@@ -72,6 +72,8 @@ class Answer:
     headers: tuple[str, ...] = ("X-Request-ID",)
     maybe: tuple[str, ...] = ()
     media_types: tuple[str, ...] = (JSON,)
+    #: Calls that take the `id` of this answer.
+    leads_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Call:
     sent: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _or_empty(shape: Shape) -> Shape:
+    """As forms send it: an empty filter narrows nothing."""
+    return {"anyOf": [shape, {"const": ""}]}
+
+
 _PAYMENT = reference("Payment")
 _READ = ("X-Request-ID", "ETag", "Cache-Control")
 _STARTED = {
@@ -100,12 +107,14 @@ _STARTED = {
         _PAYMENT,
         {"waiting for the payer": examples.WAITING, "refused": examples.REFUSED},
         maybe=("Idempotency-Replayed",),
+        leads_to=("status", "otp", "retry"),
     ),
     202: Answer(
         "Not sent yet, or its answer is not known: read the payment until it is settled. Nobody may pay again.",
         _PAYMENT,
         {"queued": examples.QUEUED, "checking": examples.CHECKING},
         maybe=("Idempotency-Replayed",),
+        leads_to=("status", "otp", "retry"),
     ),
 }
 
@@ -132,6 +141,26 @@ STATUS = Call(
     },
     problems=(*REFUSALS_SIGNED_IN, "not_found"),
     headers=("Accept-Language", "If-None-Match"),
+)
+OTP = Call(
+    id="otp",
+    summary="Hand in the code a payer was sent",
+    description="While `otp_required` is true. A code that was not accepted can be followed by another.",
+    answers={
+        200: Answer(
+            "FeexPay has the code.",
+            _PAYMENT,
+            {"being checked": examples.CHECKING, "waiting": examples.WAITING},
+            maybe=("Idempotency-Replayed",),
+        )
+    },
+    problems=(
+        *(*REFUSALS_SIGNED_IN, "not_found", "payload_too_large", "unsupported_media_type"),
+        *("idempotency_conflict", "idempotency_mismatch", "otp_not_expected", "otp_rejected"),
+    ),
+    headers=("Accept-Language", "Idempotency-Key"),
+    body=reference("OtpRequest"),
+    sent={"a code": {"otp": "123456"}},
 )
 RETRY = Call(
     id="retry",
@@ -194,25 +223,26 @@ PROVIDERS = Call(
     query={
         "country": {
             "type": "string",
-            "pattern": "^[A-Za-z]{2}$",
+            "pattern": "^([A-Za-z]{2})?$",
             "description": "ISO 3166-1. What has no country is there for each.",
         },
-        "kind": KIND,
-        "currency": {"type": "string", "pattern": "^[A-Za-z]{3}$", "description": "ISO 4217."},
+        "kind": _or_empty(KIND),
+        "currency": {"type": "string", "pattern": "^([A-Za-z]{3})?$", "description": "ISO 4217."},
     },
     headers=("Accept-Language", "If-None-Match"),
 )
+
 FILTERS: Mapping[str, Shape] = {
-    "status": PAYMENT_STATUS,
-    "provider": PROVIDER_CODE,
-    "currency": CURRENCY,
-    "country": COUNTRY,
+    "status": _or_empty(PAYMENT_STATUS),
+    "provider": _or_empty(PROVIDER_CODE),
+    "currency": _or_empty(CURRENCY),
+    "country": _or_empty(COUNTRY),
     "merchant_reference": {"type": "string", "maxLength": 64},
     "idempotency_key": {"type": "string", "maxLength": 255},
-    "created_after": {**INSTANT, "description": "This instant included."},
-    "created_before": {**INSTANT, "description": "This instant not included."},
-    "amount_min": {**AMOUNT, "maximum": 2**63 - 1},
-    "amount_max": {**AMOUNT, "maximum": 2**63 - 1},
+    "created_after": {**_or_empty(INSTANT), "description": "This instant included."},
+    "created_before": {**_or_empty(INSTANT), "description": "This instant not included."},
+    "amount_min": _or_empty({**AMOUNT, "maximum": 2**63 - 1}),
+    "amount_max": _or_empty({**AMOUNT, "maximum": 2**63 - 1}),
     "search": {
         "type": "string",
         "maxLength": 128,
@@ -275,6 +305,7 @@ WEBHOOK = Call(
 CALLS: Mapping[str, Mapping[str, Call]] = {
     "InitiateView": {"post": INITIATE},
     "StatusView": {"get": STATUS},
+    "OtpView": {"post": OTP},
     "RetryView": {"post": RETRY},
     "OtpView": {"post": OTP},
     "QuoteView": {"get": QUOTE},

@@ -126,6 +126,9 @@ def _response(answer: Answer) -> Operation:
     if answer.shape is not None:
         content = {"schema": answer.shape, "examples": _examples(answer.shown)}
         response["content"] = dict.fromkeys(answer.media_types, content)
+    if answer.leads_to:
+        given = {"payment_id": "$response.body#/id"}
+        response["links"] = {name: {"operationId": name, "parameters": given} for name in answer.leads_to}
     return response
 
 

@@ -123,6 +123,11 @@ _RETRY = request(
     phone="Another number of the payer's.",
     otp="A new code, where the provider asks for one before it starts.",
 )
+_OTP = request(
+    "The code that the payer was sent.",
+    OtpInput,
+    otp="As it was received: 3 to 16 letters and digits, spaces and dashes aside.",
+)
 
 _OTP = request("The code that the payer was sent.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")
 
@@ -219,7 +224,7 @@ _PROBLEM = record(
     code=PROBLEM_CODE,
     errors={"type": "array", "items": reference("FieldError")},
     request_id=said(TEXT, "Quote it when you ask us about this answer."),
-    payment_id=said(UUID, "With `duplicate_payment`: the payment that stands in the way."),
+    payment_id=said(UUID, "The payment it is about; with `duplicate_payment`, the one that stands in the way."),
 )
 
 #: Every shape that has a name, as it stands under `components/schemas`.
