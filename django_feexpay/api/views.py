@@ -227,13 +227,14 @@ def _validated(shape: type[StrictInput], request: Request) -> dict[str, Any]:
 
 
 def _key(request: Request, route: str) -> idempotency.Key | None:
-    value = request.headers.get("Idempotency-Key", "")
-    if not value:
+    value = request.headers.get("Idempotency-Key")
+    if value is None:
         if feexpay.require_idempotency_key:
             raise invalid("Idempotency-Key", "required", _("This header is required."))
         return None
-    if len(value) > _LONGEST_KEY or not (value.isascii() and value.isprintable()):
-        raise invalid("Idempotency-Key", "invalid", _("At most 255 printable ASCII characters."))
+    # An empty one is a key that got lost: whoever sends it counts on being protected.
+    if not 0 < len(value) <= _LONGEST_KEY or not (value.isascii() and value.isprintable()):
+        raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
     return idempotency.Key(
         user=request.user, value=value, fingerprint=idempotency.fingerprint(route, dict(request.data))
     )

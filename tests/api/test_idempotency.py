@@ -184,3 +184,10 @@ def test_fifty_retries_at_once_open_one_attempt(player: User, gateway: ModelGate
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 49
     assert len(gateway.charges) == 2
+
+
+def test_empty_key_is_a_lost_one_and_refused(caller: Caller) -> None:
+    refused = caller.initiate(headers={"Idempotency-Key": ""})
+
+    assert_problem(refused, 400, "validation_error", field="Idempotency-Key")
+    assert not Payment.objects.exists()
