@@ -142,26 +142,6 @@ STATUS = Call(
     problems=(*REFUSALS_SIGNED_IN, "not_found"),
     headers=("Accept-Language", "If-None-Match"),
 )
-OTP = Call(
-    id="otp",
-    summary="Hand in the code a payer was sent",
-    description="While `otp_required` is true. A code that was not accepted can be followed by another.",
-    answers={
-        200: Answer(
-            "FeexPay has the code.",
-            _PAYMENT,
-            {"being checked": examples.CHECKING, "waiting": examples.WAITING},
-            maybe=("Idempotency-Replayed",),
-        )
-    },
-    problems=(
-        *(*REFUSALS_SIGNED_IN, "not_found", "payload_too_large", "unsupported_media_type"),
-        *("idempotency_conflict", "idempotency_mismatch", "otp_not_expected", "otp_rejected"),
-    ),
-    headers=("Accept-Language", "Idempotency-Key"),
-    body=reference("OtpRequest"),
-    sent={"a code": {"otp": "123456"}},
-)
 RETRY = Call(
     id="retry",
     summary="Try a failed payment again",
@@ -305,7 +285,6 @@ WEBHOOK = Call(
 CALLS: Mapping[str, Mapping[str, Call]] = {
     "InitiateView": {"post": INITIATE},
     "StatusView": {"get": STATUS},
-    "OtpView": {"post": OTP},
     "RetryView": {"post": RETRY},
     "OtpView": {"post": OTP},
     "QuoteView": {"get": QUOTE},

@@ -123,12 +123,6 @@ _RETRY = request(
     phone="Another number of the payer's.",
     otp="A new code, where the provider asks for one before it starts.",
 )
-_OTP = request(
-    "The code that the payer was sent.",
-    OtpInput,
-    otp="As it was received: 3 to 16 letters and digits, spaces and dashes aside.",
-)
-
 _OTP = request("The code that the payer was sent.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")
 
 _REASON = record(
