@@ -1,0 +1,56 @@
+"""FeexPay answers nonsense to everything: nobody is credited, nothing crashes, what may be charged stays open."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+from django.core.cache import cache
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from django_feexpay.gateway.transport import WireReply, WireRequest
+from django_feexpay.models import Attempt, Credit
+from tests.payments.conftest import Begin
+from tests.payments.stage import Clock, Guard, sweep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+_NAMES = st.sampled_from(
+    ["reference", "amount", "data", "total", "callback_info", "custom_id", "urlPay", "payment_url"]
+)
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=12) | st.sampled_from(["SUCCESSFUL", "FAILED"])
+_JSON = st.recursive(
+    _LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_NAMES, inner, max_size=4), max_leaves=8
+)
+_RAW = st.binary(max_size=40) | _JSON.map(lambda value: json.dumps(value).encode())
+
+
+class Nonsense:
+    """Gives one answer to whatever it is asked. None of them states a status or an error of FeexPay's."""
+
+    def __init__(self, status: int, raw: bytes) -> None:
+        self._reply = WireReply(status, {}, raw)
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        return self._reply
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(status=st.sampled_from([200, 201, 202, 204, 302, 400, 404, 500, 502, 503]), raw=_RAW)
+@pytest.mark.parametrize(("provider", "phone"), [("mtn_bj", "0161000050"), ("visa", ""), ("wave_ci", "0700000050")])
+def test_nonsense_settles_nothing(
+    begin: Begin, guard: Guard, clock: Clock, provider: str, phone: str, status: int, raw: bytes
+) -> None:
+    guard.inner = Nonsense(status, raw)
+    cache.clear()  # the breaker would rightly send nobody there any more
+
+    payment = begin(provider=provider, phone=phone, merchant_reference=str(uuid4()))
+    for seconds in (5, 30, 300):
+        clock.advance(seconds)
+        sweep()
+
+    attempt = Attempt.objects.get(payment=payment)
+    assert attempt.status in {"created", "pending", "unknown", "review"}
+    assert Credit.objects.count() == 0
