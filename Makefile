@@ -83,7 +83,8 @@ client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## the client killed in every 
 	@cd client_app && ../$(CLIENT_PY) -m tests.e2e.matrix
 
 client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in client_app/dist
-	@cd client_app && ../$(CLIENT_PY) -m PyInstaller --noconfirm --log-level WARN feexpay_client.spec
+	@cd client_app && ../$(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR feexpay_client.spec
+	@$(CLIENT_PY) tools/client.py smoke
 
 bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
 	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)

@@ -1,7 +1,7 @@
 """What stands between the client and a window: system libraries, and the server to speak with.
 
-`python tools/client.py graphics` fails with the Debian packages that are missing; `run` starts the client. Runs in the
-client's environment and needs nothing of it.
+`python tools/client.py graphics` fails with the Debian packages that are missing; `run` starts the client; `smoke`
+starts the built one, offscreen, and looks at the picture it leaves. Runs in the client's environment.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import ctypes
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Written by the demo while it runs.
 DEMO_ADDRESS = ROOT / ".demo" / "kept" / "address"
+
+BUILT = ROOT / "client_app" / "dist" / "feexpay_client" / "feexpay_client"
+_SMOKE_SECONDS, _SMALLEST_PICTURE = 120, 10_000
 
 #: What Kivy opens on Linux, and the Debian package that brings it.
 LIBRARIES = {
@@ -83,8 +87,26 @@ def run() -> int:
     return subprocess.call([sys.executable, "-m", "feexpay_client"], env=environment)
 
 
+def smoke() -> int:
+    """0 when the built client draws its first screen on a system without a display."""
+    if graphics():
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "first.png"
+        environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        environment |= {"SDL_VIDEODRIVER": "offscreen", "FEEXPAY_CLIENT_HOME": folder, "SMOKE": str(picture)}
+        code = subprocess.call([BUILT], env=environment, timeout=_SMOKE_SECONDS)
+        drawn = picture.stat().st_size if picture.exists() else 0
+    size = sum(path.stat().st_size for path in BUILT.parent.rglob("*") if path.is_file())
+    sys.stdout.write(
+        f"{BUILT.parent.relative_to(ROOT)}: {size / 1e6:.0f} MB, exit code {code}, picture of {drawn} bytes\n"
+    )
+    # An empty window of one colour packs into less than a tenth of that.
+    return 0 if code == 0 and drawn > _SMALLEST_PICTURE else 1
+
+
 def main(arguments: list[str]) -> int:
-    commands = {"graphics": graphics, "run": run}
+    commands = {"graphics": graphics, "run": run, "smoke": smoke}
     if len(arguments) != 1 or arguments[0] not in commands:
         sys.stderr.write(f"usage: tools/client.py {' | '.join(commands)}\n")
         return 2
