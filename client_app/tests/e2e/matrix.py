@@ -31,7 +31,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Case:
-    """A row: `lives` before the last one, which resumes. `approve`: the payer says yes before that."""
+    """A row: `lives` before the last one, which resumes. `approve`: the payer says yes before that.
+
+    `window`: the whole app, tapped through; else its core.
+    """
 
     name: str
     lives: tuple[Run, ...]
@@ -39,6 +42,7 @@ class Case:
     charges: int = 1
     payments: int = 1
     approve: bool = False
+    window: bool = False
     last: dict[str, Any] = field(default_factory=dict)
 
 
@@ -93,15 +97,24 @@ CASES = (
 )
 
 
-async def run_matrix(place: Place, cases: tuple[Case, ...] = CASES) -> list[Row]:
-    """Every case, some at a time. One player for each."""
+WINDOW_CASES = (
+    Case("window, never: paid", (), window=True),
+    Case("window, key on disk", (_life("held:before", hold="before"),), window=True),
+    Case("window, answer lost", (_life("unknown", hold="lost"),), window=True),
+    Case("window, waiting", (_life("waiting", phone="01 97 00 00 50"),), approve=True, window=True),
+    Case("window, refused", (_REFUSED,), ends="failed", charges=0, window=True),
+)
+
+
+async def run_matrix(place: Place, cases: tuple[Case, ...] = CASES, first: int = 0) -> list[Row]:
+    """Every case, some at a time. One player for each, from number `first` on."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(player: str, case: Case) -> Row:
         async with gate:
             return await _play(place, player, case)
 
-    return list(await asyncio.gather(*(one(f"player{number}", case) for number, case in enumerate(cases))))
+    return list(await asyncio.gather(*(one(f"player{number}", case) for number, case in enumerate(cases, first))))
 
 
 def table(rows: list[Row]) -> str:
@@ -120,11 +133,11 @@ async def _play(place: Place, player: str, case: Case) -> Row:
         base = {"home": home, "server": place.shop, "token": place.tokens[player]}
         said = []
         for life in case.lives:
-            said += await _live(Plan(**{**base, **life.plan}), life.killed_at)
+            said += await _live(Plan(**{**base, **life.plan}), life.killed_at, case.window)
         if case.approve:
             await asyncio.to_thread(place.approve, player)
         last = {"act": "resume" if case.lives else "pay"} | case.last
-        said += await _live(Plan(**{**base, **last}), "")
+        said += await _live(Plan(**{**base, **last}), "", case.window)
     ended = said[-1].split(":")[1] if said and said[-1].startswith("end:") else "nothing"
     if "nothing open" in said:
         ended = "nothing open"
@@ -132,9 +145,9 @@ async def _play(place: Place, player: str, case: Case) -> Row:
     return Row(case, ended, charges, len(history), " ".join(said))
 
 
-async def _live(plan: Plan, killed_at: str) -> list[str]:
+async def _live(plan: Plan, killed_at: str, window: bool) -> list[str]:
     """Start the app; kill it at that word, or let it come to its end. What it said."""
-    command = client_command("tests.e2e.player", plan.as_argument())
+    command = client_command(f"tests.e2e.{'window_player' if window else 'player'}", plan.as_argument())
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     said: list[str] = []
@@ -152,8 +165,9 @@ async def _live(plan: Plan, killed_at: str) -> list[str]:
 
 
 def main() -> int:
-    with open_place(len(CASES)) as place:
-        rows = asyncio.run(run_matrix(place))
+    cases = CASES + WINDOW_CASES
+    with open_place(len(cases)) as place:
+        rows = asyncio.run(run_matrix(place, cases))
     sys.stdout.write(table(rows) + "\n")
     for row in rows:
         if not row.good:

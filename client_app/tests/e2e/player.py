@@ -101,7 +101,7 @@ def session_of(plan: Plan) -> Session:
     return Session(
         Path(plan.home),
         TokenStore(lambda: MemoryVault(plan)),
-        defaults=Preferences(server=plan.server, language="en"),
+        defaults=Preferences(server=plan.server, language="en", country="BJ", reduced_motion=True),
         transport=HeldWire(plan) if plan.hold else None,
     )
 

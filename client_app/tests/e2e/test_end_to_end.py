@@ -10,28 +10,37 @@ import pytest
 from feexpay_client.core.states import Draft, Phase
 
 from tests.core.stage import until
-from tests.e2e.matrix import CASES, run_matrix, table
+from tests.e2e.matrix import CASES, WINDOW_CASES, run_matrix, table
 from tests.e2e.place import Place, open_place
 from tests.e2e.player import Plan, session_of
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
-    with open_place(len(CASES) + 1) as opened:
+    with open_place(len(CASES) + len(WINDOW_CASES) + 1) as opened:
         yield opened
 
 
 def test_killed_in_every_state_it_pays_once_and_forgets_nothing(place: Place) -> None:
+    before = place.charges()
     rows = asyncio.run(run_matrix(place))
 
     shown = table(rows)
     print(shown)
     assert [row for row in rows if not row.good] == [], shown
-    assert place.charges() == sum(case.charges for case in CASES), "somebody was charged whom no history knows"
+    assert place.charges() == before + sum(case.charges for case in CASES), "somebody was charged, unknown to history"
+
+
+@pytest.mark.window
+def test_the_whole_app_killed_while_it_pays_pays_once_and_shows_the_result(place: Place) -> None:
+    rows = asyncio.run(run_matrix(place, WINDOW_CASES, first=len(CASES)))
+
+    print(table(rows))
+    assert [row for row in rows if not row.good] == [], table(rows)
 
 
 def test_the_server_goes_away_while_the_payer_waits_and_comes_back(place: Place, tmp_path: Path) -> None:
-    player = f"player{len(CASES)}"
+    player = f"player{len(CASES) + len(WINDOW_CASES)}"
 
     async def pays() -> None:
         session = session_of(Plan(str(tmp_path), place.shop, place.tokens[player], "pay"))
