@@ -82,8 +82,8 @@ endif
 client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## the client killed in every state and started again: charges and payments counted
 	@cd client_app && ../$(CLIENT_PY) -m tests.e2e.matrix
 
-client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in client_app/dist
-	@cd client_app && ../$(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR feexpay_client.spec
+client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in dist/feexpay_client
+	@$(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
 bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
@@ -112,6 +112,6 @@ nightly: $(VENV)/.test ## the state machine of payments at length, on PostgreSQL
 	@$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
 
 clean: ## remove everything the commands above made
-	rm -rf $(VENV) $(CLIENT_VENV) client_app/build client_app/dist .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(CLIENT_VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist htmlcov *.egg-info *.sqlite3 *.sqlite3-*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

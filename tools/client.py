@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Written by the demo while it runs.
 DEMO_ADDRESS = ROOT / ".demo" / "kept" / "address"
 
-BUILT = ROOT / "client_app" / "dist" / "feexpay_client" / "feexpay_client"
+BUILT = ROOT / "dist" / "feexpay_client" / "feexpay_client"
 _SMOKE_SECONDS, _SMALLEST_PICTURE = 120, 10_000
 
 #: What Kivy opens on Linux, and the Debian package that brings it.
