@@ -22,6 +22,7 @@ from config.wsgi import application
 from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
+from django.utils import translation
 from hypothesis import HealthCheck, Phase, assume, settings
 from schemathesis.config import SchemathesisConfig
 
@@ -38,11 +39,13 @@ _ERA = re.compile(r"(19[7-9]\d|2[01]\d\d)-")
 
 def served(environ: Any, start_response: Any) -> list[bytes]:
     """The site as a server serves it, which closes every answer: a file of an export is gone then."""
-    answer = application(environ, start_response)
-    try:
-        return [b"".join(answer)]
-    finally:
-        answer.close()
+    # A thread keeps the language of its last request, and the next test would read it.
+    with translation.override(translation.get_language()):
+        answer = application(environ, start_response)
+        try:
+            return [b"".join(answer)]
+        finally:
+            answer.close()
 
 
 schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", served, config=CONFIG)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--language", choices=("fr", "en"), help="default: LANGUAGE_CODE of the settings")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with translation.override(options["language"] or translation.get_language()):
+        with translation.override(options["language"] or settings.LANGUAGE_CODE):
             bad = 0
             for found in examine(options["webhook_url"]):
                 bad += found.mark is Mark.BAD
