@@ -118,6 +118,8 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
         return Outcome.NOT_ASKED
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
         _adopt(attempt, difference.report, source)
+    if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
+        reconcile.seek_by_echo(attempt)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
@@ -130,6 +132,12 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     if not _is_settled(difference, report):
         return Outcome.NO_CHANGE
     return Outcome.CONFIRMED if attempt.life_status is before else Outcome.MOVED
+
+
+def _is_of_another_payment(attempt: Attempt, report: StatusReport) -> bool:
+    """Whether the row is not the payment that we hold for the attempt's: a code was refused, and charged after all."""
+    known = attempt.gateway_reference
+    return bool(report.reference and known) and not same_reference(str(report.reference), str(known))
 
 
 def _adopt(attempt: Attempt, report: StatusReport, source: Source) -> None:

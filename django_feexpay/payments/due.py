@@ -78,8 +78,9 @@ def schedule(attempt: Attempt, **looked: Any) -> None:
     rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
 
 
-def postpone(held: Claim, next_poll_at: datetime) -> None:
-    """Give a claim back without having looked: due again then, unless somebody else took it or hastened it.
+def postpone(held: Claim, next_poll_at: datetime | None) -> None:
+    """Give a claim back without having looked: due again then (None: never), unless somebody else took it or
+    hastened it.
 
     Changes: `next_poll_at`. Safe to repeat: yes.
     """

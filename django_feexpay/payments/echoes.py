@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
+from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history import A_DAY, Reader
@@ -25,7 +26,7 @@ class Found:
 
 
 def search(attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None) -> Found:
-    """Our row in the history of the days around its sending; a search ends early with one that was paid.
+    """Our row in the history of the days on which it can have been made; a search ends early with one that was paid.
 
     longest_question_seconds: for those who wait for a page themselves. Changes: nothing.
     """
@@ -34,7 +35,7 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
         patience_seconds=patience_seconds,
         longest_question_seconds=longest_question_seconds,
     )
-    last = max(attempt.created_at, attempt.sent_at or attempt.created_at)
+    last = _last_instant(attempt)
     days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
     found, complete = None, True
     for part in reader.read(*days, provider=attempt.payment.provider.spec):
@@ -45,6 +46,12 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
     return Found(found, complete)
+
+
+def _last_instant(attempt: Attempt) -> datetime:
+    """When FeexPay can have made our payment at the latest: it was asked once, but on a page the payer does it."""
+    sent_at = max(attempt.created_at, attempt.sent_at or attempt.created_at)
+    return max(sent_at, min(attempt.expires_at, conf.now())) if attempt.sought_by_echo else sent_at
 
 
 def is_of(attempt: Attempt, row: HistoryRow) -> bool:

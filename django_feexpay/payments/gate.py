@@ -1,12 +1,13 @@
 """Whether somebody may turn to FeexPay now: the breaker, the budget and the places for doors, in one question each.
 
-Doors are turned away with `gateway_unavailable` and a time to come back, before anything is written. What stands in a
-row already waits there.
+Doors are turned away with `gateway_unavailable` and a time to come back, before anything is written. But who would not
+be let on anyway, because this is being paid or was answered already, hears that: it says what to do, and trouble does
+not. What stands in a row already waits there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
@@ -19,18 +20,18 @@ _COME_BACK_SECONDS = 3
 
 
 @contextmanager
-def entrance(provider_code: str, *, queued: bool) -> Iterator[None]:
+def entrance(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Iterator[None]:
     """Let a door start or retry an attempt in this block. `queued`: it is only written down, and the worker sends it.
+    `first`: called before somebody is turned away, to raise what they are to hear instead.
 
     Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`.
     """
     if queued:
-        _refuse_for(breaker.wait_seconds(provider_code, Door.QUEUE))
+        _refuse_for(breaker.wait_seconds(provider_code, Door.QUEUE), first)
         yield
         return
     with budget.place() as free:
-        _refuse_for(0 if free else _COME_BACK_SECONDS)
-        _refuse_for(wait_to_send(provider_code))
+        _refuse_for(wait_to_send(provider_code) if free else _COME_BACK_SECONDS, first)
         yield
 
 
@@ -44,7 +45,8 @@ def is_shut() -> bool:
     return bool(breaker.in_trouble(()))
 
 
-def _refuse_for(seconds: int) -> None:
+def _refuse_for(seconds: int, first: Callable[[], None]) -> None:
     if seconds:
+        first()
         message = _("Payments cannot be started at the moment: FeexPay is in trouble. Nothing was taken.")
         raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=seconds)

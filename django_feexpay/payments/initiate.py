@@ -71,7 +71,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
-    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec)):
+    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse_known(terms, key)):
         attempt = _open(terms, source, key)
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
@@ -156,9 +156,7 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     """Intent first: everything that must exist before the gateway hears of it."""
     order, now = terms.order, conf.now()
     one_at_a_time(order.user.pk if order.user else None)
-    if key is not None:
-        idempotency.refuse_or_replay(key)
-    refuse_twins(_twins(terms, key, now))
+    _refuse_known(terms, key)
     payment = _payment(terms, key, now)
     details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
     urls = order.return_url, order.cancel_url
@@ -169,6 +167,13 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     if key is not None:
         idempotency.record(key, payment, now)
     return attempt
+
+
+def _refuse_known(terms: Terms, key: idempotency.Key | None) -> None:
+    """Raises what is the answer to an order that was placed already: AlreadyAnswered or NotAllowedError."""
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    refuse_twins(_twins(terms, key, conf.now()))
 
 
 def one_at_a_time(user_id: object) -> None:

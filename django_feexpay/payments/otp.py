@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints
@@ -53,7 +54,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
-    with gate.entrance(payment.provider_id, queued=False):
+    with gate.entrance(payment.provider_id, queued=False, first=lambda: _refuse_known(payment, key)):
         attempt = _take(payment, key)
         try:
             _send(attempt, code, source)
@@ -64,6 +65,20 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     return Payment.objects.for_reading().get(pk=payment_id)
 
 
+def _refuse_known(payment: Payment, key: idempotency.Key | None) -> None:
+    """Raises what is the answer to a code that was sent already: AlreadyAnswered or NotAllowedError."""
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    if not _waiting(payment, conf.now()).exists():
+        raise _not_expected(payment)
+
+
+def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
+    """Its attempt that waits for a code; none, most of the time."""
+    waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
+    return waiting.filter(otp_count__lt=MOST_CODES)
+
+
 @transaction.atomic(durable=True)
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
@@ -71,8 +86,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     if key is not None:
         idempotency.refuse_or_replay(key)
     now = conf.now()
-    waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
-    taken = waiting.filter(otp_count__lt=MOST_CODES).update(
+    taken = _waiting(payment, now).update(
         otp_required=False,
         sought_by_echo=True,
         otp_count=F("otp_count") + 1,
@@ -80,7 +94,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
         updated_at=now,
     )
     if not taken:
-        raise NotAllowedError("otp_not_expected", _("No code is expected for this payment."), payment_id=payment.pk)
+        raise _not_expected(payment)
     if key is not None:
         idempotency.record(key, payment, now)
     return Attempt.objects.select_related("payment__provider").get(payment=payment, status=Status.PENDING)
@@ -139,9 +153,10 @@ def _ask_at_once(attempt: Attempt, source: Source) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Surely nothing was charged by that code: the attempt waits for one as before."""
+    """Surely nothing was charged by that code: the attempt waits for one as before, while it takes any."""
     next_poll_at = due.next_look(attempt, Status.PENDING)
-    _note(attempt, otp_required=True, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
+    another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
+    _note(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 
 
 def _note(attempt: Attempt, **changes: Any) -> None:
@@ -150,10 +165,16 @@ def _note(attempt: Attempt, **changes: Any) -> None:
     rows.update(updated_at=conf.now(), **changes)
 
 
+def _not_expected(payment: Payment) -> NotAllowedError:
+    return NotAllowedError("otp_not_expected", _("No code is expected for this payment."), payment_id=payment.pk)
+
+
 def _refused(attempt: Attempt, code: str) -> NotAllowedError:
     if code in _NOT_ABOUT_THE_CODE:
         return _unavailable(attempt, None)
     message = _("The code was not accepted. Ask for a new one and try again.")
+    if attempt.otp_count >= MOST_CODES:
+        message = _("The code was not accepted, and it was the last one this payment takes.")
     return NotAllowedError("otp_rejected", message, payment_id=attempt.payment_id)
 
 

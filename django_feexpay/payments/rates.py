@@ -149,7 +149,7 @@ def _rate_or_refusal(currency: str, into: str) -> Decimal | None:
     if currency == "EUR":
         return EURO_PARITY
     try:
-        source: RatesSource = feexpay.rates_source()
+        source = _source()
         return _kept(source, currency, into) if source.remote else _asked(source, currency, into)
     except RateUnavailableError as error:
         logger.error("no exchange rate for %s: %s", currency, error)
@@ -253,9 +253,22 @@ def _write(name: str, rate: Decimal) -> None:
 # --- asking ------------------------------------------------------------------------------------------
 
 
+def _source() -> RatesSource:
+    try:
+        source: RatesSource = feexpay.rates_source()
+    except Exception as error:  # as in _asked
+        raise RateUnavailableError(f"its source cannot be made: {type(error).__name__}") from None
+    return source
+
+
 def _asked(source: RatesSource, currency: str, into: str) -> Decimal:
     """What a source says, if that can be a rate; with as many digits as a payment keeps of it, rounded up."""
-    rate = source.rate(currency, into)
+    try:
+        rate = source.rate(currency, into)
+    except RateUnavailableError:
+        raise
+    except Exception as error:  # the host's own code, or what it calls: its text may hold a secret
+        raise RateUnavailableError(f"its source broke: {type(error).__name__}") from None
     if not is_plausible(currency, rate):
         raise RateUnavailableError("what its source says is not the francs for one unit")
     return rate.quantize(_SMALLEST, ROUND_UP)

@@ -139,7 +139,10 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
         due.postpone(held, conf.now() + timedelta(seconds=wait))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
-    return attempt.sent_at is not None and _look(attempt, source=source) is not None
+    if attempt.sent_at is None:  # nothing to ask about, whoever hastened it
+        due.postpone(held, None)
+        return False
+    return _look(attempt, source=source) is not None
 
 
 def _look(
@@ -330,11 +333,24 @@ def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) 
     half = None if total_seconds is None else total_seconds / 2
     found = echoes.search(attempt, patience_seconds=_patience(source, half), longest_question_seconds=half)
     if found.row is not None:
-        return _report_of(attempt, found.row, source, half)
-    if attempt.gateway_reference is not None:  # given with the request for a code
-        return conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
-    _note_absence(attempt, source, found.complete)
-    return None
+        report = _report_of(attempt, found.row, source, half)
+    elif attempt.gateway_reference is not None:  # given with the request for a code
+        report = conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
+    else:
+        _note_absence(attempt, source, found.complete)
+        return None
+    if report is not None and report.word is Word.FAILED and not found.complete:
+        _note_absence(attempt, source, found.complete)  # one that was paid may be among what we were not shown
+        return None
+    return report
+
+
+def seek_by_echo(attempt: Attempt) -> None:
+    """From now on whichever payment bears our id stands for the attempt, unless it is credited already.
+
+    Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
+    """
+    Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)
 
 
 def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None) -> StatusReport | None:
@@ -351,7 +367,9 @@ def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds:
 
 
 def _note_absence(attempt: Attempt, source: Source, complete: bool) -> None:
-    """Nobody paid on the page so far. Closed, and nothing of the history missing: we stop expecting the payer."""
+    """Nobody paid so far, as far as we were shown. Closed, and nothing of the history missing: we stop expecting the
+    payer.
+    """
     now = conf.now()
     if complete and now >= attempt.expires_at and attempt.life_status is Status.PENDING:
         changes = _changes(attempt, Status.EXPIRED, StatusReport(word=Word.MISSING))

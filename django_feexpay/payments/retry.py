@@ -23,7 +23,7 @@ from django_feexpay.payments.initiate import (
     unsealed,
 )
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
 
@@ -60,13 +60,22 @@ def retry(
     _refuse_twin_of_order(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
-    with gate.entrance(payment.provider_id, queued=is_queued(payment.provider.spec)):
+    queued = is_queued(payment.provider.spec)
+    with gate.entrance(payment.provider_id, queued=queued, first=lambda: _refuse_known(payment.pk, key)):
         for earlier in payment.attempts.order_by("ordinal"):
             _ask_about(earlier, source=source, actor=actor, note=note)
         attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
     return Payment.objects.for_reading().get(pk=payment_id)
+
+
+def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
+    """Raises what is the answer to a retry that is under way: AlreadyAnswered or NotAllowedError."""
+    if key is not None:
+        idempotency.refuse_or_replay(key)
+    if Payment.objects.filter(pk=payment_id, status__in=LIVE).exists():
+        raise _still_open(payment_id)
 
 
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
@@ -106,11 +115,15 @@ def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
     if not all(surely_not_charged(attempt) for attempt in attempts):
-        message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
-        raise NotAllowedError("payment_open", message, payment_id=payment.pk)
+        raise _still_open(payment.pk)
     if len(attempts) >= feexpay.max_attempts:
         message = _("There were enough attempts of this payment. Please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
+
+
+def _still_open(payment_id: UUID) -> NotAllowedError:
+    message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
+    return NotAllowedError("payment_open", message, payment_id=payment_id)
 
 
 def surely_not_charged(attempt: Attempt) -> bool:

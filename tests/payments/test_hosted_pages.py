@@ -15,6 +15,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile, reconcile_if_due
 from django_feexpay.payments.retry import retry
+from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import (
     ModelGateway,
@@ -141,6 +142,44 @@ def test_page_does_not_expire_while_history_may_lack_the_payment(
     sweep()
     payment.refresh_from_db()
     assert payment.status == "review"
+
+
+def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_charged(
+    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Else the payer would be asked for the money once more."""
+    payment = pay_by_card()
+    gateway.pay_on_page().decline()
+    gateway.history_total = 9999
+    clock.advance(3600)
+    sweep()
+    payment.refresh_from_db()
+    assert payment.status == "pending"
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(payment.pk, source=Source.API)
+
+    gateway.history_total = None
+    run_until_told(payment, clock)
+    assert payment.status == "failed"
+    gateway.history_total = 9999
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(payment.pk, source=Source.API)
+
+
+def test_page_that_is_open_for_days_is_looked_for_on_each_of_them(
+    pay_by_card: Begin, archive: Archive, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(EXPIRY_SECONDS=7 * 86_400)
+    payment = pay_by_card()
+    clock.advance(5 * 86_400)
+    charge = gateway.pay_on_page()
+    charge.approve()
+    archive.rows.append(row(charge.reference, clock.at, custom_id=charge.custom_id, amount=charge.amount))
+
+    sweep()
+
+    payment.refresh_from_db()
+    assert (payment.status, Credit.objects.count()) == ("successful", 1)
 
 
 # --- what is no proof -----------------------------------------------------------------------------------

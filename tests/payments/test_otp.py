@@ -10,6 +10,8 @@ import pytest
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, Provider
 from django_feexpay.payments import idempotency, otp
+from django_feexpay.payments.compare import begin as compare_days
+from django_feexpay.payments.compare import compare
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
@@ -346,3 +348,54 @@ def test_no_code_is_asked_for_where_the_first_answer_says_that_it_is_paid(
     assert (payment.detail, payment.attempt.otp_required) == ("waiting_for_payer", False)
     assert refused(payment).code == "otp_not_expected"
     assert run_until_told(payment, clock).status == "successful"
+
+
+def test_after_the_last_code_none_is_asked_for(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    """Who reads `otp_required` may send one."""
+    gateway.next_collects = [refuse("OTP_INVALID")] * otp.MOST_CODES
+    said = [refused(waiting) for _ in range(otp.MOST_CODES)]
+
+    payment = Payment.objects.for_reading().get(pk=waiting.pk)
+    assert {error.code for error in said} == {"otp_rejected"}
+    assert "last one" in said[-1].message
+    assert (payment.attempt.otp_required, payment.detail) == (False, "waiting_for_payer")
+    assert refused(waiting).code == "otp_not_expected"
+
+
+def test_code_that_was_refused_and_charged_after_all_is_found_in_the_night(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [refuse("OTP_INVALID")]
+    assert refused(waiting).code == "otp_rejected"
+    gateway.last().approve()
+    run_until_told(waiting, clock)
+    assert (waiting.status, Credit.objects.count()) == ("expired", 0)
+    clock.advance(86_400)
+
+    day = waiting.created_at.date()
+    compare(compare_days(day, day), source=Source.WORKER)
+
+    waiting.refresh_from_db()
+    assert (waiting.status, Credit.objects.count()) == ("successful", 1)
+    assert only_attempt(waiting).gateway_reference == gateway.last().reference
+
+
+def test_failed_code_is_no_failure_while_the_history_may_hide_one_that_was_paid(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    submit(waiting)
+    gateway.charges[0].decline()
+    hidden = gateway.charges.pop()
+    gateway.history_total = 9999
+    clock.advance(1000)
+    sweep()
+    waiting.refresh_from_db()
+    assert waiting.status == "pending"
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(waiting.pk, source=Source.API)
+
+    hidden.approve()
+    gateway.charges.append(hidden)
+    gateway.history_total = None
+    assert run_until_told(waiting, clock).status == "successful"

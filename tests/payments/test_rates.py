@@ -178,11 +178,35 @@ def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
 
 def test_source_that_breaks_keeps_nobody_waiting(bank: type[Bank], clock: Clock) -> None:
     bank.says = ZeroDivisionError()
-    with pytest.raises(ZeroDivisionError):
-        dollar()
+    assert_unavailable()
 
     assert_unavailable()
     assert bank.asked == 1
+
+
+def test_source_that_breaks_leaves_the_last_rate_in_use_and_its_words_out_of_the_log(
+    bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert dollar() == Decimal("605.25")
+    clock.advance(3601)
+    bank.says = ValueError("https://user:hunter2@bank.test")
+
+    assert dollar() == Decimal("605.25")
+    assert "ValueError" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+class Unmade(Bank):
+    """A source that cannot even be made."""
+
+    def __init__(self) -> None:
+        raise KeyError("BANK_TOKEN")
+
+
+def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configure) -> None:
+    configure(RATES_SOURCE=f"{HERE}.Unmade")
+
+    assert_unavailable()
 
 
 def test_without_a_cache_nothing_is_converted(

@@ -1,0 +1,72 @@
+"""Where all places for FeexPay are taken, or it is in trouble: who is under way already hears that, not the trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from django_feexpay.models import Payment
+from django_feexpay.payments import budget, idempotency, otp
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway, refuse
+from tests.payments.stage import Clock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CODE = "123456"
+
+
+@pytest.fixture(autouse=True)
+def one_place(configure: Configure, gateway: ModelGateway, clock: Clock) -> None:
+    configure(GATEWAY_AT_ONCE=1)
+
+
+def refusal(act: Callable[[], object]) -> tuple[str, int | None]:
+    """While somebody else has the only place."""
+    with budget.place(), pytest.raises(NotAllowedError) as refused:
+        act()
+    return refused.value.code, refused.value.retry_after_seconds
+
+
+def test_second_tap(begin: Begin) -> None:
+    begin(merchant_reference="order-1")
+
+    assert refusal(lambda: begin(merchant_reference="order-1")) == ("duplicate_payment", None)
+    assert refusal(lambda: begin(merchant_reference="order-2")) == ("gateway_unavailable", 3)
+
+
+def test_same_key(begin: Begin) -> None:
+    first = begin()
+    key = idempotency.Key(user=first.user, value="tap-1", fingerprint="same")
+    idempotency.record(key, first, first.created_at)
+
+    assert refusal(lambda: begin(key=key)) == ("idempotency_conflict", 2)
+    idempotency.remember(key, 201, {"id": str(first.pk)})
+    with budget.place(), pytest.raises(idempotency.AlreadyAnswered):
+        begin(key=key)
+
+
+def test_retry_of_what_is_open(begin: Begin) -> None:
+    payment = begin()
+
+    assert refusal(lambda: retry(payment.pk, source=Source.API)) == ("payment_open", None)
+
+
+def test_retry_of_what_failed(begin: Begin, gateway: ModelGateway) -> None:
+    gateway.next_collects = [refuse()]
+    payment = begin()
+
+    assert refusal(lambda: retry(payment.pk, source=Source.API)) == ("gateway_unavailable", 3)
+    assert Payment.objects.get().attempts.count() == 1
+
+
+def test_code_that_was_sent(begin: Begin) -> None:
+    payment = begin(provider="coris_bj")
+
+    assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("gateway_unavailable", 3)
+    otp.submit(payment.pk, CODE, source=Source.API)
+    assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("otp_not_expected", None)
