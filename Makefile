@@ -83,7 +83,7 @@ client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## the client killed in every 
 	@cd client_app && ../$(CLIENT_PY) -m tests.e2e.matrix
 
 client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in dist/feexpay_client
-	@$(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
+	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
 bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
