@@ -10,8 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import acts, display, search
+from django_feexpay.admin import acts, causes, display, search
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments.lifecycle import Status
 
 #: Rows of one section. A sender of webhooks must not be able to make this page endless.
 MOST_ROWS = 100
@@ -21,7 +22,9 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
     """The template's words for one payment. Who may view the payment may view all of this."""
     return {
         "acts": [
-            {"title": act.title, "url": acts.address(act, [payment.pk])} for act in acts.ACTS if acts.may(request, act)
+            {"title": act.title, "url": acts.address(act, [payment.pk])}
+            for act in acts.ACTS
+            if acts.may(request, act) and not (act is acts.RETRY and payment.status == Status.SUCCESSFUL)
         ],
         "status": display.status_badge(payment.status),
         "amount": display.amount(payment.amount, payment.currency),
@@ -61,6 +64,7 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
             "row": event,
             "before": display.status_badge(event.from_status),
             "after": display.status_badge(event.to_status),
+            "told": causes.told(event),
             "actor": names.get(event.actor, event.actor),
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }

@@ -33,6 +33,20 @@ MAINTENANCE = (
 )
 
 
+KINDS = {
+    "mobile_money": gettext_lazy("mobile money"),
+    "card": gettext_lazy("card"),
+    "wallet": gettext_lazy("wallet"),
+    "bank_transfer": gettext_lazy("bank transfer"),
+}
+FLOWS = {
+    "push": gettext_lazy("prompt on the phone"),
+    "otp": gettext_lazy("one-time code"),
+    "redirect": gettext_lazy("operator's page"),
+    "hosted": gettext_lazy("FeexPay's page"),
+}
+
+
 def unavailable_reason(code: str) -> str:
     """Why a provider cannot be switched on whatever an admin wants, in the reader's language; "" if it can be."""
     spec = CATALOGUE.get(code)
@@ -58,14 +72,14 @@ class ProviderForm(ProviderModelForm):
         super().__init__(*args, **kwargs)
         if "flow" in self.fields:  # not for those who may only look
             self.fields["flow"] = forms.ChoiceField(
-                label=_("flow"), choices=self._flows(), help_text=self.fields["flow"].help_text
+                label=_("flow").capitalize(), choices=self._flows(), help_text=self.fields["flow"].help_text
             )
 
     def _flows(self) -> list[tuple[str, str]]:
         """What sources say of this provider's flow, the most likely first."""
         spec = CATALOGUE.get(self.instance.code)
         flows = spec.flows if spec else (self.instance.flow,)
-        return [(flow, flow) for flow in flows]
+        return [(flow, str(FLOWS[flow])) for flow in flows]
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]
@@ -90,13 +104,26 @@ class ProviderForm(ProviderModelForm):
         return value
 
 
+class FlowFilter(admin.SimpleListFilter):
+    """Flows in words."""
+
+    title = gettext_lazy("flow")
+    parameter_name = "flow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(flow, str(words)) for flow, words in FLOWS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Provider]) -> QuerySet[Provider]:
+        return queryset.filter(flow=self.value()) if self.value() else queryset
+
+
 @admin.register(Provider)
 class ProviderAdmin(ProviderModelAdmin):
     """Made and removed by the catalogue only; adjusted here. What is changed stays changed over updates."""
 
     form = ProviderForm
-    list_display = ("name", "code", "country", "kind", "flow", "availability", "limits", "fee")
-    list_filter = ("enabled", "flow")
+    list_display = ("name", "code", "country", "kind", "flow_told", "availability", "limits", "fee")
+    list_filter = ("enabled", FlowFilter)
     list_per_page = 100
     actions = ("close_for_maintenance", "open_again")
     search_fields = ("code", "name")  # a table of a few dozen rows
@@ -155,7 +182,11 @@ class ProviderAdmin(ProviderModelAdmin):
     @admin.display(description=gettext_lazy("kind"))
     def kind(self, provider: Provider) -> str:
         spec = _spec(provider)
-        return spec.kind.replace("_", " ") if spec else display.EMPTY
+        return str(KINDS[spec.kind]) if spec else display.EMPTY
+
+    @admin.display(description=gettext_lazy("flow"), ordering="flow")
+    def flow_told(self, provider: Provider) -> str:
+        return str(FLOWS.get(provider.flow, provider.flow))
 
     @admin.display(description=gettext_lazy("currency"))
     def currency(self, provider: Provider) -> str:

@@ -1,0 +1,61 @@
+"""Why a status changed, in words for staff. The code itself stays beside them: it is what logs and questions name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.payments.lifecycle import Status
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+    from django_feexpay.models import PaymentEvent
+
+#: What the moves of `payments` say under `because`, except FeexPay's own reasons for a refusal.
+CAUSES: Mapping[str, str | StrPromise] = {
+    "started": _("the payment was started"),
+    "retried": _("a new attempt was started"),
+    "sent": _("the request is on its way to FeexPay"),
+    "accepted": _("FeexPay took the request"),
+    "page_opened": _("FeexPay gave a page to pay on"),
+    "not_sent": _("the request surely did not leave; it is sent again"),
+    "no_page": _("no page came; it is asked for again"),
+    "never_sent": _("it could not be sent in time; nobody was asked"),
+    "outcome_unknown": _("FeexPay's answer was lost; its history is searched"),
+    "sender_died": _("whoever sent it died on the way; FeexPay's history is searched"),
+    "found_in_history": _("found in FeexPay's history"),
+    "not_found_in_history": _("not in FeexPay's history"),
+    "confirmed": _("FeexPay confirms: paid"),
+    "failed": _("FeexPay confirms: not paid"),
+    "payer_did_not_answer": _("the payer did not answer in time"),
+    "page_not_used": _("nobody paid on the page in time"),
+    "alive_after_failure": _("FeexPay had called it failed, and now calls it open"),
+    "unknown_to_gateway": _("FeexPay does not know its own reference"),
+    "unknown_word": _("FeexPay says a status that is not known"),
+    "reference_mismatch": _("FeexPay's answer names another reference"),
+    "reference_missing": _("FeexPay's answer names no reference"),
+    "reference_conflict": _("another attempt has this reference already"),
+    "echo_mismatch": _("FeexPay's answer is about another attempt"),
+    "echo_missing": _("FeexPay's answer does not name our attempt"),
+    "msisdn_mismatch": _("FeexPay's answer names another payer's number"),
+    "amount_mismatch": _("FeexPay took another amount"),
+    "amount_missing": _("FeexPay's answer names no amount"),
+    "misconfigured": _("FeexPay refuses our settings"),
+    "invalid_api_key": _("FeexPay refuses our key"),
+    "address_not_allowed": _("our address is not on FeexPay's list"),
+    "unknown_shop": _("FeexPay does not know our shop"),
+    "unknown_path": _("FeexPay has no such path"),
+    "forbidden": _("FeexPay forbids this to our key"),
+}
+_REFUSED = _("FeexPay refused it")
+
+
+def told(event: PaymentEvent) -> str:
+    """`because` of an event in words; "" for a code that only a newer or older release knows."""
+    words = CAUSES.get(event.because)
+    if words is None and event.to_status == Status.REJECTED:
+        words = _REFUSED
+    return str(words or "")

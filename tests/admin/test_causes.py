@@ -1,0 +1,51 @@
+"""The timeline reads in words, whatever the rules of money write under `because`."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from django_feexpay.admin.causes import CAUSES, told
+from django_feexpay.models import PaymentEvent
+from tests.admin.conftest import StartPayment
+from tests.admin.test_payment_page import text_of
+from tests.house.tree import python_files
+
+pytestmark = pytest.mark.django_db
+
+WRITTEN = (
+    r'because="(\w+)"',
+    r'Verdict\([^"]+?, "(\w+)"\)',
+    r'_(?:to_review|mark_unknown)\(.+, "(\w+)"\)',
+    r'return "(\w+_(?:mismatch|missing))"',
+)
+
+
+def codes_written() -> set[str]:
+    """The literals that `payments` gives to moves."""
+    sources = [path.read_text() for path in python_files("django_feexpay/payments")]
+    return {code for source in sources for pattern in WRITTEN for code in re.findall(pattern, source)}
+
+
+def test_every_cause_that_moves_are_given_has_words() -> None:
+    assert {"started", "confirmed", "not_found_in_history", "reference_conflict", "echo_missing"} <= codes_written()
+    assert codes_written() - {"waiting", "may_be_tried_again"} - set(CAUSES) == set()  # the two move nothing
+
+
+def test_timeline_reads_in_words_with_the_code_beside_them(boss: Client, start_payment: StartPayment) -> None:
+    page = text_of(boss, start_payment())
+
+    assert '<span>the payment was started</span> <code class="feexpay-code">started</code>' in page
+    assert '<span>FeexPay took the request</span> <code class="feexpay-code">accepted</code>' in page
+
+
+@pytest.mark.parametrize(
+    ("because", "to_status", "words"),
+    [("low_balance", "rejected", "FeexPay refused it"), ("of_next_year", "pending", ""), ("failed", "failed", None)],
+)
+def test_codes_of_others_are_no_error(because: str, to_status: str, words: str | None) -> None:
+    event = PaymentEvent(because=because, to_status=to_status)
+
+    assert told(event) == (str(CAUSES[because]) if words is None else words)
