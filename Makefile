@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help .venv .venv-client demo client client-test client-matrix client-dist test bench check postman soak nightly clean
+.PHONY: help .venv .venv-client demo client client-test client-matrix client-shots client-dist test bench check postman soak nightly clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,12 +82,18 @@ endif
 client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## the client killed in every state and started again: charges and payments counted
 	@cd client_app && ../$(CLIENT_PY) -m tests.e2e.matrix
 
+client-shots: $(CLIENT_VENV)/.test ## draw the pictures of docs/client.md anew
+	@cd client_app && ../$(CLIENT_PY) -m tests.shots
+
 client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in dist/feexpay_client
 	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
-bench: $(VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
+bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
 	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)
+ifeq ($(filter-out 0,$(SKIP_GUI)),)
+	@cd client_app && ../$(CLIENT_PY) -m tests.bench $(if $(filter-out 0,$(GATE)),--gate)
+endif
 
 check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, migrations, deploy check, dependency audit (AUDIT=--strict)
 	$(PY) -m ruff check .

@@ -85,6 +85,18 @@ class Driver:
         touch.touch_up()
         self.frames(2)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """A finger from there to there, slowly enough to be a drag."""
+        from kivy.tests.common import UnitTestTouch
+
+        touch = UnitTestTouch(*start)
+        touch.touch_down()
+        for step in range(1, 9):
+            touch.touch_move(*(a + (b - a) * step / 8 for a, b in zip(start, end, strict=True)))
+            self.frames(2)
+        touch.touch_up()
+        self.frames(2)
+
     def type(self, widget: Any, text: str) -> None:
         """Into that box, sign by sign, as a keyboard does."""
         if not widget.focus:
@@ -135,6 +147,13 @@ class Driver:
         return next((w for w in self.walk() if isinstance(w, FocusBehavior) and w.focus), None)
 
     def picture(self) -> Any:
+        """As drawn now; bars of scrolling stand still, which fade by the clock otherwise."""
+        from kivy.animation import Animation
+        from kivy.uix.scrollview import ScrollView
+
+        for page in self.walk(ScrollView):
+            Animation.stop_all(page, "_bar_color")
+            page._bar_color = page.bar_color
         self.frames(2)
         return window_picture(self.size)
 

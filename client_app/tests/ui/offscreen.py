@@ -6,10 +6,11 @@ import os
 import tempfile
 
 #: One surface for every size under test: the root takes a part of it, because SDL's offscreen window cannot grow.
-SURFACE = (1280, 800)
+#: Layout may be judged beyond it, pictures cannot be taken there; a large one costs every frame.
+SURFACE = (400, 720)
 
 
-def prepare() -> None:
+def prepare(surface: tuple[int, int] = SURFACE) -> None:
     """Everything above the first import of Kivy matters."""
     os.environ.pop("DISPLAY", None)
     os.environ.update(

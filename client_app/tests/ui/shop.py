@@ -23,6 +23,10 @@ _PACKS = (
     ("champion", "Champion", 650, 5000),
     ("maxi", "Maxi", 1200, 10000),
 )
+_WRONG_CODE = {
+    "fr": "Le code n'est pas le bon. Demandez-en un nouveau.",
+    "en": "The code is not right. Ask for a new one.",
+}
 _REASONS = {
     "low_balance": {
         "fr": "Il n'y avait pas assez d'argent, ou une limite est atteinte. Rechargez ou prenez un autre numéro.",
@@ -170,7 +174,7 @@ class Shop:
         if payment is None:
             return problem(404)
         if body.get("otp") == "000000":
-            return problem(422, "otp_rejected", "Le code n'est pas le bon. Demandez-en un nouveau.")
+            return problem(422, "otp_rejected", _WRONG_CODE.get(language, _WRONG_CODE["fr"]))
         if "otp" in body:
             payment |= {"detail": "waiting_for_payer", "otp_required": False}
         return httpx.Response(200, json=shown(payment, language), headers={"date": self._date()})

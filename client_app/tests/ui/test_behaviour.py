@@ -361,3 +361,19 @@ async def test_signing_out_is_asked_once_more(start: Any, shop: Shop) -> None:
     d.tap(d.find("Se déconnecter"))  # the one in the sheet, which is on top
     await d.until_showing("signin")
     assert shop.posts("auth/logout/")
+
+
+async def test_history_is_pulled_down_to_ask_anew(start: Any, shop: Shop) -> None:
+    past(shop)
+    d = await start()
+    d.app.go("history")
+    await d.until(lambda: d.app.history.state == "ready")
+    asked = len(shop.requests)
+
+    d.drag((200, 100), (200, 600))
+    await d.settle()
+    assert len(shop.requests) == asked  # upwards only scrolls
+
+    d.root.screen.children[-1].scroll_y = 1
+    d.drag((200, 600), (200, 100))
+    await d.until(lambda: len(shop.requests) > asked)

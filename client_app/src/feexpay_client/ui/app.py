@@ -100,6 +100,7 @@ class ClientApp(App):
         shell = Shell(go=self.go)
         shell.bind(wide=self._again, on_back=lambda *_: self.back(), on_banner=lambda *_: self._retry_loading())
         Window.bind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
+        Window.softinput_mode = "below_target"  # the keyboard of a phone does not hide what is written in
         self.root = shell
         self._label_places()
         self.go("start")

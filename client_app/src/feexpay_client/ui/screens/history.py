@@ -21,6 +21,8 @@ class HistoryScreen(Screen):
     """Rows are added, never made anew, as pages come in."""
 
     def on_kv_post(self, _base: Any) -> None:
+        if not self.wide:
+            self.remove_widget(self.ids.beside)
         self._shown = 0
         self._generation = -1
         self._receipt: Receipt | None = None

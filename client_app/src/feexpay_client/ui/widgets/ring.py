@@ -1,8 +1,8 @@
 """A ring that turns while something is under way.
 
 Its lines are made once and turned by the graphics card: making them anew each frame cost five times the
-processor. It turns 24 times a second, only while it is on the screen, and not at all where the payer wants
-stillness.
+processor. It moves ten times a second, by twelve degrees, only while it is on the screen, and not at all where
+the payer wants stillness.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from kivy.uix.anchorlayout import AnchorLayout
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import theme
 
-_STEPS_A_SECOND = 24
-_SECONDS_A_TURN = 1.5
+_STEPS_A_SECOND = 10
+_SECONDS_A_TURN = 3.0
 
 
 class Ring(AnchorLayout):
@@ -31,7 +31,8 @@ class Ring(AnchorLayout):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._turning: Any = None
-        theme.fbind("still", self._follow)
+        # bind and not fbind: the theme lives longer than any ring and must not keep it.
+        theme.bind(still=self._follow)
 
     def on_parent(self, *_args: object) -> None:
         self._follow()
@@ -42,15 +43,13 @@ class Ring(AnchorLayout):
             self._turning = None
         if self.parent is not None and not theme.still:
             self._turning = Clock.schedule_interval(self._turn, 1 / _STEPS_A_SECOND)
-        if self.parent is None:
-            theme.funbind("still", self._follow)
 
     def _turn(self, seconds: float) -> bool | None:
         if self.get_root_window() is None:
             self._turning = None
             return False
         # What another screen covers for a moment need not be drawn; the step is bounded so that a pause shows no jump.
-        self.angle = (self.angle - 360 * min(seconds, 0.1) / _SECONDS_A_TURN) % 360
+        self.angle = (self.angle - 360 * min(seconds, 0.2) / _SECONDS_A_TURN) % 360
         return None
 
 
