@@ -80,10 +80,13 @@ class Chunks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way to write the table. `chunks` raises ExportError before it gives its first bytes."""
+    """A way to write the table. `chunks` raises ExportError before it gives its first bytes, and so does `judge`,
+    which writes nothing.
+    """
 
     media_type: str
     chunks: Callable[[PaymentQuerySet], Chunks]
+    judge: Callable[[PaymentQuerySet], None]
 
 
 def rows(payments: PaymentQuerySet) -> Iterator[Row]:
@@ -101,10 +104,8 @@ def csv_chunks(payments: PaymentQuerySet) -> Generator[bytes, None, None]:
 
 def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
     """A workbook of one sheet, built in a temporary file. Raises: TooManyRowsError, NotInstalledError."""
+    _judge_workbook(payments)
     book = _workbook()
-    if payments.order_by()[: XLSX_MOST_ROWS + 1].count() > XLSX_MOST_ROWS:
-        message = _("A workbook holds at most %d payments: choose fewer by a filter, or take CSV.")
-        raise TooManyRowsError(message % XLSX_MOST_ROWS)
     sheet = book.create_sheet("payments")
     sheet.freeze_panes = "A2"
     sheet.append(COLUMNS)
@@ -113,18 +114,35 @@ def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
     return FileWrapper(_saved(book), _BLOCK_BYTES)
 
 
+def _judge_workbook(payments: PaymentQuerySet) -> None:
+    _workbook()
+    if payments.order_by()[: XLSX_MOST_ROWS + 1].count() > XLSX_MOST_ROWS:
+        message = _("A workbook holds at most %d payments: choose fewer by a filter, or take CSV.")
+        raise TooManyRowsError(message % XLSX_MOST_ROWS)
+
+
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "csv": Format("text/csv", csv_chunks),
-        "xlsx": Format("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks),
+        "csv": Format("text/csv", csv_chunks, judge=lambda payments: None),
+        "xlsx": Format(
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks, judge=_judge_workbook
+        ),
     }
 )
 
 
-def download(payments: PaymentQuerySet, name: str) -> StreamingHttpResponse:
-    """The table as a file that a browser saves, sent while it is read. Raises: ExportError, then nothing is sent."""
+def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -> StreamingHttpResponse:
+    """The table as a file that a browser saves, sent while it is read. Raises: ExportError, then nothing is sent.
+
+    only_head: the answer to a HEAD, for which no file is made.
+    """
     chosen = FORMATS[name]
-    response = StreamingHttpResponse(chosen.chunks(payments), content_type=_content_type(chosen))
+    chunks: Iterable[bytes] = ()
+    if only_head:
+        chosen.judge(payments)
+    else:
+        chunks = chosen.chunks(payments)
+    response = StreamingHttpResponse(chunks, content_type=_content_type(chosen))
     response["Content-Disposition"] = f'attachment; filename="payments-{conf.now():%Y-%m-%d}.{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     return response

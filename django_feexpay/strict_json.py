@@ -7,6 +7,8 @@ import math
 import re
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 
@@ -31,13 +33,13 @@ def load(raw: bytes) -> dict[str, Any]:
     absurd size. Raises: MalformedBodyError, BodyTooLargeError.
     """
     if len(raw) > MAX_BYTES:
-        raise BodyTooLargeError(f"at most {MAX_BYTES} bytes")
+        raise BodyTooLargeError(_("The body may have %d bytes at most.") % MAX_BYTES)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise MalformedBodyError("not UTF-8") from None
+        raise MalformedBodyError(_("The body is not UTF-8.")) from None
     if _depth(text) > MAX_DEPTH:
-        raise MalformedBodyError(f"nested deeper than {MAX_DEPTH}")
+        raise MalformedBodyError(_("The body is nested deeper than %d levels.") % MAX_DEPTH)
     return _object(text)
 
 
@@ -47,9 +49,9 @@ def _object(text: str) -> dict[str, Any]:
     except MalformedBodyError:
         raise
     except ValueError:  # also an integer of thousands of digits
-        raise MalformedBodyError("not JSON") from None
+        raise MalformedBodyError(_("The body is not JSON.")) from None
     if not isinstance(value, dict):
-        raise MalformedBodyError("not a JSON object")
+        raise MalformedBodyError(_("The body is not a JSON object."))
     _refuse_unstorable(value)
     return value
 
@@ -70,7 +72,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two parsers may disagree on which of two equal keys counts: so neither does."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise MalformedBodyError("a key is given twice")
+        raise MalformedBodyError(_("A key is given twice."))
     return result
 
 
@@ -78,18 +80,18 @@ def _finite(digits: str) -> float:
     """1e400 is JSON, but would become an Infinity that no JSON column takes."""
     number = float(digits)
     if not math.isfinite(number):
-        raise MalformedBodyError("a number is too large")
+        raise MalformedBodyError(_("A number is too large."))
     return number
 
 
 def _refuse_constant(name: str) -> Any:
-    raise MalformedBodyError("NaN and Infinity are not JSON")
+    raise MalformedBodyError(_("NaN and Infinity are not JSON."))
 
 
 def _refuse_unstorable(value: Any) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise MalformedBodyError("a string holds a NUL or half a character")
+            raise MalformedBodyError(_("A text holds a NUL or half a character."))
     elif isinstance(value, dict):
         for key, item in value.items():
             _refuse_unstorable(key)

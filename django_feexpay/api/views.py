@@ -163,7 +163,7 @@ class ExportView(FeexPayView):
         chosen = filters.narrow(mine, request, beside=frozenset({"format"}))
         name = cast(Any, request).accepted_renderer.format
         try:
-            return exports.download(chosen, name)
+            return exports.download(chosen, name, only_head=request.method == "HEAD")
         except exports.NotInstalledError as error:
             raise NotAllowedError("not_acceptable", str(error)) from None
         except exports.TooManyRowsError as error:

@@ -322,3 +322,23 @@ def test_export_writes_nothing(player: User, caller: Caller) -> None:
         export(caller, format=name)
 
     assert list(Payment.objects.values()) == before
+
+
+@pytest.mark.parametrize("name", exports.FORMATS)
+def test_head_of_an_export_makes_no_file(
+    player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kept(player)
+    monkeypatch.setattr(exports, "_slices", pytest.fail)
+
+    answer = caller.call("HEAD", f"history/export/?format={name}")
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith(exports.FORMATS[name].media_type)
+    assert answer.headers["Content-Disposition"].endswith(f'.{name}"')
+
+
+def test_head_of_too_large_an_export_says_so(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "XLSX_MOST_ROWS", -1)
+
+    assert caller.call("HEAD", "history/export/?format=xlsx").status_code == 400

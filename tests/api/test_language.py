@@ -52,3 +52,12 @@ def test_providers_speak_the_clients_language(caller: Caller) -> None:
 
 def test_answers_vary_with_the_language(caller: Caller) -> None:
     assert "Accept-Language" in caller.get("providers/").headers["Vary"]
+
+
+def test_body_that_is_not_clean_is_told_in_the_clients_language(caller: Caller) -> None:
+    twice = b'{"provider":"mtn_bj","provider":"mtn_bj"}'
+
+    french = assert_problem(caller.post("initiate/", twice, headers=FRENCH), 400, "malformed_request")
+    english = assert_problem(caller.post("initiate/", twice, headers=ENGLISH), 400, "malformed_request")
+
+    assert (french["detail"], english["detail"]) == ("Une clé est donnée deux fois.", "A key is given twice.")
