@@ -19,7 +19,8 @@ from tests.conftest import Configure
 from tests.payments.stage import Clock, next_due_at, sweep
 from tests.sandbox.running import RunningSandbox
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The live server has threads and a connection of its own, which SQLite in memory does not give it.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 PATIENCE_SECONDS = 60
 PRICE = 5000
