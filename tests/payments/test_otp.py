@@ -168,6 +168,7 @@ def test_code_is_not_expected_when_the_payer_is_not_expected_any_more(
     assert refused(waiting).code == "otp_not_expected"
 
 
+@pytest.mark.postgres_only
 def test_two_taps_at_once_send_one_code(waiting: Payment, gateway: ModelGateway) -> None:
     def tap(_: int) -> str:
         try:
