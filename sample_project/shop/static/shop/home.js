@@ -3,7 +3,6 @@
 
 const totals = read("totals");
 const form = document.getElementById("buy");
-const button = form.querySelector("button[type=submit]");
 
 let signedInAs = "";
 // One key for one wish: pressing again after a lost answer asks for the same payment, not for a second one.
@@ -24,14 +23,22 @@ async function signIn() {
 // Over http the server takes an address to come back to on this very machine only.
 const mayComeBack = () => location.protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
 
+function whoPays() {
+  const payer = {};
+  if (!form.phone.closest(".field").hidden) payer.phone = form.phone.value;
+  if (!form.otp.closest(".field").hidden && form.otp.value) payer.otp = form.otp.value;
+  return payer;
+}
+
+anew = whoPays;
+
 async function start() {
   const pack = chosenPack();
   const wish = { provider: form.provider.value, amount: Number(pack.dataset.price), metadata: { pack: pack.value } };
   if (chosenProvider().dataset.page && mayComeBack()) {
     wish.return_url = wish.cancel_url = new URL(wiring.comeBack, location).href;
   }
-  if (!form.phone.closest(".field").hidden) wish.phone = form.phone.value;
-  if (!form.otp.closest(".field").hidden && form.otp.value) wish.otp = form.otp.value;
+  Object.assign(wish, whoPays());
   idempotencyKey = idempotencyKey || crypto.randomUUID();
   const payment = await call("POST", `${wiring.payments}initiate/`, wish, idempotencyKey);
   idempotencyKey = "";
@@ -49,22 +56,16 @@ async function buy() {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  button.disabled = true;
   progress.hidden = false;
   receipt.hidden = phoneLink.hidden = pageLink.hidden = otpStep.hidden = true;
   progress.scrollIntoView({ block: "nearest", behavior: "smooth" });
-  try {
-    await buy();
-  } catch (error) {
-    if (error instanceof Problem) idempotencyKey = "";
-    say(error instanceof Problem ? error.message : texts.unreachable, "failed");
-  } finally {
-    button.disabled = false;
-  }
+  if (await attend(buy)) idempotencyKey = "";
 });
 
-form.addEventListener("input", () => {
-  idempotencyKey = "";
+form.addEventListener("input", (event) => {
+  idempotencyKey = retryKey = "";
+  // Another number or code may be tried for the same payment; another pack or provider makes another one.
+  if (event.target !== form.phone && event.target !== form.otp) again.hidden = true;
 });
 
 // What this provider asks for: a number, a code dialled for first, or neither.

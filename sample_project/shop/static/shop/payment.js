@@ -9,6 +9,8 @@ const progress = document.getElementById("progress");
 const status = document.getElementById("status");
 const phoneLink = document.getElementById("phone-link");
 const pageLink = document.getElementById("page-link");
+const again = document.getElementById("again");
+const starters = document.querySelectorAll("[data-starts]");
 const receipt = document.getElementById("receipt");
 const otpForm = document.getElementById("otp-form");
 const otpStep = document.getElementById("otp-step");
@@ -51,6 +53,25 @@ function say(text, kind = "") {
   progress.className = `progress ${kind}`;
 }
 
+// What a press that may start a payment does; meanwhile no other can. True: the server answered, for good or ill.
+async function attend(act) {
+  const open = [...starters].filter((starter) => !starter.disabled);
+  for (const starter of open) starter.disabled = true;
+  again.hidden = true;
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    const answered = error instanceof Problem;
+    say(answered ? error.message : texts.unreachable, "failed");
+    progress.querySelector(".now")?.setAttribute("class", "wrong");
+    again.hidden = act !== tryAgain;
+    return answered;
+  } finally {
+    for (const starter of open) starter.disabled = false;
+  }
+}
+
 function step(name, kind = "now") {
   let state = "past";
   for (const item of progress.querySelectorAll("[data-step]")) {
@@ -73,6 +94,8 @@ function show(payment) {
   if (page) pageLink.href = page;
   if (otpStep.hidden === asksForCode) {
     otpStep.hidden = !asksForCode;
+    otpForm.reset();
+    otpStep.querySelector("[role=alert]").textContent = "";
     if (asksForCode) otpForm.otp.focus();
   }
   phoneLink.hidden = !(waiting && !page && wiring.sandbox && payment.reference);
@@ -167,5 +190,23 @@ async function follow(payment) {
   } else {
     say(settled.reason ? settled.reason.message : texts[settled.detail], "failed");
     step("approve", "wrong");
+    again.hidden = !settled.can_retry;
   }
 }
+
+// What another attempt may say anew. The form of the home page knows a number and a code.
+let anew = () => ({});
+let retryKey = "";
+
+async function tryAgain() {
+  say(texts.starting);
+  step("sent");
+  retryKey = retryKey || crypto.randomUUID();
+  const payment = await call("POST", `${wiring.payments}retry/${memory.payment}/`, anew(), retryKey);
+  retryKey = "";
+  await follow(payment);
+}
+
+again.addEventListener("click", async () => {
+  if (await attend(tryAgain)) retryKey = "";
+});
