@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -48,9 +49,12 @@ class Command(BaseCommand):
 
 
 def _instant(text: str) -> datetime:
-    """An instant in ISO 8601; without an offset in the project's time zone. Raises ValueError."""
-    at = datetime.fromisoformat(text)
-    return at.astimezone(UTC) if timezone.is_aware(at) else timezone.make_aware(at)
+    """An instant in ISO 8601; without an offset in the project's time zone."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC) if timezone.is_aware(at) else timezone.make_aware(at)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"{text!r} is no day: write 2026-11-01 or 2026-11-01T08:00+01:00") from None
 
 
 def _chosen(options: dict[str, Any]) -> PaymentQuerySet:

@@ -20,4 +20,5 @@ class Command(BaseCommand):
             created = tasks.schedule()
         except LookupError:
             raise CommandError("Add django_q to INSTALLED_APPS and migrate, or run feexpay_worker instead.") from None
-        self.stdout.write(f"schedule {tasks.SCHEDULE_NAME}: {'created' if created else 'already there, up to date'}")
+        names = f"schedules {tasks.SCHEDULE_NAME}, {tasks.NIGHT_SCHEDULE_NAME}"
+        self.stdout.write(f"{names}: {'created' if created else 'already there, up to date'}")
