@@ -51,6 +51,7 @@ REASONS: Mapping[str, Any] = {
     "otp_rejected": _("The code was not accepted. Ask for a new one and try again."),
     "misconfigured": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
     "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
+    "already_credited": _("This was paid already. Nothing was taken a second time."),
     "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }

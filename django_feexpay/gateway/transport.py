@@ -69,7 +69,7 @@ class WireRequest:
     """
 
     method: str
-    url: str
+    url: str = field(repr=False)  # a source of rates may take its key in it
     timeouts: Timeouts
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)

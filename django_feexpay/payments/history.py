@@ -29,6 +29,9 @@ _WORDS = (Word.PENDING, Word.FAILED, Word.SUCCESSFUL)
 #: After so many questions in a row without an answer the rest is not asked.
 _SILENCES = 3
 
+#: Less is no deadline that a connection could meet.
+_SHORTEST_QUESTION_SECONDS = 0.05
+
 
 class Gap(StrEnum):
     """Why a part of the history is not complete."""
@@ -146,7 +149,7 @@ class Reader:
                 question.end,
                 provider=question.provider,
                 word=question.word,
-                total_seconds=self._longest_question,
+                total_seconds=self._seconds_for_one(),
             )
         except MisconfiguredError:
             raise
@@ -163,6 +166,12 @@ class Reader:
                 return False
             time.sleep(wait)
         return True
+
+    def _seconds_for_one(self) -> float | None:
+        """For those who wait themselves a question ends with their patience; a worker's last one may be answered."""
+        if self._longest_question is None or self._ends_at is None:
+            return self._longest_question
+        return max(_SHORTEST_QUESTION_SECONDS, min(self._longest_question, self._ends_at - time.monotonic()))
 
     def _is_over(self) -> bool:
         late = self._ends_at is not None and time.monotonic() >= self._ends_at

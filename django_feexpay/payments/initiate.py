@@ -46,7 +46,7 @@ SHORTEST_WINDOW = timedelta(minutes=5)
 MOST_SENDS = 12
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PayerDetails:
     """What FeexPay wants to know of the payer beyond the msisdn; kept encrypted until sent, then erased."""
 
@@ -121,6 +121,9 @@ def send_due(held: due.Claim, *, source: Source) -> None:
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     now = conf.now()
+    if is_paid(attempt.payment):
+        _reject(attempt, source, "already_credited", "")
+        return
     if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
         expired = {"next_poll_at": None, "payer_sealed": None, "reason_code": "never_sent"}
         ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="never_sent"), changes=expired)
@@ -185,6 +188,18 @@ def one_at_a_time(user_id: object) -> None:
         number = zlib.crc32(str(user_id).encode()) - 2**31
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
+
+
+def is_paid(payment: Payment) -> bool:
+    """Whether a payer who is asked now would pay twice: an earlier attempt, or another payment of the order, was a late
+    success.
+    """
+    if payment.status == Status.SUCCESSFUL:
+        return True
+    if not payment.merchant_reference:
+        return False
+    of_order = Payment.objects.filter(user=payment.user_id, merchant_reference=payment.merchant_reference)
+    return of_order.filter(status=Status.SUCCESSFUL).exists()
 
 
 def refuse_twins(twins: QuerySet[Payment]) -> None:

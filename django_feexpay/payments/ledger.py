@@ -63,10 +63,18 @@ def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
 
 
 @transaction.atomic(durable=True)
-def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[str, Any] | None = None) -> bool:
+def move(
+    attempt_id: UUID,
+    to_status: Status,
+    cause: Cause,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    still: Mapping[str, Any] | None = None,
+) -> bool:
     """Bring an attempt to `to_status` if that is legal from where it stands now; True if this call did it.
 
-    `changes`: other columns of the attempt to write with it (its reference, its next look, its reason).
+    `changes`: other columns of the attempt to write with it (its reference, its next look, its reason). `still`:
+    columns that must stand as the caller read them, else what it knows is old and nothing is moved.
     Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage where the move calls for them.
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
     Safe to repeat: yes, the second call finds the move illegal and changes nothing.
@@ -78,7 +86,7 @@ def move(attempt_id: UUID, to_status: Status, cause: Cause, *, changes: Mapping[
         return False
     at = conf.now()
     written = {"status": to_status, "updated_at": at, **_settling(to_status, at), **(changes or {})}
-    if not Attempt.objects.filter(pk=attempt_id, status=before).update(**written):
+    if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
         return False
     _take_over(attempt, written)
     event = _write_event(attempt, before, cause)

@@ -212,12 +212,21 @@ def settle(
         evidence=_evidence(attempt, report),
     )
     moved = verdict.to_status is not None and ledger.move(
-        attempt.pk, verdict.to_status, cause, changes=_changes(attempt, verdict.to_status, report)
+        attempt.pk,
+        verdict.to_status,
+        cause,
+        changes=_changes(attempt, verdict.to_status, report),
+        still=_still(attempt, verdict.to_status),
     )
     if not moved:
         due.schedule(attempt)
     failpoints.hit("settled")
     return moved
+
+
+def _still(attempt: Attempt, to_status: Status) -> dict[str, Any]:
+    """A failure says nothing of a code that was sent while FeexPay was asked: that may be charged. A success counts."""
+    return {} if to_status is Status.SUCCESSFUL else {"otp_count": attempt.otp_count}
 
 
 def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:

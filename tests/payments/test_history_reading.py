@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from django_feexpay import conf
 from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.client import Gateway
+from django_feexpay.gateway.reports import HistoryPage
 from django_feexpay.payments import budget, history
 from django_feexpay.payments.history import Gap, Part, Reader
 from tests.conftest import Configure
@@ -222,3 +226,23 @@ def test_who_may_not_wait_leaves_a_gap(archive: Archive, monkeypatch: pytest.Mon
 
     assert gaps(read(reader=Reader(most_questions=5))) == [Gap.NOT_ASKED]
     assert archive.asked == []
+
+
+def test_reader_who_waits_himself_is_kept_no_longer_than_he_said(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many questions it takes, and however late the last one begins."""
+    now, asked = [100.0], []
+
+    def answer_late(*args: Any, total_seconds: float, **more: Any) -> HistoryPage:
+        asked.append(now[0] + total_seconds)
+        now[0] += 0.4
+        return HistoryPage(rows=(), total=9, complete=False, cut=True)
+
+    monkeypatch.setattr(history, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Gateway, "search_history", answer_late)
+
+    read(reader=Reader(most_questions=14, patience_seconds=1.0, longest_question_seconds=1.0))
+
+    assert len(asked) == 3
+    assert max(asked) == pytest.approx(101.0)

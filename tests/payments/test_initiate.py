@@ -12,6 +12,7 @@ from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
 from django_feexpay.payments import due, initiate, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import (
     Charge,
@@ -365,6 +366,25 @@ def test_another_broken_rule_than_the_reference_is_not_taken_for_a_lost_answer(
 
     with pytest.raises(IntegrityError, match="another rule"):
         begin()
+
+
+def test_queued_attempt_of_an_order_that_is_paid_meanwhile_is_not_sent(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    late = run_until_told(begin(merchant_reference="order-1"), clock)
+    configure(DISPATCH="queue")
+    again = begin(merchant_reference="order-1")
+    gateway.charges[0].approve()
+    reconcile(only_attempt(late).pk, source=Source.WORKER)
+
+    sweep()
+
+    attempt = only_attempt(again)
+    assert (len(gateway.charges), attempt.status, attempt.reason_code) == (1, "rejected", "already_credited")
+
+
+def test_details_of_the_payer_are_in_no_repr() -> None:
+    assert "Ama" not in repr(initiate.PayerDetails(first_name="Ama", otp="123456"))
 
 
 def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from django_feexpay.gateway.transport import WireReply
+from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, Provider
 from django_feexpay.payments import idempotency, otp
 from django_feexpay.payments.compare import begin as compare_days
 from django_feexpay.payments.compare import compare
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import FAILED, Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.stage import Clock, Guard, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.threads import at_once
 from tests.payments.troubles import settle_at_once
 
@@ -400,3 +402,64 @@ def test_failed_code_is_no_failure_while_the_history_may_hide_one_that_was_paid(
     gateway.charges.append(hidden)
     gateway.history_total = None
     assert run_until_told(waiting, clock).status == "successful"
+
+
+def test_code_is_not_sent_for_what_an_earlier_attempt_has_paid(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin(provider="coris_bj")
+    first = gateway.last()
+    first.decline()
+    run_until_told(payment, clock)
+    retry(payment.pk, source=Source.API)
+    assert only_waiting(payment).otp_required
+    first.approve()
+    reconcile(payment.attempts.get(ordinal=1).pk, source=Source.WORKER)
+    asked = len(gateway.charges)
+
+    assert refused(payment).code == "otp_not_expected"
+    assert (len(gateway.charges), Credit.objects.count()) == (asked, 1)
+
+
+def test_code_is_not_sent_for_an_order_that_is_paid(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    late = run_until_told(begin(merchant_reference="order-1"), clock)
+    payment = begin(provider="coris_bj", merchant_reference="order-1")
+    gateway.charges[0].approve()
+    reconcile(only_attempt(late).pk, source=Source.WORKER)
+
+    assert refused(payment).code == "otp_not_expected"
+    assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
+
+
+def test_failure_that_was_read_before_a_code_was_sent_fails_nothing(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, guard: Guard
+) -> None:
+    """Else the payer could start anew while that code is being charged."""
+    gateway.charges[0].decline()
+    gateway.next_collects = [lose_the_answer]
+    guard.inner = WhileAsked(gateway, lambda: submit(waiting))
+
+    reconcile(only_attempt(waiting).pk, source=Source.WORKER)
+
+    attempt = only_attempt(waiting)
+    assert (attempt.status, attempt.otp_count, len(gateway.charges)) == ("pending", 1, 2)
+    gateway.last().approve()
+    assert run_until_told(waiting, clock).status == "successful"
+
+
+class WhileAsked:
+    """Something happens while FeexPay answers the first question about a status."""
+
+    def __init__(self, gateway: ModelGateway, act: Callable[[], object]) -> None:
+        self._gateway = gateway
+        self._acts = [act]
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        answer = self._gateway.exchange(request)
+        if "/single/status/" in request.url and self._acts:
+            self._acts.pop()()
+        return answer
+
+
+def only_waiting(payment: Payment) -> Attempt:
+    return Attempt.objects.get(payment=payment, status="pending")
