@@ -121,7 +121,7 @@ def send_due(held: due.Claim, *, source: Source) -> None:
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     now = conf.now()
-    if is_paid(attempt.payment):
+    if has_credit(attempt.payment):
         _reject(attempt, source, "already_credited", "")
         return
     if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
@@ -190,7 +190,7 @@ def one_at_a_time(user_id: object) -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
 
 
-def is_paid(payment: Payment) -> bool:
+def has_credit(payment: Payment) -> bool:
     """Whether a payer who is asked now would pay twice: an earlier attempt, or another payment of the order, was a late
     success.
     """

@@ -22,7 +22,7 @@ from django_feexpay.gateway.reports import Accepted, Word
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.initiate import collect_request, is_paid
+from django_feexpay.payments.initiate import collect_request, has_credit
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
@@ -75,7 +75,7 @@ def _refuse_known(payment: Payment, key: idempotency.Key | None) -> None:
 
 def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
     """Its attempt that waits for a code; none, most of the time."""
-    if is_paid(payment):
+    if has_credit(payment):
         return Attempt.objects.none()
     waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
     return waiting.filter(otp_count__lt=MOST_CODES)
