@@ -98,9 +98,12 @@ def sensible(case: Any) -> None:
 
 
 def fitting(wish: Mapping[str, Any]) -> dict[str, Any]:
-    """The wish as its provider can serve it; a number that the sandbox's payer approves."""
+    """The wish as its provider can serve it; a number that the sandbox's payer approves.
+
+    Not one whose code comes first: its retry needs a code, and the description of a retry cannot know the provider.
+    """
     spec = CATALOGUE[wish["provider"]]
-    if spec.phone is None or spec.unavailable_text_en:
+    if spec.phone is None or spec.unavailable_text_en or spec.otp_in_first_call:
         spec = CATALOGUE["mtn_bj"]
     amount = min(max(int(wish["amount"]), spec.min_amount), spec.max_amount)
     assert spec.phone is not None

@@ -121,7 +121,8 @@ def _pytest(folder: Path, test: str, **environment: str) -> subprocess.Completed
     (folder / "test_it.py").write_text(test)
     # Nothing of this repository's own settings: the folder is somebody else's project.
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTEST", "COV"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "test_it.py"]
+    others = [option for name in ("cacheprovider", "xdist", "schemathesis") for option in ("-p", f"no:{name}")]
+    command = [sys.executable, "-m", "pytest", "-q", *others, "test_it.py"]
     return subprocess.run(
         command, cwd=folder, env=plain | environment, capture_output=True, text=True, check=False, timeout=120
     )
