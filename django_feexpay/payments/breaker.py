@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 from django_feexpay import conf, shared
@@ -48,9 +48,10 @@ class Door(StrEnum):
     QUEUE = "queue"
 
 
-def wait_seconds(provider_code: str, door: Door) -> int:
+def wait_seconds(provider_code: str, door: Door, *, before_probe: Callable[[], None] = lambda: None) -> int:
     """0: go on, as the probe where a circuit is open. Else how long to stay away, at least one second.
 
+    before_probe: raises for who would not get as far as FeexPay: the probe is for somebody who does.
     Changes: takes the probe. Safe to repeat: no, a second caller waits.
     """
     open_circuits = _open_circuits((GATEWAY, provider_code))
@@ -60,6 +61,7 @@ def wait_seconds(provider_code: str, door: Door) -> int:
     wait = max(until - now for _, until in open_circuits.values())
     if wait > 0:
         return max(1, math.ceil(wait))
+    before_probe()
     taken = all(_take_probe(circuit, state, door, now) for circuit, state in open_circuits.items())
     return 0 if taken else PAUSE_SECONDS
 

@@ -22,22 +22,24 @@ _COME_BACK_SECONDS = 3
 @contextmanager
 def entrance(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Iterator[None]:
     """Let a door start or retry an attempt in this block. `queued`: it is only written down, and the worker sends it.
-    `first`: called before somebody is turned away, to raise what they are to hear instead.
+    `first`: called before somebody is turned away, or let through as a probe, to raise what they are to hear instead.
 
     Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`.
     """
     if queued:
-        _refuse_for(breaker.wait_seconds(provider_code, Door.QUEUE), first)
+        _refuse_for(breaker.wait_seconds(provider_code, Door.QUEUE, before_probe=first), first)
         yield
         return
     with budget.place() as free:
-        _refuse_for(wait_to_send(provider_code) if free else _COME_BACK_SECONDS, first)
+        _refuse_for(wait_to_send(provider_code, before_probe=first) if free else _COME_BACK_SECONDS, first)
         yield
 
 
-def wait_to_send(provider_code: str) -> int:
-    """0: send it now. Else the seconds to wait before asking again."""
-    return breaker.wait_seconds(provider_code, Door.SEND) or budget.wait_seconds(budget.SENDING)
+def wait_to_send(provider_code: str, *, before_probe: Callable[[], None] = lambda: None) -> int:
+    """0: send it now. Else the seconds to wait before asking again. before_probe: see `breaker.wait_seconds`."""
+    return breaker.wait_seconds(provider_code, Door.SEND, before_probe=before_probe) or budget.wait_seconds(
+        budget.SENDING
+    )
 
 
 def is_shut() -> bool:

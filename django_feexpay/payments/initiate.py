@@ -34,7 +34,7 @@ from django_feexpay.payments import due, gate, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import Order, Terms, judge
+from django_feexpay.payments.order import Order, Terms, code_of, judge
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -161,7 +161,8 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     one_at_a_time(order.user.pk if order.user else None)
     _refuse_known(terms, key)
     payment = _payment(terms, key, now)
-    details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=order.otp)
+    otp = code_of(order.otp) if order.otp else ""
+    details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=otp)
     urls = order.return_url, order.cancel_url
     queued = is_queued(terms.spec)
     attempt = new_attempt(payment, 1, terms.msisdn, details, urls, queued=queued, now=now)

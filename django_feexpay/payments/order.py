@@ -8,6 +8,7 @@ before anybody orders.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -28,6 +29,7 @@ from django_feexpay.payments.errors import NotAllowedError, invalid
 
 LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
 METADATA_BYTES = 2048
+_CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -161,6 +163,14 @@ def unavailable(provider: Provider, language: str) -> str:
     return provider.disabled_words(language) or text or _("This way to pay is switched off at the moment.")
 
 
+def code_of(otp: str) -> str:
+    """A payer's code as it is sent: operators show some in groups. Raises NotAllowedError on `otp`."""
+    code = "".join(otp.split())
+    if not _CODE.fullmatch(code):
+        raise invalid("otp", "invalid", _("A code is 3 to 16 letters and digits."))
+    return code
+
+
 def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn:
     """The payer's msisdn by the provider's rule. Raises NotAllowedError on `phone`."""
     rule = spec.phone
@@ -252,6 +262,8 @@ def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn | None:
 def _judge_otp(otp: str, spec: ProviderSpec) -> None:
     if spec.needs_otp_first and not otp:
         raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
+    if otp:
+        code_of(otp)
 
 
 def _judge_urls(order: Order) -> None:

@@ -7,7 +7,6 @@ outcome is not known. The code is nowhere but in the request.
 from __future__ import annotations
 
 import logging
-import re
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,10 +20,11 @@ from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, Outc
 from django_feexpay.gateway.reports import Accepted, Word
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
-from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.initiate import collect_request, has_credit
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.order import code_of
 from django_feexpay.payments.reconcile import reconcile
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -35,7 +35,6 @@ MOST_CODES = 5
 #: How long the caller is kept to learn what became of a code that FeexPay calls final at once.
 _ASK_SECONDS = 2.0
 _COME_BACK_SECONDS = 5
-_CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 _NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
 
 
@@ -48,9 +47,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
-    code = "".join(otp.split())
-    if not _CODE.fullmatch(code):
-        raise invalid("otp", "invalid", _("A code is 3 to 16 letters and digits."))
+    code = code_of(otp)
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)

@@ -24,7 +24,7 @@ from django_feexpay.payments.initiate import (
 )
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.order import judge_again, msisdn_of, unavailable
+from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
 
 
@@ -139,7 +139,7 @@ def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: s
         payment,
         last.ordinal + 1,
         same,
-        PayerDetails(otp=otp),
+        PayerDetails(otp=code_of(otp) if otp else ""),
         (last.return_url, last.cancel_url),
         queued=queued,
         now=conf.now(),

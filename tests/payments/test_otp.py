@@ -463,3 +463,19 @@ class WhileAsked:
 
 def only_waiting(payment: Payment) -> Attempt:
     return Attempt.objects.get(payment=payment, status="pending")
+
+
+@pytest.mark.parametrize(("written", "sent"), [("123 456", "123456"), (" 123456", "123456")])
+def test_code_that_comes_first_may_be_written_in_groups(
+    begin: Begin, gateway: ModelGateway, written: str, sent: str
+) -> None:
+    begin(provider="orange_bf", phone="74000050", otp=written)
+
+    assert gateway.last().code == sent
+
+
+@pytest.mark.parametrize("written", ["  ", "12", "123-456", "١٢٣٤٥٦"])
+def test_what_is_no_code_is_not_tried(begin: Begin, gateway: ModelGateway, written: str) -> None:
+    with pytest.raises(NotAllowedError, match="validation_error"):
+        begin(provider="orange_bf", phone="74000050", otp=written)
+    assert gateway.charges == []

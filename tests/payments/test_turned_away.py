@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from django_feexpay.gateway.client import CallSeen
+from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.models import Payment
-from django_feexpay.payments import budget, idempotency, otp
+from django_feexpay.payments import breaker, budget, idempotency, otp
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
@@ -70,3 +72,18 @@ def test_code_that_was_sent(begin: Begin) -> None:
     assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("gateway_unavailable", 3)
     otp.submit(payment.pk, CODE, source=Source.API)
     assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("otp_not_expected", None)
+
+
+def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> None:
+    """Else somebody who taps on keeps a circuit open that would close."""
+    begin(merchant_reference="order-1")
+    for _ in range(breaker.IN_A_ROW):
+        breaker.see(
+            CallSeen(operation="collect", outcome="not_sent", seconds=0.1, provider_code="mtn_bj", error=NotSentError())
+        )
+    clock.advance(breaker.PAUSE_SECONDS)
+
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-1")
+    assert begin(merchant_reference="order-2").status == "pending"
+    assert breaker.in_trouble(["mtn_bj"]) == []
