@@ -12,6 +12,7 @@ import django_filters
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
@@ -147,9 +148,17 @@ def _known(value: str, known: Iterable[str]) -> str:
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError when the query string of a request names anything else."""
+    """Raises ValidationError when the query string of a request names anything else, or something twice."""
     for name in set(request.query_params) - set(known):
         raise ValidationError(unknown_field(name))
+    refuse_repeated(request)
+
+
+def refuse_repeated(request: Request) -> None:
+    """Raises ValidationError for a name that is given twice: two readers may disagree on which counts."""
+    for name, values in request.query_params.lists():
+        if len(values) > 1:
+            raise ValidationError({name: [ErrorDetail(_("Given more than once."), code="repeated")]})
 
 
 def _refuse_invalid(form: forms.BaseForm) -> None:

@@ -176,6 +176,7 @@ class QuoteView(FeexPayView):
     takes_query = True
 
     def get(self, request: Request) -> Response:
+        filters.refuse_repeated(request)
         asked = QuoteInput(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         return Response(quote_body(quote(user=request.user, **asked.validated_data)))

@@ -232,3 +232,20 @@ def test_body_without_a_length_is_refused_and_not_taken_for_an_empty_one(caller:
     response = caller.post("initiate/", b"", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
 
     assert_problem(response, 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("history/", {"amount_min": ["1", "100"]}),
+        ("history/export/", {"format": "csv", "status": ["pending", "failed"]}),
+        ("providers/", {"country": ["BJ", "TG"]}),
+        ("quote/", {"provider": "mtn_bj", "amount": ["100", "5000"]}),
+    ],
+)
+def test_what_is_given_twice_in_an_address_is_refused(caller: Caller, path: str, query: dict[str, Any]) -> None:
+    [field] = [name for name, value in query.items() if isinstance(value, list)]
+
+    body = assert_problem(caller.get(path, **query), 400, "validation_error", field=field)
+
+    assert body["errors"][0]["code"] == "repeated"
