@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext_lazy, pgettext
 from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display
@@ -167,7 +167,7 @@ class ProviderAdmin(ProviderModelAdmin):
     def _save(self, request: HttpRequest, provider: Provider, message: str) -> None:
         provider.save()
         self.log_change(request, provider, message)
-        self.message_user(request, f"{provider}: {_('Enabled') if provider.enabled else _('Disabled')}")
+        self.message_user(request, f"{provider}: {_enabled_told(provider.enabled)}")
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -199,8 +199,8 @@ class ProviderAdmin(ProviderModelAdmin):
         if reason:
             return display.pill_with_words(_("Cannot be enabled"), Tone.DOUBT, reason)
         if provider.enabled:
-            return display.pill(_("Enabled"), Tone.GOOD)
-        return display.pill_with_words(_("Disabled"), Tone.QUIET, provider.disabled_words(get_language() or ""))
+            return display.pill(_enabled_told(True), Tone.GOOD)
+        return display.pill_with_words(_enabled_told(False), Tone.QUIET, provider.disabled_words(get_language() or ""))
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, provider: Provider) -> str:
@@ -212,6 +212,11 @@ class ProviderAdmin(ProviderModelAdmin):
     @admin.display(description=gettext_lazy("fee"), ordering="fee_percent")
     def fee(self, provider: Provider) -> SafeString:
         return display.line(f"{provider.fee_percent.normalize():f} %")
+
+
+def _enabled_told(enabled: bool) -> str:
+    """Another app's French of "Enabled" would be of another gender."""
+    return pgettext("provider", "Enabled") if enabled else pgettext("provider", "Disabled")
 
 
 def _spec(provider: Provider) -> ProviderSpec | None:

@@ -127,7 +127,7 @@ def test_file_is_its_owner_s_alone_and_half_an_export_replaces_nothing(
         yield b"id,"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exports, "FORMATS", {"csv": exports.Format("text/csv", half)})
+    monkeypatch.setattr(exports, "FORMATS", {"csv": exports.Format("text/csv", half, half)})
     with pytest.raises(CommandError, match="No space left"):
         call_command("feexpay_export", "--output", str(path))
 
