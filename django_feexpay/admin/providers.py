@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_lazy, pgettext
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display
@@ -215,8 +215,8 @@ class ProviderAdmin(ProviderModelAdmin):
 
 
 def _enabled_told(enabled: bool) -> str:
-    """Another app's French of "Enabled" would be of another gender."""
-    return pgettext("provider", "Enabled") if enabled else pgettext("provider", "Disabled")
+    """Not "Enabled": another app's French of that word is of another gender, and may win."""
+    return _("Switched on") if enabled else _("Switched off")
 
 
 def _spec(provider: Provider) -> ProviderSpec | None:
