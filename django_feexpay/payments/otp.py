@@ -172,7 +172,9 @@ def _refused(attempt: Attempt, code: str) -> NotAllowedError:
     if code in _NOT_ABOUT_THE_CODE:
         return _unavailable(attempt, None)
     message = _("The code was not accepted. Ask for a new one and try again.")
-    if attempt.otp_count >= MOST_CODES:
+    if code == "low_balance":  # the code was right
+        message = _("There was not enough money, or a limit was reached. Top up or use another number.")
+    elif attempt.otp_count >= MOST_CODES:
         message = _("The code was not accepted, and it was the last one this payment takes.")
     return NotAllowedError("otp_rejected", message, payment_id=attempt.payment_id)
 

@@ -479,3 +479,12 @@ def test_what_is_no_code_is_not_tried(begin: Begin, gateway: ModelGateway, writt
     with pytest.raises(NotAllowedError, match="validation_error"):
         begin(provider="orange_bf", phone="74000050", otp=written)
     assert gateway.charges == []
+
+
+def test_payer_without_money_is_not_told_that_the_code_was_wrong(waiting: Payment, gateway: ModelGateway) -> None:
+    gateway.next_collects = [refuse("INSUFFICIENT_FUNDS")]
+
+    error = refused(waiting)
+
+    assert error.code == "otp_rejected"
+    assert "not enough money" in error.message
