@@ -6,6 +6,7 @@ lists or, as they come from the environment, as comma-separated strings.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from django_feexpay.gateway.client import CallSeen, Gateway
 from django_feexpay.gateway.signatures import HmacScheme, WebhookSecret, parse_secrets
 from django_feexpay.gateway.transport import HttpTransport, Transport
 from django_feexpay.secrets import Secret
+
+logger = logging.getLogger("django_feexpay.payments")
 
 #: Every key of the dict FEEXPAY with its default. A key that is not here is a check error.
 DEFAULTS: Mapping[str, Any] = {
@@ -292,7 +295,10 @@ def observe(observer: Callable[[CallSeen], None]) -> None:
 
 def _tell_observers(seen: CallSeen) -> None:
     for observer in _observers:
-        observer(seen)
+        try:
+            observer(seen)
+        except Exception as error:  # FeexPay's answer must survive whatever those who only look on run into
+            logger.error("an observer failed: %s", type(error).__name__)
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
+from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
 from django_feexpay.payments import due, initiate, ledger
@@ -398,3 +399,19 @@ def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(
 
     assert (gateway.charges, only_attempt(payment).reason_code) == ([], "already_credited")
     assert signals.names() == []
+
+
+def test_answer_survives_whoever_only_looks_on(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The breaker reads the database's clock, and that may be away just then."""
+
+    def stumble(seen: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    monkeypatch.setattr(conf, "_observers", [stumble])
+
+    payment = begin()
+
+    assert (payment.status, payment.attempt.gateway_reference) == ("pending", gateway.last().reference)
+    assert "an observer failed: OperationalError" in caplog.text
