@@ -65,7 +65,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         _tell_operators(request, error)
     if code == "gateway_unavailable":
         logger.error("database away: %s", type(error).__name__, extra={"request_id": request_id(request)})
-    return respond(request, code, headers=_headers(error))
+    return respond(request, code, headers=_headers(error), detail=_when_to_come_back(error))
 
 
 def _tell_operators(request: Any, error: Exception) -> None:
@@ -91,6 +91,14 @@ def _refusal(request: Any, error: NotAllowedError) -> Response:
 def _headers(error: Exception) -> dict[str, str]:
     wait = getattr(error, "wait", None)
     return {} if wait is None else {"Retry-After": str(math.ceil(wait))}
+
+
+def _when_to_come_back(error: Exception) -> str:
+    """For people, what Retry-After is for programs."""
+    wait = getattr(error, "wait", None)
+    if wait is None:
+        return ""
+    return _("Too many requests. Please try again in %(seconds)d s.") % {"seconds": math.ceil(wait)}
 
 
 def _flatten(details: Any, field: str = "") -> Iterator[dict[str, str]]:

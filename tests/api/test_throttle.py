@@ -77,6 +77,7 @@ def test_request_too_many_says_when_to_come_back(caller: Caller, configure: Conf
 
     assert_problem(response, 429, "throttled")
     assert 3590 <= int(response.headers["Retry-After"]) <= 3600
+    assert f"try again in {response.headers['Retry-After']} s" in response.json()["detail"]
 
 
 def test_calls_share_one_limit(caller: Caller, configure: Configure, gateway: ModelGateway) -> None:
