@@ -15,6 +15,7 @@ def prepare(surface: tuple[int, int] = SURFACE) -> None:
     os.environ.pop("DISPLAY", None)
     os.environ.update(
         SDL_VIDEODRIVER="offscreen",
+        LP_NUM_THREADS="0",  # Mesa draws on our thread: the others only cost memory and waiting
         KIVY_NO_ARGS="1",
         KIVY_NO_CONFIG="1",
         KIVY_NO_FILELOG="1",

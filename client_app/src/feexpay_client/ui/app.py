@@ -28,6 +28,7 @@ from feexpay_client.presenters.waiting import WaitingPresenter
 from feexpay_client.presenters.words import words
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
 from feexpay_client.ui.hands import hands
+from feexpay_client.ui.letting_go import let_go
 from feexpay_client.ui.screens.history import HistoryScreen
 from feexpay_client.ui.screens.home import HomeScreen
 from feexpay_client.ui.screens.pay import PayScreen
@@ -126,6 +127,8 @@ class ClientApp(App):
     def on_stop(self) -> None:
         Window.unbind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
         self._leave_screen()
+        if self.root is not None:
+            let_go(self.root)
         self.tasks.cancel()
 
     async def close(self) -> None:

@@ -13,6 +13,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.theme import WIDE_DP
 from feexpay_client.ui.widgets.button import Pressable
 from feexpay_client.ui.widgets.focus import focusables
@@ -37,7 +38,7 @@ class Places(BoxLayout):
     arrow_group = True
 
     def on_options(self, *_args: object) -> None:
-        self.clear_widgets()
+        empty(self)
         for name, icon, said in self.options:
             place = Place(name=name, icon=icon, words=said, active=name == self.value)
             place.bind(on_release=lambda pressed: self.go(pressed.name))
@@ -82,7 +83,7 @@ class Shell(FloatLayout):
         """That screen and no sheet; the focus is not left behind on what is gone."""
         for sheet in self.sheets():
             sheet.close()
-        self.ids.body.clear_widgets()
+        empty(self.ids.body)
         self.ids.body.add_widget(screen)
 
     def sheets(self) -> list[Sheet]:

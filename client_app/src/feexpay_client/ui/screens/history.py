@@ -7,6 +7,7 @@ from typing import Any
 from kivy.clock import Clock
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty, let_go
 from feexpay_client.ui.screens.result import Receipt
 from feexpay_client.ui.shell import Screen
 from feexpay_client.ui.widgets.button import Chip
@@ -22,6 +23,7 @@ class HistoryScreen(Screen):
 
     def on_kv_post(self, _base: Any) -> None:
         if not self.wide:
+            let_go(self.ids.beside)
             self.remove_widget(self.ids.beside)
         self._shown = 0
         self._generation = -1
@@ -56,12 +58,12 @@ class HistoryScreen(Screen):
         box = self.ids.detail
         if self._receipt is None:
             self._receipt = Receipt(vm=self.app.result, app=self.app, ending=False)
-        box.clear_widgets()
-        box.add_widget(self._receipt)
+            empty(box)
+            box.add_widget(self._receipt)
 
     def _show_filters(self, *_args: object) -> None:
         box = self.ids.filters
-        box.clear_widgets()
+        empty(box)
         for status, words in self.vm.filters:
             chip = Chip(text=words, active=status == self.vm.status)
             chip.bind(on_release=lambda _chip, chosen=status: setattr(self.vm, "status", chosen))
@@ -72,7 +74,7 @@ class HistoryScreen(Screen):
         loading = self.vm.state == "loading"
         if self._generation != self.vm.generation or loading or self._waiting:
             self._generation, self._shown, self._waiting = self.vm.generation, 0, loading
-            rows.clear_widgets()
+            empty(rows)
         if loading:
             for _ in range(5):
                 rows.add_widget(Skeleton(height="68dp", corner="14dp"))

@@ -7,6 +7,7 @@ from typing import Any
 from kivy.properties import ObjectProperty, StringProperty
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.shell import Screen
 from feexpay_client.ui.widgets.row import Skeleton
 from feexpay_client.ui.widgets.text import Card, Column
@@ -40,7 +41,7 @@ class HomeScreen(Screen):
 
     def _show_packs(self, *_args: object) -> None:
         grid = self.ids.packs
-        grid.clear_widgets()
+        empty(grid)
         if self.vm.state == "loading":
             for _ in range(4):
                 grid.add_widget(Skeleton(height="76dp", corner="14dp"))

@@ -7,6 +7,7 @@ from typing import Any
 from kivy.properties import BooleanProperty, ObjectProperty
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty, let_go
 from feexpay_client.ui.shell import Screen
 from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import List, ListRow, Skeleton
@@ -61,7 +62,7 @@ class Picker(Column):
 
     def _show_kinds(self, *_args: object) -> None:
         box = self.ids.kinds
-        box.clear_widgets()
+        empty(box)
         for kind, words in self.vm.kinds:
             chip = Chip(text=words, active=kind == self.vm.kind)
             chip.bind(on_release=lambda _chip, chosen=kind: setattr(self.vm, "kind", chosen))
@@ -69,7 +70,7 @@ class Picker(Column):
 
     def _show_tiles(self, *_args: object) -> None:
         grid = self.ids.tiles
-        grid.clear_widgets()
+        empty(grid)
         if self.vm.state == "loading":
             for _ in range(3):
                 grid.add_widget(Skeleton(height="110dp", corner="14dp"))
@@ -86,7 +87,7 @@ class Picker(Column):
 
     def _show_notices(self, *_args: object) -> None:
         box = self.ids.notices
-        box.clear_widgets()
+        empty(box)
         for row in self.vm.notices:
             box.add_widget(ProviderNotice(name=row["name"], monogram=row["monogram"], reason=row["reason"]))
 
@@ -124,8 +125,9 @@ class PayScreen(Screen):
         self.bind(picking=self._arrange)
 
     def leave(self) -> None:
-        self.picker.leave()
-        self.form.leave()
+        for part in (self.picker, self.form):
+            part.leave()
+            let_go(part)  # on a phone only one of the two is on the screen
 
     def _arrange(self, *_args: object) -> None:
         if not hasattr(self, "picker"):

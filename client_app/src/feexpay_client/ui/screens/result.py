@@ -8,6 +8,7 @@ from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.shell import Screen
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.text import Column
@@ -36,7 +37,7 @@ class Receipt(Column):
 
     def _show_facts(self, *_args: object) -> None:
         box = self.ids.facts
-        box.clear_widgets()
+        empty(box)
         for name, value in self.vm.facts:
             row = (LongFact if len(value) > _LONG else ReceiptFact)(name=name, value=value)
             if value in self.vm.copied:

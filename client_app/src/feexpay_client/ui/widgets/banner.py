@@ -8,6 +8,7 @@ from kivy.properties import OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import let_go
 from feexpay_client.ui.widgets.button import Pressable
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.text import Words
@@ -40,6 +41,7 @@ class Banner(BoxLayout):
     def _offer(self, *_args: object) -> None:
         for child in self.children[:]:
             if isinstance(child, BannerAction):
+                let_go(child)
                 self.remove_widget(child)
         if self.action:
             link = BannerAction(text=self.action, tone=self.mood)

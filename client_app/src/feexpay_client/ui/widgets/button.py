@@ -10,6 +10,7 @@ from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.widgets.focus import Focusable
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.ring import Ring
@@ -55,7 +56,7 @@ class WordButton(Pressable, AnchorLayout):
     def _dress(self, *_args: object) -> None:
         """What stands before the words: the ring, the icon, or nothing."""
         slot, tone = self.ids.slot, self.tone(1, self.kind, self.disabled)
-        slot.clear_widgets()
+        empty(slot)
         if self.busy:
             slot.add_widget(
                 Ring(size_hint=(None, None), size=(self.ids.words.font_size * 1.3,) * 2, tone=tone, weight=2)
@@ -94,7 +95,7 @@ class Choice(BoxLayout):
     arrow_group = True
 
     def on_options(self, *_args: object) -> None:
-        self.clear_widgets()
+        empty(self)
         for value, words in self.options:
             part = ChoicePart(text=words, value=value, active=value == self.value)
             part.bind(on_release=self._choose)

@@ -9,6 +9,7 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, Op
 from kivy.uix.textinput import TextInput
 
 from feexpay_client.ui.kv import load_kv
+from feexpay_client.ui.letting_go import let_go
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
 from feexpay_client.ui.widgets.icon import Icon
@@ -111,6 +112,7 @@ class Field(Column):
         box = self.ids.box
         for child in box.children[:]:
             if isinstance(child, Icon | Word):
+                let_go(child)
                 box.remove_widget(child)
         if self.prefix:
             box.add_widget(Word(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))

@@ -101,22 +101,22 @@ class Maybe(Column):
     shown = BooleanProperty(True)
 
     def __init__(self, **kwargs: Any) -> None:
-        self._kept: list[Any] = []
+        self.kept: list[Any] = []
         super().__init__(**kwargs)
 
     def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
         if self.shown:
             super().add_widget(widget, *args, **kwargs)
         else:
-            self._kept.append(widget)
+            self.kept.append(widget)
 
     def on_shown(self, _widget: Any, shown: bool) -> None:
         if shown:
-            kept, self._kept = self._kept, []
+            kept, self.kept = self.kept, []
             for child in kept:
                 self.add_widget(child)
         else:
-            self._kept = list(reversed(self.children)) + self._kept
+            self.kept = list(reversed(self.children)) + self.kept
             self.clear_widgets()
 
 
