@@ -37,7 +37,7 @@ REASONS: Mapping[str, Any] = {
     "low_balance": _("There was not enough money, or a limit was reached. Top up or use another number."),
     "payer_not_found": _("This number has no mobile money account. Check it or use another one."),
     "account_not_active": _("This mobile money account is not active. Ask your operator or use another number."),
-    "payer_declined": _("The payment was declined on the phone. Nothing was taken."),
+    "payer_declined": _("The payment was declined. Nothing was taken."),
     "amount_too_low": _("The amount is below what this operator takes."),
     "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
     "operator_error": _("The operator could not do it. Nothing was taken; please try again later."),

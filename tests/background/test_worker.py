@@ -186,6 +186,7 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
 
     with at_work():
         try:
+            wait_until(lambda: status_of(slow_payment) == "sending")
             wait_until(lambda: status_of(quick_payment) == "successful")
             assert status_of(slow_payment) == "sending"
         finally:
