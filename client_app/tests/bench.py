@@ -25,6 +25,7 @@ from kivy.config import Config  # noqa: E402 -- the window must be prepared firs
 for _name, _value in {"width": 440, "height": 800, "maxfps": 60}.items():
     Config.set("graphics", _name, str(_value))
 
+from kivy.clock import Clock  # noqa: E402
 from kivy.core.window import Window  # noqa: E402
 
 from tests.ui.app import admit, make_app  # noqa: E402
@@ -32,6 +33,7 @@ from tests.ui.shop import Shop  # noqa: E402
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SECONDS = 5.0
+_POLLS = 4
 _CHANGES = 200
 
 
@@ -74,18 +76,30 @@ class Bench:
         return 100 * (time.process_time() - used) / (time.monotonic() - begun)
 
     async def frames(self) -> list[float]:
-        """Milliseconds between the frames drawn."""
+        """Milliseconds of the processor that each drawn frame took, from its events to the picture.
+
+        Not the time between frames: the ring steps ten times a second on purpose, and what else the machine does
+        is not the client's cost.
+        """
         drawn: list[float] = []
+        begun = [time.process_time()]
+        turn = Clock.post_idle
+
+        def begin(*args: Any) -> Any:
+            begun[0] = time.process_time()
+            return turn(*args)
 
         def note(*_args: object) -> None:
-            drawn.append(time.perf_counter())
+            drawn.append(1000 * (time.process_time() - begun[0]))
 
+        Clock.post_idle = begin
         Window.bind(on_flip=note)
-        for _ in range(int(_SECONDS / 2)):
+        for _ in range(_POLLS):
             self.app.waiting.check_now()
             await asyncio.sleep(2)
         Window.unbind(on_flip=note)
-        return [1000 * (after - before) for before, after in zip(drawn, drawn[1:], strict=False)]
+        del Clock.post_idle
+        return drawn
 
     async def change_screens(self, times: int) -> None:
         for turn in range(times):
@@ -107,7 +121,7 @@ class Bench:
         await self.pay()
         self.report("waiting, ring and seconds, processor", await self.processor(), "%", 10)
         times = sorted(await self.frames())
-        self.report("waiting and asking every 2 s, frame p95", times[int(len(times) * 0.95)], "ms", 60)
+        self.report("waiting and asking every 2 s, frame p95", times[int(len(times) * 0.95)], "ms", 33)
         print(f"{'  frames':48}{len(times):10d}, median {statistics.median(times):.1f} ms")
         self.report("memory at the end", memory(), "MB", 220)
 
@@ -142,7 +156,11 @@ def main() -> int:
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"client · Python {sys.version.split()[0]} · {os.cpu_count()} cores · load {load:.1f}")
-    missed = asyncio.run(Bench().run())
+    try:
+        missed = asyncio.run(Bench().run())
+    except KeyboardInterrupt:
+        print("cut short: what stands above was measured, the rest was not")
+        return 130
     print(f"{missed} goals missed")
     return int(options.gate and missed > 0)
 

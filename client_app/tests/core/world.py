@@ -100,6 +100,21 @@ class World:
             self.set_aside.add(self.state.intent.payment_id or "")
         self.send(ev.NewPressed())
 
+    def choose(self, *, newest: bool, stale: bool) -> None:
+        """A payment of the history is pressed: as the server has it, or as it was while it was pending."""
+        charge = list(self.charges.values())[-1 if newest else 0]
+        before, seen = self.state, charge if not stale else replace(charge, status="pending", detail="checking")
+        if before.open and before.can_set_aside and before.intent is not None:
+            self.set_aside.add(before.intent.payment_id or "")
+        if seen.status != "pending":
+            (self.told_failed if seen.status == "failed" else self.told_successful).add(seen.id)
+        self.send(ev.Chosen(seen.read()))
+        if before.open and not before.can_set_aside:
+            assert self.state == before, "one is open: no other may take its place"
+        else:
+            assert self.state.payment is not None
+            assert self.state.payment.id == charge.id
+
     def write(self) -> None:
         """The disk does the oldest write asked for, or fails."""
         effect = self.writes.pop(0)
@@ -286,7 +301,7 @@ class World:
             assert state.payment is not None
             assert state.payment.id in self.told_failed
         if before.phase is Phase.SUCCEEDED and state.phase is not Phase.SUCCEEDED:
-            assert isinstance(event, ev.NewPressed | ev.Opened)
+            assert isinstance(event, ev.NewPressed | ev.Opened | ev.Chosen)
         if before.phase in OPEN and state.phase in FORM:
             self._check_nothing_open(before)
 
