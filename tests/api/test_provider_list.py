@@ -75,6 +75,7 @@ def test_hit_over_http_asks_no_table_of_ours(caller: Caller) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.postgres_only
 def test_fifty_who_miss_at_once_cost_one_refill(renderings: list[Any]) -> None:
     answers = at_once(50, lambda number: provider_list(ALL, "en"))
 

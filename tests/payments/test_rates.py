@@ -122,6 +122,7 @@ def test_silent_source_is_left_alone_for_a_while(bank: type[Bank], clock: Clock)
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.postgres_only
 def test_many_at_once_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clock) -> None:
     bank.pause.clear()
 
@@ -130,6 +131,7 @@ def test_many_at_once_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clo
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.postgres_only
 def test_while_one_asks_again_the_others_go_on_with_the_old_rate(bank: type[Bank], clock: Clock) -> None:
     dollar()
     clock.advance(3600)

@@ -28,8 +28,8 @@ def prepare(surface: tuple[int, int] = SURFACE) -> None:
     from kivy.config import Config
 
     for name, value in {
-        "width": SURFACE[0],
-        "height": SURFACE[1],
+        "width": surface[0],
+        "height": surface[1],
         "maxfps": 0,
         "multisamples": 0,
         "resizable": 0,
