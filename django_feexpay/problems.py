@@ -71,12 +71,13 @@ def problem(
     **extra: Any,
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and body of a problem. `extra` are further members, such as `payment_id`."""
-    status, title = PROBLEMS[code]
+    status, words = PROBLEMS[code]
+    title = str(words)
     body = {
         "type": f"urn:feexpay:problem:{code}",
-        "title": str(title),
+        "title": title,
         "status": int(status),
-        "detail": detail or str(title),
+        "detail": detail or title,
         "code": code,
         "errors": [dict(error) for error in errors],
         "request_id": request_id(request),

@@ -64,13 +64,13 @@ _SET_UP_WRONG = frozenset(
 
 def payment_body(payment: Payment) -> dict[str, Any]:
     """A payment as the API shows it; `payment` from `Payment.objects.for_reading()`. Never the msisdn itself."""
-    attempt, provider, status = payment.attempt, payment.provider, payment.public_status
+    attempt, status = payment.attempt, payment.public_status
     return {
         "id": str(payment.pk),
         "status": status.value,
         "detail": payment.detail.value,
         "provider": payment.provider_id,
-        "provider_name": provider.name,
+        "provider_name": payment.provider_name,  # type: ignore[attr-defined]  # by for_reading()
         "country": CATALOGUE[payment.provider_id].country,
         "amount": payment.amount,
         "currency": payment.currency,

@@ -47,8 +47,11 @@ class UserThrottle(BaseThrottle):
         self._wait = min(max(1.0, since + seconds - now), float(seconds))
         # Named after its window and outliving it: it cannot run out between two calls, and no window inherits it.
         window = f"feexpay:throttle:{user}:{since}"
-        cache.add(window, 0, 2 * seconds)
-        return int(cache.incr(window))
+        try:
+            return int(cache.incr(window))
+        except ValueError:  # the window's first request
+            cache.add(window, 0, 2 * seconds)
+            return int(cache.incr(window))
 
     def wait(self) -> float:
         return self._wait

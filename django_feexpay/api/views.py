@@ -34,6 +34,7 @@ from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment
+from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.monitoring import health
 from django_feexpay.payments import idempotency, initiate, otp
 from django_feexpay.payments.errors import NotAllowedError, invalid
@@ -146,7 +147,7 @@ class HistoryView(FeexPayView):
     takes_query = True
 
     def get(self, request: Request) -> Response:
-        mine = Payment.objects.for_listing().filter(user=cast(Any, request.user))
+        mine = listed_payments().filter(user=cast(Any, request.user))
         rows, links = pagination.page(filters.narrow(mine, request), request)
         return Response({**links, "results": [payment_body(payment) for payment in rows]})
 
@@ -189,8 +190,10 @@ class ProvidersView(FeexPayView):
 
     def get(self, request: Request) -> Response | HttpResponse:
         found = provider_list(filters.wanted(request), _language())
-        response: Response | HttpResponse = Response(status=304)
-        if not _has(request, found.tag):
+        response: Response | HttpResponse
+        if _has(request, found.tag):
+            response = Response(status=304)
+        else:
             response = HttpResponse(found.body, content_type="application/json")
         response["ETag"] = found.tag
         response["Cache-Control"] = f"private, max-age={found.client_seconds}"
@@ -260,7 +263,7 @@ def _replay(answered: idempotency.AlreadyAnswered, status: int | None) -> Respon
     if answered.status is not None and answered.body is not None:
         status, body = answered.status, as_first_written(answered.body)
     else:
-        payment = Payment.objects.for_reading().get(pk=answered.payment.pk)
+        payment = read_payments().get(pk=answered.payment.pk)
         status, body = status or _started(payment), payment_body(payment)
     return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
 
@@ -271,7 +274,7 @@ def _started(payment: Payment) -> int:
 
 def _own(request: Request, payment_id: UUID) -> Payment:
     """A payment of this user. Somebody else's does not exist."""
-    payment = Payment.objects.for_reading().filter(user=cast(Any, request.user), pk=payment_id).first()
+    payment = read_payments().filter(user=cast(Any, request.user), pk=payment_id).first()
     if payment is None:
         raise Http404
     return payment
@@ -286,7 +289,9 @@ def _tagged(request: Request, body: Any) -> Response:
 
 def _has(request: Request, tag: str) -> bool:
     """Whether the client holds what bears this tag."""
-    known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
+    if "If-None-Match" not in request.headers:
+        return False
+    known = {part.strip().removeprefix("W/") for part in request.headers["If-None-Match"].split(",")}
     return bool(known & {tag.removeprefix("W/"), "*"})
 
 

@@ -68,7 +68,8 @@ class _Request:
 
     def header(self, name: str, mode: str) -> str:
         """The one value of that header, ASCII. Absent, twice or with other characters: rejected."""
-        values = [value for key, value in self.headers.items() if key.lower() == name.lower()]
+        wanted = name.lower()
+        values = [value for key, value in self.headers.items() if key.lower() == wanted]
         if not values or not values[0]:
             raise WebhookRejectedError(f"{mode}_missing")
         if len(values) > 1 or not values[0].isascii():

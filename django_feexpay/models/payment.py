@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.lookups import IsNull
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -21,10 +22,6 @@ from django_feexpay.payments.lifecycle import LIVE, OPEN_OR_PAID, Detail, Public
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
 
-_UNSEEN_OF_PROVIDER = (
-    *("enabled", "disabled_reason", "disabled_reason_fr", "min_amount", "max_amount", "fee_percent", "flow"),
-    "catalogue_values",
-)
 _UNSEEN_OF_ATTEMPT = (
     *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
     *(
@@ -48,8 +45,8 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     """Ways to read payments that several doors share."""
 
     def for_reading(self) -> PaymentQuerySet:
-        """All that a payment's public face needs, in one statement: provider, latest attempt, and whether a retry
-        could be a second charge: an attempt `may_still_succeed`, or the order is `paid_elsewhere`.
+        """All that a payment's public face needs, in one statement: provider, `provider_name`, latest attempt, and
+        whether a retry could be a second charge: an attempt `may_still_succeed`, or the order is `paid_elsewhere`.
         """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(
             Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(status=Status.EXPIRED, sent_at__isnull=True)
@@ -57,6 +54,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         # Not Exists: PostgreSQL may answer that by hashing the whole table of attempts, for one page of payments.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
         return self.select_related("provider", "latest_attempt").annotate(
+            provider_name=F("provider__name"),
             may_still_succeed=_any(unsure),
             paid_elsewhere=_any(elsewhere.exclude(merchant_reference="").exclude(pk=OuterRef("pk"))),
         )
@@ -76,10 +74,12 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         return self.filter(before, created_at__gte=created_at)
 
     def for_listing(self) -> PaymentQuerySet:
-        """`for_reading` for many rows at once: the columns that nobody is shown stay in the database."""
-        return self.for_reading().defer(
+        """`for_reading` for many rows at once: what nobody is shown stays in the database, of the provider all but its
+        name.
+        """
+        rows = self.for_reading().select_related(None).select_related("latest_attempt")
+        return rows.defer(
             *("user", "description", "idempotency_key"),
-            *(f"provider__{name}" for name in _UNSEEN_OF_PROVIDER),
             *(f"latest_attempt__{name}" for name in _UNSEEN_OF_ATTEMPT),
         )
 
@@ -218,6 +218,26 @@ class Payment(models.Model):
             redirect_url=self.attempt.redirect_url,
             sought=self.attempt.sought_by_echo,
         )
+
+
+def read_payments() -> PaymentQuerySet:
+    """`Payment.objects.for_reading()` at a fraction of its cost: built once a process, and a copy for each caller."""
+    return _for_reading().all()
+
+
+def listed_payments() -> PaymentQuerySet:
+    """`Payment.objects.for_listing()`, likewise."""
+    return _for_listing().all()
+
+
+@cache
+def _for_reading() -> PaymentQuerySet:
+    return Payment.objects.for_reading()
+
+
+@cache
+def _for_listing() -> PaymentQuerySet:
+    return Payment.objects.for_listing()
 
 
 class Attempt(models.Model):

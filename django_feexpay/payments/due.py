@@ -123,5 +123,5 @@ def hasten(attempt: Attempt) -> None:
     if attempt.last_look_at is not None:
         at = max(at, attempt.last_look_at + SHORTEST_PAUSE)
     later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
-    rows = Attempt.objects.filter(later, pk=attempt.pk).exclude(status__in=[Status.SENDING, Status.SUCCESSFUL])
-    rows.update(next_poll_at=at)
+    movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
+    Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at)

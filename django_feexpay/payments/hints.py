@@ -4,10 +4,11 @@ nothing it says is believed."""
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from django_feexpay import conf, secrets
 from django_feexpay.conf import feexpay
@@ -72,14 +73,23 @@ def match_stragglers() -> int:
 
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:
-    """The attempt a delivery is about, with no more columns than it takes to hasten it, and how many are kept."""
-    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at").order_by("pk")
-    attempts = attempts.annotate(kept=Count("deliveries"))
+    """The attempt a delivery is about."""
+    attempts = _attempts()
     named = attempts.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
     if named is not None or (attempt_id := _echoed_id(hint)) is None:
         return named
     # One that is on its way is not taken by its echo: the answer brings the reference, and with it the delivery.
     return attempts.filter(pk=attempt_id).exclude(status=Status.SENDING).first()
+
+
+@cache
+def _attempts() -> QuerySet[Attempt]:
+    """Attempts with no more columns than it takes to hasten them, and how many deliveries are kept of each.
+
+    Only to be narrowed: building this anew for each delivery cost 0.1 ms of its 2.
+    """
+    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at").order_by("pk")
+    return attempts.annotate(kept=Count("deliveries"))
 
 
 def _echoed_id(hint: WebhookHint) -> UUID | None:

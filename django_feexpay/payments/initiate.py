@@ -30,6 +30,7 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.reports import Accepted, HostedPage, Word
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
+from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
@@ -76,7 +77,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
-    return Payment.objects.for_reading().get(pk=attempt.payment_id)
+    return read_payments().get(pk=attempt.payment_id)
 
 
 def send(attempt_id: UUID, *, source: Source) -> None:

@@ -19,6 +19,7 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import Accepted, Word
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.initiate import collect_request, has_credit
@@ -59,7 +60,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
             if key is not None:
                 idempotency.forget(key)
             raise
-    return Payment.objects.for_reading().get(pk=payment_id)
+    return read_payments().get(pk=payment_id)
 
 
 def _refuse_known(payment: Payment, key: idempotency.Key | None) -> None:

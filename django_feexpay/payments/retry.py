@@ -11,6 +11,7 @@ from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import gate, idempotency, ledger, rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
@@ -67,7 +68,7 @@ def retry(
         attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
-    return Payment.objects.for_reading().get(pk=payment_id)
+    return read_payments().get(pk=payment_id)
 
 
 def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:

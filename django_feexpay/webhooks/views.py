@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
@@ -22,12 +22,15 @@ from django_feexpay.problems import problem_response
 logger = logging.getLogger("django_feexpay.webhooks")
 
 
-# Nothing may hold a transaction around the answer: 200 means committed, whatever the host's ATOMIC_REQUESTS says.
-@method_decorator([csrf_exempt, transaction.non_atomic_requests], name="dispatch")
 class WebhookView(View):
     """200 stored or known already · 400 · 401 · 405 · 413 · 415 · 503 the database is away (the sender tries again)."""
 
     http_method_names = ("post",)
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Nothing may hold a transaction around the answer: 200 means committed, whatever ATOMIC_REQUESTS says."""
+        return transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs)))
 
     def post(self, request: HttpRequest, token: str = "") -> HttpResponse:
         if request.content_type != "application/json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -21,9 +22,17 @@ def is_an_instant(text: object) -> bool:
     return not isinstance(text, str) or datetime.fromisoformat(text).utcoffset() is not None
 
 
-@cache
+_describing = threading.Lock()
+
+
 def document() -> dict[str, Any]:
-    """The description as `GET /api/v1/schema/` gives it."""
+    """The description as `GET /api/v1/schema/` gives it; made once, as its generator is not for several threads."""
+    with _describing:
+        return _document()
+
+
+@cache
+def _document() -> dict[str, Any]:
     made: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return made
 

@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_feexpay.models import Payment
+from django_feexpay.models.payment import read_payments
 from tools.bench.identity import player
 from tools.bench.models import ReferenceDelivery, ReferencePayment
 
@@ -60,7 +61,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
 
 def status(request: HttpRequest, payment_id: UUID) -> JsonResponse:
     """The very SELECT of `GET {id}/status/`, and a plain answer."""
-    payment = Payment.objects.for_reading().get(user=player(), pk=payment_id)
+    payment = read_payments().get(user=player(), pk=payment_id)
     return JsonResponse(
         {
             "id": str(payment.pk),
