@@ -94,20 +94,26 @@ async def _run(smoke: Path | None) -> int:
 
 
 def _take_picture_and_leave(app: ClientApp, path: Path) -> None:
-    """Once the first screen was drawn. Draws and reads in one go: what was shown before is not there to be read."""
+    """Once the first screen is there and laid out, which takes some frames. Draws and reads in one go: what was shown
+    before is not there to be read.
+    """
     from kivy.clock import Clock
     from kivy.core.window import Window
 
     from feexpay_client.ui.screenshot import window_picture
 
+    ticks = 0
+
     def take(_seconds: float) -> None:
-        if app.showing == "start":
+        nonlocal ticks
+        ticks = 0 if app.showing == "start" else ticks + 1
+        if ticks < 3:
             return
         Window.dispatch("on_draw")
         window_picture().save(path)
         app.stop()
 
-    Clock.schedule_interval(take, 0.3)
+    Clock.schedule_interval(take, 0.2)
 
 
 if __name__ == "__main__":
