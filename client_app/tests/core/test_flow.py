@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -117,6 +119,26 @@ def test_two_taps_in_one_frame_are_one_request(play: Play) -> None:
         await until(lambda: flow.state.phase is Phase.WAITING)
 
     assert len(play(act).server.sent("POST initiate/")) == 1
+
+
+def test_question_that_nobody_waits_for_any_more_is_never_begun(play: Play) -> None:
+    async def act(stage: Stage) -> None:
+        stage.server.on("POST initiate/", answer(payment(), 201))
+        flow = await stage.ready()
+        flow.pay()
+        await until(lambda: flow.state.phase is Phase.WAITING)
+        await flow.close()
+        await stage.api.close()
+        again = await stage.start()
+        assert again.state.asked  # and nothing of it ran yet
+        await again.close()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        play(act)
+        gc.collect()
+
+    assert [str(warning.message) for warning in caught if "never awaited" in str(warning.message)] == []
 
 
 def test_the_key_is_on_disk_when_the_request_arrives(play: Play) -> None:

@@ -12,8 +12,8 @@ import random
 import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from feexpay_client.core import effects as do
 from feexpay_client.core import errors, poller
@@ -204,17 +204,17 @@ class Flow:
             case do.AskSignIn():
                 self._ask_sign_in()
             case _:
-                self._start(effect.number, self._call(effect))
+                self._start(effect.number, effect)
 
-    def _start(self, number: int, call: Coroutine[Any, Any, ev.Event]) -> None:
+    def _start(self, number: int, effect: do.Effect) -> None:
         """One request at a time: a newer question makes the older one's answer worthless."""
         if self._request is not None:
             self._request.cancel()
-        self._request = asyncio.create_task(self._bring(number, call))
+        self._request = asyncio.create_task(self._bring(number, effect))
 
-    async def _bring(self, number: int, call: Awaitable[ev.Event]) -> None:
+    async def _bring(self, number: int, effect: do.Effect) -> None:
         try:
-            event = await call
+            event = await self._call(effect)
         except errors.ApiError as error:
             event = ev.Failed(number, error)
         except Exception as error:  # a mistake of ours must not leave the payer without an answer for ever
