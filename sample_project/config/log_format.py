@@ -5,12 +5,27 @@ Django's own set-up mails whole requests, bodies included, to ADMINS. Here nothi
 
 from __future__ import annotations
 
+import logging
+import re
 from importlib.util import find_spec
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 _FIELDS = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_REQUEST_LINE = re.compile(r"[A-Z]+ \S+ HTTP/\d\.\d")
+
+
+class OnlyRequestLines(logging.Filter):
+    """Of Django's development server only lines about true requests.
+
+    When a client leaves before its answer, that server reads the body that is left over as the next request line, and
+    would write it down: a payer's number with it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+        return _REQUEST_LINE.fullmatch(str(about)) is not None
 
 
 def logging_config(log_format: str) -> dict[str, Any]:
@@ -18,10 +33,14 @@ def logging_config(log_format: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"only_request_lines": {"()": OnlyRequestLines}},
         "formatters": {"line": _formatter(log_format)},
         "handlers": {"stream": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stream"], "level": "INFO"},
-        "loggers": {"django": {"level": "INFO", "propagate": True}},
+        "loggers": {
+            "django": {"level": "INFO", "propagate": True},
+            "django.server": {"level": "INFO", "propagate": True, "filters": ["only_request_lines"]},
+        },
     }
 
 

@@ -154,3 +154,16 @@ def test_env_file_is_read_and_loses_against_the_environment(tmp_path: Path) -> N
     )
 
     assert done.stdout == "from-the-environment FROMFILE\n"
+
+
+def test_body_that_a_server_took_for_a_request_is_not_logged() -> None:
+    code = (
+        "import logging; log = logging.getLogger('django.server');"
+        """log.warning('"%s" %s %s', '{"provider": "mtn_ci", "phone": "0565000017"}', 400, '-');"""
+        """log.info('code %d, message %s', 400, "Bad request version ('0565000017')");"""
+        """log.info('"%s" %s %s', 'GET /api/ HTTP/1.1', 200, '12'); print(json.dumps(log.propagate))"""
+    )
+    done = run("development", code, {})
+
+    assert "0565000017" not in done.stderr + done.stdout
+    assert '"GET /api/ HTTP/1.1" 200 12' in done.stderr
