@@ -1,7 +1,7 @@
 """A ring that turns while something is under way.
 
 Its lines are made once and turned by the graphics card: making them anew each frame cost five times the
-processor. It moves ten times a second, by twelve degrees, only while it is on the screen, and not at all where
+processor. It moves seven times a second, by seventeen degrees, only while it is on the screen, and not at all where
 the payer wants stillness.
 """
 
@@ -16,7 +16,7 @@ from kivy.uix.anchorlayout import AnchorLayout
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import theme
 
-_STEPS_A_SECOND = 10
+_STEPS_A_SECOND = 7
 _SECONDS_A_TURN = 3.0
 
 
