@@ -113,9 +113,11 @@ postman: $(VENV)/.demo ## the Postman collection of docs/reference, out of the A
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
 	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
 
-# The rules of money against everything that may happen, in any order: what `make test` does for seconds, for an hour.
-nightly: $(VENV)/.test ## the state machine of payments at length, on PostgreSQL (1000 lives of 60 steps)
-	@$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
+# `make test` tries the same examples each time; this tries new ones, for an hour. What it finds becomes a fixed example.
+nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds and the state machine at length (1000 lives of 60 steps)
+	$(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
+	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core --hypothesis-profile=nightly
+	$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
 
 clean: ## remove everything the commands above made
 	rm -rf $(VENV) $(CLIENT_VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

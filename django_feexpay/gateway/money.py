@@ -55,8 +55,9 @@ def strict_amount(value: object) -> int:
 
 
 def fee(amount: int, percent: Decimal) -> int:
-    """What FeexPay keeps or adds for `amount`, rounded up; amounts of 30 or less are charged 1.
+    """What FeexPay keeps or adds for `amount`: the exact share, rounded up once to a whole unit.
 
+    Up to 30 it is 1 at any percentage but zero, even where the exact share is above 1 (FeexPay's documented rule).
     Information only: contracts differ, and nothing about money may be decided from it alone.
     """
     strict_amount(amount)

@@ -48,6 +48,7 @@ def test_strict_amount_is_the_amount() -> None:
         (2_000_000, "4.5", 90_000),
         (30, "1.7", 1),
         (1, "4.5", 1),
+        (30, "4.5", 1),  # 1.35: the last amount of the flat rule
         (31, "4.5", 2),  # 1.395
         (5000, "0", 0),
         (30, "0", 0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import pytest
@@ -202,4 +203,6 @@ def test_price_is_met_and_passed_by_less_than_a_franc(
     exact = Fraction(amount) * Fraction(quote.exchange_rate or 1) / (100 if currency else 1)
     assert exact <= price < exact + 1
     assert (price == amount) if not currency else quote.exchange_rate is not None
-    assert price * percent / 100 <= quote.fee
+    share = Fraction(price) * Fraction(percent) / 100
+    flat = Fraction(1 if percent else 0)  # FeexPay's rule for the smallest amounts, whatever the percentage
+    assert quote.fee == (flat if price <= 30 else ceil(share))
