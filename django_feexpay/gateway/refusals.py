@@ -149,8 +149,8 @@ def _refusal_code(complaint: _Complaint) -> str:
     known = reason_code_from(complaint.code) or reason_code_from(complaint.text)
     if known:
         return known
-    for named, code in _NAMED_REFUSALS:
-        if named.search(complaint.text) or named.fullmatch(complaint.code):
+    for pattern, code in _NAMED_REFUSALS:
+        if pattern.search(complaint.text) or pattern.fullmatch(complaint.code):
             return code
     if complaint.fields or complaint.text.lower().startswith("validation failed"):
         named = (_INVALID_FIELDS[name] for name in complaint.fields if name in _INVALID_FIELDS)
