@@ -87,12 +87,15 @@ def test_answer_that_was_lost_is_found_in_history(
     assert (sandbox.prompts(), Credit.objects.get().amount) == (1, 5000)
 
 
-def test_operator_that_is_down_refuses_before_charging(
+def test_operator_that_is_down_before_charging_is_closed_after_a_day(
     begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
 ) -> None:
-    payment = run_until_told(begin(phone_ending="11"), clock)
+    began_at = clock.at
 
-    assert (payment.status, only_attempt(payment).reason_code) == ("rejected", "network_unavailable")
+    payment = run_until_told(begin(phone_ending="11"), clock, rounds=150)
+
+    assert (payment.status, only_attempt(payment).reason_code) == ("expired", "never_arrived")
+    assert clock.at - began_at >= timedelta(days=1)
     assert (sandbox.charges(), sandbox.prompts()) == (0, 0)
     assert signals.names() == ["payment_failed"]
 
