@@ -190,3 +190,27 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.mark.parametrize("code", ["400", "429", "500", "503"])
+@pytest.mark.parametrize("named", [0, 100], ids=["bare", "named"])
+def test_charge_behind_an_error_is_found_and_credited_once(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder, code: str, named: int
+) -> None:
+    faults = {
+        "charged_error_percent": 100,
+        "charged_error_codes": [code],
+        "charged_error_named_percent": named,
+    }
+    sandbox.post("/control/conditions", json=faults).raise_for_status()
+    payment = begin(phone_ending="00")
+    wait_until(lambda: sandbox.charges() == 1)
+
+    for _ in range(4):
+        clock.advance(61)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert (sandbox.charges(), sandbox.prompts(), Credit.objects.count()) == (1, 1, 1)
+    assert "payment_succeeded" in signals.names()
