@@ -80,14 +80,14 @@ class ReasonForm(forms.Form):
 
 
 def ask_gateway(payment_id: UUID, actor: str, note: str) -> Outcome:
-    """Ask FeexPay about every attempt of a payment that was sent, and settle each by the answer."""
-    sent = Attempt.objects.filter(payment=payment_id, sent_at__isnull=False).exclude(status=Status.SENDING)
+    """Ask FeexPay about every attempt of a payment, and settle each by the answer."""
+    asked = Attempt.objects.filter(payment=payment_id).exclude(status=Status.SENDING)
     answered = [
         reconcile(pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS)
-        for pk in sent.order_by("ordinal").values_list("pk", flat=True)
+        for pk in asked.order_by("ordinal").values_list("pk", flat=True)
     ]
     if not answered:
-        return Outcome(Ending.SKIPPED, _("Nothing of it has been sent to FeexPay, or it is being sent just now."))
+        return Outcome(Ending.SKIPPED, _("It is being sent to FeexPay just now."))
     if not all(answered):
         return Outcome(Ending.FAILED, _("FeexPay did not answer, or does not know it yet."))
     return Outcome(Ending.DONE)

@@ -40,7 +40,9 @@ REASONS: Mapping[str, Any] = {
     "payer_declined": _("The payment was declined. Nothing was taken."),
     "amount_too_low": _("The amount is below what this operator takes."),
     "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
-    "operator_error": _("The operator could not do it. Nothing was taken; please try again later."),
+    "operator_error": _(
+        "The operator could not do it. Please try again later. If money was taken after all, it will be credited by itself."
+    ),
     "network_unavailable": _("This operator is being serviced. Please try again later or choose another."),
     "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),
     "provider_unavailable": _("This way to pay is not available. Please choose another."),
@@ -53,9 +55,10 @@ REASONS: Mapping[str, Any] = {
     "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
     "already_credited": _("This was paid already. Nothing was taken a second time."),
     "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
+    "never_arrived": _("Your payment never reached FeexPay. Nothing was taken; you can pay again."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }
-_ANY_REASON = _("The payment did not go through.")
+_ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited by itself.")
 #: What is wrong with the shop's account at FeexPay is staff's business; payers learn that it is not theirs.
 _SET_UP_WRONG = frozenset(
     {"invalid_api_key", "unknown_shop", "address_not_allowed", "unknown_path", "forbidden", "misconfigured"}

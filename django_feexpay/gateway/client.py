@@ -24,7 +24,13 @@ from django_feexpay.gateway.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.refusals import failure_of_read, is_not_found, refusal_of_collect
+from django_feexpay.gateway.refusals import (
+    IN_MAINTENANCE,
+    PAYMENT_NAMED,
+    failure_of_read,
+    is_not_found,
+    refusal_of_collect,
+)
 from django_feexpay.gateway.reports import (
     Accepted,
     HistoryPage,
@@ -36,6 +42,7 @@ from django_feexpay.gateway.reports import (
     history_page_from,
     hosted_page_from,
     json_object,
+    names_payment,
     status_report_from,
     usable_reference,
 )
@@ -143,7 +150,8 @@ class Gateway:
         """Have a page made on which the payer pays once, within its minutes.
 
         Nobody is charged by it, and a page whose address did not reach us cannot be paid on: so whatever is no page
-        and no refusal raises NotSentError (ask again). Also raises RefusedError, MisconfiguredError.
+        and no refusal raises NotSentError (ask again). But an answer that speaks of a payment raises
+        OutcomeUnknownError. Also raises RefusedError, MisconfiguredError.
         """
         if request.provider.flow != "hosted" or not request.provider.served:
             raise RefusedError("this provider has no page", code="provider_unavailable")
@@ -155,7 +163,12 @@ class Gateway:
                 lambda reply: _judge_page(reply, self._insecure_hosts),
             )
         except OutcomeUnknownError as error:
-            raise NotSentError(f"no page came: {error}", code="no_page") from error
+            if error.code == PAYMENT_NAMED:
+                raise
+            if error.code == IN_MAINTENANCE:
+                raise RefusedError(str(error), code=error.code) from error
+            wait = error.retry_after_seconds
+            raise NotSentError(f"no page came: {error}", code="no_page", retry_after_seconds=wait) from error
 
     def fetch_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
         """What became of the attempt with that reference. Safe to repeat.
@@ -309,6 +322,8 @@ def _judge_page(reply: WireReply, insecure_hosts: Collection[str]) -> HostedPage
     body = json_object(reply.body)
     page = None if body is None else hosted_page_from(body)
     if page is None or not _may_send_to(page.url, insecure_hosts):
+        if body is not None and names_payment(body):
+            raise OutcomeUnknownError(f"answered {reply.status} and named a payment", code=PAYMENT_NAMED)
         raise OutcomeUnknownError(f"answered {reply.status} without a page to open")
     return page
 

@@ -1,8 +1,8 @@
 """What can go wrong with a call to the gateway, named after what the caller does next.
 
 GatewayError
-├── NotSentError          nothing of the request left, or it was turned away unread: may be sent again
-├── OutcomeUnknownError   it may have been acted on: never send it again, ask later
+├── NotSentError          nothing of the request left: it may be sent again
+├── OutcomeUnknownError   it left, and may have been acted on: never send it again, ask later
 ├── RefusedError          the gateway said no, finally: tell the payer
 └── MisconfiguredError    our key, shop or address list is wrong: nothing was acted on, tell the operator
 
@@ -13,34 +13,39 @@ from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """Root of the tree. `code` is a stable lower-case word for machines."""
+    """Root of the tree. `code` is a stable lower-case word for machines.
+
+    `retry_after_seconds`: how long the gateway asks to be left alone, if it said so.
+    """
 
     code = "gateway_error"
 
-    def __init__(self, message: str = "", *, code: str | None = None) -> None:
+    def __init__(self, message: str = "", *, code: str | None = None, retry_after_seconds: int | None = None) -> None:
         super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
         if code is not None:
             self.code = code
 
 
 class NotSentError(GatewayError):
-    """Surely not acted on; sending again is safe. `retry_after_seconds` is the gateway's wish, if it gave one."""
+    """Surely not acted on, because no byte of it left (a page: because nobody can pay on it); sending again is safe."""
 
     code = "not_sent"
 
-    def __init__(self, message: str = "", *, code: str | None = None, retry_after_seconds: int | None = None) -> None:
-        super().__init__(message, code=code)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class OutcomeUnknownError(GatewayError):
-    """The request, or part of it, left; whether it was acted on is not known. Never send it again."""
+    """The request, or part of it, left; whether it was acted on is not known. Never send it again.
+
+    `code`: `outcome_unknown`; or what the answer was: `payment_named` (it speaks of a payment, so one may have been
+    made), `rate_limited` (a bare 429), `network_unavailable` (503, the operator is in maintenance).
+    """
 
     code = "outcome_unknown"
 
 
 class RefusedError(GatewayError):
-    """A documented refusal with a body: this attempt was not and will not be charged.
+    """A refusal with FeexPay's own error body. Named by FeexPay's sources, it was not and will not be charged; a code
+    among `reports.DOUBTFUL_REFUSALS` says that nothing names it, so it is asked about all the same.
 
     `code` is one of `reports.REASON_CODES`; `text` is FeexPay's own sentence, kept for staff.
     """

@@ -1,8 +1,8 @@
 """From an HTTP answer that is no success to the error that says what to do next.
 
-The body decides, not the code: FeexPay answers 200, 201 and 202 alike, and a proxy in between may answer
-anything. A 4xx counts as a refusal only with FeexPay's own JSON error body; everything that may hide a charge
-is unknown.
+The body is read before the code: FeexPay answers 200, 201 and 202 alike, and a proxy in between may answer anything.
+An answer that speaks of a payment may be a charge, whatever its code. A 4xx counts as a refusal only with FeexPay's own
+JSON error body. An answer of any kind came after the request left, so none says that it was not sent.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
-    NotSentError,
     OutcomeUnknownError,
     RefusedError,
 )
 from django_feexpay.gateway.reports import (
     UNKNOWN_REASON,
-    accepted_from,
     clean_text,
     json_object,
+    names_payment,
     reason_code_from,
 )
+
+#: Codes of an unknown outcome whose answer said more than nothing.
+PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
 
 _LONGEST_WAIT_SECONDS = 3600
 _UNAUTHORIZED_CODES = {"UNAUTHORIZED", "ERR_INVALID_API_KEY"}
@@ -32,38 +34,59 @@ _ADDRESS_CODES = {"IP_NOT_ALLOWED", "ERR_IP_NOT_AUTHORIZED"}
 _NETWORK_DOWN_CODES = {"NETWORK_UNAVAILABLE", "ERR_NETWORK_UNAVAILABLE"}
 _SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|merchant not found", re.IGNORECASE)
 _NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
-_NOT_ACTIVATED = re.compile(r"channel not configured", re.IGNORECASE)
-_OPERATOR_FAILED = re.compile(r"api error", re.IGNORECASE)
-_PAGE_CLOSED = re.compile(r"usage limit|link.*not active", re.IGNORECASE)
+
+#: The refusals that sources name by a text or a code besides the reasons of `reports.REASONS`, and our word for each.
+#: What neither of the two names is `unknown_reason`: told as refused, and asked about (`reports.DOUBTFUL_REFUSALS`).
+_NAMED_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"channel not configured", re.IGNORECASE), "provider_not_activated"),
+    (re.compile(r"api error", re.IGNORECASE), "operator_error"),  # "Celtiis BJ API Error": also an outage
+    (re.compile(r"FEEXLINK_NOT_FOUND|usage limit|link.*not active", re.IGNORECASE), "provider_unavailable"),
+)
 _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "otp": "otp_rejected"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """FeexPay's error body. text: cleaned, for staff. carries_reference: a payment of that name exists."""
+    """FeexPay's error body. text: cleaned, for staff."""
 
     code: str
     text: str
     fields: tuple[str, ...]
-    carries_reference: bool
 
 
 def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-    """What an answer that accepts nothing means for the money that was asked for."""
-    if status == 429:
-        return NotSentError("FeexPay asks to slow down", retry_after_seconds=_retry_after(headers))
+    """What an answer that accepts nothing means for the money that was asked for. Never NotSentError."""
+    unknown = _unknown_outcome(status, headers, body)
+    if unknown is not None:
+        return unknown
     complaint = _complaint(body)
-    if complaint is None or complaint.carries_reference or not _is_final(status, complaint):
+    if complaint is None or not _is_final(status, complaint):
         return OutcomeUnknownError(f"answered {status} without a usable word")
     return _misconfiguration(status, complaint) or RefusedError(
         f"refused with {status}", code=_refusal_code(complaint), text=complaint.text
     )
 
 
+def _unknown_outcome(status: int, headers: Mapping[str, str], body: bytes) -> OutcomeUnknownError | None:
+    """What says why the outcome is unknown, or None."""
+    parsed, wait = json_object(body), _retry_after(headers)
+    if parsed is not None and names_payment(parsed):
+        return OutcomeUnknownError(
+            f"answered {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
+        )
+    if status == 429:
+        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
+    complaint = _complaint(body)
+    if status == 503 and complaint is not None and complaint.code in _NETWORK_DOWN_CODES:
+        return OutcomeUnknownError("the operator is in maintenance", code=IN_MAINTENANCE, retry_after_seconds=wait)
+    return None
+
+
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """What an answer without news means. Never RefusedError: a failed question says nothing about money."""
     if status == 429:
-        return NotSentError("FeexPay asks to slow down", retry_after_seconds=_retry_after(headers))
+        wait = _retry_after(headers)
+        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
     complaint = _complaint(body) if 400 <= status < 500 else None
     problem = _misconfiguration(status, complaint) if complaint else None
     return problem or OutcomeUnknownError(f"answered {status} without news")
@@ -87,7 +110,7 @@ def _complaint(body: bytes) -> _Complaint | None:
     code = clean_text(parsed.get("code")).upper()
     if not text and not code:
         return None
-    return _Complaint(code, text, _invalid_fields(parsed.get("errors")), accepted_from(parsed) is not None)
+    return _Complaint(code, text, _invalid_fields(parsed.get("errors")))
 
 
 def _invalid_fields(errors: object) -> tuple[str, ...]:
@@ -102,9 +125,7 @@ def _as_list(value: object) -> list[object]:
 
 
 def _is_final(status: int, complaint: _Complaint) -> bool:
-    """Is this surely no charge? A timeout, a conflict or a duplicate is not; nor is any 5xx but a closed network."""
-    if status == 503:
-        return complaint.code in _NETWORK_DOWN_CODES
+    """Is this FeexPay's own refusal? A timeout, a conflict or a duplicate is none; nor is any 5xx."""
     if not 400 <= status < 500 or status in (408, 409):
         return False
     return complaint.code != "ERR_DUPLICATE_TRANSACTION"
@@ -128,12 +149,9 @@ def _refusal_code(complaint: _Complaint) -> str:
     known = reason_code_from(complaint.code) or reason_code_from(complaint.text)
     if known:
         return known
-    if _NOT_ACTIVATED.search(complaint.text):
-        return "provider_not_activated"
-    if _OPERATOR_FAILED.search(complaint.text):
-        return "operator_error"
-    if complaint.code == "FEEXLINK_NOT_FOUND" or _PAGE_CLOSED.search(complaint.text):
-        return "provider_unavailable"
+    for pattern, code in _NAMED_REFUSALS:
+        if pattern.search(complaint.text) or pattern.fullmatch(complaint.code):
+            return code
     if complaint.fields or complaint.text.lower().startswith("validation failed"):
         named = (_INVALID_FIELDS[name] for name in complaint.fields if name in _INVALID_FIELDS)
         return next(named, "invalid_request")

@@ -53,6 +53,12 @@ _WORDS: Mapping[str, Word] = MappingProxyType(
     }
 )
 
+# Any of these, or a word above, in an answer says that there is a payment; which end it came to, only asking tells.
+_WORDS_OF_A_PAYMENT = frozenset(_WORDS) | {
+    *("TIMEOUT", "INSUFFICIENT_FUNDS", "CANCELLED", "CANCELED", "EXPIRED", "REJECTED"),
+}
+_NAMES_OF_A_REFERENCE = ("reference", "transref", "order_id", "transaction_id")
+
 # FeexPay's and the operators' reasons (upper case, everything else than letters and digits one underscore).
 REASONS: Mapping[str, str] = MappingProxyType(
     {
@@ -79,6 +85,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
     }
 )
 UNKNOWN_REASON = "unknown_reason"
+#: Refusals (4xx) of these reasons are told to the payer as refused, but may hide a charge: no source names them for a
+#: request that reached nobody. An operator's error is one, as is what only a payer who was asked can have caused.
+DOUBTFUL_REFUSALS: frozenset[str] = frozenset({UNKNOWN_REASON, "operator_error", "payer_declined", "expired"})
 # Every code a payer can be told, for whoever translates them.
 REASON_CODES: frozenset[str] = frozenset(REASONS.values()) | {
     "invalid_request",
@@ -174,9 +183,10 @@ class WebhookHint:
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
-    """The JSON object in these bytes, or None: not UTF-8, not JSON, NaN, too deep, or not an object."""
+    """The JSON object in these bytes, or None: not UTF-8, not JSON, a key given twice, NaN, too deep, or no object."""
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        text = raw.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicate_keys)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -188,7 +198,7 @@ def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
     otp_expected: the provider asks for a code in a second step, so a bare reference means it is waiting for one.
     """
     body = _innermost(body)
-    reference = _first_reference(body, ("reference", "transref", "order_id", "transaction_id"))
+    reference = _first_reference(body, _NAMES_OF_A_REFERENCE)
     if reference is None:
         return None
     word = word_from(body.get("status"))
@@ -202,6 +212,21 @@ def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
         reason_code=code,
         reason_text=text,
     )
+
+
+def names_payment(body: Body) -> bool:
+    """Whether an answer speaks of a payment, by a reference or a status word, at any depth that we read.
+
+    A reference that we could not use counts, too. FeexPay's `"status": 400` of an error is no status word.
+    """
+    level: object = body
+    for _ in range(_DEEPEST_NESTING + 1):
+        if not isinstance(level, dict):
+            return False
+        if any(_is_given(level.get(name)) for name in _NAMES_OF_A_REFERENCE) or _is_word_of_a_payment(level):
+            return True
+        level = level.get("data")
+    return False
 
 
 def hosted_page_from(body: Body) -> HostedPage | None:
@@ -244,7 +269,7 @@ def history_page_from(body: Body) -> HistoryPage | None:
     return HistoryPage(
         rows=rows,
         total=len(raw_rows) if total is None else total,
-        complete=total is not None and not cut and len(rows) == len(raw_rows),
+        complete=total == len(raw_rows) == len(rows) and not cut,
         cut=cut,
     )
 
@@ -328,6 +353,23 @@ def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(name)  # NaN and Infinity are not JSON
+
+
+def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Which of two equal keys counts is a matter of the parser: such a body says nothing."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is given twice")
+    return result
+
+
+def _is_given(raw: object) -> bool:
+    return (isinstance(raw, str) and bool(raw.strip())) or (isinstance(raw, int) and not isinstance(raw, bool))
+
+
+def _is_word_of_a_payment(body: Body) -> bool:
+    raw = body.get("status")
+    return isinstance(raw, str) and raw.isascii() and " ".join(raw.upper().split()) in _WORDS_OF_A_PAYMENT
 
 
 def _innermost(body: Body) -> Body:

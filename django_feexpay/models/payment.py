@@ -15,9 +15,19 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.gateway import money
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.provider import Provider
-from django_feexpay.payments.lifecycle import LIVE, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
+from django_feexpay.payments.lifecycle import (
+    LIVE,
+    NOBODY_WAS_ASKED,
+    OPEN_OR_PAID,
+    Detail,
+    PublicStatus,
+    Status,
+    detail,
+    public,
+)
 
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
@@ -48,9 +58,7 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
         """All that a payment's public face needs, in one statement: provider, `provider_name`, latest attempt, and
         whether a retry could be a second charge: an attempt `may_still_succeed`, or the order is `paid_elsewhere`.
         """
-        unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(
-            Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(status=Status.EXPIRED, sent_at__isnull=True)
-        )
+        unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
         # Not Exists: PostgreSQL may answer that by hashing the whole table of attempts, for one page of payments.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
         return self.select_related("provider", "latest_attempt").annotate(
@@ -247,6 +255,12 @@ class Attempt(models.Model):
     it lies in the future, so that a killed worker's rows come back by themselves.
     """
 
+    #: As far as we know no money was taken by it, and another attempt may be made: FeexPay said so, or it expired
+    #: though nobody was asked and nothing was found since. `is_not_charged` is the same of one row.
+    NOT_CHARGED: ClassVar[Q] = Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(
+        status=Status.EXPIRED, reason_code__in=sorted(NOBODY_WAS_ASKED), gateway_reference__isnull=True
+    )
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     payment = models.ForeignKey(
         Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="attempts", db_index=False
@@ -321,6 +335,18 @@ class Attempt(models.Model):
     @property
     def life_status(self) -> Status:
         return Status(self.status)
+
+    @property
+    def is_not_charged(self) -> bool:
+        """`NOT_CHARGED`, of this row as it was read."""
+        if self.life_status is Status.EXPIRED:
+            return self.reason_code in NOBODY_WAS_ASKED and self.gateway_reference is None
+        return self.life_status in (Status.FAILED, Status.REJECTED)
+
+    @property
+    def is_doubtful_refusal(self) -> bool:
+        """Refused in words that no source names: told as refused, asked about like a failure."""
+        return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
 class PaymentEventQuerySet(models.QuerySet["PaymentEvent"]):

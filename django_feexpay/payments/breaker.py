@@ -24,6 +24,7 @@ from django_feexpay import conf, shared
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.refusals import IN_MAINTENANCE
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -107,7 +108,7 @@ def _lessons(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 def _went_well(seen: CallSeen) -> bool | None:
     """None: it says nothing. A refusal is an answer."""
     error, status = seen.error, seen.http_status
-    if error is None:
+    if error is None or _is_serviced(seen):
         return True
     if not isinstance(error, NotSentError | OutcomeUnknownError):
         return None if status is None else True
@@ -122,7 +123,9 @@ def _says_something_of_provider(seen: CallSeen) -> bool:
 
 
 def _is_serviced(seen: CallSeen) -> bool:
-    return isinstance(seen.error, RefusedError) and seen.http_status == 503
+    """FeexPay works, and says of the operator that it does not."""
+    error = seen.error
+    return isinstance(error, OutcomeUnknownError) and error.code == IN_MAINTENANCE and seen.http_status == 503
 
 
 def _is_mere_silence(seen: CallSeen) -> bool:

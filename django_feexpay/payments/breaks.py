@@ -117,7 +117,7 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     if attempt is None or kind is Kind.SECOND_ROW:
         return Outcome.NOT_ASKED
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
-        _adopt(attempt, difference.report, source)
+        reconcile.adopt(attempt, str(difference.report.reference), source)
     if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
         reconcile.seek_by_echo(attempt)
     before = attempt.life_status
@@ -138,12 +138,6 @@ def _is_of_another_payment(attempt: Attempt, report: StatusReport) -> bool:
     """Whether the row is not the payment that we hold for the attempt's: a code was refused, and charged after all."""
     known = attempt.gateway_reference
     return bool(report.reference and known) and not same_reference(str(report.reference), str(known))
-
-
-def _adopt(attempt: Attempt, report: StatusReport, source: Source) -> None:
-    """Of what is said never to have left nothing is taken over: that is for staff."""
-    if attempt.sent_at is not None:
-        reconcile.adopt(attempt, str(report.reference), source)
 
 
 def _is_settled(difference: Difference, answer: StatusReport) -> bool:

@@ -15,7 +15,6 @@ from datetime import timedelta
 from django_feexpay import conf, shared
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.client import CallSeen
-from django_feexpay.gateway.errors import NotSentError
 
 #: The share of a second that is left to whom: readers of a status, the worker's polling, what is sent or asked for.
 READING, POLLING, SENDING = 0.5, 0.7, 1.0
@@ -47,7 +46,7 @@ def wait_seconds(share: float) -> int:
 
 def see(seen: CallSeen) -> None:
     """Obey FeexPay's 429, everybody. Never raises."""
-    if seen.http_status != 429 or not isinstance(seen.error, NotSentError):
+    if seen.http_status != 429 or seen.error is None:
         return
     now = conf.now().timestamp()
     until = now + (seen.error.retry_after_seconds or _SLOW_DOWN_SECONDS)

@@ -97,15 +97,21 @@ def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
 
 
 def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime | None:
-    """`looks.next_look_at` for an attempt that is, or is about to be, in `status`, by the host's settings."""
+    """`looks.next_look_at` for an attempt that is, or is about to be, in `status`, by the host's settings.
+
+    A refusal that no source names is asked about like a failure.
+    """
     now = conf.now()
+    settled_at = attempt.settled_at if status is attempt.life_status else None
+    if status is Status.REJECTED and attempt.is_doubtful_refusal:
+        status = Status.FAILED
     return next_look_at(
         status,
         now=now,
         created_at=attempt.created_at,
         expires_at=attempt.expires_at,
         looks=looks,
-        settled_at=attempt.settled_at if status is attempt.life_status else None,
+        settled_at=settled_at,
         poll_seconds=feexpay.poll_seconds,
         dice=_dice,
     )

@@ -9,6 +9,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history import A_DAY, Reader
+from django_feexpay.payments.never_arrived import may_be_of
 
 #: What one search may ask: three days, each by three words, fit.
 MOST_QUESTIONS = 14
@@ -19,10 +20,14 @@ _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search came to. complete: nothing of that history is missing, so that absence says something."""
+    """What a search came to. complete: nothing of that history is missing, so that absence says something.
+
+    similar: rows that may be the attempt's payment though they do not prove it (`never_arrived.may_be_of`).
+    """
 
     row: HistoryRow | None
     complete: bool
+    similar: tuple[HistoryRow, ...] = ()
 
 
 def search(attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None) -> Found:
@@ -38,14 +43,17 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
     last = _last_instant(attempt)
     days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
     found, complete = None, True
+    similar: list[HistoryRow] = []
     for part in reader.read(*days, provider=attempt.payment.provider.spec):
         complete = complete and part.gap is None
         for row in part.rows:
-            if is_of(attempt, row) and (found is None or _worth(row) >= _worth(found)):
-                found = row
+            if is_of(attempt, row):
+                found = row if found is None or _worth(row) >= _worth(found) else found
+            elif may_be_of(attempt, row):
+                similar.append(row)
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
-    return Found(found, complete)
+    return Found(found, complete, tuple(similar))
 
 
 def _last_instant(attempt: Attempt) -> datetime:

@@ -27,20 +27,22 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.phone import Msisdn
-from django_feexpay.gateway.reports import Accepted, HostedPage, Word
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPage, Word
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import due, gate, hints, idempotency, ledger
+from django_feexpay.payments import due, gate, hints, idempotency, ledger, reconcile
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.lifecycle import NEVER_SENT, Status
 from django_feexpay.payments.order import Order, Terms, code_of, judge
 
 logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
 _GROWING_WAIT = timedelta(seconds=5)
+#: What waits to be sent and may have been sent after all is looked for again so soon, where history is away.
+_SEARCH_AGAIN = timedelta(seconds=30)
 #: A prompt that goes out late leaves its payer this long, or the whole of a shorter expiry.
 SHORTEST_WINDOW = timedelta(minutes=5)
 #: However long an attempt may wait, it is not put back more often than this: then it was never sent.
@@ -116,18 +118,23 @@ def send(attempt_id: UUID, *, source: Source) -> None:
 def send_due(held: due.Claim, *, source: Source) -> None:
     """Send a queued attempt under a claim, or expire it when nobody waits for it any more.
 
-    While FeexPay is in trouble, or asks to slow down, it stays where it is and is due again. Sent late, its payer
-    still gets a real window. Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it
-    to SENDING.
+    One that a webhook names is looked for in history first: FeexPay may have it. While FeexPay is in trouble, or asks
+    to slow down, it stays where it is and is due again. Sent late, its payer still gets a real window.
+    Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     now = conf.now()
-    if has_credit(attempt.payment):
+    is_there = reconcile.find_unsent(attempt.pk, source=source) if attempt.deliveries.exists() else False
+    if is_there:
+        return
+    if is_there is not None and has_credit(attempt.payment):
         _reject(attempt, source, "already_credited", "")
         return
     if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
-        expired = {"next_poll_at": None, "payer_sealed": None, "reason_code": "never_sent"}
-        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="never_sent"), changes=expired)
+        _expire_unsent(attempt, source, sought=is_there is None)
+        return
+    if is_there is None:
+        due.postpone(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
         due.postpone(held, min(now + timedelta(seconds=wait), attempt.expires_at))
@@ -137,6 +144,13 @@ def send_due(held: due.Claim, *, source: Source) -> None:
     sending = {"next_poll_at": now + lease, "sent_at": now, "expires_at": max(attempt.expires_at, now + window)}
     if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
         send(attempt.pk, source=source)
+
+
+def _expire_unsent(attempt: Attempt, source: Source, *, sought: bool) -> None:
+    """Nobody waits for it any more. sought: a webhook names it, and history could not be read: it is looked for on."""
+    next_poll_at = due.next_look(attempt, Status.EXPIRED) if sought else None
+    changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
+    ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
 
 
 def lose(attempt_id: UUID, *, source: Source) -> None:
@@ -410,7 +424,7 @@ def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
 
 
 def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
-    """Surely not sent: due again, with a growing wait, until nobody expects it any more."""
+    """Surely not sent (of a page: its address surely lost): due again, with a growing wait, until its expiry."""
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
@@ -419,10 +433,17 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
 
 
 def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
-    changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": None}
+    """Refused, or not sent after all. A refusal that no source names may hide a charge: it is asked about later."""
+    next_poll_at = due.next_look(attempt, Status.FAILED) if code in DOUBTFUL_REFUSALS else None
+    changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
     ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
 
 
 def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
-    changes = {"payer_sealed": None, "next_poll_at": due.next_look(attempt, Status.UNKNOWN)}
+    """It may have been taken on: it is looked for by our id, closed when it surely is not there, never sent again."""
+    changes = {
+        "payer_sealed": None,
+        "next_poll_at": due.next_look(attempt, Status.UNKNOWN),
+        "sought_by_echo": _is_hosted(attempt),
+    }
     ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)

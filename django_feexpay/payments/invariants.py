@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, Window
 from django.db.models.functions import Lag
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import Word, same_reference
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, same_reference
 from django_feexpay.models import (
     Attempt,
     Credit,
@@ -26,7 +27,8 @@ from django_feexpay.models import (
     PaymentEvent,
     WebhookDelivery,
 )
-from django_feexpay.payments.lifecycle import LIVE, Status, may_move
+from django_feexpay.payments import never_arrived
+from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 
 _REFERENCE = "payment__merchant_reference"
 
@@ -42,7 +44,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I12; `about`: what it is and its id; `problem`: in words."""
+    """One row, or sum, that breaks a rule. `rule`: I1 to I14; `about`: what it is and its id; `problem`: in words."""
 
     rule: str
     about: str
@@ -257,6 +259,50 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
+def doubt_is_not_dropped() -> Iterator[str]:
+    """I14: what never arrived was searched for as long as the rule says, only what surely did not leave was put back to
+    be sent again, and a refusal that no source names is still asked about on its first day.
+    """
+    closed = PaymentEvent.objects.filter(because=NEVER_ARRIVED)
+    for pk, attempt, from_status, evidence in _rows(closed, "pk", "attempt_id", "from_status", "evidence"):
+        if flaw := _flaw_of_closing(from_status, evidence):
+            yield f"attempt {attempt}: event {pk} closed it, {flaw}"
+    said_so = Attempt.objects.filter(status=Status.EXPIRED, reason_code=NEVER_ARRIVED)
+    for pk in _ids(said_so.exclude(Exists(closed.filter(attempt=OuterRef("pk"))))):
+        yield f"attempt {pk}: said never to have arrived, and no event closed it so"
+    put_back = PaymentEvent.objects.filter(from_status=Status.SENDING, to_status=Status.CREATED)
+    for pk, attempt, because in _rows(put_back.exclude(_SURELY_NOT_SENT), "pk", "attempt_id", "because"):
+        yield f"attempt {attempt}: event {pk} put it back to be sent again, because {because}"
+    doubted = Attempt.objects.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    for pk in _ids(doubted.filter(settled_at__gt=conf.now() - LONGEST_WAIT, next_poll_at=None)):
+        yield f"attempt {pk}: refused in words that no source names, and not asked about"
+
+
+#: Of a page, an answer that did not come and a sender that died leave nothing to pay on.
+_SURELY_NOT_SENT = Q(because__in=["not_sent", "no_page"]) | Q(
+    because="sender_died",
+    payment__provider__in=sorted(code for code, spec in CATALOGUE.items() if spec.flow == "hosted"),
+)
+
+
+def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
+    """What is wrong with the proof that a request never arrived, or ""."""
+    if from_status != Status.UNKNOWN:
+        return f"which stood in {from_status or 'nothing'}"
+    if evidence.get("complete") is not True or evidence.get("unclaimed") != 0:
+        return "but the history had gaps or a payment like it"
+    try:
+        sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
+    except (KeyError, TypeError, ValueError):
+        return "but it is not written when it was searched for"
+    if last - sent < never_arrived.CLOSED_AFTER or last - first < never_arrived.APART:
+        return "too soon"
+    return ""
+
+
+_INSTANTS_OF_CLOSING = ("sent_at", "first_absence_at", "last_absence_at")
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -270,6 +316,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
+    "I14": doubt_is_not_dropped,
 }
 
 

@@ -71,6 +71,10 @@ OPEN_OR_PAID = frozenset(Status) - {Status.FAILED, Status.REJECTED, Status.EXPIR
 #: An attempt that may still be charged as things stand; at most one a payment (partial unique index).
 LIVE = frozenset({Status.CREATED, Status.SENDING, Status.PENDING, Status.UNKNOWN})
 
+#: Why an attempt is EXPIRED though nobody can have been asked: no byte of it left, or it never reached FeexPay.
+NEVER_SENT, NEVER_ARRIVED = "never_sent", "never_arrived"
+NOBODY_WAS_ASKED = frozenset({NEVER_SENT, NEVER_ARRIVED})
+
 PUBLIC: Mapping[Status, PublicStatus] = {
     Status.CREATED: PublicStatus.PENDING,
     Status.SENDING: PublicStatus.PENDING,

@@ -16,8 +16,14 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints
-from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
-from django_feexpay.gateway.reports import Accepted, Word
+from django_feexpay.gateway.errors import (
+    GatewayError,
+    MisconfiguredError,
+    NotSentError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, Word
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
@@ -111,16 +117,24 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         _await_another(attempt, otp_count=attempt.otp_count - 1)
         raise _unavailable(attempt, None) from None
     except RefusedError as error:
+        if error.code in DOUBTFUL_REFUSALS:
+            _seek(attempt, error)
+            return
         _await_another(attempt)
         raise _refused(attempt, error.code) from None
     except OutcomeUnknownError as error:
-        logger.warning("no answer to the code for attempt %s: %s", attempt.pk, error.code)
-        _note(attempt, next_poll_at=due.next_look(attempt, Status.PENDING), payer_sealed=None)
+        _seek(attempt, error)
         return
     failpoints.hit("after_send")
     _take_on(attempt, accepted)
     if accepted.word is Word.FAILED:
         _ask_at_once(attempt, source)
+
+
+def _seek(attempt: Attempt, error: GatewayError) -> None:
+    """That code may have been charged: it is looked for by our id, and no other is asked for."""
+    logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
+    _note(attempt, next_poll_at=due.next_look(attempt, Status.PENDING), payer_sealed=None)
 
 
 def _take_on(attempt: Attempt, accepted: Accepted) -> None:

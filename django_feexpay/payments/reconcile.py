@@ -13,26 +13,26 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
+from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
-from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger
+from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: Two empty looks in history this far apart, and an attempt whose answer was lost goes to staff.
-GIVE_UP_AFTER = timedelta(minutes=10)
-
-#: Where history is always cut, absence is never proven: staff must look all the same, or the payer waits for ever.
-LONGEST_SEARCH = timedelta(days=1)
-
 #: How long one search may take. With the last answer it ends within a lease.
 PATIENCE_SECONDS = 25.0
 PATIENCE_OF_PEOPLE_SECONDS = 5.0
+
+
+#: FeexPay's word on an attempt whose payment its history, read whole, does not have. Nothing is settled by it.
+NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,9 @@ def reconcile(
     note: str = "",
     total_seconds: float | None = None,
 ) -> bool:
-    """Ask FeexPay about an attempt and settle it; True if it gave its word. What was never sent is not asked about.
+    """Ask FeexPay about an attempt and settle it; True if it gave its word, or its whole history lacks the attempt.
 
+    What is on its way just now is not asked about.
     Its next look is written only if nobody changed it meanwhile. `total_seconds` bounds the call.
     A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
@@ -122,9 +123,9 @@ def ask(
     note: str = "",
     total_seconds: float | None = None,
 ) -> StatusReport | None:
-    """`reconcile`, for who wants FeexPay's word itself; None when it gave none."""
+    """`reconcile`, for who wants FeexPay's word itself: None for none, Word.MISSING when it has no such payment."""
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
-    if attempt.sent_at is None or attempt.life_status is Status.SENDING:
+    if attempt.life_status is Status.SENDING:
         return None
     budget.wait_seconds(budget.SENDING)  # somebody wants to know: it is spent, and never refused
     return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
@@ -139,10 +140,23 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
         due.postpone(held, conf.now() + timedelta(seconds=wait))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
-    if attempt.sent_at is None:  # nothing to ask about, whoever hastened it
-        due.postpone(held, None)
-        return False
     return _look(attempt, source=source) is not None
+
+
+def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
+    """Look in FeexPay's history for an attempt that waits to be sent; True if it is there, None if nobody can tell.
+
+    Found, it stands in PENDING and is not sent. Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    try:
+        found = echoes.search(attempt, patience_seconds=_patience(source, None))
+    except GatewayError as error:
+        logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
+        return None
+    if found.row is not None:
+        return adopt(attempt, str(found.row.report.reference), source) or None
+    return False if found.complete else None
 
 
 def _look(
@@ -152,10 +166,10 @@ def _look(
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        due.schedule(attempt)
+        _look_later(attempt)
         return None
-    if report is None:
-        return None
+    if report is None or report is NOT_IN_HISTORY:
+        return report
     failpoints.hit("asked")
     settle(attempt, report, source=source, actor=actor, note=note)
     return report
@@ -178,11 +192,17 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
 
 
 def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """FeexPay's word on an attempt; None while its reference is not to be found."""
+    """FeexPay's word on an attempt; None while its payment may be where we could not look."""
     if attempt.sought_by_echo:
         return _ask_by_echo(attempt, source, total_seconds)
-    if attempt.gateway_reference is None and not _find(attempt, source, total_seconds):
-        return None
+    if attempt.gateway_reference is None:
+        found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
+        if found.row is None:
+            return _note_absence(attempt, source, found)
+        if not adopt(attempt, str(found.row.report.reference), source):
+            return None
+        if attempt.sought_by_echo:
+            return _report_of(attempt, found.row, source, total_seconds)
     return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
 
 
@@ -219,7 +239,7 @@ def settle(
         still=_still(attempt, verdict.to_status),
     )
     if not moved:
-        due.schedule(attempt)
+        _look_later(attempt)
     failpoints.hit("settled")
     return moved
 
@@ -265,48 +285,24 @@ def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
 # --- an attempt whose answer was lost ----------------------------------------------------------------
 
 
-def _find(attempt: Attempt, source: Source, total_seconds: float | None) -> bool:
-    """Look for an attempt in FeexPay's history by its echo; True once its reference is known.
-
-    Absence proves something only if nothing of the history is missing, and only twice, well apart: then staff must
-    look.
-    """
-    now = conf.now()
-    found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
-    if found.row is not None:
-        return adopt(attempt, str(found.row.report.reference), source)
-    first_empty = attempt.first_empty_look_at or (now if found.complete else None)
-    if _is_hopeless(attempt, found.complete, first_empty, now):
-        _to_review(attempt, source, "not_found_in_history")
-    else:
-        due.schedule(attempt, first_empty_look_at=first_empty)
-    return False
-
-
 def _patience(source: Source, total_seconds: float | None) -> float:
     """A person who waits for a page is not kept as long as a worker."""
     usual = PATIENCE_SECONDS if source in (Source.WORKER, Source.COMMAND) else PATIENCE_OF_PEOPLE_SECONDS
     return usual if total_seconds is None else min(usual, total_seconds)
 
 
-def _is_hopeless(attempt: Attempt, complete: bool, first_empty: datetime | None, now: datetime) -> bool:
-    """Only an attempt that nobody has looked at yet goes to staff; in REVIEW it is still looked for, more slowly."""
-    if attempt.life_status is not Status.UNKNOWN:
-        return False
-    if not complete:
-        return now - attempt.created_at >= LONGEST_SEARCH
-    return first_empty is not None and now - first_empty >= GIVE_UP_AFTER
-
-
 def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Write down the reference we found; True if the attempt has one now. UNKNOWN becomes PENDING; elsewhere only the
-    column changes. A reference that another attempt holds sends this one to staff.
+    """Write down the reference we found; True if the attempt has one now. UNKNOWN becomes PENDING, and so does one that
+    still waits to be sent: it is not sent any more. Elsewhere only the column changes. A reference that another attempt
+    holds sends this one to staff.
 
     Changes: the attempt, its deliveries. Safe to repeat: yes.
     """
+    cause = Cause(source=source, because="found_in_history")
     try:
-        if attempt.life_status is Status.UNKNOWN:
-            cause = Cause(source=source, because="found_in_history")
+        if attempt.life_status is Status.CREATED and not _call_sent(attempt, cause):
+            return False  # its sender took it just now
+        if attempt.life_status in (Status.CREATED, Status.UNKNOWN):
             ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
         else:
             _keep_reference(attempt, reference)
@@ -320,21 +316,38 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     return attempt.gateway_reference is not None
 
 
+def _call_sent(attempt: Attempt, cause: Cause) -> bool:
+    """CREATED to UNKNOWN, by the legal way and without a call: FeexPay has it. False if a sender was quicker.
+
+    One that dies between the two moves leaves what `initiate.lose` puts right.
+    """
+    now = conf.now()
+    sending = {"sent_at": attempt.created_at, "next_poll_at": now + due.LEASE}
+    if not ledger.move(attempt.pk, Status.SENDING, cause, changes=sending):
+        return False
+    is_page = attempt.payment.provider.spec.flow == "hosted"
+    unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
+    return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
+
+
 def _keep_reference(attempt: Attempt, reference: str) -> None:
-    """The first one stays, but where the payment that counts may be another: there the newest, until it is credited."""
+    """The first one stays, but where the payment that counts may be another: there the newest, until it is credited.
+
+    What was said never to have left did leave.
+    """
     rows = Attempt.objects.filter(pk=attempt.pk)
     if attempt.sought_by_echo:
         rows = rows.filter(sought_by_echo=True).exclude(status=Status.SUCCESSFUL)
     else:
         rows = rows.filter(gateway_reference=None)
-    rows.update(gateway_reference=reference)
+    rows.update(gateway_reference=reference, sent_at=Coalesce("sent_at", "created_at"))
 
 
 # --- an attempt that any payment with our id may stand for ---------------------------------------------
 
 
 def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """FeexPay's word on the payment that bears our id in its history; None while there is none.
+    """FeexPay's word on the payment that bears our id in its history; None while there may be one we were not shown.
 
     Two authenticated answers make the proof: history says that the payment is our attempt's, its status what became
     of it. Asked anew each time, as another payment may be made on the same page.
@@ -346,11 +359,9 @@ def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) 
     elif attempt.gateway_reference is not None:  # given with the request for a code
         report = conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
     else:
-        _note_absence(attempt, source, found.complete)
-        return None
+        return _note_absence(attempt, source, found)
     if report is not None and report.word is Word.FAILED and not found.complete:
-        _note_absence(attempt, source, found.complete)  # one that was paid may be among what we were not shown
-        return None
+        return _note_absence(attempt, source, found)  # one that was paid may be among what we were not shown
     return report
 
 
@@ -375,16 +386,84 @@ def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds:
     )
 
 
-def _note_absence(attempt: Attempt, source: Source, complete: bool) -> None:
+# --- an attempt that is not there ----------------------------------------------------------------------
+
+
+def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> StatusReport | None:
+    """Its payment is not among what we were shown: close it where that is proof enough, else look again later.
+
+    Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
+    """
+    ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
+    first_absence_at = attempt.first_empty_look_at or (conf.now() if found.complete else None)
+    if not ending(attempt, source, found, first_absence_at):
+        if attempt.life_status is Status.UNKNOWN:
+            due.schedule(attempt, first_empty_look_at=first_absence_at)
+        else:
+            _look_later(attempt, over=found.complete and attempt.sent_at is None)
+    return NOT_IN_HISTORY if found.complete else None
+
+
+def _ending_of_unknown(
+    attempt: Attempt, source: Source, found: echoes.Found, first_absence_at: datetime | None
+) -> bool:
+    """Close an attempt whose answer was lost, or give it to staff, by the rule of `never_arrived`; True if it was."""
+    now = conf.now()
+    unclaimed = len(never_arrived.unclaimed_among(attempt, found.similar)) if found.complete else 0
+    ending = never_arrived.ending_of(
+        attempt, complete=found.complete, unclaimed=unclaimed, first_absence_at=first_absence_at, now=now
+    )
+    if ending is None:
+        return False
+    evidence = {
+        "complete": found.complete,
+        "unclaimed": unclaimed,
+        "sent_at": _written(attempt.sent_at or attempt.created_at),
+        "first_absence_at": _written(first_absence_at),
+        "last_absence_at": _written(now),
+    }
+    changes = {
+        "first_empty_look_at": first_absence_at,
+        "payer_sealed": None,
+        "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, ending.to_status)),
+        "look_count": attempt.look_count + 1,
+        "reason_code": ending.because if ending.to_status is Status.EXPIRED else attempt.reason_code,
+    }
+    cause = Cause(source=source, because=ending.because, evidence=evidence)
+    return ledger.move(attempt.pk, ending.to_status, cause, changes=changes)
+
+
+def _written(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _ending_of_page(attempt: Attempt, source: Source, found: echoes.Found, _: datetime | None) -> bool:
     """Nobody paid so far, as far as we were shown. Closed, and nothing of the history missing: we stop expecting the
     payer.
     """
+    if attempt.life_status is not Status.PENDING or not attempt.sought_by_echo:
+        return False
     now = conf.now()
-    if complete and now >= attempt.expires_at and attempt.life_status is Status.PENDING:
-        changes = _changes(attempt, Status.EXPIRED, StatusReport(word=Word.MISSING))
-        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="page_not_used"), changes=changes)
-    elif not complete and now - attempt.created_at >= LONGEST_SEARCH and attempt.life_status is Status.PENDING:
+    if found.complete and now >= attempt.expires_at:
+        changes = _changes(attempt, Status.EXPIRED, NOT_IN_HISTORY)
+        cause = Cause(source=source, because="page_not_used")
+        return ledger.move(attempt.pk, Status.EXPIRED, cause, changes=changes)
+    if not found.complete and now - attempt.created_at >= never_arrived.LONGEST_SEARCH:
         _to_review(attempt, source, "not_found_in_history")
+        return True
+    return False
+
+
+def _look_later(attempt: Attempt, *, over: bool = False) -> None:
+    """Count a look that moved nothing. What waits to be sent is due when it is to be sent, and never for a look.
+
+    over: there is nothing left to look for, unless a webhook names it.
+    """
+    if attempt.life_status is Status.CREATED:
+        return
+    if over:
+        rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
+        rows.update(look_count=F("look_count") + 1, next_poll_at=due.unless_changed(attempt, None))
     else:
         due.schedule(attempt)
 
@@ -394,4 +473,4 @@ def _to_review(attempt: Attempt, source: Source, because: str) -> None:
     next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
     if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
-        due.schedule(attempt)
+        _look_later(attempt)

@@ -80,11 +80,20 @@ def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
 
 
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
-    """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again."""
+    """Without FeexPay's word today, what may have been charged after all is no ground to ask the payer again."""
     heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
-    if not heard and attempt.life_status is Status.FAILED:
+    if not heard and _may_have_been_charged(attempt):
         message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
         raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
+
+
+def _may_have_been_charged(attempt: Attempt) -> bool:
+    """A failure of yesterday, a refusal that no source names, what never arrived, or never left though a webhook names
+    it. Of others the statuses say enough.
+    """
+    if attempt.life_status is Status.EXPIRED:
+        return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())
+    return attempt.life_status is Status.FAILED or attempt.is_doubtful_refusal
 
 
 @transaction.atomic(durable=True)
@@ -115,7 +124,7 @@ def _refuse_twin_of_order(payment: Payment) -> None:
 def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
-    if not all(surely_not_charged(attempt) for attempt in attempts):
+    if not all(attempt.is_not_charged for attempt in attempts):
         raise _still_open(payment.pk)
     if len(attempts) >= feexpay.max_attempts:
         message = _("There were enough attempts of this payment. Please start a new one.")
@@ -125,13 +134,6 @@ def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
 def _still_open(payment_id: UUID) -> NotAllowedError:
     message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
     return NotAllowedError("payment_open", message, payment_id=payment_id)
-
-
-def surely_not_charged(attempt: Attempt) -> bool:
-    """The gateway confirmed the failure, refused it at the door, or never heard of it."""
-    if attempt.life_status in (Status.FAILED, Status.REJECTED):
-        return True
-    return attempt.life_status is Status.EXPIRED and attempt.sent_at is None
 
 
 def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: str, *, queued: bool) -> Attempt:

@@ -145,6 +145,7 @@ def _condition(default: object, group: str, read: Reader, fr: str, en: str) -> A
 
 
 _SUFFIXES = tuple(BY_SUFFIX)
+_CHARGED_ERROR_CODES = ("400", "429", "500", "503")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +295,27 @@ class Conditions:
     )
     truncate_percent: float = _condition(
         0.0, "faults", _percent, "Réponses JSON tronquées, en pourcent.", "JSON cut in half, in percent."
+    )
+    charged_error_percent: float = _condition(
+        0.0,
+        "faults",
+        _percent,
+        "Demandes acceptées dont la réponse est une erreur, en pourcent.",
+        "Accepted requests to collect that are answered by an error all the same, in percent.",
+    )
+    charged_error_codes: tuple[str, ...] = _condition(
+        _CHARGED_ERROR_CODES,
+        "faults",
+        _several(_CHARGED_ERROR_CODES),
+        "Codes HTTP d'une telle erreur.",
+        "HTTP codes of such an error; one of them is drawn.",
+    )
+    charged_error_named_percent: float = _condition(
+        0.0,
+        "faults",
+        _percent,
+        "Erreurs de ce genre qui donnent la référence et l'état du paiement, en pourcent.",
+        "Such errors that name the payment by its reference and status, in percent.",
     )
     webhook_url: str = _condition(
         "",

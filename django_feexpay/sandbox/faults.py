@@ -1,12 +1,14 @@
 """A line that breaks: latency, resets, 5xx, 429 and cut answers in front of FeexPay's endpoints, by percentage.
 
 A fault strikes before the request was acted on or after it, as a coin decides; a 429 always before, a cut
-answer always after. So a broken answer to a request to collect says nothing about the money, as in life.
+answer always after, and so does the error that an accepted request to collect is answered by. So a broken
+answer to a request to collect says nothing about the money, as in life.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from dataclasses import dataclass
 
@@ -27,16 +29,32 @@ _PLACES = (
     ("/api/payouts", "payout"),
 )
 
-_KINDS = ("rate_limit", "reset", "error_500", "html_502", "error_503", "truncate")
+_KINDS = ("rate_limit", "reset", "error_500", "html_502", "error_503", "truncate", "charged_error")
+
+#: What strikes one kind of call only, and what strikes only after the request was acted on.
+_ONLY_OF = {"charged_error": "collect"}
+_ALWAYS_AFTER = ("truncate", "charged_error")
+
+_CHARGED_ERRORS: dict[str, tuple[str, str | None]] = {
+    "400": ("Bad Request", None),
+    "429": ("Too many requests", "RATE_LIMIT_EXCEEDED"),
+    "500": ("Internal server error", None),
+    "503": ("Network under maintenance", "NETWORK_UNAVAILABLE"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What befalls one call. `kind` "" breaks nothing; `late_seconds` passes before the answer goes out."""
+    """What befalls one call. `kind` "" breaks nothing; `late_seconds` passes before the answer goes out.
+
+    code, named: of an error that an accepted request is answered by.
+    """
 
     kind: str = ""
     before: bool = False
     late_seconds: float = 0.0
+    code: str = ""
+    named: bool = False
 
 
 def operation_of(path: str) -> str:
@@ -46,7 +64,7 @@ def operation_of(path: str) -> str:
 def may_strike(conditions: Conditions, operation: str) -> bool:
     if conditions.fault_calls and operation not in conditions.fault_calls:
         return False
-    return any(_percent(conditions, kind) for kind in (*_KINDS, "latency"))
+    return any(_percent(conditions, kind, operation) for kind in (*_KINDS, "latency"))
 
 
 def fault_of(conditions: Conditions, operation: str, count: int) -> Fault:
@@ -57,13 +75,18 @@ def fault_of(conditions: Conditions, operation: str, count: int) -> Fault:
     late = conditions.latency_seconds if slow < conditions.latency_percent else 0.0
     passed = 0.0
     for kind in _KINDS:
-        passed += _percent(conditions, kind)
+        passed += _percent(conditions, kind, operation)
+        if roll < passed and kind == "charged_error":
+            named = chance.uniform(0, 100) < conditions.charged_error_named_percent
+            return Fault(kind, False, late, chance.choice(conditions.charged_error_codes or ("400",)), named)
         if roll < passed:
-            return Fault(kind, kind == "rate_limit" or (before and kind != "truncate"), late)
+            return Fault(kind, kind == "rate_limit" or (before and kind not in _ALWAYS_AFTER), late)
     return Fault(late_seconds=late)
 
 
-def _percent(conditions: Conditions, kind: str) -> float:
+def _percent(conditions: Conditions, kind: str, operation: str) -> float:
+    if _ONLY_OF.get(kind, operation) != operation:
+        return 0.0
     percent: float = getattr(conditions, f"{kind}_percent")
     return percent
 
@@ -88,7 +111,9 @@ class FaultyLine:
         await asyncio.sleep(fault.late_seconds * sandbox.options.time_scale)
         if fault.kind == "truncate":
             answer = _cut(answer)
-        elif fault.kind:
+        elif fault.kind == "charged_error" and _is_accepted(answer):
+            return await _error_after(fault, answer, conditions)(scope, receive, send)
+        elif fault.kind and fault.kind != "charged_error":
             return await _broken(fault.kind, conditions)(scope, receive, send)
         for message in answer:
             await send(message)
@@ -107,6 +132,21 @@ def _broken(kind: str, conditions: Conditions) -> Response:
         # Not NETWORK_UNAVAILABLE: with that code FeexPay says that nothing was charged.
         return JSONResponse(bodies.error(503, "Service Unavailable"), status_code=503)
     return JSONResponse(bodies.error(500, "Internal server error"), status_code=500)
+
+
+def _is_accepted(answer: list[Message]) -> bool:
+    return any(message["type"] == "http.response.start" and 200 <= message["status"] < 300 for message in answer)
+
+
+def _error_after(fault: Fault, answer: list[Message], conditions: Conditions) -> Response:
+    """An error in the place of what was answered; where it names the payment, with what the answer said of it."""
+    message, code = _CHARGED_ERRORS[fault.code]
+    body = bodies.error(int(fault.code), message, code)
+    if fault.named:
+        said = json.loads(b"".join(part.get("body", b"") for part in answer))
+        body |= {name: said[name] for name in ("reference", "status") if name in said}
+    headers = {"Retry-After": str(conditions.retry_after_seconds)} if fault.code == "429" else None
+    return JSONResponse(body, status_code=int(fault.code), headers=headers)
 
 
 async def _recorded(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:

@@ -42,7 +42,7 @@ ENDINGS: dict[str, tuple[str, str, str | None]] = {
     "08": SUCCESSFUL,
     "09": SUCCESSFUL,
     "10": SUCCESSFUL,
-    "11": (FAILED, "refused", "network_unavailable"),
+    "11": ("pending", "checking", None),  # for a day, until it surely never arrived
     "12": (FAILED, "declined", "low_balance"),
     "13": REVIEW,
     "14": EXPIRED,

@@ -189,7 +189,7 @@ def test_payer_is_not_told_what_is_wrong_with_our_account(
 
 @pytest.mark.parametrize(
     ("happening", "detail"),
-    [(cannot_reach, "queued"), (slow_down(7), "queued"), (lose_the_answer, "checking")],
+    [(cannot_reach, "queued"), (slow_down(7), "checking"), (lose_the_answer, "checking")],
     ids=["away", "too busy", "answer lost"],
 )
 def test_unknown_answer_is_202(caller: Caller, gateway: ModelGateway, happening: Any, detail: str) -> None:

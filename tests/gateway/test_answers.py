@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,10 @@ from hypothesis import strategies as st
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
-    NotSentError,
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.reports import REASON_CODES, Accepted, Word
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, REASON_CODES, Accepted, Word
 from tests.gateway.canned import REFERENCE, attempt, gateway_that_answers
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -127,25 +128,119 @@ def test_answer_that_may_hide_a_charge_is_unknown(status: int, body: object) -> 
     assert type(error_of_collect(status, body)) is OutcomeUnknownError
 
 
-# --- collect: not sent ----------------------------------------------------------------------------
+# --- collect: unknown, and why --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("7", 7), (" 30 ", 30), ("0", 0), ("86400", 3600), ("", None), ("soon", None), ("-5", None), ("1.5", None)],
 )
-def test_too_many_requests_is_not_sent_and_says_how_long(header: str, seconds: int | None) -> None:
+def test_too_many_requests_is_unknown_and_says_how_long(header: str, seconds: int | None) -> None:
     error = error_of_collect(429, {"code": "RATE_LIMIT_EXCEEDED"}, {"retry-after": header})
 
-    assert isinstance(error, NotSentError)
-    assert error.retry_after_seconds == seconds
+    assert type(error) is OutcomeUnknownError
+    assert (error.code, error.retry_after_seconds) == ("rate_limited", seconds)
 
 
 def test_too_many_requests_needs_no_json() -> None:
     error = error_of_collect(429, HTML)
 
-    assert isinstance(error, NotSentError)
-    assert error.retry_after_seconds is None
+    assert type(error) is OutcomeUnknownError
+    assert (error.code, error.retry_after_seconds) == ("rate_limited", None)
+
+
+@pytest.mark.parametrize("code", ["NETWORK_UNAVAILABLE", "ERR_NETWORK_UNAVAILABLE", " network_unavailable "])
+def test_operator_in_maintenance_is_unknown(code: str) -> None:
+    error = error_of_collect(503, {"code": code, "message": "maintenance"}, {"retry-after": "60"})
+
+    assert type(error) is OutcomeUnknownError
+    assert (error.code, error.retry_after_seconds) == ("network_unavailable", 60)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"reference": REFERENCE},
+        {"reference": "a/b"},  # one that we could not use names a payment all the same
+        {"transref": REFERENCE},
+        {"order_id": 17},
+        {"transaction_id": REFERENCE},
+        {"data": {"reference": REFERENCE}},
+        {"data": {"data": {"data": {"order_id": REFERENCE}}}},
+        {"status": "PENDING"},
+        {"status": "in  pending state"},
+        {"status": "SUCCESSFUL"},
+        {"status": "Success"},
+        {"status": "FAILED"},
+        {"status": "TIMEOUT"},
+        {"status": " cancelled "},
+        {"status": "EXPIRED", "data": {}},
+        {"reference": REFERENCE, "data": {"statusCode": 400}},
+        {"status": 400, "data": {"status": "SUCCESSFUL"}},
+    ],
+)
+def test_answer_that_names_a_payment_may_be_a_charge_whatever_its_code(status: int, body: dict[str, object]) -> None:
+    error = error_of_collect(status, {"message": "Validation failed", "code": "UNAUTHORIZED"} | body, {})
+
+    assert type(error) is OutcomeUnknownError
+    assert error.code == "payment_named"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": 400},
+        {"status": "error"},
+        {"status": "400"},
+        {"status": ["SUCCESSFUL"]},
+        {"reference": ""},
+        {"reference": None},
+        {"reference": True},
+        {"data": None},
+        {"data": []},
+        {"data": "SUCCESSFUL"},
+        {"errors": [{"property": "reference"}]},
+    ],
+)
+def test_error_body_that_names_no_payment_is_a_refusal(more: dict[str, object]) -> None:
+    error = error_of_collect(400, {"statusCode": 400, "message": "Validation failed"} | more)
+
+    assert type(error) is RefusedError
+
+
+DUPLICATE_KEYS = [
+    b'{"reference": "ref-1", "reference": "ref-2", "status": "PENDING"}',
+    b'{"reference": "ref-1", "status": "PENDING", "status": "SUCCESSFUL"}',
+    b'{"success": true, "data": {"reference": "ref-1", "status": "FAILED", "status": "SUCCESSFUL"}}',
+    b'{"reference": "ref-1", "status": "PENDING", "extra": [{"a": 1, "a": 1}]}',
+    b'{"reference": "ref-1", "status": "PENDING", "st\\u0061tus": "SUCCESSFUL"}',
+]
+
+
+@pytest.mark.parametrize("raw", DUPLICATE_KEYS)
+@pytest.mark.parametrize("status", [200, 202, 400, 401, 429, 503])
+def test_key_given_twice_in_the_answer_to_collect_is_unknown(status: int, raw: bytes) -> None:
+    assert type(error_of_collect(status, raw)) is OutcomeUnknownError
+
+
+@pytest.mark.parametrize("raw", [*DUPLICATE_KEYS, b'{"code": "NOT_FOUND", "code": "NOT_FOUND"}'])
+@pytest.mark.parametrize("status", [200, 404])
+def test_key_given_twice_in_a_status_is_no_news(status: int, raw: bytes) -> None:
+    assert type(error_of_status(status, raw)) is OutcomeUnknownError
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"success": true, "total": 0, "total": 1, "data": []}',
+        b'{"success": true, "total": 1, "data": [{"reference": "r", "status": "FAILED", "status": "SUCCESSFUL"}]}',
+        b'{"success": true, "total": 0, "data": [], "data": []}',
+    ],
+)
+def test_key_given_twice_in_history_is_no_news(raw: bytes) -> None:
+    with pytest.raises(OutcomeUnknownError):
+        gateway_that_answers(200, raw).search_history(date(2026, 7, 1), date(2026, 7, 1))
 
 
 # --- collect: refused -----------------------------------------------------------------------------
@@ -173,8 +268,7 @@ def test_too_many_requests_needs_no_json() -> None:
         (403, {"code": "ACCESS_DENIED", "message": "country blocked"}, "provider_not_activated"),
         (404, nest("MTN channel not configured", 404), "provider_not_activated"),
         (422, {"message": "no"}, "unknown_reason"),
-        (503, {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}, "network_unavailable"),
-        (503, {"code": "ERR_NETWORK_UNAVAILABLE"}, "network_unavailable"),
+        (410, {"code": "FEEXLINK_EXPIRED", "message": "expired"}, "expired"),
     ],
 )
 def test_documented_refusal_is_final(status: int, body: object, code: str) -> None:
@@ -183,6 +277,51 @@ def test_documented_refusal_is_final(status: int, body: object, code: str) -> No
     assert type(error) is RefusedError
     assert error.code == code
     assert code in REASON_CODES
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"statusCode": 400, "message": "Bad Request"}),
+        (404, nest("Not Found", 404)),
+        (404, nest("Transaction not found", 404)),
+        (403, nest("Forbidden resource", 403)),
+        (422, {"message": "no"}),
+        (400, {"code": "ERR_TRANSACTION_FAILED", "message": "?"}),
+        (400, nest("Celtiis BJ API Error", 400, "Bad Request")),
+        (400, {"message": "APPROVAL_REJECTED"}),
+        (400, {"message": "EXPIRED"}),
+    ],
+)
+def test_refusal_that_no_source_names_is_doubted(status: int, body: object) -> None:
+    error = error_of_collect(status, body)
+
+    assert type(error) is RefusedError
+    assert error.code in DOUBTFUL_REFUSALS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Validation failed"},
+        {"message": "x", "errors": [{"property": "amount"}]},
+        {"message": "MTN channel not configured"},
+        {"code": "ACCESS_DENIED"},
+        {"code": "NETWORK_UNAVAILABLE"},
+        {"code": "ERR_INVALID_PHONE_NUMBER"},
+        {"code": "ERR_INVALID_AMOUNT"},
+        {"code": "ERR_INSUFFICIENT_BALANCE"},
+        {"message": "PAYER NOT FOUND"},
+        {"message": "SENDER_ACCOUNT_NOT_ACTIVE"},
+        {"code": "FEEXLINK_NOT_FOUND", "message": "?"},
+        {"message": "usage limit reached"},
+    ],
+)
+def test_refusal_that_a_source_names_is_not_doubted(body: object) -> None:
+    error = error_of_collect(400, body)
+
+    assert type(error) is RefusedError
+    assert error.code in REASON_CODES - DOUBTFUL_REFUSALS
 
 
 def test_refusal_keeps_feexpays_sentence_without_numbers() -> None:
@@ -273,11 +412,11 @@ def test_answer_without_news_is_unknown_and_never_a_refusal(status: int, body: o
     assert type(error_of_status(status, body)) is OutcomeUnknownError
 
 
-def test_too_many_questions_are_not_sent() -> None:
+def test_too_many_questions_bring_no_news_and_say_how_long_to_wait() -> None:
     error = error_of_status(429, HTML, {"retry-after": "4"})
 
-    assert isinstance(error, NotSentError)
-    assert error.retry_after_seconds == 4
+    assert type(error) is OutcomeUnknownError
+    assert (error.code, error.retry_after_seconds) == ("rate_limited", 4)
 
 
 @pytest.mark.parametrize("body", [{}, {"success": True}, HTML, {"balances": "none"}])
@@ -301,13 +440,12 @@ ERROR_BODIES = st.dictionaries(
 
 
 @given(status=st.integers(200, 599), body=ERROR_BODIES | st.lists(st.none()))
-def test_every_answer_has_a_meaning_and_a_server_error_is_never_safe_to_repeat(status: int, body: object) -> None:
+def test_every_answer_has_a_meaning_and_none_is_safe_to_repeat(status: int, body: object) -> None:
     outcome = outcome_of_collect(status, body)
 
-    assert outcome in {Accepted, NotSentError, OutcomeUnknownError, RefusedError, MisconfiguredError}
-    assert (outcome is NotSentError) == (status == 429)
+    assert outcome in {Accepted, OutcomeUnknownError, RefusedError, MisconfiguredError}
     assert outcome is not Accepted or status < 300
-    assert outcome not in (RefusedError, MisconfiguredError) or 400 <= status < 500 or status == 503
+    assert outcome not in (RefusedError, MisconfiguredError) or 400 <= status < 500
 
 
 def outcome_of_collect(status: int, body: object) -> type:

@@ -288,14 +288,14 @@ def test_observer_sees_failed_calls_by_their_code() -> None:
 
     with pytest.raises(OutcomeUnknownError):
         gateway_that_answers(502, b"", seen=seen).collect(attempt())
-    with pytest.raises(NotSentError):
+    with pytest.raises(OutcomeUnknownError):
         gateway_that_answers(429, b"", seen=seen).fetch_status(REFERENCE)
     with pytest.raises(RefusedError):
         gateway_that_answers(400, {"message": "PAYER_NOT_FOUND"}, seen=seen).collect(attempt())
 
     assert [(call.outcome, call.http_status) for call in seen] == [
         ("outcome_unknown", 502),
-        ("not_sent", 429),
+        ("rate_limited", 429),
         ("payer_not_found", 400),
     ]
 

@@ -242,6 +242,26 @@ def test_lost_answer_is_unknown(transport: HttpTransport, serve: ServerFactory, 
     assert server.connection_count == 1
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, TimeoutError])
+def test_line_that_breaks_while_the_request_is_written_is_unknown(
+    transport: HttpTransport, serve: ServerFactory, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    """What was handed to the system before may have arrived whole."""
+    server = serve(resets_unread)
+    write = socket.socket.sendall
+
+    def breaks(sock: socket.socket, data: bytes, *flags: int) -> None:
+        if not bytes(data).startswith(b"POST"):
+            return write(sock, data, *flags)
+        write(sock, bytes(data)[:20])
+        raise error("in the middle of it")
+
+    monkeypatch.setattr(socket.socket, "sendall", breaks)
+
+    with pytest.raises(OutcomeUnknownError):
+        transport.exchange(asking(server.url, fresh=True))
+
+
 @pytest.mark.parametrize("case", [case for case in UNKNOWN_CASES if case != "reset without reading"])
 def test_lost_answer_over_tls_is_unknown(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext, case: str

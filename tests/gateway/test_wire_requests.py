@@ -13,7 +13,7 @@ import pytest
 from django_feexpay.gateway import catalogue
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.client import PageRequest
-from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, RefusedError
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.phone import parse
 from django_feexpay.gateway.reports import HostedPage
 from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt, gateway_that_answers
@@ -166,9 +166,34 @@ def test_page_that_did_not_come_may_be_asked_for_again(status: int, body: object
         gateway_that_answers(status, body).open_page(page_request())
 
 
+def test_wish_to_be_left_alone_comes_with_the_page_that_did_not() -> None:
+    with pytest.raises(NotSentError) as caught:
+        gateway_that_answers(429, b"", {"retry-after": "9"}).open_page(page_request())
+
+    assert (caught.value.code, caught.value.retry_after_seconds) == ("no_page", 9)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (201, {"reference": "ref-1"}),
+        (201, {"data": {"reference": "ref-1", "urlPay": "http://link.feexpay.me/in-clear"}}),
+        (400, {"message": "Validation failed", "reference": "ref-1"}),
+        (429, {"code": "RATE_LIMIT_EXCEEDED", "data": {"status": "SUCCESSFUL"}}),
+        (500, {"message": "oops", "transref": "ref-1"}),
+    ],
+)
+def test_answer_to_a_page_that_names_a_payment_is_unknown(status: int, body: object) -> None:
+    with pytest.raises(OutcomeUnknownError) as caught:
+        gateway_that_answers(status, body).open_page(page_request())
+
+    assert caught.value.code == "payment_named"
+
+
 @pytest.mark.parametrize(
     ("status", "body", "code"),
     [
+        (503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "x"}, "network_unavailable"),
         (410, {"statusCode": 410, "code": "FEEXLINK_EXPIRED", "message": "Expired"}, "expired"),
         (404, {"statusCode": 404, "code": "FEEXLINK_NOT_FOUND", "message": "Not found"}, "provider_unavailable"),
         (400, {"statusCode": 400, "message": "FeexLink is not active"}, "provider_unavailable"),

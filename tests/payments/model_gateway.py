@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Charge:
     status: str = PENDING
     reason: str | None = None
     refused: bool = False
+    turned_away: bool = False
     custom_id: str | None = None
     code: str = ""
     lies: dict[str, Any] = field(default_factory=dict)
@@ -71,7 +72,8 @@ class ModelGateway:
         self.pages: list[dict[str, Any]] = []
         self.next_pages: list[Callable[[str], WireReply]] = []
         self.away = False
-        self.history_total: int | None = None
+        self.history_total: object = None
+        self.leaves_out_total = False
         self.questions = 0
         self.lock = threading.RLock()  # an answer may let the worker ask meanwhile
 
@@ -129,8 +131,11 @@ class ModelGateway:
         try:
             return answer(charge)
         except NotSentError:
-            self.charges.remove(charge)
+            charge.turned_away = True
             raise
+        finally:
+            if charge.turned_away:
+                self.charges.remove(charge)
 
     def _status(self, reference: str) -> WireReply:
         for charge in self.charges:
@@ -141,7 +146,8 @@ class ModelGateway:
     def _history(self) -> WireReply:
         rows = [charge.row() for charge in self.charges]
         total = len(rows) if self.history_total is None else self.history_total
-        return reply(200, {"success": True, "total": total, "data": rows})
+        counted = {} if self.leaves_out_total else {"total": total}
+        return reply(200, {"success": True, "data": rows} | counted)
 
 
 def show_page(url: str) -> WireReply:
@@ -193,13 +199,30 @@ def refuse(code: str = "PAYER_NOT_FOUND", status: int = 400) -> Callable[[Charge
 
 
 def slow_down(seconds: int) -> Callable[[Charge], WireReply]:
-    """429: turned away unread."""
+    """429: turned away unread, as only FeexPay knows."""
+    body = {"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED", "message": "slow down"}
+    return turn_away(429, body, {"retry-after": str(seconds)})
+
+
+def turn_away(status: int, body: object, headers: dict[str, str] | None = None) -> Callable[[Charge], WireReply]:
+    """An error before anybody is asked."""
 
     def answer(charge: Charge) -> WireReply:
-        raise NotSentError("slow down", retry_after_seconds=seconds)
+        charge.turned_away = True
+        return reply(status, body, headers)
 
     return answer
 
 
-def reply(status: int, body: object) -> WireReply:
-    return WireReply(status, {"content-type": "application/json"}, json.dumps(body).encode())
+def charge_and_answer(status: int, body: Mapping[str, Any], *, names_it: bool) -> Callable[[Charge], WireReply]:
+    """The payer is asked, and an error comes all the same; with the payment's reference and status, or without."""
+
+    def answer(charge: Charge) -> WireReply:
+        named = {"reference": charge.reference, "status": charge.status} if names_it else {}
+        return reply(status, {"statusCode": status} | body | named)
+
+    return answer
+
+
+def reply(status: int, body: object, headers: dict[str, str] | None = None) -> WireReply:
+    return WireReply(status, {"content-type": "application/json"} | (headers or {}), json.dumps(body).encode())

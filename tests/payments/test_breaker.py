@@ -59,7 +59,7 @@ def see(count: int, exchange: CallSeen) -> None:
 LOST = seen(OutcomeUnknownError())
 NOT_SENT = seen(NotSentError())
 SERVER_ERROR = seen(OutcomeUnknownError(), status=502)
-SERVICED = seen(RefusedError(code="network_unavailable"), status=503)
+SERVICED = seen(OutcomeUnknownError(code="network_unavailable"), status=503)
 GOOD = seen()
 
 
@@ -124,7 +124,7 @@ def test_one_maintenance_answer_opens_nothing_and_five_only_the_provider(clock: 
         seen(RefusedError(code="provider_unavailable")),
         seen(MisconfiguredError(code="invalid_api_key"), status=401),
         seen(MisconfiguredError(code="invalid_api_key")),
-        seen(NotSentError(), status=429),
+        seen(OutcomeUnknownError(code="rate_limited"), status=429),
         seen(OutcomeUnknownError(), status=409),
         seen(OutcomeUnknownError(), provider="moov_bj"),
         seen(OutcomeUnknownError(), operation="status", provider=None),
@@ -318,7 +318,7 @@ def test_queued_attempt_waits_no_longer_than_its_expiry(
 
 
 @pytest.mark.django_db
-def test_maintenance_word_over_the_wire_is_a_refusal_and_opens_nothing(
+def test_maintenance_word_over_the_wire_is_doubted_and_opens_nothing(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [
@@ -327,8 +327,8 @@ def test_maintenance_word_over_the_wire_is_a_refusal_and_opens_nothing(
 
     payment = begin()
 
-    assert only_attempt(payment).reason_code == "network_unavailable"
-    assert payment.status == "rejected"
+    assert payment.events.latest("id").because == "network_unavailable"
+    assert (payment.status, payment.detail) == ("unknown", "checking")
     assert breaker.in_trouble(CODES) == []
 
 

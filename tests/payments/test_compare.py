@@ -194,18 +194,28 @@ def test_credit_that_the_history_still_calls_pending_is_confirmed_by_asking(
     assert found() == [("status", "settled", "confirmed", True)]
 
 
-def test_attempt_said_never_to_have_left_that_the_history_knows_is_told(
-    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+@pytest.mark.parametrize("expired", [False, True], ids=["waits to be sent", "expired"])
+def test_attempt_said_never_to_have_left_that_the_history_knows_is_asked_about_and_credited(
+    expired: bool, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
     gateway.next_collects = [cannot_reach]
     payment = begin()
+    if expired:
+        clock.advance(900)
+        sweep()
     attempt = only_attempt(payment)
-    archive.rows.append(shelf.row("theirs", day.isoformat(), callback_info=str(attempt.pk), amount=5000))
+    charge = Charge("theirs", str(attempt.pk), "2290161000050", 5000)
+    charge.approve()
+    gateway.charges.append(charge)
+    write(archive, charge, day)
 
     run()
 
-    assert ("status", "open", "no_answer", True) in found()
-    assert Credit.objects.count() == 0
+    way = ["expired"] if expired else ["sending", "unknown", "pending"]
+    assert moves(payment) == ["sending", "created", *way, "successful"]
+    assert Break.objects.still_open().count() == 0
+    assert (Credit.objects.get().attempt, len(gateway.charges)) == (attempt, 1)
+    assert only_attempt(payment).sent_at == attempt.created_at
 
 
 # --- another amount, another row ------------------------------------------------------------------------

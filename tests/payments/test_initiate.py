@@ -23,7 +23,6 @@ from tests.payments.model_gateway import (
     cannot_reach,
     lose_the_answer,
     refuse,
-    slow_down,
 )
 from tests.payments.stage import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
 
@@ -146,19 +145,11 @@ def test_waits_between_sendings_grow_to_two_minutes(begin: Begin, gateway: Model
     assert waits == [5, 10, 20, 40, 80, 120, 120]
 
 
-def test_gateway_may_ask_for_a_longer_wait(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    gateway.next_collects.append(slow_down(77))
-
-    attempt = only_attempt(begin())
-
-    assert attempt.next_poll_at == clock.at + timedelta(seconds=77)
-
-
 def test_what_was_not_sent_in_time_expires_on_time(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    """However long FeexPay asks us to wait: the payer is told at the expiry, not an hour later."""
-    gateway.next_collects.append(slow_down(3600))
+    """However long it cannot be sent: the payer is told at the expiry."""
+    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
     started_at = clock.at
 
     payment = run_until_told(begin(), clock)

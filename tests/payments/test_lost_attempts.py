@@ -91,8 +91,9 @@ def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
         look_again(clock)
 
     assert first is not None
-    assert (clock.at - first).total_seconds() >= 600
-    assert Attempt.objects.get().status == "review"
+    assert clock.at - only_attempt(lost).created_at >= timedelta(hours=24)
+    attempt = Attempt.objects.get()
+    assert (attempt.status, attempt.reason_code) == ("expired", "never_arrived")
 
 
 def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
@@ -112,3 +113,20 @@ def test_days_around_its_sending_are_asked_about_and_no_others(lost: Payment, ar
 
     day = timedelta(days=1)
     assert archive.asked[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
+
+
+@pytest.mark.parametrize("word", ["PENDING", "FAILED"])
+def test_search_goes_on_past_another_row_of_ours_to_the_paid_one(
+    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock, word: str
+) -> None:
+    """In an answer that comes before it: the history of a busy shop is read day by day."""
+    fill(archive, clock, 300)
+    own = {"callback_info": gateway.last().echo, "amount": gateway.last().amount}
+    archive.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))
+    archive.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
+    gateway.last().approve()
+
+    look_again(clock)
+
+    assert only_attempt(lost).gateway_reference == gateway.last().reference
+    assert moves(lost)[-1] == "successful"

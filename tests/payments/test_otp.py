@@ -18,7 +18,16 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import FAILED, Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
+from tests.payments.model_gateway import (
+    FAILED,
+    Charge,
+    ModelGateway,
+    cannot_reach,
+    charge_and_answer,
+    lose_the_answer,
+    refuse,
+    reply,
+)
 from tests.payments.stage import Clock, Guard, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.threads import at_once
 from tests.payments.troubles import settle_at_once
@@ -247,7 +256,7 @@ def test_sender_that_died_leaves_the_payment_to_be_looked_for(
     assert (waiting.status, len(gateway.charges)) == ("successful", 2)
 
 
-@pytest.mark.parametrize("answer", [cannot_reach, refuse("NETWORK_UNAVAILABLE", 503), refuse("UNAUTHORIZED", 401)])
+@pytest.mark.parametrize("answer", [cannot_reach, refuse("NETWORK_UNAVAILABLE", 400), refuse("UNAUTHORIZED", 401)])
 def test_code_that_did_not_arrive_may_be_sent_again(
     waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
 ) -> None:
@@ -258,6 +267,31 @@ def test_code_that_did_not_arrive_may_be_sent_again(
     assert (error.code, error.retry_after_seconds) == ("gateway_unavailable", 5)
     assert Payment.objects.for_reading().get(pk=waiting.pk).detail == "otp_required"
     assert submit(waiting).detail == "waiting_for_payer"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED", "message": "slow down"}, names_it=False),
+        charge_and_answer(429, {"message": "slow down"}, names_it=True),
+        charge_and_answer(503, {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}, names_it=False),
+        charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
+        charge_and_answer(400, {"message": "Celtiis BJ API Error"}, names_it=False),
+        charge_and_answer(400, {"message": "INVALID_OTP"}, names_it=True),
+    ],
+)
+def test_code_that_may_have_been_charged_is_looked_for_and_no_other_is_asked_for(
+    waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
+) -> None:
+    gateway.next_collects = [answer]
+
+    payment = submit(waiting)
+
+    assert (payment.status, payment.detail) == ("pending", "checking")
+    assert refused(waiting).code == "otp_not_expected"
+    gateway.charges[1].approve()
+    assert run_until_told(payment, clock).status == "successful"
+    assert len(gateway.charges) == 2
 
 
 def test_reference_of_another_attempt_is_not_believed(

@@ -87,12 +87,15 @@ def test_answer_that_was_lost_is_found_in_history(
     assert (sandbox.prompts(), Credit.objects.get().amount) == (1, 5000)
 
 
-def test_operator_that_is_down_refuses_before_charging(
+def test_operator_that_is_down_before_charging_is_closed_after_a_day(
     begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
 ) -> None:
-    payment = run_until_told(begin(phone_ending="11"), clock)
+    began_at = clock.at
 
-    assert (payment.status, only_attempt(payment).reason_code) == ("rejected", "network_unavailable")
+    payment = run_until_told(begin(phone_ending="11"), clock, rounds=150)
+
+    assert (payment.status, only_attempt(payment).reason_code) == ("expired", "never_arrived")
+    assert clock.at - began_at >= timedelta(days=1)
     assert (sandbox.charges(), sandbox.prompts()) == (0, 0)
     assert signals.names() == ["payment_failed"]
 
@@ -187,3 +190,27 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.mark.parametrize("code", ["400", "429", "500", "503"])
+@pytest.mark.parametrize("named", [0, 100], ids=["bare", "named"])
+def test_charge_behind_an_error_is_found_and_credited_once(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder, code: str, named: int
+) -> None:
+    faults = {
+        "charged_error_percent": 100,
+        "charged_error_codes": [code],
+        "charged_error_named_percent": named,
+    }
+    sandbox.post("/control/conditions", json=faults).raise_for_status()
+    payment = begin(phone_ending="00")
+    wait_until(lambda: sandbox.charges() == 1)
+
+    for _ in range(4):
+        clock.advance(61)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert (sandbox.charges(), sandbox.prompts(), Credit.objects.count()) == (1, 1, 1)
+    assert "payment_succeeded" in signals.names()

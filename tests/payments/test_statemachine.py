@@ -7,9 +7,11 @@ healed and the worker has gone quiet, whoever paid is credited, once.
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -36,7 +38,7 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Incident, Payment, Provider
-from django_feexpay.payments import compare, due, hints, idempotency, initiate, otp, outbox
+from django_feexpay.payments import compare, due, hints, history, idempotency, initiate, otp, outbox
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
@@ -97,6 +99,9 @@ class PaymentLife(RuleBasedStateMachine):
         self.stack.enter_context(conf.use_clock(self.clock))
         self.stack.enter_context(conf.use_transport(self.guard))
         self.stack.enter_context(mock.patch.object(due, "_dice", random.Random(0)))
+        # After a 429 a comparison waits for its turn: in the time of the example, not in ours.
+        waiting = SimpleNamespace(sleep=self.clock.advance, monotonic=time.monotonic)
+        self.stack.enter_context(mock.patch.object(history, "time", waiting))
 
     # --- the client ---------------------------------------------------------------------------------------
 

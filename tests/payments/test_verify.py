@@ -53,6 +53,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
     "I10": lambda payment: OutboxMessage.objects.all().delete(),
     "I12": lambda payment: Attempt.objects.update(amount=1),
+    "I14": lambda payment: Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived"),
 }
 
 

@@ -89,6 +89,47 @@ def test_too_many_requests_charge_nothing_and_cut_answers_may(
     assert len(sandbox.payments()) == acted_on
 
 
+@pytest.mark.parametrize("code", ["400", "429", "500", "503"])
+@pytest.mark.parametrize("named", [0, 100])
+def test_accepted_request_may_be_answered_by_an_error(sandbox: RunningSandbox, code: str, named: int) -> None:
+    _set(
+        sandbox,
+        charged_error_percent=100,
+        charged_error_codes=[code],
+        charged_error_named_percent=named,
+        retry_after_seconds=7,
+    )
+
+    answer = collect(sandbox, "50")
+
+    [payment] = sandbox.payments()
+    body = answer.json()
+    assert (answer.status_code, body["statusCode"], payment["prompts"]) == (int(code), int(code), 1)
+    assert (body.get("reference"), body.get("status")) == ((payment["reference"], "PENDING") if named else (None, None))
+    assert answer.headers.get("Retry-After") == ("7" if code == "429" else None)
+    sandbox.approve(payment["reference"])
+    assert status_of(sandbox, payment["reference"])["status"] == "SUCCESSFUL"
+
+
+def test_error_after_the_charge_is_drawn_by_the_seed_and_strikes_nothing_else(sandbox: RunningSandbox) -> None:
+    _set(sandbox, seed=3, charged_error_percent=50, charged_error_named_percent=50)
+
+    outcomes = _outcomes(sandbox, 40)
+
+    assert len(sandbox.payments()) == 40
+    assert {outcome[:3] for outcome in outcomes} == {"200", "400", "429", "500", "503"}
+    assert {outcome[4:] for outcome in outcomes if outcome[:3] != "200"} == {"", "PENDING"}
+    assert search_history(sandbox).status_code == 200
+
+
+def test_what_the_sandbox_refuses_by_itself_stays_its_own_refusal(sandbox: RunningSandbox) -> None:
+    _set(sandbox, charged_error_percent=100, charged_error_codes=["500"], shop_disabled=True)
+
+    answer = collect(sandbox)
+
+    assert (answer.status_code, answer.json()["message"]) == (404, "Shop is disabled")
+
+
 def test_too_many_requests_say_when_to_come_again(sandbox: RunningSandbox) -> None:
     _set(sandbox, rate_limit_percent=100, retry_after_seconds=7)
     answer = collect(sandbox)

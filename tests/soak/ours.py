@@ -16,6 +16,7 @@ from shop.models import CoinEntry
 from django_feexpay import conf
 from django_feexpay.background.worker import Worker
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments import invariants
 from django_feexpay.payments.lifecycle import LIVE, Status
 from tests.soak.books import OurAttempt
 from tests.soak.plan import CANARY
@@ -43,6 +44,13 @@ def sweep_ahead(minutes: int) -> None:
     with conf.use_clock(lambda: clock() + ahead), Worker(name="soak") as worker:
         while worker.sweep():
             continue
+
+
+def violations(minutes: int) -> list[invariants.Violation]:
+    """The rules that the rows break, under the clock of the last sweep ahead."""
+    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    with conf.use_clock(lambda: clock() + ahead):
+        return list(invariants.violations())
 
 
 def attempts() -> dict[str, OurAttempt]:

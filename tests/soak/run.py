@@ -20,7 +20,6 @@ from django.core.management import call_command
 from django.db import connection
 
 from django_feexpay import conf
-from django_feexpay.payments import invariants
 from tests.soak import books, ours
 from tests.soak.faults import Faults
 from tests.soak.fleet import Fleet
@@ -40,9 +39,10 @@ _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.Interface
 _NOT_OURS = ("cluster",)
 _WORKERS = ("worker-1", "worker-2")
 
-# Minutes ahead: past the longest lease, and past two empty looks in history ten minutes apart.
+# Minutes ahead: past the longest lease, past two empty searches in history ten minutes apart, and past the day after
+# which what is in no history is closed.
 _PAST_LEASES = 3
-_PAST_SEARCHES = (14, 26)
+_PAST_SEARCHES = (14, 26, 24 * 60 + 5)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Soak:
         self._payers.look(hurried=True)
         for minutes in _PAST_SEARCHES:
             ours.sweep_ahead(minutes)
-        self._say("looked half an hour ahead")
+        self._say("looked a day ahead")
 
     def _is_quiet(self) -> bool:
         return not self._payers.look() and not ours.unfinished()
@@ -142,7 +142,7 @@ class Soak:
 
     def _report(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> int:
         verdict = books.compare(rows, ours.attempts(), ours.coins())
-        verdict.other += [*map(str, invariants.violations()), *ours.untold(), *ours.leaks()]
+        verdict.other += [*map(str, ours.violations(_PAST_SEARCHES[-1])), *ours.untold(), *ours.leaks()]
         verdict.other += [*self._webhooks_astray(rows), *self._keys_astray(), *_log_flaws(logs)]
         verdict.other += self._players.surprises
         verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]

@@ -74,9 +74,9 @@ def test_settle_says_why_it_cannot(feexpay_settle: Settle, player: Any) -> None:
     feexpay_settle(payment, "successful")
     with pytest.raises(AssertionError, match="is successful .* not declined"):
         feexpay_settle(payment, "declined")
-    refused = start(player, "11")
+    away = start(player, "11")
     with pytest.raises(AssertionError, match="FeexPay was never asked"):
-        feexpay_settle(refused)
+        feexpay_settle(away)
 
 
 def test_sandbox_remembers_nothing_of_the_test_before(feexpay_sandbox: RunningSandbox, player: Any) -> None:

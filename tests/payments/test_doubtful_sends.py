@@ -1,0 +1,456 @@
+"""After an answer that may hide a charge nothing is sent again: the attempt is asked about until the truth is known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.transport import WireReply
+from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
+from django_feexpay.payments import hints, initiate
+from django_feexpay.payments import retry as retrying
+from django_feexpay.payments.compare import begin as compare_days
+from django_feexpay.payments.compare import compare
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import (
+    Charge,
+    ModelGateway,
+    cannot_reach,
+    charge_and_answer,
+    refuse_the_page,
+    reply,
+    slow_down,
+    turn_away,
+)
+from tests.payments.stage import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db
+
+RATE_LIMITED = {"code": "RATE_LIMIT_EXCEEDED", "message": "slow down"}
+MAINTENANCE = {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
+BAD_REQUEST = {"message": "Bad Request"}
+
+CHARGED = {
+    "429 named": charge_and_answer(429, RATE_LIMITED, names_it=True),
+    "429 bare": charge_and_answer(429, RATE_LIMITED, names_it=False),
+    "400 named": charge_and_answer(400, BAD_REQUEST, names_it=True),
+    "400 validation named": charge_and_answer(400, {"message": "Validation failed"}, names_it=True),
+    "401 named": charge_and_answer(401, {"code": "UNAUTHORIZED"}, names_it=True),
+    "500 bare": charge_and_answer(500, {"message": "Internal server error"}, names_it=False),
+    "500 named": charge_and_answer(500, {"message": "Internal server error"}, names_it=True),
+    "503 bare": charge_and_answer(503, MAINTENANCE, names_it=False),
+    "503 named": charge_and_answer(503, MAINTENANCE, names_it=True),
+}
+
+
+def pass_time(clock: Clock, seconds: int) -> None:
+    """With the worker at each due time of it."""
+    end = clock.at + timedelta(seconds=seconds)
+    while (instant := next_due_at()) is not None and instant <= end:
+        clock.advance_to(instant)
+        sweep()
+    clock.advance_to(end)
+
+
+@pytest.fixture
+def refused(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """Refused in words that no source names; charged all the same, as FeexPay knows."""
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    return begin(merchant_reference="order-1")
+
+
+# --- collect ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CHARGED)
+@pytest.mark.parametrize("dispatch", ["inline", "queue"])
+def test_eleven_charges_of_one_payment_are_one(
+    case: str, dispatch: str, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, signals: Recorder
+) -> None:
+    """Each further request would be answered alike: there is none, and the first one is found and credited."""
+    configure(DISPATCH=dispatch)
+    gateway.next_collects = [CHARGED[case]] * 12
+    payment = begin()
+    pass_time(clock, 3)
+    payment.refresh_from_db()
+    assert (payment.status, payment.detail) == ("unknown", "checking")
+    gateway.last().approve()
+
+    pass_time(clock, 1000)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.charges), len(gateway.next_collects)) == ("successful", 1, 11)
+    assert Credit.objects.get().payment == payment
+    assert signals.names() == ["payment_succeeded"]
+
+
+@pytest.mark.parametrize("case", CHARGED)
+def test_true_webhook_brings_the_question_forward(case: str, begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [CHARGED[case]]
+    payment = begin()
+    clock.advance(6)
+    gateway.away = True
+    sweep()
+    gateway.away = False
+    gateway.last().approve()
+
+    hints.receive(hint_from(gateway.last().truth()))
+    clock.advance(3)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+@pytest.mark.parametrize("case", CHARGED)
+def test_comparison_finds_what_nobody_asked_about(case: str, begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    clock.at = clock.at.replace(hour=12)
+    gateway.next_collects = [CHARGED[case]]
+    payment = begin()
+    gateway.last().approve()
+    Attempt.objects.update(next_poll_at=None)
+    day = clock.at.date()
+    clock.advance(2 * 86_400)
+
+    compare(compare_days(day, day), source=Source.COMMAND)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.charges)) == ("successful", 1)
+
+
+def test_half_a_minute_of_429_turns_new_payers_away_before_anything_is_written(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [slow_down(30)]
+    begin(merchant_reference="first")
+
+    with pytest.raises(NotAllowedError) as refusal:
+        begin(merchant_reference="second")
+
+    assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 30)
+    assert Payment.objects.count() == 1
+    clock.advance(30)
+    assert begin(merchant_reference="second").status == "pending"
+
+
+def test_a_page_that_names_a_payment_is_sought_and_not_asked_for_again(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_pages = [lambda url: reply(400, {"message": "Validation failed", "reference": "card-0001"})]
+    payment = begin(provider="visa", phone="")
+    assert (payment.status, payment.detail) == ("unknown", "checking")
+    charge = gateway.pay_on_page()
+    charge.approve()
+
+    pass_time(clock, 60)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.pages)) == ("successful", 1)
+    assert only_attempt(payment).gateway_reference == charge.reference
+
+
+def test_a_page_that_names_a_payment_nobody_made_closes_itself(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_pages = [lambda url: reply(500, {"message": "oops", "reference": "card-0001"})]
+    payment = begin(provider="visa", phone="")
+
+    pass_time(clock, 86_400 + 1200)
+
+    payment.refresh_from_db()
+    assert (payment.status, only_attempt(payment).reason_code) == ("expired", "never_arrived")
+
+
+def test_a_page_of_an_operator_in_maintenance_is_refused_as_nobody_can_pay_on_it(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_pages = [refuse_the_page("NETWORK_UNAVAILABLE", 503)]
+
+    payment = begin(provider="visa", phone="")
+
+    assert (payment.status, payment.attempt.reason_code) == ("rejected", "network_unavailable")
+
+
+# --- refusals that no source names --------------------------------------------------------------------------
+
+
+def test_doubtful_refusal_reads_refused_and_is_asked_about_like_a_failure(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Bad Request"})]
+    payment = begin()
+    assert (payment.status, payment.detail) == ("rejected", "refused")
+    began_at, looks = clock.at, []
+
+    while (instant := next_due_at()) is not None:
+        clock.advance_to(instant)
+        looks.append(round((clock.at - began_at).total_seconds()))
+        sweep()
+
+    assert looks == [60, 600, 3600, 86_400]
+    assert moves(payment) == ["sending", "rejected"]
+
+
+def test_refusal_that_a_source_names_is_not_asked_about(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
+
+    begin()
+
+    assert next_due_at() is None
+
+
+@pytest.mark.parametrize("message", ["Bad Request", "Not Found", "Celtiis BJ API Error", "ERR_TRANSACTION_FAILED"])
+def test_refused_but_charged_is_credited(
+    message: str, begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, {"message": message}, names_it=False)]
+    payment = begin()
+    gateway.last().approve()
+
+    pass_time(clock, 60)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.charges)) == ("successful", 1)
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_refused_but_asked_is_for_staff_and_no_ground_for_a_retry(
+    refused: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay's prompt stands on the payer's phone."""
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(refused.pk, source=Source.API)
+
+    assert len(gateway.charges) == 1
+    assert only_attempt(refused).status == "review"
+
+
+def test_retry_of_a_doubtful_refusal_asks_first(refused: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.last().approve()
+
+    with pytest.raises(NotAllowedError, match="not_retryable"):
+        retry(refused.pk, source=Source.API)
+
+    assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
+
+
+@pytest.mark.parametrize("trouble", ["away", "cut"])
+def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
+    trouble: str, refused: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.away = trouble == "away"
+    gateway.charges.clear()
+    gateway.history_total = 501 if trouble == "cut" else None
+
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(refused.pk, source=Source.API)
+    assert (gateway.charges, Attempt.objects.count()) == ([], 1)
+
+    gateway.away, gateway.history_total = False, None
+    assert retry(refused.pk, source=Source.API).attempt.ordinal == 2
+    assert len(gateway.charges) == 1
+
+
+def test_retry_of_a_named_refusal_goes_on_without_history(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
+    payment = begin()
+    gateway.away = True
+
+    assert retry(payment.pk, source=Source.API).attempt.ordinal == 2
+
+
+def test_reset_in_between_is_no_word(refused: Payment, gateway: ModelGateway, clock: Clock, guard: Any) -> None:
+    class Broken:
+        def exchange(self, request: Any) -> WireReply:
+            raise OutcomeUnknownError("reset")
+
+    guard.inner = Broken()
+
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(refused.pk, source=Source.API)
+
+
+# --- what was said never to have left -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def unsent(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """Waits to be sent once more."""
+    gateway.next_collects = [cannot_reach]
+    payment = begin()
+    assert payment.status == "created"
+    return payment
+
+
+def have_it(payment: Payment, gateway: ModelGateway) -> Charge:
+    """FeexPay has it all the same."""
+    attempt = only_attempt(payment)
+    charge = Charge("theirs", str(attempt.pk), "2290161000050", attempt.amount)
+    gateway.charges.append(charge)
+    return charge
+
+
+def test_webhook_that_names_an_unsent_attempt_keeps_it_from_being_sent(
+    unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    charge = have_it(unsent, gateway)
+    hints.receive(hint_from(charge.truth()))
+
+    sweep()
+
+    attempt = only_attempt(unsent)
+    assert (attempt.status, attempt.gateway_reference, attempt.sent_at) == ("pending", "theirs", attempt.created_at)
+    assert moves(unsent) == ["sending", "created", "sending", "unknown", "pending"]
+    assert WebhookDelivery.objects.get().attempt == attempt
+    charge.approve()
+    run_until_told(unsent, clock)
+    assert (len(gateway.charges), signals.names()) == (1, ["payment_succeeded"])
+
+
+def test_unsent_attempt_that_a_webhook_names_waits_while_history_is_away(
+    unsent: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    charge = have_it(unsent, gateway)
+    hints.receive(hint_from(charge.truth()))
+    gateway.away = True
+    pass_time(clock, 200)
+    assert (only_attempt(unsent).status, len(gateway.charges)) == ("created", 1)
+
+    gateway.away = False
+    pass_time(clock, 60)
+
+    assert (only_attempt(unsent).status, len(gateway.charges)) == ("pending", 1)
+
+
+def test_unsent_attempt_that_expires_while_history_is_away_is_still_looked_for(
+    unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    charge = have_it(unsent, gateway)
+    hints.receive(hint_from(charge.truth()))
+    gateway.away = True
+    pass_time(clock, 1000)
+    assert (only_attempt(unsent).status, only_attempt(unsent).reason_code) == ("expired", "never_sent")
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(unsent.pk, source=Source.API)
+
+    gateway.away = False
+    charge.approve()
+    pass_time(clock, 900)
+
+    unsent.refresh_from_db()
+    assert (unsent.status, len(gateway.charges)) == ("successful", 1)
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_unsent_attempt_that_a_false_webhook_names_is_sent(
+    unsent: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    hints.receive(hint_from({"reference": "forged", "status": "SUCCESSFUL", "callback_info": str(unsent.attempt.pk)}))
+
+    sweep()
+
+    assert (only_attempt(unsent).status, len(gateway.charges)) == ("pending", 1)
+
+
+def test_webhook_about_an_expired_attempt_that_never_left_is_asked_about(
+    unsent: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
+    assert run_until_told(unsent, clock).status == "expired"
+    charge = have_it(unsent, gateway)
+    charge.approve()
+
+    hints.receive(hint_from(charge.truth()))
+    clock.advance(5)
+    sweep()
+
+    unsent.refresh_from_db()
+    assert unsent.status == "successful"
+    assert only_attempt(unsent).sent_at is not None
+
+
+def test_retry_finds_what_was_said_never_to_have_left(unsent: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    clock.advance(900)
+    sweep()
+    assert only_attempt(unsent).status == "expired"
+    have_it(unsent, gateway)
+
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(unsent.pk, source=Source.API)
+
+    assert len(gateway.charges) == 1
+    assert Payment.objects.for_reading().get(pk=unsent.pk).may_still_succeed
+
+
+def test_asking_about_an_unsent_attempt_does_not_put_off_its_sending(
+    unsent: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    due_at = only_attempt(unsent).next_poll_at
+
+    assert reconcile(only_attempt(unsent).pk, source=Source.ADMIN) is True
+    gateway.away = True
+    assert reconcile(only_attempt(unsent).pk, source=Source.ADMIN) is False
+
+    assert only_attempt(unsent).next_poll_at == due_at
+
+
+def test_unsent_page_that_was_paid_is_credited_and_not_asked_for_again(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """The address of the first page was lost on its way to us; somebody has it all the same."""
+    gateway.next_pages = [lambda url: reply(502, "<html>")]
+    payment = begin(provider="visa", phone="")
+    assert payment.status == "created"
+    gateway.pay_on_page().approve()
+
+    reconcile(only_attempt(payment).pk, source=Source.ADMIN)
+
+    payment.refresh_from_db()
+    assert (payment.status, len(gateway.pages)) == ("successful", 1)
+
+
+# --- sent by nobody who knows better ---------------------------------------------------------------------------
+
+
+def test_retry_that_a_late_success_overtakes_is_not_sent(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt is credited between the commit of the second one and its sending."""
+    payment = begin()
+    gateway.last().decline()
+    first = only_attempt(run_until_told(payment, clock))
+
+    def credit_the_first(attempt_id: Any, *, source: Source) -> None:
+        gateway.last().approve()
+        reconcile(first.pk, source=Source.WORKER)
+        initiate.send(attempt_id, source=source)
+
+    monkeypatch.setattr(retrying, "send", credit_the_first)
+
+    retry(payment.pk, source=Source.API)
+
+    second = Attempt.objects.get(ordinal=2)
+    assert (second.status, second.reason_code, len(gateway.charges)) == ("rejected", "already_credited", 1)
+    assert Credit.objects.get().attempt == first
+
+
+def test_look_of_a_lost_attempt_goes_on_until_it_finds_the_paid_one(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [CHARGED["429 bare"]]
+    payment = begin()
+    gateway.last().approve()
+    gateway.charges.insert(0, Charge("failed first", gateway.last().echo, "2290161000050", 5000, status="FAILED"))
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"

@@ -1,0 +1,315 @@
+"""A request that FeexPay never acknowledged closes itself, once its history proves that it never arrived."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, Credit, Payment
+from django_feexpay.payments import hints
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.retry import retry
+from tests.payments import archive as shelf
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import Charge, ModelGateway, lose_the_answer, slow_down, turn_away
+from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, sweep
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
+
+
+@pytest.fixture
+def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
+    """A payment whose request was reset before FeexPay saw it, as only FeexPay knows."""
+    gateway.next_collects = [lose_the_answer]
+    payment = begin(merchant_reference="order-1")
+    gateway.forget(gateway.last())
+    return payment
+
+
+def search_until_closed(clock: Clock, payment: Payment) -> Payment:
+    for _ in range(300):
+        payment.refresh_from_db()
+        if payment.status != "unknown":
+            return payment
+        look_again(clock)
+    raise AssertionError("it is searched for ever")
+
+
+def show(archive: Archive, clock: Clock, **changes: Any) -> None:
+    """A row that could be our payment's, but says nothing of our id."""
+    archive.rows.append(shelf.row("unclaimed", clock.at, amount=5000) | changes)
+
+
+def test_it_closes_by_itself_after_a_day_and_may_be_paid_again(
+    lost: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    began_at = clock.at
+
+    closed = search_until_closed(clock, lost)
+
+    attempt = only_attempt(closed)
+    assert (closed.status, attempt.reason_code) == ("expired", "never_arrived")
+    assert DAY <= clock.at - began_at <= DAY + timedelta(minutes=15)
+    assert gateway.charges == []
+    assert signals.names() == ["payment_failed"]
+    event = closed.events.get(because="never_arrived")
+    assert (event.evidence["complete"], event.evidence["unclaimed"]) == (True, 0)
+    assert not Payment.objects.for_reading().get(pk=closed.pk).may_still_succeed
+    assert retry(closed.pk, source=Source.API).attempt.ordinal == 2
+    assert len(gateway.charges) == 1
+
+
+def test_a_new_payment_of_the_order_is_allowed_when_it_is_closed_and_not_before(
+    lost: Payment, begin: Begin, clock: Clock
+) -> None:
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-1")
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(lost.pk, source=Source.API)
+
+    search_until_closed(clock, lost)
+
+    assert begin(merchant_reference="order-1").status == "pending"
+
+
+@pytest.mark.parametrize("answer", [slow_down(30), turn_away(503, MAINTENANCE)], ids=["429", "503"])
+def test_a_bare_429_or_maintenance_that_asked_nobody_needs_no_person(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, answer: Any, signals: Recorder
+) -> None:
+    gateway.next_collects = [answer]
+    payment = begin()
+    assert (payment.status, payment.detail) == ("unknown", "checking")
+
+    closed = search_until_closed(clock, payment)
+
+    assert (closed.status, only_attempt(closed).reason_code) == ("expired", "never_arrived")
+    assert moves(closed) == ["sending", "unknown", "expired"]
+    assert (gateway.charges, signals.names()) == ([], ["payment_failed"])
+
+
+def test_one_search_after_a_day_is_not_enough(lost: Payment, clock: Clock) -> None:
+    """All workers were away meanwhile."""
+    clock.advance(86_400 + 60)
+    assert search_now(lost) == "unknown"
+
+    clock.advance(599)
+    assert search_now(lost) == "unknown"
+
+    clock.advance(1)
+    assert search_now(lost) == "expired"
+
+
+def search_now(payment: Payment) -> str:
+    """Whenever the next search would be; where the payment stands then."""
+    Attempt.objects.filter(payment=payment).update(next_poll_at=payment.created_at)
+    sweep()
+    payment.refresh_from_db()
+    return payment.status
+
+
+def test_a_history_that_holds_fewer_rows_than_it_counts_closes_nothing(
+    lost: Payment, archive: Archive, clock: Clock
+) -> None:
+    archive.add(clock.at.date().isoformat(), 501, reseau="MTN")
+
+    closed = search_until_closed(clock, lost)
+
+    assert (closed.status, closed.events.latest("id").because) == ("review", "not_found_in_history")
+    assert clock.at - only_attempt(closed).created_at >= DAY
+
+
+@pytest.mark.parametrize("total", [0, 2, None, "many"])
+def test_a_total_that_is_not_the_number_of_rows_closes_nothing(
+    total: Any, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    begin(merchant_reference="another", phone="0161000077")
+    gateway.next_collects = [lose_the_answer]
+    payment = begin(merchant_reference="order-1")
+    gateway.forget(gateway.last())
+    gateway.history_total = total
+    if total is None:
+        gateway.leaves_out_total = True
+
+    assert search_until_closed(clock, payment).status == "review"
+
+
+def test_a_history_that_goes_away_after_it_was_read_is_waited_for(
+    lost: Payment, archive: Archive, clock: Clock
+) -> None:
+    look_again(clock)
+    archive.silent_after = len(archive.asked)
+
+    while clock.at - only_attempt(lost).created_at < DAY + timedelta(hours=1):
+        look_again(clock)
+    assert only_attempt(lost).status == "unknown"
+    archive.silent_after = None
+
+    assert search_until_closed(clock, lost).status == "expired"
+
+
+def test_a_history_that_stays_away_goes_to_staff(lost: Payment, archive: Archive, clock: Clock) -> None:
+    look_again(clock)
+    archive.silent_after = len(archive.asked)
+
+    closed = search_until_closed(clock, lost)
+
+    assert (closed.status, closed.events.latest("id").because) == ("review", "not_found_in_history")
+
+
+# --- payments that could be ours --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"status": "FAILED"},
+        {"status": "PENDING"},
+        {"callback_info": "order 17"},
+        {"callback_info": str(uuid4())},
+        {"amount": None},
+        {"amount": 5085},  # with the fee
+        {"amount": "5000"},
+        {"phone_number": None},
+        {"phone_number": "+229 01 97 00 00 50"},  # only its last two digits can be compared
+        {"reference": None},
+    ],
+)
+def test_a_payment_like_it_that_is_nobodys_goes_to_staff_within_minutes(
+    changes: dict[str, Any], lost: Payment, archive: Archive, clock: Clock, signals: Recorder
+) -> None:
+    show(archive, clock, **changes)
+    began_at = clock.at
+
+    closed = search_until_closed(clock, lost)
+
+    assert (closed.status, closed.events.latest("id").because) == ("review", "payment_like_it_in_history")
+    assert timedelta(minutes=10) <= clock.at - began_at <= timedelta(minutes=30)
+    assert signals.names() == ["payment_needs_review"]
+
+
+def test_our_own_id_without_a_reference_goes_to_staff(lost: Payment, archive: Archive, clock: Clock) -> None:
+    own = str(only_attempt(lost).pk)
+    show(archive, clock, reference=None, callback_info=own, amount=1, phone_number="2290161000099")
+
+    assert search_until_closed(clock, lost).status == "review"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"amount": 4999}, {"phone_number": "2290161000051"}, {"reseau": "MOOV"}],
+    ids=["amount", "number", "provider"],
+)
+def test_a_payment_that_cannot_be_ours_is_none_of_our_business(
+    changes: dict[str, Any], lost: Payment, archive: Archive, clock: Clock
+) -> None:
+    show(archive, clock, **changes)
+
+    assert search_until_closed(clock, lost).status == "expired"
+
+
+@pytest.mark.parametrize("by", ["reference", "echo"])
+def test_a_payment_like_it_that_another_attempt_holds_is_that_ones(
+    by: str, begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    other = begin(merchant_reference="order-2")
+    gateway.last().approve()
+    held = only_attempt(other)
+    named = {"reference": held.gateway_reference} if by == "reference" else {"callback_info": str(held.pk)}
+    show(archive, clock, **named)
+    gateway.next_collects = [lose_the_answer]
+    payment = begin(merchant_reference="order-1")
+    gateway.forget(gateway.last())
+
+    assert search_until_closed(clock, payment).status == "expired"
+
+
+def test_a_webhook_that_names_it_keeps_it_from_being_closed_without_a_person(lost: Payment, clock: Clock) -> None:
+    tell(lost)
+
+    closed = search_until_closed(clock, lost)
+
+    assert (closed.status, closed.events.latest("id").because) == ("review", "named_by_webhook_only")
+
+
+# --- a success after all ----------------------------------------------------------------------------------
+
+
+def tell(payment: Payment) -> None:
+    echo = str(only_attempt(payment).pk)
+    hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
+
+
+def come_late(payment: Payment, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+    """FeexPay had it after all, and its history shows it only now."""
+    attempt = only_attempt(payment)
+    charge = Charge("late", str(attempt.pk), "2290161000050", attempt.amount)
+    charge.approve()
+    gateway.charges.append(charge)
+    row = shelf.row("late", attempt.created_at, amount=attempt.amount, callback_info=str(attempt.pk))
+    archive.rows.append(row)
+
+
+def test_late_success_after_the_closing_counts(
+    lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock, signals: Recorder
+) -> None:
+    closed = search_until_closed(clock, lost)
+    come_late(closed, gateway, archive, clock)
+
+    tell(closed)
+    clock.advance(5)
+    sweep()
+
+    closed.refresh_from_db()
+    assert closed.status == "successful"
+    assert Credit.objects.get().payment == closed
+    assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
+
+
+def test_retry_after_the_closing_asks_once_more(
+    lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    closed = search_until_closed(clock, lost)
+    archive.silent_after = 0
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(closed.pk, source=Source.API)
+    archive.silent_after = None
+    come_late(closed, gateway, archive, clock)
+
+    with pytest.raises(NotAllowedError, match="not_retryable"):
+        retry(closed.pk, source=Source.API)
+
+    assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
+
+
+def test_found_after_the_closing_but_not_paid_yet_is_no_ground_to_ask_again(
+    lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    closed = search_until_closed(clock, lost)
+    come_late(closed, gateway, archive, clock)
+    gateway.last().status = "PENDING"
+
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(closed.pk, source=Source.API)
+
+    assert Payment.objects.for_reading().get(pk=closed.pk).may_still_succeed
+
+
+def test_it_is_searched_once_a_day_for_a_week_after_the_closing(lost: Payment, archive: Archive, clock: Clock) -> None:
+    closed = search_until_closed(clock, lost)
+    searched = len(archive.asked)
+
+    while only_attempt(closed).next_poll_at is not None:
+        look_again(clock)
+
+    assert 6 <= len(archive.asked) - searched <= 9
+    assert clock.at - closed.created_at >= 7 * DAY - timedelta(hours=6)
