@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django_feexpay import conf
+from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
-from django_feexpay.payments.history import A_DAY, Reader
+from django_feexpay.payments.history import A_DAY, UNHEARD, Reader
 
 #: What one search may ask: three days, each by three words, fit.
 MOST_QUESTIONS = 14
@@ -19,10 +20,13 @@ _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search came to. complete: nothing of that history is missing, so that absence says something."""
+    """What a search came to. complete: nothing of that history is missing, so that absence says something. answered:
+    FeexPay answered at least one question.
+    """
 
     row: HistoryRow | None
     complete: bool
+    answered: bool = True
 
 
 def search(attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None) -> Found:
@@ -37,15 +41,25 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
     )
     last = _last_instant(attempt)
     days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
-    found, complete = None, True
+    found, complete, answered = None, True, False
     for part in reader.read(*days, provider=attempt.payment.provider.spec):
         complete = complete and part.gap is None
+        answered = answered or part.gap not in UNHEARD
         for row in part.rows:
             if is_of(attempt, row) and (found is None or _worth(row) >= _worth(found)):
                 found = row
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
-    return Found(found, complete)
+    return Found(found, complete, answered)
+
+
+def is_absent(attempt: Attempt, *, patience_seconds: float) -> bool:
+    """Whether FeexPay's whole history shows nothing of an attempt; False where it could not be read whole."""
+    try:
+        found = search(attempt, patience_seconds=patience_seconds)
+    except GatewayError:
+        return False
+    return found.row is None and found.complete
 
 
 def _last_instant(attempt: Attempt) -> datetime:

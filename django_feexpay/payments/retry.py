@@ -12,7 +12,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import gate, idempotency, ledger, rates
+from django_feexpay.payments import echoes, gate, idempotency, ledger, rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -26,7 +26,7 @@ from django_feexpay.payments.initiate import (
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
-from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconcile import PATIENCE_OF_PEOPLE_SECONDS, reconcile
 
 
 def retry(
@@ -80,7 +80,13 @@ def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
 
 
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
-    """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again."""
+    """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again.
+
+    A failure without a reference is a review that a person closed as not paid: there absence is FeexPay's word.
+    """
+    closed_by_person = attempt.life_status is Status.FAILED and attempt.gateway_reference is None
+    if closed_by_person and echoes.is_absent(attempt, patience_seconds=PATIENCE_OF_PEOPLE_SECONDS):
+        return
     heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
     if not heard and attempt.life_status is Status.FAILED:
         message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
