@@ -53,6 +53,7 @@ REASONS: Mapping[str, Any] = {
     "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
     "already_credited": _("This was paid already. Nothing was taken a second time."),
     "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
+    "not_paid": _("The shop checked this payment with the operator: nothing was taken. You can pay again."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }
 _ANY_REASON = _("The payment did not go through.")

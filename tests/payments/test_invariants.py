@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from django_feexpay.models import (
     OutboxMessage,
     Payment,
     PaymentEvent,
+    ReviewProposal,
     WebhookDelivery,
 )
 from django_feexpay.payments import idempotency, outbox
@@ -56,13 +58,13 @@ def second_attempt(payment: Payment, status: Status) -> Attempt:
     return attempt
 
 
-def add_event(attempt: Attempt, from_status: str, to_status: str) -> None:
+def add_event(attempt: Attempt, from_status: str, to_status: str, because: str = "test") -> None:
     PaymentEvent.objects.create(
         payment_id=attempt.payment_id,
         attempt=attempt,
         from_status=from_status,
         to_status=to_status,
-        because="test",
+        because=because,
         source=Source.HOST,
         created_at=conf.now(),
     )
@@ -115,7 +117,7 @@ def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> 
 
 
 def test_every_promise_that_rows_can_show_is_checked() -> None:
-    assert list(INVARIANTS) == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"]
+    assert list(INVARIANTS) == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12", "I13"]
 
 
 def test_i1_reports_a_sum_that_differs(credited: Payment) -> None:
@@ -223,15 +225,6 @@ def test_i6_reports_a_credit_without_proof(waiting: Payment, changes: dict[str, 
     assert list(INVARIANTS["I6"]()) == [f"credit {waiting.pk}: {flaw}"]
 
 
-def test_i6_accepts_a_review_that_staff_closed_with_a_reason(waiting: Payment) -> None:
-    attempt = only_attempt(waiting)
-    move(attempt.pk, Status.REVIEW, Cause(source=Source.WORKER, because="test"))
-    closed = Cause(source=Source.ADMIN, because="closed", actor="7", note="seen in the account")
-    move(attempt.pk, Status.SUCCESSFUL, closed)
-
-    assert list(INVARIANTS["I6"]()) == []
-
-
 def test_i6_reports_a_credit_of_another_amount(credited: Payment) -> None:
     Credit.objects.update(amount=1)
 
@@ -244,10 +237,11 @@ def test_i6_reports_a_credit_by_another_event(credited: Payment) -> None:
     assert list(INVARIANTS["I6"]()) == [f"credit {credited.pk}: its event is not the success of its attempt"]
 
 
+@pytest.mark.parametrize("days_old", [0, 8, 400])
 @pytest.mark.parametrize("status", ["sending", "pending", "unknown", "review", "expired"])
-def test_i7_reports_who_is_forgotten(waiting: Payment, status: str) -> None:
+def test_i7_reports_who_is_forgotten(waiting: Payment, status: str, days_old: int) -> None:
     attempt = only_attempt(waiting)
-    Attempt.objects.update(status=status, next_poll_at=None)
+    Attempt.objects.update(status=status, next_poll_at=None, created_at=attempt.created_at - timedelta(days=days_old))
 
     assert list(INVARIANTS["I7"]()) == [f"attempt {attempt.pk}: {status}, next look never"]
 
@@ -259,11 +253,34 @@ def test_i7_reports_a_look_too_far_away(waiting: Payment) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "days_old", "days_ahead", "is_late"),
+    [
+        ("review", 6, 2, True),
+        ("review", 70, 9, False),
+        ("review", 70, 11, True),
+        ("expired", 70, 9, False),
+        ("expired", 70, 11, True),
+        ("pending", 70, 2, True),
+    ],
+)
+def test_i7_lets_what_is_in_doubt_wait_a_seventh_of_its_age(
+    waiting: Payment, status: str, days_old: int, days_ahead: int, is_late: bool
+) -> None:
+    now = conf.now()
+    Attempt.objects.update(
+        status=status,
+        created_at=now - timedelta(days=days_old),
+        next_poll_at=now + timedelta(days=days_ahead),
+    )
+
+    assert bool(list(INVARIANTS["I7"]())) is is_late
+
+
+@pytest.mark.parametrize(
     ("status", "changes"),
     [
         ("failed", {}),
         ("expired", {"sent_at": None}),
-        ("review", {"created_at": datetime(2020, 1, 1, tzinfo=UTC)}),
     ],
 )
 def test_i7_lets_rest_what_nobody_waits_for(waiting: Payment, status: str, changes: dict[str, object]) -> None:
@@ -385,3 +402,129 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
 
     assert "01610000" not in "".join(map(str, violations()))
     assert broken() == {"I2", "I5", "I12"}
+
+
+# --- reviews that people closed ---------------------------------------------------------------------------
+
+
+def closed(payment: Payment, because: str, *, credited: int | None = None, **changes: Any) -> Attempt:
+    """A review closed as `reviews` does it, but for what `changes` say of the event and its evidence."""
+    attempt = only_attempt(payment)
+    move(attempt.pk, Status.REVIEW, Cause(source=Source.WORKER, because="amount_mismatch"))
+    evidence = {"word": "missing" if because == "not_paid" else "successful", "amount": 4999}
+    evidence |= changes.pop("evidence", {})
+    cause = {"source": Source.ADMIN, "because": because, "actor": "7", "note": "seen", "evidence": evidence} | changes
+    to_status = Status.FAILED if because == "not_paid" else Status.SUCCESSFUL
+    assert move(attempt.pk, to_status, Cause(**cause), credited_amount=credited)
+    return attempt
+
+
+def approved(attempt: Attempt, **changes: str) -> ReviewProposal:
+    columns: dict[str, Any] = {
+        "attempt": attempt,
+        "decision": "credit_taken",
+        "reason": "seen",
+        "gateway_word": "successful",
+        "gateway_amount": 4999,
+        "source": Source.ADMIN,
+        "proposed_by": "8",
+        "proposed_at": conf.now(),
+        "outcome": "approved",
+        "ended_by": "7",
+        "ended_at": conf.now(),
+    }
+    return ReviewProposal.objects.create(**(columns | changes))
+
+
+@pytest.mark.parametrize(("because", "credited"), [("credit_taken", 4999), ("credit_price", None), ("not_paid", None)])
+def test_review_that_a_person_closed_has_no_violation(waiting: Payment, because: str, credited: int | None) -> None:
+    closed(waiting, because, credited=credited)
+
+    assert list(violations()) == []
+
+
+def test_i6_reports_a_credit_out_of_review_without_proof_or_decision(waiting: Payment) -> None:
+    closed(waiting, "confirmed", evidence={"word": None})
+
+    assert list(INVARIANTS["I6"]()) == [f"credit {waiting.pk}: no report said successful"]
+
+
+@pytest.mark.parametrize(
+    ("because", "credited", "evidence", "flaw"),
+    [
+        ("credit_taken", 5000, {}, "5000 XOF, FeexPay took 4999 XOF"),
+        ("credit_taken", None, {}, "5000 XOF, FeexPay took 4999 XOF"),
+        ("credit_taken", 4999, {"amount": None}, "4999 XOF, FeexPay took None XOF"),
+        ("credit_taken", 4999, {"word": "pending"}, "closed by FeexPay's figure, and FeexPay named none"),
+        ("credit_price", 4999, {}, "4999 XOF, asked for 5000 XOF"),
+    ],
+)
+def test_i6_reports_a_closing_of_an_amount_that_is_neither_feexpays_nor_the_price(
+    waiting: Payment, because: str, credited: int | None, evidence: dict[str, Any], flaw: str
+) -> None:
+    closed(waiting, because, credited=credited, evidence=evidence)
+
+    assert list(INVARIANTS["I6"]()) == [f"credit {waiting.pk}: {flaw}"]
+
+
+@pytest.mark.parametrize(
+    ("because", "changes", "flaw"),
+    [
+        ("credit_taken", {"actor": ""}, "credit_taken without an actor"),
+        ("credit_price", {"note": ""}, "credit_price without a reason"),
+        ("not_paid", {"actor": ""}, "not_paid without an actor"),
+        ("not_paid", {"evidence": {"word": "successful"}}, "not paid, and FeexPay said successful"),
+        ("not_paid", {"evidence": {"word": "pending"}}, "not paid, and FeexPay said pending"),
+        (
+            "credit_taken",
+            {"evidence": {"two_person_above": 1000}},
+            "5000 is above 1000, and one person closed it",
+        ),
+        (
+            "credit_taken",
+            {"evidence": {"two_person_above": 5000, "amount": 6000}},
+            "6000 is above 5000, and one person closed it",
+        ),
+        ("credit_taken", {"evidence": {"proposal": 0}}, "approved by who proposed it, or never proposed"),
+    ],
+)
+def test_i13_reports_a_closing_without_its_people(
+    waiting: Payment, because: str, changes: dict[str, Any], flaw: str
+) -> None:
+    attempt = closed(waiting, because, **changes)
+
+    event = PaymentEvent.objects.filter(attempt=attempt).latest("id")
+    assert list(INVARIANTS["I13"]()) == [f"event {event.pk}: {flaw}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds"),
+    [
+        ({}, True),
+        ({"proposed_by": "7"}, False),
+        ({"ended_by": "9"}, False),
+        ({"outcome": "replaced"}, False),
+        ({"decision": "credit_price"}, False),
+    ],
+    ids=str,
+)
+def test_i13_wants_the_second_person_in_the_proposal(waiting: Payment, changes: dict[str, str], holds: bool) -> None:
+    proposal = approved(only_attempt(waiting), **changes)
+    closed(waiting, "credit_taken", credited=4999, evidence={"two_person_above": 1000, "proposal": proposal.pk})
+
+    assert (list(INVARIANTS["I13"]()) == []) is holds
+
+
+def test_i13_reports_a_decision_that_closed_no_review(credited: Payment) -> None:
+    add_event(only_attempt(credited), "pending", "failed", because="not_paid")
+
+    event = PaymentEvent.objects.latest("id")
+    assert list(INVARIANTS["I13"]()) == [f"event {event.pk}: not_paid closes a review, this moved pending to failed"]
+
+
+def test_i13_reports_a_proposal_that_waits_for_nothing(waiting: Payment) -> None:
+    proposal = approved(only_attempt(waiting), outcome="open")
+
+    assert list(INVARIANTS["I13"]()) == [
+        f"proposal {proposal.pk}: it waits for a second person, its attempt is pending"
+    ]
