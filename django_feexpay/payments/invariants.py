@@ -74,8 +74,12 @@ def credits_add_up() -> Iterator[str]:
     of_another_amount = Exists(
         Credit.objects.filter(payment=OuterRef("pk"), event__because=ReviewDecision.CREDIT_TAKEN)
     )
-    sums = Payment.objects.exclude(of_another_amount).values("charged_currency").annotate(
-        credited=Sum("credit__amount", default=0), confirmed=Sum("charged_amount", filter=confirmed, default=0)
+    sums = (
+        Payment.objects.exclude(of_another_amount)
+        .values("charged_currency")
+        .annotate(
+            credited=Sum("credit__amount", default=0), confirmed=Sum("charged_amount", filter=confirmed, default=0)
+        )
     )
     for row in sums.exclude(credited=F("confirmed")).order_by("charged_currency"):
         yield f"{row['charged_currency']}: credited {row['credited']}, confirmed {row['confirmed']}"
