@@ -15,9 +15,6 @@ from django_feexpay.payments.invariants import violations
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import only_attempt
-from tests.payments.test_reviews import doubted, lost
-
-__all__ = ["doubted", "lost"]  # fixtures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
