@@ -184,7 +184,7 @@ def _settle_if_decided(attempt: Attempt, facts: Facts, source: Source, actor: st
 def _objection(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> tuple[str, str]:
     """The code and the words of what stands against a decision, or two empty texts."""
     if decision is ReviewDecision.NOT_PAID:
-        return _objection_to_not_paid(attempt, facts)
+        return _objection_to_failing(attempt, facts)
     if facts.shows_charge and facts.holder is not None:
         message = _("This money belongs to payment %(payment)s at FeexPay. It cannot be credited a second time.")
         return "charge_of_another", message % {"payment": facts.holder.payment_id}
@@ -196,7 +196,7 @@ def _objection(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> tupl
     return "", ""
 
 
-def _objection_to_not_paid(attempt: Attempt, facts: Facts) -> tuple[str, str]:
+def _objection_to_failing(attempt: Attempt, facts: Facts) -> tuple[str, str]:
     if facts.shows_charge and not _is_credited_elsewhere(facts):
         if facts.report.word is Word.SUCCESSFUL:
             return "charge_shown", _("FeexPay says that money was taken.")

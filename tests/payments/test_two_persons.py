@@ -153,6 +153,7 @@ def test_one_person_closes_once_the_limit_was_lifted_and_nothing_stays_proposed(
 # --- at the same time ------------------------------------------------------------------------------------
 
 
+@pytest.mark.postgres_only
 def test_eight_people_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User) -> None:
     payment = doubted()
     decisions = ("credit_taken", "credit_price")
@@ -167,6 +168,7 @@ def test_eight_people_at_once_make_one_credit(doubted: Callable[..., Payment], a
     assert verified() == []
 
 
+@pytest.mark.postgres_only
 @pytest.mark.usefixtures("above_thousand")
 def test_two_people_who_approve_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
     payment = doubted()
