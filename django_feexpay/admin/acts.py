@@ -223,12 +223,12 @@ def _report(
 ) -> None:
     counts = {ending.value: sum(outcome.ending is ending for payment, outcome in endings) for ending in Ending}
     summary = _("%(act)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.") % {"act": act.title, **counts}
-    all_done, by_words = counts["done"] == len(endings), _by_words(endings)
-    trouble = messages.INFO if all_done else messages.WARNING
-    model_admin.message_user(request, summary, messages.SUCCESS if all_done and not by_words else trouble)
+    by_words = _by_words(endings)
+    all_done = counts["done"] == len(endings) and not by_words
+    model_admin.message_user(request, summary, messages.SUCCESS if all_done else messages.WARNING)
     for words, payments in by_words.items():
         named = ", ".join(f"{str(payment.pk)[:8]}…" for payment in payments)
-        model_admin.message_user(request, f"{words} ({named})", trouble)
+        model_admin.message_user(request, f"{words} ({named})", messages.WARNING)
 
 
 def _by_words(endings: Sequence[tuple[Payment, Outcome]]) -> dict[str, list[Payment]]:

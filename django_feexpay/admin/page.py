@@ -99,4 +99,8 @@ def _credit(payment: Payment) -> dict[str, Any] | None:
     credit = Credit.objects.filter(payment=payment).select_related("attempt").first()
     if credit is None:
         return None
-    return {"row": credit, "amount": display.amount(credit.amount, credit.currency)}
+    return {
+        "row": credit,
+        "amount": display.amount(credit.amount, credit.currency),
+        "differs": credit.amount != credit.attempt.amount,
+    }

@@ -152,8 +152,12 @@ def _said(attempt: Attempt, report: StatusReport, history_complete: bool | None)
 
 
 def _taken(attempt: Attempt, amount: int) -> str:
-    currency = attempt.payment.charged_currency
+    taken, asked_for = (_unbroken(value, attempt.payment.charged_currency) for value in (amount, attempt.amount))
     if amount == attempt.amount:
-        return money.show(amount, currency)
-    amounts = {"taken": money.show(amount, currency), "asked_for": money.show(attempt.amount, currency)}
-    return _("%(taken)s of %(asked_for)s") % amounts
+        return taken
+    return _("%(taken)s of %(asked_for)s") % {"taken": taken, "asked_for": asked_for}
+
+
+def _unbroken(amount: int, currency: str) -> str:
+    """An amount that no line breaks in two."""
+    return money.show(amount, currency).replace(" ", "\u00a0")
