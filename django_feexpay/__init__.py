@@ -1,4 +1,4 @@
-"""FeexPay payments for Django. The four functions a host calls; everything else is reached through its own room.
+"""FeexPay payments for Django. The five functions a host calls; everything else is reached through its own room.
 
 Importing this package imports no Django: the functions are looked up when they are first used.
 """
@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_feexpay.host import reconcile_payment, retry_payment, start_payment, submit_otp
+    from django_feexpay.host import close_review, reconcile_payment, retry_payment, start_payment, submit_otp
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "reconcile_payment", "retry_payment", "start_payment", "submit_otp"]
+__all__ = ["__version__", "close_review", "reconcile_payment", "retry_payment", "start_payment", "submit_otp"]
 
 
 def __getattr__(name: str) -> Any:

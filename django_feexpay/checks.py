@@ -221,8 +221,11 @@ def _compare_at() -> Found:
 
 
 def _bounds() -> Found:
-    for name, least in (("MAX_ATTEMPTS", 1), ("GATEWAY_PER_SECOND", 0), ("GATEWAY_AT_ONCE", 0)):
+    bounds = {"MAX_ATTEMPTS": 1, "GATEWAY_PER_SECOND": 0, "GATEWAY_AT_ONCE": 0, "REVIEW_TWO_PERSON_ABOVE": 0}
+    for name, least in bounds.items():
         value = conf.given().get(name, DEFAULTS[name])
+        if name == "REVIEW_TWO_PERSON_ABOVE" and value in (None, ""):
+            continue  # one person is enough
         if isinstance(value, bool) or not str(value).isdecimal() or int(value) < least:
             yield _error(27, f'FEEXPAY["{name}"] is {value!r}.', f"A whole number, at least {least}.")
 

@@ -58,6 +58,7 @@ DEFAULTS: Mapping[str, Any] = {
     "PAYABLE": None,
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
+    "REVIEW_TWO_PERSON_ABOVE": None,
     "GATEWAY_PER_SECOND": 100,
     "GATEWAY_AT_ONCE": 40,
 }
@@ -199,6 +200,12 @@ class Settings:
     def max_attempts(self) -> int:
         """Attempts a payment may have, the first included."""
         return int(_value("MAX_ATTEMPTS"))
+
+    @property
+    def review_two_person_above(self) -> int | None:
+        """Above this amount, in the minor unit of what is charged, closing a review takes two persons; None: one."""
+        value = _value("REVIEW_TWO_PERSON_ABOVE")
+        return None if value in (None, "") else int(value)
 
     @property
     def gateway_per_second(self) -> int:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import transaction
 
 from django_feexpay.models import Payment
-from django_feexpay.payments import idempotency, initiate, retry
+from django_feexpay.payments import idempotency, initiate, retry, reviews
 from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -70,6 +70,30 @@ def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -
     return _read(payment_id)
 
 
+def close_review(
+    payment: Payment | UUID | str, *, decision: str, reason: str, actor: Any, approve: bool = False
+) -> Payment:
+    """Close a payment under review by a person's decision, after asking FeexPay; returns it as it then stands.
+
+    `decision`: `credit_taken` (the amount FeexPay says it took), `credit_price` (what was asked for) or `not_paid`.
+    `actor`: the user who decides, or the user name. Where two persons are needed (`REVIEW_TWO_PERSON_ABOVE`) the
+    payment returned is still under review, and another actor calls this again with `approve`.
+    Raises: payments.errors.NotAllowedError; then nothing was decided. `decided_by_gateway`: FeexPay's answer settled
+    the payment, whatever the person wanted. Payment.DoesNotExist.
+    """
+    _refuse_inside_a_transaction()
+    payment_id = payment.pk if isinstance(payment, Payment) else _read(payment).pk
+    closing = reviews.close(
+        payment_id,
+        decision,
+        reason=reason,
+        actor=reviews.actor_of(actor),
+        source=Source.HOST,
+        approve=approve,
+    )
+    return closing.payment
+
+
 @transaction.atomic(durable=True)
 def _refuse_inside_a_transaction() -> None:
     """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes."""
@@ -83,5 +107,5 @@ def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:
     return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", body))
 
 
-def _read(payment_id: UUID) -> Payment:
+def _read(payment_id: UUID | str) -> Payment:
     return Payment.objects.for_reading().get(pk=payment_id)

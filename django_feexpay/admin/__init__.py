@@ -8,6 +8,7 @@ from __future__ import annotations
 from django_feexpay.admin.comparisons import BreakAdmin, ComparisonAdmin
 from django_feexpay.admin.incidents import IncidentAdmin
 from django_feexpay.admin.payments import PaymentAdmin
+from django_feexpay.admin.proposals import ReviewProposalAdmin
 from django_feexpay.admin.providers import ProviderAdmin
 from django_feexpay.admin.records import (
     AttemptAdmin,
@@ -31,5 +32,6 @@ __all__ = [
     "PaymentAdmin",
     "PaymentEventAdmin",
     "ProviderAdmin",
+    "ReviewProposalAdmin",
     "WebhookDeliveryAdmin",
 ]

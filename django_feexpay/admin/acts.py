@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -25,12 +25,14 @@ from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display
 from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import PublicStatus, Status
-from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconcile import ask
 from django_feexpay.payments.retry import retry
+from django_feexpay.payments.review_facts import in_words
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -51,7 +53,7 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One payment's ending, and why, in words for staff ("" when done)."""
+    """One payment's ending, and in words for staff why, or what FeexPay said where that changed nothing."""
 
     ending: Ending
     words: str = ""
@@ -82,15 +84,25 @@ class ReasonForm(forms.Form):
 def ask_gateway(payment_id: UUID, actor: str, note: str) -> Outcome:
     """Ask FeexPay about every attempt of a payment, and settle each by the answer."""
     asked = Attempt.objects.filter(payment=payment_id).exclude(status=Status.SENDING)
-    answered = [
-        reconcile(pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS)
-        for pk in asked.order_by("ordinal").values_list("pk", flat=True)
-    ]
-    if not answered:
+    attempts = list(asked.select_related("payment").order_by("ordinal"))
+    if not attempts:
         return Outcome(Ending.SKIPPED, _("It is being sent to FeexPay just now."))
-    if not all(answered):
+    answers = [
+        (attempt, ask(attempt.pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS))
+        for attempt in attempts
+    ]
+    if any(report is None for attempt, report in answers):
         return Outcome(Ending.FAILED, _("FeexPay did not answer, or does not know it yet."))
-    return Outcome(Ending.DONE)
+    return Outcome(Ending.DONE, " ".join(_unchanged(answers)))
+
+
+def _unchanged(answers: Sequence[tuple[Attempt, StatusReport | None]]) -> Iterator[str]:
+    """What FeexPay said of each attempt that stands where it stood."""
+    now = dict(Attempt.objects.filter(pk__in=[attempt.pk for attempt, _report in answers]).values_list("pk", "status"))
+    for attempt, report in answers:
+        if report is not None and now[attempt.pk] == attempt.status:
+            words = {"ordinal": attempt.ordinal, "said": in_words(attempt, report)}
+            yield _("Attempt %(ordinal)s is unchanged. %(said)s") % words
 
 
 def retry_payment(payment_id: UUID, actor: str, note: str) -> Outcome:
@@ -211,9 +223,10 @@ def _report(
 ) -> None:
     counts = {ending.value: sum(outcome.ending is ending for payment, outcome in endings) for ending in Ending}
     summary = _("%(act)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.") % {"act": act.title, **counts}
-    level = messages.SUCCESS if counts["done"] == len(endings) else messages.WARNING
-    model_admin.message_user(request, summary, level)
-    for words, payments in _by_words(endings).items():
+    by_words = _by_words(endings)
+    all_done = counts["done"] == len(endings) and not by_words
+    model_admin.message_user(request, summary, messages.SUCCESS if all_done else messages.WARNING)
+    for words, payments in by_words.items():
         named = ", ".join(f"{str(payment.pk)[:8]}…" for payment in payments)
         model_admin.message_user(request, f"{words} ({named})", messages.WARNING)
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.payments import review_facts
 from django_feexpay.payments.lifecycle import Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-    from django_feexpay.models import PaymentEvent
+    from django_feexpay.models import Attempt, PaymentEvent
 
 #: What the moves of `payments` say under `because`, except FeexPay's own reasons for a refusal.
 CAUSES: Mapping[str, str | StrPromise] = {
@@ -49,6 +51,9 @@ CAUSES: Mapping[str, str | StrPromise] = {
     "msisdn_mismatch": _("FeexPay's answer names another payer's number"),
     "amount_mismatch": _("FeexPay took another amount"),
     "amount_missing": _("FeexPay's answer names no amount"),
+    "credit_taken": _("closed by a person: what FeexPay took is credited"),
+    "credit_price": _("closed by a person: what was asked for is credited"),
+    "not_paid": _("closed by a person: not paid"),
     "already_credited": _("paid meanwhile; not sent"),
     "provider_disabled": _("this way to pay was switched off; not sent"),
     "limits_changed": _("the limits were changed; not sent"),
@@ -69,3 +74,14 @@ def told(event: PaymentEvent) -> str:
     if words is None and event.to_status == Status.REJECTED:
         words = _REFUSED
     return str(words or "")
+
+
+def said(attempt: Attempt, event: PaymentEvent) -> str:
+    """What FeexPay had said when it moved, in words and amounts; "" where nothing of it was kept."""
+    word = event.evidence.get("word")
+    if word not in list(Word) or word == Word.UNKNOWN:  # which unknown word it was stands in the log only
+        return ""
+    report = StatusReport(
+        word=Word(word), reference=event.evidence.get("reference"), amount=event.evidence.get("amount")
+    )
+    return review_facts.in_words(attempt, report, history_complete=event.evidence.get("history_complete"))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import acts, causes, display, search
+from django_feexpay.admin import acts, causes, display, review_page, search
+from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments import reviews
 from django_feexpay.payments.lifecycle import Status
 
 #: Rows of one section. A sender of webhooks must not be able to make this page endless.
@@ -20,12 +19,11 @@ MOST_ROWS = 100
 
 def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
     """The template's words for one payment. Who may view the payment may view all of this."""
+    reviewed = reviews.under_review(payment.pk)
     return {
-        "acts": [
-            {"title": act.title, "url": acts.address(act, [payment.pk])}
-            for act in acts.ACTS
-            if acts.may(request, act) and not (act is acts.RETRY and payment.status == Status.SUCCESSFUL)
-        ],
+        "acts": _acts(payment, reviewed, request),
+        "review": _review(reviewed, request),
+        "proposals": review_page.proposals_of(payment, MOST_ROWS),
         "status": display.status_badge(payment.status),
         "amount": display.amount(payment.amount, payment.currency),
         "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
@@ -37,6 +35,25 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "incidents": _newest(payment.incidents.select_related("attempt").order_by("-id")),
         "most_rows": MOST_ROWS,
     }
+
+
+def _acts(payment: Payment, reviewed: Attempt | None, request: HttpRequest) -> list[dict[str, Any]]:
+    """What this member of staff may do to it: no retry of what is paid, or may be."""
+    offered = [acts.RECONCILE]
+    if reviewed is None and payment.status != Status.SUCCESSFUL:
+        offered.append(acts.RETRY)
+    links = [{"title": act.title, "url": acts.address(act, [payment.pk])} for act in offered if acts.may(request, act)]
+    if reviewed is not None and review_page.may(request):
+        links.append({"title": review_page.TITLE, "url": review_page.address(payment.pk)})
+    return links
+
+
+def _review(reviewed: Attempt | None, request: HttpRequest) -> dict[str, Any] | None:
+    """Why the payment is under review, and the way to close it for who may."""
+    if reviewed is None:
+        return None
+    url = review_page.address(reviewed.payment_id) if review_page.may(request) else ""
+    return {"answer": review_page.last_answer(reviewed), "url": url, "waits": reviews.open_proposal(reviewed)}
 
 
 def _newest(rows: QuerySet[Any]) -> list[Any]:
@@ -57,31 +74,20 @@ def _attempts(payment: Payment) -> list[dict[str, Any]]:
 
 
 def _events(payment: Payment) -> list[dict[str, Any]]:
-    events: list[PaymentEvent] = _newest(payment.events.select_related("attempt").order_by("-id"))
-    names = _names(event.actor for event in events)
+    events: list[PaymentEvent] = _newest(payment.events.select_related("attempt__payment").order_by("-id"))
+    names = names_of(event.actor for event in events)
     return [
         {
             "row": event,
             "before": display.status_badge(event.from_status),
             "after": display.status_badge(event.to_status),
             "told": causes.told(event),
+            "said": causes.said(event.attempt, event),
             "actor": names.get(event.actor, event.actor),
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }
         for event in events
     ]
-
-
-def _names(actors: Iterable[str]) -> dict[str, str]:
-    """The names of the users who acted, by what events say of them; an actor that is no user keeps its word."""
-    users = get_user_model()
-    ids = []
-    for actor in {actor for actor in actors if actor}:
-        try:
-            ids.append(users._meta.pk.to_python(actor))
-        except ValidationError:
-            continue
-    return {str(user.pk): user.get_username() for user in users._default_manager.filter(pk__in=ids)}
 
 
 def _deliveries(payment: Payment) -> list[dict[str, Any]]:
@@ -93,4 +99,8 @@ def _credit(payment: Payment) -> dict[str, Any] | None:
     credit = Credit.objects.filter(payment=payment).select_related("attempt").first()
     if credit is None:
         return None
-    return {"row": credit, "amount": display.amount(credit.amount, credit.currency)}
+    return {
+        "row": credit,
+        "amount": display.amount(credit.amount, credit.currency),
+        "differs": credit.amount != credit.attempt.amount,
+    }

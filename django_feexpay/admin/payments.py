@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
-from django_feexpay.admin import acts, display, page, search
+from django_feexpay.admin import acts, display, page, review_page, search
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.gateway.money import show_rate
 from django_feexpay.models import Payment
@@ -92,7 +92,7 @@ class PaymentAdmin(LedgerAdmin):
         return (search.exact(queryset, term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        mine = [self._act_url(act) for act in acts.ACTS]
+        mine = [*(self._act_url(act) for act in acts.ACTS), self._review_url()]
         find = self.admin_site.admin_view(self.find_view)
         return [*mine, path("find/", find, name="feexpay_payment_find"), *super().get_urls()]
 
@@ -104,6 +104,14 @@ class PaymentAdmin(LedgerAdmin):
         # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view is still outside any transaction.
         outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
         return path(f"{act.name}/", outside, name=f"feexpay_payment_{act.name}")
+
+    def _review_url(self) -> URLPattern:
+        @require_http_methods(["GET", "POST"])
+        def view(request: HttpRequest) -> HttpResponse:
+            return review_page.close_review(self, request)
+
+        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
+        return path(f"{review_page.NAME}/", outside, name=f"feexpay_payment_{review_page.NAME}")
 
     @method_decorator(sensitive_post_parameters("phone"))
     def find_view(self, request: HttpRequest) -> HttpResponse:

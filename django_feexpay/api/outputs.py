@@ -41,7 +41,8 @@ REASONS: Mapping[str, Any] = {
     "amount_too_low": _("The amount is below what this operator takes."),
     "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
     "operator_error": _(
-        "The operator could not do it. Please try again later. If money was taken after all, it will be credited by itself."
+        "The operator could not do it. Please try again later. If money was taken after all, "
+        "it will be credited by itself."
     ),
     "network_unavailable": _("This operator is being serviced. Please try again later or choose another."),
     "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),
@@ -56,6 +57,7 @@ REASONS: Mapping[str, Any] = {
     "already_credited": _("This was paid already. Nothing was taken a second time."),
     "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
     "never_arrived": _("Your payment never reached FeexPay. Nothing was taken; you can pay again."),
+    "not_paid": _("The shop checked this payment with the operator: nothing was taken. You can pay again."),
     "msisdn_erased": _("We no longer hold this number. Please give it again."),
 }
 _ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited by itself.")

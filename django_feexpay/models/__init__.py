@@ -10,6 +10,7 @@ from django_feexpay.models.incident import Incident
 from django_feexpay.models.outbox import OutboxMessage
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.review import ReviewDecision, ReviewProposal
 
 __all__ = [
     "Attempt",
@@ -23,5 +24,7 @@ __all__ = [
     "Payment",
     "PaymentEvent",
     "Provider",
+    "ReviewDecision",
+    "ReviewProposal",
     "WebhookDelivery",
 ]

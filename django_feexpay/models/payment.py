@@ -150,6 +150,7 @@ class Payment(models.Model):
             ("reconcile_payment", _("Can ask FeexPay about a payment")),
             ("retry_payment", _("Can start a new attempt of a payment")),
             ("export_payment", _("Can export payments to a file")),
+            ("close_review", _("Can close the review of a payment, or propose and approve it")),
         )
         constraints = (
             models.CheckConstraint(name="feexpay_payment_amount", condition=Q(amount__gt=0)),

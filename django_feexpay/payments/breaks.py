@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
-from django_feexpay.models import Attempt, Break, Comparison
+from django_feexpay.models import Attempt, Break, Comparison, ReviewDecision
 from django_feexpay.payments import due, reconcile
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import LIVE, Status
@@ -83,10 +83,16 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
     elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
         yield from _of_another_step(attempt, report) if _takes_several(attempt) else [Kind.SECOND_ROW]
         return
-    if not reconcile.amount_agrees(attempt, report.amount):
+    if not reconcile.amount_agrees(attempt, report.amount) and not _was_decided(attempt, report):
         yield Kind.AMOUNT
     if not agrees(attempt.life_status, report.word):
         yield Kind.STATUS
+
+
+def _was_decided(attempt: Attempt, report: StatusReport) -> bool:
+    """Whether a person closed the attempt's review knowing this very amount."""
+    closings = attempt.events.filter(from_status=Status.REVIEW, because__in=ReviewDecision.values)
+    return closings.filter(evidence__amount=report.amount).exists()
 
 
 def _takes_several(attempt: Attempt) -> bool:

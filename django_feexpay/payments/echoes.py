@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
-from django_feexpay.payments.history import A_DAY, Reader
+from django_feexpay.payments.history import A_DAY, UNHEARD, Reader
 from django_feexpay.payments.never_arrived import may_be_of
 
 #: What one search may ask: three days, each by three words, fit.
@@ -20,14 +20,17 @@ _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search came to. complete: nothing of that history is missing, so that absence says something.
+    """What a search came to.
 
-    similar: rows that may be the attempt's payment though they do not prove it (`never_arrived.may_be_of`).
+    complete: nothing of that history is missing, so that absence says something. similar: rows that may be the
+    attempt's payment though they do not prove it (`never_arrived.may_be_of`). answered: FeexPay answered at least one
+    question.
     """
 
     row: HistoryRow | None
     complete: bool
     similar: tuple[HistoryRow, ...] = ()
+    answered: bool = True
 
 
 def search(attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None) -> Found:
@@ -42,10 +45,11 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
     )
     last = _last_instant(attempt)
     days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
-    found, complete = None, True
+    found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
     for part in reader.read(*days, provider=attempt.payment.provider.spec):
         complete = complete and part.gap is None
+        answered = answered or part.gap not in UNHEARD
         for row in part.rows:
             if is_of(attempt, row):
                 found = row if found is None or _worth(row) >= _worth(found) else found
@@ -53,7 +57,7 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
                 similar.append(row)
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
-    return Found(found, complete, tuple(similar))
+    return Found(found, complete, tuple(similar), answered)
 
 
 def _last_instant(attempt: Attempt) -> datetime:

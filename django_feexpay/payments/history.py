@@ -44,6 +44,10 @@ class Gap(StrEnum):
     NOT_ASKED = "not_asked"  # there were no questions, or there was no time, left
 
 
+#: Gaps behind which there is no answer at all.
+UNHEARD = frozenset({Gap.UNANSWERED, Gap.REFUSED, Gap.NOT_ASKED})
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """A question to the history: days, both included, narrowed to a word or a provider where they are given.

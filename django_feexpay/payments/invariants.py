@@ -25,18 +25,18 @@ from django_feexpay.models import (
     OutboxMessage,
     Payment,
     PaymentEvent,
+    ReviewDecision,
+    ReviewProposal,
     WebhookDelivery,
 )
 from django_feexpay.payments import never_arrived
 from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
+from django_feexpay.payments.looks import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
 
-#: The longest wait between two looks at what may still be charged.
+#: The longest wait between two looks at what may still be charged, and at an EXPIRED or REVIEW up to a week old.
 LONGEST_WAIT = timedelta(days=1)
-
-#: So long what is ours to doubt (EXPIRED, REVIEW) is looked at.
-ATTENTION = timedelta(days=7)
 
 #: A delivery that crossed with the commit of its reference is matched at the worker's next heartbeat.
 MATCHED_WITHIN = timedelta(minutes=2)
@@ -44,7 +44,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I14; `about`: what it is and its id; `problem`: in words."""
+    """One row, or sum, that breaks a rule. `rule`: I1 to I18; `about`: what it is and its id; `problem`: in words."""
 
     rule: str
     about: str
@@ -68,10 +68,20 @@ def name_of(rule: str) -> str:
 
 
 def credits_add_up() -> Iterator[str]:
-    """I1: in each currency, as much is credited as the payments with a confirmed attempt were to bring."""
+    """I1: in each currency, as much is credited as the payments with a confirmed attempt were to bring.
+
+    Left out, as I6 looks at each: what a person credited by FeexPay's figure instead of what was asked for.
+    """
     confirmed = Exists(Attempt.objects.filter(payment=OuterRef("pk"), status=Status.SUCCESSFUL))
-    sums = Payment.objects.values("charged_currency").annotate(
-        credited=Sum("credit__amount", default=0), confirmed=Sum("charged_amount", filter=confirmed, default=0)
+    of_another_amount = Exists(
+        Credit.objects.filter(payment=OuterRef("pk"), event__because=ReviewDecision.CREDIT_TAKEN)
+    )
+    sums = (
+        Payment.objects.exclude(of_another_amount)
+        .values("charged_currency")
+        .annotate(
+            credited=Sum("credit__amount", default=0), confirmed=Sum("charged_amount", filter=confirmed, default=0)
+        )
     )
     for row in sums.exclude(credited=F("confirmed")).order_by("charged_currency"):
         yield f"{row['charged_currency']}: credited {row['credited']}, confirmed {row['confirmed']}"
@@ -137,7 +147,8 @@ def events_are_a_chain() -> Iterator[str]:
 def credits_rest_on_proof() -> Iterator[str]:
     """I6: each credit names an event whose report was about our reference and attempt, and of the right amount.
 
-    The one exception is a review that staff closed: it carries who and why.
+    The one exception is a review that a person closed: that credit is of FeexPay's figure in its evidence, or of what
+    was asked for. Who closed it, and why, is I13's.
     """
     credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_OF_PROOF)
     for credit in credits_.order_by("pk").iterator():
@@ -148,7 +159,7 @@ def credits_rest_on_proof() -> Iterator[str]:
 #: All that `_flaw` looks at: whole rows take twice as long, and it is the one check that reads each credit.
 _OF_PROOF = (
     *("amount", "currency", "attempt__amount", "attempt__gateway_reference"),
-    *(f"event__{name}" for name in ("attempt_id", "from_status", "to_status", "actor", "note", "evidence")),
+    *(f"event__{name}" for name in ("attempt_id", "to_status", "because", "evidence")),
     *(f"payment__{name}" for name in ("amount", "currency", "charged_currency", "exchange_rate", "fee")),
 )
 
@@ -158,11 +169,21 @@ def _flaw(credit: Credit) -> str:
     event, attempt, payment = credit.event, credit.attempt, credit.payment
     if (event.attempt_id, event.to_status) != (attempt.pk, Status.SUCCESSFUL):
         return "its event is not the success of its attempt"
+    if event.because == ReviewDecision.CREDIT_TAKEN:
+        return _flaw_of_taken(credit, event.evidence, payment)
     if (credit.amount, credit.currency) != (attempt.amount, payment.charged_currency):
         return f"{credit.amount} {credit.currency}, asked for {attempt.amount} {payment.charged_currency}"
-    if not event.evidence and event.from_status == Status.REVIEW and event.actor and event.note:
+    if event.because == ReviewDecision.CREDIT_PRICE:
         return ""
     return _missing_proof(event.evidence, attempt, payment)
+
+
+def _flaw_of_taken(credit: Credit, evidence: Mapping[str, Any], payment: Payment) -> str:
+    if evidence.get("word") != Word.SUCCESSFUL:
+        return "closed by FeexPay's figure, and FeexPay named none"
+    if (credit.amount, credit.currency) != (evidence.get("amount"), payment.charged_currency):
+        return f"{credit.amount} {credit.currency}, FeexPay took {evidence.get('amount')} {payment.charged_currency}"
+    return ""
 
 
 def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payment) -> str:
@@ -178,13 +199,16 @@ def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payme
 
 
 def nothing_is_forgotten() -> Iterator[str]:
-    """I7: what may still be charged has a next look within a day; what we doubt, for a week."""
+    """I7: what may still be charged has a next look within a day; what we doubt (REVIEW, and EXPIRED if it was sent)
+    has one for ever: within a day while it is younger than a week, then within a seventh of its age."""
     now = conf.now()
-    doubted = Q(status=Status.REVIEW) | Q(status=Status.EXPIRED, sent_at__isnull=False)
-    watched = Q(status__in=LIVE) | (doubted & Q(created_at__gt=now - ATTENTION))
+    watched = Q(status__in=[*LIVE, Status.REVIEW]) | Q(status=Status.EXPIRED, sent_at__isnull=False)
     late = Q(next_poll_at=None) | Q(next_poll_at__gt=now + LONGEST_WAIT)
-    for pk, status, next_poll_at in _rows(Attempt.objects.filter(watched, late), "pk", "status", "next_poll_at"):
-        yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
+    names = ("pk", "status", "created_at", "next_poll_at")
+    for pk, status, created_at, next_poll_at in _rows(Attempt.objects.filter(watched, late), *names):
+        longest = max(LONGEST_WAIT, longest_wait(Status(status), now - created_at))
+        if next_poll_at is None or next_poll_at > now + longest:
+            yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
 
 
 def deliveries_are_matched() -> Iterator[str]:
@@ -303,6 +327,44 @@ def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
 _INSTANTS_OF_CLOSING = ("sent_at", "first_absence_at", "last_absence_at")
 
 
+def reviews_are_closed_by_people() -> Iterator[str]:
+    """I13: each closing of a review names who and why; above the limit of that day a second person approved it; not
+    paid was said of nothing that FeexPay called charged. A proposal waits only while its attempt is under review.
+    """
+    closings = PaymentEvent.objects.filter(because__in=ReviewDecision.values).select_related("attempt")
+    for event in closings.order_by("pk").iterator():
+        if flaw := _flaw_of_review(event):
+            yield f"event {event.pk}: {flaw}"
+    waiting = ReviewProposal.objects.filter(outcome=ReviewProposal.Outcome.OPEN)
+    for pk, status in _rows(waiting.exclude(attempt__status=Status.REVIEW), "pk", "attempt__status"):
+        yield f"proposal {pk}: it waits for a second person, its attempt is {status}"
+
+
+def _flaw_of_review(event: PaymentEvent) -> str:
+    """What is wrong with how a review was closed, or ""."""
+    not_paid = event.because == ReviewDecision.NOT_PAID
+    ends = Status.FAILED if not_paid else Status.SUCCESSFUL
+    if (event.from_status, event.to_status) != (Status.REVIEW, ends):
+        return f"{event.because} closes a review, this moved {event.from_status} to {event.to_status}"
+    if not event.actor or not event.note:
+        return f"{event.because} without {'a reason' if event.actor else 'an actor'}"
+    if not_paid and event.evidence.get("word") not in (Word.FAILED, Word.MISSING) and not event.evidence.get("holder"):
+        return f"not paid, and FeexPay said {event.evidence.get('word')}"
+    return _missing_second_person(event)
+
+
+def _missing_second_person(event: PaymentEvent) -> str:
+    limit, proposal_id = event.evidence.get("two_person_above"), event.evidence.get("proposal")
+    amount = max(event.attempt.amount, event.evidence.get("amount") or 0)
+    if proposal_id is None:
+        return "" if limit is None or amount <= limit else f"{amount} is above {limit}, and one person closed it"
+    approved = ReviewProposal.objects.filter(pk=proposal_id, attempt=event.attempt_id, decision=event.because)
+    approved = approved.filter(outcome=ReviewProposal.Outcome.APPROVED, ended_by=event.actor)
+    if not approved.exclude(proposed_by=event.actor).exists():
+        return "approved by who proposed it, or never proposed"
+    return ""
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -316,6 +378,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
+    "I13": reviews_are_closed_by_people,
     "I14": doubt_is_not_dropped,
 }
 

@@ -13,10 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
+from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, ReviewProposal
 from django_feexpay.payments import incidents
 from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
 
@@ -70,12 +70,17 @@ def move(
     *,
     changes: Mapping[str, Any] | None = None,
     still: Mapping[str, Any] | None = None,
+    credited_amount: int | None = None,
+    proposal_id: int | None = None,
 ) -> bool:
     """Bring an attempt to `to_status` if that is legal from where it stands now; True if this call did it.
 
     `changes`: other columns of the attempt to write with it (its reference, its next look, its reason). `still`:
     columns that must stand as the caller read them, else what it knows is old and nothing is moved.
-    Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage where the move calls for them.
+    `credited_amount`: what a credit is made of, if that is not what was asked for. `proposal_id`: the open proposal
+    that this move carries out; if it is not open any more, nothing is moved.
+    Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage / ReviewProposal where the move
+    calls for them.
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
     Safe to repeat: yes, the second call finds the move illegal and changes nothing.
     """
@@ -86,11 +91,15 @@ def move(
         return False
     at = conf.now()
     written = {"status": to_status, "updated_at": at, **_settling(to_status, at), **(changes or {})}
+    if proposal_id is not None and not _open_proposals(attempt_id).filter(pk=proposal_id).exists():
+        return False
     if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
         return False
     _take_over(attempt, written)
     event = _write_event(attempt, before, cause)
-    _follow(payment, attempt, event, at)
+    if before is Status.REVIEW:
+        _end_proposals(attempt_id, proposal_id, cause.actor, at)
+    _follow(payment, attempt, event, at, attempt.amount if credited_amount is None else credited_amount)
     if to_status is Status.SUCCESSFUL and any(twin.status == Status.SUCCESSFUL for twin in twins):
         _report_duplicate(payment, attempt, at)
     return True
@@ -111,6 +120,19 @@ def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
         same_order |= Q(user=payment.user_id, merchant_reference=payment.merchant_reference)
     rows = {row.pk: row for row in payments.filter(same_order)}
     return rows.pop(payment.pk), list(rows.values())
+
+
+def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:
+    """At most one. It is written under the payment's lock, which `move` holds."""
+    return ReviewProposal.objects.filter(attempt=attempt_id, outcome=ReviewProposal.Outcome.OPEN)
+
+
+def _end_proposals(attempt_id: UUID, approved_id: int | None, actor: str, at: datetime) -> None:
+    """An attempt leaves REVIEW: nothing may wait for an approval any longer."""
+    waiting = _open_proposals(attempt_id)
+    if approved_id is not None:
+        waiting.filter(pk=approved_id).update(outcome=ReviewProposal.Outcome.APPROVED, ended_by=actor, ended_at=at)
+    waiting.update(outcome=ReviewProposal.Outcome.NOT_NEEDED, ended_by=actor, ended_at=at)
 
 
 def _settling(to_status: Status, at: datetime) -> dict[str, Any]:
@@ -137,17 +159,17 @@ def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
     )
 
 
-def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime) -> None:
-    """What a move means for the payment: its status, the credit, the signals."""
+def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
+    """What a move means for the payment: its status, the credit (of `amount`), the signals."""
     if attempt.life_status is Status.SUCCESSFUL:
-        _credit_once(payment, attempt, event, at)
+        _credit_once(payment, attempt, event, at, amount)
     elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:
         _mirror(payment, attempt, at)
     if attempt.life_status is Status.REVIEW:
         _announce(payment, Signal.NEEDS_REVIEW, at)
 
 
-def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime) -> None:
+def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
     if payment.status == Status.SUCCESSFUL:
         _report_duplicate(payment, attempt, at)
         return
@@ -155,7 +177,7 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
         payment=payment,
         attempt=attempt,
         event=event,
-        amount=attempt.amount,
+        amount=amount,
         currency=payment.charged_currency,
         created_at=at,
     )

@@ -1,8 +1,8 @@
 """When to ask again. Pure: a status, two instants and a dice in, an instant out.
 
 While the payer is expected, the host's POLL_SECONDS are the waits, then they double up to five minutes with jitter.
-Afterwards the pace follows the age: minutes, quarter hours, days, and after a week nothing, except for what is
-still open.
+Afterwards the pace follows the age: minutes, quarter hours, days. What FeexPay or a person has not decided is asked
+about for ever, after a week ever more slowly.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ _PATIENCE = (
     (timedelta(hours=24), timedelta(minutes=15)),
     (timedelta.max, timedelta(days=1)),
 )
-_ATTENTION = timedelta(days=7)
 _JITTER = 0.2
+_A_WEEK = timedelta(days=7)
+
+#: Older than a week, EXPIRED and REVIEW wait a seventh of their age: daily at first, weekly after seven weeks, every
+#: seven weeks after a year. One attempt costs about thirty questions in that year.
+_SHARE_OF_AGE = 7
 
 
 def next_look_at(
@@ -49,10 +53,14 @@ def next_look_at(
         return min(now + _listed_wait(looks, poll_seconds, dice), expires_at)
     if status in LIVE and looks < len(poll_seconds):
         return now + _listed_wait(looks, poll_seconds, dice)  # sent late, or lost late: its payer waits, too
-    age = now - created_at
-    if age > _ATTENTION and status not in LIVE:
-        return None
-    return now + _longest_wait(age) * dice.uniform(1 - _JITTER, 1)
+    return now + longest_wait(status, now - created_at) * dice.uniform(1 - _JITTER, 1)
+
+
+def longest_wait(status: Status, age: timedelta) -> timedelta:
+    """The longest wait between two looks at an attempt of that age that is not decided yet, its expiry being over."""
+    if age > _A_WEEK and status not in LIVE:
+        return age / _SHARE_OF_AGE
+    return next(wait for limit, wait in _PATIENCE if age <= limit)
 
 
 def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
@@ -61,10 +69,6 @@ def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -
     doublings = min(looks - len(poll_seconds) + 1, 16)
     wait = timedelta(seconds=poll_seconds[-1] * 2**doublings)
     return min(wait, _PATIENCE[0][1]) * dice.uniform(1 - _JITTER, 1)
-
-
-def _longest_wait(age: timedelta) -> timedelta:
-    return next(wait for limit, wait in _PATIENCE if age <= limit)
 
 
 def _after_failure(now: datetime, settled_at: datetime) -> datetime | None:

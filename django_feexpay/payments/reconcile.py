@@ -55,6 +55,8 @@ def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
         doubt = mismatch or _missing_proof(attempt, report)
         return Verdict(Status.REVIEW, doubt) if doubt else Verdict(Status.SUCCESSFUL, "confirmed")
     if report.word is Word.FAILED:
+        if attempt.life_status is Status.FAILED:  # no news, whomever it is about; a person may have closed it so
+            return Verdict(None, "waiting")
         if attempt.sought_by_echo and attempt.life_status in LIVE and now < attempt.expires_at:
             return Verdict(None, "may_be_tried_again")
         return Verdict(Status.REVIEW, mismatch) if mismatch else Verdict(Status.FAILED, "failed")
@@ -229,7 +231,7 @@ def settle(
         because=verdict.because,
         actor=actor,
         note=note,
-        evidence=_evidence(attempt, report),
+        evidence=evidence_of(attempt, report),
     )
     moved = verdict.to_status is not None and ledger.move(
         attempt.pk,
@@ -264,7 +266,7 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
     return changes
 
 
-def _evidence(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
+def evidence_of(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
     """What the decision rested on; the invariants re-check a credit by it."""
     return {
         "word": report.word,
@@ -309,7 +311,10 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
-        _to_review(attempt, source, "reference_conflict")
+        if attempt.life_status is Status.FAILED:  # a person closed it, knowing that
+            due.schedule(attempt)
+        else:
+            _to_review(attempt, source, "reference_conflict")
         return False
     attempt.refresh_from_db()
     hints.match(attempt.pk, reference)

@@ -16,19 +16,22 @@ logger = logging.getLogger("shop")
 def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
     """Give the player the coins of the pack, or of the price in francs: a fee on top of it buys no coins.
 
+    Where staff closed a review with less than the price (FeexPay took 4 999 of 5 000 F), the coins of that amount.
     Safe to repeat: yes. The signal may come twice, and `event_id` is unique: the second time nothing is added.
     """
     if payment.user is None:
         logger.warning("payment %s has no player any more: no coins given", payment.pk)
         return
-    pack = _pack_of(payment)
+    credited = payment.credit.amount
+    is_short = credited < payment.charged_price
+    pack = None if is_short else _pack_of(payment)
     CoinEntry.objects.get_or_create(
         event_id=event_id,
         defaults={
             "player": payment.user,
             "payment": payment,
             "pack": pack,
-            "coins": pack.coins if pack else coins_for(payment.charged_price),
+            "coins": pack.coins if pack else coins_for(min(credited, payment.charged_price)),
         },
     )
 

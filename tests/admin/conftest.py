@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, Payment, WebhookDelivery
+from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, Payment, ReviewProposal, WebhookDelivery
 from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -79,8 +79,40 @@ def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment
         reconcile(attempt.pk, source=Source.WORKER)
     deliver(payment.attempt)
     differ(payment.attempt)
+    propose(payment.attempt)
     Heartbeat.objects.create(name="worker", beat_at=conf.now())
     return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+@pytest.fixture
+def start_review(start_payment: StartPayment, gateway: PlayedGateway) -> StartPayment:
+    """A payment of 5 000 F CFA of which FeexPay took 4 999: under review."""
+
+    def start(**order: Any) -> Payment:
+        payment = start_payment(**order)
+        reference = str(payment.attempt.gateway_reference)
+        gateway.says[reference], gateway.took[reference] = "SUCCESSFUL", 4999
+        reconcile(payment.attempt.pk, source=Source.WORKER)
+        return Payment.objects.for_reading().get(pk=payment.pk)
+
+    return start
+
+
+def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
+    """A proposal that ended; `columns` say otherwise."""
+    values: dict[str, Any] = {
+        "attempt": attempt,
+        "decision": "credit_taken",
+        "reason": "Seen in the account",
+        "gateway_word": "successful",
+        "gateway_amount": 4999,
+        "source": Source.ADMIN,
+        "proposed_by": "0",
+        "proposed_at": conf.now(),
+        "outcome": "not_needed",
+        "ended_at": conf.now(),
+    }
+    return ReviewProposal.objects.create(**(values | columns))
 
 
 def differ(attempt: Attempt | None, **columns: Any) -> Break:

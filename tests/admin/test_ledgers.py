@@ -27,6 +27,7 @@ LEDGERS = [
     "outboxmessage",
     "payment",
     "paymentevent",
+    "reviewproposal",
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
@@ -166,7 +167,8 @@ def test_ledger_is_searched_by_what_names_a_payment(
 
 
 def payment_of(row: Any) -> Any:
-    return row.attempt.payment_id if row._meta.model_name == "webhookdelivery" else row.payment_id
+    by_attempt = row._meta.model_name in ("reviewproposal", "webhookdelivery")
+    return row.attempt.payment_id if by_attempt else row.payment_id
 
 
 def test_delivery_nobody_knows_is_found_by_its_reference(boss: Client, charged_twice: Payment) -> None:

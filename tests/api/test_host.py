@@ -112,6 +112,18 @@ def test_refused_start_is_a_failed_payment(player: User, gateway: ModelGateway) 
     assert start(player).public_status == "failed"
 
 
+def test_host_closes_a_review(player: User, gateway: ModelGateway) -> None:
+    payment = start(player)
+    gateway.last().approve()
+    gateway.last().lies = {"amount": 4999}
+    assert django_feexpay.reconcile_payment(payment.pk).detail == "under_review"
+    staff = User.objects.create_user("staff")
+
+    closed = django_feexpay.close_review(payment, decision="credit_taken", reason="Paid in full", actor=staff)
+
+    assert (closed.public_status, closed.detail, Credit.objects.get().amount) == ("successful", "credited", 4999)
+
+
 @pytest.mark.parametrize("call", ["retry_payment", "reconcile_payment"])
 def test_nothing_is_asked_inside_a_transaction(player: User, gateway: ModelGateway, call: str) -> None:
     payment = start(player)

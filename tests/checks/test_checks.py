@@ -183,6 +183,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E027", "budget below nothing", {"GATEWAY_PER_SECOND": -1}),
     ("E027", "places in words", {"GATEWAY_AT_ONCE": "many"}),
     ("E027", "bound as a truth", {"MAX_ATTEMPTS": True}),
+    ("E027", "two persons above a word", {"REVIEW_TWO_PERSON_ABOVE": "much"}),
+    ("E027", "two persons above less than nothing", {"REVIEW_TWO_PERSON_ABOVE": -1}),
+    ("E027", "two persons as a truth", {"REVIEW_TWO_PERSON_ABOVE": True}),
 ]
 
 
@@ -193,6 +196,11 @@ def test_mistake_is_found_and_nothing_else_is_said(found: Found, number: str, ch
 
 def test_pool_that_is_large_enough_is_good(found: Found) -> None:
     assert found(debug=False, database=pooled({"min_size": 2, "max_size": 27})) == []
+
+
+@pytest.mark.parametrize("limit", [None, "", 0, "100000"])
+def test_limit_of_two_persons_may_be_unset(found: Found, limit: object) -> None:
+    assert found(REVIEW_TWO_PERSON_ABOVE=limit) == []
 
 
 def test_every_message_has_a_case() -> None:

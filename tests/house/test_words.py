@@ -45,6 +45,7 @@ FORBIDDEN = {
 }
 # Whole names that hold such a part and mean something else. Each with its reason.
 EXCEPTIONS = {
+    "NOT_PAID": "a decision that the interface fixes: a person says that nothing was taken",
     "phone": "the public argument of an order, in any usual writing; a msisdn is what comes out of it",
     "sync_with_catalogue": "Provider rows are synced with the catalogue; no payment is reconciled by it",
 }

@@ -13,12 +13,15 @@ from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.outbox import SIGNALS
+from django_feexpay.payments.reconcile import reconcile
 from tests.conftest import Configure
 from tests.payments.archive import Archive
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard, Recorder
+from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.reviewing import SHORT, put_under_review
+from tests.payments.stage import Clock, Guard, Recorder, only_attempt
 from tests.sandbox.running import RunningSandbox
 
 MakeOrder = Callable[..., Order]
@@ -85,6 +88,42 @@ def begin(order: MakeOrder) -> Begin:
         return initiate.start(order(**changes), source=Source.API, key=key)
 
     return start
+
+
+@pytest.fixture
+def ama(db: None) -> User:
+    return User.objects.create_user("staff-ama", is_staff=True)
+
+
+@pytest.fixture
+def kofi(db: None) -> User:
+    return User.objects.create_user("staff-kofi", is_staff=True)
+
+
+@pytest.fixture
+def doubted(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
+    """`doubted(amount=4999)`: a payment that FeexPay calls paid, with these lies; under review."""
+
+    def make(order: str = "order-7", **lies: Any) -> Payment:
+        payment = begin(merchant_reference=order)
+        gateway.last().approve()
+        gateway.last().lies = lies or dict(SHORT)
+        reconcile(only_attempt(payment).pk, source=Source.WORKER)
+        payment.refresh_from_db()
+        assert payment.status == Status.REVIEW
+        return payment
+
+    return make
+
+
+@pytest.fixture
+def lost(begin: Begin, gateway: ModelGateway) -> Payment:
+    """A request that never reached FeexPay, and whose answer was lost: nothing of it in the whole history."""
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin(merchant_reference="order-7")
+    gateway.forget(gateway.last())
+    put_under_review(payment)
+    return payment
 
 
 @pytest.fixture

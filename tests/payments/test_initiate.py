@@ -301,7 +301,9 @@ def test_reference_conflict_in_review_is_looked_at_ever_more_slowly(
     clock.advance(8 * 86_400)
     sweep()
 
-    assert only_attempt(second).next_poll_at is None
+    next_poll_at = only_attempt(second).next_poll_at
+    assert next_poll_at is not None
+    assert next_poll_at > clock.at + timedelta(hours=20)
 
 
 def test_refused_order_writes_nothing_and_sends_nothing(begin: Begin, gateway: ModelGateway) -> None:

@@ -91,8 +91,25 @@ def test_what_was_sent_or_lost_after_its_expiry_is_looked_at_soon(status: Status
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
-def test_attention_ends_after_seven_days(status: Status) -> None:
-    assert wait(status, age=604_801) is None
+@pytest.mark.parametrize(("days", "days_between"), [(7, 1), (14, 2), (49, 7), (365, 52), (3650, 521)])
+def test_what_is_in_doubt_is_asked_about_for_ever_and_ever_more_slowly(
+    status: Status, days: int, days_between: int
+) -> None:
+    seconds = wait(status, age=days * 86_400 + 1, looks=5, share=1)
+
+    assert seconds is not None
+    assert round(seconds / 86_400) == days_between
+    assert wait(status, age=days * 86_400 + 1, looks=5, share=0) == pytest.approx(seconds * 0.8)
+
+
+@pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
+def test_a_year_of_doubt_costs_a_few_questions(status: Status) -> None:
+    age, looks = 604_800.0, 0
+    while age < 365 * 86_400:
+        age += wait(status, age=age, looks=100, share=0) or 0
+        looks += 1
+
+    assert looks < 40
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))

@@ -38,7 +38,7 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Incident, Payment, Provider
-from django_feexpay.payments import compare, due, hints, history, idempotency, initiate, otp, outbox
+from django_feexpay.payments import compare, due, hints, history, idempotency, initiate, otp, outbox, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
@@ -263,6 +263,17 @@ class PaymentLife(RuleBasedStateMachine):
         """What retention does to those that are over: a retry needs the number again."""
         over = Attempt.objects.filter(status__in=["failed", "rejected", "expired"])
         over.update(msisdn_sealed=None, payer_sealed=None)
+
+    def under_review(self) -> list[uuid.UUID]:
+        return list(Attempt.objects.filter(status="review").order_by("pk").values_list("payment_id", flat=True))
+
+    @precondition(lambda self: self.under_review())
+    @rule(data=st.data(), place=places)
+    def close_a_review_as_not_paid(self, data: st.DataObject, place: str | None) -> None:
+        """A person who is too quick: where FeexPay shows a charge it is refused, and a late success counts."""
+        pk = data.draw(st.sampled_from(self.under_review()))
+        given = {"reason": "nothing seen", "actor": str(self.user.pk), "source": Source.ADMIN}
+        self.unless_killed(place, lambda: reviews.close(pk, "not_paid", **given))
 
     @rule(place=places)
     def compare_with_history(self, place: str | None) -> None:

@@ -53,6 +53,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
     "I10": lambda payment: OutboxMessage.objects.all().delete(),
     "I12": lambda payment: Attempt.objects.update(amount=1),
+    "I13": lambda payment: add_event(only_attempt(payment), "successful", "failed", because="not_paid"),
     "I14": lambda payment: Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived"),
 }
 
@@ -103,7 +104,7 @@ def test_json_of_healthy_rows_is_empty(credited: Payment) -> None:
 
 
 def test_unknown_rule_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(CommandError, match="I12"):
+    with pytest.raises(CommandError, match="I13"):
         call_command("feexpay_verify", "--only", "I11")
 
 

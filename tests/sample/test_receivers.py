@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from shop.models import CoinEntry, CoinPack
 
-from django_feexpay.models import Payment
+from django_feexpay.models import Credit, Payment
 from django_feexpay.payments import outbox
 from django_feexpay.signals import payment_succeeded
 from tests.sample.money import credited_payment
@@ -61,3 +61,15 @@ def test_payment_without_player_gives_nobody_coins(packs: dict[str, CoinPack]) -
     announce(credited_payment(None, amount=500, metadata={"pack": "mini"}), uuid.uuid4())
 
     assert CoinEntry.objects.count() == 0
+
+
+def test_review_closed_with_less_than_the_price_gives_the_coins_of_what_was_taken(
+    player: User, packs: dict[str, CoinPack]
+) -> None:
+    payment = credited_payment(player, amount=5_000, metadata={"pack": "champion"})
+    Credit.objects.filter(payment=payment).update(amount=4_999)
+
+    announce(Payment.objects.get(pk=payment.pk), uuid.uuid4())
+
+    entry = CoinEntry.objects.get()
+    assert (entry.coins, entry.pack) == (499, None)

@@ -1,0 +1,55 @@
+"""The list of proposed decisions: where a second person finds what waits for them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.admin import display
+from django_feexpay.admin.people import names_of
+from django_feexpay.admin.records import OfPaymentAdmin
+from django_feexpay.admin.review_page import outcome_badge
+from django_feexpay.models import ReviewProposal
+
+
+@admin.register(ReviewProposal)
+class ReviewProposalAdmin(OfPaymentAdmin):
+    """Proposals to close a review, newest first. They are approved on the payment's page."""
+
+    list_display = ("proposed_at", "outcome_shown", "payment_shown", "decision", "amount_shown", "reason")
+    list_filter = ("outcome",)
+    list_select_related = ("attempt__payment",)
+    ordering = ("-id",)
+    path_to_payment = "attempt__payment"
+    fields = (
+        *("payment_shown", "attempt", "decision", "reason", "amount_shown", "gateway_word", "taken_shown"),
+        *("source", "proposer", "proposed_at", "outcome_shown", "ender", "ended_at"),
+    )
+
+    @admin.display(description=_("payment"))
+    def payment_shown(self, row: ReviewProposal) -> SafeString:
+        return display.payment_link(row.attempt.payment_id)
+
+    @admin.display(description=_("outcome"))
+    def outcome_shown(self, row: ReviewProposal) -> SafeString:
+        shown: SafeString = outcome_badge(row)
+        return shown
+
+    @admin.display(description=_("amount asked for"))
+    def amount_shown(self, row: ReviewProposal) -> SafeString:
+        return display.amount(row.attempt.amount, row.attempt.payment.charged_currency)
+
+    @admin.display(description=_("FeexPay's amount"))
+    def taken_shown(self, row: ReviewProposal) -> SafeString | str:
+        if row.gateway_amount is None:
+            return display.EMPTY
+        return display.amount(row.gateway_amount, row.attempt.payment.charged_currency)
+
+    @admin.display(description=_("proposed by"))
+    def proposer(self, row: ReviewProposal) -> str:
+        return names_of([row.proposed_by]).get(row.proposed_by, row.proposed_by)
+
+    @admin.display(description=_("ended by"))
+    def ender(self, row: ReviewProposal) -> str:
+        return names_of([row.ended_by]).get(row.ended_by, row.ended_by) or display.EMPTY

@@ -1,0 +1,243 @@
+"""The page that closes a review: what FeexPay says now, what each decision would do, and which are possible.
+
+One payment at a time. FeexPay is asked when the page is opened and again when it is sent; what was shown is sent
+along, so that a person decides about what they saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_feexpay.admin import acts, causes, display
+from django_feexpay.admin.people import names_of
+from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.gateway import money
+from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
+from django_feexpay.payments import review_facts, reviews
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.review_facts import Facts
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+PERMISSION = "feexpay.close_review"
+NAME = "close_review"
+TITLE = gettext_lazy("Close the review")
+
+#: Refusals after which there is nothing to see on this page any more.
+_OVER = frozenset({"decided_by_gateway", "not_under_review", "gateway_unavailable"})
+
+_TITLES: Mapping[ReviewDecision, str | StrPromise] = {
+    ReviewDecision.CREDIT_TAKEN: gettext_lazy("Credit what FeexPay took"),
+    ReviewDecision.CREDIT_PRICE: gettext_lazy("Credit what was asked for"),
+    ReviewDecision.NOT_PAID: gettext_lazy("Not paid"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One decision as the page shows it. objection: why FeexPay's answer forbids it, "" if it is possible."""
+
+    value: str
+    title: str
+    effect: str
+    objection: str
+
+
+class ReviewForm(acts.ReasonForm):
+    """A decision and its reason; what was shown comes back hidden. To approve, the shown proposal is the decision."""
+
+    decision = forms.ChoiceField(
+        label=gettext_lazy("Decision"), choices=ReviewDecision.choices, widget=forms.RadioSelect, required=False
+    )
+    attempt = forms.UUIDField(widget=forms.HiddenInput)
+    seen = forms.CharField(widget=forms.HiddenInput, max_length=64)
+    proposed = forms.CharField(widget=forms.HiddenInput, max_length=16, required=False)
+
+    field_order = ("decision", "reason")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        cleaned["approve"] = "approve" in self.data
+        if cleaned["approve"]:
+            cleaned["decision"] = cleaned.get("proposed", "")
+        elif not cleaned.get("decision") and "decision" not in self.errors:
+            self.add_error("decision", _("Choose a decision."))
+        return cleaned
+
+
+def may(request: HttpRequest) -> bool:
+    """Whether this member of staff may close reviews, or propose and approve it."""
+    return request.user.has_perm(PERMISSION)
+
+
+def address(payment_id: UUID) -> str:
+    """Where the review of a payment is closed."""
+    return f"{reverse(f'admin:feexpay_payment_{NAME}')}?payment={payment_id}"
+
+
+def close_review(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
+    """Show the facts and ask for a decision; posted with one, close the review or propose it.
+
+    Must run outside a transaction. Raises: PermissionDenied; Http404 for a payment that is not there.
+    """
+    if not (model_admin.has_view_permission(request) and may(request)):
+        raise PermissionDenied
+    payment = _payment(request)
+    form = ReviewForm(request.POST if request.method == "POST" else None)
+    try:
+        if form.is_valid():
+            _close(model_admin, request, payment, form.cleaned_data)
+            return HttpResponseRedirect(_page_of(payment))
+        return _show(model_admin, request, payment, form)
+    except NotAllowedError as refusal:
+        model_admin.message_user(request, refusal.message or refusal.code, messages.WARNING)
+        return HttpResponseRedirect(_page_of(payment) if refusal.code in _OVER else address(payment.pk))
+
+
+def last_answer(attempt: Attempt) -> dict[str, Any] | None:
+    """Why an attempt came under review, and what FeexPay had said then, for the payment's page."""
+    event = attempt.events.filter(to_status=Status.REVIEW).order_by("-id").first()
+    if event is None:
+        return None
+    return {"cause": causes.told(event), "said": causes.said(attempt, event), "at": event.created_at}
+
+
+def _payment(request: HttpRequest) -> Payment:
+    try:
+        return Payment.objects.select_related("provider", "latest_attempt").get(pk=UUID(request.GET["payment"]))
+    except (KeyError, ValueError, Payment.DoesNotExist):
+        raise Http404 from None
+
+
+def _page_of(payment: Payment) -> str:
+    return reverse("admin:feexpay_payment_change", args=[payment.pk])
+
+
+def _close(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, given: Mapping[str, Any]) -> None:
+    closing = reviews.close(
+        payment.pk,
+        given["decision"],
+        reason=given["reason"],
+        actor=str(request.user.pk),
+        source=Source.ADMIN,
+        approve=given["approve"],
+        attempt_id=given["attempt"],
+        seen=given["seen"],
+    )
+    state = "closed" if closing.proposal is None else "proposed"
+    model_admin.log_change(request, payment, f"{NAME} ({given['decision']}, {state}): {given['reason']}")
+    if closing.proposal is not None:
+        words = _("Proposed. A second person has to approve it before anything happens.")
+        model_admin.message_user(request, words, messages.INFO)
+    else:
+        model_admin.message_user(request, _("The review is closed."), messages.SUCCESS)
+
+
+def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, form: ReviewForm) -> HttpResponse:
+    attempt = reviews.under_review(payment.pk)
+    if attempt is None:
+        raise NotAllowedError("not_under_review", _("This payment is not under review."))
+    facts = reviews.look(attempt, source=Source.ADMIN, actor=str(request.user.pk))
+    proposal = reviews.open_proposal(attempt)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "title": TITLE,
+        "media": model_admin.media,
+        "form": form,
+        "way_back": _page_of(payment),
+        "payment": payment,
+        "attempt": attempt,
+        "said": review_facts.in_words(attempt, facts.report, history_complete=facts.history_complete),
+        "asked_at": facts.asked_at,
+        "answer": last_answer(attempt),
+        "hidden": _hidden(attempt, facts, proposal),
+        "options": _options(attempt, facts),
+        "chosen": form.data.get("decision", ""),
+        "two_persons": reviews.needs_second_person(attempt, facts),
+        "proposal": _proposal(proposal, request) if proposal else None,
+        "is_credited": payment.status == Status.SUCCESSFUL,
+        "others": payment.attempts.filter(status=Status.REVIEW).exclude(pk=attempt.pk).count(),
+    }
+    return TemplateResponse(request, "admin/feexpay/payment/review.html", context)
+
+
+def _hidden(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, str]:
+    """What the page shows now: also after a form that was sent incomplete, and older."""
+    return {"attempt": str(attempt.pk), "seen": facts.gist, "proposed": proposal.decision if proposal else ""}
+
+
+def _options(attempt: Attempt, facts: Facts) -> list[Option]:
+    return [
+        Option(
+            value=decision.value,
+            title=str(_TITLES[decision]),
+            effect=_effect(decision, attempt, facts),
+            objection=refusal.message if (refusal := reviews.refusal_of(decision, attempt, facts)) else "",
+        )
+        for decision in ReviewDecision
+    ]
+
+
+def _effect(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> str:
+    """What a decision would do, in words and amounts."""
+    currency = attempt.payment.charged_currency
+    if decision is ReviewDecision.NOT_PAID:
+        return _("The payment fails. The payer reads that nothing was taken, and may pay again.")
+    amount = facts.report.amount if decision is ReviewDecision.CREDIT_TAKEN else attempt.amount
+    if not amount:
+        return _("FeexPay's amount is credited.")
+    words = _("%(amount)s are credited, and the payer reads that the payment succeeded.")
+    return words % {"amount": money.show(amount, currency)}
+
+
+def _proposal(proposal: ReviewProposal, request: HttpRequest) -> dict[str, Any]:
+    return {
+        "row": proposal,
+        "title": _TITLES[ReviewDecision(proposal.decision)],
+        "by": names_of([proposal.proposed_by]).get(proposal.proposed_by, proposal.proposed_by),
+        "is_mine": proposal.proposed_by == str(request.user.pk),
+    }
+
+
+def proposals_of(payment: Payment, most: int) -> list[dict[str, Any]]:
+    """What was proposed for a payment's attempts, newest first."""
+    rows = list(
+        ReviewProposal.objects.filter(attempt__payment=payment).select_related("attempt").order_by("-id")[:most]
+    )
+    names = names_of([row.proposed_by for row in rows] + [row.ended_by for row in rows])
+    return [
+        {
+            "row": row,
+            "title": _TITLES[ReviewDecision(row.decision)],
+            "by": names.get(row.proposed_by, row.proposed_by),
+            "ended_by": names.get(row.ended_by, row.ended_by),
+            "outcome": outcome_badge(row),
+        }
+        for row in rows
+    ]
+
+
+def outcome_badge(proposal: ReviewProposal) -> Any:
+    """How a proposal ended, as a word on its colour."""
+    tones = {
+        ReviewProposal.Outcome.OPEN: display.Tone.DOUBT,
+        ReviewProposal.Outcome.APPROVED: display.Tone.GOOD,
+    }
+    tone = tones.get(ReviewProposal.Outcome(proposal.outcome), display.Tone.QUIET)
+    return display.pill(proposal.get_outcome_display(), tone)

@@ -1,0 +1,163 @@
+"""What FeexPay shows about an attempt under review, asked just now: all that a person needs to decide."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf
+from django_feexpay.gateway import money
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
+from django_feexpay.models import Attempt
+from django_feexpay.payments import budget, echoes, reconcile
+from django_feexpay.payments.ledger import Source
+
+#: All questions together, and one of them. A web server gives a page thirty seconds.
+PATIENCE_SECONDS = 20.0
+ONE_QUESTION_SECONDS = 5.0
+
+#: Money was taken, or may be: an unknown word may mean either.
+CHARGED = frozenset({Word.SUCCESSFUL, Word.PENDING, Word.UNKNOWN})
+
+#: Of several answers about one attempt the one that speaks of money counts.
+_WEIGHT = {Word.SUCCESSFUL: 4, Word.PENDING: 3, Word.UNKNOWN: 2, Word.FAILED: 1, Word.MISSING: 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """FeexPay's word on an attempt.
+
+    report: of all that FeexPay shows under our reference or our id, what speaks most of money; MISSING: it shows
+    nothing. is_proof: FeexPay was asked about that payment itself; False: only its history says so.
+    history_complete: None where history did not have to be read.
+    holder: another attempt of ours that this payment of FeexPay's belongs to.
+    """
+
+    report: StatusReport
+    asked_at: datetime
+    is_proof: bool = True
+    history_complete: bool | None = None
+    holder: Attempt | None = None
+
+    @property
+    def shows_charge(self) -> bool:
+        return self.report.word in CHARGED
+
+    @property
+    def gist(self) -> str:
+        """What a decision rests on, to see whether FeexPay still says the same."""
+        return f"{self.report.word}:{self.report.amount}"
+
+
+def ask(attempt: Attempt, *, source: Source) -> Facts:
+    """Ask FeexPay about an attempt: by its reference, and where that shows no charge, by our id in its history.
+
+    Must run outside a transaction. Changes: the attempt's reference, if history tells it.
+    Raises: GatewayError when FeexPay cannot be asked. Safe to repeat: yes.
+    """
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    budget.wait_seconds(budget.SENDING)  # a person waits: it is spent, and never refused
+    asked_at = conf.now()
+    by_reference = None
+    if attempt.gateway_reference is not None and not attempt.sought_by_echo:
+        by_reference = _status_of(attempt.gateway_reference)
+        if by_reference.word in CHARGED:
+            return Facts(report=by_reference, asked_at=asked_at, holder=_holder(attempt, by_reference))
+    found = echoes.search(
+        attempt,
+        patience_seconds=max(0.0, ends_at - time.monotonic() - ONE_QUESTION_SECONDS),
+        longest_question_seconds=ONE_QUESTION_SECONDS,
+    )
+    if by_reference is None and not found.answered:
+        raise OutcomeUnknownError("FeexPay's history did not answer")
+    report, is_proof = _heaviest(attempt, by_reference, found.row, source)
+    return Facts(
+        report=report,
+        asked_at=asked_at,
+        is_proof=is_proof,
+        history_complete=found.complete,
+        holder=_holder(attempt, report),
+    )
+
+
+def _status_of(reference: str) -> StatusReport:
+    return conf.gateway().fetch_status(reference, total_seconds=ONE_QUESTION_SECONDS)
+
+
+def _heaviest(
+    attempt: Attempt, by_reference: StatusReport | None, row: HistoryRow | None, source: Source
+) -> tuple[StatusReport, bool]:
+    """What speaks most of money, and whether FeexPay was asked about that payment itself."""
+    if row is None:
+        if by_reference is None and attempt.gateway_reference is not None:
+            by_reference = _status_of(attempt.gateway_reference)  # a page, or the request for a code
+        return by_reference or StatusReport(word=Word.MISSING), True
+    listed = replace(row.report, echo=str(attempt.pk))
+    asked = [by_reference] if by_reference is not None else []
+    if _is_ours_now(attempt, str(listed.reference), source) and by_reference is None:
+        status = _status_of(str(attempt.gateway_reference))
+        asked.append(
+            replace(
+                status,
+                echo=listed.echo if status.echo is None else status.echo,
+                amount=listed.amount if status.amount is None else status.amount,
+            )
+        )
+    best = max([*asked, listed], key=lambda report: _WEIGHT[report.word])  # of equals the first: it was asked about
+    return best, best is not listed
+
+
+def _is_ours_now(attempt: Attempt, reference: str, source: Source) -> bool:
+    """Whether the attempt holds the reference of its row in history, written down if nothing stood there."""
+    known = attempt.gateway_reference
+    if known is not None and same_reference(known, reference):
+        return True
+    return reconcile.adopt(attempt, reference, source) and same_reference(str(attempt.gateway_reference), reference)
+
+
+def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
+    """The other attempt of ours that a payment of FeexPay's belongs to: one charge is never credited twice."""
+    if report.reference is None:
+        return None
+    others = Attempt.objects.exclude(pk=attempt.pk).select_related("payment")
+    return others.filter(gateway_reference__in=spellings_of(report.reference)).first()
+
+
+def in_words(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
+    """What FeexPay said about an attempt, for staff: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
+    said = _said(attempt, report, history_complete)
+    if report.reference:
+        return _("%(said)s, reference %(reference)s.") % {"said": said, "reference": report.reference}
+    return f"{said}."
+
+
+def _said(attempt: Attempt, report: StatusReport, history_complete: bool | None) -> str:
+    if report.word is Word.SUCCESSFUL:
+        if report.amount is None:
+            return _("FeexPay says that money was taken, and not how much")
+        return _("FeexPay took %(amount)s") % {"amount": _taken(attempt, report.amount)}
+    if report.word is Word.UNKNOWN:
+        return _("FeexPay says a status that is not known: “%(word)s”") % {"word": report.raw_word}
+    if report.word is Word.PENDING:
+        return _("FeexPay still waits for the payer")
+    if report.word is Word.FAILED:
+        return _("FeexPay says that the payment failed and nothing was taken")
+    if history_complete is False:
+        return _("FeexPay showed no such payment, but not its whole history either")
+    return _("FeexPay knows no such payment")
+
+
+def _taken(attempt: Attempt, amount: int) -> str:
+    taken, asked_for = (_unbroken(value, attempt.payment.charged_currency) for value in (amount, attempt.amount))
+    if amount == attempt.amount:
+        return taken
+    return _("%(taken)s of %(asked_for)s") % {"taken": taken, "asked_for": asked_for}
+
+
+def _unbroken(amount: int, currency: str) -> str:
+    """An amount that no line breaks in two."""
+    return money.show(amount, currency).replace(" ", "\u00a0")

@@ -1,0 +1,330 @@
+"""Close an attempt under review: a person decides what FeexPay's answers alone cannot.
+
+FeexPay is asked first. Where its answer decides by itself, that settles the attempt and the person's decision is
+refused. Above `REVIEW_TWO_PERSON_ABOVE` one person proposes and another one approves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.errors import GatewayError
+from django_feexpay.gateway.reports import Word
+from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
+from django_feexpay.payments import due, ledger, reconcile, review_facts
+from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.review_facts import Facts
+
+Outcome = ReviewProposal.Outcome
+
+LONGEST_REASON = 500
+
+#: What an attempt that a person closed as not paid carries as its reason.
+NOT_PAID_REASON = "not_paid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """What came of it. proposal: waits for a second person; None: the attempt is closed."""
+
+    payment: Payment
+    attempt: Attempt
+    proposal: ReviewProposal | None = None
+
+
+def close(
+    payment_id: UUID,
+    decision: str,
+    *,
+    reason: str,
+    actor: str,
+    source: Source,
+    approve: bool = False,
+    attempt_id: UUID | None = None,
+    seen: str | None = None,
+) -> Closing:
+    """Close the newest attempt under review of a payment, or propose it where two persons are needed.
+
+    `actor`: the primary key of a user. `approve`: carry out what another person proposed. `attempt_id`, `seen`: the
+    attempt and the `Facts.gist` that the person looked at; nothing is done to another attempt or on other facts.
+    Must run outside a transaction: FeexPay is asked first.
+    Changes: by `ledger.move` as any other move; or ReviewProposal.
+    Raises: NotAllowedError, and then nobody decided anything: `validation_error`, `not_under_review`,
+    `gateway_unavailable`, `decided_by_gateway`; `charge_of_another`, `no_charge_shown`, `charge_shown`,
+    `history_incomplete`, `answer_changed`; `already_proposed`, `no_proposal`, `same_person`.
+    Safe to repeat: yes, the second call finds nothing under review, or the same proposal.
+    """
+    chosen, reason = _decision(decision), _reason(reason)
+    attempt = under_review(payment_id)
+    if attempt is None or attempt_id not in (None, attempt.pk):
+        raise _not_under_review(payment_id)
+    facts, is_outdated = _ask(attempt, source=source, actor=actor)
+    if seen not in (None, facts.gist) or (approve and is_outdated):
+        message = _("FeexPay says something else than before. Look at the payment again, then decide.")
+        raise NotAllowedError("answer_changed", message, payment_id=payment_id)
+    if refusal := refusal_of(chosen, attempt, facts):
+        raise refusal
+    proposal = None
+    if approve:
+        proposal = _approvable(attempt, chosen, actor)
+    elif needs_second_person(attempt, facts):
+        proposal = _propose(attempt, facts, chosen, Cause(source=source, because=chosen, actor=actor, note=reason))
+        return Closing(payment=_read(payment_id), attempt=attempt, proposal=proposal)
+    _close(attempt, facts, proposal, Cause(source=source, because=chosen, actor=actor, note=reason))
+    return Closing(payment=_read(payment_id), attempt=Attempt.objects.get(pk=attempt.pk))
+
+
+def look(attempt: Attempt, *, source: Source, actor: str) -> Facts:
+    """What FeexPay shows about an attempt under review now; a proposal made on other facts ends.
+
+    Changes: the attempt, if the answer decides by itself; ReviewProposal.
+    Raises: NotAllowedError `decided_by_gateway`, `gateway_unavailable`. Safe to repeat: yes.
+    """
+    facts, _is_outdated = _ask(attempt, source=source, actor=actor)
+    return facts
+
+
+def under_review(payment_id: UUID) -> Attempt | None:
+    """The newest attempt under review of a payment. The others can be closed after it."""
+    attempts = Attempt.objects.select_related("payment__provider").filter(payment=payment_id, status=Status.REVIEW)
+    return attempts.order_by("-ordinal").first()
+
+
+def open_proposal(attempt: Attempt) -> ReviewProposal | None:
+    """What waits for a second person."""
+    return ReviewProposal.objects.filter(attempt=attempt, outcome=Outcome.OPEN).first()
+
+
+def needs_second_person(attempt: Attempt, facts: Facts) -> bool:
+    """Whether the larger of what was asked for and what FeexPay took is above the host's limit."""
+    limit = feexpay.review_two_person_above
+    return limit is not None and max(attempt.amount, facts.report.amount or 0) > limit
+
+
+def refusal_of(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> NotAllowedError | None:
+    """Why FeexPay's answer does not allow this decision, or None."""
+    code, message = _objection(decision, attempt, facts)
+    return NotAllowedError(code, message, payment_id=attempt.payment_id) if code else None
+
+
+def actor_of(user: Any) -> str:
+    """The primary key of an active user, given as such or by user name. Raises: NotAllowedError `validation_error`."""
+    users = get_user_model()
+    if isinstance(user, str):
+        user = users._default_manager.filter(**{users.USERNAME_FIELD: user}).first()
+    if not isinstance(user, users) or user.pk is None or not user.is_active:
+        raise invalid("actor", "invalid", _("A review is closed by a person: name an active user."))
+    return str(user.pk)
+
+
+# --- what is asked for ---------------------------------------------------------------------------------
+
+
+def _decision(name: str) -> ReviewDecision:
+    try:
+        return ReviewDecision(name)
+    except ValueError:
+        known = ", ".join(ReviewDecision.values)
+        raise invalid("decision", "invalid", _("Decisions are: %(known)s.") % {"known": known}) from None
+
+
+def _reason(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise invalid("reason", "required", _("A reason is needed: it stays in the payment's history."))
+    if len(text) > LONGEST_REASON or "\0" in text:
+        raise invalid("reason", "invalid", _("At most %(most)d characters.") % {"most": LONGEST_REASON})
+    return text
+
+
+def _not_under_review(payment_id: UUID) -> NotAllowedError:
+    return NotAllowedError("not_under_review", _("This payment is not under review."), payment_id=payment_id)
+
+
+def _ask(attempt: Attempt, *, source: Source, actor: str) -> tuple[Facts, bool]:
+    """What FeexPay shows, and whether that ended a proposal which was made on another answer."""
+    try:
+        facts = review_facts.ask(attempt, source=source)
+    except GatewayError:
+        message = _("FeexPay cannot be asked at the moment. Nothing is decided without its answer; try again soon.")
+        raise NotAllowedError(
+            "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30
+        ) from None
+    _settle_if_decided(attempt, facts, source, actor)
+    return facts, _end_outdated(attempt, facts)
+
+
+# --- what FeexPay's answer allows ----------------------------------------------------------------------
+
+
+def _settle_if_decided(attempt: Attempt, facts: Facts, source: Source, actor: str) -> None:
+    """Let an answer that decides by itself settle the attempt. Raises: NotAllowedError that says so."""
+    verdict = reconcile.judge(attempt, facts.report, conf.now())
+    may_hide_a_charge = attempt.sought_by_echo and not facts.history_complete and verdict.to_status is Status.FAILED
+    if verdict.to_status not in (Status.SUCCESSFUL, Status.FAILED) or not facts.is_proof or may_hide_a_charge:
+        return
+    reconcile.settle(attempt, facts.report, source=source, actor=actor)
+    if verdict.to_status is Status.SUCCESSFUL:
+        message = _("FeexPay confirms this payment: it counts as paid. There is nothing left to decide.")
+    else:
+        message = _("FeexPay confirms that nothing was taken: it has failed. There is nothing left to decide.")
+    raise NotAllowedError("decided_by_gateway", message, payment_id=attempt.payment_id)
+
+
+def _objection(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> tuple[str, str]:
+    """The code and the words of what stands against a decision, or two empty texts."""
+    if decision is ReviewDecision.NOT_PAID:
+        return _objection_to_failing(attempt, facts)
+    if facts.shows_charge and facts.holder is not None:
+        message = _("This money belongs to payment %(payment)s at FeexPay. It cannot be credited a second time.")
+        return "charge_of_another", message % {"payment": facts.holder.payment_id}
+    if decision is ReviewDecision.CREDIT_TAKEN:
+        if facts.report.word is not Word.SUCCESSFUL:
+            return "no_charge_shown", _("FeexPay does not say that money was taken.")
+        if not facts.report.amount:
+            return "no_charge_shown", _("FeexPay does not say how much was taken.")
+    return "", ""
+
+
+def _objection_to_failing(attempt: Attempt, facts: Facts) -> tuple[str, str]:
+    if facts.shows_charge and not _is_credited_elsewhere(facts):
+        if facts.report.word is Word.SUCCESSFUL:
+            return "charge_shown", _("FeexPay says that money was taken.")
+        return "charge_shown", _("FeexPay does not say that it failed: money may still be taken.")
+    told_by_reference = attempt.gateway_reference is not None and not attempt.sought_by_echo
+    if facts.history_complete is False and not told_by_reference:
+        return "history_incomplete", _(
+            "FeexPay's history could not be read whole: the payment may be in the part that is missing."
+        )
+    return "", ""
+
+
+def _is_credited_elsewhere(facts: Facts) -> bool:
+    """Whether this charge counts already, for the attempt that holds its reference."""
+    return facts.holder is not None and facts.holder.life_status is Status.SUCCESSFUL
+
+
+# --- two persons ---------------------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Cause) -> ReviewProposal:
+    """Write a proposal, in the place of another one. The same one by the same person stays as it is."""
+    _lock_review(attempt)
+    earlier = open_proposal(attempt)
+    if earlier is not None and earlier.decision == decision:
+        if earlier.proposed_by == cause.actor:
+            return earlier
+        message = _("Another person proposed this already: approve it.")
+        raise NotAllowedError("already_proposed", message, payment_id=attempt.payment_id)
+    now = conf.now()
+    if earlier is not None:
+        _end(earlier, Outcome.REPLACED, cause.actor)
+    return ReviewProposal.objects.create(
+        attempt=attempt,
+        decision=decision,
+        reason=cause.note,
+        gateway_word=facts.report.word,
+        gateway_amount=facts.report.amount,
+        source=cause.source,
+        proposed_by=cause.actor,
+        proposed_at=now,
+    )
+
+
+@transaction.atomic(durable=True)
+def _end_outdated(attempt: Attempt, facts: Facts) -> bool:
+    """End a proposal that was made on another answer of FeexPay's; whether there was one."""
+    proposal = open_proposal(attempt)
+    if proposal is None or (proposal.gateway_word, proposal.gateway_amount) == (
+        facts.report.word,
+        facts.report.amount,
+    ):
+        return False
+    _lock_review(attempt)
+    _end(proposal, Outcome.OUTDATED, "")
+    return True
+
+
+def _end(proposal: ReviewProposal, outcome: Outcome, actor: str) -> None:
+    still_open = ReviewProposal.objects.filter(pk=proposal.pk, outcome=Outcome.OPEN)
+    still_open.update(outcome=outcome, ended_by=actor, ended_at=conf.now())
+
+
+def _lock_review(attempt: Attempt) -> None:
+    """Hold the payment's lock, as every move does, and see that the attempt still is under review."""
+    Payment.objects.select_for_update(of=("self",)).get(pk=attempt.payment_id)
+    if not Attempt.objects.filter(pk=attempt.pk, status=Status.REVIEW).exists():
+        raise _not_under_review(attempt.payment_id)
+
+
+def _approvable(attempt: Attempt, decision: ReviewDecision, actor: str) -> ReviewProposal:
+    """The open proposal of this decision, by another person."""
+    proposal = open_proposal(attempt)
+    if proposal is None or proposal.decision != decision:
+        message = _("Nobody proposed this decision: there is nothing to approve.")
+        raise NotAllowedError("no_proposal", message, payment_id=attempt.payment_id)
+    if proposal.proposed_by == actor:
+        message = _("You proposed this yourself: a second person must approve it.")
+        raise NotAllowedError("same_person", message, payment_id=attempt.payment_id)
+    return proposal
+
+
+# --- the move ------------------------------------------------------------------------------------------
+
+
+def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, cause: Cause) -> None:
+    not_paid = cause.because == ReviewDecision.NOT_PAID
+    to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
+    taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
+    next_poll_at = due.next_look(attempt, to_status)
+    moved = ledger.move(
+        attempt.pk,
+        to_status,
+        Cause(
+            source=cause.source,
+            because=cause.because,
+            actor=cause.actor,
+            note=cause.note,
+            evidence=_evidence(attempt, facts, proposal),
+        ),
+        changes={
+            "payer_sealed": None,
+            "next_poll_at": due.unless_changed(attempt, next_poll_at) if not_paid else None,
+            "reason_code": NOT_PAID_REASON if not_paid else "",
+            "reason_text": "",
+        },
+        # What FeexPay was asked about must still be what the attempt is: its reference, and the codes it was sent.
+        still={"gateway_reference": attempt.gateway_reference, "otp_count": attempt.otp_count},
+        credited_amount=taken,
+        proposal_id=None if proposal is None else proposal.pk,
+    )
+    if not moved:
+        message = _("It was changed at the same time, and nothing was done here. Look at the payment again.")
+        raise NotAllowedError("not_under_review", message, payment_id=attempt.payment_id)
+
+
+def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, Any]:
+    """What FeexPay said, and by which rule one or two persons decided; the invariants check a closing by it."""
+    return {
+        **reconcile.evidence_of(attempt, facts.report),
+        "asked_at": facts.asked_at.isoformat(timespec="seconds"),
+        "history_complete": facts.history_complete,
+        "two_person_above": feexpay.review_two_person_above,
+        "proposal": None if proposal is None else proposal.pk,
+        "holder": None if facts.holder is None else str(facts.holder.pk),
+    }
+
+
+def _read(payment_id: UUID) -> Payment:
+    return Payment.objects.for_reading().get(pk=payment_id)

@@ -1,0 +1,58 @@
+"""What the tests of reviews share: FeexPay's lies that bring a payment under review, and how a person closes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+import django_feexpay
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Cause, Source, move
+from django_feexpay.payments.lifecycle import Status
+from tests.payments.stage import only_attempt
+
+#: A review of each origin, by what FeexPay's status then says.
+SHORT = {"amount": 4999}
+NO_ECHO = {"callback_info": None}
+NO_AMOUNT = {"amount": None, "callback_info": None}
+MADE_UP_WORD = {"status": "ON HOLD"}
+
+
+def put_under_review(payment: Payment) -> None:
+    cause = Cause(source=Source.WORKER, because="not_found_in_history")
+    assert move(only_attempt(payment).pk, Status.REVIEW, cause)
+    payment.refresh_from_db()
+
+
+def close(payment: Payment, decision: str, actor: User, **more: Any) -> Payment:
+    return django_feexpay.close_review(
+        payment, **{"decision": decision, "reason": "seen in the account", "actor": actor, **more}
+    )
+
+
+def refused(payment: Payment, decision: str, actor: User, **more: Any) -> str:
+    """The code of the refusal; nothing was decided."""
+    before = rows()
+    with pytest.raises(NotAllowedError) as caught:
+        close(payment, decision, actor, **more)
+    assert rows() == before
+    assert caught.value.message
+    return caught.value.code
+
+
+def rows() -> list[Any]:
+    """What a decision would change."""
+    return [
+        list(Attempt.objects.order_by("pk").values_list("pk", "status", "reason_code")),
+        list(Payment.objects.order_by("pk").values_list("pk", "status")),
+        list(PaymentEvent.objects.order_by("pk").values_list("pk", flat=True)),
+        list(Credit.objects.values_list("pk", "amount")),
+    ]
+
+
+def verified() -> list[str]:
+    return [str(violation) for violation in violations()]

@@ -1,0 +1,109 @@
+"""`feexpay_close_review` at the shell: one line of what was done, exit code 1 and the reason when it was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal
+from django_feexpay.payments.invariants import violations
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import only_attempt
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def staff(db: None) -> None:
+    User.objects.create_user("efua")
+    User.objects.create_user("kofi")
+
+
+def run(payment: object, decision: str, *more: str, actor: str = "efua", reason: str = "seen") -> tuple[int, str]:
+    """The exit code and what was printed or refused."""
+    out = StringIO()
+    given = [str(payment), "--decision", decision, "--reason", reason, "--actor", actor, *more]
+    try:
+        call_command("feexpay_close_review", *given, stdout=out)
+    except CommandError as error:
+        return error.returncode, str(error)
+    return 0, out.getvalue().strip()
+
+
+def test_it_credits_what_feexpay_took(doubted: Callable[..., Payment]) -> None:
+    payment = doubted()
+
+    assert run(payment.pk, "credit_taken") == (
+        0,
+        f"payment {payment.pk}, attempt 1: successful, credited 4 999 F CFA",
+    )
+    event = PaymentEvent.objects.latest("id")
+    assert (event.source, event.actor, event.note) == (
+        "command",
+        str(User.objects.get(username="efua").pk),
+        "seen",
+    )
+
+
+def test_it_says_that_nothing_was_taken(lost: Payment) -> None:
+    assert run(lost.pk, "not_paid") == (0, f"payment {lost.pk}, attempt 1: failed, nothing credited")
+    assert list(violations()) == []
+
+
+def test_two_persons_propose_and_approve(doubted: Callable[..., Payment], configure: Configure) -> None:
+    configure(REVIEW_TWO_PERSON_ABOVE="1000")
+    payment = doubted()
+
+    assert run(payment.pk, "credit_price") == (
+        0,
+        f"payment {payment.pk}, attempt 1: credit_price is proposed; a second person closes it with --approve",
+    )
+    assert run(payment.pk, "credit_price", "--approve")[0] == 1
+    assert Credit.objects.count() == 0
+    assert run(payment.pk, "credit_price", "--approve", actor="kofi")[0] == 0
+    assert (Credit.objects.get().amount, ReviewProposal.objects.get().outcome) == (5000, "approved")
+    assert list(violations()) == []
+
+
+def test_what_is_not_under_review_is_refused_and_nothing_changes(begin: Begin, gateway: ModelGateway) -> None:
+    payment = begin()
+
+    assert run(payment.pk, "not_paid") == (1, "not_under_review: This payment is not under review.")
+    assert (Attempt.objects.get().status, PaymentEvent.objects.count(), gateway.questions) == ("pending", 2, 0)
+
+
+def test_second_run_is_refused(doubted: Callable[..., Payment]) -> None:
+    payment = doubted()
+    run(payment.pk, "credit_taken")
+
+    assert run(payment.pk, "credit_taken")[0] == 1
+    assert Credit.objects.count() == 1
+
+
+def test_refusals_say_why(doubted: Callable[..., Payment], gateway: ModelGateway) -> None:
+    payment = doubted()
+
+    assert run(payment.pk, "not_paid") == (1, "charge_shown: FeexPay says that money was taken.")
+    assert run(payment.pk, "credit_taken", actor="nobody")[1].startswith("validation_error: A review is closed by")
+    assert run(payment.pk, "credit_taken", reason=" ")[1].startswith("validation_error: A reason is needed")
+    gateway.away = True
+    assert run(payment.pk, "credit_price")[1].startswith("gateway_unavailable: FeexPay cannot be asked")
+    assert only_attempt(payment).status == "review"
+
+
+def test_unknown_payment_is_refused() -> None:
+    unknown = uuid4()
+
+    assert run(unknown, "not_paid") == (1, f"there is no payment {unknown}")
+
+
+@pytest.mark.parametrize("given", [["no-id"], [str(uuid4()), "--decision", "refund"]])
+def test_wrong_arguments_are_told_by_their_name(given: list[str]) -> None:
+    with pytest.raises(CommandError, match="ID|decision"):
+        call_command("feexpay_close_review", *given, "--reason", "x", "--actor", "efua")

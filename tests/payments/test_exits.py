@@ -1,0 +1,182 @@
+"""No status is a dead end: each that is not final has an exit, by time or by a person, and every exit is walked here.
+
+A status that is added to the lifecycle must be given its exit here, or this fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+from django.contrib.auth.models import User
+
+import django_feexpay
+from django_feexpay import failpoints
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Cause, Source, move
+from django_feexpay.payments.lifecycle import ALLOWED, OPEN_OR_PAID, PublicStatus, Status
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.stage import Clock, next_due_at, only_attempt, sweep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: The payer was told how it ended, and may pay anew where nothing was taken. A late success still counts.
+FINAL = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.REJECTED})
+
+#: After so many days at most, time alone has led out.
+DAYS = 3
+
+
+class World:
+    """One payment, its gateway and its clock, and a person of the staff."""
+
+    def __init__(self, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
+        self.begin, self.gateway, self.clock, self.configure = begin, gateway, clock, configure
+        self.staff = User.objects.create_user("efua", is_staff=True)
+
+    def attempt(self) -> Attempt:
+        return Attempt.objects.get()
+
+    def pass_time(self) -> None:
+        """The worker does what is due, until the attempt is no longer where it was."""
+        before, ends_at = self.attempt().status, self.clock.at.timestamp() + DAYS * 86_400
+        while self.attempt().status == before and self.clock.at.timestamp() < ends_at:
+            instant = next_due_at()
+            assert instant is not None, f"{before}: nothing will ever be done"
+            self.clock.advance_to(instant)
+            sweep()
+
+
+# --- how an attempt comes there --------------------------------------------------------------------------
+
+
+def created(world: World) -> None:
+    world.configure(DISPATCH="queue")
+    world.begin()
+    world.configure(DISPATCH="inline")
+
+
+def sending(world: World) -> None:
+    def die() -> None:
+        raise KeyboardInterrupt
+
+    with failpoints.arm("before_send", die), pytest.raises(KeyboardInterrupt):
+        world.begin()
+
+
+def pending(world: World) -> None:
+    world.begin()
+
+
+def unknown(world: World) -> None:
+    world.gateway.next_collects.append(lose_the_answer)
+    world.begin()
+    world.gateway.forget(world.gateway.last())
+
+
+def expired(world: World) -> None:
+    pending(world)
+    world.pass_time()
+
+
+def review(world: World) -> None:
+    unknown(world)
+    assert move(world.attempt().pk, Status.REVIEW, Cause(source=Source.WORKER, because="not_found_in_history"))
+
+
+BEGINNINGS: Mapping[Status, Callable[[World], None]] = {
+    Status.CREATED: created,
+    Status.SENDING: sending,
+    Status.PENDING: pending,
+    Status.UNKNOWN: unknown,
+    Status.EXPIRED: expired,
+    Status.REVIEW: review,
+}
+
+
+# --- and leaves it ---------------------------------------------------------------------------------------
+
+
+def time_passes(world: World) -> None:
+    world.pass_time()
+
+
+def late_answer(world: World) -> None:
+    """Asking goes on after an expiry, so that FeexPay's word ends it. The payer may pay anew meanwhile."""
+    world.gateway.last().decline()
+    world.pass_time()
+
+
+def person_decides(world: World) -> None:
+    django_feexpay.close_review(
+        world.attempt().payment, decision="not_paid", reason="nothing of it at FeexPay", actor=world.staff
+    )
+
+
+EXITS: Mapping[Status, Callable[[World], None]] = {
+    Status.CREATED: time_passes,  # sent, or given up as never sent
+    Status.SENDING: time_passes,  # its lease ends
+    Status.PENDING: time_passes,  # the payer answers, or is not expected any longer
+    Status.UNKNOWN: time_passes,  # found in history, or to a person
+    Status.EXPIRED: late_answer,
+    Status.REVIEW: person_decides,
+}
+
+
+@pytest.fixture
+def world(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> World:
+    return World(begin, gateway, clock, configure)
+
+
+def test_every_status_is_final_or_has_an_exit() -> None:
+    assert set(EXITS) == set(BEGINNINGS) == set(Status) - FINAL
+    assert all(ALLOWED[status] for status in EXITS)
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
+def test_exit_leads_out(status: Status, world: World) -> None:
+    BEGINNINGS[status](world)
+    assert world.attempt().life_status is status
+
+    EXITS[status](world)
+
+    assert world.attempt().life_status is not status
+    assert list(violations()) == []
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
+def test_exits_lead_to_an_end_that_the_payer_is_told(status: Status, world: World) -> None:
+    BEGINNINGS[status](world)
+
+    for _step in range(5):
+        if world.attempt().life_status in FINAL:
+            break
+        EXITS[world.attempt().life_status](world)
+
+    payment = Payment.objects.get()
+    assert payment.public_status is not PublicStatus.PENDING
+    assert list(violations()) == []
+
+
+# --- what stands in the way of a second payment --------------------------------------------------------------
+
+
+def test_what_is_being_paid_or_is_paid_stands_in_the_way_of_another_payment() -> None:
+    assert {"created", "sending", "pending", "unknown", "review", "successful"} == OPEN_OR_PAID
+
+
+def test_order_under_review_is_not_charged_again(world: World) -> None:
+    world.begin(merchant_reference="order-7")
+    world.gateway.last().approve()
+    world.gateway.last().lies = {"amount": 4999}
+    world.pass_time()
+    assert world.attempt().life_status is Status.REVIEW
+
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        world.begin(merchant_reference="order-7")
+
+    assert len(world.gateway.charges) == 1
+    assert only_attempt(Payment.objects.get()).status == "review"

@@ -1,0 +1,476 @@
+"""Closing a review: what a person may decide, what FeexPay's answer forbids, what is written, and by how many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+import django_feexpay
+from django_feexpay.api.outputs import payment_body
+from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent
+from django_feexpay.payments import outbox, reviews
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
+from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# --- the three decisions -------------------------------------------------------------------------------
+
+
+def test_credit_taken_credits_feexpays_figure(doubted: Callable[..., Payment], ama: User, signals: Recorder) -> None:
+    payment = close(doubted(), "credit_taken", ama)
+
+    credit = Credit.objects.get()
+    assert (payment.status, credit.amount, credit.currency) == ("successful", 4999, "XOF")
+    event = credit.event
+    assert (event.from_status, event.because, event.source) == ("review", "credit_taken", "host")
+    assert (event.actor, event.note) == (str(ama.pk), "seen in the account")
+    assert (event.evidence["word"], event.evidence["amount"], event.evidence["asked_for"]) == ("successful", 4999, 5000)
+    outbox.deliver()
+    assert signals.names(payment) == ["payment_needs_review", "payment_succeeded"]
+    assert verified() == []
+
+
+@pytest.mark.parametrize("lies", [SHORT, NO_ECHO, NO_AMOUNT, {"callback_info": "another"}], ids=str)
+def test_credit_price_credits_what_was_asked_for(
+    lies: dict[str, Any], doubted: Callable[..., Payment], ama: User
+) -> None:
+    payment = close(doubted(**lies), "credit_price", ama)
+
+    assert (payment.status, Credit.objects.get().amount) == ("successful", 5000)
+    assert verified() == []
+
+
+def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
+    lost: Payment, ama: User, signals: Recorder
+) -> None:
+    payment = close(lost, "not_paid", ama)
+
+    told = payment_body(payment)
+    assert (told["status"], told["detail"], told["can_retry"]) == ("failed", "declined", True)
+    assert told["reason"] == {
+        "code": "not_paid",
+        "message": "The shop checked this payment with the operator: nothing was taken. You can pay again.",
+    }
+    outbox.deliver()
+    assert signals.names(payment) == ["payment_needs_review", "payment_failed"]
+    assert verified() == []
+
+
+def test_order_can_be_paid_anew_once_the_review_was_closed_as_not_paid(
+    lost: Payment, begin: Begin, gateway: ModelGateway, ama: User
+) -> None:
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-7")
+
+    close(lost, "not_paid", ama)
+
+    assert begin(merchant_reference="order-7").status == "pending"
+
+
+def test_payer_may_retry_what_was_closed_as_not_paid(lost: Payment, gateway: ModelGateway, ama: User) -> None:
+    close(lost, "not_paid", ama)
+
+    again = retry(lost.pk, source=Source.API)
+    gateway.last().approve()
+
+    assert again.attempt.ordinal == 2
+    assert django_feexpay.reconcile_payment(lost.pk).status == "successful"
+    assert verified() == []
+
+
+def test_retry_after_not_paid_is_refused_while_the_history_cannot_be_read(
+    lost: Payment, gateway: ModelGateway, ama: User
+) -> None:
+    close(lost, "not_paid", ama)
+    gateway.history_total = 600
+
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        retry(lost.pk, source=Source.API)
+    assert Attempt.objects.count() == 1
+
+
+def test_late_success_of_what_was_closed_as_not_paid_still_counts(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User, signals: Recorder
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    charge = gateway.last()
+    gateway.forget(charge)
+    put_under_review(payment)
+    close(payment, "not_paid", ama)
+    charge.approve()
+    gateway.charges.append(charge)
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, Credit.objects.get().amount) == ("successful", 5000)
+    outbox.deliver()
+    assert "payment_succeeded_late" in signals.names(payment)
+    assert verified() == []
+
+
+def test_a_failure_that_names_somebody_else_stays_closed(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    payment = begin()
+    gateway.last().decline()
+    gateway.last().lies = {"callback_info": str(uuid4())}
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    close(payment, "not_paid", ama)
+
+    look_again(clock)
+
+    assert only_attempt(payment).status == "failed"
+    assert verified() == []
+
+
+def test_review_is_closed_once(doubted: Callable[..., Payment], ama: User) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+
+    for decision in ("credit_taken", "credit_price", "not_paid"):
+        assert refused(payment, decision, ama) == "not_under_review"
+    assert Credit.objects.count() == 1
+
+
+@pytest.mark.parametrize("status", ["pending", "failed", "successful"])
+def test_only_a_payment_under_review_is_closed(status: str, begin: Begin, gateway: ModelGateway, ama: User) -> None:
+    payment = begin()
+    if status != "pending":
+        gateway.last().approve() if status == "successful" else gateway.last().decline()
+        reconcile(only_attempt(payment).pk, source=Source.WORKER)
+
+    assert refused(payment, "not_paid", ama) == "not_under_review"
+
+
+# --- what FeexPay's answer decides and forbids ----------------------------------------------------------
+
+
+def test_answer_that_confirms_settles_and_the_person_decides_nothing(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.last().lies = {}
+
+    with pytest.raises(NotAllowedError, match="decided_by_gateway: FeexPay confirms this payment"):
+        close(payment, "not_paid", ama)
+
+    event = PaymentEvent.objects.latest("id")
+    assert (event.because, event.to_status, event.actor) == ("confirmed", "successful", str(ama.pk))
+    assert (Credit.objects.get().amount, verified()) == (5000, [])
+
+
+def test_answer_that_denies_settles_and_nothing_is_credited(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.last().lies = {}
+    gateway.last().decline()
+
+    with pytest.raises(NotAllowedError, match="decided_by_gateway: FeexPay confirms that nothing was taken"):
+        close(payment, "credit_price", ama)
+
+    payment.refresh_from_db()
+    assert (payment.status, Credit.objects.count(), verified()) == ("failed", 0, [])
+
+
+@pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
+def test_nothing_is_decided_while_feexpay_cannot_be_asked(
+    decision: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.away = True
+
+    assert refused(payment, decision, ama) == "gateway_unavailable"
+
+
+@pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
+def test_nothing_is_decided_while_the_history_of_a_lost_request_does_not_answer(
+    decision: str, lost: Payment, gateway: ModelGateway, ama: User
+) -> None:
+    gateway.away = True
+
+    assert refused(lost, decision, ama) == "gateway_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("lies", "code"),
+    [
+        pytest.param(NO_AMOUNT, "no_charge_shown", id="no amount"),
+        pytest.param({"amount": 0}, "no_charge_shown", id="an amount of nothing"),
+        pytest.param({"amount": "much"}, "no_charge_shown", id="an amount that cannot be read"),
+        pytest.param(SHORT | MADE_UP_WORD, "no_charge_shown", id="a word that is not known"),
+        pytest.param(SHORT | {"status": "PENDING"}, "no_charge_shown", id="not taken yet"),
+    ],
+)
+def test_credit_taken_needs_feexpays_figure(
+    lies: dict[str, Any], code: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.last().lies = lies
+
+    assert refused(payment, "credit_taken", ama) == code
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [SHORT, NO_ECHO, SHORT | {"status": "PENDING"}, MADE_UP_WORD | SHORT],
+    ids=["taken", "taken, no echo", "pending", "unknown word"],
+)
+def test_not_paid_is_refused_while_feexpay_shows_a_charge(
+    lies: dict[str, Any], doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.last().lies = lies
+
+    assert refused(payment, "not_paid", ama) == "charge_shown"
+
+
+def test_not_paid_is_refused_while_the_history_shows_a_charge_with_our_id(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    charge = gateway.last()
+    charge.lies = {"status": "FAILED"}  # its status says so, its history the opposite
+
+    assert refused(payment, "not_paid", ama) == "charge_shown"
+    assert close(payment, "credit_taken", ama).status == "successful"
+    assert (Credit.objects.get().amount, verified()) == (5000, [])
+
+
+def test_not_paid_is_refused_while_the_history_of_a_lost_request_is_cut(
+    lost: Payment, gateway: ModelGateway, ama: User
+) -> None:
+    gateway.history_total = 600
+
+    assert refused(lost, "not_paid", ama) == "history_incomplete"
+
+
+def test_not_paid_needs_no_history_where_feexpay_denies_the_reference(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    gateway.forget(gateway.last())
+    gateway.history_total = 600
+
+    assert close(payment, "not_paid", ama).status == "failed"
+    assert verified() == []
+
+
+def test_lost_request_that_history_knows_by_now_is_settled_by_its_answer(
+    begin: Begin, gateway: ModelGateway, ama: User
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    put_under_review(payment)
+    gateway.last().approve()
+
+    with pytest.raises(NotAllowedError, match="decided_by_gateway"):
+        close(payment, "not_paid", ama)
+
+    payment.refresh_from_db()
+    assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", gateway.last().reference)
+
+
+def test_lost_request_is_credited_by_the_figure_of_the_payment_that_bears_our_id(
+    begin: Begin, gateway: ModelGateway, ama: User
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    put_under_review(payment)
+    charge = gateway.last()
+    charge.approve()
+    charge.amount = 4999
+
+    close(payment, "credit_taken", ama)
+
+    assert (Credit.objects.get().amount, verified()) == (4999, [])
+
+
+def test_charge_of_another_attempt_is_not_credited_twice(begin: Begin, gateway: ModelGateway, ama: User) -> None:
+    first = begin(merchant_reference="first")
+    gateway.last().approve()
+    gateway.next_collects.append(lose_the_answer)
+    second = begin(merchant_reference="second")
+    gateway.forget(gateway.last())
+    gateway.last().echo = str(only_attempt(second).pk)  # FeexPay mixes them up: one charge, two of our attempts
+    reconcile(only_attempt(first).pk, source=Source.WORKER)
+    put_under_review(second)
+
+    assert refused(second, "credit_taken", ama) == "charge_of_another"
+    assert refused(second, "credit_price", ama) == "charge_of_another"
+    assert refused(second, "not_paid", ama) == "charge_shown"
+    close(first, "credit_taken", ama)
+    assert refused(second, "credit_price", ama) == "charge_of_another"
+    assert close(second, "not_paid", ama).status == "failed"
+
+    assert Credit.objects.count() == 1
+    assert verified() == []
+
+
+# --- what is given -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"decision": "refund"}, "decision"),
+        ({"decision": ""}, "decision"),
+        ({"reason": "  "}, "reason"),
+        ({"reason": "x" * 501}, "reason"),
+        ({"reason": "a\0b"}, "reason"),
+        ({"actor": "nobody"}, "actor"),
+        ({"actor": None}, "actor"),
+        ({"actor": 7}, "actor"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_told_by_its_name_and_feexpay_is_not_asked(
+    changes: dict[str, Any], field: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment, before = doubted(), gateway.questions
+    given = {"decision": "credit_taken", "reason": "seen", "actor": ama} | changes
+
+    with pytest.raises(NotAllowedError) as caught:
+        django_feexpay.close_review(payment, **given)
+
+    assert [error.field for error in caught.value.errors] == [field]
+    assert (gateway.questions, Credit.objects.count()) == (before, 0)
+
+
+def test_who_left_closes_nothing(doubted: Callable[..., Payment], ama: User) -> None:
+    User.objects.update(is_active=False)
+
+    assert refused(doubted(), "credit_taken", "staff-ama") == "validation_error"
+
+
+def test_payment_and_actor_may_be_given_by_id_and_name(doubted: Callable[..., Payment], ama: User) -> None:
+    payment = doubted()
+
+    closed = django_feexpay.close_review(str(payment.pk), decision="credit_taken", reason="seen", actor="staff-ama")
+
+    assert closed.status == "successful"
+    assert PaymentEvent.objects.latest("id").actor == str(ama.pk)
+
+
+def test_unknown_payment_is_no_payment(ama: User) -> None:
+    with pytest.raises(Payment.DoesNotExist):
+        django_feexpay.close_review(uuid4(), decision="not_paid", reason="seen", actor=ama)
+
+
+def test_nothing_is_asked_inside_a_transaction(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment, before = doubted(), gateway.questions
+
+    with pytest.raises(RuntimeError), transaction.atomic():
+        close(payment, "credit_taken", ama)
+
+    assert gateway.questions == before
+
+
+# --- several attempts, several payments ------------------------------------------------------------------
+
+
+def test_newest_attempt_is_closed_first_and_a_second_credit_is_an_incident(
+    begin: Begin, gateway: ModelGateway, ama: User, signals: Recorder
+) -> None:
+    payment = begin()
+    first = gateway.last()
+    first.decline()
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    retry(payment.pk, source=Source.API)
+    second = gateway.last()
+    for charge, amount in ((first, 4998), (second, 4999)):
+        charge.approve()
+        charge.lies = {"amount": amount}
+    for attempt in payment.attempts.all():
+        reconcile(attempt.pk, source=Source.WORKER)
+
+    close(payment, "credit_taken", ama)
+    assert statuses(payment) == ["review", "successful"]
+    close(payment, "credit_taken", ama)
+
+    assert statuses(payment) == ["successful", "successful"]
+    assert Credit.objects.get().amount == 4999
+    assert Incident.objects.get().attempt.ordinal == 1
+    outbox.deliver()
+    assert signals.names(payment).count("payment_succeeded") == 1
+    assert "duplicate_charge_found" in signals.names(payment)
+    assert verified() == []
+
+
+def test_order_that_was_credited_elsewhere_meanwhile_is_an_incident(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    first = begin(merchant_reference="order-7")
+    charge = gateway.last()
+    run_until_told(first, clock)
+    second = begin(merchant_reference="order-7")
+    gateway.last().approve()
+    reconcile(only_attempt(second).pk, source=Source.WORKER)
+    charge.approve()
+    charge.lies = dict(SHORT)
+    reconcile(only_attempt(first).pk, source=Source.WORKER)
+
+    close(first, "credit_taken", ama)
+
+    assert Incident.objects.get().payment == first
+    assert verified() == []
+
+
+def statuses(payment: Payment) -> list[str]:
+    return list(payment.attempts.order_by("ordinal").values_list("status", flat=True))
+
+
+def test_person_decides_about_the_attempt_and_the_answer_that_were_shown(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = doubted()
+    attempt = only_attempt(payment)
+    shown = reviews.look(reviews.under_review(payment.pk) or attempt, source=Source.ADMIN, actor=str(ama.pk))
+    gateway.last().lies = {"amount": 4000}
+
+    for stale in ({"seen": shown.gist}, {"attempt_id": uuid4()}):
+        with pytest.raises(NotAllowedError, match="answer_changed|not_under_review"):
+            reviews.close(payment.pk, "credit_taken", reason="seen", actor=str(ama.pk), source=Source.ADMIN, **stale)
+    assert Credit.objects.count() == 0
+
+
+# --- asking goes on --------------------------------------------------------------------------------------
+
+
+def test_review_is_asked_about_for_ever_and_ever_more_slowly(
+    doubted: Callable[..., Payment], gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = doubted()
+    clock.advance(400 * 86_400)
+    Attempt.objects.update(next_poll_at=clock.at)
+    sweep()
+
+    wait = (only_attempt(payment).next_poll_at or clock.at) - clock.at
+    assert 40 <= wait.days <= 58
+    gateway.last().lies = {}
+    look_again(clock)
+    payment.refresh_from_db()
+    assert (payment.status, verified()) == ("successful", [])
+
+
+def test_closed_as_paid_is_not_asked_about_again(doubted: Callable[..., Payment], ama: User) -> None:
+    close(doubted(), "credit_taken", ama)
+
+    assert Attempt.objects.get().next_poll_at is None

@@ -1,0 +1,217 @@
+"""Above a limit one person proposes how a review is closed and another one approves; and people who act at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_feexpay.models import Attempt, Credit, OutboxMessage, Payment, ReviewProposal
+from django_feexpay.payments import reviews
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from tests.payments.conftest import Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.reviewing import SHORT, close, refused, verified
+from tests.payments.stage import only_attempt
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# --- two persons ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def above_thousand(configure: Configure) -> None:
+    configure(REVIEW_TWO_PERSON_ABOVE=1000)
+
+
+@pytest.mark.usefixtures("above_thousand")
+@pytest.mark.parametrize("decision", ["credit_taken", "credit_price"])
+def test_one_person_proposes_and_another_one_closes(
+    decision: str, doubted: Callable[..., Payment], ama: User, kofi: User
+) -> None:
+    payment = close(doubted(), decision, ama, reason="the operator's receipt")
+    assert (payment.status, Credit.objects.count()) == ("review", 0)
+    assert verified() == []
+
+    closed = close(payment, decision, kofi, approve=True)
+
+    proposal = ReviewProposal.objects.get()
+    assert (closed.status, proposal.outcome, proposal.reason) == ("successful", "approved", "the operator's receipt")
+    assert (proposal.proposed_by, proposal.ended_by) == (str(ama.pk), str(kofi.pk))
+    assert Credit.objects.get().event.actor == str(kofi.pk)
+    assert verified() == []
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_not_paid_takes_two_persons_too(lost: Payment, ama: User, kofi: User) -> None:
+    assert close(lost, "not_paid", ama).status == "review"
+    assert close(lost, "not_paid", kofi, approve=True).status == "failed"
+    assert verified() == []
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_who_proposed_cannot_approve(doubted: Callable[..., Payment], ama: User) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+
+    assert refused(payment, "credit_taken", ama, approve=True) == "same_person"
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_only_what_was_proposed_can_be_approved(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = doubted()
+    assert refused(payment, "credit_taken", kofi, approve=True) == "no_proposal"
+    close(payment, "credit_taken", ama)
+
+    assert refused(payment, "credit_price", kofi, approve=True) == "no_proposal"
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_proposal_is_repeated_without_a_second_row(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    close(payment, "credit_taken", ama)
+
+    assert ReviewProposal.objects.count() == 1
+    assert refused(payment, "credit_taken", kofi) == "already_proposed"
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_another_proposal_takes_the_place_of_the_first(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    close(payment, "credit_price", kofi)
+
+    assert list(ReviewProposal.objects.order_by("id").values_list("outcome", flat=True)) == ["replaced", "open"]
+    assert close(payment, "credit_price", ama, approve=True).status == "successful"
+    assert verified() == []
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_proposal_ends_when_feexpays_figure_changes(
+    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User, kofi: User
+) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    gateway.last().lies = {"amount": 4000}
+
+    assert refused(payment, "credit_taken", kofi, approve=True) == "answer_changed"
+    assert ReviewProposal.objects.get().outcome == "outdated"
+    assert refused(payment, "credit_taken", kofi, approve=True) == "no_proposal"
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_proposal_ends_when_feexpay_decides(doubted: Callable[..., Payment], gateway: ModelGateway, ama: User) -> None:
+    payment = doubted()
+    close(payment, "credit_price", ama)
+    gateway.last().lies = {}
+
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+
+    assert ReviewProposal.objects.get().outcome == "not_needed"
+    assert verified() == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "lies", "status"),
+    [
+        pytest.param(None, SHORT, "successful", id="unset"),
+        pytest.param("", SHORT, "successful", id="empty"),
+        pytest.param(5000, SHORT, "successful", id="not above"),
+        pytest.param(4999, SHORT, "review", id="what was asked for is above"),
+        pytest.param("5000", {"amount": 6000}, "review", id="what FeexPay took is above"),
+        pytest.param(0, SHORT, "review", id="always two"),
+    ],
+)
+def test_limit_is_held_against_the_larger_amount(
+    limit: object, lies: dict[str, Any], status: str, configure: Configure, doubted: Callable[..., Payment], ama: User
+) -> None:
+    configure(REVIEW_TWO_PERSON_ABOVE=limit)
+
+    assert close(doubted(**lies), "credit_taken", ama).status == status
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_one_person_closes_once_the_limit_was_lifted_and_nothing_stays_proposed(
+    doubted: Callable[..., Payment], ama: User, configure: Configure
+) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    configure(REVIEW_TWO_PERSON_ABOVE=None)
+
+    assert close(payment, "credit_price", ama).status == "successful"
+    assert ReviewProposal.objects.get().outcome == "not_needed"
+    assert verified() == []
+
+
+# --- at the same time ------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres_only
+def test_eight_people_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User) -> None:
+    payment = doubted()
+    decisions = ("credit_taken", "credit_price")
+
+    outcomes = at_once(8, lambda number: close(payment, decisions[number % 2], ama))
+
+    assert sum(isinstance(outcome, Payment) for outcome in outcomes) == 1
+    assert {getattr(outcome, "code", "") for outcome in outcomes if isinstance(outcome, Exception)} == {
+        "not_under_review"
+    }
+    assert (Credit.objects.count(), OutboxMessage.objects.filter(signal="payment_succeeded").count()) == (1, 1)
+    assert verified() == []
+
+
+@pytest.mark.postgres_only
+@pytest.mark.usefixtures("above_thousand")
+def test_two_people_who_approve_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    third = User.objects.create_user("staff-efua")
+
+    outcomes = at_once(4, lambda number: close(payment, "credit_taken", (kofi, third)[number % 2], approve=True))
+
+    assert sum(isinstance(outcome, Payment) for outcome in outcomes) == 1
+    assert (Credit.objects.count(), ReviewProposal.objects.get().outcome) == (1, "approved")
+    assert verified() == []
+
+
+@pytest.mark.usefixtures("above_thousand")
+def test_proposal_that_is_replaced_while_feexpay_is_asked_is_not_approved(
+    doubted: Callable[..., Payment], ama: User, kofi: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = doubted()
+    close(payment, "credit_taken", ama)
+    approvable = reviews._approvable
+
+    def replace_first(*given: Any) -> ReviewProposal:
+        found = approvable(*given)
+        close(payment, "credit_price", ama)
+        return found
+
+    monkeypatch.setattr(reviews, "_approvable", replace_first)
+
+    with pytest.raises(NotAllowedError, match="not_under_review"):
+        close(payment, "credit_taken", kofi, approve=True)
+    assert Credit.objects.count() == 0
+    assert ReviewProposal.objects.get(outcome="open").decision == "credit_price"
+
+
+def test_reference_that_is_found_while_a_person_decides_stops_them(
+    lost: Payment, ama: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = reviews._close
+
+    def find_first(*given: Any) -> None:
+        Attempt.objects.update(gateway_reference="found-meanwhile")
+        write(*given)
+
+    monkeypatch.setattr(reviews, "_close", find_first)
+
+    assert refused(lost, "not_paid", ama) == "not_under_review"
