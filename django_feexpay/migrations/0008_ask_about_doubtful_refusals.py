@@ -18,7 +18,7 @@ def make_due(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("feexpay", "0006_flows"),
+        ("feexpay", "0007_reviews"),
     ]
 
     operations = [
