@@ -42,6 +42,7 @@ CAUSES: Mapping[str, str | StrPromise] = {
     "echo_missing": _("FeexPay's answer does not name our attempt"),
     "msisdn_mismatch": _("FeexPay's answer names another payer's number"),
     "amount_mismatch": _("FeexPay took another amount"),
+    "currency_mismatch": _("FeexPay took another currency"),
     "amount_missing": _("FeexPay's answer names no amount"),
     "already_credited": _("paid meanwhile; not sent"),
     "provider_disabled": _("this way to pay was switched off; not sent"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django_feexpay.gateway.errors import (
     GatewayError,
@@ -18,6 +18,7 @@ from django_feexpay.gateway.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import (
     UNKNOWN_REASON,
     accepted_from,
@@ -25,6 +26,7 @@ from django_feexpay.gateway.reports import (
     json_object,
     reason_code_from,
 )
+from django_feexpay.private import PrivateText
 
 _LONGEST_WAIT_SECONDS = 3600
 _UNAUTHORIZED_CODES = {"UNAUTHORIZED", "ERR_INVALID_API_KEY"}
@@ -40,10 +42,10 @@ _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """FeexPay's error body. text: cleaned, for staff. carries_reference: a payment of that name exists."""
+    """FeexPay's error body. text: to recognise, not to keep. carries_reference: a payment of that name exists."""
 
-    code: str
-    text: str
+    code: str = field(repr=False)
+    text: str = field(repr=False)
     fields: tuple[str, ...]
     carries_reference: bool
 
@@ -56,7 +58,7 @@ def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> 
     if complaint is None or complaint.carries_reference or not _is_final(status, complaint):
         return OutcomeUnknownError(f"answered {status} without a usable word")
     return _misconfiguration(status, complaint) or RefusedError(
-        f"refused with {status}", code=_refusal_code(complaint), text=complaint.text
+        f"refused with {status}", code=_refusal_code(complaint), text=safe_words(complaint.text)
     )
 
 
@@ -83,8 +85,8 @@ def _complaint(body: bytes) -> _Complaint | None:
     if parsed is None:
         return None
     messages = parsed.get("message")
-    text = clean_text(" ".join(part for part in _as_list(messages) if isinstance(part, str)))
-    code = clean_text(parsed.get("code")).upper()
+    text = PrivateText(clean_text(" ".join(part for part in _as_list(messages) if isinstance(part, str))))
+    code = PrivateText(clean_text(parsed.get("code")).upper())
     if not text and not code:
         return None
     return _Complaint(code, text, _invalid_fields(parsed.get("errors")), accepted_from(parsed) is not None)

@@ -11,6 +11,7 @@ from django_feexpay.gateway.money import strict_amount
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.provider_spec import ProviderSpec
 from django_feexpay.gateway.reports import Word
+from django_feexpay.private import PrivateText
 
 LONGEST_HISTORY_DAYS = 31
 _LONGEST_DESCRIPTION = 100
@@ -40,6 +41,10 @@ class CollectRequest:
     first_name: str = field(default="", repr=False)
     last_name: str = field(default="", repr=False)
     email: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("otp", "first_name", "last_name", "email"):
+            object.__setattr__(self, name, PrivateText(getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
