@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from django_feexpay.private import PrivateText
+from django_feexpay.private import PrivateBytes, PrivateText
 
 
 class Secret:
@@ -54,7 +54,7 @@ class UnreadableError(Exception):
 
 def encrypt(plain: Mapping[str, str], keys: Sequence[Secret]) -> bytes:
     """Fernet token over a small object of strings, made with the first key."""
-    return _fernet(keys).encrypt(json.dumps(dict(plain)).encode())
+    return _fernet(keys).encrypt(PrivateBytes(json.dumps(dict(plain)).encode()))
 
 
 def decrypt(token: bytes, keys: Sequence[Secret]) -> dict[str, str]:

@@ -35,7 +35,9 @@ class PrivateString(StrictString):
     """A text about the payer: it stays masked in every frame it passes."""
 
     def to_internal_value(self, data: Any) -> str:
-        return PrivateText(super().to_internal_value(data))
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        return PrivateText(data)
 
 
 class StrictInteger(serializers.IntegerField):

@@ -26,7 +26,7 @@ _LARGEST_AMOUNT = 10**7
 
 _TOKENS = re.compile(r"[^\W\d_]+|[\W\d_]")
 _PLAIN_SIGNS = frozenset(" .,:;!?'()/%&+-_#*")
-_MASKS = re.compile(rf"{MASK}(?:[ .,:;'()/%&+_#*-]*{MASK})+")
+_MASKS = re.compile(rf"\(?{MASK}(?:[ .,:;'()/%&+_#*-]*{MASK})*\)?")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # Celtiis writes AG_YYYYMMDD_<hex>.
 _OPERATORS_ID = re.compile(r"AG_20[0-9]{6}_[0-9A-Fa-f]{8,40}")
@@ -58,7 +58,7 @@ suspended closed open queued waiting wait received new old json csv xlsx
 
 and are as at been but by can check client contact could did do does due during enough exceeds from has have having
 he her here his how if incorrect into it its later length limits long main maximum minimum more no of off once one
-only operator operation our out over per perform permitted pin please problem reason retry same server she short
+only operator operation our out over per perform permitted pin please problem reason retry same see server she short
 since small so some something subscriber such support system technical temporarily temporary that their them then
 there they times too try trying up us use user value was we went were what when which while will with within without
 wrong yet you your daily monthly weekly day today balances password registered barred inactive locked dormant

@@ -85,7 +85,8 @@ def _complaint(body: bytes) -> _Complaint | None:
     if parsed is None:
         return None
     messages = parsed.get("message")
-    text = PrivateText(clean_text(" ".join(part for part in _as_list(messages) if isinstance(part, str))))
+    said = PrivateText(" ".join(part for part in _as_list(messages) if isinstance(part, str)))
+    text = PrivateText(clean_text(said))
     code = PrivateText(clean_text(parsed.get("code")).upper())
     if not text and not code:
         return None

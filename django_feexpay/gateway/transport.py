@@ -196,7 +196,7 @@ class _Connection(HTTPConnection):
             sock.settimeout(_call.left(seconds))
             sock.connect(address)
             sock.settimeout(_call.left(seconds))  # the TLS handshake, or a proxy's answer, comes next
-        except OSError:
+        except BaseException:
             sock.close()
             raise
         return sock

@@ -81,4 +81,10 @@ def _without_token(text: str) -> str:
         ours = reverse("feexpay:webhook")
     except NoReverseMatch:
         return text
-    return _ADDRESS.sub(lambda found: f"{ours}{HIDDEN}" if found[0].startswith(ours) else found[0], text)
+    return _ADDRESS.sub(lambda found: _hidden(found[0], ours), text)
+
+
+def _hidden(path: str, ours: str) -> str:
+    """The path without what follows the address of our webhook, whatever a proxy or the host put before that."""
+    before, webhook, after = path.partition(ours)
+    return f"{before}{webhook}{HIDDEN}{'/' if after.endswith('/') else ''}" if after else path
