@@ -60,6 +60,14 @@ LOGOUT = Call(
     answers={204: Answer("Signed out.", headers=())},
     problems=REFUSALS_SIGNED_IN,
 )
+LOGOUT_ALL = Call(
+    id="logout_all",
+    summary="Sign out everywhere",
+    description="No token of the player opens anything any more. A new password does the same.",
+    tag="shop",
+    answers={204: Answer("Signed out.", headers=())},
+    problems=REFUSALS_SIGNED_IN,
+)
 PACKS = Call(
     id="packs",
     summary="What is for sale",
@@ -114,5 +122,6 @@ BALANCE = Call(
 
 describe("shop.tokens.TokenView", {"post": TOKEN})
 describe("shop.tokens.LogoutView", {"post": LOGOUT})
+describe("shop.tokens.LogoutAllView", {"post": LOGOUT_ALL})
 describe("shop.views.PacksView", {"get": PACKS})
 describe("shop.views.BalanceView", {"get": BALANCE})
