@@ -7,7 +7,7 @@ from django.urls import include, path, re_path
 from shop import error_pages, pages
 from shop.api_docs import DocsView, SchemaView
 from shop.tokens import LogoutAllView, LogoutView, TokenView
-from shop.views import BalanceView, PacksView
+from shop.views import BalanceView, OrdersView, PacksView
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("api/v1/auth/logout-all/", LogoutAllView.as_view(), name="logout_all"),
     path("api/v1/shop/packs/", PacksView.as_view(), name="packs"),
     path("api/v1/shop/balance/", BalanceView.as_view(), name="balance"),
+    path("api/v1/shop/orders/", OrdersView.as_view(), name="orders"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/payments/feexpay/", include("django_feexpay.urls")),
