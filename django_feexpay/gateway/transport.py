@@ -113,12 +113,14 @@ class _Call(threading.local):
     read_seconds = 0.0
     fresh_connection = False
     began = False
+    under_way = False
 
     def begin(self, request: WireRequest) -> None:
         self.deadline = time.monotonic() + request.timeouts.total
         self.read_seconds = request.timeouts.read
         self.fresh_connection = request.fresh_connection
         self.began = False
+        self.under_way = True
 
     def left(self, at_most: float) -> float:
         """Seconds until the deadline or `at_most`; TimeoutError once it has passed."""
@@ -129,6 +131,18 @@ class _Call(threading.local):
 
 
 _call = _Call()
+
+
+class _WithoutQuery(logging.Filter):
+    """urllib3 writes each address at DEBUG, and a source of rates may take its key in the query of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _call.under_way and isinstance(record.args, tuple):
+            record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQuery())
 
 
 class _TimedReader(io.RawIOBase):
@@ -302,6 +316,8 @@ class HttpTransport:
                 logger.error("an exchange failed in a way the transport does not know: %s", _describe_with_line(error))
         except BaseException as error:  # the process is to end: gunicorn's time limit raises SystemExit
             stop, what = error.with_traceback(None), "stopped"
+        finally:
+            _call.under_way = False
         # Raised out here, so that the chain drops requests' exception: it holds the headers and the body.
         if stop is not None:
             stop.__context__ = None
