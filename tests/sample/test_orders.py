@@ -72,6 +72,7 @@ def test_reloaded_page_finds_the_running_payment_and_starts_no_second(
     assert (len(gateway.charges), Payment.objects.count()) == (1, 1)
 
 
+@pytest.mark.postgres_only
 def test_two_tabs_at_once_make_one_payment(
     player: User, token: str, packs: dict[str, CoinPack], gateway: ModelGateway
 ) -> None:
