@@ -21,9 +21,11 @@ class FeexPayConfig(AppConfig):
         )
         from django_feexpay.models import Provider
         from django_feexpay.payments import breaker, budget
+        from django_feexpay.webhooks import url_token
 
         conf.observe(breaker.see)
         conf.observe(budget.see)
+        url_token.guard_logs()
         if apps.is_installed("drf_spectacular"):
             from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls
 

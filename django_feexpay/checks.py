@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from django_feexpay import conf
 from django_feexpay.conf import DEFAULTS, feexpay
-from django_feexpay.gateway.signatures import MODES, key_bytes
+from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.payments import rates
 
@@ -134,11 +134,20 @@ def _webhook_modes() -> Found:
             yield _error(8, f"Unknown webhook mode {mode!r}.", f"Known are {', '.join(MODES)}.")
         elif mode != "status":
             yield from _secrets_of(mode)
+    yield from _unprefixed_secrets()
+
+
+def _unprefixed_secrets() -> Found:
+    """The same text as a header that is sent in clear and as a key that signs would protect nothing."""
+    needing = [mode for mode in feexpay.webhook_modes if mode != "status"]
+    if len(set(needing)) > 1 and any(secret.mode is None for secret in feexpay.webhook_secrets):
+        hint = f'Write each as "mode:secret", with a mode of {", ".join(needing)}.'
+        yield _error(29, "A secret of WEBHOOK_SECRETS names no mode while several modes are on: it is not used.", hint)
 
 
 def _secrets_of(mode: str) -> Found:
     """A listed mode without a usable secret would refuse every delivery; a short one could be guessed."""
-    keys = [key for secret in feexpay.webhook_secrets if (key := key_bytes(secret, mode))]
+    keys = keys_of(mode, feexpay.webhook_modes, feexpay.webhook_secrets)
     if not keys:
         hint = f'Put "{mode}:<secret>" into FEEXPAY["WEBHOOK_SECRETS"].'
         yield _error(9, f"Webhook mode {mode!r} is on but has no secret.", hint)

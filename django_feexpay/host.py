@@ -15,8 +15,9 @@ from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry, reviews
 from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.order import PERSONAL, Order
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.private import PrivateText
 
 
 def start_payment(
@@ -29,8 +30,10 @@ def start_payment(
     With `idempotency_key`, the same call again returns the same payment.
     Raises: payments.errors.NotAllowedError; then nothing was written and nobody was asked.
     """
-    wish = Order(user=user, provider=provider, amount=amount, phone=phone, **order)
-    key = _key(user, idempotency_key, {"provider": provider, "amount": amount, "phone": phone, **order})
+    order = _masked({"provider": provider, "amount": amount, "phone": phone, **order})
+    phone = ""  # from here on only the masked one is in a variable
+    wish = Order(user=user, **order)
+    key = _key(user, idempotency_key, order)
     try:
         payment = initiate.start(wish, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
@@ -45,6 +48,7 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
 
     Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
+    phone, otp = PrivateText(phone), PrivateText(otp)
     _refuse_inside_a_transaction()
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
@@ -55,6 +59,7 @@ def submit_otp(payment_id: UUID, otp: str) -> Payment:
     Raises: payments.errors.NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable` or
     `validation_error`.
     """
+    otp = PrivateText(otp)
     _refuse_inside_a_transaction()
     return otp_step.submit(payment_id, otp, source=Source.HOST)
 
@@ -97,6 +102,11 @@ def close_review(
 @transaction.atomic(durable=True)
 def _refuse_inside_a_transaction() -> None:
     """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes."""
+
+
+def _masked(order: dict[str, Any]) -> dict[str, Any]:
+    """The same order with what is personal in it masked."""
+    return order | {name: PrivateText(order[name]) for name in PERSONAL if type(order.get(name)) is str}
 
 
 def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:

@@ -23,7 +23,7 @@ from django.urls import NoReverseMatch, reverse
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.signatures import HmacScheme, key_bytes
+from django_feexpay.gateway.signatures import HmacScheme, keys_of
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from django_feexpay.models import Attempt
 from django_feexpay.sandbox import bodies
@@ -227,9 +227,8 @@ def _delivery(body: Body | bytes, event: Event) -> Delivery:
 
 def _key(mode: str) -> bytes:
     """The newest secret of that mode."""
-    for secret in feexpay.webhook_secrets:
-        if key := key_bytes(secret, mode):
-            return key
+    for key in keys_of(mode, feexpay.webhook_modes, feexpay.webhook_secrets):
+        return key
     raise CannotRehearseError(f'FEEXPAY["WEBHOOK_MODES"] lists {mode} and FEEXPAY["WEBHOOK_SECRETS"] has none for it.')
 
 

@@ -15,6 +15,8 @@ from typing import NoReturn
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from django_feexpay.private import PrivateBytes, PrivateText
+
 
 class Secret:
     """A string that shows itself only when asked by `reveal()`."""
@@ -22,9 +24,10 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
-        self._value = value
+        self._value = PrivateText(value)
 
     def reveal(self) -> str:
+        """The string itself, whose repr stays masked."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -51,7 +54,7 @@ class UnreadableError(Exception):
 
 def encrypt(plain: Mapping[str, str], keys: Sequence[Secret]) -> bytes:
     """Fernet token over a small object of strings, made with the first key."""
-    return _fernet(keys).encrypt(json.dumps(dict(plain)).encode())
+    return _fernet(keys).encrypt(PrivateBytes(json.dumps(dict(plain)).encode()))
 
 
 def decrypt(token: bytes, keys: Sequence[Secret]) -> dict[str, str]:
@@ -60,7 +63,7 @@ def decrypt(token: bytes, keys: Sequence[Secret]) -> dict[str, str]:
         plain: dict[str, str] = json.loads(_fernet(keys).decrypt(token))
     except InvalidToken:
         raise UnreadableError("no key of FIELD_KEYS opens this value") from None
-    return plain
+    return {name: PrivateText(value) for name, value in plain.items()}
 
 
 def keyed_hash(msisdn: str, key: Secret) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from django_feexpay.private import PrivateDict, PrivateText, private
+
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 
@@ -26,7 +28,7 @@ class BodyTooLargeError(ValueError):
 
 
 def load(raw: bytes) -> dict[str, Any]:
-    """The object in `raw`.
+    """The object in `raw`, masked: see `private`.
 
     Refused: other encodings than UTF-8, a byte-order mark, more than one value, anything but an object, a key given
     twice, NaN and Infinity, nesting beyond MAX_DEPTH, NUL and lone surrogates in any string, numbers of
@@ -35,7 +37,7 @@ def load(raw: bytes) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise BodyTooLargeError(_("The body may have %d bytes at most.") % MAX_BYTES)
     try:
-        text = raw.decode("utf-8")
+        text = PrivateText(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise MalformedBodyError(_("The body is not UTF-8.")) from None
     if _depth(text) > MAX_DEPTH:
@@ -70,7 +72,7 @@ def _depth(text: str) -> int:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two parsers may disagree on which of two equal keys counts: so neither does."""
-    result = dict(pairs)
+    result = PrivateDict((name, private(value)) for name, value in pairs)
     if len(result) != len(pairs):
         raise MalformedBodyError(_("A key is given twice."))
     return result

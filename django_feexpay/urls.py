@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from django_feexpay.api import views as api
+from django_feexpay.webhooks import url_token  # noqa: F401 -- registers the converter
 from django_feexpay.webhooks.views import WebhookView
 
 app_name = "feexpay"
@@ -20,5 +21,5 @@ urlpatterns = [
     path("history/", api.HistoryView.as_view(), name="history"),
     path("health/", api.HealthView.as_view(), name="health"),
     path("webhook/", WebhookView.as_view(), name="webhook"),
-    path("webhook/<str:token>/", WebhookView.as_view(), name="webhook_with_token"),
+    path("webhook/<feexpay_token:token>/", WebhookView.as_view(), name="webhook_with_token"),
 ]

@@ -50,6 +50,7 @@ CAUSES: Mapping[str, str | StrPromise] = {
     "echo_missing": _("FeexPay's answer does not name our attempt"),
     "msisdn_mismatch": _("FeexPay's answer names another payer's number"),
     "amount_mismatch": _("FeexPay took another amount"),
+    "currency_mismatch": _("FeexPay took another currency"),
     "amount_missing": _("FeexPay's answer names no amount"),
     "credit_taken": _("closed by a person: what FeexPay took is credited"),
     "credit_price": _("closed by a person: what was asked for is credited"),

@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,6 +26,7 @@ from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.money import CURRENCIES
 from django_feexpay.gateway.phone import PhoneError, parse
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.private import PrivateText
 
 if TYPE_CHECKING:
     PaymentRows = QuerySet[Payment]
@@ -106,6 +107,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         raise PermissionDenied
     form = NumberForm(request.POST if request.method == "POST" else None)
     hashes = _hashes(form) if form.is_valid() else []
+    request.POST = QueryDict()  # an error report quotes what was posted
     payers = _payers(hashes)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
@@ -122,7 +124,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
 
 
 def _hashes(form: NumberForm) -> list[str]:
-    hashes = msisdn_hashes(form.cleaned_data["phone"])
+    hashes = msisdn_hashes(PrivateText(form.cleaned_data["phone"]))
     if not hashes:
         form.add_error("phone", _("Not a number of a country that is served here."))
     return hashes

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from django_feexpay.api.errors import unknown_field
 from django_feexpay.payments.order import METADATA_BYTES
+from django_feexpay.private import PrivateText
 
 _LARGEST = 2**63 - 1
 
@@ -28,6 +29,15 @@ class StrictString(serializers.CharField):
         if not isinstance(data, str):
             self.fail("not_a_string")
         return super().to_internal_value(data)
+
+
+class PrivateString(StrictString):
+    """A text about the payer: it stays masked in every frame it passes."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_a_string")
+        return PrivateText(data)
 
 
 class StrictInteger(serializers.IntegerField):
@@ -82,16 +92,16 @@ class InitiateInput(StrictInput):
     provider = StrictString(max_length=32)
     amount = StrictInteger(min_value=1, max_value=_LARGEST)
     currency = StrictString(max_length=3, required=False)
-    phone = StrictString(max_length=40, required=False)
+    phone = PrivateString(max_length=40, required=False)
     merchant_reference = StrictString(max_length=64, required=False, allow_blank=True)
-    description = StrictString(max_length=140, required=False, allow_blank=True)
+    description = PrivateString(max_length=140, required=False, allow_blank=True)
     metadata = Metadata(required=False)
-    otp = StrictString(max_length=16, required=False)
+    otp = PrivateString(max_length=16, required=False)
     return_url = StrictString(max_length=500, required=False)
     cancel_url = StrictString(max_length=500, required=False)
-    first_name = StrictString(max_length=100, required=False, allow_blank=True)
-    last_name = StrictString(max_length=100, required=False, allow_blank=True)
-    email = StrictString(max_length=254, required=False, allow_blank=True, validators=[EmailValidator()])
+    first_name = PrivateString(max_length=100, required=False, allow_blank=True)
+    last_name = PrivateString(max_length=100, required=False, allow_blank=True)
+    email = PrivateString(max_length=254, required=False, allow_blank=True, validators=[EmailValidator()])
 
 
 class QuoteInput(StrictInput):
@@ -101,9 +111,9 @@ class QuoteInput(StrictInput):
 
 
 class OtpInput(StrictInput):
-    otp = StrictString(max_length=40)
+    otp = PrivateString(max_length=40)
 
 
 class RetryInput(StrictInput):
-    phone = StrictString(max_length=40, required=False)
-    otp = StrictString(max_length=16, required=False)
+    phone = PrivateString(max_length=40, required=False)
+    otp = PrivateString(max_length=16, required=False)

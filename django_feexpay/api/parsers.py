@@ -9,6 +9,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.parsers import BaseParser
 
 from django_feexpay import strict_json
+from django_feexpay.private import PrivateBytes
 
 
 class MalformedRequest(APIException):
@@ -34,7 +35,7 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         try:
-            return strict_json.load(stream.read(strict_json.MAX_BYTES + 1))
+            return strict_json.load(PrivateBytes(stream.read(strict_json.MAX_BYTES + 1)))
         except strict_json.BodyTooLargeError as error:
             raise PayloadTooLarge(str(error)) from None
         except strict_json.MalformedBodyError as error:

@@ -240,7 +240,7 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
     if not 0 < len(value) <= _LONGEST_KEY or not (value.isascii() and value.isprintable()):
         raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
     return idempotency.Key(
-        user=request.user, value=value, fingerprint=idempotency.fingerprint(route, dict(request.data))
+        user=request.user, value=value, fingerprint=idempotency.fingerprint(route, cast(dict[str, Any], request.data))
     )
 
 

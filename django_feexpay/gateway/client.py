@@ -62,6 +62,7 @@ from django_feexpay.gateway.transport import (
     WireReply,
     WireRequest,
 )
+from django_feexpay.private import PrivateBytes, PrivateText
 
 __all__ = [
     "LONGEST_HISTORY_DAYS",
@@ -252,7 +253,7 @@ class Gateway:
     ) -> WireRequest:
         self._check_credentials()
         headers = {
-            "Authorization": f"Bearer {self._api_key}",
+            "Authorization": PrivateText(f"Bearer {self._api_key}"),
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "django-feexpay",
@@ -263,7 +264,7 @@ class Gateway:
             method=method,
             url=self._base_url + path,
             headers=headers,
-            body=None if body is None else json.dumps(body).encode("ascii"),
+            body=None if body is None else PrivateBytes(json.dumps(body).encode("ascii")),
             timeouts=self._limits(total_seconds),
             fresh_connection=fresh_connection,
             reply_limit_bytes=reply_limit_bytes,

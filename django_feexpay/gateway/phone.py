@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django_feexpay.private import PrivateText
+
 # Space, no-break, thin and narrow no-break space; hyphens and dashes; dots, slashes, parentheses.
 # No tab, no line break: those are not part of a number anyone writes.
 _SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
@@ -54,7 +56,7 @@ class PhoneRule:
         if len(digits) in self.lengths and digits.startswith(self.starts):
             return digits
         if len(digits) == self.old_length and digits.startswith(self.old_starts):
-            return self.starts + digits
+            return PrivateText(self.starts + digits)
         return None
 
 
@@ -65,10 +67,13 @@ class Msisdn:
     calling_code: str
     national: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "national", PrivateText(self.national))
+
     @property
     def digits(self) -> str:
         """Calling code and national number, digits only, no plus."""
-        return self.calling_code + self.national
+        return PrivateText(self.calling_code + self.national)
 
     @property
     def ending(self) -> str:
@@ -109,7 +114,7 @@ def _split(raw: str) -> tuple[bool, str]:
     match = _NUMBER.fullmatch(_SEPARATORS.sub("", raw))
     if match is None:
         raise PhoneError("invalid")
-    return match[1] is not None, match[2]
+    return match[1] is not None, PrivateText(match[2])
 
 
 def _candidates(digits: str, calling_code: str, international: bool) -> Iterator[str]:
@@ -117,7 +122,7 @@ def _candidates(digits: str, calling_code: str, international: bool) -> Iterator
         yield digits
     for times in (1, 2):
         if digits.startswith(calling_code * times):
-            yield digits[len(calling_code) * times :]
+            yield PrivateText(digits[len(calling_code) * times :])
 
 
 def _what_is_wrong(digits: str, calling_code: str, international: bool) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django_feexpay.gateway.errors import (
     GatewayError,
@@ -17,6 +17,7 @@ from django_feexpay.gateway.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import (
     UNKNOWN_REASON,
     clean_text,
@@ -24,6 +25,7 @@ from django_feexpay.gateway.reports import (
     names_payment,
     reason_code_from,
 )
+from django_feexpay.private import PrivateText
 
 #: Codes of an unknown outcome whose answer said more than nothing.
 PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
@@ -47,10 +49,10 @@ _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """FeexPay's error body. text: cleaned, for staff."""
+    """FeexPay's error body. text: to recognise, not to keep."""
 
-    code: str
-    text: str
+    code: str = field(repr=False)
+    text: str = field(repr=False)
     fields: tuple[str, ...]
 
 
@@ -63,7 +65,7 @@ def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> 
     if complaint is None or not _is_final(status, complaint):
         return OutcomeUnknownError(f"answered {status} without a usable word")
     return _misconfiguration(status, complaint) or RefusedError(
-        f"refused with {status}", code=_refusal_code(complaint), text=complaint.text
+        f"refused with {status}", code=_refusal_code(complaint), text=safe_words(complaint.text)
     )
 
 
@@ -106,8 +108,9 @@ def _complaint(body: bytes) -> _Complaint | None:
     if parsed is None:
         return None
     messages = parsed.get("message")
-    text = clean_text(" ".join(part for part in _as_list(messages) if isinstance(part, str)))
-    code = clean_text(parsed.get("code")).upper()
+    said = PrivateText(" ".join(part for part in _as_list(messages) if isinstance(part, str)))
+    text = PrivateText(clean_text(said))
+    code = PrivateText(clean_text(parsed.get("code")).upper())
     if not text and not code:
         return None
     return _Complaint(code, text, _invalid_fields(parsed.get("errors")))

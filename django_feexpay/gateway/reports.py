@@ -1,21 +1,29 @@
 """What the gateway said, in our words. Frozen values; FeexPay's field names end here.
 
-Nothing here raises on a body: what cannot be read is absent (None, "", Word.UNKNOWN), never guessed. Text is
-cleaned of what a database refuses or a log must not hold: control characters, lone surrogates, long runs of
-digits.
+Nothing here raises on a body: what cannot be read is absent (None, "", Word.UNKNOWN), never guessed. What of its texts
+may be kept and logged, `redaction` says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from urllib.parse import urlsplit
+
+from django_feexpay.gateway.redaction import (
+    safe_echo,
+    safe_id,
+    safe_instant,
+    safe_number,
+    safe_page_name,
+    safe_words,
+)
+from django_feexpay.private import PrivateDict, PrivateText, private
 
 Body = Mapping[str, object]
 
@@ -124,7 +132,8 @@ class HostedPage:
 class StatusReport:
     """FeexPay's authenticated answer about one attempt. Absent facts are None, never guessed.
 
-    amount: integer in the currency's minor unit. echo: our attempt id as it came back.
+    amount: integer in the currency's minor unit. currency: three capitals, or `?` for what is none.
+    echo: our attempt id as it came back, `•••` for what is none.
     msisdn_ending: the last two digits only, enough to compare and too few to tell whose number it is.
     reason_code: one of REASON_CODES when the word is FAILED, else None.
     A success whose amount is there but unreadable is Word.UNKNOWN: it must not pass for one without an amount.
@@ -138,6 +147,7 @@ class StatusReport:
     reason_code: str | None = None
     reason_text: str = ""
     raw_word: str = ""
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +193,10 @@ class WebhookHint:
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
-    """The JSON object in these bytes, or None: not UTF-8, not JSON, a key given twice, NaN, too deep, or no object."""
+    """The JSON object in these bytes, masked; or None: not UTF-8, not JSON, a key twice, NaN, too deep, or no object."""
     try:
-        text = raw.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicate_keys)
+        text = PrivateText(raw.decode("utf-8-sig"))
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_masked)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -253,7 +263,8 @@ def status_report_from(body: Body) -> StatusReport | None:
         msisdn_ending=_msisdn_ending(body),
         reason_code=code,
         reason_text=text,
-        raw_word=clean_text(body["status"]),
+        raw_word=safe_words(body["status"]),
+        currency=_currency(body.get("currency")),
     )
 
 
@@ -295,15 +306,15 @@ def hint_from(body: Body) -> WebhookHint:
     inner = _innermost(body)
     reference = _first_reference(inner, ("reference", "order_id")) or ""
     status = clean_text(inner.get("status"))
-    canonical = json.dumps([reference, status, body], sort_keys=True, separators=(",", ":"))
+    canonical = PrivateText(json.dumps([reference, status, body], sort_keys=True, separators=(",", ":")))
     return WebhookHint(
         reference=reference,
-        reported_status=status,
-        event_type=clean_text(inner.get("type")),
+        reported_status=safe_words(inner.get("status")),
+        event_type=safe_words(inner.get("type")),
         dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
-        redacted=_redacted(inner),
+        redacted=redacted(inner),
         echo=_echo(inner.get("callback_info")),
-        link=clean_text(inner.get("ref_link")),
+        link=safe_page_name(inner.get("ref_link")),
     )
 
 
@@ -346,21 +357,21 @@ def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
     """A short single line that a log and any database take, without numbers long enough to be a msisdn."""
     if isinstance(raw, bool) or not isinstance(raw, str | int):
         return ""
-    text = raw if isinstance(raw, str) else str(raw)[:limit]
-    printable = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * limit])
+    text = PrivateText(str(raw)[: 4 * limit])
+    printable = PrivateText("".join(sign if sign.isprintable() else " " for sign in text))
     return _LONG_DIGITS.sub("•••", " ".join(printable.split()))[:limit]
+
+
+def _masked(pairs: list[tuple[str, object]]) -> PrivateDict:
+    """Which of two equal keys counts is a matter of the parser: a body that has them says nothing."""
+    masked = PrivateDict((name, private(value)) for name, value in pairs)
+    if len(masked) != len(pairs):
+        raise ValueError("a key is given twice")
+    return masked
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(name)  # NaN and Infinity are not JSON
-
-
-def _refuse_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Which of two equal keys counts is a matter of the parser: such a body says nothing."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key is given twice")
-    return result
 
 
 def _is_given(raw: object) -> bool:
@@ -403,6 +414,14 @@ def _whole_number(raw: object) -> int | None:
     return int(match[1]) if match else None
 
 
+def _currency(raw: object) -> str | None:
+    """No alias is known, so "FCFA" is none: staff decide. The v2 answers name no currency at all."""
+    if raw is None or raw == "":
+        return None
+    text = raw.strip().upper() if isinstance(raw, str) and raw.isascii() else ""
+    return text if re.fullmatch("[A-Z]{3}", text) else "?"
+
+
 def _balance(raw: object) -> int | None:
     if isinstance(raw, float) and abs(raw) < 1e15:
         return int(raw // 1)
@@ -416,18 +435,14 @@ def _echo(raw: object) -> str | None:
     if isinstance(raw, dict):
         texts = [value for value in raw.values() if isinstance(value, str)]
         raw = texts[0] if len(texts) == 1 else None
-    if not isinstance(raw, str):
-        return None
-    # Not clean_text: an id may hold a run of digits, and is compared as a whole.
-    text = raw.strip()
-    return text if text and len(text) <= _LONGEST_TEXT and text.isprintable() else None
+    return safe_echo(raw)
 
 
 def _msisdn_ending(body: Body) -> str | None:
     payer = body.get("payer")
     party = payer.get("partyId") if isinstance(payer, dict) else None
     for raw in (body.get("phoneNumber"), body.get("phone_number"), party):
-        digits = re.sub(r"[^0-9]", "", str(raw)) if isinstance(raw, str | int) else ""
+        digits = PrivateText(re.sub(r"[^0-9]", "", str(raw)) if isinstance(raw, str | int) else "")
         if len(digits) >= 8:
             return digits[-2:]
     return None
@@ -437,8 +452,9 @@ def _reason(body: Body, word: Word) -> tuple[str | None, str]:
     """Why it failed: the first field with a known reason, and the first text that says anything."""
     if word is not Word.FAILED:
         return None, ""
-    said = [text for raw in _reason_fields(body) if (text := clean_text(raw))]
-    codes = [code for text in said if (code := reason_code_from(text))]
+    fields = _reason_fields(body)
+    said = [text for raw in fields if (text := safe_words(raw))]
+    codes = [code for raw in fields if (code := reason_code_from(raw))]
     return (codes[0] if codes else UNKNOWN_REASON), (said[0] if said else "")
 
 
@@ -488,31 +504,35 @@ def _history_row(raw: object) -> HistoryRow | None:
     return HistoryRow(
         report=report,
         provider_wire_name=clean_text(raw.get("reseau")),
-        created_at=clean_text(raw.get("date")),
+        created_at=safe_instant(raw.get("date")),
         custom_id=_echo(raw.get("custom_id")),
     )
 
 
-# What may be kept of a webhook body: a list of what is harmless, so that a new field is personal until shown
-# otherwise. The history file's address is left out on purpose: it opens everybody's payments.
-_HARMLESS = (
-    *("reference", "order_id", "transref", "status", "amount", "callback_info", "type", "date", "reseau"),
-    *("ref_link", "ref_operator", "request_id", "row_count", "result_format", "expires_at"),
+# What may be kept of a webhook body, and in which shape: a list of what is harmless, so that a new field is personal
+# until shown otherwise. The history file's address is left out on purpose: it opens everybody's payments.
+_KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
+    {
+        "reference": lambda raw: usable_reference(raw) or "",
+        "order_id": safe_id,
+        "transref": safe_id,
+        "ref_operator": safe_id,
+        "request_id": safe_id,
+        "callback_info": lambda raw: safe_echo(raw) or "",
+        "ref_link": safe_page_name,
+        "amount": safe_number,
+        "row_count": safe_number,
+        "date": safe_instant,
+        "expires_at": safe_instant,
+        "status": safe_words,
+        "type": safe_words,
+        "reseau": safe_words,
+        "result_format": safe_words,
+        "reason": safe_words,
+    }
 )
 
 
-def _redacted(body: Body) -> dict[str, object]:
-    kept = {name: _harmless(body[name]) for name in _HARMLESS if name in body}
-    if "reason" in body:
-        kept["reason"] = clean_text(body["reason"])
-    return kept
-
-
-def _harmless(value: object) -> object:
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float) and math.isfinite(value):  # NaN is no JSON: a JSON column refuses it
-        return value
-    if not isinstance(value, str):
-        return ""
-    return "".join(sign if sign.isprintable() else " " for sign in value[:_LONGEST_TEXT])
+def redacted(body: Body) -> dict[str, object]:
+    """What is kept of a webhook's JSON object. Safe to repeat: yes, on what it returned."""
+    return {name: keep(body[name]) for name, keep in _KEPT.items() if name in body}

@@ -11,6 +11,7 @@ from django_feexpay.gateway.money import strict_amount
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.provider_spec import ProviderSpec
 from django_feexpay.gateway.reports import Word
+from django_feexpay.private import PrivateDict, PrivateText
 
 LONGEST_HISTORY_DAYS = 31
 _LONGEST_DESCRIPTION = 100
@@ -41,6 +42,10 @@ class CollectRequest:
     last_name: str = field(default="", repr=False)
     email: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        for name in ("description", "otp", "first_name", "last_name", "email"):
+            object.__setattr__(self, name, PrivateText(getattr(self, name)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest:
@@ -57,12 +62,15 @@ class PageRequest:
     return_url: str = field(default="", repr=False)
     cancel_url: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "description", PrivateText(self.description))
+
 
 def reduced_description(text: str) -> str:
     """What FeexPay takes of a description: unaccented letters, digits, single spaces, at most 100."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    unaccented = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    return " ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip()
+    decomposed = PrivateText(unicodedata.normalize("NFKD", text))
+    unaccented = PrivateText("".join(sign for sign in decomposed if not unicodedata.combining(sign)))
+    return PrivateText(" ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip())
 
 
 def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
@@ -84,7 +92,7 @@ def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
         "last_name": request.last_name,
         "email": request.email,
     }
-    return body | {name: value for name, value in optional.items() if value}
+    return PrivateDict(body | {name: value for name, value in optional.items() if value})
 
 
 def page_body(request: PageRequest, shop_id: str) -> dict[str, object]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from django_feexpay.gateway.errors import WebhookRejectedError
+from django_feexpay.private import PrivateBytes, PrivateText
 
 MODES = ("status", "header", "url_token", "hmac", "standard_webhooks")
 # Below these, a secret can be guessed offline from one captured request. The settings check reads them.
@@ -38,7 +39,7 @@ _MOST_SIGNATURES = 16
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecret:
-    """One shared secret. mode None: it serves every mode."""
+    """One shared secret. mode None: it serves the one mode that is on, and none where several are."""
 
     value: str = field(repr=False)
     mode: str | None = None
@@ -69,7 +70,7 @@ class _Request:
     def header(self, name: str, mode: str) -> str:
         """The one value of that header, ASCII. Absent, twice or with other characters: rejected."""
         wanted = name.lower()
-        values = [value for key, value in self.headers.items() if key.lower() == wanted]
+        values = [PrivateText(value) for key, value in self.headers.items() if key.lower() == wanted]
         if not values or not values[0]:
             raise WebhookRejectedError(f"{mode}_missing")
         if len(values) > 1 or not values[0].isascii():
@@ -91,14 +92,14 @@ def parse_secrets(entries: Iterable[str]) -> tuple[WebhookSecret, ...]:
 
     `Bearer a:b` is a secret as it stands. Blank entries are left out: an empty secret protects nothing.
     """
-    parsed = (_parse_secret(entry.strip()) for entry in entries)
+    parsed = (_parse_secret(PrivateText(entry.strip())) for entry in entries)
     return tuple(secret for secret in parsed if secret.value)
 
 
 def _parse_secret(entry: str) -> WebhookSecret:
-    mode, colon, value = entry.partition(":")
-    if colon and mode in MODES:
-        return WebhookSecret(value.strip(), mode)
+    for mode in MODES:
+        if entry.startswith(f"{mode}:"):
+            return WebhookSecret(PrivateText(entry.removeprefix(f"{mode}:").strip()), mode)
     return WebhookSecret(entry)
 
 
@@ -109,6 +110,16 @@ def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
     if mode == "standard_webhooks":
         return _from_base64(secret.value.removeprefix(_STANDARD_PREFIX)) or None
     return _utf8(secret.value)
+
+
+def keys_of(mode: str, modes: Iterable[str], secrets: Iterable[WebhookSecret]) -> list[bytes]:
+    """The keys of one mode while those modes are on.
+
+    A secret without a prefix serves only where a single mode needs one: a value that FeexPay sends in clear as a header
+    must not also be the key that signs.
+    """
+    alone = len(set(modes) - {"status"}) <= 1
+    return [key for secret in secrets if (alone or secret.mode) and (key := key_bytes(secret, mode))]
 
 
 def verify(
@@ -127,17 +138,16 @@ def verify(
     `cause_code` is `<mode>_` + `no_secret`, `missing`, `malformed`, `stale` or `mismatch`, or `unknown_mode`.
     """
     request = _Request(body, headers, url_token, now, scheme)
-    known = tuple(secrets)
-    for mode in modes:
+    listed, known = tuple(modes), tuple(secrets)
+    for mode in listed:
         if mode != "status":
-            _verify_mode(mode, known, request)
+            _verify_mode(mode, keys_of(mode, listed, known), request)
 
 
-def _verify_mode(mode: str, secrets: tuple[WebhookSecret, ...], request: _Request) -> None:
+def _verify_mode(mode: str, keys: list[bytes], request: _Request) -> None:
     check = _CHECKS.get(mode)
     if check is None:
         raise WebhookRejectedError("unknown_mode")
-    keys = [key for secret in secrets if (key := key_bytes(secret, mode))]
     if not keys:
         raise WebhookRejectedError(f"{mode}_no_secret")
     if not check(keys, request):
@@ -145,7 +155,7 @@ def _verify_mode(mode: str, secrets: tuple[WebhookSecret, ...], request: _Reques
 
 
 def _check_header(keys: list[bytes], request: _Request) -> bool:
-    given = request.header("Authorization", "header").encode("ascii")
+    given = PrivateBytes(request.header("Authorization", "header").encode("ascii"))
     return _any_equal(given, keys)
 
 
@@ -224,13 +234,13 @@ def _from_hex(text: str) -> bytes | None:
 
 def _from_base64(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text, validate=True)
+        return PrivateBytes(base64.b64decode(text, validate=True))
     except ValueError:  # binascii.Error is one; so is a character outside ASCII
         return None
 
 
 def _utf8(text: str) -> bytes | None:
     try:
-        return text.encode("utf-8")
+        return PrivateBytes(text.encode("utf-8"))
     except UnicodeEncodeError:  # a lone surrogate
         return None

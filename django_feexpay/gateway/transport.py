@@ -12,12 +12,14 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import logging
 import os
 import re
 import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -32,7 +34,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
-from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
+from django_feexpay.gateway.errors import GatewayError, NotSentError, OutcomeUnknownError
+from django_feexpay.private import PrivateBytes
+
+logger = logging.getLogger("django_feexpay.gateway")
 
 #: No answer about one payment is larger; a page of history, 500 rows, may be.
 REPLY_LIMIT_BYTES = 256 * 1024
@@ -44,6 +49,7 @@ _FAILURES = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
+    GatewayError,
     OSError,
     ValueError,
 )
@@ -85,6 +91,9 @@ class WireReply:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body", PrivateBytes(self.body))
+
 
 class Transport(Protocol):
     """What carries a request to the gateway. Tests and simulations bring their own."""
@@ -104,12 +113,14 @@ class _Call(threading.local):
     read_seconds = 0.0
     fresh_connection = False
     began = False
+    under_way = False
 
     def begin(self, request: WireRequest) -> None:
         self.deadline = time.monotonic() + request.timeouts.total
         self.read_seconds = request.timeouts.read
         self.fresh_connection = request.fresh_connection
         self.began = False
+        self.under_way = True
 
     def left(self, at_most: float) -> float:
         """Seconds until the deadline or `at_most`; TimeoutError once it has passed."""
@@ -120,6 +131,18 @@ class _Call(threading.local):
 
 
 _call = _Call()
+
+
+class _WithoutQuery(logging.Filter):
+    """urllib3 writes each address at DEBUG, and a source of rates may take its key in the query of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _call.under_way and isinstance(record.args, tuple):
+            record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQuery())
 
 
 class _TimedReader(io.RawIOBase):
@@ -187,7 +210,7 @@ class _Connection(HTTPConnection):
             sock.settimeout(_call.left(seconds))
             sock.connect(address)
             sock.settimeout(_call.left(seconds))  # the TLS handshake, or a proxy's answer, comes next
-        except OSError:
+        except BaseException:
             sock.close()
             raise
         return sock
@@ -279,13 +302,26 @@ class HttpTransport:
         self._mine = threading.local()
 
     def exchange(self, request: WireRequest) -> WireReply:
-        """See Transport. Redirects are answers like others; more than the request's limit is an unknown outcome."""
+        """See Transport. Redirects are answers like others; more than the request's limit is an unknown outcome.
+
+        Whatever else fails in here, a bug included, ends as one of the two errors: its frames hold key and body.
+        """
         _call.begin(request)
+        stop: BaseException | None = None
         try:
             return self._exchange(request)
-        except _FAILURES as error:
+        except Exception as error:
             what = _describe(error)
+            if not isinstance(error, _FAILURES):
+                logger.error("an exchange failed in a way the transport does not know: %s", _describe_with_line(error))
+        except BaseException as error:  # the process is to end: gunicorn's time limit raises SystemExit
+            stop, what = error.with_traceback(None), "stopped"
+        finally:
+            _call.under_way = False
         # Raised out here, so that the chain drops requests' exception: it holds the headers and the body.
+        if stop is not None:
+            stop.__context__ = None
+            raise stop
         if _call.began:
             raise OutcomeUnknownError(f"the answer was lost: {what}")
         raise NotSentError(f"nothing was sent: {what}")
@@ -352,10 +388,19 @@ def _is_http_proxy(proxy: str) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    """The exceptions' names, outermost first: their texts quote URLs and headers."""
+    """The exceptions' names, outermost first: their texts quote URLs and headers. Our own texts quote nothing."""
+    if isinstance(error, GatewayError):
+        return str(error)
     names: list[str] = []
     step: BaseException | None = error
     while step is not None and len(names) < 6:
         names.append(re.sub(r"[^A-Za-z]", "", type(step).__name__))
         step = step.__cause__ or step.__context__
     return " < ".join(names)
+
+
+def _describe_with_line(error: BaseException) -> str:
+    """`_describe`, and where it was raised: a traceback would bring its frames along."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+    return _describe(error) + place

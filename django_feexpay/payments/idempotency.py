@@ -14,6 +14,7 @@ from django_feexpay import conf, secrets
 from django_feexpay.conf import feexpay
 from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.private import PrivateText
 
 #: How long a first request may run before its answer is taken from the payment's row: longer than any call.
 PATIENCE = timedelta(seconds=90)
@@ -43,7 +44,7 @@ def fingerprint(route: str, body: Mapping[str, Any]) -> str:
 
     Keyed, because the body holds a number of which the masked form stands beside it.
     """
-    canonical = json.dumps([route, body], sort_keys=True, separators=(",", ":"))
+    canonical = PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
     return secrets.keyed_hash(canonical, feexpay.hash_key)
 
 

@@ -145,7 +145,7 @@ def events_are_a_chain() -> Iterator[str]:
 
 
 def credits_rest_on_proof() -> Iterator[str]:
-    """I6: each credit names an event whose report was about our reference and attempt, and of the right amount.
+    """I6: each credit names an event whose report was about our reference, attempt, amount and currency.
 
     The one exception is a review that a person closed: that credit is of FeexPay's figure in its evidence, or of what
     was asked for. Who closed it, and why, is I13's.
@@ -195,6 +195,8 @@ def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payme
         return "the report did not echo the attempt"
     if evidence.get("amount") not in (None, attempt.amount, payment.charged_price + payment.fee):
         return f"the report was of {evidence.get('amount')}, asked for {attempt.amount}"
+    if evidence.get("currency") not in (None, payment.charged_currency):
+        return f"the report was in {evidence.get('currency')}, asked for {payment.charged_currency}"
     return ""
 
 

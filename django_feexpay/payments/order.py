@@ -26,9 +26,12 @@ from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.private import PrivateText
 
 LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
 METADATA_BYTES = 2048
+#: The fields of an order that tell who pays, or let somebody pay.
+PERSONAL = ("phone", "otp", "first_name", "last_name", "email")
 _CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -37,7 +40,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Order:
     """A wish to be paid. `amount` in the minor unit of `currency` ("" = the provider's own).
 
-    The repr leaves out the phone and everything about the payer.
+    The repr leaves out the phone and everything about the payer; those values are masked ones, whoever gave them.
     """
 
     user: Any
@@ -46,8 +49,8 @@ class Order:
     currency: str = ""
     phone: str = field(default="", repr=False)
     merchant_reference: str = ""
-    description: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    description: str = field(default="", repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     otp: str = field(default="", repr=False)
     return_url: str = ""
     cancel_url: str = ""
@@ -55,6 +58,12 @@ class Order:
     first_name: str = field(default="", repr=False)
     last_name: str = field(default="", repr=False)
     email: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in PERSONAL:
+            value = getattr(self, name)
+            if type(value) is str:  # another type is refused by the rules
+                object.__setattr__(self, name, PrivateText(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +174,7 @@ def unavailable(provider: Provider, language: str) -> str:
 
 def code_of(otp: str) -> str:
     """A payer's code as it is sent: operators show some in groups. Raises NotAllowedError on `otp`."""
-    code = "".join(otp.split())
+    code = PrivateText("".join(otp.split()))
     if not _CODE.fullmatch(code):
         raise invalid("otp", "invalid", _("A code is 3 to 16 letters and digits."))
     return code

@@ -47,8 +47,8 @@ def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
     """What a report means for an attempt, decided from these two and the time alone.
 
     A success counts only if the report names our reference, echoes our attempt, is about the payer's msisdn, and
-    is of the amount asked for (or that plus the fee). An unknown word is never a success and never a failure. A failure
-    on a page that is still open is none yet: the payer may take another card.
+    is of the amount (or that plus the fee) and currency asked for. An unknown word is never a success and never a
+    failure. A failure on a page that is still open is none yet: the payer may take another card.
     """
     mismatch = _mismatch(attempt, report)
     if report.word is Word.SUCCESSFUL:
@@ -78,6 +78,8 @@ def _mismatch(attempt: Attempt, report: StatusReport) -> str:
     known = attempt.masked_msisdn  # a card has none
     if known and report.msisdn_ending is not None and not known.endswith(report.msisdn_ending):
         return "msisdn_mismatch"
+    if report.currency not in (None, attempt.payment.charged_currency):
+        return "currency_mismatch"
     return ""
 
 
@@ -273,6 +275,7 @@ def evidence_of(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
         "reference": report.reference,
         "echo_matches": report.echo == str(attempt.pk),
         "amount": report.amount,
+        "currency": report.currency,
         "asked_for": attempt.amount,
         "fee": attempt.payment.fee,
     }
@@ -388,6 +391,7 @@ def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds:
         report,
         echo=str(attempt.pk) if report.echo is None else report.echo,
         amount=row.report.amount if report.amount is None else report.amount,
+        currency=row.report.currency if report.currency is None else report.currency,
     )
 
 

@@ -42,6 +42,7 @@ from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
 from django_feexpay.sandbox.faults import FaultyLine
 from django_feexpay.sandbox.options import Options
+from django_feexpay.sandbox.same_origin import SameOriginOnly
 from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
@@ -69,7 +70,7 @@ def build_app(options: Options, store: Store) -> Starlette:
     app = Starlette(
         routes=[route for room in ROOMS for route in room.ROUTES],
         lifespan=lifespan,
-        middleware=[Middleware(FaultyLine)],
+        middleware=[Middleware(SameOriginOnly), Middleware(FaultyLine)],
         exception_handlers={
             guards.ApiError: guards.api_error,
             ValidationFailedError: guards.api_error,

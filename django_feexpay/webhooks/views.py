@@ -17,7 +17,10 @@ from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.signatures import verify
 from django_feexpay.payments import hints
+from django_feexpay.private import PrivateBytes, PrivateDict
 from django_feexpay.problems import problem_response
+from django_feexpay.secrets import Secret
+from django_feexpay.webhooks import url_token
 
 logger = logging.getLogger("django_feexpay.webhooks")
 
@@ -32,7 +35,12 @@ class WebhookView(View):
         """Nothing may hold a transaction around the answer: 200 means committed, whatever ATOMIC_REQUESTS says."""
         return transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs)))
 
-    def post(self, request: HttpRequest, token: str = "") -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if token := kwargs.get("token"):
+            url_token.hide(request, token)
+        return super().dispatch(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, token: Secret | None = None) -> HttpResponse:
         if request.content_type != "application/json":
             return problem_response(request, "unsupported_media_type")
         try:
@@ -58,19 +66,19 @@ class WebhookView(View):
 
 def _body(request: HttpRequest) -> bytes:
     """The raw body, read only as far as it may go: a length that was not told, or told wrong, changes nothing."""
-    raw = request.read(strict_json.MAX_BYTES + 1)
+    raw = PrivateBytes(request.read(strict_json.MAX_BYTES + 1))
     if len(raw) > strict_json.MAX_BYTES:
         raise strict_json.BodyTooLargeError
     return raw
 
 
-def _authenticate(request: HttpRequest, raw: bytes, token: str) -> None:
+def _authenticate(request: HttpRequest, raw: bytes, token: Secret | None) -> None:
     verify(
         modes=feexpay.webhook_modes,
         secrets=feexpay.webhook_secrets,
         body=raw,
-        headers=request.headers,
-        url_token=token,
+        headers=PrivateDict(request.headers),
+        url_token=token.reveal() if token else "",
         now=conf.now().timestamp(),
         scheme=feexpay.webhook_hmac,
     )

@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from shop import error_pages, pages
 from shop.api_docs import DocsView, SchemaView
-from shop.tokens import LogoutView, TokenView
-from shop.views import BalanceView, PacksView
+from shop.tokens import LogoutAllView, LogoutView, TokenView
+from shop.views import BalanceView, OrdersView, PacksView
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -15,8 +15,10 @@ urlpatterns = [
     path("api/v1/", pages.api_by_example, name="api"),
     path("api/v1/auth/token/", TokenView.as_view(), name="token"),
     path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),
+    path("api/v1/auth/logout-all/", LogoutAllView.as_view(), name="logout_all"),
     path("api/v1/shop/packs/", PacksView.as_view(), name="packs"),
     path("api/v1/shop/balance/", BalanceView.as_view(), name="balance"),
+    path("api/v1/shop/orders/", OrdersView.as_view(), name="orders"),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/payments/feexpay/", include("django_feexpay.urls")),

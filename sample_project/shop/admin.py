@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from shop.models import CoinEntry, CoinPack
+from shop.models import CoinEntry, CoinPack, Order
 
 if TYPE_CHECKING:
     PackAdmin = admin.ModelAdmin[CoinPack]
     EntryAdmin = admin.ModelAdmin[CoinEntry]
+    OrdersAdmin = admin.ModelAdmin[Order]
 else:
-    PackAdmin = EntryAdmin = admin.ModelAdmin
+    PackAdmin = EntryAdmin = OrdersAdmin = admin.ModelAdmin
 
 
 @admin.register(CoinPack)
@@ -36,6 +37,24 @@ class CoinEntryAdmin(EntryAdmin):
     list_filter = ("pack", "created_at")
     list_select_related = ("player", "pack", "payment")
     search_fields = ("player__username", "payment__id")
+    date_hierarchy = "created_at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Order)
+class OrderAdmin(OrdersAdmin):
+    list_display = ("created_at", "player", "pack", "paid_at")
+    list_filter = ("pack", "created_at")
+    list_select_related = ("player", "pack")
+    search_fields = ("player__username", "id")
     date_hierarchy = "created_at"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.conf import settings
@@ -32,6 +33,34 @@ class CoinPack(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Order(models.Model):
+    """A player's wish to buy a pack. Its id is the `merchant_reference` of its payments, so one order is paid once.
+
+    A player has one open order of a pack: a page that is reloaded, or opened twice, finds the same one again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    player = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("player"), on_delete=models.PROTECT, related_name="coin_orders"
+    )
+    pack = models.ForeignKey(CoinPack, verbose_name=_("coin pack"), on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    paid_at = models.DateTimeField(_("paid at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
+        ordering = ("-created_at", "id")
+        constraints = (
+            models.UniqueConstraint(
+                name="shop_one_open_order", fields=("player", "pack"), condition=Q(paid_at__isnull=True)
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.player}: {self.pack}"
 
 
 class CoinEntryQuerySet(models.QuerySet["CoinEntry"]):

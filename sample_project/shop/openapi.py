@@ -31,6 +31,20 @@ _BALANCE = record(
     entries={"type": "array", "items": _ENTRY},
 )
 
+_ORDER = record(
+    "A wish to buy a pack.",
+    id=said(UUID, "The `merchant_reference` to start its payment with."),
+    pack=TEXT,
+    price=AMOUNT,
+    payment_id=said(nullable(UUID), "Under way or paid: follow this one, and start none."),
+)
+_AN_ORDER = {
+    "id": "0d0f0c3e-8a41-4d6b-9e55-1d2a3b4c5d6e",
+    "pack": "pouch",
+    "price": 2500,
+    "payment_id": None,
+}
+
 TOKEN = Call(
     id="token",
     summary="Sign in",
@@ -56,6 +70,14 @@ LOGOUT = Call(
     id="logout",
     summary="Sign out",
     description="The token it was sent with opens nothing any more.",
+    tag="shop",
+    answers={204: Answer("Signed out.", headers=())},
+    problems=REFUSALS_SIGNED_IN,
+)
+LOGOUT_ALL = Call(
+    id="logout_all",
+    summary="Sign out everywhere",
+    description="No token of the player opens anything any more. A new password does the same.",
     tag="shop",
     answers={204: Answer("Signed out.", headers=())},
     problems=REFUSALS_SIGNED_IN,
@@ -114,5 +136,32 @@ BALANCE = Call(
 
 describe("shop.tokens.TokenView", {"post": TOKEN})
 describe("shop.tokens.LogoutView", {"post": LOGOUT})
+describe("shop.tokens.LogoutAllView", {"post": LOGOUT_ALL})
 describe("shop.views.PacksView", {"get": PACKS})
+ORDERS = Call(
+    id="orders",
+    summary="Orders that are being paid",
+    tag="shop",
+    answers={
+        200: Answer(
+            "Newest first.",
+            {"type": "array", "items": _ORDER},
+            {"one": [_AN_ORDER | {"payment_id": "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"}]},
+            headers=(),
+        )
+    },
+    problems=REFUSALS_SIGNED_IN,
+)
+ORDER = Call(
+    id="order",
+    summary="The order to pay for a pack",
+    description="The player's open order of that pack, or a new one: asked again, it is the same.",
+    tag="shop",
+    answers={200: Answer("The order.", _ORDER, {"a new one": _AN_ORDER}, headers=())},
+    problems=(*REFUSALS_SIGNED_IN, *REFUSALS_WITH_BODY),
+    body=record("What is wanted.", pack=TEXT),
+    sent={"a pouch": {"pack": "pouch"}},
+)
+
+describe("shop.views.OrdersView", {"get": ORDERS, "post": ORDER})
 describe("shop.views.BalanceView", {"get": BALANCE})

@@ -135,6 +135,7 @@ def _wiring() -> dict[str, str]:
     return {
         "token": "/api/v1/auth/token/",
         "balance": "/api/v1/shop/balance/",
+        "orders": reverse("orders"),
         "payments": "/api/v1/payments/feexpay/",
         "comeBack": reverse("return"),
         "sandbox": settings.DEMO_SANDBOX_URL,
@@ -157,6 +158,7 @@ def _script_texts() -> dict[str, str]:
         "refused": _("The payment was refused."),
         "declined": _("The payment was declined."),
         "expired": _("Nobody approved in time."),
+        "under_way": _("A payment is under way. Sign in and press the button to see it: you cannot pay twice."),
         "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
         "forgotten": _("This tab knows of no payment. If you paid, your coins arrive all the same."),
         "coins": _("coins"),

@@ -6,9 +6,11 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
 from django_feexpay.models import Payment
-from shop.models import CoinEntry, CoinPack
-from shop.prices import coins_for
+from shop.models import CoinEntry, CoinPack, Order
+from shop.prices import coins_for, order_of
 
 logger = logging.getLogger("shop")
 
@@ -34,6 +36,8 @@ def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
             "coins": pack.coins if pack else coins_for(min(credited, payment.charged_price)),
         },
     )
+    if order := order_of(payment.merchant_reference):
+        Order.objects.filter(pk=order.pk, player=payment.user, paid_at=None).update(paid_at=timezone.now())
 
 
 def _pack_of(payment: Payment) -> CoinPack | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_feexpay.api.filters import refuse_unknown
-from shop.models import CoinEntry, CoinPack
+from django_feexpay.models import Payment
+from shop.models import CoinEntry, CoinPack, Order
+from shop.prices import pack_for_sale
 
 _NEWEST = 20
 
@@ -49,6 +53,46 @@ class BalanceView(ShopView):
                 "entries": [_entry_as_json(entry) for entry in entries],
             }
         )
+
+
+class OrderInput(serializers.Serializer[Any]):
+    """`pack`: the code of a pack."""
+
+    pack = serializers.JSONField()
+
+
+class OrdersView(ShopView):
+    """GET → the player's orders that a payment is under way for, newest first.
+
+    POST {"pack"} → the player's open order for that pack; a new one where there is none. `id` is the
+    `merchant_reference` to start its payment with, `payment_id` a payment of it that is under way or paid: then that
+    one is to be followed, and none started.
+    """
+
+    def get(self, request: Request) -> Response:
+        orders = Order.objects.filter(player=cast(User, request.user), paid_at=None).select_related("pack")
+        shown = [_order_as_json(order) for order in orders]
+        return Response([order for order in shown if order["payment_id"]])
+
+    def post(self, request: Request) -> Response:
+        given = OrderInput(data=request.data)
+        given.is_valid(raise_exception=True)
+        try:
+            pack = pack_for_sale(given.validated_data["pack"])
+        except ValidationError as refusal:
+            raise serializers.ValidationError({"pack": refusal.messages}) from None
+        order, _ = Order.objects.get_or_create(player=cast(User, request.user), pack=pack, paid_at=None)
+        return Response(_order_as_json(order))
+
+
+def _order_as_json(order: Order) -> dict[str, Any]:
+    payment = Payment.objects.of_order(order.player_id, str(order.pk)).order_by("-created_at").first()
+    return {
+        "id": order.pk,
+        "pack": order.pack.code,
+        "price": order.pack.price,
+        "payment_id": None if payment is None else payment.pk,
+    }
 
 
 def pack_as_json(pack: CoinPack) -> dict[str, Any]:

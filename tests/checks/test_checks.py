@@ -125,6 +125,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E015", "unknown dispatch", {"DISPATCH": "later"}),
     ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
     ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
+    (
+        "E029",
+        "secret of no mode",
+        {"WEBHOOK_MODES": "header,hmac", "WEBHOOK_SECRETS": f"header:{LONG},hmac:{LONG},{LONG}"},
+    ),
     ("E028", "no time of day", {"COMPARE_AT": "at night"}),
     ("E028", "no such hour", {"COMPARE_AT": "24:00"}),
     ("E016", "poll words", {"POLL_SECONDS": "soon,later"}),

@@ -139,11 +139,32 @@ def test_unknown_mode_rejects() -> None:
 
 
 def test_every_listed_mode_must_pass() -> None:
-    headers = {"Authorization": SECRET}
+    headers, secrets = {"Authorization": SECRET}, [f"header:{SECRET}", "url_token:token-1"]
+    modes = "status,header,url_token"
 
-    assert rejection("status,header,url_token", headers=headers, url_token=SECRET) is None
-    assert rejection("status,header,url_token", headers=headers, url_token="x") == "url_token_mismatch"
-    assert rejection("url_token,header", url_token=SECRET) == "header_missing"
+    assert rejection(modes, secrets=secrets, headers=headers, url_token="token-1") is None
+    assert rejection(modes, secrets=secrets, headers=headers, url_token="x") == "url_token_mismatch"
+    assert rejection("url_token,header", secrets=secrets, url_token="token-1") == "header_missing"
+
+
+@pytest.mark.parametrize("modes", ["header", "status,header", "header,status,header"])
+def test_secret_without_a_mode_serves_the_only_one(modes: str) -> None:
+    assert rejection(modes, headers={"Authorization": SECRET}) is None
+
+
+@pytest.mark.parametrize("modes", ["header,hmac", "status,hmac,header", "header,url_token", "hmac,no_such_mode"])
+def test_secret_without_a_mode_serves_none_of_several(modes: str) -> None:
+    """Else whoever reads the header in transit holds the key that signs."""
+    headers = {"Authorization": SECRET, "X-FeexPay-Signature": HEX_SIGNATURE}
+    first = next(mode for mode in modes.split(",") if mode != "status")
+
+    assert rejection(modes, headers=headers, url_token=SECRET) == f"{first}_no_secret"
+
+
+def test_secret_without_a_mode_does_not_help_one_that_has_its_own() -> None:
+    headers = {"Authorization": SECRET, "X-FeexPay-Signature": HEX_SIGNATURE}
+
+    assert rejection("header,hmac", secrets=[SECRET, f"hmac:{SECRET}"], headers=headers) == "header_no_secret"
 
 
 def test_rejection_says_the_same_to_everyone_and_is_no_gateway_error() -> None:

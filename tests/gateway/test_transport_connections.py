@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -383,3 +385,16 @@ def test_error_holds_neither_key_nor_number(transport: HttpTransport, serve: Ser
     assert caught.value.__context__ is None
     assert "canary" not in f"{caught.value!r} {request!r}"
     assert "2290197000050" not in f"{caught.value!r} {request!r}"
+
+
+def test_key_in_an_address_is_in_no_log(
+    transport: HttpTransport, serve: ServerFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A source of exchange rates may take its key in the query; urllib3 writes every address at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    server = serve(answers_ok)
+
+    transport.exchange(replace(asking(server.url), url=f"{server.url}/latest?key=canary"))
+
+    assert "/latest" in caplog.text
+    assert "canary" not in caplog.text

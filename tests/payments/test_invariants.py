@@ -212,6 +212,7 @@ def test_i5_reports_a_status_without_event(waiting: Payment) -> None:
         ({"reference": None}, "the report was about another reference"),
         ({"echo_matches": False}, "the report did not echo the attempt"),
         ({"amount": 4999}, "the report was of 4999, asked for 5000"),
+        ({"currency": "XAF"}, "the report was in XAF, asked for XOF"),
     ],
 )
 def test_i6_reports_a_credit_without_proof(waiting: Payment, changes: dict[str, object], flaw: str) -> None:

@@ -24,7 +24,7 @@ PK = uuid.UUID("7a2f0b6e-1111-4222-8333-444455556666")
 
 
 def attempt(status: Status = Status.PENDING, reference: str | None = REFERENCE) -> Attempt:
-    payment = Payment(amount=AMOUNT, fee=FEE)
+    payment = Payment(amount=AMOUNT, fee=FEE, charged_currency="XOF")
     return Attempt(
         pk=PK,
         payment=payment,
@@ -64,6 +64,8 @@ def test_a_proven_success_counts_whenever_it_comes(status: Status, now: datetime
         pytest.param({"amount": None}, ("successful", "confirmed"), id="no amount told"),
         pytest.param({"msisdn_ending": None}, ("successful", "confirmed"), id="no msisdn told"),
         pytest.param({"reference": REFERENCE.upper()}, ("successful", "confirmed"), id="reference in capitals"),
+        pytest.param({"currency": "XAF"}, ("review", "currency_mismatch"), id="the other franc"),
+        pytest.param({"currency": "?"}, ("review", "currency_mismatch"), id="no currency"),
         pytest.param({"amount": AMOUNT - 1}, ("review", "amount_mismatch"), id="one less"),
         pytest.param({"amount": AMOUNT + 1}, ("review", "amount_mismatch"), id="one more"),
         pytest.param({"amount": AMOUNT + FEE + 1}, ("review", "amount_mismatch"), id="more than the fee"),

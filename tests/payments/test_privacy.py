@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
+from django.test import Client
 
-from django_feexpay.models import Attempt, Payment
+from django_feexpay import exports
+from django_feexpay.api.outputs import payment_body
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.transport import WireReply
+from django_feexpay.models import Attempt, Payment, WebhookDelivery
 from django_feexpay.models.fields import Sealed
+from django_feexpay.payments import hints
 from django_feexpay.payments.initiate import PayerDetails
 from tests.payments.conftest import Begin, Configure, MakeOrder
-from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.model_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
 from tests.payments.stage import Clock, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
@@ -152,5 +160,49 @@ def test_what_feexpay_says_about_a_failure_is_cleaned_of_numbers(
 
     run_until_told(payment, clock)
 
-    assert only_attempt(payment).reason_text == "payer ••• said no"
+    assert only_attempt(payment).reason_text == "payer ••• no"
     assert Payment.objects.get().status == "failed"
+
+
+# --- what others wrote of the payer -----------------------------------------------------------------------
+
+SAID = "KOFFI Adjovi (01 97 12 34 50) koffi@mail.bj, Zinsou: 229.01.61.00.00.50"
+TOLD = ("KOFFI", "Adjovi", "97 12 34", "koffi@mail", "Zinsou", "61.00.00")
+
+
+def refuse_with(text: str) -> Callable[[Charge], WireReply]:
+    def answer(charge: Charge) -> WireReply:
+        charge.status, charge.refused = "FAILED", True
+        return reply(400, {"statusCode": 400, "message": text})
+
+    return answer
+
+
+def test_no_row_no_page_no_file_and_no_answer_tells_what_feexpay_said_of_the_payer(
+    begin: Begin, gateway: ModelGateway, clock: Clock, admin_client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    gateway.next_collects = [refuse_with(SAID)]
+    refused = begin(**PAYER)
+    failed = begin(**PAYER, amount=700)
+    gateway.last().decline()
+    gateway.last().reason = SAID
+    run_until_told(failed, clock)
+    body = {"reference": gateway.last().reference, "status": SAID, "type": SAID, "reason": SAID, "callback_info": SAID}
+    hints.receive(hint_from(body | {"order_id": SAID, "ref_operator": "0197123450", "reseau": SAID, "date": SAID}))
+
+    delivery = WebhookDelivery.objects.get()
+    pages = [
+        admin_client.get(f"/admin/feexpay/{path}").content.decode()
+        for path in (
+            *("payment/", "attempt/", "webhookdelivery/", f"webhookdelivery/{delivery.pk}/change/"),
+            *(f"payment/{payment.pk}/change/" for payment in (refused, failed)),
+            *(f"attempt/{only_attempt(payment).pk}/change/" for payment in (refused, failed)),
+        )
+    ]
+    file = b"".join(exports.download(Payment.objects.all(), "csv").streaming_content).decode()
+    shown = json.dumps([payment_body(payment) for payment in Payment.objects.for_reading()], default=str)
+
+    for text in (stored(), *pages, file, shown, caplog.text):
+        assert [part for part in (*TOLD, "0197123450") if part in text] == []
+    assert only_attempt(refused).reason_text == "•••"

@@ -60,6 +60,7 @@ def test_credit_rests_on_evidence_that_is_kept(begin: Begin, gateway: ModelGatew
         "reference": "ref-0001",
         "echo_matches": True,
         "amount": 5000,
+        "currency": None,
         "asked_for": 5000,
         "fee": 85,
     }
@@ -69,6 +70,8 @@ def test_credit_rests_on_evidence_that_is_kept(begin: Begin, gateway: ModelGatew
     ("lies", "because"),
     [
         ({"amount": 4999}, "amount_mismatch"),
+        ({"currency": "XAF"}, "currency_mismatch"),
+        ({"currency": 952}, "currency_mismatch"),
         ({"callback_info": "someone-else"}, "echo_mismatch"),
         ({"callback_info": None}, "echo_missing"),
         ({"reference": "ref-9999"}, "reference_mismatch"),

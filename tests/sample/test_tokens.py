@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 from rest_framework.throttling import SimpleRateThrottle
+from shop import tokens
 
 from tests.sample.conftest import PASSWORD
 
@@ -118,6 +122,102 @@ def test_logout_ends_this_token_and_no_other(client: Client, token: str, player:
     assert (answer.status_code, answer.content) == (204, b"")
     assert client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     assert client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {other}"}).status_code == 200
+
+
+def opens(client: Client, token: str) -> bool:
+    answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code in (200, 401)
+    return bool(answer.status_code == 200)
+
+
+def test_logout_everywhere_ends_all_of_this_player_and_none_of_another(
+    client: Client, token: str, player: User
+) -> None:
+    other = sign_in(client, "ama", PASSWORD).json()["token"]
+    User.objects.create_user("kofi", password=PASSWORD)
+    kofis = sign_in(client, "kofi", PASSWORD).json()["token"]
+
+    answer = client.post("/api/v1/auth/logout-all/", headers={"Authorization": f"Bearer {token}"})
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert [opens(client, each) for each in (token, other, kofis)] == [False, False, True]
+
+
+def by_the_admins_form(admin_client: Client, player: User) -> None:
+    form = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
+    answer = admin_client.post(f"/admin/auth/user/{player.pk}/password/", form)
+    assert answer.status_code == 302
+
+
+def by_code(admin_client: Client, player: User) -> None:
+    player.set_password("another horse battery")
+    player.save(update_fields=["password"])
+
+
+def by_a_hash(admin_client: Client, player: User) -> None:
+    player.password = make_password("another horse battery")
+    player.save()
+
+
+def by_no_password(admin_client: Client, player: User) -> None:
+    player.set_unusable_password()
+    player.save()
+
+
+@pytest.mark.parametrize("change", [by_the_admins_form, by_code, by_a_hash, by_no_password])
+def test_new_password_ends_every_token(
+    client: Client, admin_client: Client, token: str, player: User, change: Callable[[Client, User], None]
+) -> None:
+    change(admin_client, player)
+
+    assert not opens(client, token)
+    assert AuthToken.objects.filter(user=player).count() == 0
+    if change is not by_no_password:
+        assert opens(client, sign_in(client, "ama", "another horse battery").json()["token"])
+
+
+def test_account_that_was_switched_off_and_on_again_has_no_old_token(
+    client: Client, admin_client: Client, token: str, player: User
+) -> None:
+    page = f"/admin/auth/user/{player.pk}/change/"
+    form = {"username": "ama", "date_joined_0": "2026-11-01", "date_joined_1": "10:00:00"}
+    assert admin_client.post(page, form).status_code == 302
+    off = opens(client, token)
+    assert admin_client.post(page, form | {"is_active": "on"}).status_code == 302
+
+    assert (off, opens(client, token)) == (False, False)
+
+
+def test_change_of_anything_else_and_a_newer_hash_end_none(
+    client: Client, token: str, player: User, settings: Any
+) -> None:
+    player.last_name = "Doe"
+    player.save()
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher",
+        *settings.PASSWORD_HASHERS,
+    ]
+    old_hash = User.objects.get().password
+
+    newer = sign_in(client, "ama", PASSWORD).json()["token"]
+
+    assert User.objects.get().password != old_hash
+    assert opens(client, token)
+    assert opens(client, newer)
+
+
+def test_password_that_changes_while_it_is_checked_brings_no_token(
+    client: Client, player: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed_right_after(request: Any, **given: Any) -> User | None:
+        user = cast("User | None", authenticate(request, **given))
+        by_code(client, User.objects.get())
+        return user
+
+    monkeypatch.setattr(tokens, "authenticate", changed_right_after)
+
+    assert sign_in(client, "ama", PASSWORD).status_code == 401
+    assert AuthToken.objects.count() == 0
 
 
 def test_logout_without_token_is_401(client: Client, db: None) -> None:

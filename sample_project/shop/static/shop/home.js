@@ -4,9 +4,9 @@
 const totals = read("totals");
 const form = document.getElementById("buy");
 
+const resumeButton = document.getElementById("resume");
+
 let signedInAs = "";
-// One key for one wish: pressing again after a lost answer asks for the same payment, not for a second one.
-let idempotencyKey = "";
 
 const chosenPack = () => form.querySelector("input[name=pack]:checked");
 
@@ -32,18 +32,31 @@ function whoPays() {
 
 anew = whoPays;
 
+// The order is the server's, and one of a kind: what is under way or paid for it is followed, and nothing is started.
 async function start() {
   const pack = chosenPack();
+  const order = await call("POST", wiring.orders, { pack: pack.value });
+  if (order.payment_id) return look(order.payment_id);
   const wish = { provider: form.provider.value, amount: Number(pack.dataset.price), metadata: { pack: pack.value } };
+  wish.merchant_reference = order.id;
   if (chosenProvider().dataset.page && mayComeBack()) {
     wish.return_url = wish.cancel_url = new URL(wiring.comeBack, location).href;
   }
   Object.assign(wish, whoPays());
-  idempotencyKey = idempotencyKey || crypto.randomUUID();
-  const payment = await call("POST", `${wiring.payments}initiate/`, wish, idempotencyKey);
-  idempotencyKey = "";
+  memory.key = memory.key || crypto.randomUUID();
+  const payment = await call("POST", `${wiring.payments}initiate/`, wish, memory.key).catch(orTheOneUnderWay);
+  memory.key = "";
   form.otp.value = "";
   return payment;
+}
+
+// Started in another tab, or before this page was reloaded: that payment is the answer.
+async function orTheOneUnderWay(error) {
+  if (error.code === "duplicate_payment") return look(error.paymentId);
+  if (error.code === "idempotency_mismatch") memory.key = ""; // the form was filled in anew meanwhile
+  else if (error.code === "idempotency_conflict") await wait(2); // it is being sent at this moment
+  else throw error;
+  return start();
 }
 
 async function buy() {
@@ -54,16 +67,63 @@ async function buy() {
   await follow(await start());
 }
 
+function openProgress() {
+  progress.hidden = false;
+  receipt.hidden = phoneLink.hidden = pageLink.hidden = otpStep.hidden = resumeButton.hidden = true;
+  progress.scrollIntoView({ block: "nearest", behavior: "smooth" });
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  progress.hidden = false;
-  receipt.hidden = phoneLink.hidden = pageLink.hidden = otpStep.hidden = true;
-  progress.scrollIntoView({ block: "nearest", behavior: "smooth" });
-  if (await attend(buy)) idempotencyKey = "";
+  openProgress();
+  if (await attend(buy)) memory.key = "";
+});
+
+// The payment that was under way when this page was left, reloaded, or opened in another tab. False: there is none.
+async function resume() {
+  const [order] = await call("GET", wiring.orders);
+  memory.running = order ? order.payment_id : "";
+  if (!order) return false;
+  const pack = form.querySelector(`input[name=pack][value="${CSS.escape(order.pack)}"]`);
+  if (pack) pack.checked = true;
+  showPrice();
+  openProgress();
+  say(texts.checking);
+  await attend(async () => follow(await look(order.payment_id)));
+  return true;
+}
+
+// Somebody who is not signed in any more is told, and asked to sign in.
+function offerToResume() {
+  openProgress();
+  say(texts.under_way);
+  resumeButton.hidden = false;
+}
+
+async function resumeAtLoad() {
+  try {
+    if (memory.token) await resume();
+    else if (memory.running) offerToResume();
+  } catch (error) {
+    if (error.code === "not_authenticated") memory.token = "";
+    if (memory.running) offerToResume();
+  }
+}
+
+resumeButton.addEventListener("click", async () => {
+  let found = false;
+  const answered = await attend(async () => {
+    say(texts.signing_in);
+    await signIn();
+    found = true;
+  });
+  again.hidden = true;
+  if (!found) resumeButton.hidden = false;
+  else if (answered && !(await resume())) progress.hidden = true;
 });
 
 form.addEventListener("input", (event) => {
-  idempotencyKey = retryKey = "";
+  memory.key = retryKey = "";
   // Another number or code may be tried for the same payment; another pack or provider makes another one.
   if (event.target !== form.phone && event.target !== form.otp) again.hidden = true;
 });
@@ -97,3 +157,4 @@ if (form.provider.options.length) {
   showFields();
   showPrice();
 }
+resumeAtLoad();

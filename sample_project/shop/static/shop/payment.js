@@ -15,9 +15,16 @@ const receipt = document.getElementById("receipt");
 const otpForm = document.getElementById("otp-form");
 const otpStep = document.getElementById("otp-step");
 
-class Problem extends Error {}
+class Problem extends Error {
+  constructor(answer) {
+    const wrong = (answer.errors || []).map((error) => error.message).join(" ");
+    super(wrong || answer.detail || answer.title);
+    this.code = answer.code;
+    this.paymentId = answer.payment_id;
+  }
+}
 
-// This tab's memory: it outlives the way to the provider's page and back, and ends with the tab.
+// This tab's memory: it outlives a reload and the way to the provider's page and back, and ends with the tab.
 const memory = {
   get token() {
     return sessionStorage.getItem("token") || "";
@@ -31,6 +38,21 @@ const memory = {
   set payment(id) {
     sessionStorage.setItem("payment", id);
   },
+  // One key for one wish: pressing again after a lost answer asks for the same payment, not for a second one.
+  get key() {
+    return sessionStorage.getItem("key") || "";
+  },
+  set key(value) {
+    sessionStorage.setItem("key", value);
+  },
+  // That a payment is under way outlives the tab. Nothing but its id is kept: to see it, one signs in.
+  get running() {
+    return localStorage.getItem("running") || "";
+  },
+  set running(id) {
+    if (id) localStorage.setItem("running", id);
+    else localStorage.removeItem("running");
+  },
 };
 
 async function call(method, url, body, key) {
@@ -41,9 +63,10 @@ async function call(method, url, body, key) {
   const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
   const answer = await response.json();
   if (response.ok) return answer;
-  const wrong = (answer.errors || []).map((error) => error.message).join(" ");
-  throw new Problem(wrong || answer.detail || answer.title);
+  throw new Problem(answer);
 }
+
+const look = (id) => call("GET", `${wiring.payments}${id}/status/`);
 
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const francs = (amount) => `${amount.toLocaleString(document.documentElement.lang)}\u00a0F\u00a0CFA`;
@@ -104,18 +127,20 @@ function show(payment) {
 
 async function untilSettled(payment) {
   memory.payment = payment.id;
+  memory.running = payment.status === "pending" ? payment.id : "";
   let shown = "";
   while (payment.status === "pending") {
     if (shown !== JSON.stringify(payment)) show(payment);
     shown = JSON.stringify(payment);
     await Promise.race([wait(payment.next_poll_seconds || 2), codeSent.next]);
     try {
-      payment = await call("GET", `${wiring.payments}${payment.id}/status/`);
+      payment = await look(payment.id);
     } catch (error) {
       if (error instanceof Problem) throw error;
       // The shop is away for a moment; the payment goes on without us.
     }
   }
+  if (memory.running === payment.id) memory.running = "";
   show(payment);
   return payment;
 }

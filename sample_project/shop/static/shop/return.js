@@ -9,7 +9,7 @@ async function comeBack() {
   say(texts.checking);
   step("approve");
   try {
-    await follow(await call("GET", `${wiring.payments}${memory.payment}/status/`));
+    await follow(await look(memory.payment));
   } catch (error) {
     say(error instanceof Problem ? error.message : texts.unreachable, "failed");
   }

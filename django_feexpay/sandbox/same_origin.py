@@ -1,0 +1,67 @@
+"""Foreign pages do not act here: a site that a developer visits must not approve payments or switch faults.
+
+FeexPay's own paths (`/api/`) are left alone: they ask for a key, which no browser sends by itself.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+class SameOriginOnly:
+    """403 for a change that another site's page asks for, and for a name that was made to point at this machine."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith("/api/"):
+            request = Request(scope)
+            if request.method not in _READING and _is_foreign(request):
+                return await _refusal("another site's page may not change anything here")(scope, receive, send)
+            if _is_rebound(request, scope["app"].state.sandbox.options.host):
+                return await _refusal("this name is not one of this machine's")(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+def _is_foreign(request: Request) -> bool:
+    """A browser tells where a request comes from, and a page cannot change that. Other clients tell nothing."""
+    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if fetch_site is not None:
+        return fetch_site not in ("same-origin", "none")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+
+
+def _is_rebound(request: Request, own_host: str) -> bool:
+    """Called over the loopback by a name that anybody's DNS may give: then a foreign page counts as same-origin."""
+    if request.client is None or not _is_loopback(request.client.host):
+        return False
+    try:
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return True
+    known = name in ("", "localhost", own_host) or name.endswith(".localhost")
+    return not known and not _is_address(name)
+
+
+def _is_loopback(host: str) -> bool:
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _refusal(why: str) -> JSONResponse:
+    return JSONResponse({"error": why}, status_code=403)

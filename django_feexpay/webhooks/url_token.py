@@ -1,0 +1,90 @@
+"""Keeping the secret of `…/webhook/<token>/` out of logs and reports.
+
+Django logs the path of every answer from 400 on, servers log every path, error reports quote path and arguments. So
+the token becomes a `Secret` when the address is resolved, and the view writes `***` over it wherever the request holds
+its path: Django's log, the servers that read the same environ or scope afterwards (gunicorn, uvicorn) and error reports
+then show only that. What is logged before or beside the view (a middleware that answers first, a slash that was
+forgotten, runserver's own line) passes `TokenFilter`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+from urllib.parse import quote
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, register_converter, reverse
+from django.urls.converters import StringConverter
+
+from django_feexpay.secrets import Secret
+
+HIDDEN = "***"
+
+#: Django's loggers that write the path of a request.
+LOGGERS = ("django.request", "django.server")
+
+_ADDRESS = re.compile(r"/[^\s?#\"']*webhook/[^\s?#\"']+")
+
+
+class TokenConverter(StringConverter):
+    """A path segment that never shows itself."""
+
+    def to_python(self, value: str) -> Any:
+        return Secret(value)
+
+    def to_url(self, value: Any) -> str:
+        return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+register_converter(TokenConverter, "feexpay_token")
+
+
+def hide(request: HttpRequest, token: Secret) -> None:
+    """Write over the token wherever the request, its WSGI environ or its ASGI scope holds the path."""
+    ending = len(token.reveal()) + 1  # the slash
+    request.path = f"{request.path[:-ending]}{HIDDEN}/"
+    request.path_info = f"{request.path_info[:-ending]}{HIDDEN}/"
+    full = request.get_full_path()
+    for name, written in (("PATH_INFO", request.path_info), ("RAW_URI", full), ("REQUEST_URI", full)):
+        if name in request.META:
+            request.META[name] = written
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        scope.update(path=request.path, raw_path=quote(request.path).encode("ascii"))
+
+
+class TokenFilter(logging.Filter):
+    """Lets every record through, without the token of an address of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_without_token(value) if isinstance(value, str) else value for value in record.args)
+        if isinstance(record.msg, str):
+            record.msg = _without_token(record.msg)
+        return True
+
+
+def guard_logs() -> None:
+    """Put the filter on Django's loggers. Safe to repeat: yes."""
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, TokenFilter) for known in logger.filters):
+            logger.addFilter(TokenFilter())
+
+
+def _without_token(text: str) -> str:
+    if "webhook/" not in text:
+        return text
+    try:
+        ours = reverse("feexpay:webhook")
+    except NoReverseMatch:
+        return text
+    return _ADDRESS.sub(lambda found: _hidden(found[0], ours), text)
+
+
+def _hidden(path: str, ours: str) -> str:
+    """The path without what follows the address of our webhook, whatever a proxy or the host put before that."""
+    before, webhook, after = path.partition(ours)
+    return f"{before}{webhook}{HIDDEN}{'/' if after.endswith('/') else ''}" if after else path
