@@ -41,8 +41,8 @@ REASONS: Mapping[str, Any] = {
     "amount_too_low": _("The amount is below what this operator takes."),
     "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
     "operator_error": _(
-        "The operator could not do it. Please try again later. If money was taken after all, "
-        "it will be credited by itself."
+        "The operator could not do it. Please try again later. "
+        "If money was taken after all, it will be credited by itself."
     ),
     "network_unavailable": _("This operator is being serviced. Please try again later or choose another."),
     "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),

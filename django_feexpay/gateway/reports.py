@@ -193,7 +193,7 @@ class WebhookHint:
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
-    """The JSON object in these bytes, masked; or None: not UTF-8, not JSON, a key twice, NaN, too deep, or no object."""
+    """The JSON object in these bytes, masked; or None: not UTF-8, not JSON, twice a key, NaN, too deep, no object."""
     try:
         text = PrivateText(raw.decode("utf-8-sig"))
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_masked)

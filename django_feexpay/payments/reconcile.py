@@ -305,7 +305,7 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     """
     cause = Cause(source=source, because="found_in_history")
     try:
-        if attempt.life_status is Status.CREATED and not _call_sent(attempt, cause):
+        if attempt.life_status is Status.CREATED and not _mark_as_sent(attempt, cause):
             return False  # its sender took it just now
         if attempt.life_status in (Status.CREATED, Status.UNKNOWN):
             ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
@@ -324,7 +324,7 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
     return attempt.gateway_reference is not None
 
 
-def _call_sent(attempt: Attempt, cause: Cause) -> bool:
+def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     """CREATED to UNKNOWN, by the legal way and without a call: FeexPay has it. False if a sender was quicker.
 
     One that dies between the two moves leaves what `initiate.lose` puts right.

@@ -129,7 +129,7 @@ def _broken(kind: str, conditions: Conditions) -> Response:
         body = bodies.error(429, "Too many requests", "RATE_LIMIT_EXCEEDED")
         return JSONResponse(body, status_code=429, headers={"Retry-After": str(conditions.retry_after_seconds)})
     if kind == "error_503":
-        # Not NETWORK_UNAVAILABLE: with that code FeexPay says that nothing was charged.
+        # Not NETWORK_UNAVAILABLE: that is FeexPay's word for an operator in maintenance, and `maintenance` says it.
         return JSONResponse(bodies.error(503, "Service Unavailable"), status_code=503)
     return JSONResponse(bodies.error(500, "Internal server error"), status_code=500)
 
