@@ -30,8 +30,9 @@ SYNCHRONOUS_LEASE = timedelta(seconds=150)
 #: At most one look per payment in this time, however many webhooks ask for one.
 SHORTEST_PAUSE = timedelta(seconds=3)
 
-#: The same for a payment that is credited: its payer waits for nothing.
-PAUSE_AFTER_CREDIT = timedelta(seconds=60)
+#: The same for a payment that is credited: its payer waits for nothing. Shorter than a lease, so that what a webhook
+#: tells during a look brings another one.
+PAUSE_AFTER_CREDIT = timedelta(seconds=30)
 
 #: FeexPay did not answer a question about a credited payment.
 AGAIN_AFTER_CREDIT = timedelta(minutes=15)

@@ -166,7 +166,8 @@ def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
 def _look(
     attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
-    credited, lost = attempt.life_status is Status.SUCCESSFUL, attempt.gateway_reference is None
+    credited = attempt.life_status is Status.SUCCESSFUL
+    lost = attempt.gateway_reference is None and not attempt.sought_by_echo
     try:
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
