@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from django_feexpay.admin import acts, causes, display, search
-from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments.lifecycle import Status
 
 #: Rows of one section. A sender of webhooks must not be able to make this page endless.
@@ -34,7 +34,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "deliveries": _deliveries(payment),
         "credit": _credit(payment),
         "outbox": _newest(payment.outbox.order_by("-id")),
-        "incidents": _newest(payment.incidents.select_related("attempt").order_by("-id")),
+        "incidents": _incidents(payment),
         "most_rows": MOST_ROWS,
     }
 
@@ -87,6 +87,11 @@ def _names(actors: Iterable[str]) -> dict[str, str]:
 def _deliveries(payment: Payment) -> list[dict[str, Any]]:
     rows = WebhookDelivery.objects.filter(attempt__payment=payment).order_by("-received_at", "-id")
     return [{"row": row, "body": display.pretty(row.body)} for row in _newest(rows)]
+
+
+def _incidents(payment: Payment) -> list[dict[str, Any]]:
+    incidents: list[Incident] = _newest(payment.incidents.select_related("attempt").order_by("-id"))
+    return [{"row": row, "amount": display.amount_of_charge(row.amount, row.currency)} for row in incidents]
 
 
 def _credit(payment: Payment) -> dict[str, Any] | None:

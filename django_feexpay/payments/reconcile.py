@@ -112,9 +112,13 @@ def reconcile(
     About a credited attempt FeexPay is asked, unless the call is bounded, whether it was charged a second time, too.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
-    report = ask(attempt_id, source=source, actor=actor, note=note, total_seconds=total_seconds)
-    if report is not None and total_seconds is None:
-        _look_for_second_charges(Attempt.objects.select_related("payment__provider").get(pk=attempt_id), source)
+    attempt = _to_ask_about(attempt_id)
+    if attempt is None:
+        return False
+    credited = attempt.life_status is Status.SUCCESSFUL
+    report = _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    if credited and report is not None and total_seconds is None:
+        _look_for_second_charges(attempt, source)
     return report is not None
 
 
@@ -126,12 +130,23 @@ def ask(
     note: str = "",
     total_seconds: float | None = None,
 ) -> StatusReport | None:
-    """`reconcile`, for who wants FeexPay's word itself; None when it gave none."""
+    """FeexPay's word on an attempt, which is settled by it; None when it gave none.
+
+    Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
+    """
+    attempt = _to_ask_about(attempt_id)
+    if attempt is None:
+        return None
+    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+
+
+def _to_ask_about(attempt_id: UUID) -> Attempt | None:
+    """The attempt, unless there is nothing to ask about yet. The question is spent of the budget, and never refused."""
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
         return None
-    budget.wait_seconds(budget.SENDING)  # somebody wants to know: it is spent, and never refused
-    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    budget.wait_seconds(budget.SENDING)
+    return attempt
 
 
 def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
@@ -155,8 +170,6 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
 
 def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
     """Look for other charges of an attempt that is credited; not answered, FeexPay is asked again."""
-    if attempt.life_status is not Status.SUCCESSFUL:
-        return True
     answered = second_charges.look_for(attempt, patience_seconds=_patience(source, None))
     if not answered:
         due.ask_credited_again(attempt)

@@ -11,8 +11,9 @@ class ShopConfig(AppConfig):
     verbose_name = _("Coin shop")
 
     def ready(self) -> None:
-        from django_feexpay.signals import payment_succeeded
+        from django_feexpay.signals import payment_reversed, payment_succeeded
         from shop import openapi  # noqa: F401 -- describes the shop's calls
-        from shop.receivers import give_coins
+        from shop.receivers import give_coins, note_reversal
 
         payment_succeeded.connect(give_coins, dispatch_uid="shop_give_coins")
+        payment_reversed.connect(note_reversal, dispatch_uid="shop_note_reversal")

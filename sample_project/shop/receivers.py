@@ -1,10 +1,12 @@
-"""What happens in the shop when a payment succeeded."""
+"""What happens in the shop when a payment succeeded, or when FeexPay took one back."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Sum
 
 from django_feexpay.models import Payment
 from shop.models import CoinEntry, CoinPack
@@ -31,6 +33,16 @@ def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
             "coins": pack.coins if pack else coins_for(payment.charged_price),
         },
     )
+
+
+def note_reversal(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+    """Tell the shop's people that FeexPay took back what these coins were paid with. The coins stay: a player who was
+    refunded by mistake has done nothing wrong, so taking them back is a person's decision.
+
+    Safe to repeat: yes, it only tells.
+    """
+    coins = CoinEntry.objects.filter(payment=payment).aggregate(total=Sum("coins"))["total"] or 0
+    logger.error("payment %s was reversed by FeexPay after %d coins were given: event %s", payment.pk, coins, event_id)
 
 
 def _pack_of(payment: Payment) -> CoinPack | None:

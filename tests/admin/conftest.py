@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, Payment, WebhookDelivery
+from django_feexpay.models import Attempt, Break, Comparison, Finding, Heartbeat, Payment, WebhookDelivery
 from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -105,7 +105,9 @@ def differ(attempt: Attempt | None, **columns: Any) -> Break:
         "last_comparison": comparison,
         "found_at": now,
     }
-    return Break.objects.create(**(values | columns))
+    row = Break.objects.create(**(values | columns))
+    Finding.objects.create(comparison=comparison, difference=row, is_open=True, money_at_stake=row.money_at_stake)
+    return row
 
 
 def deliver(attempt: Attempt | None, **columns: Any) -> WebhookDelivery:
