@@ -93,6 +93,25 @@ def keep_findings(apps: Any, schema_editor: Any) -> None:
         )
 
 
+def bring_rows_forward(apps: Any, schema_editor: Any) -> None:
+    name_the_charges(apps, schema_editor)
+    announce_reversals(apps, schema_editor)
+    keep_findings(apps, schema_editor)
+    _check_now(schema_editor)
+
+
+def bring_rows_back(apps: Any, schema_editor: Any) -> None:
+    fold_incidents(apps, schema_editor)
+    forget_reversals(apps, schema_editor)
+    _check_now(schema_editor)
+
+
+def _check_now(schema_editor: Any) -> None:
+    """PostgreSQL alters no table on whose rows a foreign key is still to be checked."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 class Migration(migrations.Migration):
     dependencies = [("feexpay", "0006_flows")]
 
@@ -152,10 +171,7 @@ class Migration(migrations.Migration):
                 verbose_name="kind",
             ),
         ),
-        migrations.RunPython(name_the_charges, migrations.RunPython.noop),
-        migrations.RunPython(announce_reversals, forget_reversals),
         migrations.RemoveConstraint("incident", "feexpay_incident_once"),
-        migrations.RunPython(migrations.RunPython.noop, fold_incidents),
         migrations.AddConstraint(
             "incident",
             models.UniqueConstraint(
@@ -228,5 +244,5 @@ class Migration(migrations.Migration):
                 fields=("comparison", "difference"), name="feexpay_finding_once_a_comparison"
             ),
         ),
-        migrations.RunPython(keep_findings, migrations.RunPython.noop),
+        migrations.RunPython(bring_rows_forward, bring_rows_back),
     ]
