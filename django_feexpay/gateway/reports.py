@@ -292,6 +292,11 @@ def hint_from(body: Body) -> WebhookHint:
     )
 
 
+def echo_kept_in(body: Body) -> str | None:
+    """Our attempt id in a webhook's body as it is kept, `WebhookHint.redacted`."""
+    return _echo(body.get("callback_info"))
+
+
 def word_from(raw: object) -> Word:
     """FeexPay's status word in ours; letter case and outer spaces do not matter, anything else is UNKNOWN."""
     return _WORDS.get(_in_capitals(raw), Word.UNKNOWN)

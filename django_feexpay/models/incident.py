@@ -45,4 +45,4 @@ class Incident(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.payment_id}"
+        return f"{self.get_kind_display()} {self.payment_id}"

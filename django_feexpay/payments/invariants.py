@@ -15,7 +15,7 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet,
 from django.db.models.functions import Coalesce, Lag, Lower, TruncDate, Upper
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import Word, same_reference
+from django_feexpay.gateway.reports import Word, echo_kept_in, same_reference
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -223,7 +223,7 @@ def deliveries_are_matched() -> Iterator[str]:
         gateway_reference=F("attempt__gateway_reference")
     )
     for pk, attempt, body in _rows(crossed, "pk", "attempt_id", "body"):
-        if body.get("callback_info") != str(attempt):
+        if echo_kept_in(body) != str(attempt):
             yield f"delivery {pk}: given to attempt {attempt}, whose reference is another"
     named = Attempt.objects.filter(gateway_reference=OuterRef("gateway_reference"))
     waiting = WebhookDelivery.objects.filter(attempt=None, received_at__lt=conf.now() - MATCHED_WITHIN)
