@@ -25,6 +25,12 @@ payment_needs_review = Signal()
 """The facts disagree (amount, reference, an answer that never came): staff must look. The payer is told `pending`."""
 
 duplicate_charge_found = Signal()
-"""The payer was charged twice for one thing. When: once for each second charge. A second attempt of a credited payment
-is not credited: refund it. A second payment for a merchant_reference of the same user that is paid already is credited,
-with a `payment_succeeded` of its own: it is yours to refund or to keep as a balance."""
+"""The payer was charged twice for one thing. When: once for each second charge. A second attempt of a credited payment,
+and a second charge that FeexPay made for one attempt, are not credited: refund them. A second payment for a
+merchant_reference of the same user that is paid already is credited, with a `payment_succeeded` of its own: it is yours
+to refund or to keep as a balance."""
+
+payment_reversed = Signal()
+"""FeexPay took back money that was credited. When: once for each credit, after FeexPay confirmed it when asked.
+The credit stays and the payment stays `successful`: what was sold is yours to take back or to leave.
+Not when: a webhook says so and FeexPay's status does not."""

@@ -5,7 +5,7 @@ Nothing here decides about money: acts call the functions of `payments` that the
 
 from __future__ import annotations
 
-from django_feexpay.admin.comparisons import BreakAdmin, ComparisonAdmin
+from django_feexpay.admin.comparisons import BreakAdmin, ComparisonAdmin, FindingAdmin
 from django_feexpay.admin.incidents import IncidentAdmin
 from django_feexpay.admin.payments import PaymentAdmin
 from django_feexpay.admin.proposals import ReviewProposalAdmin
@@ -25,6 +25,7 @@ __all__ = [
     "BreakAdmin",
     "ComparisonAdmin",
     "CreditAdmin",
+    "FindingAdmin",
     "HeartbeatAdmin",
     "IdempotencyRecordAdmin",
     "IncidentAdmin",

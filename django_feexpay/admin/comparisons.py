@@ -21,7 +21,7 @@ from django_feexpay.admin.display import Tone
 from django_feexpay.admin.page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import payment_ids
-from django_feexpay.models import Break, Comparison
+from django_feexpay.models import Break, Comparison, Finding
 from django_feexpay.payments import breaks
 from django_feexpay.payments.lifecycle import Status
 
@@ -35,6 +35,10 @@ _TONES: Mapping[str, Tone] = {
     Break.State.GONE: Tone.QUIET,
     Break.State.CLOSED: Tone.QUIET,
 }
+
+
+#: What leads from a comparison to its differences.
+_OF_COMPARISON = "findings__comparison__id__exact"
 
 
 def _state(row: Any) -> SafeString:
@@ -75,10 +79,10 @@ class ComparisonAdmin(LedgerAdmin):
     ) -> HttpResponse:
         comparison: Comparison | None = context.get("original")
         if comparison is not None and request.user.has_perm("feexpay.view_break"):
-            rows = comparison.breaks.order_by("-id").select_related("payment", "attempt")
-            context["breaks"] = [_told(row) for row in rows[:MOST_ROWS]]
+            rows = comparison.findings.order_by("-id").select_related("difference__payment", "difference__attempt")
+            context["breaks"] = [_told(finding) for finding in rows[:MOST_ROWS]]
             context["most_rows"] = MOST_ROWS
-            query = urlencode({"last_comparison__id__exact": comparison.pk})
+            query = urlencode({_OF_COMPARISON: comparison.pk})
             context["breaks_url"] = f"{reverse('admin:feexpay_break_changelist')}?{query}"
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -125,12 +129,12 @@ class BreakAdmin(ClosableAdmin):
         (None, {"fields": ("kind_shown", "state_shown", "stake_shown", "outcome", "ended_at", "note")}),
         (gettext_lazy("Here"), {"fields": ("payment", "attempt", "ours")}),
         (gettext_lazy("At FeexPay"), {"fields": ("gateway_reference", "theirs", "their_date", "echo")}),
-        (gettext_lazy("Found"), {"fields": ("found_at", "comparison", "last_comparison")}),
+        (gettext_lazy("Found"), {"fields": ("found_at", "comparison", "last_comparison", "ended_by")}),
     )
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """A comparison's page leads to its differences."""
-        return lookup == "last_comparison__id__exact" or super().lookup_allowed(lookup, value, request)
+        return lookup == _OF_COMPARISON or super().lookup_allowed(lookup, value, request)
 
     def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
         term = search_term.strip()
@@ -182,6 +186,17 @@ class BreakAdmin(ClosableAdmin):
         return _theirs(row)
 
 
+@admin.register(Finding)
+class FindingAdmin(LedgerAdmin):
+    """How each comparison left each difference, newest first."""
+
+    list_display = ("difference", "comparison", "is_open", "money_at_stake")
+    list_filter = ("is_open", "money_at_stake")
+    list_select_related = ("comparison", "difference")
+    ordering = ("-id",)
+    fields = ("difference", "comparison", "is_open", "money_at_stake")
+
+
 def _stake(row: Break) -> SafeString:
     if not row.money_at_stake:
         return format_html("{}", display.EMPTY)
@@ -207,5 +222,9 @@ def _theirs(row: Break) -> SafeString | str:
     return format_html("{} {}", word, amount)
 
 
-def _told(row: Break) -> dict[str, Any]:
-    return {"row": row, "state": _state(row), "stake": _stake(row), "ours": _ours(row), "theirs": _theirs(row)}
+def _told(finding: Finding) -> dict[str, Any]:
+    """A difference as its comparison left it, beside where it stands now."""
+    row = finding.difference
+    left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("put right by asking"), Tone.GOOD)
+    stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")
+    return {"row": row, "left": left, "stake": stake, "state": _state(row), "ours": _ours(row), "theirs": _theirs(row)}

@@ -82,6 +82,11 @@ def amount(value: int, currency: str) -> SafeString:
     return line(money.show(value, currency))
 
 
+def amount_of_charge(value: int | None, currency: str) -> SafeString:
+    """The amount FeexPay named; a dash where it named none."""
+    return line("") if value is None else amount(value, currency)
+
+
 def between(least: int, most: int, currency: str) -> SafeString:
     """Two amounts as the ends of a range."""
     return format_html("{} – {}", amount(least, currency), amount(most, currency))

@@ -42,11 +42,23 @@ class OpenFilter(admin.SimpleListFilter):
 class IncidentAdmin(ClosableAdmin):
     """Incidents, newest first."""
 
-    list_display = ("kind", "state", "payment_shown", "amount_shown", "opened_at", "closed_at", "note")
+    list_display = (
+        "kind",
+        "state",
+        "payment_shown",
+        "amount_shown",
+        "gateway_reference",
+        "opened_at",
+        "closed_at",
+        "note",
+    )
     list_filter = (OpenFilter, "kind")
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
-    fields = ("kind", "state", "payment", "attempt", "amount_shown", "opened_at", "closed_at", "note")
+    fieldsets = (
+        (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at", "closed_at", "note")}),
+        (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),
+    )
     confirm_template = "admin/feexpay/incident/confirm.html"
 
     def is_open(self, row: Incident) -> bool:
@@ -78,4 +90,4 @@ class IncidentAdmin(ClosableAdmin):
 
     @admin.display(description=gettext_lazy("amount"))
     def amount_shown(self, incident: Incident) -> SafeString:
-        return display.amount(incident.attempt.amount, incident.payment.charged_currency)
+        return display.amount_of_charge(incident.amount, incident.currency)

@@ -42,9 +42,15 @@ def sweep_once() -> int:
 
 
 def compare_night() -> str:
-    """What the second schedule runs each hour; most of the time there is nothing to do, and that is one statement."""
-    comparison = nights.compare_night(source=Source.WORKER)
-    return "" if comparison is None else f"comparison {comparison.pk}: {comparison.state}"
+    """What the second schedule runs each hour; most of the time there is nothing to do, and that is one statement.
+
+    Missed nights are made up one after the other, as many as there is time for; the next hour goes on.
+    """
+    done: list[str] = []
+    ends_at = time.monotonic() + _SWEEP_SECONDS
+    while time.monotonic() < ends_at and (comparison := nights.compare_night(source=Source.WORKER)) is not None:
+        done.append(f"comparison {comparison.pk}: {comparison.state}")
+    return ", ".join(done)
 
 
 def schedule() -> bool:

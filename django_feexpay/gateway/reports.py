@@ -66,6 +66,10 @@ _WORDS_OF_A_PAYMENT = frozenset(_WORDS) | {
     *("TIMEOUT", "INSUFFICIENT_FUNDS", "CANCELLED", "CANCELED", "EXPIRED", "REJECTED"),
 }
 _NAMES_OF_A_REFERENCE = ("reference", "transref", "order_id", "transaction_id")
+# Said of a payment that was SUCCESSFUL, these mean that its money was taken back. Only FAILED is documented; FeexPay's
+# dashboard has refunds, and no source shows the word that the API then answers with. Of a payment that was never
+# successful the others stay unknown words.
+_TAKEN_BACK = frozenset({"FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED"})
 
 # FeexPay's and the operators' reasons (upper case, everything else than letters and digits one underscore).
 REASONS: Mapping[str, str] = MappingProxyType(
@@ -148,6 +152,11 @@ class StatusReport:
     reason_text: str = ""
     raw_word: str = ""
     currency: str | None = None
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether this says, of a payment that was successful, that its money was taken back."""
+        return self.word is Word.FAILED or takes_back(self.raw_word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,12 +327,25 @@ def hint_from(body: Body) -> WebhookHint:
     )
 
 
+def echo_kept_in(body: Body) -> str | None:
+    """Our attempt id in a webhook's body as it is kept, `WebhookHint.redacted`."""
+    return _echo(body.get("callback_info"))
+
+
 def word_from(raw: object) -> Word:
     """FeexPay's status word in ours; letter case and outer spaces do not matter, anything else is UNKNOWN."""
+    return _WORDS.get(_in_capitals(raw), Word.UNKNOWN)
+
+
+def takes_back(raw: object) -> bool:
+    """Whether a status word, said of a payment that was successful, means that its money was taken back."""
+    return _in_capitals(raw) in _TAKEN_BACK
+
+
+def _in_capitals(raw: object) -> str:
+    """A status word without regard to letter case and outer spaces; "" for what is none."""
     # Beyond ASCII, upper() could turn another word into one of ours.
-    if not isinstance(raw, str) or not raw.isascii():
-        return Word.UNKNOWN
-    return _WORDS.get(" ".join(raw.upper().split()), Word.UNKNOWN)
+    return " ".join(raw.upper().split()) if isinstance(raw, str) and raw.isascii() else ""
 
 
 def usable_reference(raw: object) -> str | None:

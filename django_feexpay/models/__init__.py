@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_feexpay.models.comparison import Break, Comparison
+from django_feexpay.models.comparison import Break, Comparison, Finding
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
@@ -17,6 +17,7 @@ __all__ = [
     "Break",
     "Comparison",
     "Credit",
+    "Finding",
     "Heartbeat",
     "IdempotencyRecord",
     "Incident",

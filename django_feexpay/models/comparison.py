@@ -92,6 +92,7 @@ class Break(models.Model):
         ADOPTED = "adopted", _("its reference was written down")
         NO_ANSWER = "no_answer", _("FeexPay gave no answer; the worker asks again")
         NO_CHANGE = "no_change", _("FeexPay was asked: the difference stays")
+        INCIDENT = "incident", _("FeexPay was asked: an incident is open")
 
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     identity = models.CharField(_("identity"), max_length=200, unique=True)
@@ -118,6 +119,14 @@ class Break(models.Model):
     last_comparison = models.ForeignKey(
         Comparison, verbose_name=_("last seen by"), on_delete=models.PROTECT, related_name="breaks"
     )
+    ended_by = models.ForeignKey(
+        Comparison,
+        verbose_name=_("not found any more by"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+    )
     found_at = models.DateTimeField(_("found at"))
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True)
@@ -136,3 +145,30 @@ class Break(models.Model):
     def facts(self) -> tuple[Any, ...]:
         """What was compared: as long as these stand, it is the same news."""
         return (self.our_status, self.our_amount, self.their_word, self.their_amount)
+
+
+class Finding(models.Model):
+    """A difference as one comparison left it. It stays as it is when the difference ends later.
+
+    The counts of a comparison are the counts of its findings.
+    """
+
+    comparison = models.ForeignKey(
+        Comparison, verbose_name=_("comparison"), on_delete=models.CASCADE, related_name="findings"
+    )
+    difference = models.ForeignKey(
+        Break, verbose_name=_("difference"), on_delete=models.PROTECT, related_name="findings"
+    )
+    is_open = models.BooleanField(_("left open"))
+    money_at_stake = models.BooleanField(_("money at stake"))
+
+    class Meta:
+        verbose_name = _("finding")
+        verbose_name_plural = _("findings")
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("comparison", "difference"), name="feexpay_finding_once_a_comparison"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.comparison_id}: {self.difference_id}"

@@ -20,6 +20,7 @@ class OutboxMessage(models.Model):
         SUCCEEDED_LATE = "payment_succeeded_late", _("payment succeeded late")
         NEEDS_REVIEW = "payment_needs_review", _("payment needs review")
         DUPLICATE_CHARGE = "duplicate_charge_found", _("duplicate charge found")
+        REVERSED = "payment_reversed", _("payment reversed")
 
     id = models.BigAutoField(primary_key=True)
     event_id = models.UUIDField(_("event id"), unique=True, default=uuid.uuid4, editable=False)

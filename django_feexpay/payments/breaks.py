@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
-from django_feexpay.models import Attempt, Break, Comparison, ReviewDecision
-from django_feexpay.payments import due, reconcile
+from django_feexpay.models import Attempt, Break, Comparison, Finding, Incident, ReviewDecision
+from django_feexpay.payments import due, reconcile, second_charges
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments.second_charges import Checked
 
 Kind = Break.Kind
 State = Break.State
@@ -28,6 +29,12 @@ _OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0
 
 #: What FeexPay's final words mean in ours.
 _AGREE = {Word.SUCCESSFUL: {Status.SUCCESSFUL}, Word.FAILED: {Status.FAILED, Status.REJECTED}}
+
+_OUTCOME_OF = {
+    Checked.SECOND_CHARGE: Outcome.INCIDENT,
+    Checked.NOT_CONFIRMED: Outcome.NO_CHANGE,
+    Checked.NO_ANSWER: Outcome.NO_ANSWER,
+}
 
 #: What fits a payment that is not settled yet. CREATED does not: it is said never to have left.
 _UNSETTLED = (LIVE - {Status.CREATED}) | {Status.EXPIRED, Status.REVIEW}
@@ -56,6 +63,8 @@ class Difference:
     @property
     def money_at_stake(self) -> bool:
         """One side says that the money was taken, and the other does not say the same."""
+        if self.kind is Kind.SECOND_ROW:
+            return self.report.word is Word.SUCCESSFUL
         return self.report.word is Word.SUCCESSFUL or (
             self.attempt is not None and self.attempt.life_status is Status.SUCCESSFUL
         )
@@ -81,7 +90,7 @@ def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
         if report.reference:
             yield Kind.REFERENCE
     elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
-        yield from _of_another_step(attempt, report) if _takes_several(attempt) else [Kind.SECOND_ROW]
+        yield from _of_another_charge(attempt, report)
         return
     if not reconcile.amount_agrees(attempt, report.amount) and not _was_decided(attempt, report):
         yield Kind.AMOUNT
@@ -100,10 +109,12 @@ def _takes_several(attempt: Attempt) -> bool:
     return attempt.sought_by_echo or attempt.payment.provider.spec.flow == "otp"
 
 
-def _of_another_step(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
-    """Only one that was charged is news."""
+def _of_another_charge(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
+    """One that was paid is a second charge of a credited attempt; of any other it may be the one to credit."""
     if report.word is Word.SUCCESSFUL:
         yield Kind.SECOND_ROW if attempt.life_status is Status.SUCCESSFUL else Kind.STATUS
+    elif not _takes_several(attempt):
+        yield Kind.SECOND_ROW
 
 
 def agrees(status: Status, word: Word) -> bool:
@@ -120,8 +131,10 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     Changes: the attempt, by `ledger.move`; its reference if it had none. Safe to repeat: yes.
     """
     attempt, kind = difference.attempt, difference.kind
-    if attempt is None or kind is Kind.SECOND_ROW:
+    if attempt is None:
         return Outcome.NOT_ASKED
+    if kind is Kind.SECOND_ROW:
+        return _check_second_charge(attempt, difference)
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
         reconcile.adopt(attempt, str(difference.report.reference), source)
     if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
@@ -131,6 +144,8 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     attempt.refresh_from_db()
     if report is None:
         due.hasten(attempt)
+    if report is not None and report.takes_back and _was_reversed(attempt):
+        return Outcome.INCIDENT
     if kind is Kind.REFERENCE:
         return Outcome.NO_CHANGE if attempt.gateway_reference is None else Outcome.ADOPTED
     if report is None:
@@ -138,6 +153,20 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     if not _is_settled(difference, report):
         return Outcome.NO_CHANGE
     return Outcome.CONFIRMED if attempt.life_status is before else Outcome.MOVED
+
+
+def _check_second_charge(attempt: Attempt, difference: Difference) -> Outcome:
+    """A row that was paid, beside the one that was credited, is asked about by its own reference."""
+    if difference.row is None or difference.report.word is not Word.SUCCESSFUL:
+        return Outcome.NOT_ASKED
+    answer = second_charges.check(attempt.pk, str(difference.report.reference), difference.row)
+    if answer is Checked.NO_ANSWER:
+        due.hasten_credited(attempt)
+    return _OUTCOME_OF[answer]
+
+
+def _was_reversed(attempt: Attempt) -> bool:
+    return attempt.incidents.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).exists()
 
 
 def _is_of_another_payment(attempt: Attempt, report: StatusReport) -> bool:
@@ -186,7 +215,7 @@ def record(comparison: Comparison, difference: Difference) -> Break:
         setattr(row, name, value)
     row.last_comparison = comparison
     if row.state != State.CLOSED or row.facts() != before:
-        row.state, row.outcome, row.ended_at = State.OPEN, Outcome.NOT_ASKED, None
+        row.state, row.outcome, row.ended_at, row.ended_by = State.OPEN, Outcome.NOT_ASKED, None, None
     row.save()
     return row
 
@@ -200,6 +229,15 @@ def tell(row: Break, outcome: Outcome) -> None:
     if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
         row.state, row.ended_at = State.SETTLED, conf.now()
     row.save(update_fields=["outcome", "state", "ended_at"])
+
+
+def keep_finding(comparison: Comparison, row: Break) -> None:
+    """Write down how a comparison leaves a difference, for good: it may end later.
+
+    Changes: Finding. Safe to repeat: yes, the last one stands.
+    """
+    left = {"is_open": row.state == State.OPEN, "money_at_stake": row.money_at_stake}
+    Finding.objects.update_or_create(comparison=comparison, difference=row, defaults=left)
 
 
 def _columns(difference: Difference) -> dict[str, Any]:
@@ -223,13 +261,23 @@ def _columns(difference: Difference) -> dict[str, Any]:
     return columns
 
 
-def end_those_gone(attempt_ids: Collection[UUID], still: Collection[str]) -> int:
-    """End the open differences of these attempts that were not found again, `still` being those that were; how many.
+def open_about(start: datetime, end: datetime) -> list[Break]:
+    """The open differences about attempts that were sent from `start` on and before `end`, or never; but those that
+    FeexPay has a row too many, which its absence from one reading does not end.
+    """
+    sent = Q(attempt__sent_at__gte=start, attempt__sent_at__lt=end)
+    unsent = Q(attempt__isnull=False, attempt__sent_at=None)
+    rows = Break.objects.still_open().filter(sent | unsent).exclude(kind=Kind.SECOND_ROW)
+    return list(rows.select_related("attempt__payment__provider").order_by("pk"))
+
+
+def end(row: Break, comparison: Comparison) -> None:
+    """End an open difference that a comparison, which judged its attempt, did not find again.
 
     Changes: Break. Safe to repeat: yes.
     """
-    gone = Break.objects.still_open().filter(attempt__in=attempt_ids).exclude(kind=Kind.SECOND_ROW)
-    return gone.exclude(identity__in=still).update(state=State.GONE, ended_at=conf.now())
+    still_open = Break.objects.still_open().filter(pk=row.pk)
+    still_open.update(state=State.GONE, ended_at=conf.now(), ended_by=comparison)
 
 
 def close(break_id: int, note: str) -> bool:

@@ -19,6 +19,9 @@ from django_feexpay.gateway.client import CallSeen
 #: The share of a second that is left to whom: readers of a status, the worker's polling, what is sent or asked for.
 READING, POLLING, SENDING = 0.5, 0.7, 1.0
 
+#: Looks at payments that are credited already, of all processes together.
+CREDITED_A_MINUTE = 20
+
 #: FeexPay's 429 without a Retry-After.
 _SLOW_DOWN_SECONDS = 5
 _LONGEST_PAUSE = timedelta(hours=1)
@@ -42,6 +45,17 @@ def wait_seconds(share: float) -> int:
     if share < SENDING and known.get(second, 0) >= max(1, int(bound * share)):
         return 1
     return 0 if shared.count_up(second, 5) <= bound else 1
+
+
+def wait_after_credit_seconds() -> int:
+    """0: one look at a credited payment is spent of this minute. Else how long to wait.
+
+    Webhooks that nobody signed ask for these looks: many of them must not take FeexPay's time from those who wait.
+    """
+    now = int(conf.now().timestamp())
+    if shared.count_up(f"budget:credited:{now // 60}", 120) <= CREDITED_A_MINUTE:
+        return 0
+    return 60 - now % 60 + _dice.randrange(60)
 
 
 def see(seen: CallSeen) -> None:

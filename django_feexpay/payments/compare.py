@@ -87,11 +87,11 @@ class _Run:
         self._watch = watch
         self._reader = Reader(most_questions=MOST_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=stop)
         self._seen: dict[date, set[UUID]] = defaultdict(set)
+        self._seen_unsent: set[UUID] = set()
+        self._found: set[str] = set()
         self._gaps: list[Slice] = []
         self._next_day = comparison.first_day
         self._asked = 0
-        self._open: set[int] = set()
-        self._settled: set[int] = set()
 
     def through(self) -> Comparison:
         try:
@@ -141,14 +141,11 @@ class _Run:
                 found.append(Difference(Kind.MISSING_HERE, None, row))
             else:
                 self._row.foreign_count += 1
-        if attempts:
-            breaks.end_those_gone(
-                {attempt.pk for attempt in attempts.values()}, {difference.identity for difference in found}
-            )
         for difference in found:
             self._see_to(difference)
 
     def _differences(self, attempt: Attempt, row: HistoryRow) -> Iterator[Difference]:
+        """What is to be said of an attempt of this period. Those of the days around it are their own comparison's."""
         day = _day_of(attempt)
         if day is not None:
             if not self._row.first_day <= day <= self._row.last_day:
@@ -156,6 +153,8 @@ class _Run:
             if attempt.pk not in self._seen[day]:
                 self._seen[day].add(attempt.pk)
                 self._row.compared_count += 1
+        else:
+            self._seen_unsent.add(attempt.pk)
         for kind in breaks.between(attempt, row):
             yield Difference(kind, attempt, row)
 
@@ -174,10 +173,28 @@ class _Run:
                 self._row.unproven_count += 1
             else:
                 self._see_to(Difference(Kind.MISSING_THERE, attempt, None))
+        self._end_those_gone(self._next_day, until)
         for day in [day for day in self._seen if day <= until]:
             del self._seen[day]
         self._gaps = [gap for gap in self._gaps if gap.end >= until]
         self._next_day = until + A_DAY
+
+    def _end_those_gone(self, first: date, last: date) -> None:
+        """End the open differences about attempts of those days that were seen again and agree now.
+
+        All rows that could show them were read by now: each attempt's own day, the one before and the one after. Where
+        a gap may hide a row, nothing ends.
+        """
+        for row in breaks.open_about(_midnight(first), _midnight(last + A_DAY)):
+            assert row.attempt is not None  # noqa: S101 -- `open_about` asks for it
+            if row.identity not in self._found and self._was_seen(row.attempt, last):
+                breaks.end(row, self._row)
+
+    def _was_seen(self, attempt: Attempt, last: date) -> bool:
+        day = _day_of(attempt)
+        if day is None:
+            return attempt.pk in self._seen_unsent and last == self._row.last_day and not self._row.gap_count
+        return attempt.pk in self._seen[day] and not self._may_hide(attempt, day)
 
     def _may_hide(self, attempt: Attempt, day: date) -> bool:
         spec = attempt.payment.provider.spec
@@ -186,14 +203,13 @@ class _Run:
     # --- what is done about it ------------------------------------------------------------------------
 
     def _see_to(self, difference: Difference) -> None:
+        self._found.add(difference.identity)
         row = breaks.record(self._row, difference)
         if row.state == Break.State.CLOSED:
             return
         if self._repair:
             self._ask_about(row, difference)
-        is_open = row.state == Break.State.OPEN
-        (self._open if is_open else self._settled).add(row.pk)
-        (self._settled if is_open else self._open).discard(row.pk)
+        breaks.keep_finding(self._row, row)
         self._watch(row)
         self._beat()
 
@@ -217,12 +233,18 @@ class _Run:
         row.state, row.beat_at = state, now
         row.finished_at = None if state is State.STOPPED else now
         row.question_count = self._reader.questions
-        row.open_count, row.settled_count = len(self._open), len(self._settled)
-        row.found_count = row.open_count + row.settled_count
-        row.at_stake_count = Break.objects.at_stake().filter(last_comparison=row).count()
+        _count_findings(row)
         row.save()
         _log(row)
         return row
+
+
+def _count_findings(row: Comparison) -> None:
+    """The counts of a comparison are those of its findings: its page shows both."""
+    left_open = row.findings.filter(is_open=True)
+    row.found_count, row.open_count = row.findings.count(), left_open.count()
+    row.settled_count = row.found_count - row.open_count
+    row.at_stake_count = left_open.filter(money_at_stake=True).count()
 
 
 def _expected_there(first: date, last: date) -> Iterator[Attempt]:

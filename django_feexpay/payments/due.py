@@ -30,6 +30,13 @@ SYNCHRONOUS_LEASE = timedelta(seconds=150)
 #: At most one look per payment in this time, however many webhooks ask for one.
 SHORTEST_PAUSE = timedelta(seconds=3)
 
+#: The same for a payment that is credited: its payer waits for nothing. Shorter than a lease, so that what a webhook
+#: tells during a look brings another one.
+PAUSE_AFTER_CREDIT = timedelta(seconds=30)
+
+#: FeexPay did not answer a question about a credited payment.
+AGAIN_AFTER_CREDIT = timedelta(minutes=15)
+
 _dice = random.SystemRandom()
 
 
@@ -102,6 +109,8 @@ def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime |
     A refusal that no source names is asked about like a failure.
     """
     now = conf.now()
+    if status is Status.SUCCESSFUL:
+        return _look_after_credit_at(attempt, now)
     settled_at = attempt.settled_at if status is attempt.life_status else None
     if status is Status.REJECTED and attempt.is_doubtful_refusal:
         status = Status.FAILED
@@ -117,6 +126,14 @@ def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime |
     )
 
 
+def _look_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
+    """A page may be paid again until it closes: then it is looked at once. Any other is looked at when a webhook or
+    the nightly comparison gives cause.
+    """
+    closed_at = attempt.expires_at + PAUSE_AFTER_CREDIT
+    return closed_at if attempt.sought_by_echo and now < closed_at else None
+
+
 def hasten(attempt: Attempt) -> None:
     """Make an attempt due now, or as soon as the shortest pause allows; never later than it already is.
 
@@ -125,9 +142,34 @@ def hasten(attempt: Attempt) -> None:
     """
     if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
         return
-    at = conf.now()
-    if attempt.last_look_at is not None:
-        at = max(at, attempt.last_look_at + SHORTEST_PAUSE)
-    later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
     movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
+    _pull_forward(attempt, movable, _no_earlier_than(attempt, SHORTEST_PAUSE))
+
+
+def hasten_credited(attempt: Attempt, *, at: datetime | None = None) -> None:
+    """Make a credited attempt due, now or at a given time: FeexPay may have taken the money back, or taken it twice.
+    At most one look in PAUSE_AFTER_CREDIT; never later than it already is.
+
+    Changes: `next_poll_at` of a credited attempt. Safe to repeat: yes.
+    """
+    earliest = _no_earlier_than(attempt, PAUSE_AFTER_CREDIT)
+    _pull_forward(attempt, Q(status=Status.SUCCESSFUL), earliest if at is None else max(at, earliest))
+
+
+def _no_earlier_than(attempt: Attempt, pause: timedelta) -> datetime:
+    now = conf.now()
+    return now if attempt.last_look_at is None else max(now, attempt.last_look_at + pause)
+
+
+def _pull_forward(attempt: Attempt, movable: Q, at: datetime) -> None:
+    later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
     Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at)
+
+
+def ask_credited_again(attempt: Attempt) -> None:
+    """FeexPay did not answer a question about a credited attempt: ask it again in AGAIN_AFTER_CREDIT.
+
+    Changes: `next_poll_at`, unless somebody else changed it meanwhile. Safe to repeat: yes.
+    """
+    again = unless_changed(attempt, conf.now() + AGAIN_AFTER_CREDIT)
+    Attempt.objects.filter(pk=attempt.pk, status=Status.SUCCESSFUL).update(next_poll_at=again)

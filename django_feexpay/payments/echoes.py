@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
-from django_feexpay.payments.history import A_DAY, UNHEARD, Reader
+from django_feexpay.payments.history import A_DAY, UNHEARD, Part, Reader
 from django_feexpay.payments.never_arrived import may_be_of
 
 #: What one search may ask: three days, each by three words, fit.
@@ -38,16 +39,9 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
 
     longest_question_seconds: for those who wait for a page themselves. Changes: nothing.
     """
-    reader = Reader(
-        most_questions=MOST_QUESTIONS,
-        patience_seconds=patience_seconds,
-        longest_question_seconds=longest_question_seconds,
-    )
-    last = _last_instant(attempt)
-    days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in reader.read(*days, provider=attempt.payment.provider.spec):
+    for part in _parts(attempt, patience_seconds, longest_question_seconds):
         complete = complete and part.gap is None
         answered = answered or part.gap not in UNHEARD
         for row in part.rows:
@@ -58,6 +52,33 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
     return Found(found, complete, tuple(similar), answered)
+
+
+def charges(
+    attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None
+) -> list[HistoryRow]:
+    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown.
+
+    Changes: nothing.
+    """
+    found: dict[str, HistoryRow] = {}
+    for part in _parts(attempt, patience_seconds, longest_question_seconds):
+        for row in part.rows:
+            if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
+                found.setdefault(str(row.report.reference).casefold(), row)
+    return list(found.values())
+
+
+def _parts(attempt: Attempt, patience_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
+    """The history of the days on which an attempt's payment can have been made."""
+    reader = Reader(
+        most_questions=MOST_QUESTIONS,
+        patience_seconds=patience_seconds,
+        longest_question_seconds=longest_question_seconds,
+    )
+    last = _last_instant(attempt)
+    days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
+    return reader.read(*days, provider=attempt.payment.provider.spec)
 
 
 def _last_instant(attempt: Attempt) -> datetime:

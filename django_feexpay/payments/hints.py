@@ -8,11 +8,11 @@ from functools import cache
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from django_feexpay import conf, secrets
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.reports import WebhookHint, spellings_of
+from django_feexpay.gateway.reports import WebhookHint, Word, same_reference, spellings_of, takes_back, word_from
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import due
 from django_feexpay.payments.lifecycle import Status
@@ -23,6 +23,12 @@ UNMATCHED_AT_MOST = 10_000
 #: Rows kept of one attempt. FeexPay sends a few; whoever knows a reference could invent any number.
 KEPT_OF_ATTEMPT = 50
 _LONGEST_WORD = 64
+
+#: What it takes to hasten an attempt.
+_OF_ATTEMPT = ("status", "next_poll_at", "last_look_at", "gateway_reference")
+
+#: So long after it was opened a page that is credited may still be named by a delivery.
+_PAGE_REMEMBERED = timedelta(days=1)
 
 #: A page's name in a delivery is looked for in the addresses of open pages; shorter ones would be in many.
 _SHORTEST_LINK = 6
@@ -44,7 +50,21 @@ def receive(hint: WebhookHint) -> None:
         WebhookDelivery.objects.store_or_count(delivery)
     # Whoever takes an attempt that is due already asks after this moment, and so learns what is new.
     if attempt is not None and not _is_due(attempt):
+        _hasten(attempt, hint)
+
+
+def _hasten(attempt: Attempt, hint: WebhookHint) -> None:
+    if attempt.life_status is not Status.SUCCESSFUL:
         due.hasten(attempt)
+    elif _is_news_of_credited(attempt, hint):
+        due.hasten_credited(attempt)
+
+
+def _is_news_of_credited(attempt: Attempt, hint: WebhookHint) -> bool:
+    """Whether a delivery speaks of a credited attempt's money being taken back, or of another charge that was paid."""
+    if not hint.reference or same_reference(hint.reference, attempt.gateway_reference or ""):
+        return takes_back(hint.reported_status)
+    return word_from(hint.reported_status) is Word.SUCCESSFUL
 
 
 def match(attempt_id: UUID, gateway_reference: str) -> None:
@@ -88,7 +108,7 @@ def _attempts() -> QuerySet[Attempt]:
 
     Only to be narrowed: building this anew for each delivery cost 0.1 ms of its 2.
     """
-    attempts = Attempt.objects.only("status", "next_poll_at", "last_look_at").order_by("pk")
+    attempts = Attempt.objects.only(*_OF_ATTEMPT).order_by("pk")
     return attempts.annotate(kept=Count("deliveries"))
 
 
@@ -103,10 +123,11 @@ def _hasten_page(hint: WebhookHint) -> None:
     """A payment on a page has a reference nobody told us: the page's own name says whose turn it is."""
     if len(hint.link) < _SHORTEST_LINK:
         return
-    pages = Attempt.objects.filter(status=Status.PENDING, sought_by_echo=True, redirect_url__contains=hint.link)
-    for attempt in pages.only("status", "next_poll_at", "last_look_at")[:1]:
-        if not _is_due(attempt):
-            due.hasten(attempt)
+    pages = Attempt.objects.filter(sought_by_echo=True, redirect_url__contains=hint.link).only(*_OF_ATTEMPT)
+    credited_lately = Q(status=Status.SUCCESSFUL, created_at__gt=conf.now() - _PAGE_REMEMBERED)
+    attempt = pages.filter(status=Status.PENDING).first() or pages.filter(credited_lately).first()
+    if attempt is not None and not _is_due(attempt):
+        _hasten(attempt, hint)
 
 
 def _is_due(attempt: Attempt) -> bool:

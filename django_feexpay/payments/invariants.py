@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, Window
-from django.db.models.functions import Lag
+from django.db.models.functions import Coalesce, Lag, Lower, TruncDate, Upper
 
 from django_feexpay import conf
 from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, same_reference
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in, same_reference
 from django_feexpay.models import (
     Attempt,
+    Break,
     Credit,
     IdempotencyRecord,
     Incident,
@@ -29,7 +30,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import never_arrived
+from django_feexpay.payments import incidents, never_arrived
 from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.payments.looks import longest_wait
 
@@ -111,16 +112,44 @@ def nobody_is_asked_twice() -> Iterator[str]:
 
 
 def second_charges_are_incidents() -> Iterator[str]:
-    """I4: a success beside another one of the same payment or order is a charge to look into, and nothing else is."""
-    incident = Incident.objects.filter(attempt=OuterRef("pk"), kind=Incident.Kind.DUPLICATE_CHARGE)
+    """I4: a success beside another one of the same payment or order is a charge to look into, and so is a second charge
+    of one attempt that FeexPay confirmed; nothing else is.
+    """
+    own = _duplicate_charges().filter(attempt=OuterRef("pk"), reference=Lower(_or_none(OuterRef("gateway_reference"))))
     order = {"payment__user": OuterRef("payment__user"), "payment__merchant_reference": OuterRef(_REFERENCE)}
     paid_before = Credit.objects.filter(**order, event__lt=OuterRef("credit__event")).exclude(**{_REFERENCE: ""})
-    attempts = Attempt.objects.annotate(reported=Exists(incident), paid_before=Exists(paid_before))
+    attempts = Attempt.objects.annotate(reported=Exists(own), paid_before=Exists(paid_before))
     extra = Q(status=Status.SUCCESSFUL, credit=None) | Q(paid_before=True)
     for pk in _ids(attempts.filter(extra, reported=False)):
         yield f"attempt {pk}: a second charge, and no incident"
     for pk in _ids(attempts.filter(~extra, reported=True)):
         yield f"attempt {pk}: an incident, but no second charge"
+    yield from _charges_beside_the_credited_one()
+
+
+def _charges_beside_the_credited_one() -> Iterator[str]:
+    """I4, of charges that no attempt holds: an incident is all that our rows know of them."""
+    beside = _duplicate_charges().exclude(reference=Lower(_or_none(F("attempt__gateway_reference"))))
+    spellings = [OuterRef("gateway_reference"), OuterRef("reference"), Upper(OuterRef("gateway_reference"))]
+    held = Exists(Attempt.objects.filter(gateway_reference__in=spellings))
+    wrong = Q(gateway_reference="") | ~Q(attempt__status=Status.SUCCESSFUL) | Q(held=True)
+    for pk, reference in _rows(beside.annotate(held=held).filter(wrong), "pk", "gateway_reference"):
+        yield f"incident {pk}: {reference or 'no reference'} is no second charge of its attempt"
+    reported = _duplicate_charges().filter(attempt=OuterRef("attempt"), reference=Lower(OuterRef("gateway_reference")))
+    confirmed = Break.objects.filter(kind=Break.Kind.SECOND_ROW, outcome=Break.Outcome.INCIDENT)
+    for pk in _ids(confirmed.exclude(Exists(reported))):
+        yield f"difference {pk}: FeexPay confirmed a second charge, and there is no incident"
+
+
+def _duplicate_charges() -> QuerySet[Any]:
+    """The incidents of that kind, with FeexPay's reference as `reference` in one letter case."""
+    incidents_ = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE)
+    return incidents_.annotate(reference=Lower("gateway_reference"))
+
+
+def _or_none(reference: Any) -> Coalesce:
+    """A reference as incidents write it: "" for none."""
+    return Coalesce(reference, Value(""), output_field=CharField())
 
 
 def events_are_a_chain() -> Iterator[str]:
@@ -214,12 +243,15 @@ def nothing_is_forgotten() -> Iterator[str]:
 
 
 def deliveries_are_matched() -> Iterator[str]:
-    """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other."""
+    """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other. One that names a
+    reference of no attempt belongs to the attempt whose id it echoes: it may be a second charge.
+    """
     crossed = WebhookDelivery.objects.filter(attempt__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
     )
-    for pk, attempt in _rows(crossed, "pk", "attempt_id"):
-        yield f"delivery {pk}: given to attempt {attempt}, whose reference is another"
+    for pk, attempt, body in _rows(crossed, "pk", "attempt_id", "body"):
+        if echo_kept_in(body) != str(attempt):
+            yield f"delivery {pk}: given to attempt {attempt}, whose reference is another"
     named = Attempt.objects.filter(gateway_reference=OuterRef("gateway_reference"))
     waiting = WebhookDelivery.objects.filter(attempt=None, received_at__lt=conf.now() - MATCHED_WITHIN)
     for pk in _ids(waiting.exclude(gateway_reference="").filter(Exists(named))):
@@ -367,6 +399,29 @@ def _missing_second_person(event: PaymentEvent) -> str:
     return ""
 
 
+def incidents_are_told_once() -> Iterator[str]:
+    """I15: each incident has its one signal, and each such signal its incident. What FeexPay took back was credited."""
+    for kind, signal in incidents.SIGNALS.items():
+        opened = Count("incidents", filter=Q(incidents__kind=kind), distinct=True)
+        told = Count("outbox", filter=Q(outbox__signal=signal), distinct=True)
+        concerned = Payment.objects.filter(Q(incidents__kind=kind) | Q(outbox__signal=signal)).values("pk").distinct()
+        payments = Payment.objects.filter(pk__in=concerned).annotate(opened=opened, told=told)
+        for pk, incident_count, told_count in _rows(payments.exclude(opened=F("told")), "pk", "opened", "told"):
+            yield f"payment {pk}: {incident_count} incidents {kind}, told {told_count} times"
+    reversed_ = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    for pk in _ids(reversed_.filter(attempt__credit=None)):
+        yield f"incident {pk}: its attempt was never credited"
+
+
+def differences_end_in_their_period() -> Iterator[str]:
+    """I16: a difference is called gone only by a comparison of the day on which its attempt was sent."""
+    gone = Break.objects.filter(state=Break.State.GONE, ended_by__isnull=False, attempt__sent_at__isnull=False)
+    gone = gone.annotate(day=TruncDate("attempt__sent_at", tzinfo=UTC))
+    elsewhere = Q(day__lt=F("ended_by__first_day")) | Q(day__gt=F("ended_by__last_day"))
+    for pk, comparison in _rows(gone.filter(elsewhere), "pk", "ended_by_id"):
+        yield f"difference {pk}: ended by comparison {comparison}, which is about other days"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -382,6 +437,8 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I12": amounts_are_whole,
     "I13": reviews_are_closed_by_people,
     "I14": doubt_is_not_dropped,
+    "I15": incidents_are_told_once,
+    "I16": differences_end_in_their_period,
 }
 
 

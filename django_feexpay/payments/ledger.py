@@ -100,8 +100,9 @@ def move(
     if before is Status.REVIEW:
         _end_proposals(attempt_id, proposal_id, cause.actor, at)
     _follow(payment, attempt, event, at, attempt.amount if credited_amount is None else credited_amount)
-    if to_status is Status.SUCCESSFUL and any(twin.status == Status.SUCCESSFUL for twin in twins):
-        _report_duplicate(payment, attempt, at)
+    paid_twin = next((twin for twin in twins if twin.status == Status.SUCCESSFUL), None)
+    if to_status is Status.SUCCESSFUL and paid_twin is not None:
+        _report_duplicate(payment, attempt, paid_twin, at)
     return True
 
 
@@ -171,7 +172,7 @@ def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetim
 
 def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
     if payment.status == Status.SUCCESSFUL:
-        _report_duplicate(payment, attempt, at)
+        _report_duplicate(payment, attempt, payment, at)
         return
     Credit.objects.create(
         payment=payment,
@@ -187,10 +188,23 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
         _announce(payment, Signal.SUCCEEDED_LATE, at)
 
 
-def _report_duplicate(payment: Payment, attempt: Attempt, at: datetime) -> None:
-    """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order."""
-    if incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, at):
-        _announce(payment, Signal.DUPLICATE_CHARGE, at)
+def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at: datetime) -> None:
+    """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order. `credited`:
+    the payment that was paid before.
+    """
+    charge = incidents.Charge(
+        reference=attempt.gateway_reference or "",
+        amount=attempt.amount,
+        currency=payment.charged_currency,
+        credited_reference=_credited_reference(credited),
+    )
+    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, at)
+
+
+def _credited_reference(payment: Payment) -> str:
+    """FeexPay's reference of the charge by which a payment is credited, "" for none."""
+    reference = Credit.objects.filter(payment=payment).values_list("attempt__gateway_reference", flat=True).first()
+    return reference or ""
 
 
 def _mirror(payment: Payment, attempt: Attempt, at: datetime) -> None:

@@ -19,6 +19,7 @@ SIGNALS: Mapping[str, Signal] = {
     OutboxMessage.Signal.SUCCEEDED_LATE: signals.payment_succeeded_late,
     OutboxMessage.Signal.NEEDS_REVIEW: signals.payment_needs_review,
     OutboxMessage.Signal.DUPLICATE_CHARGE: signals.duplicate_charge_found,
+    OutboxMessage.Signal.REVERSED: signals.payment_reversed,
 }
 
 #: Longer than a receiver should take; a deliverer that dies leaves its message due again after it.

@@ -19,8 +19,8 @@ from django.db.models.functions import Coalesce
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
-from django_feexpay.models import Attempt, Incident
-from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived
+from django_feexpay.models import Attempt, Credit, Incident
+from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived, second_charges
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
@@ -114,9 +114,17 @@ def reconcile(
     What is on its way just now is not asked about.
     Its next look is written only if nobody changed it meanwhile. `total_seconds` bounds the call.
     A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
-    Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    About a credited attempt FeexPay is asked, unless the call is bounded, whether it was charged a second time, too.
+    Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
-    return ask(attempt_id, source=source, actor=actor, note=note, total_seconds=total_seconds) is not None
+    attempt = _to_ask_about(attempt_id)
+    if attempt is None:
+        return False
+    credited = attempt.life_status is Status.SUCCESSFUL
+    report = _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    if credited and report is not None and total_seconds is None:
+        _look_for_second_charges(attempt, source)
+    return report is not None
 
 
 def ask(
@@ -127,12 +135,23 @@ def ask(
     note: str = "",
     total_seconds: float | None = None,
 ) -> StatusReport | None:
-    """`reconcile`, for who wants FeexPay's word itself: None for none, Word.MISSING when it has no such payment."""
+    """FeexPay's word on an attempt, which is settled by it: None for none, Word.MISSING when it has no such payment.
+
+    Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
+    """
+    attempt = _to_ask_about(attempt_id)
+    if attempt is None:
+        return None
+    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+
+
+def _to_ask_about(attempt_id: UUID) -> Attempt | None:
+    """The attempt, unless it is on its way just now. The question is spent of the budget, and never refused."""
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
-    budget.wait_seconds(budget.SENDING)  # somebody wants to know: it is spent, and never refused
-    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    budget.wait_seconds(budget.SENDING)
+    return attempt
 
 
 def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
@@ -140,11 +159,23 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
 
     Changes: as `reconcile`. Safe to repeat: yes.
     """
-    if wait := budget.wait_seconds(budget.POLLING):
+    credited = held.status is Status.SUCCESSFUL
+    if wait := (credited and budget.wait_after_credit_seconds()) or budget.wait_seconds(budget.POLLING):
         due.postpone(held, conf.now() + timedelta(seconds=wait))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
-    return _look(attempt, source=source) is not None
+    answered = _look(attempt, source=source) is not None
+    if credited and _look_for_second_charges(attempt, source) and answered:
+        due.schedule(attempt)
+    return answered
+
+
+def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
+    """Look for other charges of an attempt that is credited; not answered, FeexPay is asked again."""
+    answered = second_charges.look_for(attempt, patience_seconds=_patience(source, None))
+    if not answered:
+        due.ask_credited_again(attempt)
+    return answered
 
 
 def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
@@ -166,27 +197,34 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
 def _look(
     attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
+    credited = attempt.life_status is Status.SUCCESSFUL
+    lost = attempt.gateway_reference is None and not attempt.sought_by_echo
     try:
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        _look_later(attempt)
+        due.ask_credited_again(attempt) if credited else _look_later(attempt)
         return None
     if report is None or report is NOT_IN_HISTORY:
         return report
     failpoints.hit("asked")
     settle(attempt, report, source=source, actor=actor, note=note)
+    if lost:  # its answer was lost, so nothing tells that FeexPay made one charge of it
+        due.hasten_credited(attempt)
     return report
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
     """Reconcile when the attempt is due, its reference is known and nobody else is at it. For doors that read a status.
 
-    Looking for a lost reference takes longer than a reader waits: that is left to the worker.
+    Looking for a lost reference, or for what became of a credit, takes longer than a reader waits: that is left to the
+    worker.
     """
     now = conf.now()
     findable = attempt.gateway_reference is not None or attempt.sought_by_echo
-    if not findable or attempt.next_poll_at is None or attempt.next_poll_at > now:
+    if attempt.life_status is Status.SUCCESSFUL or not findable:
+        return False
+    if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
     with budget.place() as free:
         if not free or gate.is_shut() or budget.wait_seconds(budget.READING):
@@ -197,7 +235,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
 
 def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
     """FeexPay's word on an attempt; None while its payment may be where we could not look."""
-    if attempt.sought_by_echo:
+    if attempt.sought_by_echo and attempt.life_status is not Status.SUCCESSFUL:
         return _ask_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
         found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
@@ -220,14 +258,15 @@ def settle(
 ) -> bool:
     """Bring an attempt to where a report puts it; True if it moved.
 
-    Changes: the attempt, by `ledger.move`; without a move, when to look next. Safe to repeat: yes.
+    Changes: the attempt, by `ledger.move`; without a move, when to look next. A credited attempt stays as it is; that
+    its money was taken back becomes an Incident. Safe to repeat: yes.
     """
+    if attempt.life_status is Status.SUCCESSFUL:
+        _note_reversal(attempt, report)
+        return False
     verdict = judge(attempt, report, conf.now())
     if verdict.because == "unknown_word" or report.word is Word.UNKNOWN:
         logger.error("FeexPay says %r about attempt %s: a word we do not know", report.raw_word, attempt.pk)
-    if attempt.life_status is Status.SUCCESSFUL and verdict.to_status is not Status.SUCCESSFUL:
-        _note_contradiction(attempt, report)
-        return False
     cause = Cause(
         source=source,
         because=verdict.because,
@@ -264,7 +303,7 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
     if to_status is Status.EXPIRED:
         changes |= {"reason_code": "expired"}
     if to_status is Status.SUCCESSFUL:
-        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": None}
+        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": due.next_look(attempt, to_status)}
     return changes
 
 
@@ -281,10 +320,20 @@ def evidence_of(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
     }
 
 
-def _note_contradiction(attempt: Attempt, report: StatusReport) -> None:
-    if report.word is Word.FAILED:
-        logger.error("FeexPay takes back the success of attempt %s", attempt.pk)
-        incidents.open_once(Incident.Kind.CONTRADICTION, attempt, conf.now())
+def _note_reversal(attempt: Attempt, report: StatusReport) -> None:
+    """FeexPay, asked about a credited attempt, says that its money was taken back: for staff and the host to decide.
+
+    A second charge that was given back is none: its attempt has no credit.
+    """
+    if not report.takes_back or _mismatch(attempt, report):
+        return
+    credit = Credit.objects.filter(attempt=attempt).first()
+    if credit is None:
+        return
+    reference = attempt.gateway_reference or ""
+    charge = incidents.Charge(reference, credit.amount, credit.currency, credited_reference=reference)
+    if incidents.open_once(Incident.Kind.REVERSED_AFTER_CREDIT, attempt, charge, conf.now()):
+        logger.error("FeexPay takes back the success of attempt %s: %r", attempt.pk, report.raw_word)
 
 
 # --- an attempt whose answer was lost ----------------------------------------------------------------

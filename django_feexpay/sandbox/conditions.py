@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from django_feexpay.sandbox import rules
 from django_feexpay.sandbox.networks import BY_SUFFIX, CHOOSABLE_FLOWS, CONTESTED, Flow
 
 GROUPS = ("answers", "shop", "faults", "webhooks")
@@ -96,6 +97,16 @@ def _several(words: tuple[str, ...]) -> Reader:
         if any(part not in words for part in parts):
             raise ConditionError(f"any of {', '.join(words)}")
         return tuple(dict.fromkeys(parts))
+
+    return read
+
+
+def _one_of(words: tuple[str, ...]) -> Reader:
+    def read(value: object) -> object:
+        word = str(value).strip().upper()
+        if word not in words:
+            raise ConditionError(f"one of {', '.join(words)}")
+        return word
 
     return read
 
@@ -316,6 +327,34 @@ class Conditions:
         _percent,
         "Erreurs de ce genre qui donnent la référence et l'état du paiement, en pourcent.",
         "Such errors that name the payment by its reference and status, in percent.",
+    )
+    charged_twice_percent: float = _condition(
+        0.0,
+        "faults",
+        _percent,
+        "Paiements débités une seconde fois sous le même écho, en pourcent.",
+        "Paid payments that are charged a second time under the same echo, in percent.",
+    )
+    reversed_percent: float = _condition(
+        0.0,
+        "faults",
+        _percent,
+        "Paiements réussis puis repris, en pourcent.",
+        "Paid payments that are taken back later, in percent.",
+    )
+    reversed_after_seconds: float = _condition(
+        20.0,
+        "faults",
+        seconds,
+        "Délai avant qu'un paiement soit repris, en secondes.",
+        "How long after it was paid a payment is taken back, in seconds.",
+    )
+    reversed_status: str = _condition(
+        rules.REVERSED,
+        "faults",
+        _one_of(rules.TAKEN_BACK),
+        "État d'un paiement repris.",
+        "The status of a payment that was taken back.",
     )
     webhook_url: str = _condition(
         "",

@@ -103,6 +103,41 @@ async def force(request: Request) -> Response:
 
 
 @loopback_only
+async def reverse(request: Request) -> Response:
+    """POST reverse `{"status"?, "webhook"?}`: the money of a payment that was paid is taken back."""
+    found, sandbox = payment_of(request), sandbox_of(request)
+    if found is None:
+        return _problem(404, "no such payment")
+    try:
+        wishes = await _wishes(request, ("status", "webhook"))
+        status = wishes.get("status", rules.REVERSED)
+        if status not in (*rules.TAKEN_BACK, rules.FAILED):
+            raise ConditionError(f"status must be one of {', '.join((*rules.TAKEN_BACK, rules.FAILED))}")
+        announce = _announce(wishes)
+    except ConditionError as error:
+        return _problem(400, str(error))
+    if not take_back(sandbox, found, str(status), announce=announce):
+        return _problem(409, f"the payment is {found.status}: only one that was paid can be taken back")
+    return JSONResponse(as_json(sandbox, sandbox.store.payment(found.reference) or found))
+
+
+@loopback_only
+async def charge_again(request: Request) -> Response:
+    """POST charge_again `{"webhook"?}`: the same payer is charged once more, under another reference."""
+    found, sandbox = payment_of(request), sandbox_of(request)
+    if found is None:
+        return _problem(404, "no such payment")
+    try:
+        announce = _announce(await _wishes(request, ("webhook",)))
+    except ConditionError as error:
+        return _problem(400, str(error))
+    second = sandbox.till.charge_again(found.reference, announce=announce)
+    if second is None:
+        return _problem(409, f"the payment is {found.status}: only one that was paid can be charged again")
+    return JSONResponse(as_json(sandbox, second))
+
+
+@loopback_only
 async def webhook(request: Request) -> Response:
     """POST webhook `{"status"?, "amount"?, "reference"?, "delay_seconds"?, "count"?, "signed"?}`: true or not."""
     found, sandbox = payment_of(request), sandbox_of(request)
@@ -211,11 +246,26 @@ def force_status(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object
     if reason is not None and not isinstance(reason, str):
         raise ConditionError("reason must be a text")
     paid = _whole("paid_amount", wishes.get("paid_amount", payment.amount if status == rules.SUCCESSFUL else 0))
+    announce = _announce(wishes)
+    reason = None if status != rules.FAILED else reason or rules.DECLINED
+    sandbox.till.force(payment, str(status), reason, paid, announce=announce)
+
+
+def take_back(sandbox: Sandbox, payment: Payment, status: str, *, announce: bool) -> bool:
+    """Take the money of a payment back; False when it was not paid. FAILED is a word FeexPay has for this, too."""
+    if status in rules.TAKEN_BACK:
+        return sandbox.till.take_back(payment.reference, status, announce=announce)
+    if not payment.charged:
+        return False
+    sandbox.till.force(payment, status, rules.OPERATOR_ERROR, 0, announce=announce)
+    return True
+
+
+def _announce(wishes: Mapping[str, object]) -> bool:
     announce = wishes.get("webhook", True)
     if not isinstance(announce, bool):
         raise ConditionError("webhook must be true or false")
-    reason = None if status != rules.FAILED else reason or rules.DECLINED
-    sandbox.till.force(payment, str(status), reason, paid, announce=announce)
+    return announce
 
 
 def send_webhooks(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
@@ -307,6 +357,8 @@ ROUTES = [
     Route("/control/payments/{reference}/webhooks", webhooks, methods=["GET"]),
     Route("/control/payments/{reference}/force", force, methods=["POST"]),
     Route("/control/payments/{reference}/webhook", webhook, methods=["POST"]),
+    Route("/control/payments/{reference}/reverse", reverse, methods=["POST"]),
+    Route("/control/payments/{reference}/charge_again", charge_again, methods=["POST"]),
     Route("/control/conditions", conditions, methods=["GET", "POST"]),
     Route("/control/conditions/reset", reset_conditions, methods=["POST"]),
     Route("/control/links", all_links, methods=["GET"]),

@@ -57,6 +57,10 @@ def _acted(viewer: Viewer, found: Payment, form: dict[str, str]) -> bool:
     sandbox, wish = viewer.sandbox, form.get("act", "")
     if wish in CHOICES:
         sandbox.till.choose(found.reference, *CHOICES[wish])
+    elif wish == "reverse":
+        sandbox.till.take_back(found.reference, rules.REVERSED, announce=True)
+    elif wish == "charge_again":
+        sandbox.till.charge_again(found.reference, announce=True)
     elif wish == "force":
         paid = form.get("paid_amount", "").strip()
         wishes: dict[str, object] = {"status": form.get("status"), "reason": form.get("reason") or None}
@@ -93,7 +97,6 @@ def _whole(text: str) -> object:
 
 def _payment_page(viewer: Viewer, found: Payment, *, error: str = "") -> Response:
     here = f"/payments/{found.reference}"
-    choosable = found.status != rules.SUCCESSFUL and not found.is_payout
     deliveries = viewer.sandbox.store.deliveries_of(found.reference)
     content = fill(
         "desk_payment",
@@ -101,7 +104,7 @@ def _payment_page(viewer: Viewer, found: Payment, *, error: str = "") -> Respons
         error=fill("desk_error", text=error) if error else EMPTY,
         facts=join(fill("fact", name=viewer.say(name), value=value) for name, value in _facts(viewer, found)),
         action=viewer.url(here),
-        choices=fill("desk_choices", **_say(viewer, "for_the_payer", *CHOICES)) if choosable else EMPTY,
+        choices=_choices(viewer, found),
         statuses=join(fill("option", value=one, text=viewer.say(one)) for one in rules.STATUSES),
         reasons=join(fill("option", value=one, text=reason_in_words(viewer.language, one)) for one in rules.REASONS),
         amount_placeholder=str(found.amount),
@@ -112,6 +115,15 @@ def _payment_page(viewer: Viewer, found: Payment, *, error: str = "") -> Respons
         **_say(viewer, "force", "send_title", "delay_seconds", "webhooks_title", "look_again"),
     )
     return page(viewer, "payment_desk", here, content, 400 if error else 200)
+
+
+def _choices(viewer: Viewer, found: Payment) -> Markup:
+    """What may still be done: the payer's choice, or what goes wrong after the payer paid."""
+    if found.charged:
+        return fill("desk_paid", **_say(viewer, "after_paid", "reverse", "charge_again"))
+    if found.is_payout or found.status in rules.TAKEN_BACK:
+        return EMPTY
+    return fill("desk_choices", **_say(viewer, "for_the_payer", *CHOICES))
 
 
 def _facts(viewer: Viewer, found: Payment) -> list[tuple[str, str]]:

@@ -236,6 +236,8 @@ def _outcome(viewer: Viewer, payment: Payment) -> dict[str, str]:
         return {"kind": "paid", "title": viewer.say("approved"), "more": more}
     if payment.status == rules.PENDING:
         return {"kind": "waiting", "title": viewer.say("still_open"), "more": viewer.say("still_open_more")}
+    if payment.status in rules.TAKEN_BACK:
+        return {"kind": "unpaid", "title": viewer.say(payment.status), "more": viewer.say("taken_back_more")}
     reason = reason_in_words(viewer.language, payment.reason or "").capitalize()
     return {"kind": "unpaid", "title": viewer.say("failed"), "more": f"{reason}. {viewer.say('not_paid')}"}
 

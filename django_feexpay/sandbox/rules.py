@@ -37,7 +37,14 @@ EXPIRED_OTP = "999999"
 # The immediate codes FeexPay's own SDK knows; other reasons have none.
 STATUS_CODES = {LOW_BALANCE: "10", INSUFFICIENT: "10", AMOUNT_TOO_LOW: "37", DECLINED: "92"}
 
-STATUSES = (PENDING, SUCCESSFUL, FAILED)
+# What a payment may be said to be after its money was taken back. FeexPay's dashboard has refunds; no source shows the
+# word that its API then answers with, so these are ours.
+REVERSED = "REVERSED"
+REFUNDED = "REFUNDED"
+CANCELLED = "CANCELLED"
+TAKEN_BACK = (REVERSED, REFUNDED, CANCELLED)
+
+STATUSES = (PENDING, SUCCESSFUL, FAILED, *TAKEN_BACK)
 
 # What a forced failure may be given for; any other text will do, too.
 REASONS = (

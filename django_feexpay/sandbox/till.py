@@ -1,15 +1,17 @@
 """Where money moves in the sandbox: a payment is taken in, its ending comes, its webhooks are queued.
 
-The only writer of a payment's status. PENDING may become anything, FAILED may still become SUCCESSFUL,
-nothing leaves SUCCESSFUL; the status, the steps left and the webhooks change in one transaction.
+The only writer of a payment's status. PENDING may become anything, FAILED may still become SUCCESSFUL, SUCCESSFUL
+only what says that the money was taken back; the status, the steps left and the webhooks change in one transaction.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from django_feexpay.sandbox import rules
+from django_feexpay.sandbox import bodies, rules
 from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.postbox import SPACING_SECONDS, Postbox, Wish
@@ -18,7 +20,8 @@ from django_feexpay.sandbox.store import DueStep, Payment, Store
 _MAY_BECOME = {
     rules.PENDING: {rules.SUCCESSFUL, rules.FAILED},
     rules.FAILED: {rules.SUCCESSFUL},
-    rules.SUCCESSFUL: set[str](),
+    rules.SUCCESSFUL: set(rules.TAKEN_BACK),
+    **{status: set[str]() for status in rules.TAKEN_BACK},
 }
 
 
@@ -29,6 +32,7 @@ class Till:
         self.postbox = Postbox(store, options, switchboard)
         self._store = store
         self._options = options
+        self._switchboard = switchboard
         self._on_change = on_change
 
     def take_in(self, payment: Payment, steps: Iterable[rules.Step]) -> Payment:
@@ -59,14 +63,33 @@ class Till:
             chosen = self._apply(reference, step, time.time())
             if chosen:
                 self._store.drop_steps_of(reference)
+                self._go_wrong_later(reference, step, time.time())
         self._on_change()
         return chosen
+
+    def take_back(self, reference: str, status: str, *, announce: bool) -> bool:
+        """The money of a payment that was paid is taken back; False when it was not paid, or is gone already."""
+        step = rules.Step(0.0, status, webhooks=(status,) if announce else ())
+        with self._store.transaction():
+            taken_back = self._apply(reference, step, time.time())
+            if taken_back:
+                self._store.drop_steps_of(reference)
+        self._on_change()
+        return taken_back
+
+    def charge_again(self, reference: str, *, announce: bool) -> Payment | None:
+        """The money of a payment that was paid is taken once more, as a payment of its own; None when it was not."""
+        with self._store.transaction():
+            second = self._charge_again(reference, time.time(), announce=announce)
+        self._on_change()
+        return second
 
     def run(self, due: DueStep) -> None:
         """A step of a script whose time has come."""
         with self._store.transaction():
             self._store.drop_step(due.id)
-            self._apply(due.reference, due.step, time.time())
+            if self._apply(due.reference, due.step, time.time()):
+                self._go_wrong_later(due.reference, due.step, time.time())
         self._on_change()
 
     def force(self, payment: Payment, status: str, reason: str | None, paid_amount: int, *, announce: bool) -> None:
@@ -87,7 +110,8 @@ class Till:
 
     def _plan(self, reference: str, step: rules.Step, now: float) -> None:
         if step.after_seconds == 0.0:
-            self._apply(reference, step, now)
+            if self._apply(reference, step, now):
+                self._go_wrong_later(reference, step, now)
         else:
             self._store.add_step(reference, now + step.after_seconds * self._options.time_scale, step)
 
@@ -102,6 +126,30 @@ class Till:
             spacing = position * SPACING_SECONDS * self._options.time_scale
             self.postbox.announce(payment, status, now + spacing)
         return True
+
+    def _go_wrong_later(self, reference: str, step: rules.Step, now: float) -> None:
+        """A payment that was just paid may be taken twice, or taken back, as the conditions say."""
+        conditions = self._switchboard.now
+        if step.status != rules.SUCCESSFUL or not (conditions.charged_twice_percent or conditions.reversed_percent):
+            return
+        # To be repeatable; nothing here is secret.
+        chance = random.Random(f"{conditions.seed}:paid:{self._store.count('paid')}")  # noqa: S311 -- see above
+        if chance.uniform(0, 100) < conditions.charged_twice_percent:
+            self._charge_again(reference, now, announce=True)
+        if chance.uniform(0, 100) < conditions.reversed_percent:
+            status = conditions.reversed_status
+            back = rules.Step(conditions.reversed_after_seconds, status, webhooks=(status,))
+            self._store.add_step(reference, now + back.after_seconds * self._options.time_scale, back)
+
+    def _charge_again(self, reference: str, now: float, *, announce: bool) -> Payment | None:
+        first = self._known(reference)
+        if not first.charged:
+            return None
+        new_reference = bodies.new_reference(first.network, now)
+        self._store.add_payment(replace(first, reference=new_reference, created_at=now, settled_at=now, prompts=0))
+        if announce:
+            self.postbox.announce(self._known(new_reference), rules.SUCCESSFUL, now)
+        return self._known(new_reference)
 
     def _known(self, reference: str) -> Payment:
         payment = self._store.payment(reference)

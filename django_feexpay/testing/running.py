@@ -85,6 +85,14 @@ class RunningSandbox:
         """Any status over any other. `wishes`: reason, paid_amount, webhook (False sends none)."""
         return self._control(f"payments/{reference}/force", {"status": status} | wishes)
 
+    def reverse(self, reference: str, **wishes: Any) -> dict[str, Any]:
+        """Take the money of a paid payment back. `wishes`: status (REVERSED, REFUNDED, CANCELLED, FAILED), webhook."""
+        return self._control(f"payments/{reference}/reverse", wishes)
+
+    def charge_again(self, reference: str, **wishes: Any) -> dict[str, Any]:
+        """Charge the payer of a paid payment a second time; the new payment. `wishes`: webhook (False sends none)."""
+        return self._control(f"payments/{reference}/charge_again", wishes)
+
     def send_webhook(self, reference: str, **wishes: Any) -> dict[str, Any]:
         """A webhook as wished: status, amount, reference, delay_seconds, count, signed."""
         return self._control(f"payments/{reference}/webhook", wishes)

@@ -1,4 +1,4 @@
-"""What happens in the shop when a payment succeeded."""
+"""What happens in the shop when a payment succeeded, or when FeexPay took one back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Sum
 from django.utils import timezone
 
 from django_feexpay.models import Payment
@@ -38,6 +39,16 @@ def give_coins(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
     )
     if order := order_of(payment.merchant_reference):
         Order.objects.filter(pk=order.pk, player=payment.user, paid_at=None).update(paid_at=timezone.now())
+
+
+def note_reversal(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+    """Tell the shop's people that FeexPay took back what these coins were paid with. The coins stay: a player who was
+    refunded by mistake has done nothing wrong, so taking them back is a person's decision.
+
+    Safe to repeat: yes, it only tells.
+    """
+    coins = CoinEntry.objects.filter(payment=payment).aggregate(total=Sum("coins"))["total"] or 0
+    logger.error("payment %s was reversed by FeexPay after %d coins were given: event %s", payment.pk, coins, event_id)
 
 
 def _pack_of(payment: Payment) -> CoinPack | None:

@@ -12,7 +12,16 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, Payment, ReviewProposal, WebhookDelivery
+from django_feexpay.models import (
+    Attempt,
+    Break,
+    Comparison,
+    Finding,
+    Heartbeat,
+    Payment,
+    ReviewProposal,
+    WebhookDelivery,
+)
 from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
@@ -137,7 +146,9 @@ def differ(attempt: Attempt | None, **columns: Any) -> Break:
         "last_comparison": comparison,
         "found_at": now,
     }
-    return Break.objects.create(**(values | columns))
+    row = Break.objects.create(**(values | columns))
+    Finding.objects.create(comparison=comparison, difference=row, is_open=True, money_at_stake=row.money_at_stake)
+    return row
 
 
 def deliver(attempt: Attempt | None, **columns: Any) -> WebhookDelivery:

@@ -56,7 +56,7 @@ def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Break
     assert f"{LIST}{difference.pk}/change/" in page
     assert page.count("/change/") >= 2
     assert "theirs" not in page
-    link = f"{LIST}?last_comparison__id__exact={difference.comparison_id}"
+    link = f"{LIST}?findings__comparison__id__exact={difference.comparison_id}"
     assert link in page
     assert boss.get(link).context["cl"].result_count == 1
 
@@ -144,3 +144,22 @@ def test_pages_speak_french(boss: Client, difference: Break) -> None:
     assert "autre statut" in listed
     assert "Écarts vus" in comparison
     assert "Les 100 plus récents sont montrés ici." in comparison
+
+
+def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: Client, difference: Break) -> None:
+    """The counts above the rows are of that time: a row that ended later must not contradict them."""
+    Break.objects.update(state="gone")
+
+    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+
+    row = page[page.index(f"{LIST}{difference.pk}/change/") :]
+    assert row.index("open") < row.index("not found any more")
+
+
+def test_comparison_still_shows_what_a_later_one_saw_again(boss: Client, difference: Break) -> None:
+    later = differ(None).comparison
+    Break.objects.filter(pk=difference.pk).update(last_comparison=later)
+
+    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+
+    assert f"{LIST}{difference.pk}/change/" in page

@@ -7,7 +7,10 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
+from django_feexpay import conf
+from django_feexpay.gateway import money
 from django_feexpay.models import Incident, Payment
+from django_feexpay.payments import incidents
 from tests.admin.conftest import StaffClient, page_of
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +104,37 @@ def test_open_incident_offers_to_be_closed(boss: Client, incident: Incident) -> 
 
 def test_payment_page_leads_to_its_incident(boss: Client, incident: Incident, charged_twice: Payment) -> None:
     assert f"{LIST}{incident.pk}/change/" in boss.get(page_of(charged_twice)).content.decode()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_list_and_page_show_the_amount_and_both_references(boss: Client, charged_twice: Payment, language: str) -> None:
+    """FeexPay charged the credited attempt a third time."""
+    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    attempt = charged_twice.attempts.get(ordinal=1)
+    charge = incidents.Charge("extra-0001", 4_321, "XOF", credited_reference=str(attempt.gateway_reference))
+    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, conf.now())
+    incident = Incident.objects.get(gateway_reference="extra-0001")
+
+    listed = boss.get(LIST).content.decode()
+    page = boss.get(f"{LIST}{incident.pk}/change/").content.decode()
+    of_payment = boss.get(page_of(charged_twice)).content.decode()
+
+    assert "extra-0001" in listed
+    for content in (page, of_payment):
+        assert "extra-0001" in content
+        assert str(attempt.gateway_reference) in content
+        assert money.show(4_321, "XOF") in content
+
+
+def test_charge_without_an_amount_shows_a_dash(boss: Client, charged_twice: Payment) -> None:
+    Incident.objects.update(amount=None)
+
+    assert boss.get(LIST).status_code == 200
+    assert boss.get(page_of(charged_twice)).status_code == 200
+
+
+def test_reversal_is_told_in_french(boss: Client, charged_twice: Payment) -> None:
+    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+    Incident.objects.update(kind="reversed_after_credit")
+
+    assert "FeexPay a repris un paiement déjà crédité" in boss.get(LIST).content.decode()

@@ -21,6 +21,7 @@ LEDGERS = [
     "break",
     "comparison",
     "credit",
+    "finding",
     "heartbeat",
     "idempotencyrecord",
     "incident",
@@ -31,7 +32,7 @@ LEDGERS = [
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "heartbeat", "incident", "payment"}
+NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment"}
 
 pytestmark = pytest.mark.django_db
 

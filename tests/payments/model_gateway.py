@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django_feexpay.gateway.errors import NotSentError, OutcomeUnknownError
@@ -112,6 +112,12 @@ class ModelGateway:
         charge = Charge(reference, "", "", asked["amount"], **{"custom_id": asked["custom_id"], **facts})
         self.charges.append(charge)
         return charge
+
+    def charge_again(self, charge: Charge, reference: str, **facts: Any) -> Charge:
+        """FeexPay takes the money once more, under another reference, for the same attempt."""
+        second = replace(charge, reference=reference, status=SUCCESSFUL, lies={}, **facts)
+        self.charges.append(second)
+        return second
 
     def _open_page(self, body: dict[str, Any]) -> WireReply:
         self.pages.append(body)

@@ -218,6 +218,20 @@ def test_attempt_said_never_to_have_left_that_the_history_knows_is_asked_about_a
     assert only_attempt(payment).sent_at == attempt.created_at
 
 
+def test_what_is_on_its_way_is_not_judged(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
+    """Its answer brings the reference; a comparison that wrote down another one would be in its way."""
+    payment = begin()
+    write(archive, gateway.last(), day, status="SUCCESSFUL")
+    Attempt.objects.filter(payment=payment).update(status="sending", gateway_reference=None)
+
+    run()
+
+    assert found() == []
+    assert only_attempt(payment).gateway_reference is None
+
+
 # --- another amount, another row ------------------------------------------------------------------------
 
 
@@ -253,7 +267,7 @@ def test_second_row_of_an_attempt_is_a_difference_of_its_own(
 
     comparison = run()
 
-    assert found() == [("second_row", "open", "", True)]
+    assert found() == [("second_row", "open", "no_change", True)]  # asked by that reference, FeexPay knows nothing
     assert (Break.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
 
 
@@ -331,7 +345,7 @@ def test_two_cards_charged_on_one_page_are_a_second_row(
     run()
 
     assert moves(payment)[-1] == "successful"
-    assert found() == [("second_row", "open", "", True)]
+    assert found() == [("second_row", "open", "incident", True)]
 
 
 # --- missing --------------------------------------------------------------------------------------------

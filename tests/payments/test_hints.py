@@ -71,14 +71,15 @@ def test_hint_about_a_failed_payment_is_asked_about(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_hint_about_a_credited_payment_is_stored_and_asks_nothing(
-    begin: Begin, gateway: ModelGateway, clock: Clock
+@pytest.mark.parametrize("word", ["SUCCESSFUL", "PENDING", "IN PENDING STATE", "ON HOLD", ""])
+def test_hint_that_does_not_take_a_credit_back_is_stored_and_asks_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
 
-    tell(gateway, status="FAILED")
+    tell(gateway, status=word)
 
     assert only_attempt(payment).next_poll_at is None
     assert WebhookDelivery.objects.count() == 1

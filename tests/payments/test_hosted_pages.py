@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import breaks, hints, initiate
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.reconcile import reconcile, reconcile_if_due
+from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
 from django_feexpay.payments.retry import retry
 from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin, Configure
@@ -395,3 +395,44 @@ def test_comparison_knows_a_page_by_the_id_it_was_asked_for_with(
 
     assert [attempts[row] for row in page.rows] == [only_attempt(payment)] * 2
     assert [list(breaks.between(only_attempt(payment), row)) for row in page.rows] == [[], []]
+
+
+def test_page_whose_status_names_no_amount_is_judged_by_the_amount_in_history(
+    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = pay_by_card()
+    charge = gateway.pay_on_page()
+    charge.approve()
+    charge.lies = {"amount": None}
+
+    run_until_told(payment, clock)
+
+    assert payment.events.get(to_status="successful").evidence["amount"] == 5000
+
+
+def test_page_whose_status_names_no_amount_is_not_credited_with_another_one_in_history(
+    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = pay_by_card()
+    charge = gateway.pay_on_page()
+    charge.approve()
+    charge.amount, charge.lies = 4999, {"amount": None}
+
+    look_again(clock)
+
+    assert moves(payment)[-1] == "review"
+    assert payment.events.get(to_status="review").because == "amount_mismatch"
+
+
+def test_credited_page_keeps_the_reference_it_was_credited_by(
+    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """A process that looked before the credit found the second payment of the page."""
+    payment = pay_by_card()
+    before = only_attempt(payment)
+    gateway.pay_on_page().approve()
+    run_until_told(payment, clock)
+
+    adopt(before, "card-0002", Source.WORKER)
+
+    assert only_attempt(payment).gateway_reference == "card-0001"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,8 @@ from django.db import connection
 from django_feexpay import conf
 from django_feexpay.models import (
     Attempt,
+    Break,
+    Comparison,
     Credit,
     IdempotencyRecord,
     Incident,
@@ -115,7 +118,10 @@ def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> 
 
 
 def test_every_promise_that_rows_can_show_is_checked() -> None:
-    assert list(INVARIANTS) == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12", "I13", "I14"]
+    assert list(INVARIANTS) == [
+        *("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"),
+        *("I13", "I14", "I15", "I16"),
+    ]
 
 
 def test_i1_reports_a_sum_that_differs(credited: Payment) -> None:
@@ -171,9 +177,7 @@ def test_i4_reports_a_second_charge_without_incident(credited: Payment) -> None:
 
 def test_i4_reports_an_incident_without_second_charge(credited: Payment) -> None:
     attempt = only_attempt(credited)
-    Incident.objects.create(
-        kind="duplicate_charge", payment=credited, attempt=attempt, opened_at=conf.now(), closed_at=conf.now()
-    )
+    incident(attempt, str(attempt.gateway_reference), closed_at=conf.now())
 
     assert list(INVARIANTS["I4"]()) == [f"attempt {attempt.pk}: an incident, but no second charge"]
 
@@ -350,15 +354,99 @@ def tell_again() -> None:
 
 def test_i10_reports_a_review_and_a_second_charge_without_message(credited: Payment, begin: Begin) -> None:
     second = second_attempt(credited, Status.SUCCESSFUL)
-    Incident.objects.create(kind="duplicate_charge", payment=credited, attempt=second, opened_at=conf.now())
+    untold = incident(second, str(second.gateway_reference))
     doubted = only_attempt(begin(merchant_reference="other"))
     add_event(doubted, "pending", "review")
 
-    incident, event = Incident.objects.get(), PaymentEvent.objects.latest("id")
+    event = PaymentEvent.objects.latest("id")
     assert list(INVARIANTS["I10"]()) == [
         f"event {event.pk}: a review, and no message",
-        f"incident {incident.pk}: no message",
+        f"incident {untold.pk}: no message",
     ]
+
+
+def incident(attempt: Attempt, reference: str, *, kind: str = "duplicate_charge", **columns: Any) -> Incident:
+    """An incident that nobody told the host about."""
+    charge = {"gateway_reference": reference, "amount": 5000, "currency": "XOF", "opened_at": conf.now()}
+    return Incident.objects.create(kind=kind, payment_id=attempt.payment_id, attempt=attempt, **{**charge, **columns})
+
+
+@pytest.mark.parametrize("reference", ["", "THEIRS"], ids=["none", "of another attempt"])
+def test_i4_reports_an_incident_whose_charge_is_no_second_one(credited: Payment, begin: Begin, reference: str) -> None:
+    Attempt.objects.filter(payment=begin(merchant_reference="other")).update(gateway_reference="theirs")
+    wrong = incident(only_attempt(credited), reference)
+
+    assert list(INVARIANTS["I4"]()) == [
+        f"incident {wrong.pk}: {reference or 'no reference'} is no second charge of its attempt"
+    ]
+
+
+def test_i4_accepts_a_second_charge_that_only_feexpay_holds(credited: Payment) -> None:
+    incident(only_attempt(credited), "beside")
+
+    assert list(INVARIANTS["I4"]()) == []
+
+
+def test_i4_reports_a_confirmed_second_charge_that_is_no_incident(credited: Payment) -> None:
+    row = difference(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
+    assert list(INVARIANTS["I4"]()) == [
+        f"difference {row.pk}: FeexPay confirmed a second charge, and there is no incident"
+    ]
+
+    incident(only_attempt(credited), "BESIDE")
+
+    assert list(INVARIANTS["I4"]()) == []
+
+
+def test_i8_accepts_a_delivery_of_another_charge_that_echoes_the_attempt(credited: Payment) -> None:
+    beside = delivery("beside", only_attempt(credited), minutes_old=0)
+    WebhookDelivery.objects.filter(pk=beside.pk).update(body={"callback_info": str(only_attempt(credited).pk)})
+
+    assert list(INVARIANTS["I8"]()) == []
+
+
+@pytest.mark.parametrize("kind", ["duplicate_charge", "reversed_after_credit"])
+def test_i15_reports_an_incident_that_is_not_told(credited: Payment, kind: str) -> None:
+    incident(only_attempt(credited), "beside", kind=kind)
+
+    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 1 incidents {kind}, told 0 times"]
+
+
+def test_i15_reports_a_signal_without_its_incident(credited: Payment) -> None:
+    OutboxMessage.objects.create(
+        payment=credited, signal="payment_reversed", next_delivery_at=conf.now(), created_at=conf.now()
+    )
+
+    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 0 incidents reversed_after_credit, told 1 times"]
+
+
+def test_i15_reports_a_reversal_of_what_was_never_credited(waiting: Payment) -> None:
+    wrong = incident(only_attempt(waiting), "ref-0001", kind="reversed_after_credit")
+
+    assert f"incident {wrong.pk}: its attempt was never credited" in list(INVARIANTS["I15"]())
+
+
+def difference(attempt: Attempt, **columns: Any) -> Break:
+    """A difference of a comparison of the attempt's day."""
+    now, day = conf.now(), (attempt.sent_at or attempt.created_at).astimezone(UTC).date()
+    seen = Comparison.objects.create(first_day=day, last_day=day, started_at=now, beat_at=now)
+    values = {"kind": "status", "identity": uuid4().hex, "found_at": now, "comparison": seen, "last_comparison": seen}
+    return Break.objects.create(attempt=attempt, payment_id=attempt.payment_id, **{**values, **columns})
+
+
+@pytest.mark.parametrize(("days", "is_fine"), [(0, True), (-1, False), (1, False)])
+def test_i16_reports_a_difference_that_a_comparison_of_other_days_ended(
+    waiting: Payment, days: int, is_fine: bool
+) -> None:
+    row = difference(only_attempt(waiting), state="gone", money_at_stake=True)
+    ended_by = row.comparison
+    ended_by.first_day += timedelta(days=days)
+    ended_by.last_day += timedelta(days=days)
+    ended_by.save()
+    Break.objects.update(ended_by=ended_by)
+
+    text = f"difference {row.pk}: ended by comparison {ended_by.pk}, which is about other days"
+    assert list(INVARIANTS["I16"]()) == ([] if is_fine else [text])
 
 
 def test_i12_reports_another_amount_than_the_payment_says(waiting: Payment) -> None:

@@ -20,6 +20,7 @@ from tests.payments.stage import Clock, only_attempt
 pytestmark = pytest.mark.django_db
 
 BECAUSE = Cause(source=Source.WORKER, because="test")
+CHARGE = incidents.Charge("ref-0001", 5000, "XOF", credited_reference="ref-0001")
 
 
 @pytest.fixture
@@ -203,6 +204,8 @@ def test_two_charged_attempts_give_one_credit_and_one_refund_to_make(payment: Pa
     assert Credit.objects.get(payment=payment).attempt == second
     incident = Incident.objects.get(payment=payment)
     assert (incident.kind, incident.attempt, incident.closed_at) == ("duplicate_charge", first, None)
+    assert (incident.gateway_reference, incident.credited_reference) == ("ref-0001", second.gateway_reference or "")
+    assert (incident.amount, incident.currency) == (5000, "XOF")
     assert announced(payment) == [
         "payment_failed",
         "payment_succeeded",
@@ -227,10 +230,10 @@ def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment, cloc
     move(payment, Status.SUCCESSFUL)
     attempt = only_attempt(payment)
 
-    incidents.open_once(Incident.Kind.CONTRADICTION, attempt, clock.at)
-    incidents.open_once(Incident.Kind.CONTRADICTION, attempt, clock.at)
+    incidents.open_once(Incident.Kind.REVERSED_AFTER_CREDIT, attempt, CHARGE, clock.at)
+    incidents.open_once(Incident.Kind.REVERSED_AFTER_CREDIT, attempt, CHARGE, clock.at)
 
-    assert [incident.kind for incident in payment.incidents.all()] == ["contradiction"]
+    assert [incident.kind for incident in payment.incidents.all()] == ["reversed_after_credit"]
     assert Credit.objects.filter(payment=payment).count() == 1
 
 
@@ -396,7 +399,7 @@ def test_row_that_moved_in_between_is_not_moved_by_an_older_look(
 
 
 def test_incident_is_closed_once_with_the_first_note(payment: Payment, clock: Clock) -> None:
-    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, only_attempt(payment), clock.at)
+    incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, only_attempt(payment), CHARGE, clock.at)
     incident = Incident.objects.get()
     clock.advance(60)
 

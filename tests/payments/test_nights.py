@@ -28,9 +28,18 @@ def keep() -> Comparison | None:
     return nights.compare_night(source=Source.WORKER)
 
 
+TUESDAY = 2
+
+
+def go_to(clock: Clock, weekday: int) -> None:
+    """On to the next of these days, counted from Monday, 1."""
+    clock.at += timedelta(days=(weekday - clock.at.isoweekday()) % 7)
+
+
 @pytest.fixture
 def night(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
-    """A payment that was paid and that nobody looked at; two in the morning, the day after."""
+    """A payment that was paid on a Tuesday and that nobody looked at; two in the morning, the day after."""
+    go_to(clock, TUESDAY)
     begin()
     gateway.last().approve()
     write(archive, gateway.last(), clock.at.date())
@@ -105,19 +114,48 @@ def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
     assert (again.start_count, again.state, again.compared_count) == (2, "complete", 1)
 
 
-def test_night_without_an_answer_is_tried_again_after_an_hour_but_not_for_ever(
+def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_for_a_month(
     night: None, archive: Archive, clock: Clock
 ) -> None:
     archive.silent_after = 0
-    assert keep() is not None
+    first = keep()
+    assert first is not None
     assert keep() is None
 
-    tried = 1
     for _ in range(10):
         clock.advance(3601)
-        tried += keep() is not None
+        keep()
+    first.refresh_from_db()
+    assert first.start_count == nights.MOST_STARTS
 
-    assert (tried, Comparison.objects.get().start_count) == (nights.MOST_STARTS, nights.MOST_STARTS)
+    for _ in range(24 * 40):
+        clock.advance(3600)
+        keep()
+    first.refresh_from_db()
+    assert 20 < first.start_count < nights.MOST_STARTS + 31
+    assert first.state == "incomplete"
+
+
+def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> None:
+    for _ in range(2 * nights.MOST_STARTS):
+        nights.compare_night(source=Source.WORKER, stop=lambda: True)
+
+    kept = keep()
+
+    assert kept is not None
+    assert (kept.state, Credit.objects.count()) == ("complete", 1)
+
+
+def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clock: Clock) -> None:
+    for _ in range(20):
+        nights.take(clock.at)
+        clock.advance(601)
+    assert Comparison.objects.get().start_count == nights.MOST_STARTS
+
+    clock.advance(86_400)
+    nights.take(clock.at)
+
+    assert Comparison.objects.order_by("night")[0].start_count == nights.MOST_STARTS + 1
 
 
 def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:

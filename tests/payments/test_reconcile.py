@@ -190,7 +190,7 @@ def test_success_taken_back_leaves_the_credit_and_tells_staff(
     assert reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN) is True
 
     assert Payment.objects.get().status == "successful"
-    assert [incident.kind for incident in payment.incidents.all()] == ["contradiction"]
+    assert [incident.kind for incident in payment.incidents.all()] == ["reversed_after_credit"]
     assert "takes back the success" in caplog.text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -13,13 +14,21 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment
+from django_feexpay.models import Attempt, Break, Comparison, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import only_attempt
-from tests.payments.test_invariants import add_event, delivery, drop_index, second_attempt, settled
+from tests.payments.test_invariants import (
+    add_event,
+    delivery,
+    difference,
+    drop_index,
+    incident,
+    second_attempt,
+    settled,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +49,12 @@ def two_live_attempts(payment: Payment) -> None:
     second_attempt(payment, Status.PENDING)
 
 
+def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
+    row = difference(only_attempt(payment), state="gone")
+    Break.objects.update(ended_by=row.comparison)
+    Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
+
+
 #: How the rows are broken, so that this rule sees it.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
@@ -55,6 +70,8 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I12": lambda payment: Attempt.objects.update(amount=1),
     "I13": lambda payment: add_event(only_attempt(payment), "successful", "failed", because="not_paid"),
     "I14": lambda payment: Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived"),
+    "I15": lambda payment: incident(only_attempt(payment), "beside"),
+    "I16": ended_by_a_comparison_of_another_day,
 }
 
 

@@ -8,7 +8,7 @@ from shop.models import CoinEntry, CoinPack
 
 from django_feexpay.models import Credit, Payment
 from django_feexpay.payments import outbox
-from django_feexpay.signals import payment_succeeded
+from django_feexpay.signals import payment_reversed, payment_succeeded
 from tests.sample.money import credited_payment
 
 
@@ -73,3 +73,16 @@ def test_review_closed_with_less_than_the_price_gives_the_coins_of_what_was_take
 
     entry = CoinEntry.objects.get()
     assert (entry.coins, entry.pack) == (499, None)
+
+
+def test_reversal_is_told_and_takes_no_coins(
+    player: User, packs: dict[str, CoinPack], caplog: pytest.LogCaptureFixture
+) -> None:
+    payment = credited_payment(player, amount=5_000, metadata={"pack": "champion"})
+    outbox.deliver()
+
+    for _ in range(2):
+        payment_reversed.send(sender=Payment, payment=payment, event_id=uuid.uuid4())
+
+    assert CoinEntry.objects.balance_of(player) == 650
+    assert f"payment {payment.pk} was reversed by FeexPay after 650 coins were given" in caplog.text

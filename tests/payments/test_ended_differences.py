@@ -1,0 +1,219 @@
+"""A difference ends when a comparison of its own day finds that it is gone, or a person ends it; a comparison of
+another day ends nothing. The counts of a comparison are those of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from django_feexpay.models import Break, Comparison, Finding
+from django_feexpay.monitoring import health
+from django_feexpay.payments import breaks, compare, nights
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Source
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock
+from tests.payments.test_compare import settled, write
+from tests.payments.test_nights import TUESDAY, go_to, keep
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[..., Comparison]
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def day(clock: Clock, archive: Archive) -> date:
+    """The Tuesday on which the payments of a test are sent."""
+    go_to(clock, TUESDAY)
+    return clock.at.date()
+
+
+@pytest.fixture
+def stake(begin: Begin, gateway: ModelGateway, archive: Archive, day: date) -> None:
+    """FeexPay's history has a credited payment with another amount: money at stake, and asking does not end it."""
+    settled(begin, gateway)
+    write(archive, gateway.last(), day, amount=4999)
+
+
+@pytest.fixture
+def run(clock: Clock) -> Run:
+    def through(first: date, last: date | None = None, **options: Any) -> Comparison:
+        comparison = compare.begin(first, first if last is None else last)
+        return compare.compare(comparison, source=Source.COMMAND, **options)
+
+    return through
+
+
+def state() -> str:
+    return Break.objects.get().state
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_money_at_stake_outlives_the_nights_after_it(stake: None, clock: Clock, count: int) -> None:
+    clock.at = clock.at.replace(hour=3) + DAY
+
+    for _ in range(count):
+        assert keep() is not None
+        clock.advance(86_400)
+
+    assert (state(), Comparison.objects.count()) == ("open", count)
+    assert health.look().components["comparison"] == "money_at_stake"
+    assert list(violations()) == []
+
+
+@pytest.mark.parametrize(("first", "last"), [(-3, -3), (-2, -1), (-1, -1), (1, 1), (1, 2), (2, 2)])
+def test_comparison_of_other_days_leaves_it_alone(
+    stake: None, archive: Archive, day: date, run: Run, clock: Clock, first: int, last: int
+) -> None:
+    clock.advance(5 * 86_400)
+    run(day)
+    archive.rows[0]["amount"] = 5000
+
+    run(day + first * DAY, day + last * DAY)
+
+    assert state() == "open"
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (-1, 0), (0, 1), (-3, 3)])
+def test_comparison_of_its_day_ends_it_when_it_is_gone(
+    stake: None, archive: Archive, day: date, run: Run, clock: Clock, first: int, last: int
+) -> None:
+    clock.advance(5 * 86_400)
+    run(day)
+    archive.rows[0]["amount"] = 5000
+
+    ended_by = run(day + first * DAY, day + last * DAY)
+
+    assert state() == "gone"
+    assert Break.objects.get().ended_by == ended_by
+    assert list(violations()) == []
+
+
+def test_it_is_not_gone_because_its_row_could_not_be_read(
+    stake: None, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
+    clock.advance(3 * 86_400)
+    run(day)
+    archive.rows[0]["amount"] = 5000
+    archive.add((day + DAY).isoformat(), 501, reseau="MTN")
+
+    assert run(day).state == "incomplete"
+    assert state() == "open"
+
+
+def test_row_of_a_refused_card_on_the_next_day_ends_nothing(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
+    """Of two rows of one page only one tells the other amount, and they stand in two answers."""
+    begin(provider="visa", phone="")
+    paid, refused = gateway.pay_on_page(), gateway.pay_on_page()
+    paid.approve()
+    refused.decline()
+    gateway.charges.remove(refused)
+    settled_page = {"reseau": "VISA", "type": "FEEX_LINK"}
+    archive.rows.append({**paid.row(), **settled_page, "date": f"{day}T10:00:00Z", "amount": 4999})
+    archive.rows.append({**refused.row(), **settled_page, "date": f"{day + DAY}T10:00:00Z"})
+    archive.most_rows = 1
+    clock.advance(3 * 86_400)
+
+    run(day)
+
+    assert Break.objects.filter(kind="amount", state="open").exists()
+
+
+def test_stopped_comparison_ends_nothing(stake: None, archive: Archive, day: date, run: Run, clock: Clock) -> None:
+    clock.advance(3 * 86_400)
+    run(day)
+    archive.rows[0]["amount"] = 5000
+    archive.asked.clear()
+
+    assert run(day, stop=lambda: bool(archive.asked)).state == "stopped"
+    assert state() == "open"
+
+
+def test_difference_that_was_gone_is_open_again_when_it_is_found_again(
+    stake: None, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
+    clock.advance(3 * 86_400)
+    run(day)
+    archive.rows[0]["amount"] = 5000
+    run(day)
+    archive.rows[0]["amount"] = 4999
+
+    run(day)
+
+    row = Break.objects.get()
+    assert (row.state, row.ended_at, row.ended_by) == ("open", None, None)
+
+
+# --- the counts and the rows ----------------------------------------------------------------------------
+
+
+def counts(comparison: Comparison) -> tuple[int, int, int, int]:
+    comparison.refresh_from_db()
+    return comparison.found_count, comparison.settled_count, comparison.open_count, comparison.at_stake_count
+
+
+def rows(comparison: Comparison) -> tuple[int, int, int, int]:
+    found = Finding.objects.filter(comparison=comparison)
+    left = found.filter(is_open=True)
+    return found.count(), found.filter(is_open=False).count(), left.count(), left.filter(money_at_stake=True).count()
+
+
+@pytest.fixture
+def three(stake: None, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, clock: Clock) -> None:
+    """Beside the one at stake: a payment that asking settles, and one whose failure history does not know."""
+    begin(merchant_reference="to be settled")
+    gateway.last().approve()
+    write(archive, gateway.last(), day)
+    begin(merchant_reference="failed")
+    gateway.last().decline()
+    write(archive, gateway.last(), day)
+    clock.advance(3 * 86_400)
+
+
+def test_counts_are_those_of_the_rows(three: None, day: date, run: Run) -> None:
+    comparison = run(day)
+
+    assert counts(comparison) == rows(comparison) == (3, 2, 1, 1)
+
+
+def test_counts_are_those_of_the_rows_after_report_only_and_a_second_run(three: None, day: date, run: Run) -> None:
+    reported = run(day, repair=False)
+    repaired = run(day)
+    again = run(day)
+
+    assert counts(reported) == rows(reported) == (3, 0, 3, 2)
+    assert counts(repaired) == rows(repaired) == (3, 2, 1, 1)
+    assert counts(again) == rows(again) == (1, 0, 1, 1)
+
+
+def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day: date, run: Run) -> None:
+    first = run(day, repair=False)
+    breaks.close(Break.objects.get(kind="amount").pk, "their typing mistake")
+
+    second = run(day)
+
+    assert counts(first) == rows(first) == (3, 0, 3, 2)
+    assert counts(second) == rows(second) == (2, 2, 0, 0)
+
+
+def test_second_start_of_a_night_counts_anew(stake: None, archive: Archive, clock: Clock, day: date) -> None:
+    clock.at = clock.at.replace(hour=3) + DAY
+    stopped = nights.compare_night(source=Source.WORKER, stop=lambda: Finding.objects.exists())
+    assert stopped is not None
+    assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
+    archive.rows[0]["amount"] = 5000
+
+    again = keep()
+
+    assert again is not None
+    assert (again.pk, again.state) == (stopped.pk, "complete")
+    assert counts(again) == rows(again) == (0, 0, 0, 0)
+    assert state() == "gone"

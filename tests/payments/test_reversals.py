@@ -1,0 +1,247 @@
+"""FeexPay's word that a credited payment's money is gone again is asked about and told once; nothing is taken back."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_feexpay import failpoints
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Break, Credit, Incident, OutboxMessage, Payment
+from django_feexpay.payments import compare, due, hints, incidents
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+TAKEN_BACK = ["FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED", " reversed "]
+
+
+@pytest.fixture
+def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    payment = begin(merchant_reference="order-1")
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    clock.advance(3600)
+    return payment
+
+
+def tell(word: str, reference: str = "ref-0001", **body: object) -> None:
+    hints.receive(hint_from({"reference": reference, "status": word} | body))
+
+
+def reversals() -> list[tuple[str, str, int | None, str]]:
+    names = ("gateway_reference", "credited_reference", "amount", "currency")
+    rows = Incident.objects.filter(kind="reversed_after_credit").order_by("pk")
+    return [tuple(row) for row in rows.values_list(*names)]  # type: ignore[misc]
+
+
+def is_still_credited(payment: Payment) -> bool:
+    payment.refresh_from_db()
+    return (payment.status, moves(payment)[-1], Credit.objects.count()) == ("successful", "successful", 1)
+
+
+@pytest.mark.parametrize("word", TAKEN_BACK)
+def test_reversal_that_a_webhook_tells_is_asked_about_and_told(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
+) -> None:
+    gateway.last().status = word
+
+    tell(word)
+    assert only_attempt(credited).next_poll_at == clock.at
+    sweep()
+
+    assert reversals() == [("ref-0001", "ref-0001", 5000, "XOF")]
+    assert signals.names() == ["payment_succeeded", "payment_reversed"]
+    assert is_still_credited(credited)
+    assert only_attempt(credited).next_poll_at is None
+    assert list(violations()) == []
+
+
+@pytest.mark.parametrize("word", ["FAILED", "REVERSED", "REFUNDED", "CANCELLED"])
+def test_reversal_that_no_webhook_tells_is_found_by_the_night(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
+) -> None:
+    gateway.last().status = word
+    day = clock.at.date()
+    clock.advance(2 * 86_400)
+
+    comparison = compare.compare(compare.begin(day, day), source=Source.WORKER)
+    sweep()
+
+    assert len(reversals()) == 1
+    assert signals.names() == ["payment_succeeded", "payment_reversed"]
+    row = Break.objects.get()
+    assert (row.kind, row.state, row.outcome, row.money_at_stake) == ("status", "open", "incident", True)
+    assert (comparison.open_count, comparison.at_stake_count) == (1, 1)
+    assert is_still_credited(credited)
+
+
+@pytest.mark.parametrize("word", ["REVERSED", "FAILED"])
+def test_webhook_that_feexpay_does_not_confirm_changes_nothing(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, word: str
+) -> None:
+    before = gateway.questions
+
+    tell(word)
+    sweep()
+
+    assert gateway.questions > before
+    assert reversals() == []
+    assert signals.names() == ["payment_succeeded"]
+    assert list(violations()) == []
+
+
+@pytest.mark.parametrize("word", ["PENDING", "IN PENDING STATE", "ON HOLD", "REVERSAL PENDING"])
+def test_other_word_about_a_credit_is_no_reversal(credited: Payment, gateway: ModelGateway, word: str) -> None:
+    gateway.last().lies = {"status": word}
+
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+
+    assert reversals() == []
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [{"reference": "ref-9999"}, {"callback_info": "another"}, {"phoneNumber": "2290161000051"}],
+    ids=str,
+)
+def test_answer_about_another_payment_takes_nothing_back(
+    credited: Payment, gateway: ModelGateway, lies: dict[str, str]
+) -> None:
+    gateway.last().lies = {"status": "REVERSED", **lies}
+
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+
+    assert reversals() == []
+
+
+def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.last().status = "REVERSED"
+    day = clock.at.date()
+
+    for word in ("REVERSED", "FAILED"):
+        tell(word)
+        clock.advance(61)
+        sweep()
+        reconcile(only_attempt(credited).pk, source=Source.HOST)
+    clock.advance(2 * 86_400)
+    compare.compare(compare.begin(day, day), source=Source.WORKER)
+    sweep()
+
+    assert len(reversals()) == 1
+    assert signals.names().count("payment_reversed") == 1
+
+
+def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_it(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.last().status = "REFUNDED"
+    day = clock.at.date()
+    clock.advance(2 * 86_400)
+    compare.compare(compare.begin(day, day), source=Source.WORKER)
+
+    incidents.close(Incident.objects.get().pk, "coins taken back")
+
+    assert (Break.objects.get().state, Break.objects.get().note) == ("closed", "coins taken back")
+    comparison = compare.compare(compare.begin(day, day), source=Source.WORKER)
+    assert (comparison.found_count, len(reversals())) == (0, 1)
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_of_many_that_find_it_at_once_one_tells(credited: Payment, gateway: ModelGateway) -> None:
+    gateway.last().status = "REVERSED"
+    attempt_id = only_attempt(credited).pk
+
+    at_once(6, lambda _: reconcile(attempt_id, source=Source.WORKER))
+
+    assert len(reversals()) == 1
+    assert OutboxMessage.objects.filter(signal="payment_reversed").count() == 1
+
+
+def test_second_charge_that_was_given_back_takes_no_credit_back(
+    signals: Recorder, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Two payments of one order; staff gave one of two charges of the same attempt back on FeexPay's dashboard."""
+    payment = begin(merchant_reference="order-1")
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    clock.advance(3600)
+    again = gateway.charge_again(gateway.last(), "ref-again")
+    reconcile(only_attempt(payment).pk, source=Source.ADMIN)
+    again.status = "REFUNDED"
+
+    tell("REFUNDED", "ref-again", callback_info=str(only_attempt(payment).pk))
+    sweep()
+
+    assert reversals() == []
+    assert signals.names() == ["payment_succeeded", "duplicate_charge_found"]
+
+
+@pytest.mark.parametrize("word", ["REVERSED", "REFUNDED", "CANCELLED"])
+def test_of_what_was_never_successful_these_words_mean_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock, word: str
+) -> None:
+    """Taking one for a failure would let the payer be asked a second time."""
+    payment = begin()
+    gateway.last().status = word
+
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, reversals()) == ("pending", [])
+
+
+def test_feexpay_that_is_away_is_asked_again_until_it_answers(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.last().status = "REVERSED"
+    gateway.away = True
+    tell("REVERSED")
+    for _ in range(3):
+        look_again(clock)
+    assert only_attempt(credited).next_poll_at == clock.at + due.AGAIN_AFTER_CREDIT
+    gateway.away = False
+
+    look_again(clock)
+
+    assert len(reversals()) == 1
+
+
+def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+
+    tell("REVERSED")
+
+    assert only_attempt(payment).next_poll_at == clock.at + due.PAUSE_AFTER_CREDIT
+
+
+def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay answered `successful` a moment before it took the money back."""
+
+    def reverse() -> None:
+        gateway.last().status = "REVERSED"
+        tell("REVERSED", date="later")
+
+    tell("REVERSED")
+    with failpoints.arm("asked", reverse):
+        sweep()
+    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + due.PAUSE_AFTER_CREDIT)
+
+    look_again(clock)
+
+    assert len(reversals()) == 1

@@ -1,0 +1,405 @@
+"""A second charge under one attempt is found by whichever looks first, proven by asking, and told once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_feexpay import conf
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, Break, Credit, Incident, OutboxMessage, Payment
+from django_feexpay.payments import breaks, budget, compare, hints, incidents, second_charges
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile, reconcile_if_due
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+EXPIRY, PAUSE = 900, 30
+
+
+@pytest.fixture
+def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    payment = begin(merchant_reference="order-1")
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    clock.advance(3600)
+    return payment
+
+
+@pytest.fixture
+def paid_page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    """A card page that was paid and credited by `card-0001` and is still open."""
+    payment = begin(provider="visa", phone="", merchant_reference="order-1")
+    gateway.pay_on_page().approve()
+    return run_until_told(payment, clock)
+
+
+def tell(reference: str, **body: Any) -> None:
+    """A delivery at our endpoint, as the webhook view hands it on."""
+    hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
+
+
+def found() -> list[tuple[str, str, int | None, str]]:
+    names = ("gateway_reference", "credited_reference", "amount", "currency")
+    rows = Incident.objects.filter(kind="duplicate_charge").order_by("pk")
+    return [tuple(row) for row in rows.values_list(*names)]  # type: ignore[misc]
+
+
+def compare_today(clock: Clock, **options: Any) -> None:
+    day = clock.at.date()
+    clock.advance(2 * 86_400)
+    compare.compare(compare.begin(day, day), source=Source.WORKER, **options)
+
+
+# --- who finds it ---------------------------------------------------------------------------------------
+
+
+def test_webhook_that_names_our_echo_with_another_reference_is_asked_about(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+
+    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    assert only_attempt(credited).next_poll_at == clock.at
+    sweep()
+
+    assert found() == [("ref-again", "ref-0001", 5000, "XOF")]
+    assert signals.names() == ["payment_succeeded", "duplicate_charge_found"]
+    assert only_attempt(credited).gateway_reference == "ref-0001"
+    assert only_attempt(credited).next_poll_at is None
+    assert list(violations()) == []
+
+
+def test_page_that_is_paid_twice_is_found_when_it_closes(
+    signals: Recorder, paid_page: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    """No webhook came at all."""
+    gateway.pay_on_page().approve()
+
+    look_again(clock)
+
+    assert (clock.at - paid_page.created_at).total_seconds() == EXPIRY + PAUSE
+    assert found() == [("card-0002", "card-0001", 5000, "XOF")]
+    assert only_attempt(paid_page).next_poll_at is None
+    assert signals.names(paid_page) == ["payment_succeeded", "duplicate_charge_found"]
+
+
+def test_webhook_of_a_page_that_is_paid_twice_is_asked_about_soon(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.pay_on_page().approve()
+
+    tell("card-0002", ref_link="page0001")
+    clock.advance(PAUSE)
+    sweep()
+
+    assert [reference for reference, *_ in found()] == ["card-0002"]
+    assert list(violations()) == []
+
+
+def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    tell("card-0001", status="FAILED")
+    clock.advance(PAUSE)
+    sweep()
+    assert found() == []
+    gateway.pay_on_page().approve()
+
+    look_again(clock)
+
+    assert [reference for reference, *_ in found()] == ["card-0002"]
+
+
+def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_credit(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    gateway.last().approve()
+    gateway.charge_again(gateway.last(), "ref-again")
+    run_until_told(payment, clock)
+    assert Credit.objects.count() == 1
+
+    clock.advance(PAUSE)
+    sweep()
+
+    [(extra, credited, *_)] = found()
+    assert {extra, credited} == {"ref-0001", "ref-again"}
+    assert only_attempt(payment).gateway_reference == credited
+
+
+def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+
+    assert [reference for reference, *_ in found()] == ["ref-again"]
+
+
+def test_nightly_comparison_finds_it_and_keeps_the_difference_open(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+
+    compare_today(clock)
+    sweep()
+
+    assert found() == [("ref-again", "ref-0001", 5000, "XOF")]
+    row = Break.objects.get(kind="second_row")
+    assert (row.state, row.outcome, row.money_at_stake) == ("open", "incident", True)
+    assert signals.names() == ["payment_succeeded", "duplicate_charge_found"]
+    assert list(violations()) == []
+
+
+def test_comparison_that_only_reports_opens_no_incident(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+
+    compare_today(clock, repair=False)
+
+    assert found() == []
+    assert Break.objects.get(kind="second_row").state == "open"
+
+
+# --- once -----------------------------------------------------------------------------------------------
+
+
+def test_it_is_told_once_whichever_finds_it_and_however_often(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    attempt = only_attempt(credited)
+
+    for _ in range(2):
+        tell("ref-again", callback_info=str(attempt.pk))
+        clock.advance(PAUSE)
+        sweep()
+        reconcile(attempt.pk, source=Source.HOST)
+        second_charges.check(attempt.pk, "REF-AGAIN")
+    compare_today(clock)
+    sweep()
+
+    assert len(found()) == 1
+    assert signals.names().count("duplicate_charge_found") == 1
+
+
+def test_third_charge_is_another_incident(
+    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    compare_today(clock)
+    gateway.charge_again(gateway.charges[0], "ref-third", amount=4000)
+
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+    sweep()
+
+    assert [(reference, amount) for reference, _, amount, _ in found()] == [("ref-again", 5000), ("ref-third", 4000)]
+    assert signals.names().count("duplicate_charge_found") == 2
+    assert list(violations()) == []
+
+
+def test_incident_that_staff_closed_is_not_opened_again(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+    incidents.close(Incident.objects.get().pk, "refunded, R-7")
+
+    reconcile(only_attempt(credited).pk, source=Source.ADMIN)
+    compare_today(clock)
+
+    assert (Incident.objects.get().note, OutboxMessage.objects.count()) == ("refunded, R-7", 2)
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_of_many_that_find_it_at_once_one_opens_the_incident(credited: Payment, gateway: ModelGateway) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    attempt_id = only_attempt(credited).pk
+
+    answers = at_once(6, lambda _: second_charges.check(attempt_id, "ref-again"))
+
+    assert set(answers) == {second_charges.Checked.SECOND_CHARGE}
+    assert len(found()) == 1
+    assert OutboxMessage.objects.filter(signal="duplicate_charge_found").count() == 1
+
+
+# --- what is none ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"status": "PENDING"},
+        {"status": "FAILED"},
+        {"status": "ON HOLD"},
+        {"callback_info": "another"},
+        {"callback_info": ""},
+        {"reference": "ref-9999"},
+    ],
+    ids=str,
+)
+def test_charge_that_feexpay_does_not_confirm_when_asked_is_no_incident(
+    credited: Payment, gateway: ModelGateway, clock: Clock, lies: dict[str, str]
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again").lies = lies
+
+    assert second_charges.check(only_attempt(credited).pk, "ref-again") is second_charges.Checked.NOT_CONFIRMED
+    assert found() == []
+
+
+def test_charge_of_another_attempt_is_none(credited: Payment, begin: Begin, gateway: ModelGateway) -> None:
+    begin(merchant_reference="order-2")
+    gateway.last().approve()
+    gateway.last().echo = str(only_attempt(credited).pk)
+
+    assert second_charges.check(only_attempt(credited).pk, "REF-0002") is second_charges.Checked.NOT_CONFIRMED
+
+
+def test_card_that_was_refused_on_a_paid_page_is_none(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.pay_on_page().decline()
+    before = only_attempt(paid_page).next_poll_at
+
+    tell("card-0002", ref_link="page0001", status="FAILED")
+    assert only_attempt(paid_page).next_poll_at == before
+    look_again(clock)
+
+    assert found() == []
+
+
+def test_attempt_that_is_not_credited_has_no_second_charge(begin: Begin, gateway: ModelGateway) -> None:
+    payment = begin()
+    gateway.charge_again(gateway.last(), "ref-again")
+
+    assert second_charges.check(only_attempt(payment).pk, "ref-again") is second_charges.Checked.NOT_CONFIRMED
+
+
+def test_charge_under_our_echo_is_credited_where_the_known_one_failed(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay doubled the push, and the payer said yes to the one we did not hear of."""
+    payment = begin()
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    gateway.charge_again(gateway.last(), "ref-again", reason=None)
+
+    compare_today(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", "ref-again")
+    assert found() == []
+
+
+# --- FeexPay that does not answer, and strangers who post -----------------------------------------------
+
+
+def test_feexpay_that_is_away_is_asked_again(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    gateway.away = True
+    sweep()
+    assert only_attempt(credited).next_poll_at is not None
+    gateway.away = False
+
+    look_again(clock)
+
+    assert [reference for reference, *_ in found()] == ["ref-again"]
+    assert only_attempt(credited).next_poll_at is None
+
+
+def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    again = gateway.charge_again(gateway.charges[0], "ref-again")
+    row = next(row for row in _history(clock) if row.report.reference == again.reference)
+    difference = breaks.Difference(breaks.Kind.SECOND_ROW, only_attempt(credited), row)
+    gateway.away = True
+
+    assert breaks.repair(difference, Source.WORKER, "test") is breaks.Outcome.NO_ANSWER
+
+    gateway.away = False
+    sweep()
+    assert [reference for reference, *_ in found()] == ["ref-again"]
+
+
+def _history(clock: Clock) -> Any:
+    return conf.gateway().search_history(clock.at.date(), clock.at.date()).rows
+
+
+def test_forged_deliveries_about_a_credit_cost_one_bounded_look_a_pause(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    attempt_id = str(only_attempt(credited).pk)
+    before = gateway.questions
+    for number in range(30):
+        tell(f"forged-{number}", callback_info=attempt_id)
+    for _ in range(30):
+        sweep()
+
+    # its own reference, three of those named, the history
+    assert gateway.questions - before == 1 + second_charges.MOST_NAMED + 1
+    assert found() == []
+    clock.advance(PAUSE - 1)
+    assert sweep() == 0
+
+
+def test_forged_deliveries_about_many_credits_are_bounded_in_total(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "CREDITED_A_MINUTE", 2)
+    for number in range(5):
+        payment = begin(merchant_reference=str(number))
+        gateway.last().approve()
+        reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    clock.at = clock.at.replace(second=0)
+    clock.advance(3600)
+    before = gateway.questions
+    for charge in list(gateway.charges):
+        tell(charge.reference, status="FAILED")
+
+    sweep()
+    assert gateway.questions - before == 2 * 2
+
+    for _ in range(4):
+        clock.advance(120)
+        sweep()
+    assert gateway.questions - before == 5 * 2
+    assert not Attempt.objects.filter(next_poll_at__isnull=False).exists()
+
+
+def test_reader_of_a_status_never_waits_for_it(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    tell(gateway.charges[0].reference, status="FAILED")
+    before = gateway.questions
+
+    assert reconcile_if_due(only_attempt(credited), source=Source.API, total_seconds=2) is False
+    assert gateway.questions == before
+
+
+def test_closing_the_incident_closes_the_difference_about_the_same_charge(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.charge_again(gateway.charges[0], "ref-again")
+    compare_today(clock)
+
+    assert incidents.close(Incident.objects.get().pk, "refunded, R-7") is True
+
+    row = Break.objects.get(kind="second_row")
+    assert (row.state, row.note) == ("closed", "refunded, R-7")
+
+
+def test_row_that_was_given_back_is_no_money_at_stake_any_more(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    again = gateway.charge_again(gateway.charges[0], "ref-again")
+    compare_today(clock)
+    day = only_attempt(credited).created_at.date()
+    again.decline()
+
+    compare.compare(compare.begin(day, day), source=Source.WORKER)
+
+    assert Break.objects.get(kind="second_row").money_at_stake is False
