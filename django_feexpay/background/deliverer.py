@@ -6,8 +6,8 @@ import threading
 import time
 
 from django_feexpay.background.crew import Crew, survive
-from django_feexpay.payments import outbox
-from django_feexpay.payments.receivers import LIMIT_SECONDS, Call, Calls, Claim
+from django_feexpay.payments import outbox, receivers
+from django_feexpay.payments.receivers import Call, Calls, Claim
 
 #: More than two receivers that hang and one that is slow can hold (`receivers.AT_ONCE` each).
 THREADS = 16
@@ -35,7 +35,7 @@ class Deliverer:
 
         Changes: OutboxMessage. Safe to repeat: yes.
         """
-        self._leave(CALLS.under_way(longer_than_seconds=LIMIT_SECONDS))
+        self._leave(CALLS.under_way(longer_than_seconds=receivers.LIMIT_SECONDS))
         claims = outbox.claim(self._crew.free, CALLS)
         for held in claims:
             self._crew.put(survive, self._deliver, held)
