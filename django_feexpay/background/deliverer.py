@@ -7,7 +7,7 @@ import time
 
 from django_feexpay.background.crew import Crew, survive
 from django_feexpay.payments import outbox, receivers
-from django_feexpay.payments.receivers import Call, Calls, Claim
+from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
 
 #: More than two receivers that hang and one that is slow can hold (`receivers.AT_ONCE` each).
 THREADS = 16
@@ -18,7 +18,7 @@ _JOIN_SECONDS = 1.0
 _LOOK_EVERY_SECONDS = 0.25
 
 #: Of the whole process: a cluster makes a worker each minute, and a receiver that hangs outlives it.
-CALLS = Calls()
+BULKHEAD = Bulkhead()
 
 
 class Deliverer:
@@ -35,8 +35,8 @@ class Deliverer:
 
         Changes: OutboxMessage. Safe to repeat: yes.
         """
-        self._leave(CALLS.under_way(longer_than_seconds=receivers.LIMIT_SECONDS))
-        claims = outbox.claim(self._crew.free, CALLS)
+        self._leave(BULKHEAD.under_way(longer_than_seconds=receivers.LIMIT_SECONDS))
+        claims = outbox.claim(self._crew.free, BULKHEAD)
         for held in claims:
             self._crew.put(survive, self._deliver, held)
         return len(claims)
@@ -53,19 +53,19 @@ class Deliverer:
         """Take nothing more, wait some seconds for the receivers under way, and leave those that do not return."""
         self._stopping.set()
         if not self._crew.wait(STOP_SECONDS):
-            survive(self._leave, CALLS.under_way())
+            survive(self._leave, BULKHEAD.under_way())
         self._crew.close(_JOIN_SECONDS)
 
     def _deliver(self, held: Claim) -> None:
         """One message, and then what else is due: only a thread that got stuck needs others to be started."""
-        while outbox.deliver_claimed(held, CALLS) is not outbox.Delivery.GIVEN_UP and not self._stopping.is_set():
-            claims = outbox.claim(1, CALLS)
+        while outbox.deliver_claimed(held, BULKHEAD) is not outbox.Delivery.GIVEN_UP and not self._stopping.is_set():
+            claims = outbox.claim(1, BULKHEAD)
             if not claims:
                 return
             held = claims[0]
 
-    def _leave(self, calls: list[Call]) -> None:
+    def _leave(self, invocations: list[Invocation]) -> None:
         """Those of our threads: another worker of this process sees to its own."""
-        for call in calls:
-            if self._crew.abandon(call.thread):
-                outbox.give_up(call, CALLS)
+        for invocation in invocations:
+            if self._crew.abandon(invocation.thread):
+                outbox.give_up(invocation, BULKHEAD)

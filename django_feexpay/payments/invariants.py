@@ -26,6 +26,7 @@ from django_feexpay.models import (
     PaymentEvent,
     WebhookDelivery,
 )
+from django_feexpay.payments import outbox
 from django_feexpay.payments.lifecycle import LIVE, Status, may_move
 
 _REFERENCE = "payment__merchant_reference"
@@ -42,7 +43,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I12; `about`: what it is and its id; `problem`: in words."""
+    """One row, or sum, that breaks a rule. `rule`: I1 to I17; `about`: what it is and its id; `problem`: in words."""
 
     rule: str
     about: str
@@ -257,6 +258,20 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
+def every_message_has_a_next_delivery() -> Iterator[str]:
+    """I17: a message that was not told is tried again within an hour and says what it waits for; a told one is not."""
+    now = conf.now()
+    waiting = OutboxMessage.objects.filter(delivered_at=None)
+    late = waiting.filter(next_delivery_at__gt=now + outbox.LONGEST_WAIT)
+    for pk, next_delivery_at in _rows(late, "pk", "next_delivery_at"):
+        yield f"message {pk}: not told, next delivery {next_delivery_at}"
+    silent = waiting.filter(delivery_count__gt=0, last_error="", next_delivery_at__gt=now + outbox.LEASE)
+    for pk, count in _rows(silent, "pk", "delivery_count"):
+        yield f"message {pk}: given up without a word after {count} deliveries"
+    for pk in _ids(OutboxMessage.objects.filter(delivered_at__isnull=False, next_delivery_at__isnull=False)):
+        yield f"message {pk}: told, and still to be told"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -270,6 +285,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
+    "I17": every_message_has_a_next_delivery,
 }
 
 

@@ -19,7 +19,7 @@ from django.dispatch import Signal
 from django_feexpay import conf, failpoints, signals
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import receivers
-from django_feexpay.payments.receivers import Call, Calls, Claim, Receiver, Start, receivers_of
+from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Receiver, Start, receivers_of
 
 logger = logging.getLogger("django_feexpay.outbox")
 
@@ -35,7 +35,7 @@ SIGNALS: Mapping[str, Signal] = {
 HANGS = "hangs"
 
 #: Longer than one receiver may take; a deliverer that dies leaves its message due again after it.
-_LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=60)
 #: With less than this left, the lease is renewed before the next receiver is called.
 _SHORT_LEASE = timedelta(seconds=2 * receivers.LIMIT_SECONDS)
 _FIRST_WAIT = timedelta(seconds=2)
@@ -59,46 +59,52 @@ def deliver(limit: int = 100) -> int:
     Waits for each receiver as long as it takes. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
-    calls = Calls()
+    bulkhead = Bulkhead()
     done = 0
     for _ in range(limit):
-        claims = claim(1, calls)
+        claims = claim(1, bulkhead)
         if not claims:
             break
-        done += deliver_claimed(claims[0], calls) is Delivery.DONE
+        done += deliver_claimed(claims[0], bulkhead) is Delivery.DONE
     return done
 
 
-def claim(limit: int, calls: Calls) -> list[Claim]:
+def claim(limit: int, bulkhead: Bulkhead) -> list[Claim]:
     """Take the messages that have been due longest, at most `limit`; no other caller gets them.
 
-    A message waits for the earlier ones of its payment, unless a receiver failed on those. Signals whose receivers
-    have no room for another call are left alone.
+    A message waits for the earlier ones of its payment, unless a receiver failed or hangs on those. Signals whose
+    receivers have no room for another call are left alone.
     Changes: `next_delivery_at`, `delivery_count`. Safe to repeat: yes.
     """
     if limit <= 0:
         return []
     now = conf.now()  # of its own for each claim: what was delivered before may have taken long
-    room = {name: _room(name, calls) for name in SIGNALS}
+    room = {name: _room(name, bulkhead) for name in SIGNALS}
+    stuck = [name for name in SIGNALS if not room[name] and _hangs(name, bulkhead)]
     earlier = OutboxMessage.objects.filter(
         payment=OuterRef("payment"), pk__lt=OuterRef("pk"), next_delivery_at__isnull=False, last_error=""
     )
-    due = OutboxMessage.objects.filter(next_delivery_at__lte=now, signal__in=[name for name in room if room[name] > 0])
-    due = due.exclude(Exists(earlier)).order_by("next_delivery_at", "id")
+    due = OutboxMessage.objects.filter(next_delivery_at__lte=now, signal__in=[name for name in room if room[name]])
+    due = due.exclude(Exists(earlier.exclude(signal__in=stuck))).order_by("next_delivery_at", "id")
     if not connection.features.has_select_for_update_skip_locked:
         rows = _within_room(due[:limit], room)
         return [held for message in rows if (held := _claim_one(message, now)) is not None]
     with transaction.atomic(durable=True):
         rows = _within_room(due.select_for_update(skip_locked=True, of=("self",))[:limit], room)
         taken = OutboxMessage.objects.filter(pk__in=[message.pk for message in rows])
-        taken.update(next_delivery_at=now + _LEASE, delivery_count=F("delivery_count") + 1)
-    return [Claim(message, now + _LEASE) for message in rows]
+        taken.update(next_delivery_at=now + LEASE, delivery_count=F("delivery_count") + 1)
+    return [Claim(message, now + LEASE) for message in rows]
 
 
-def _room(signal: str, calls: Calls) -> int:
+def _room(signal: str, bulkhead: Bulkhead) -> int:
     """How many messages of a signal find a receiver that may be called; without any, they are only closed."""
-    places = [calls.room(name) for name in receivers_of(SIGNALS[signal])]
-    return max(places, default=receivers.AT_ONCE)
+    places = [bulkhead.room(name) for name in receivers_of(SIGNALS[signal])]
+    return max(0, *places) if places else receivers.AT_ONCE
+
+
+def _hangs(signal: str, bulkhead: Bulkhead) -> bool:
+    """Whether no receiver of a signal may be called because its calls do not return."""
+    return all(bulkhead.hangs(name) for name in receivers_of(SIGNALS[signal]))
 
 
 def _within_room(due: Iterable[OutboxMessage], room: dict[str, int]) -> list[OutboxMessage]:
@@ -112,14 +118,14 @@ def _within_room(due: Iterable[OutboxMessage], room: dict[str, int]) -> list[Out
 
 def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
     """Take one message, if it still is due as it was read; None when another caller was quicker."""
-    held = Claim(message, now + _LEASE)
+    held = Claim(message, now + LEASE)
     rows = OutboxMessage.objects.filter(pk=message.pk, next_delivery_at=message.next_delivery_at)
     taken = rows.update(next_delivery_at=held.lease, delivery_count=message.delivery_count + 1)
     return held if taken else None
 
 
-def deliver_claimed(held: Claim, calls: Calls) -> Delivery:
-    """Call every receiver that has not taken the message yet, and close it if all of them have now.
+def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
+    """Invocation every receiver that has not taken the message yet, and close it if all of them have now.
 
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
@@ -131,15 +137,15 @@ def deliver_claimed(held: Claim, calls: Calls) -> Delivery:
     for name, functions in receivers_of(SIGNALS[message.signal]).items():
         if name in taken:
             continue
-        call = Call(name, held := _renewed(held), tuple(took))
-        match calls.begin(call):
+        invocation = Invocation(name, held := _renewed(held), tuple(took))
+        match bulkhead.begin(invocation):
             case Start.BUSY:
                 busy = True
             case Start.HANGS:
                 errors.append(f"{HANGS}: {name}")
             case Start.BEGUN:
-                error = _call_until_it_returns(call, functions, arguments, calls)
-                if call.given_up:
+                error = _invoke(invocation, functions, arguments, bulkhead)
+                if invocation.given_up:
                     return Delivery.GIVEN_UP
                 if error:
                     errors.append(f"{error}: {name}")
@@ -152,23 +158,23 @@ def deliver_claimed(held: Claim, calls: Calls) -> Delivery:
     return Delivery.DONE if _close(held) else Delivery.AGAIN_LATER
 
 
-def give_up(call: Call, calls: Calls) -> bool:
+def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     """Leave the message of a call that does not return; False if it returned just now.
 
     The thread cannot be stopped: its receiver counts as hanging until it returns. The message is due again with the
     usual waits; who took it before is not called again, those behind the one that hangs are.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes.
     """
-    if not calls.give_up(call):
+    if not bulkhead.give_up(invocation):
         return False
-    message, hanging = call.held.message, calls.hanging(call.receiver)
+    message, hanging = invocation.held.message, bulkhead.hanging(invocation.receiver)
     logger.error(
         "%s does not return on %s of %s: left, to be called again later (%d of its calls hang)",
-        *(call.receiver, message.signal, message.payment_id, hanging),
+        *(invocation.receiver, message.signal, message.payment_id, hanging),
     )
     if hanging >= receivers.HANGING_BEFORE_PAUSE:
-        logger.critical("%s is hardly called any more: mend it, then restart this worker", call.receiver)
-    _postpone(call.held, call.took, f"{HANGS}: {call.receiver}")
+        logger.critical("%s is hardly called any more: mend it, then restart this worker", invocation.receiver)
+    _postpone(invocation.held, invocation.took, f"{HANGS}: {invocation.receiver}")
     return True
 
 
@@ -186,7 +192,7 @@ def _renewed(held: Claim) -> Claim:
     now = conf.now()
     if held.lease - now >= _SHORT_LEASE:
         return held
-    renewed = Claim(held.message, now + _LEASE)
+    renewed = Claim(held.message, now + LEASE)
     return renewed if _rows(held).update(next_delivery_at=renewed.lease) else held
 
 
@@ -215,41 +221,41 @@ def _keep_receipts(message: OutboxMessage, took: Iterable[str]) -> None:
     )
 
 
-def _call_until_it_returns(
-    call: Call, functions: Iterable[Receiver], arguments: Mapping[str, Any], calls: Calls
+def _invoke(
+    invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any], bulkhead: Bulkhead
 ) -> str:
     """ "" or the type of what the receiver raised. A call that was given up meanwhile only says that it took it."""
     error = ""
     try:
-        error = _error_of(call, functions, arguments)
+        error = _error_of(invocation, functions, arguments)
     finally:
-        still_ours = calls.end(call)
+        still_ours = bulkhead.end(invocation)
     if not still_ours:
-        _note_late_return(call, error)
+        _note_late_return(invocation, error)
     return error
 
 
-def _error_of(call: Call, functions: Iterable[Receiver], arguments: Mapping[str, Any]) -> str:
+def _error_of(invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any]) -> str:
     """The text of an error is neither kept nor logged: it may be personal."""
-    error, message = "", call.held.message
+    error, message = "", invocation.held.message
     for function in functions:
         try:
             function(sender=Payment, **arguments)
         except (Exception, SystemExit) as raised:
             error = type(raised).__name__
-            logger.error("%s failed on %s of %s: %s", call.receiver, message.signal, message.payment_id, error)
+            logger.error("%s failed on %s of %s: %s", invocation.receiver, message.signal, message.payment_id, error)
             if not connection.in_atomic_block:
                 close_old_connections()  # it may have broken the one that the next receiver needs
     return error
 
 
-def _note_late_return(call: Call, error: str) -> None:
+def _note_late_return(invocation: Invocation, error: str) -> None:
     """A receiver that came back after all is not called again with this message; the rest is another thread's."""
-    message = call.held.message
-    logger.warning("%s returned at last on %s of %s", call.receiver, message.signal, message.payment_id)
+    message = invocation.held.message
+    logger.warning("%s returned at last on %s of %s", invocation.receiver, message.signal, message.payment_id)
     close_old_connections()
     if not error:
-        _keep_receipts(message, [call.receiver])
+        _keep_receipts(message, [invocation.receiver])
 
 
 def _wait(tries: int) -> timedelta:

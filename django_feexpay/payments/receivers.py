@@ -22,7 +22,7 @@ Receiver = Callable[..., Any]
 #: A call that has not returned after this time hangs: its message is left, and told again later.
 LIMIT_SECONDS = 10.0
 
-#: Calls of one receiver at the same time, those that hang not counted.
+#: Bulkhead of one receiver at the same time, those that hang not counted.
 AT_ONCE = 4
 
 #: With this many of its calls hanging, a receiver is called only once in PAUSE_SECONDS; with HANGING_AT_MOST, not at
@@ -74,7 +74,7 @@ class Claim:
 
 
 @dataclass(eq=False, slots=True)
-class Call:
+class Invocation:
     """One call of a receiver that has not returned. `took`: who took the message before, in the same delivery."""
 
     receiver: str
@@ -85,47 +85,54 @@ class Call:
     given_up: bool = False
 
 
-class Calls:
+class Bulkhead:
     """The calls of receivers under way in one process, and how many more of each may begin. For any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: set[Call] = set()
+        self._invocations: set[Invocation] = set()
 
-    def begin(self, call: Call) -> Start:
+    def begin(self, invocation: Invocation) -> Start:
         """Note a call that is to be made, if it may be. End it when it has returned."""
         with self._lock:
-            if self._hangs_with(call):
+            if self._hangs_with(invocation):
                 return Start.HANGS
-            if self._room(call.receiver) <= 0:
-                return Start.HANGS if self._hanging(call.receiver) >= HANGING_BEFORE_PAUSE else Start.BUSY
-            self._calls.add(call)
+            if self._room(invocation.receiver) <= 0:
+                return Start.HANGS if self._hangs(invocation.receiver) else Start.BUSY
+            self._invocations.add(invocation)
             return Start.BEGUN
 
-    def end(self, call: Call) -> bool:
+    def end(self, invocation: Invocation) -> bool:
         """True if its message is still the caller's; False if the call was given up meanwhile."""
         with self._lock:
-            self._calls.discard(call)
-            return not call.given_up
+            self._invocations.discard(invocation)
+            return not invocation.given_up
 
-    def give_up(self, call: Call) -> bool:
+    def give_up(self, invocation: Invocation) -> bool:
         """Take its message from a call; False if it returned just now. From now on it counts as hanging."""
         with self._lock:
-            if call.given_up or call not in self._calls:
+            if invocation.given_up or invocation not in self._invocations:
                 return False
-            call.given_up = True
+            invocation.given_up = True
             return True
 
-    def under_way(self, *, longer_than_seconds: float = 0) -> list[Call]:
+    def under_way(self, *, longer_than_seconds: float = 0) -> list[Invocation]:
         """The calls that began that long ago and were not given up."""
         before = time.monotonic() - longer_than_seconds
         with self._lock:
-            return [call for call in self._calls if not call.given_up and call.began <= before]
+            return [
+                invocation for invocation in self._invocations if not invocation.given_up and invocation.began <= before
+            ]
 
     def hanging(self, receiver: str) -> int:
         """How many calls of a receiver were given up and have not returned."""
         with self._lock:
             return self._hanging(receiver)
+
+    def hangs(self, receiver: str) -> bool:
+        """Whether so many calls of a receiver do not return that it is hardly called any more."""
+        with self._lock:
+            return self._hangs(receiver)
 
     def room(self, receiver: str) -> int:
         """How many more calls of a receiver may begin now."""
@@ -133,21 +140,24 @@ class Calls:
             return self._room(receiver)
 
     def _room(self, receiver: str) -> int:
-        calls, hanging = self._calls_of(receiver), self._hanging(receiver)
+        invocations, hanging = self._invocations_of(receiver), self._hanging(receiver)
         if hanging >= HANGING_AT_MOST:
             return 0
-        if hanging >= HANGING_BEFORE_PAUSE:
-            rested = time.monotonic() - max(call.began for call in calls) >= PAUSE_SECONDS
+        if self._hangs(receiver):
+            rested = time.monotonic() - max(invocation.began for invocation in invocations) >= PAUSE_SECONDS
             return 1 if rested else 0
-        return AT_ONCE - (len(calls) - hanging)
+        return AT_ONCE - (len(invocations) - hanging)
+
+    def _hangs(self, receiver: str) -> bool:
+        return self._hanging(receiver) >= HANGING_BEFORE_PAUSE
 
     def _hanging(self, receiver: str) -> int:
-        return sum(call.given_up for call in self._calls_of(receiver))
+        return sum(invocation.given_up for invocation in self._invocations_of(receiver))
 
-    def _calls_of(self, receiver: str) -> list[Call]:
-        return [call for call in self._calls if call.receiver == receiver]
+    def _invocations_of(self, receiver: str) -> list[Invocation]:
+        return [invocation for invocation in self._invocations if invocation.receiver == receiver]
 
-    def _hangs_with(self, call: Call) -> bool:
+    def _hangs_with(self, invocation: Invocation) -> bool:
         """Whether an earlier call with the same message has not returned: a second one would hang, too."""
-        message = call.held.message.pk
-        return any(other.held.message.pk == message for other in self._calls_of(call.receiver))
+        message = invocation.held.message.pk
+        return any(other.held.message.pk == message for other in self._invocations_of(invocation.receiver))

@@ -13,8 +13,8 @@ from django.db import OperationalError, connection, connections
 
 from django_feexpay import signals as host_signals
 from django_feexpay.background import deliverer
-from django_feexpay.background.deliverer import CALLS, Deliverer
-from django_feexpay.background.worker import sweep_for
+from django_feexpay.background.deliverer import Deliverer
+from django_feexpay.background.worker import Worker, sweep_for
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox, receivers
 from tests.background.test_worker import PATIENCE_SECONDS, at_work, wait_until
@@ -50,7 +50,7 @@ class HangingToo(Hanging):
 
 @contextmanager
 def listening(*hanging: Hanging) -> Iterator[None]:
-    """Released in the end, so that no thread outlives its test."""
+    """Released in the end. No thread outlives its test: it still writes down what it took."""
     for one in hanging:
         host_signals.payment_failed.connect(one.receive, weak=False)
     try:
@@ -59,7 +59,7 @@ def listening(*hanging: Hanging) -> Iterator[None]:
         for one in hanging:
             host_signals.payment_failed.disconnect(one.receive)
             one.released.set()
-        wait_until(lambda: not CALLS._calls)
+        wait_until(lambda: not any(thread.name == "feexpay-deliver" for thread in threading.enumerate()))
 
 
 @pytest.fixture
@@ -113,13 +113,13 @@ def test_receiver_that_hangs_with_every_payment_starves_no_other_receiver(
     with _first(hanging):
         payments = announce(30)
 
-        with listening(), at_work():
+        with at_work():
             wait_until(lambda: told(signals) == set(payments))
             wait_until(lambda: OutboxMessage.objects.filter(last_error__startswith="hangs: ").count() == 30)
 
         assert len(signals.heard) == 30
         assert OutboxReceipt.objects.count() == 30
-        assert len(hanging.entered) == receivers.HANGING_BEFORE_PAUSE
+        assert len(hanging.entered) <= receivers.HANGING_AT_MOST
 
 
 @contextmanager
@@ -178,7 +178,6 @@ def test_late_return_leaves_the_row_to_who_holds_it(
         OutboxMessage.objects.update(next_delivery_at=theirs, last_error="theirs")
 
         hanging.released.set()
-        wait_until(lambda: not CALLS._calls)
         wait_until(OutboxReceipt.objects.exists)
 
     message = OutboxMessage.objects.get()
@@ -216,7 +215,7 @@ def test_worker_stops_although_receivers_hang_and_gives_their_messages_back(
         assert hanging.returned == []
         due_again = [at for at in OutboxMessage.objects.values_list("next_delivery_at", flat=True) if at]
         assert len(due_again) == 3
-        assert max(due_again) < now() + outbox._LEASE / 2
+        assert max(due_again) < now() + outbox.LEASE / 2
 
 
 def test_cluster_sweep_ends_although_a_receiver_hangs(
@@ -236,7 +235,8 @@ def test_sweep_delivers_more_than_there_are_threads(
 ) -> None:
     payments = announce(3 * deliverer.THREADS)
 
-    sweep_for(0, name="cluster")
+    with Worker() as worker:
+        worker.sweep()
 
     assert told(signals) == set(payments)
     assert len(signals.heard) == len(payments)

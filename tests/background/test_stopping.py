@@ -28,7 +28,8 @@ def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, ga
     OutboxMessage.objects.create(payment=begin(), signal="payment_failed", next_delivery_at=now(), created_at=now())
     name = connection.settings_dict["NAME"]
     environment = {
-        **{"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/sample_project"},
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT}:{ROOT}/sample_project",
         "DATABASE_URL": urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}")),
         "DJANGO_SETTINGS_MODULE": "config.settings.development",
         "FEEXPAY_BASE_URL": "http://127.0.0.1:9/api",  # nothing listens there, and nothing needs to

@@ -376,14 +376,15 @@ def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGate
 def test_side_work_without_a_database_is_for_the_next_round(
     begin: Begin, gateway: ModelGateway, signals: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver, failures = outbox.deliver, [OperationalError, InterfaceError]
+    deliver_claimed, failures = outbox.deliver_claimed, [OperationalError, InterfaceError]
 
-    def away_twice() -> int:
+    def away_twice(held: Claim, bulkhead: Bulkhead) -> outbox.Delivery:
+        OutboxMessage.objects.update(next_delivery_at=now())  # as when the lease has ended
         if failures:
             raise failures.pop()
-        return deliver()
+        return deliver_claimed(Claim(OutboxMessage.objects.get(), now()), bulkhead)
 
-    monkeypatch.setattr(outbox, "deliver", away_twice)
+    monkeypatch.setattr(outbox, "deliver_claimed", away_twice)
     begin()
     gateway.last().approve()
     make_due()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -28,7 +29,7 @@ from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import only_attempt
+from tests.payments.stage import now, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -115,7 +116,7 @@ def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> 
 
 
 def test_every_promise_that_rows_can_show_is_checked() -> None:
-    assert list(INVARIANTS) == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"]
+    assert list(INVARIANTS) == ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12", "I17"]
 
 
 def test_i1_reports_a_sum_that_differs(credited: Payment) -> None:
@@ -385,3 +386,24 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
 
     assert "01610000" not in "".join(map(str, violations()))
     assert broken() == {"I2", "I5", "I12"}
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"next_delivery_at": 3700}, "not told, next delivery "),
+        ({"next_delivery_at": 600, "delivery_count": 4}, "given up without a word after 4 deliveries"),
+        ({"next_delivery_at": 5, "delivered_at": 0}, "told, and still to be told"),
+    ],
+    ids=["put off for too long", "given up silently", "told and open"],
+)
+def test_i17_reports_a_message_that_is_not_delivered_as_promised(
+    credited: Payment, values: dict[str, Any], problem: str
+) -> None:
+    at = {name: now() + timedelta(seconds=value) for name, value in values.items() if name.endswith("_at")}
+    OutboxMessage.objects.update(delivered_at=None)
+    OutboxMessage.objects.update(**{**values, **at})
+
+    [told] = INVARIANTS["I17"]()
+
+    assert told.startswith(f"message {OutboxMessage.objects.get().pk}: {problem}")

@@ -17,7 +17,7 @@ from django_feexpay.models import OutboxMessage, Payment
 from django_feexpay.payments import ledger, outbox
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.receivers import Call, Calls, Claim, Start
+from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Start
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import Clock, Recorder, only_attempt
@@ -255,7 +255,7 @@ def test_long_way_through_many_receivers_keeps_its_lease(failed: Payment, clock:
 
     def take_time(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         clock.advance(10)
-        claimed.append(len(outbox.claim(10, Calls())))
+        claimed.append(len(outbox.claim(10, Bulkhead())))
 
     with ExitStack() as stack:
         for number, _ in enumerate(rest):
@@ -269,47 +269,60 @@ def test_long_way_through_many_receivers_keeps_its_lease(failed: Payment, clock:
 
 def test_later_message_of_a_payment_waits_for_the_earlier_one(failed: Payment, clock: Clock) -> None:
     ledger.move(only_attempt(failed).pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
-    calls = Calls()
+    bulkhead = Bulkhead()
 
-    [held] = outbox.claim(10, calls)
-    assert (held.message.signal, outbox.claim(10, calls)) == ("payment_failed", [])
+    [held] = outbox.claim(10, bulkhead)
+    assert (held.message.signal, outbox.claim(10, bulkhead)) == ("payment_failed", [])
 
-    assert outbox.deliver_claimed(held, calls) is outbox.Delivery.DONE
-    assert [held.message.signal for held in outbox.claim(10, calls)] == ["payment_succeeded"]
+    assert outbox.deliver_claimed(held, bulkhead) is outbox.Delivery.DONE
+    assert [held.message.signal for held in outbox.claim(10, bulkhead)] == ["payment_succeeded"]
 
 
 def test_signal_whose_receivers_have_no_room_is_left_alone(failed: Payment, clock: Clock, stubborn: Stubborn) -> None:
-    calls = Calls()
-    [held] = outbox.claim(1, calls)
+    bulkhead = Bulkhead()
+    [held] = outbox.claim(1, bulkhead)
     OutboxMessage.objects.update(next_delivery_at=clock.at)
-    busy = [Call(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
-    for call in busy:
-        assert calls.begin(call) is Start.BEGUN
+    busy = [Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
+    for invocation in busy:
+        assert bulkhead.begin(invocation) is Start.BEGUN
 
-    assert outbox.claim(10, calls) == []
-    calls.end(busy[0])
-    assert [again.message.pk for again in outbox.claim(10, calls)] == [held.message.pk]
+    assert outbox.claim(10, bulkhead) == []
+    bulkhead.end(busy[0])
+    assert [again.message.pk for again in outbox.claim(10, bulkhead)] == [held.message.pk]
+
+
+def test_later_message_does_not_wait_for_one_whose_only_receiver_hangs(
+    failed: Payment, clock: Clock, stubborn: Stubborn
+) -> None:
+    ledger.move(only_attempt(failed).pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
+    bulkhead = Bulkhead()
+    for number in range(1, 5):
+        hanging = Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-number), clock.at), ())
+        bulkhead.begin(hanging)
+        bulkhead.give_up(hanging)
+
+    assert [held.message.signal for held in outbox.claim(10, bulkhead)] == ["payment_succeeded"]
 
 
 def test_receiver_that_is_busy_gets_the_message_a_second_later_and_others_get_it_now(
     failed: Payment, clock: Clock, stubborn: Stubborn, signals: Recorder
 ) -> None:
     stubborn.broken = False
-    calls = Calls()
-    busy = [Call(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
-    for call in busy:
-        calls.begin(call)
-    [held] = outbox.claim(1, calls)
+    bulkhead = Bulkhead()
+    busy = [Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
+    for invocation in busy:
+        bulkhead.begin(invocation)
+    [held] = outbox.claim(1, bulkhead)
 
-    assert outbox.deliver_claimed(held, calls) is outbox.Delivery.AGAIN_LATER
+    assert outbox.deliver_claimed(held, bulkhead) is outbox.Delivery.AGAIN_LATER
 
     message = OutboxMessage.objects.get()
     assert (message.next_delivery_at, message.last_error) == (clock.at + timedelta(seconds=1), "")
     assert (len(signals.heard), stubborn.event_ids) == (1, [])
-    calls.end(busy[0])
+    bulkhead.end(busy[0])
     clock.advance(1)
-    [held] = outbox.claim(1, calls)
-    assert outbox.deliver_claimed(held, calls) is outbox.Delivery.DONE
+    [held] = outbox.claim(1, bulkhead)
+    assert outbox.deliver_claimed(held, bulkhead) is outbox.Delivery.DONE
     assert (len(signals.heard), len(stubborn.event_ids)) == (1, 1)
 
 
@@ -318,7 +331,7 @@ def test_database_without_skip_locked_claims_row_by_row(
 ) -> None:
     monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", False)
 
-    assert len(outbox.claim(10, Calls())) == 1
-    assert outbox.claim(10, Calls()) == []
+    assert len(outbox.claim(10, Bulkhead())) == 1
+    assert outbox.claim(10, Bulkhead()) == []
     clock.advance(60)
-    assert len(outbox.claim(10, Calls())) == 1
+    assert len(outbox.claim(10, Bulkhead())) == 1

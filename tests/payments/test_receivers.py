@@ -13,7 +13,7 @@ from django.dispatch import Signal
 
 from django_feexpay.models import OutboxMessage, Payment
 from django_feexpay.payments import receivers
-from django_feexpay.payments.receivers import Call, Calls, Claim, Start, name_of, receivers_of
+from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Start, name_of, receivers_of
 
 HANGS = "shop.receivers.hangs"
 
@@ -41,105 +41,111 @@ def messages() -> Iterator[int]:
 
 
 @pytest.fixture
-def calls() -> Calls:
-    return Calls()
+def bulkhead() -> Bulkhead:
+    return Bulkhead()
 
 
-def call_of(time: StoppedTime, message: int, receiver: str = HANGS) -> Call:
-    return Call(receiver, Claim(OutboxMessage(pk=message), datetime.now(UTC)), (), began=time.at)
+def invocation_of(time: StoppedTime, message: int, receiver: str = HANGS) -> Invocation:
+    return Invocation(receiver, Claim(OutboxMessage(pk=message), datetime.now(UTC)), (), began=time.at)
 
 
-def hang(calls: Calls, time: StoppedTime, messages: Iterator[int], number: int) -> list[Call]:
+def hang(bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int], number: int) -> list[Invocation]:
     """So many calls that were given up."""
-    hanging = [call_of(time, next(messages)) for _ in range(number)]
-    for call in hanging:
-        assert calls.begin(call) is Start.BEGUN
-        assert calls.give_up(call)
+    hanging = [invocation_of(time, next(messages)) for _ in range(number)]
+    for invocation in hanging:
+        assert bulkhead.begin(invocation) is Start.BEGUN
+        assert bulkhead.give_up(invocation)
     return hanging
 
 
-def test_four_calls_of_one_receiver_may_be_under_way(calls: Calls, time: StoppedTime, messages: Iterator[int]) -> None:
-    under_way = [call_of(time, next(messages)) for _ in range(4)]
+def test_four_calls_of_one_receiver_may_be_under_way(
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
+) -> None:
+    under_way = [invocation_of(time, next(messages)) for _ in range(4)]
 
-    assert [calls.begin(call) for call in under_way] == [Start.BEGUN] * 4
-    assert calls.begin(call_of(time, next(messages))) is Start.BUSY
-    assert calls.begin(call_of(time, next(messages), "shop.receivers.other")) is Start.BEGUN
-    calls.end(under_way[0])
-    assert calls.begin(call_of(time, next(messages))) is Start.BEGUN
+    assert [bulkhead.begin(invocation) for invocation in under_way] == [Start.BEGUN] * 4
+    assert bulkhead.begin(invocation_of(time, next(messages))) is Start.BUSY
+    assert bulkhead.begin(invocation_of(time, next(messages), "shop.receivers.other")) is Start.BEGUN
+    bulkhead.end(under_way[0])
+    assert bulkhead.begin(invocation_of(time, next(messages))) is Start.BEGUN
 
 
 def test_call_that_hangs_takes_no_place_of_those_that_return(
-    calls: Calls, time: StoppedTime, messages: Iterator[int]
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
-    hang(calls, time, messages, 3)
+    hang(bulkhead, time, messages, 3)
 
-    assert calls.room(HANGS) == 4
+    assert bulkhead.room(HANGS) == 4
 
 
 def test_message_is_not_given_again_to_the_receiver_that_hangs_with_it(
-    calls: Calls, time: StoppedTime, messages: Iterator[int]
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
-    [hanging] = hang(calls, time, messages, 1)
+    [hanging] = hang(bulkhead, time, messages, 1)
     message = hanging.held.message.pk
 
-    assert calls.begin(call_of(time, message)) is Start.HANGS
-    assert calls.begin(call_of(time, message, "shop.receivers.other")) is Start.BEGUN
-    calls.end(hanging)
-    assert calls.begin(call_of(time, message)) is Start.BEGUN
+    assert bulkhead.begin(invocation_of(time, message)) is Start.HANGS
+    assert bulkhead.begin(invocation_of(time, message, "shop.receivers.other")) is Start.BEGUN
+    bulkhead.end(hanging)
+    assert bulkhead.begin(invocation_of(time, message)) is Start.BEGUN
 
 
 def test_receiver_with_four_calls_that_hang_is_tried_once_in_ten_minutes(
-    calls: Calls, time: StoppedTime, messages: Iterator[int]
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
-    hang(calls, time, messages, 4)
-    assert calls.begin(call_of(time, next(messages))) is Start.HANGS
+    hang(bulkhead, time, messages, 4)
+    assert bulkhead.begin(invocation_of(time, next(messages))) is Start.HANGS
 
     time.at += 600
-    tried = call_of(time, next(messages))
-    assert calls.begin(tried) is Start.BEGUN
-    assert calls.begin(call_of(time, next(messages))) is Start.HANGS
+    tried = invocation_of(time, next(messages))
+    assert bulkhead.begin(tried) is Start.BEGUN
+    assert bulkhead.begin(invocation_of(time, next(messages))) is Start.HANGS
 
-    calls.end(tried)
+    bulkhead.end(tried)
     time.at += 599
-    assert calls.room(HANGS) == 1, "the trial returned, so nothing of it counts"
+    assert bulkhead.room(HANGS) == 1, "the trial returned, so nothing of it counts"
 
 
-def test_receiver_never_holds_more_than_eight_threads(calls: Calls, time: StoppedTime, messages: Iterator[int]) -> None:
-    hanging = hang(calls, time, messages, 4)
+def test_receiver_never_holds_more_than_eight_threads(
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
+) -> None:
+    hanging = hang(bulkhead, time, messages, 4)
     for _ in range(4):
         time.at += 600
-        hanging += hang(calls, time, messages, 1)
+        hanging += hang(bulkhead, time, messages, 1)
 
     time.at += 1_000_000
-    assert calls.begin(call_of(time, next(messages))) is Start.HANGS
+    assert bulkhead.begin(invocation_of(time, next(messages))) is Start.HANGS
 
-    for call in hanging[:5]:
-        assert calls.end(call) is False
-    assert calls.room(HANGS) == 4, "it is called as before once its calls return"
-
-
-def test_call_is_given_up_or_returns_but_never_both(calls: Calls, time: StoppedTime, messages: Iterator[int]) -> None:
-    returned, given_up = call_of(time, next(messages)), call_of(time, next(messages))
-    for call in (returned, given_up):
-        calls.begin(call)
-
-    assert calls.end(returned) is True
-    assert calls.give_up(returned) is False
-    assert calls.give_up(given_up) is True
-    assert calls.give_up(given_up) is False
-    assert calls.end(given_up) is False
+    for invocation in hanging[:5]:
+        assert bulkhead.end(invocation) is False
+    assert bulkhead.room(HANGS) == 4, "it is called as before once its calls return"
 
 
-def test_calls_under_way_are_told_by_their_age(calls: Calls, time: StoppedTime, messages: Iterator[int]) -> None:
-    old = call_of(time, next(messages))
-    calls.begin(old)
+def test_call_is_given_up_or_returns_but_never_both(
+    bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
+) -> None:
+    returned, given_up = invocation_of(time, next(messages)), invocation_of(time, next(messages))
+    for invocation in (returned, given_up):
+        bulkhead.begin(invocation)
+
+    assert bulkhead.end(returned) is True
+    assert bulkhead.give_up(returned) is False
+    assert bulkhead.give_up(given_up) is True
+    assert bulkhead.give_up(given_up) is False
+    assert bulkhead.end(given_up) is False
+
+
+def test_calls_under_way_are_told_by_their_age(bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]) -> None:
+    old = invocation_of(time, next(messages))
+    bulkhead.begin(old)
     time.at += 10
-    young = call_of(time, next(messages))
-    calls.begin(young)
-    hang(calls, time, messages, 1)
+    young = invocation_of(time, next(messages))
+    bulkhead.begin(young)
+    hang(bulkhead, time, messages, 1)
 
-    assert calls.under_way(longer_than_seconds=10) == [old]
-    assert set(calls.under_way()) == {old, young}
+    assert bulkhead.under_way(longer_than_seconds=10) == [old]
+    assert set(bulkhead.under_way()) == {old, young}
 
 
 class Callable:

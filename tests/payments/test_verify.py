@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
@@ -53,6 +54,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
     "I10": lambda payment: OutboxMessage.objects.all().delete(),
     "I12": lambda payment: Attempt.objects.update(amount=1),
+    "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
 }
 
 
