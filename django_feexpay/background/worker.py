@@ -55,6 +55,7 @@ class Worker:
     def __init__(self, *, name: str = WORKER, concurrency: int = 8) -> None:
         self.name = name
         self._asking = Crew(concurrency, "ask")
+        self._asking_settled = Crew(max(1, concurrency // 2), "ask-settled")
         self._sending = Crew(2 * concurrency, "send")
         self._deliverer = Deliverer()
         self._comparing = Crew(1, "compare")
@@ -67,7 +68,7 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for crew in (self._asking, self._sending, self._comparing):
+        for crew in (self._asking, self._asking_settled, self._sending, self._comparing):
             crew.close()
         self._deliverer.close()
 
@@ -110,8 +111,8 @@ class Worker:
     def settle(self) -> int:
         """`sweep`, but the receivers are not waited for."""
         claimed = self._claim()
-        self._asking.wait()
-        self._sending.wait()
+        for crew in (self._asking, self._asking_settled, self._sending):
+            crew.wait()
         self._side_work()
         self._deliverer.start_due()
         return claimed
@@ -130,12 +131,12 @@ class Worker:
         """Take as many due attempts as there are threads free for them."""
         close_old_connections()
         to_send = due.claim_due(self._sending.free, unsent=True)
-        to_ask = due.claim_due(self._asking.free, unsent=False)
-        for held in to_send:
-            self._sending.put(_see_to, held)
-        for held in to_ask:
-            self._asking.put(_see_to, held)
-        return len(to_send) + len(to_ask)
+        to_ask = due.claim_due(self._asking.free, unsent=False, live=True)
+        settled = due.claim_due(self._asking_settled.free, unsent=False, live=False)
+        for crew, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
+            for held in claims:
+                crew.put(_see_to, held)
+        return len(to_send) + len(to_ask) + len(settled)
 
     def _side_work(self) -> None:
         """Every ten seconds: late webhooks, the heartbeat, and whether FeexPay answers."""

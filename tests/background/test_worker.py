@@ -14,8 +14,9 @@ from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
 from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
 from django_feexpay.gateway.transport import WireReply
-from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
 from django_feexpay.payments import due, outbox
+from django_feexpay.payments.receivers import Bulkhead, Claim
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
 from tests.payments.stage import Clock, Recorder, now, only_attempt
@@ -379,10 +380,10 @@ def test_side_work_without_a_database_is_for_the_next_round(
     deliver_claimed, failures = outbox.deliver_claimed, [OperationalError, InterfaceError]
 
     def away_twice(held: Claim, bulkhead: Bulkhead) -> outbox.Delivery:
-        OutboxMessage.objects.update(next_delivery_at=now())  # as when the lease has ended
         if failures:
+            OutboxMessage.objects.update(next_delivery_at=now())  # as when its lease has ended
             raise failures.pop()
-        return deliver_claimed(Claim(OutboxMessage.objects.get(), now()), bulkhead)
+        return deliver_claimed(held, bulkhead)
 
     monkeypatch.setattr(outbox, "deliver_claimed", away_twice)
     begin()
