@@ -16,6 +16,7 @@ from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
 from django_feexpay.payments import due, outbox
+from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.receivers import Bulkhead, Claim
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
@@ -195,6 +196,36 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
         wait_until(lambda: status_of(slow_payment) == "pending")
 
     assert len(gateway.charges) == 2
+
+
+def test_looks_at_settled_payments_keep_no_live_one_waiting(begin: Begin, gateway: ModelGateway) -> None:
+    """However many webhooks are posted about failed payments, and however slowly FeexPay answers about those."""
+    released = threading.Event()
+    failed = [begin(merchant_reference=f"failed-{number}") for number in range(20)]
+    slow = {charge.reference for charge in gateway.charges}
+    Attempt.objects.update(status=Status.FAILED, next_poll_at=now())
+    Payment.objects.update(status=Status.FAILED)
+    live = begin(merchant_reference="live")
+    gateway.last().approve()
+    Attempt.objects.filter(payment=live).update(next_poll_at=now())
+    answer = gateway._status
+
+    def answer_slowly(reference: str) -> WireReply:
+        if reference in slow:
+            gateway.lock.release()  # the model answers one at a time; this one lets the others through
+            try:
+                assert released.wait(PATIENCE_SECONDS)
+            finally:
+                gateway.lock.acquire()
+        return answer(reference)
+
+    gateway._status = answer_slowly  # type: ignore[method-assign]
+    with at_work():
+        try:
+            wait_until(lambda: status_of(live) == "successful")
+            assert not any(status_of(payment) != "failed" for payment in failed)
+        finally:
+            released.set()
 
 
 def test_receiver_that_raises_does_not_stop_the_loop(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
