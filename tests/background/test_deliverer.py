@@ -88,6 +88,7 @@ def told(signals: Recorder) -> set[UUID]:
     return {pk for _, pk, _ in signals.heard}
 
 
+@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_two_receivers_that_hang_and_a_slow_one_keep_no_other_payment_waiting(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
@@ -105,6 +106,7 @@ def test_two_receivers_that_hang_and_a_slow_one_keep_no_other_payment_waiting(
     assert len(signals.heard) == 8
 
 
+@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_receiver_that_hangs_with_every_payment_starves_no_other_receiver(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, impatient: None
 ) -> None:
@@ -230,6 +232,7 @@ def test_cluster_sweep_ends_although_a_receiver_hangs(
         assert OutboxMessage.objects.filter(delivered_at=None).count() == 1
 
 
+@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_sweep_delivers_more_than_there_are_threads(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:

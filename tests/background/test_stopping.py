@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -38,6 +39,8 @@ def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, ga
     }
     command = [sys.executable, "-m", "tests.background.hanging"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        last_resort = threading.Timer(2 * PATIENCE_SECONDS, process.kill)
+        last_resort.start()
         try:
             assert process.stdout is not None
             assert "feexpay_worker is at work.\n" in process.stdout
@@ -45,6 +48,7 @@ def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, ga
             process.send_signal(signal.SIGTERM)
             rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
         finally:
+            last_resort.cancel()
             process.kill()
 
     assert process.returncode == 0
