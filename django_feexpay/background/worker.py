@@ -39,6 +39,8 @@ GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _LONGEST_PAUSE_SECONDS = 30.0
 _NIGHT_LOOK_EVERY = timedelta(seconds=60)
+#: How often a sweep looks for signals to deliver while it waits for FeexPay.
+_DELIVERED_EVERY_SECONDS = 0.5
 #: A sweep waits for its receivers at most so long; one that hangs is left earlier.
 _DELIVERIES_SECONDS = 2 * LIMIT_SECONDS
 
@@ -112,7 +114,8 @@ class Worker:
         """`sweep`, but the receivers are not waited for."""
         claimed = self._claim()
         for crew in (self._asking, self._asking_settled, self._sending):
-            crew.wait()
+            while not crew.wait(_DELIVERED_EVERY_SECONDS):
+                self._deliverer.start_due()  # a slow answer keeps no signal waiting
         self._side_work()
         self._deliverer.start_due()
         return claimed

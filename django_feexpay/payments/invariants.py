@@ -187,8 +187,11 @@ def nothing_is_forgotten() -> Iterator[str]:
 
 
 def deliveries_are_matched() -> Iterator[str]:
-    """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other."""
-    crossed = WebhookDelivery.objects.filter(attempt__isnull=False).exclude(
+    """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other.
+
+    One that came with our echo before the reference was known belongs to the attempt it echoes.
+    """
+    crossed = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
     )
     for pk, attempt in _rows(crossed, "pk", "attempt_id"):

@@ -15,9 +15,10 @@ from django_feexpay import signals as host_signals
 from django_feexpay.background import deliverer
 from django_feexpay.background.deliverer import Deliverer
 from django_feexpay.background.worker import Worker, sweep_for
+from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox, receivers
-from tests.background.test_worker import PATIENCE_SECONDS, at_work, wait_until
+from tests.background.test_worker import PATIENCE_SECONDS, at_work, make_due, wait_until
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import Recorder, now
@@ -218,6 +219,24 @@ def test_worker_stops_although_receivers_hang_and_gives_their_messages_back(
         due_again = [at for at in OutboxMessage.objects.values_list("next_delivery_at", flat=True) if at]
         assert len(due_again) == 3
         assert max(due_again) < now() + outbox.LEASE / 2
+
+
+def test_cluster_sweep_delivers_while_feexpay_is_slow(
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
+) -> None:
+    """A look that does not come back until the signal was told."""
+    payments = announce(1)
+    make_due()
+    answer = gateway._status
+
+    def wait_for_the_signal(reference: str) -> WireReply:
+        wait_until(lambda: told(signals) == set(payments))
+        return answer(reference)
+
+    gateway._status = wait_for_the_signal  # type: ignore[method-assign]
+    sweep_for(0, name="cluster")
+
+    assert told(signals) == set(payments)
 
 
 def test_cluster_sweep_ends_although_a_receiver_hangs(

@@ -282,6 +282,13 @@ def test_i8_reports_a_delivery_of_another_attempt(waiting: Payment) -> None:
     ]
 
 
+def test_i8_is_content_with_an_echo_that_came_before_the_reference(waiting: Payment) -> None:
+    Attempt.objects.update(gateway_reference=None, status=Status.UNKNOWN)
+    delivery("not-known-yet", only_attempt(waiting), minutes_old=0)
+
+    assert list(INVARIANTS["I8"]()) == []
+
+
 def test_i8_reports_a_delivery_that_nobody_matched(waiting: Payment) -> None:
     reference = str(only_attempt(waiting).gateway_reference)
     old = delivery(reference, None, minutes_old=3)
