@@ -37,7 +37,6 @@ _PAGES_AT_MOST = 50
 _dice = random.SystemRandom()
 
 
-@transaction.atomic(durable=True)
 def receive(hint: WebhookHint) -> None:
     """Store a delivery and make its attempt due. An unknown reference is kept, and matched when we learn it.
 
@@ -45,17 +44,24 @@ def receive(hint: WebhookHint) -> None:
     attempt whose reference we never heard, or which it refused. Changes: WebhookDelivery, `next_poll_at` of the
     attempt. Safe to repeat: yes; a repeat only counts up and asks again. Makes no call.
     """
-    attempt = _attempt_of(hint)
-    delivery = _delivery(hint, attempt)
+    with transaction.atomic(durable=True):
+        attempt = _attempt_of(hint)
+        _store(hint, attempt)
+    # Committed first: the pace is kept in the cache, which may be a table of the same database, and fail.
     if attempt is None:
         _hasten_page(hint)
+    else:
+        _hasten(attempt)
+
+
+def _store(hint: WebhookHint, attempt: Attempt | None) -> None:
+    delivery = _delivery(hint, attempt)
+    if attempt is None:
         WebhookDelivery.objects.store_or_count(delivery)
         if not _dice.randrange(EVICT_ONCE_IN):
             _evict_unmatched()
-        return
-    if _has_room(attempt) or WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists():
+    elif _has_room(attempt) or WebhookDelivery.objects.filter(dedupe_key=delivery.dedupe_key).exists():
         WebhookDelivery.objects.store_or_count(delivery)
-    _hasten(attempt)
 
 
 def match(attempt_id: UUID, gateway_reference: str) -> None:

@@ -173,3 +173,18 @@ def test_shortest_pause_of_one_payment_holds_as_well(begin_failed: BeginFailed, 
     post(payment)
 
     assert waits([payment], clock) == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cache_whose_table_is_missing_costs_neither_the_delivery_nor_the_look(
+    begin_failed: BeginFailed, clock: Clock, settings: Any
+) -> None:
+    """Its error must not reach the transaction that stores the delivery."""
+    [payment] = begin_failed(1)
+    table = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "no_such_table"}
+    settings.CACHES = {"default": table}
+
+    post(payment)
+
+    assert waits([payment], clock) == [0]
+    assert only_attempt(payment).deliveries.count() == 1
