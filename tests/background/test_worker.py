@@ -198,20 +198,22 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
     assert len(gateway.charges) == 2
 
 
-def test_looks_at_settled_payments_keep_no_live_one_waiting(begin: Begin, gateway: ModelGateway) -> None:
+def test_looks_at_settled_payments_keep_no_live_one_waiting(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many webhooks are posted about failed payments, and however slowly FeexPay answers about those."""
-    released = threading.Event()
+    released, rounds, asked = threading.Event(), list[int](), list[str]()
     failed = [begin(merchant_reference=f"failed-{number}") for number in range(20)]
     slow = {charge.reference for charge in gateway.charges}
     Attempt.objects.update(status=Status.FAILED, next_poll_at=now())
     Payment.objects.update(status=Status.FAILED)
     live = begin(merchant_reference="live")
     gateway.last().approve()
-    Attempt.objects.filter(payment=live).update(next_poll_at=now())
-    answer = gateway._status
+    answer, claim_due = gateway._status, due.claim_due
 
     def answer_slowly(reference: str) -> WireReply:
         if reference in slow:
+            asked.append(reference)
             gateway.lock.release()  # the model answers one at a time; this one lets the others through
             try:
                 assert released.wait(PATIENCE_SECONDS)
@@ -219,11 +221,21 @@ def test_looks_at_settled_payments_keep_no_live_one_waiting(begin: Begin, gatewa
                 gateway.lock.acquire()
         return answer(reference)
 
+    def count_rounds(limit: int, **which: bool) -> list[due.Claim]:
+        rounds.append(limit)
+        return claim_due(limit, **which)
+
     gateway._status = answer_slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(due, "claim_due", count_rounds)
     with at_work():
         try:
+            wait_until(lambda: len(asked) == 4)
+            seen = len(rounds)
+            wait_until(lambda: len(rounds) > seen + 30)  # whatever they could still take, they have
+            Attempt.objects.filter(payment=live).update(next_poll_at=now())
             wait_until(lambda: status_of(live) == "successful")
-            assert not any(status_of(payment) != "failed" for payment in failed)
+            assert len(asked) == 4
+            assert {status_of(payment) for payment in failed} == {"failed"}
         finally:
             released.set()
 
