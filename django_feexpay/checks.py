@@ -24,8 +24,8 @@ from django_feexpay.payments import rates
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
 _LONGEST_SWEEP_SECONDS = 180
-#: Three crews by `--concurrency` (8), those of one, and the loop itself.
-_WORKER_CONNECTIONS = 27
+#: Three and a half crews by `--concurrency` (8), sixteen who deliver, the one that compares, and the loop itself.
+_WORKER_CONNECTIONS = 46
 _STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
 _STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -335,7 +335,9 @@ def _pool_size() -> Found:
     size = options.get("max_size") or options.get("min_size", 4)
     if size < _WORKER_CONNECTIONS:
         text = f"The connection pool holds {size}; a feexpay_worker uses up to {_WORKER_CONNECTIONS} at once."
-        hint = 'OPTIONS["pool"] = {"max_size": …}: 3 × --concurrency + 3 for the worker, its threads for a web process.'
+        hint = (
+            'OPTIONS["pool"] = {"max_size": …}: 4 × --concurrency + 20 for the worker, its threads for a web process.'
+        )
         yield _warning(12, text, hint)
 
 

@@ -2,8 +2,8 @@
 
 Every signal is sent with `payment` (django_feexpay.models.Payment, read afresh) and `event_id` (UUID), from the
 background worker, after the money was committed, **at least once**: a receiver that already saw `event_id` must do
-nothing. A receiver that raises is called again later, with growing gaps, until it returns; other receivers may then
-see the same `event_id` again.
+nothing. A receiver that raises is called again later, with growing gaps, until it returns; the others are not. One that
+has not returned after ten seconds is left, and called again later: give its network calls a timeout.
 """
 
 from __future__ import annotations

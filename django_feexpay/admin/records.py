@@ -194,8 +194,12 @@ class OutboxMessageAdmin(OfPaymentAdmin):
     ordering = ("-id",)
     fields = (
         *("event_id", "signal", "payment", "created_at"),
-        *("delivered_at", "next_delivery_at", "delivery_count", "last_error"),
+        *("delivered_at", "next_delivery_at", "delivery_count", "last_error", "taken_by"),
     )
+
+    @admin.display(description=_("taken by, while others have not"))
+    def taken_by(self, message: OutboxMessage) -> str:
+        return ", ".join(message.receipts.values_list("receiver", flat=True)) or "–"
 
 
 @admin.register(IdempotencyRecord)

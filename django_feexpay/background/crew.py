@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from django.db import connections
+from django.db import Error as AnyDatabaseError
+from django.db import close_old_connections, connections
+
+logger = logging.getLogger("django_feexpay.worker")
 
 
 class Crew:
@@ -25,6 +30,8 @@ class Crew:
         self._waiting: SimpleQueue[tuple[Future[None], Callable[[], None]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._under_way: set[Future[None]] = set()
+        self._at_work: dict[threading.Thread, Future[None]] = {}
+        self._lock = threading.Lock()
 
     @property
     def free(self) -> int:
@@ -41,26 +48,50 @@ class Crew:
             self._threads.append(thread)
             thread.start()
 
-    def wait(self) -> None:
-        wait(self._under_way)
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until what is under way is done, or the time is over; whether it is done."""
+        return not wait(self._under_way, seconds).not_done
 
     def wait_for_room(self, seconds: float) -> None:
         """Until one of them is done, or the time is over."""
         wait(self._under_way, seconds, FIRST_COMPLETED)
 
-    def close(self) -> None:
-        """Finish what is under way, and let the threads go."""
+    def abandon(self, thread: threading.Thread) -> bool:
+        """Wait no longer for a thread that does not come back: the next work gets a fresh one in its place, and it
+        ends when it does come back. False if it is not at work here.
+        """
+        with self._lock:
+            future = self._at_work.pop(thread, None)
+            if future is None:
+                return False
+            self._threads.remove(thread)
+            self._under_way.discard(future)
+            return True
+
+    def close(self, seconds: float | None = None) -> None:
+        """Finish what is under way, and let the threads go; those that need longer than `seconds` go later."""
+        ends_at = None if seconds is None else time.monotonic() + seconds
         for _thread in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
 
     def _run(self) -> None:
         try:
             while (taken := self._waiting.get()) is not None:
-                _do(*taken)
+                if not self._work(*taken):
+                    return
         finally:
             connections.close_all()
+
+    def _work(self, future: Future[None], work: Callable[[], None]) -> bool:
+        """Do it; False if the thread was abandoned meanwhile."""
+        thread = threading.current_thread()
+        with self._lock:
+            self._at_work[thread] = future
+        _do(future, work)
+        with self._lock:
+            return self._at_work.pop(thread, None) is not None
 
 
 def _do(future: Future[None], work: Callable[[], None]) -> None:
@@ -70,3 +101,15 @@ def _do(future: Future[None], work: Callable[[], None]) -> None:
         future.set_exception(error)  # as an executor would: it must end neither the thread nor the others' wait
     else:
         future.set_result(None)
+
+
+def survive(work: Callable[..., object], *args: Any) -> None:
+    """Side work in a thread: without the database it is for the next round."""
+    try:
+        work(*args)
+    except AnyDatabaseError as error:
+        logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
+    except Exception:
+        logger.exception("%s failed", getattr(work, "__name__", "work"))
+    finally:
+        close_old_connections()

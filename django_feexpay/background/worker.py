@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -19,12 +18,14 @@ from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
 
 from django_feexpay import conf
-from django_feexpay.background.crew import Crew
+from django_feexpay.background.crew import Crew, survive
+from django_feexpay.background.deliverer import STOP_SECONDS, Deliverer
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import due, hints, initiate, nights, outbox
+from django_feexpay.payments import due, hints, initiate, nights
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
 
 logger = logging.getLogger("django_feexpay.worker")
@@ -38,12 +39,17 @@ GATEWAY_LOOK_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _LONGEST_PAUSE_SECONDS = 30.0
 _NIGHT_LOOK_EVERY = timedelta(seconds=60)
+#: How often a sweep looks for signals to deliver while it waits for FeexPay.
+_DELIVERED_EVERY_SECONDS = 0.5
+#: A sweep waits for its receivers at most so long; one that hangs is left earlier.
+_DELIVERIES_SECONDS = 2 * LIMIT_SECONDS
 
 
 class Worker:
-    """Sweeps with three crews, so that none waits for another: those who ask; those who send, because a synchronous
-    provider's answer takes minutes; and one who delivers, because a host's receiver may take any time. A fourth, of
-    one, keeps the night's comparison while it runs.
+    """Sweeps with crews of threads, so that none waits for another: those who ask about live attempts; those who ask
+    about settled ones, fewer, so that any number of webhooks about the past delays no payment of now; those who send,
+    because a synchronous provider's answer takes minutes; those who deliver, because a host's receiver may take any
+    time; and one that keeps the night's comparison while it runs.
 
     Use as a context manager: leaving waits for the calls under way. `name` is the heartbeat it leaves.
     """
@@ -51,8 +57,9 @@ class Worker:
     def __init__(self, *, name: str = WORKER, concurrency: int = 8) -> None:
         self.name = name
         self._asking = Crew(concurrency, "ask")
+        self._asking_settled = Crew(max(1, concurrency // 2), "ask-settled")
         self._sending = Crew(2 * concurrency, "send")
-        self._delivering = Crew(1, "deliver")
+        self._deliverer = Deliverer()
         self._comparing = Crew(1, "compare")
         self._beat_at: datetime | None = None
         self._night_at: datetime | None = None
@@ -63,8 +70,9 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for crew in (self._asking, self._sending, self._delivering, self._comparing):
+        for crew in (self._asking, self._asking_settled, self._sending, self._comparing):
             crew.close()
+        self._deliverer.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
         """Sweep until `stop` is set, without waiting for slow calls. A database that is away is waited for."""
@@ -91,45 +99,56 @@ class Worker:
         now = conf.now()
         if self._comparing.free and (self._night_at is None or now - self._night_at >= _NIGHT_LOOK_EVERY):
             self._night_at = now
-            self._comparing.put(_survive, partial(nights.compare_night, source=Source.WORKER, stop=stop.is_set))
+            self._comparing.put(survive, partial(nights.compare_night, source=Source.WORKER, stop=stop.is_set))
 
     def sweep(self) -> int:
         """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
 
         Changes: whatever the payments functions change. Safe to repeat: yes, also at the same time.
         """
-        claimed = self._claim()
-        self._asking.wait()
-        self._sending.wait()
-        self._deliver()
-        self._delivering.wait()
+        claimed = self.settle()
+        self._deliverer.deliver_due(_DELIVERIES_SECONDS)
         return claimed
+
+    def settle(self) -> int:
+        """`sweep`, but the receivers are not waited for."""
+        claimed = self._claim()
+        for crew in (self._asking, self._asking_settled, self._sending):
+            while not crew.wait(_DELIVERED_EVERY_SECONDS):
+                self._deliverer.start_due()  # a slow answer keeps no signal waiting
+        self._side_work()
+        self._deliverer.start_due()
+        return claimed
+
+    def deliver_for(self, seconds: float) -> None:
+        """Deliver what is due, at most for so long."""
+        self._deliverer.deliver_due(seconds)
 
     def _round(self) -> int:
         claimed = self._claim()
-        self._deliver()
+        self._deliverer.start_due()
+        self._side_work()
         return claimed
 
     def _claim(self) -> int:
         """Take as many due attempts as there are threads free for them."""
         close_old_connections()
         to_send = due.claim_due(self._sending.free, unsent=True)
-        to_ask = due.claim_due(self._asking.free, unsent=False)
-        for held in to_send:
-            self._sending.put(_see_to, held)
-        for held in to_ask:
-            self._asking.put(_see_to, held)
-        return len(to_send) + len(to_ask)
+        to_ask = due.claim_due(self._asking.free, unsent=False, live=True)
+        settled = due.claim_due(self._asking_settled.free, unsent=False, live=False)
+        for crew, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
+            for held in claims:
+                crew.put(_see_to, held)
+        return len(to_send) + len(to_ask) + len(settled)
 
-    def _deliver(self) -> None:
-        if self._delivering.free:
-            self._delivering.put(_survive, outbox.deliver)
+    def _side_work(self) -> None:
+        """Every ten seconds: late webhooks, the heartbeat, and whether FeexPay answers."""
         now = conf.now()
         if self._beat_at is None or now - self._beat_at >= _HEARTBEAT_EVERY:
             self._beat_at = now
             hints.match_stragglers()
             _beat(self.name)
-            self._asking.put(_survive, look_at_gateway)
+            self._asking.put(survive, look_at_gateway)
 
 
 def sweep_for(seconds: float, *, name: str) -> int:
@@ -138,9 +157,10 @@ def sweep_for(seconds: float, *, name: str) -> int:
     total = 0
     with Worker(name=name) as worker:
         while True:
-            busy = worker.sweep()
+            busy = worker.settle()
             total += busy
             if time.monotonic() >= ends_at:
+                worker.deliver_for(STOP_SECONDS)
                 return total
             if not busy:
                 time.sleep(min(1.0, max(0.0, ends_at - time.monotonic())))
@@ -159,18 +179,6 @@ def look_at_gateway() -> None:
         logger.warning("the gateway does not answer: %s", error.code)
     else:
         _beat(GATEWAY)
-
-
-def _survive(work: Callable[[], object]) -> None:
-    """Side work in a thread: without the database it is for the next round."""
-    try:
-        work()
-    except AnyDatabaseError as error:
-        logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
-    except Exception:
-        logger.exception("%s failed", getattr(work, "__name__", "work"))
-    finally:
-        close_old_connections()
 
 
 def _is_time_to_look(now: datetime) -> bool:

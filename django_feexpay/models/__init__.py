@@ -7,7 +7,7 @@ from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
 from django_feexpay.models.incident import Incident
-from django_feexpay.models.outbox import OutboxMessage
+from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
@@ -22,6 +22,7 @@ __all__ = [
     "IdempotencyRecord",
     "Incident",
     "OutboxMessage",
+    "OutboxReceipt",
     "Payment",
     "PaymentEvent",
     "Provider",

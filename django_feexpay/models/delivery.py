@@ -74,6 +74,7 @@ class WebhookDelivery(models.Model):
                 name="feexpay_delivery_unmatched",
                 condition=models.Q(attempt__isnull=True),
             ),
+            models.Index(fields=("id",), name="feexpay_delivery_waiting", condition=models.Q(attempt__isnull=True)),
         )
 
     def __str__(self) -> str:

@@ -44,3 +44,24 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.signal} {self.event_id}"
+
+
+class OutboxReceipt(models.Model):
+    """One receiver that took a message which others have still to take: it is not called with it again.
+
+    Written only for a message that could not be closed at once; `receiver`: its module and qualified name.
+    """
+
+    message = models.ForeignKey(
+        OutboxMessage, verbose_name=_("outbox message"), on_delete=models.CASCADE, related_name="receipts"
+    )
+    receiver = models.CharField(_("receiver"), max_length=200)
+
+    class Meta:
+        verbose_name = _("outbox receipt")
+        verbose_name_plural = _("outbox receipts")
+        ordering = ("id",)
+        constraints = (models.UniqueConstraint(fields=("message", "receiver"), name="feexpay_outbox_receipt"),)
+
+    def __str__(self) -> str:
+        return self.receiver

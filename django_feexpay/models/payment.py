@@ -327,6 +327,11 @@ class Attempt(models.Model):
         )
         indexes = (
             models.Index(fields=("next_poll_at",), name="feexpay_attempt_due", condition=Q(next_poll_at__isnull=False)),
+            models.Index(
+                fields=("created_at",),
+                name="feexpay_attempt_page",
+                condition=Q(status=Status.PENDING.value, sought_by_echo=True),
+            ),
             models.Index(fields=("msisdn_hash",), name="feexpay_attempt_msisdn", condition=~Q(msisdn_hash="")),
             models.Index(fields=("created_at",), name="feexpay_attempt_sought", condition=Q(sought_by_echo=True)),
         )

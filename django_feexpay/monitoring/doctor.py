@@ -25,7 +25,8 @@ from django_feexpay.background import worker
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, WireRequest
-from django_feexpay.models import Heartbeat
+from django_feexpay.models import Heartbeat, OutboxMessage
+from django_feexpay.monitoring import health
 
 #: A look that takes longer is given up: the doctor never hangs.
 PATIENCE_SECONDS = 20.0
@@ -76,7 +77,7 @@ def examine(webhook_url: str = "") -> Found:
     yield _key_and_mode()
     database = _database()
     yield database
-    for look in (_migrations, _worker, _database_clock):
+    for look in (_migrations, _worker, _signals, _database_clock):
         yield look() if database.mark is Mark.GOOD else Finding(Mark.NOT_HERE, look.__name__[1:], _("no database"))
     yield _cache()
     yield _queue()
@@ -149,6 +150,24 @@ def _worker() -> Finding:
     text = _("never seen") if last is None else _("silent since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
     advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")
     return Finding(Mark.BAD, "worker", text, advice)
+
+
+def _signals() -> Finding:
+    """Messages that a receiver has still not taken, and what the newest of them ran into."""
+    try:
+        waiting = OutboxMessage.objects.filter(
+            next_delivery_at__isnull=False, created_at__lt=conf.now() - health.MESSAGE_LATE
+        )
+        count, last = waiting.count(), waiting.exclude(last_error="").order_by("-id").first()
+    except DatabaseError:  # before the first migrate
+        return Finding(Mark.NOT_HERE, "signals", _("no tables yet"))
+    if not count:
+        return Finding(Mark.GOOD, "signals", _("every receiver took what it was told"))
+    text = _("%d not taken by every receiver") % count
+    if last is None:
+        return Finding(Mark.BAD, "signals", text, _("Start a worker: it delivers them."))
+    advice = _("Mend the receiver, then restart the worker: it is called again by itself.")
+    return Finding(Mark.BAD, "signals", f"{text} ({last.last_error})", advice)
 
 
 def _database_clock() -> Finding:

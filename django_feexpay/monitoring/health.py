@@ -15,9 +15,12 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
 from django_feexpay.payments import breaker, budget
+from django_feexpay.payments.outbox import HANGS
 
 _WORKER_SILENT = timedelta(minutes=3)
 _ROW_FORGOTTEN = timedelta(minutes=5)
+#: Signals are told within a second or two; a receiver that raised once is tried again after two, four, eight seconds.
+MESSAGE_LATE = timedelta(seconds=45)
 _LONGEST_CALL = timedelta(seconds=30)
 _NIGHT_FORGOTTEN = timedelta(hours=50)
 _GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
@@ -59,7 +62,7 @@ def _components() -> dict[str, str]:
         "database": "ok",
         "worker": "ok" if any(now - beat < _WORKER_SILENT for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
-        "outbox": _forgotten(OutboxMessage.objects.filter(next_delivery_at__lt=now - _ROW_FORGOTTEN).exists()),
+        "outbox": _outbox(now),
         "breaker": ", ".join(breaker.in_trouble(CATALOGUE)) or "ok",
         "budget": "slowed" if budget.pause_seconds() else "ok",
         "comparison": _comparison(now),
@@ -74,6 +77,14 @@ def _comparison(now: datetime) -> str:
     last = Comparison.objects.exclude(night=None).aggregate(last=Max("finished_at"))["last"]
     kept = last is None or feexpay.compare_at is None or now - last < _NIGHT_FORGOTTEN
     return _forgotten(not kept)
+
+
+def _outbox(now: datetime) -> str:
+    """Whether every signal reaches its receivers: one that fails, hangs or is never called shows within a minute."""
+    waiting = OutboxMessage.objects.filter(next_delivery_at__isnull=False)
+    if waiting.filter(last_error__startswith=HANGS).exists():
+        return "hanging"
+    return _forgotten(waiting.filter(created_at__lt=now - MESSAGE_LATE).exists())
 
 
 def _forgotten(late: bool) -> str:

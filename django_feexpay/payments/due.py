@@ -19,7 +19,7 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.looks import next_look_at
 
 #: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
@@ -49,17 +49,26 @@ class Claim:
     status: Status
 
 
-def claim_due(limit: int, *, unsent: bool) -> list[Claim]:
+def claim_due(limit: int, *, unsent: bool, live: bool | None = None) -> list[Claim]:
     """Take the attempts that have been due longest, at most `limit`; no other caller gets them.
 
-    `unsent`: those that wait to be sent, else those to be asked about.
+    `unsent`: those that wait to be sent, else those to be asked about. Of these, `live`: those whose payer waits, or
+    only the settled ones; None: both, the live ones first, so that news about the past delays no payment of now.
     Changes: `next_poll_at`, `last_look_at` of the taken rows. Safe to repeat: yes.
     """
+    waits = Q(status__in=sorted(LIVE - {Status.CREATED}))
+    kinds = {True: [waits], False: [~Q(status__in=sorted(LIVE))], None: [waits, ~Q(status__in=sorted(LIVE))]}
+    taken: list[Claim] = []
+    for kind in [Q(status=Status.CREATED)] if unsent else kinds[live]:
+        taken += _claim_kind(kind, limit - len(taken))
+    return taken
+
+
+def _claim_kind(kind: Q, limit: int) -> list[Claim]:
     if limit <= 0:
         return []
     now = conf.now()
-    created = Q(status=Status.CREATED)
-    due = Attempt.objects.filter(created if unsent else ~created, next_poll_at__lte=now).order_by("next_poll_at")
+    due = Attempt.objects.filter(kind, next_poll_at__lte=now).order_by("next_poll_at")
     if not connection.features.has_select_for_update_skip_locked:
         claims = (claim(attempt, now) for attempt in list(due.only("status", "next_poll_at")[:limit]))
         return [taken for taken in claims if taken is not None]
@@ -134,16 +143,17 @@ def _look_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
     return closed_at if attempt.sought_by_echo and now < closed_at else None
 
 
-def hasten(attempt: Attempt) -> None:
-    """Make an attempt due now, or as soon as the shortest pause allows; never later than it already is.
+def hasten(attempt: Attempt, *, not_before: datetime | None = None) -> None:
+    """Make an attempt due now, or as soon as the shortest pause and `not_before` allow; never later than it already is.
 
     Changes: `next_poll_at`, unless the attempt is credited or on its way out (its lease must stand).
     Safe to repeat: yes.
     """
     if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
         return
+    earliest = _no_earlier_than(attempt, SHORTEST_PAUSE)
     movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
-    _pull_forward(attempt, movable, _no_earlier_than(attempt, SHORTEST_PAUSE))
+    _pull_forward(attempt, movable, earliest if not_before is None else max(not_before, earliest))
 
 
 def hasten_credited(attempt: Attempt, *, at: datetime | None = None) -> None:

@@ -30,7 +30,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import incidents, never_arrived
+from django_feexpay.payments import incidents, never_arrived, outbox
 from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.payments.looks import longest_wait
 
@@ -422,6 +422,20 @@ def differences_end_in_their_period() -> Iterator[str]:
         yield f"difference {pk}: ended by comparison {comparison}, which is about other days"
 
 
+def every_message_has_a_next_delivery() -> Iterator[str]:
+    """I17: a message that was not told is tried again within an hour and says what it waits for; a told one is not."""
+    now = conf.now()
+    waiting = OutboxMessage.objects.filter(delivered_at=None)
+    late = waiting.filter(next_delivery_at__gt=now + outbox.LONGEST_WAIT)
+    for pk, next_delivery_at in _rows(late, "pk", "next_delivery_at"):
+        yield f"message {pk}: not told, next delivery {next_delivery_at}"
+    silent = waiting.filter(delivery_count__gt=0, last_error="", next_delivery_at__gt=now + outbox.LEASE)
+    for pk, count in _rows(silent, "pk", "delivery_count"):
+        yield f"message {pk}: given up without a word after {count} deliveries"
+    for pk in _ids(OutboxMessage.objects.filter(delivered_at__isnull=False, next_delivery_at__isnull=False)):
+        yield f"message {pk}: told, and still to be told"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -439,6 +453,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I14": doubt_is_not_dropped,
     "I15": incidents_are_told_once,
     "I16": differences_end_in_their_period,
+    "I17": every_message_has_a_next_delivery,
 }
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_feexpay.models import Payment
+from django_feexpay.models import OutboxMessage, Payment
 from tests.admin.conftest import StaffClient, StartPayment, deliver
 
 LEDGERS = [
@@ -184,3 +184,13 @@ def test_search_of_a_ledger_takes_whole_words_only(boss: Client, charged_twice: 
     answer = boss.get(address("paymentevent", "changelist"), {"q": "REF"})
 
     assert list(answer.context["cl"].result_list) == []
+
+
+def test_message_tells_which_receivers_took_it_already(boss: Client, charged_twice: Payment) -> None:
+    message = OutboxMessage.objects.first()
+    assert message is not None
+    message.receipts.create(receiver="shop.receivers.give_coins")
+
+    answer = boss.get(address("outboxmessage", "change", message))
+
+    assert "shop.receivers.give_coins" in answer.content.decode()

@@ -85,17 +85,32 @@ def test_forgotten_attempt_degrades(caller: Caller, player: User, all_well: None
     assert response.json() == {"status": "degraded", "components": ALL_WELL | {"attempts": "late"}}
 
 
-def test_forgotten_signal_degrades(caller: Caller, player: User, all_well: None) -> None:
+@pytest.mark.parametrize(
+    ("age_seconds", "error", "word"),
+    [
+        (46, "", "late"),
+        (46, "ValueError: shop.receivers.give_coins", "late"),
+        (44, "ValueError: shop.receivers.give_coins", "ok"),
+        (0, "hangs: shop.receivers.give_coins", "hanging"),
+    ],
+    ids=["never called", "fails", "failed once", "hangs"],
+)
+def test_signal_that_a_receiver_has_not_taken_degrades_within_a_minute(
+    caller: Caller, player: User, all_well: None, age_seconds: int, error: str, word: str
+) -> None:
+    """Also while it is to be called again only later."""
     OutboxMessage.objects.create(
         payment=kept(player),
         signal="payment_succeeded",
-        created_at=timezone.now(),
-        next_delivery_at=timezone.now() - timedelta(minutes=6),
+        created_at=timezone.now() - timedelta(seconds=age_seconds),
+        next_delivery_at=timezone.now() + timedelta(minutes=10),
+        last_error=error,
     )
 
     response = caller.get("health/")
 
-    assert response.json() == {"status": "degraded", "components": ALL_WELL | {"outbox": "late"}}
+    status = "ok" if word == "ok" else "degraded"
+    assert response.json() == {"status": status, "components": ALL_WELL | {"outbox": word}}
 
 
 @pytest.mark.parametrize("who", ["caller", "stranger"])

@@ -14,8 +14,10 @@ from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
 from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
 from django_feexpay.gateway.transport import WireReply
-from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
 from django_feexpay.payments import due, outbox
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.receivers import Bulkhead, Claim
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
 from tests.payments.stage import Clock, Recorder, now, only_attempt
@@ -194,6 +196,48 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
         wait_until(lambda: status_of(slow_payment) == "pending")
 
     assert len(gateway.charges) == 2
+
+
+def test_looks_at_settled_payments_keep_no_live_one_waiting(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many webhooks are posted about failed payments, and however slowly FeexPay answers about those."""
+    released, rounds, asked = threading.Event(), list[int](), list[str]()
+    failed = [begin(merchant_reference=f"failed-{number}") for number in range(20)]
+    slow = {charge.reference for charge in gateway.charges}
+    Attempt.objects.update(status=Status.FAILED, next_poll_at=now())
+    Payment.objects.update(status=Status.FAILED)
+    live = begin(merchant_reference="live")
+    gateway.last().approve()
+    answer, claim_due = gateway._status, due.claim_due
+
+    def answer_slowly(reference: str) -> WireReply:
+        if reference in slow:
+            asked.append(reference)
+            gateway.lock.release()  # the model answers one at a time; this one lets the others through
+            try:
+                assert released.wait(PATIENCE_SECONDS)
+            finally:
+                gateway.lock.acquire()
+        return answer(reference)
+
+    def count_rounds(limit: int, **which: bool) -> list[due.Claim]:
+        rounds.append(limit)
+        return claim_due(limit, **which)
+
+    gateway._status = answer_slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(due, "claim_due", count_rounds)
+    with at_work():
+        try:
+            wait_until(lambda: len(asked) == 4)
+            seen = len(rounds)
+            wait_until(lambda: len(rounds) > seen + 30)  # whatever they could still take, they have
+            Attempt.objects.filter(payment=live).update(next_poll_at=now())
+            wait_until(lambda: status_of(live) == "successful")
+            assert len(asked) == 4
+            assert {status_of(payment) for payment in failed} == {"failed"}
+        finally:
+            released.set()
 
 
 def test_receiver_that_raises_does_not_stop_the_loop(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
@@ -376,14 +420,15 @@ def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGate
 def test_side_work_without_a_database_is_for_the_next_round(
     begin: Begin, gateway: ModelGateway, signals: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver, failures = outbox.deliver, [OperationalError, InterfaceError]
+    deliver_claimed, failures = outbox.deliver_claimed, [OperationalError, InterfaceError]
 
-    def away_twice() -> int:
+    def away_twice(held: Claim, bulkhead: Bulkhead) -> outbox.Delivery:
         if failures:
+            OutboxMessage.objects.update(next_delivery_at=now())  # as when its lease has ended
             raise failures.pop()
-        return deliver()
+        return deliver_claimed(held, bulkhead)
 
-    monkeypatch.setattr(outbox, "deliver", away_twice)
+    monkeypatch.setattr(outbox, "deliver_claimed", away_twice)
     begin()
     gateway.last().approve()
     make_due()

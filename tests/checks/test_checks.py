@@ -200,7 +200,7 @@ def test_mistake_is_found_and_nothing_else_is_said(found: Found, number: str, ch
 
 
 def test_pool_that_is_large_enough_is_good(found: Found) -> None:
-    assert found(debug=False, database=pooled({"min_size": 2, "max_size": 27})) == []
+    assert found(debug=False, database=pooled({"min_size": 2, "max_size": 46})) == []
 
 
 @pytest.mark.parametrize("limit", [None, "", 0, "100000"])

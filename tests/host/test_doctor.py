@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+import django_feexpay
 from django_feexpay import conf
 from django_feexpay.background import worker
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.gateway.transport import WireReply, WireRequest
-from django_feexpay.models import Heartbeat
+from django_feexpay.models import Heartbeat, OutboxMessage
 from django_feexpay.monitoring import doctor
 from tests.conftest import Configure
 
@@ -69,6 +70,7 @@ def test_all_is_well(answers: Answers) -> None:
     for line in ("✔ key: a test key", "✔ gateway: answers to our key", "✔ webhook: our door is there"):
         assert line in written
     assert "✔ worker: at work (worker)" in written
+    assert "✔ signals: every receiver took what it was told" in written
     assert "✔ gateway clock:" in written
 
 
@@ -89,6 +91,39 @@ def test_what_is_wrong_is_told(answers: Answers, spoil: Callable[[Answers], Any]
 
     assert not well
     assert line in written
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "advice"),
+    [
+        (
+            "hangs: shop.receivers.give_coins",
+            "✘ signals: 1 not taken by every receiver (hangs: shop.receivers.give_coins)",
+            "Mend the receiver",
+        ),
+        ("", "✘ signals: 1 not taken by every receiver", "Start a worker"),
+    ],
+    ids=["hangs", "never called"],
+)
+def test_signals_that_are_not_taken_are_counted_with_the_receiver_at_fault(
+    answers: Answers, error: str, told: str, advice: str, django_user_model: Any
+) -> None:
+    payment = django_feexpay.start_payment(
+        user=django_user_model.objects.create_user("ama"), provider="mtn_bj", amount=500, phone="0161000050"
+    )
+    OutboxMessage.objects.create(
+        payment=payment,
+        signal="payment_failed",
+        created_at=conf.now() - timedelta(minutes=1),
+        next_delivery_at=conf.now(),
+        last_error=error,
+    )
+
+    written, well = examined()
+
+    assert not well
+    assert told in written
+    assert advice in written
 
 
 def test_no_key_and_live_key_are_told(answers: Answers, configure: Configure) -> None:

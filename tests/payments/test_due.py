@@ -9,11 +9,13 @@ from django.db import connection
 
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.payments import due, hints, reconcile
-from django_feexpay.payments.ledger import Source
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import due, hints, ledger, reconcile
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt
+from tests.payments.stage import Clock, now, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +83,52 @@ def test_database_without_skip_locked_claims_row_by_row(
     assert {held.lease for held in claims} == {clock.at + timedelta(seconds=45)}
     assert len(due.claim_due(2, unsent=False)) == 1
     assert due.claim_due(2, unsent=False) == []
+
+
+def settle_as_failed(payment: Payment) -> None:
+    """FAILED, and due: somebody posted about it."""
+    ledger.move(only_attempt(payment).pk, Status.FAILED, Cause(source=Source.WORKER, because="test"))
+    Attempt.objects.filter(payment=payment).update(next_poll_at=now() - timedelta(hours=1))
+
+
+@pytest.mark.parametrize("skip_locked", [True, False], ids=["as it is", "row by row"])
+def test_settled_attempts_wait_behind_live_ones(
+    skip_locked: bool, begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they have been due."""
+    if not skip_locked:
+        monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", False)
+    for number in range(3):
+        settle_as_failed(begin(merchant_reference=str(number)))
+    live = only_attempt(begin(merchant_reference="live"))
+    clock.advance(5)
+
+    claims = due.claim_due(2, unsent=False)
+
+    assert [held.status for held in claims] == [Status.PENDING, Status.FAILED]
+    assert claims[0].attempt_id == live.pk
+
+
+def test_live_and_settled_attempts_are_claimed_apart(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    settle_as_failed(begin(merchant_reference="failed"))
+    begin(merchant_reference="live")
+    clock.advance(5)
+
+    assert [held.status for held in due.claim_due(9, unsent=False, live=True)] == [Status.PENDING]
+    assert [held.status for held in due.claim_due(9, unsent=False, live=False)] == [Status.FAILED]
+    assert due.claim_due(9, unsent=True) == []
+
+
+def test_look_that_found_nothing_writes_nothing_on_an_attempt_that_moved_meanwhile(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Credited by another worker: it is not looked at again."""
+    attempt = only_attempt(begin())
+    Attempt.objects.update(next_poll_at=None)
+    attempt.refresh_from_db()
+    ledger.move(attempt.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
+
+    due.schedule(attempt)
+
+    moved = Attempt.objects.get()
+    assert (moved.status, moved.next_poll_at, moved.look_count) == ("successful", None, 0)

@@ -126,18 +126,101 @@ def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGatew
     assert hints.match_stragglers() == 0
 
 
-def test_strangers_cannot_fill_the_table(
-    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two unmatched deliveries are kept, and counted with each."""
     monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(hints, "EVICT_ONCE_IN", 1)
+
+
+def flood(number: int = 5) -> None:
+    for junk in range(number):
+        hints.receive(hint_from({"reference": f"junk-{junk}", "status": "SUCCESSFUL"}))
+
+
+def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+) -> None:
+    flood()
+    kept = WebhookDelivery.objects.order_by("pk").values_list("gateway_reference", flat=True)
+    assert list(kept) == ["junk-3", "junk-4"]
+
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     payment = begin()
 
-    for number in range(5):
-        hints.receive(hint_from({"reference": f"junk-{number}", "status": "SUCCESSFUL"}))
+    assert WebhookDelivery.objects.get(attempt=only_attempt(payment)).gateway_reference == "ref-0001"
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+def test_flood_is_counted_with_some_deliveries_only(
+    gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 2)
+    drawn = iter([1] * 8 + [0])
+    monkeypatch.setattr(hints._dice, "randrange", lambda stop: next(drawn))
+
+    flood(4)
+    assert WebhookDelivery.objects.count() == 4
+    flood(5)  # four of them are repeats
     assert WebhookDelivery.objects.count() == 2
 
-    tell(gateway)
-    assert WebhookDelivery.objects.filter(attempt=only_attempt(payment)).count() == 1
+
+def test_delivery_that_names_our_attempt_survives_a_flood_that_comes_before_the_answer(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+) -> None:
+    """The attempt is on its way and has no reference yet: only our echo tells whose delivery it is."""
+
+    def answer_late(charge: Charge) -> WireReply:
+        hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo}))
+        flood()
+        return accept(charge)
+
+    gateway.next_collects = [answer_late]
+    payment = begin()
+
+    assert WebhookDelivery.objects.get(attempt=only_attempt(payment)).gateway_reference == "ref-0001"
+    assert only_attempt(payment).next_poll_at == clock.at
+
+
+def test_matched_deliveries_are_never_dropped(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+) -> None:
+    payment = begin()
+    for number in range(4):
+        tell(gateway, date=str(number))
+
+    flood()
+
+    assert only_attempt(payment).deliveries.count() == 4
+    assert WebhookDelivery.objects.filter(attempt=None).count() == 2
+
+
+def test_late_match_finds_its_delivery_behind_any_number_of_others(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "_MATCHED_AT_ONCE", 3)
+    payment = begin()
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    WebhookDelivery.objects.update(attempt=None)
+    clock.advance(1)
+    flood(10)
+
+    assert hints.match_stragglers() == 1
+
+    assert WebhookDelivery.objects.get(gateway_reference="ref-0001").attempt == only_attempt(payment)
+
+
+def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """Should an attempt ever bear an empty reference, the exports' deliveries are still not about it."""
+    payment = begin()
+    Attempt.objects.filter(payment=payment).update(gateway_reference="")
+    hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
+
+    assert hints.match_stragglers() == 0
+
+    assert WebhookDelivery.objects.get().attempt is None
 
 
 def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(

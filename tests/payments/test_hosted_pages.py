@@ -346,7 +346,24 @@ def hint(link: str) -> WebhookHint:
     return hint_from({"reference": "card-0001", "status": "SUCCESSFUL", "ref_link": link})
 
 
-@pytest.mark.parametrize(("link", "due"), [("page0001", True), ("page0002", False), ("page", False), ("", False)])
+@pytest.mark.parametrize(
+    ("link", "due"),
+    [
+        ("page0001", True),
+        ("page0002", False),
+        ("page", False),
+        ("page000", False),
+        ("age0001", False),
+        ("PAGE0001", False),
+        ("page0001/coins", False),
+        ("coins", False),
+        ("link.example", False),
+        ("/link.example/", False),
+        ("page_001", False),
+        ("%", False),
+        ("", False),
+    ],
+)
 def test_webhook_of_a_page_makes_its_attempt_due(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, link: str, due: bool
 ) -> None:
@@ -355,6 +372,17 @@ def test_webhook_of_a_page_makes_its_attempt_due(
     hints.receive(hint(link))
 
     assert (only_attempt(payment).next_poll_at == clock.at) is due
+
+
+def test_page_without_a_title_is_named_by_its_only_part(
+    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = pay_by_card()
+    Attempt.objects.update(redirect_url="https://link.example/page0001/")
+
+    hints.receive(hint("page0001"))
+
+    assert only_attempt(payment).next_poll_at == clock.at
 
 
 def test_webhook_is_matched_when_its_payment_is_found(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:

@@ -31,7 +31,7 @@ from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway, slow_down
-from tests.payments.stage import Clock, look_again, only_attempt
+from tests.payments.stage import Clock, look_again, now, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -120,7 +120,7 @@ def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> 
 def test_every_promise_that_rows_can_show_is_checked() -> None:
     assert list(INVARIANTS) == [
         *("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"),
-        *("I13", "I14", "I15", "I16"),
+        *("I13", "I14", "I15", "I16", "I17"),
     ]
 
 
@@ -299,6 +299,13 @@ def test_i8_reports_a_delivery_of_another_attempt(waiting: Payment) -> None:
     assert list(INVARIANTS["I8"]()) == [
         f"delivery {stray.pk}: given to attempt {attempt.pk}, whose reference is another"
     ]
+
+
+def test_i8_is_content_with_an_echo_that_came_before_the_reference(waiting: Payment) -> None:
+    Attempt.objects.update(gateway_reference=None, status=Status.UNKNOWN)
+    delivery("not-known-yet", only_attempt(waiting), minutes_old=0)
+
+    assert list(INVARIANTS["I8"]()) == []
 
 
 def test_i8_reports_a_delivery_that_nobody_matched(waiting: Payment) -> None:
@@ -571,3 +578,24 @@ def test_i14_reports_a_doubtful_refusal_that_nobody_asks_about(
     Attempt.objects.update(**(refusal | changes))
 
     assert (list(INVARIANTS["I14"]()) == []) is right
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"next_delivery_at": 3700}, "not told, next delivery "),
+        ({"next_delivery_at": 600, "delivery_count": 4}, "given up without a word after 4 deliveries"),
+        ({"next_delivery_at": 5, "delivered_at": 0}, "told, and still to be told"),
+    ],
+    ids=["put off for too long", "given up silently", "told and open"],
+)
+def test_i17_reports_a_message_that_is_not_delivered_as_promised(
+    credited: Payment, values: dict[str, Any], problem: str
+) -> None:
+    at = {name: now() + timedelta(seconds=value) for name, value in values.items() if name.endswith("_at")}
+    OutboxMessage.objects.update(delivered_at=None)
+    OutboxMessage.objects.update(**{**values, **at})
+
+    [told] = INVARIANTS["I17"]()
+
+    assert told.startswith(f"message {OutboxMessage.objects.get().pk}: {problem}")

@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_feexpay.models import Attempt, Break, Comparison, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
@@ -72,6 +73,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I14": lambda payment: Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived"),
     "I15": lambda payment: incident(only_attempt(payment), "beside"),
     "I16": ended_by_a_comparison_of_another_day,
+    "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
 }
 
 

@@ -1,0 +1,67 @@
+"""How soon webhooks may make us ask FeexPay: bounded for each user and, about settled attempts, in total.
+
+Where no credential is configured anybody can post about their own payments, as often as they like. A look that exceeds
+a bound is not refused but put off: each bound is a queue in which the looks stand some seconds apart. The bounds are
+kept in the cache; without it there are none, and the worker's few threads for settled attempts still hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django_feexpay import conf, shared
+from django_feexpay.models import Attempt
+from django_feexpay.payments import due
+from django_feexpay.payments.lifecycle import LIVE, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """So many looks at once, and then one in so many seconds."""
+
+    at_once: int
+    seconds_apart: float
+
+
+#: A payer has one or two payments under way; a user who is a till of the host's has many.
+LIVE_OF_USER = Pace(at_once=60, seconds_apart=0.5)
+#: FeexPay rarely changes its mind about what it settled.
+SETTLED_OF_USER = Pace(at_once=5, seconds_apart=10)
+SETTLED_OF_ALL = Pace(at_once=30, seconds_apart=1)
+
+
+def hasten(attempt: Attempt, user_id: Any) -> None:
+    """Make an attempt due as soon as its user's pace and everybody's allow; never later than it already is.
+
+    Changes: `next_poll_at`, as `due.hasten` or, once it is credited, `due.hasten_credited`. Safe to repeat: yes; what
+    is due soon enough takes no place in a queue.
+    """
+    if attempt.life_status is Status.SENDING:
+        return
+    at = now = conf.now().timestamp()
+    for name, pace in _queues(attempt, user_id).items():
+        free_at = shared.read((name,)).get(name, 0.0)
+        end = max(free_at, now) + pace.seconds_apart
+        at = max(at, end - pace.at_once * pace.seconds_apart)
+        if attempt.next_poll_at is not None and attempt.next_poll_at.timestamp() <= at:
+            return
+        shared.put(name, end, end - now)
+        if at > now:  # put off by the first queue, it takes no place in the one that all share
+            break
+    soon = conf.now() + timedelta(seconds=at - now)
+    if attempt.life_status is Status.SUCCESSFUL:
+        due.hasten_credited(attempt, at=soon)
+    else:
+        due.hasten(attempt, not_before=soon)
+
+
+def _queues(attempt: Attempt, user_id: Any) -> dict[str, Pace]:
+    """Those an attempt stands in. A payment without a user has none of its own."""
+    live = attempt.life_status in LIVE
+    queues = {} if live else {"webhooks:settled": SETTLED_OF_ALL}
+    if user_id is None:
+        return queues
+    own = {f"webhooks:{'live' if live else 'settled'}:{user_id}": LIVE_OF_USER if live else SETTLED_OF_USER}
+    return own | queues

@@ -1,0 +1,190 @@
+"""However many webhooks are posted about somebody's own payments, FeexPay is asked at a bounded pace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import hints, ledger, webhook_pace
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.webhook_pace import Pace
+from tests.payments.conftest import Begin
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import Clock, only_attempt
+
+pytestmark = pytest.mark.django_db
+
+BeginFailed = Callable[..., list[Payment]]
+
+
+@pytest.fixture
+def begin_failed(begin: Begin, gateway: ModelGateway, clock: Clock) -> BeginFailed:
+    """So many payments that failed; nothing more is looked for."""
+
+    def start(number: int, status: Status = Status.FAILED, **changes: Any) -> list[Payment]:
+        payments = [begin(merchant_reference=f"failed-{n}", **changes) for n in range(number)]
+        for payment in payments:
+            ledger.move(only_attempt(payment).pk, status, Cause(source=Source.WORKER, because="test"))
+            Attempt.objects.filter(payment=payment).update(next_poll_at=None)
+        return payments
+
+    return start
+
+
+def post(payment: Payment, **body: Any) -> None:
+    reference = only_attempt(payment).gateway_reference
+    hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
+
+
+def waits(payments: list[Payment], clock: Clock) -> list[float | None]:
+    """Seconds until each is asked about; None: its webhook hastened nothing."""
+    dues = [only_attempt(payment).next_poll_at for payment in payments]
+    return [None if at is None else round((at - clock.at).total_seconds(), 3) for at in dues]
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REVIEW])
+def test_five_settled_payments_of_a_user_are_asked_about_at_once_and_then_one_in_ten_seconds(
+    status: Status, begin_failed: BeginFailed, clock: Clock
+) -> None:
+    payments = begin_failed(8, status)
+
+    for payment in payments:
+        post(payment)
+
+    assert waits(payments, clock) == [0, 0, 0, 0, 0, 10, 20, 30]
+
+
+def test_pace_of_one_user_is_not_anothers(begin_failed: BeginFailed, clock: Clock, django_user_model: Any) -> None:
+    for payment in begin_failed(20):
+        post(payment)
+    [theirs] = begin_failed(1, Status.EXPIRED, user=django_user_model.objects.create_user("kofi"))
+
+    post(theirs)
+
+    assert waits([theirs], clock) == [0]
+
+
+def test_settled_payments_of_many_users_are_asked_about_at_a_pace_of_all(
+    begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=2, seconds_apart=1))
+    users = [django_user_model.objects.create_user(f"user-{n}") for n in range(4)]
+    payments = [payment for user in users for payment in begin_failed(1, user=user)]
+
+    for payment in payments:
+        post(payment)
+
+    assert waits(payments, clock) == [0, 0, 1, 2]
+
+
+def test_user_who_exceeds_his_own_pace_takes_no_place_from_the_others(
+    begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=6, seconds_apart=1))
+    for payment in begin_failed(30):
+        post(payment)
+    [theirs] = begin_failed(1, user=django_user_model.objects.create_user("kofi"))
+
+    post(theirs)
+
+    assert waits([theirs], clock) == [0]
+
+
+def test_repeats_about_one_payment_take_one_place(begin_failed: BeginFailed, clock: Clock) -> None:
+    first, *rest = begin_failed(6)
+    for number in range(40):
+        post(first, date=str(number))
+
+    for payment in rest:
+        post(payment)
+
+    assert waits(rest, clock) == [0, 0, 0, 0, 10]
+
+
+def test_pace_recovers_with_time(begin_failed: BeginFailed, clock: Clock) -> None:
+    first, second = begin_failed(6), begin_failed(1)
+    for payment in first:
+        post(payment)
+    clock.advance(60)
+
+    post(second[0])
+
+    assert waits(second, clock) == [0]
+
+
+def test_payments_under_way_are_hastened_until_their_user_has_very_many(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What exceeds it keeps the look it has: after five seconds, as without a webhook."""
+    monkeypatch.setattr(webhook_pace, "LIVE_OF_USER", Pace(at_once=2, seconds_apart=4))
+    payments = [begin(merchant_reference=str(number)) for number in range(5)]
+
+    for payment in payments:
+        post(payment)
+
+    assert waits(payments, clock) == [0, 0, 4, 5, 5]
+
+
+def test_payment_under_way_takes_no_place_of_settled_ones(
+    begin: Begin, begin_failed: BeginFailed, clock: Clock
+) -> None:
+    for payment in begin_failed(20):
+        post(payment)
+    live = begin(merchant_reference="live")
+
+    post(live)
+
+    assert waits([live], clock) == [0]
+
+
+def test_payment_without_a_user_stands_in_the_queue_of_all_only(
+    begin_failed: BeginFailed, clock: Clock, player: User
+) -> None:
+    payments = begin_failed(7)
+    Payment.objects.update(user=None)
+
+    for payment in payments:
+        post(payment)
+
+    assert waits(payments, clock) == [0] * 7
+
+
+def test_attempt_on_its_way_takes_no_place(begin: Begin, gateway: ModelGateway, clock: Clock, player: User) -> None:
+    payment = begin()
+    Attempt.objects.update(status=Status.SENDING)
+
+    post(payment)
+
+    assert cache.get(f"feexpay:webhooks:live:{player.pk}") is None
+
+
+def test_shortest_pause_of_one_payment_holds_as_well(begin_failed: BeginFailed, clock: Clock) -> None:
+    [payment] = begin_failed(1)
+    Attempt.objects.update(last_look_at=clock.at - timedelta(seconds=1))
+
+    post(payment)
+
+    assert waits([payment], clock) == [2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cache_whose_table_is_missing_costs_neither_the_delivery_nor_the_look(
+    begin_failed: BeginFailed, clock: Clock, settings: Any
+) -> None:
+    """Its error must not reach the transaction that stores the delivery."""
+    [payment] = begin_failed(1)
+    table = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "no_such_table"}
+    settings.CACHES = {"default": table}
+
+    post(payment)
+
+    assert waits([payment], clock) == [0]
+    assert only_attempt(payment).deliveries.count() == 1
