@@ -221,7 +221,8 @@ def _compare_at() -> Found:
 
 
 def _bounds() -> Found:
-    for name, least in (("MAX_ATTEMPTS", 1), ("GATEWAY_PER_SECOND", 0), ("GATEWAY_AT_ONCE", 0)):
+    bounds = {"MAX_ATTEMPTS": 1, "PROMPTS_PER_PHONE": 0, "GATEWAY_PER_SECOND": 0, "GATEWAY_AT_ONCE": 0}
+    for name, least in bounds.items():
         value = conf.given().get(name, DEFAULTS[name])
         if isinstance(value, bool) or not str(value).isdecimal() or int(value) < least:
             yield _error(27, f'FEEXPAY["{name}"] is {value!r}.', f"A whole number, at least {least}.")

@@ -58,6 +58,7 @@ DEFAULTS: Mapping[str, Any] = {
     "PAYABLE": None,
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
+    "PROMPTS_PER_PHONE": 5,
     "GATEWAY_PER_SECOND": 100,
     "GATEWAY_AT_ONCE": 40,
 }
@@ -199,6 +200,11 @@ class Settings:
     def max_attempts(self) -> int:
         """Attempts a payment may have, the first included."""
         return int(_value("MAX_ATTEMPTS"))
+
+    @property
+    def prompts_per_phone(self) -> int:
+        """Prompts a phone may be sent an hour, by all users together; 0: no bound."""
+        return int(_value("PROMPTS_PER_PHONE"))
 
     @property
     def gateway_per_second(self) -> int:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from django_feexpay.models.comparison import Break, Comparison
+from django_feexpay.models.counter import Counter
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
 from django_feexpay.models.incident import Incident
 from django_feexpay.models.outbox import OutboxMessage
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
+from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 
 __all__ = [
     "Attempt",
     "Break",
     "Comparison",
+    "Counter",
     "Credit",
     "Heartbeat",
     "IdempotencyRecord",
@@ -22,6 +25,7 @@ __all__ = [
     "OutboxMessage",
     "Payment",
     "PaymentEvent",
+    "PromptLift",
     "Provider",
     "WebhookDelivery",
 ]

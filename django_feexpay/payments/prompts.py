@@ -1,0 +1,124 @@
+"""How often one phone may be asked to pay, whoever asks: against bombing a person with PIN requests.
+
+At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUNT of the same amount in any ten minutes,
+across users and keys. Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
+
+What counts is in the attempts themselves: those that wait to be sent, and those that were or may have been sent within
+the period. Not what surely never left, nor what FeexPay refused at the door: no phone rang for it. The rows are counted
+under a lock on the number, in the transaction that writes the next attempt, so of many at once exactly the limit pass.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.utils.translation import ngettext
+
+from django_feexpay import conf, secrets
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.models import Attempt, PromptLift
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.lifecycle import Status
+
+PERIOD = timedelta(hours=1)
+SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
+#: The longest time that staff may lift the limit for.
+LONGEST_LIFT = timedelta(hours=24)
+
+#: They answer only when their payer has, so their refusals come after the prompt.
+_ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
+
+
+def one_at_a_time(spec: ProviderSpec, msisdn_hash: str) -> None:
+    """Let one transaction at a time add a prompt for this number, until it commits. SQLite has one writer anyway.
+
+    It is the last lock that a transaction takes, after the user's and the payment's, so two starts cannot deadlock.
+    """
+    if _is_limited(spec, msisdn_hash) and connection.vendor == "postgresql":
+        number = zlib.crc32(msisdn_hash.encode()) - 2**31
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEEA, number])
+
+
+def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
+    """Return quietly where one more prompt of `amount` may go to this number.
+
+    Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `one_at_a_time`.
+    """
+    if not _is_limited(spec, msisdn_hash):
+        return
+    now = conf.now()
+    wait = _wait(msisdn_hash, amount, now)
+    if not wait or _is_lifted(msisdn_hash, now):
+        return
+    seconds = max(1, int(wait.total_seconds()) + 1)
+    raise NotAllowedError("too_many_prompts", _words(seconds), retry_after_seconds=seconds)
+
+
+def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> PromptLift:
+    """Let any number of prompts go to a number for so long, at most LONGEST_LIFT.
+
+    Changes: PromptLift. Raises: ValueError for another time, without actor or reason. Safe to repeat: yes, each is kept
+    and the latest end counts.
+    """
+    if not timedelta() < lasts <= LONGEST_LIFT or not actor or not reason.strip():
+        raise ValueError("a lift needs an actor, a reason and at most a day")
+    now = conf.now()
+    return PromptLift.objects.create(
+        msisdn_hash=secrets.keyed_hash(msisdn.digits, feexpay.hash_key),
+        masked_msisdn=msisdn.masked,
+        lifted_at=now,
+        until=now + lasts,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def counted() -> QuerySet[Attempt]:
+    """The attempts that are prompts: of a push flow, on their way or sent, and not refused at the door."""
+    waiting = Q(status=Status.CREATED)
+    rang = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT))
+    return Attempt.objects.filter(waiting | rang, payment__provider__flow="push").exclude(msisdn_hash="")
+
+
+def _is_limited(spec: ProviderSpec, msisdn_hash: str) -> bool:
+    return bool(feexpay.prompts_per_phone and msisdn_hash) and spec.flow == "push"
+
+
+def _wait(msisdn_hash: str, amount: int, now: datetime) -> timedelta:
+    """How long until one more fits; nothing if it fits now."""
+    prompts = counted().filter(msisdn_hash=msisdn_hash)
+    recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
+    # What waits to be sent rings no sooner than now.
+    rang = [(sent_at or now, of) for sent_at, of in recent.values_list("sent_at", "amount")]
+    return max(
+        _until_room([at for at, _of in rang], feexpay.prompts_per_phone, PERIOD, now),
+        _until_room([at for at, of in rang if of == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
+    )
+
+
+def _until_room(rang: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
+    within = sorted(at for at in rang if at > now - period)
+    return timedelta() if len(within) < limit else within[-limit] + period - now
+
+
+def _is_lifted(msisdn_hash: str, now: datetime) -> bool:
+    return PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists()
+
+
+def _words(seconds: int) -> str:
+    minutes = (seconds + 59) // 60
+    told = ngettext(
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minute,"
+        " or use another number.",
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minutes,"
+        " or use another number.",
+        minutes,
+    )
+    return told % {"minutes": minutes}
