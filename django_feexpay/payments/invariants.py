@@ -26,6 +26,7 @@ from django_feexpay.models import (
     PaymentEvent,
     WebhookDelivery,
 )
+from django_feexpay.payments import prompts
 from django_feexpay.payments.lifecycle import LIVE, Status, may_move
 
 _REFERENCE = "payment__merchant_reference"
@@ -257,6 +258,16 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
+def no_phone_is_bombed() -> Iterator[str]:
+    """I18: within the last hour no number got more prompts than the setting allows, unless staff lifted the limit.
+
+    Older hours are not judged: the setting of then is not known any more.
+    """
+    for attempt, count, amount, allowed in prompts.beyond_the_limit():
+        said, period = (f" of {amount}", "ten minutes") if amount else ("", "the hour")
+        yield f"attempt {attempt}: {count} prompts{said} to its number within {period}, {allowed} are allowed"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -270,6 +281,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
+    "I18": no_phone_is_bombed,
 }
 
 

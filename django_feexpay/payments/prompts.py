@@ -11,11 +11,12 @@ under a lock on the number, in the transaction that writes the next attempt, so 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
 from django_feexpay import conf, secrets
@@ -85,6 +86,26 @@ def counted() -> QuerySet[Attempt]:
     waiting = Q(status=Status.CREATED)
     rang = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT))
     return Attempt.objects.filter(waiting | rang, payment__provider__flow="push").exclude(msisdn_hash="")
+
+
+def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
+    """Numbers that got too many prompts in the last period and were not lifted meanwhile, each by its newest attempt:
+    (attempt, prompts, their amount or None for any, how many are allowed).
+    """
+    if not feexpay.prompts_per_phone:
+        return
+    now = conf.now()
+    lifted = PromptLift.objects.filter(until__gt=now - PERIOD).values("msisdn_hash")
+    rows = counted().exclude(msisdn_hash__in=lifted).order_by()
+    for period, columns, limit in (
+        (PERIOD, ("msisdn_hash",), feexpay.prompts_per_phone),
+        (SAME_AMOUNT_PERIOD, ("msisdn_hash", "amount"), SAME_AMOUNT),
+    ):
+        recent = rows.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - period))
+        many = recent.values(*columns).annotate(prompts=Count("pk")).filter(prompts__gt=limit)
+        for row in many.order_by("msisdn_hash"):
+            newest = recent.filter(msisdn_hash=row["msisdn_hash"]).order_by("-created_at", "-pk").values_list("pk")
+            yield newest[0][0], row["prompts"], row.get("amount"), limit
 
 
 def _is_limited(spec: ProviderSpec, msisdn_hash: str) -> bool:

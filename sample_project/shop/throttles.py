@@ -19,7 +19,7 @@ logger = logging.getLogger("shop")
 class SlidingThrottle(SimpleRateThrottle):
     """DRF's rates and addresses, counted by django_feexpay's sliding window: DRF's own count lets 15 of 10 pass.
 
-    Without its cache nobody signs in: a password must not be guessed while nothing counts the guesses.
+    Without its cache the sign-in is closed: a password must not be guessed while nothing counts the guesses.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class SlidingThrottle(SimpleRateThrottle):
             self._wait = rate_limit.wait_seconds(name, self.num_requests, self.duration)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
-            raise Unavailable(_("Nobody can sign in at the moment. Please try again soon.")) from error
+            raise Unavailable(_("Signing in is not possible at the moment. Please try again soon.")) from error
         return not self._wait
 
     def wait(self) -> float:
