@@ -131,7 +131,7 @@ class PromptLiftAdmin(LedgerAdmin):
 
 
 def _limit_words(limit: int) -> str:
-    """"" where there is none."""
+    """ "" where there is none."""
     if not limit:
         return ""
     words = ngettext(

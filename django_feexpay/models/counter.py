@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections, models, router, transaction
 from django.utils.translation import gettext_lazy as _
@@ -35,7 +36,9 @@ class CounterManager(models.Manager["Counter"]):
     def set_first(self, key: str, value: int, seconds: float) -> bool:
         now = conf.now()
         with connections[self._alias].cursor() as cursor:
-            cursor.execute(_SET_FIRST, [key, value, self._adapted(now + timedelta(seconds=seconds)), self._adapted(now)])
+            cursor.execute(
+                _SET_FIRST, [key, value, self._adapted(now + timedelta(seconds=seconds)), self._adapted(now)]
+            )
             taken: bool = cursor.rowcount == 1
         if taken:
             self._drop_expired(now)
@@ -73,7 +76,7 @@ class CounterManager(models.Manager["Counter"]):
     def _alias(self) -> str:
         return router.db_for_write(self.model)
 
-    def _adapted(self, at: datetime) -> object:
+    def _adapted(self, at: datetime) -> Any:
         return connections[self._alias].ops.adapt_datetimefield_value(at)
 
 

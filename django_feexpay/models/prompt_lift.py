@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -26,7 +26,7 @@ class PromptLift(models.Model):
         verbose_name = _("lifted prompt limit")
         verbose_name_plural = _("lifted prompt limits")
         ordering = ("-lifted_at", "-id")
-        permissions: Any = (("lift_prompt_limit", _("Can lift the limit of prompts for a number")),)
+        permissions: ClassVar[Any] = (("lift_prompt_limit", _("Can lift the limit of prompts for a number")),)
         constraints = (
             models.CheckConstraint(name="feexpay_lift_period", condition=Q(until__gt=F("lifted_at"))),
             models.CheckConstraint(name="feexpay_lift_reason", condition=~Q(reason="") & ~Q(actor="")),

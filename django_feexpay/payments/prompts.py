@@ -10,6 +10,7 @@ under a lock on the number, in the transaction that writes the next attempt, so 
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -58,7 +59,7 @@ def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
     wait = _wait(msisdn_hash, amount, now)
     if not wait or _is_lifted(msisdn_hash, now):
         return
-    seconds = max(1, int(wait.total_seconds()) + 1)
+    seconds = math.ceil(wait.total_seconds())
     raise NotAllowedError("too_many_prompts", _words(seconds), retry_after_seconds=seconds)
 
 

@@ -27,11 +27,11 @@ class SlidingThrottle(SimpleRateThrottle):
         self._wait = 0.0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        if self.rate is None:
+        limit, seconds = self.parse_rate(self.rate)
+        if limit is None or seconds is None:
             return True
-        name = str(self.get_cache_key(request, view))
         try:
-            self._wait = rate_limit.wait_seconds(name, self.num_requests, self.duration)
+            self._wait = rate_limit.wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
             raise Unavailable(_("Signing in is not possible at the moment. Please try again soon.")) from error

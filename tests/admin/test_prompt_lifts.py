@@ -1,4 +1,4 @@
-"""Staff lift the limit of prompts for a number: with a permission, a reason and an end, and the number stays nowhere."""
+"""Staff lift the limit of prompts for a number: with a permission, a reason and an end. The number stays nowhere."""
 
 from __future__ import annotations
 

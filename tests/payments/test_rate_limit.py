@@ -1,8 +1,7 @@
-"""The sliding window itself, on every store that counts: never more than the limit in any period, never less for long."""
+"""The sliding window itself, on every store that counts: never more than the limit in any period."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -28,10 +27,10 @@ def local() -> dict[str, Any]:
 
 
 @pytest.fixture(params=["cache", "table"])
-def store(request: pytest.FixtureRequest, settings: Any, db: None) -> Iterator[Counters]:
+def store(request: pytest.FixtureRequest, settings: Any, db: None) -> Counters:
     settings.CACHES = local() if request.param == "cache" else TABLE
     assert cache_counts() is (request.param == "cache")
-    yield counters()
+    return counters()
 
 
 @given(gaps=st.lists(st.sampled_from([0.0, 0.01, 0.5, 3.0, 5.99, 6.0, 14.0, 59.99, 60.0]), max_size=60))
