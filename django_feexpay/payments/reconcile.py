@@ -272,7 +272,8 @@ def _find(attempt: Attempt, source: Source, total_seconds: float | None) -> bool
     look.
     """
     now = conf.now()
-    found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
+    patience = _patience(source, total_seconds)
+    found = echoes.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
     if found.row is not None:
         return adopt(attempt, str(found.row.report.reference), source)
     first_empty = attempt.first_empty_look_at or (now if found.complete else None)

@@ -262,9 +262,10 @@ def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
     gateway.next_collects.append(refuse())
     payment = begin()
     gateway.last().decline()
-    slow = SlowAnswers(gateway, 2.4)
+    slow = SlowAnswers(gateway, 3.0)
     guard.inner = slow
-    monkeypatch.setattr("django_feexpay.payments.retry.time", slow)
+    for module in ("retry", "history"):
+        monkeypatch.setattr(f"django_feexpay.payments.{module}.time", slow)
 
     with suppress(NotAllowedError):
         again(payment)
