@@ -258,7 +258,7 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
-def no_phone_is_bombed() -> Iterator[str]:
+def prompts_are_bounded() -> Iterator[str]:
     """I18: within the last hour no number got more prompts than the setting allows, unless staff lifted the limit.
 
     Older hours are not judged: the setting of then is not known any more.
@@ -281,7 +281,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
-    "I18": no_phone_is_bombed,
+    "I18": prompts_are_bounded,
 }
 
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.lifecycle import Status
-from tests.payments.conftest import Begin
+from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import only_attempt
 from tests.payments.test_invariants import add_event, delivery, drop_index, second_attempt, settled
@@ -40,6 +40,14 @@ def two_live_attempts(payment: Payment) -> None:
     second_attempt(payment, Status.PENDING)
 
 
+def six_prompts_of_one_number(payment: Payment) -> None:
+    attempt = only_attempt(payment)
+    for ordinal in range(2, 7):
+        attempt.pk, attempt.ordinal, attempt.gateway_reference = uuid4(), ordinal, uuid4().hex
+        attempt.status = Status.FAILED
+        attempt.save(force_insert=True)
+
+
 #: How the rows are broken, so that this rule sees it.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
@@ -53,11 +61,13 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
     "I10": lambda payment: OutboxMessage.objects.all().delete(),
     "I12": lambda payment: Attempt.objects.update(amount=1),
+    "I18": six_prompts_of_one_number,
 }
 
 
 @pytest.fixture
-def credited(begin: Begin, gateway: ModelGateway) -> Payment:
+def credited(begin: Begin, gateway: ModelGateway, configure: Configure) -> Payment:
+    configure(PROMPTS_PER_PHONE=5)
     return settled(begin, gateway)
 
 
