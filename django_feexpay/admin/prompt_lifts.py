@@ -76,9 +76,9 @@ class LiftForm(NumberForm):
 class PromptLiftAdmin(LedgerAdmin):
     """Lifts, newest first. The hash of the number is never shown."""
 
-    list_display = ("masked_msisdn", "state", "lifted_at", "until", "actor_shown", "reason")
+    list_display = ("phone_shown", "state", "lifted_at", "until", "actor_shown", "reason")
     ordering = ("-id",)
-    fields = ("masked_msisdn", "state", "lifted_at", "until", "actor_shown", "reason")
+    fields = ("phone_shown", "state", "lifted_at", "until", "actor_shown", "reason")
     change_list_template = "admin/feexpay/promptlift/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -114,6 +114,10 @@ class PromptLiftAdmin(LedgerAdmin):
         said = words % {"phone": kept.masked_msisdn, "until": until}
         self.message_user(request, said, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:feexpay_promptlift_changelist"))
+
+    @admin.display(description=gettext_lazy("phone"))
+    def phone_shown(self, row: PromptLift) -> SafeString:
+        return display.line(row.masked_msisdn)
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, row: PromptLift) -> SafeString:
