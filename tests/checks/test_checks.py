@@ -183,6 +183,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E027", "budget below nothing", {"GATEWAY_PER_SECOND": -1}),
     ("E027", "places in words", {"GATEWAY_AT_ONCE": "many"}),
     ("E027", "bound as a truth", {"MAX_ATTEMPTS": True}),
+    ("E027", "prompts below nothing", {"PROMPTS_PER_PHONE": -1}),
+    ("E027", "prompts as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
 ]
 
 
