@@ -79,7 +79,7 @@ def put_first(name: str, value: Any, seconds: float, *, otherwise: bool) -> bool
 
 
 def take(name: str, seconds: float, *, otherwise: bool) -> bool:
-    """Take what only one caller may have for so long, unless it is given back by `drop`; True for that one.
+    """Take what one caller may hold for so long, or until `drop`; True for that caller, exact on every cache.
     `otherwise`: the answer without a cache.
     """
     return _line.use(lambda: counters().set_first(_key(name), 1, seconds), otherwise)

@@ -139,8 +139,8 @@ def _limit_words(limit: int) -> str:
     if not limit:
         return ""
     words = ngettext(
-        "A number is asked to pay at most %(limit)d time an hour, whoever asks.",
-        "A number is asked to pay at most %(limit)d times an hour, whoever asks.",
+        "A number is asked to pay at most %(limit)d time an hour, by all users together.",
+        "A number is asked to pay at most %(limit)d times an hour, by all users together.",
         limit,
     )
     return words % {"limit": limit}

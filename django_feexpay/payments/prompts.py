@@ -1,11 +1,12 @@
-"""How often one phone may be asked to pay, whoever asks: against bombing a person with PIN requests.
+"""Limit how often one phone is asked to pay, across all users and keys: against flooding a person with PIN prompts.
 
-At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUNT of the same amount in any ten minutes,
-across users and keys. Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
+At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUNT of one amount in any ten minutes.
+Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
 
-What counts is in the attempts themselves: those that wait to be sent, and those that were or may have been sent within
-the period. Not what surely never left, nor what FeexPay refused at the door: no phone rang for it. The rows are counted
-under a lock on the number, in the transaction that writes the next attempt, so of many at once exactly the limit pass.
+The attempts themselves are counted: those that wait to be sent, and those that were or may have been sent within the
+period. An attempt that surely never left does not count, nor one that FeexPay refused: no prompt was shown. The count
+is taken under a lock on the number, in the transaction that writes the next attempt, so of many concurrent starts
+exactly as many pass as the limit allows.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
 #: The longest time that staff may lift the limit for.
 LONGEST_LIFT = timedelta(hours=24)
 
-#: They answer only when their payer has, so their refusals come after the prompt.
+#: These answer only after their payer did, so their refusals come after the prompt.
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 
@@ -83,10 +84,11 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
 
 
 def counted() -> QuerySet[Attempt]:
-    """The attempts that are prompts: of a push flow, on their way or sent, and not refused at the door."""
+    """The attempts that are prompts: of a push flow, waiting to be sent or sent, and not refused by FeexPay."""
     waiting = Q(status=Status.CREATED)
-    rang = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT))
-    return Attempt.objects.filter(waiting | rang, payment__provider__flow="push").exclude(msisdn_hash="")
+    shown = ~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT)
+    sent = Q(sent_at__isnull=False) & shown
+    return Attempt.objects.filter(waiting | sent, payment__provider__flow="push").exclude(msisdn_hash="")
 
 
 def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
@@ -117,16 +119,17 @@ def _wait(msisdn_hash: str, amount: int, now: datetime) -> timedelta:
     """How long until one more fits; nothing if it fits now."""
     prompts = counted().filter(msisdn_hash=msisdn_hash)
     recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
-    # What waits to be sent rings no sooner than now.
-    rang = [(sent_at or now, of) for sent_at, of in recent.values_list("sent_at", "amount")]
+    # An attempt that waits to be sent prompts no sooner than now.
+    sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]
     return max(
-        _until_room([at for at, _of in rang], feexpay.prompts_per_phone, PERIOD, now),
-        _until_room([at for at, of in rang if of == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
+        _until_room([at for at, _charged in sent], feexpay.prompts_per_phone, PERIOD, now),
+        _until_room([at for at, charged in sent if charged == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
     )
 
 
-def _until_room(rang: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
-    within = sorted(at for at in rang if at > now - period)
+def _until_room(sent: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
+    """How long until fewer than `limit` of these instants lie within the period."""
+    within = sorted(at for at in sent if at > now - period)
     return timedelta() if len(within) < limit else within[-limit] + period - now
 
 

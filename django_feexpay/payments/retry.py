@@ -29,9 +29,9 @@ from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
 
-#: How long one retry asks FeexPay about the earlier attempts, all of them together: a web thread waits for it.
+#: How long one retry asks FeexPay about all earlier attempts together: a web thread waits for it.
 ASK_SECONDS = 5.0
-#: What is left when asking is no use any more.
+#: With less time left than this, FeexPay is not asked.
 _SHORTEST_QUESTION_SECONDS = 0.2
 _COME_BACK_SECONDS = 30
 
@@ -92,7 +92,7 @@ def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total_seconds: float) -> None:
     """Without FeexPay's word today, a failure of yesterday is no ground to ask the payer again.
 
-    total_seconds: what is left for it. Nothing left: the retry is refused, and the worker goes on asking.
+    total_seconds: the time left for it. With none left the retry is refused, and the worker goes on asking.
     """
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
         return  # there is nothing to ask about

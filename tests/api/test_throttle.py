@@ -176,7 +176,7 @@ def test_window_slides_and_has_no_edge_at_which_twice_the_limit_passes(
         clock.advance(2)
 
     assert max(sum(at - 60 < other <= at for other in passed) for at in passed) == 10
-    assert len(passed) >= 30  # and whoever keeps asking is let in again
+    assert len(passed) >= 30  # a client that keeps asking is let in again
 
 
 def test_told_to_come_back_one_is_let_in_then_and_not_a_second_before(

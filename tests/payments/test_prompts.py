@@ -1,4 +1,4 @@
-"""One phone is asked to pay so often and no more, whoever asks."""
+"""One phone is asked to pay only so often, by all users together."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_what_was_or_may_have_been_sent_counts(ask: Ask, gateway: ModelGateway, 
     assert refusal(ask).code == "too_many_prompts"
 
 
-def test_what_feexpay_refused_at_the_door_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempts_that_feexpay_refused_do_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(6):
         gateway.next_collects.append(refuse())
         assert ask().status == "rejected"
@@ -226,7 +226,7 @@ def test_retry_is_refused_like_a_start(
     assert retry(declined.pk, source=Source.API, phone="0161000051").status == "pending"
 
 
-def test_retry_with_a_number_that_is_bombed_is_refused(
+def test_retry_with_a_number_that_was_asked_too_often_is_refused(
     begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin(phone="0161000099")
@@ -303,7 +303,7 @@ def test_lift_without_who_why_or_a_bounded_end_is_refused(wrong: dict[str, Any])
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_sixty_players_at_once_ring_one_phone_five_times(
+def test_sixty_players_at_once_prompt_one_phone_five_times(
     gateway: ModelGateway, configure: Configure, dispatch: str
 ) -> None:
     configure(DISPATCH=dispatch)
