@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from tests.api.caller import Caller, assert_problem, row_counts
 from tests.api.conftest import Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import Clock, look_again
+from tests.payments.threads import at_once
+from tests.sandbox.running import RunningSandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +60,19 @@ def test_third_start_to_one_number_is_a_problem_with_a_time(
     assert not IdempotencyRecord.objects.exists()
     assert len(gateway.charges) == 2
     assert "61000050" not in str(body)
+
+
+@pytest.mark.postgres_only
+def test_sixty_users_at_once_prompt_one_phone_five_times_at_the_sandbox(
+    configure: Configure, sandbox: RunningSandbox
+) -> None:
+    configure(PROMPTS_PER_PHONE=5)
+    callers = [Caller(User.objects.create_user(f"player-{number}")) for number in range(60)]
+
+    answers = at_once(60, lambda number: start(callers[number], number).status_code)
+
+    assert Counter(answers) == {201: 5, 429: 55}
+    assert (sandbox.prompts(), Payment.objects.count()) == (5, 5)
 
 
 def test_key_of_a_refused_start_serves_when_there_is_room_again(
