@@ -230,7 +230,13 @@ def _compare_at() -> Found:
 
 
 def _bounds() -> Found:
-    bounds = {"MAX_ATTEMPTS": 1, "GATEWAY_PER_SECOND": 0, "GATEWAY_AT_ONCE": 0, "REVIEW_TWO_PERSON_ABOVE": 0}
+    bounds = {
+        "MAX_ATTEMPTS": 1,
+        "PROMPTS_PER_PHONE": 0,
+        "REVIEW_TWO_PERSON_ABOVE": 0,
+        "GATEWAY_PER_SECOND": 0,
+        "GATEWAY_AT_ONCE": 0,
+    }
     for name, least in bounds.items():
         value = conf.given().get(name, DEFAULTS[name])
         if name == "REVIEW_TWO_PERSON_ABOVE" and value in (None, ""):

@@ -59,6 +59,7 @@ DEFAULTS: Mapping[str, Any] = {
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
     "REVIEW_TWO_PERSON_ABOVE": None,
+    "PROMPTS_PER_PHONE": 5,
     "GATEWAY_PER_SECOND": 100,
     "GATEWAY_AT_ONCE": 40,
 }
@@ -206,6 +207,11 @@ class Settings:
         """Above this amount, in the minor unit of what is charged, closing a review takes two persons; None: one."""
         value = _value("REVIEW_TWO_PERSON_ABOVE")
         return None if value in (None, "") else int(value)
+
+    @property
+    def prompts_per_phone(self) -> int:
+        """Prompts a phone may be sent an hour, by all users together; 0: no bound."""
+        return int(_value("PROMPTS_PER_PHONE"))
 
     @property
     def gateway_per_second(self) -> int:

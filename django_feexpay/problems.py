@@ -40,6 +40,10 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
         gettext_lazy("This way to pay is not available"),
     ),
     "throttled": (HTTPStatus.TOO_MANY_REQUESTS, gettext_lazy("Too many requests")),
+    "too_many_prompts": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        gettext_lazy("This number was asked to pay too often"),
+    ),
     "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
     "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
     "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from django.core.cache import cache
 
+from django_feexpay.counters import cache_counts, counters
+
 logger = logging.getLogger("django_feexpay.payments")
 
 #: The list of ways to pay, as rendered for doors.
@@ -59,10 +61,10 @@ _line = _Line()
 
 
 def read(names: Iterable[str]) -> dict[str, Any]:
-    """What is known under these names; what is not is left out."""
+    """What is known under these names, counts included; what is not is left out."""
     keys = {_key(name): name for name in names}
     nothing: dict[str, Any] = {}
-    found = _line.use(lambda: cache.get_many(list(keys)), nothing)
+    found = _line.use(lambda: _read(list(keys)), nothing)
     return {keys[key]: value for key, value in found.items()}
 
 
@@ -76,14 +78,21 @@ def put_first(name: str, value: Any, seconds: float, *, otherwise: bool) -> bool
     return bool(_line.use(lambda: cache.add(_key(name), value, seconds), otherwise))
 
 
+def take(name: str, seconds: float, *, otherwise: bool) -> bool:
+    """Take what one caller may hold for so long, or until `drop`; True for that caller, exact on every cache.
+    `otherwise`: the answer without a cache.
+    """
+    return _line.use(lambda: counters().set_first(_key(name), 1, seconds), otherwise)
+
+
 def count_up(name: str, seconds: float) -> int:
     """How often this was said within `seconds` of its first time, this time included; 0 without a cache."""
-    return _line.use(lambda: _count_up(_key(name), seconds), 0)
+    return _line.use(lambda: counters().increase(_key(name), seconds), 0)
 
 
 def drop(*names: str) -> None:
     """Forget these."""
-    _line.use(lambda: cache.delete_many([_key(name) for name in names]), None)
+    _line.use(lambda: _drop([_key(name) for name in names]), None)
 
 
 def edition(name: str) -> str:
@@ -99,14 +108,15 @@ def renew(name: str) -> None:
     _line.use(lambda: cache.set(_key(f"edition:{name}"), _new_edition(), _EDITION_SECONDS), None, insist=True)
 
 
-def _count_up(key: str, seconds: float) -> int:
-    if cache.add(key, 1, seconds):
-        return 1
-    try:
-        return int(cache.incr(key))
-    except ValueError:  # it ran out in between
-        cache.add(key, 1, seconds)
-        return 1
+def _read(keys: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = cache.get_many(keys)
+    return found if cache_counts() else found | dict(counters().read(keys))
+
+
+def _drop(keys: list[str]) -> None:
+    cache.delete_many(keys)
+    if not cache_counts():
+        counters().forget(keys)
 
 
 def _key(name: str) -> str:

@@ -24,7 +24,7 @@ from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.money import CURRENCIES
-from django_feexpay.gateway.phone import PhoneError, parse
+from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.private import PrivateText
 
@@ -83,18 +83,25 @@ class NumberForm(forms.Form):
 
 
 @sensitive_variables()
-def msisdn_hashes(phone: str) -> list[str]:
-    """The keyed hash of every msisdn that a provider would understand by this writing: without its country code a
-    number may mean several. An error report shows nothing of it.
+def msisdns(phone: str) -> list[Msisdn]:
+    """Every msisdn that a provider would understand by this writing: without its country code a number may mean
+    several. An error report shows nothing of it.
     """
-    key = feexpay.hash_key
-    digits = set()
+    found = {}
     for rule in _RULES:
         try:
-            digits.add(parse(phone, rule).digits)
+            msisdn = parse(phone, rule)
         except PhoneError:
             continue
-    return sorted(secrets.keyed_hash(number, key) for number in digits)
+        found[msisdn.digits] = msisdn
+    return [found[digits] for digits in sorted(found)]
+
+
+@sensitive_variables()
+def msisdn_hashes(phone: str) -> list[str]:
+    """Their keyed hashes."""
+    key = feexpay.hash_key
+    return sorted(secrets.keyed_hash(msisdn.digits, key) for msisdn in msisdns(phone))
 
 
 def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:

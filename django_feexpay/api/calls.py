@@ -59,6 +59,7 @@ REFUSALS_WITH_BODY = (*REFUSALS_ALWAYS, "payload_too_large", "unsupported_media_
 _ONCE = (
     *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type"),
     *("idempotency_conflict", "idempotency_mismatch", "duplicate_payment", "provider_unavailable"),
+    "too_many_prompts",
 )
 
 

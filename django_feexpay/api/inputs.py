@@ -92,7 +92,7 @@ class InitiateInput(StrictInput):
     provider = StrictString(max_length=32)
     amount = StrictInteger(min_value=1, max_value=_LARGEST)
     currency = StrictString(max_length=3, required=False)
-    phone = PrivateString(max_length=40, required=False)
+    phone = PrivateString(max_length=40, required=False, allow_blank=True)  # a card's form may leave it empty
     merchant_reference = StrictString(max_length=64, required=False, allow_blank=True)
     description = PrivateString(max_length=140, required=False, allow_blank=True)
     metadata = Metadata(required=False)

@@ -106,7 +106,7 @@ _INITIATE = request(
     provider="A code of `providers/`.",
     amount='In the minor unit of `currency`; XOF and XAF have none. Written as an integer: not 5.0, not "5".',
     currency="The provider's own unless given. EUR and USD are converted, never below the price.",
-    phone="The payer's number in any usual writing. Required but for cards.",
+    phone="The payer's number in any usual writing. Required but for cards, where it is ignored.",
     merchant_reference="Your own id of what is paid. Two payments for one are never open at a time.",
     description="What the payer may read about it.",
     metadata="At most 2 kB of JSON. Stays with us.",
@@ -120,7 +120,7 @@ _INITIATE = request(
 _RETRY = request(
     "What is different this time; nothing need be.",
     RetryInput,
-    phone="Another number of the payer's.",
+    phone="Another number of the payer's. Ignored for cards.",
     otp="A new code, where the provider asks for one before it starts.",
 )
 _OTP = request("The code that the payer was sent.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")

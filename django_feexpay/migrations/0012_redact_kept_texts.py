@@ -40,6 +40,6 @@ class Migration(migrations.Migration):
     # A long table is no one transaction, and a migration that was stopped goes on where it is needed.
     atomic = False
 
-    dependencies = [("feexpay", "0010_receipts_and_unmatched")]
+    dependencies = [("feexpay", "0011_limits")]
 
     operations = [migrations.RunPython(redact, migrations.RunPython.noop, elidable=True)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from django_feexpay.models.comparison import Break, Comparison, Finding
+from django_feexpay.models.counter import Counter
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
 from django_feexpay.models.incident import Incident
 from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
+from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
 
@@ -16,6 +18,7 @@ __all__ = [
     "Attempt",
     "Break",
     "Comparison",
+    "Counter",
     "Credit",
     "Finding",
     "Heartbeat",
@@ -25,6 +28,7 @@ __all__ = [
     "OutboxReceipt",
     "Payment",
     "PaymentEvent",
+    "PromptLift",
     "Provider",
     "ReviewDecision",
     "ReviewProposal",

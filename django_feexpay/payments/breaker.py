@@ -176,7 +176,7 @@ def _trip(circuit: str) -> None:
 def _take_probe(circuit: str, state: tuple[float, float], door: Door, now: float) -> bool:
     """One caller gets it. A probe that is only written down does not end the pause of those who send."""
     since, until = state
-    if not shared.put_first(f"probe:{circuit}:{door}:{until}", 1, PAUSE_SECONDS, otherwise=True):
+    if not shared.take(f"probe:{circuit}:{door}:{until}", PAUSE_SECONDS, otherwise=True):
         return False
     if door is Door.SEND:
         shared.put(_open(circuit), (since, now + PAUSE_SECONDS), _LONGEST_SECONDS)

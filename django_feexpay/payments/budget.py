@@ -95,4 +95,4 @@ def place() -> Iterator[bool]:
 def _take_place(places: int) -> str | None:
     first = _dice.randrange(places)
     names = (f"budget:place:{(first + step) % places}" for step in range(places))
-    return next((name for name in names if shared.put_first(name, 1, _PLACE_SECONDS, otherwise=True)), None)
+    return next((name for name in names if shared.take(name, _PLACE_SECONDS, otherwise=True)), None)

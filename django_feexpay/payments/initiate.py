@@ -31,7 +31,7 @@ from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPa
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import due, gate, hints, idempotency, ledger, reconcile
+from django_feexpay.payments import due, gate, hints, idempotency, ledger, prompts, reconcile
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import NEVER_SENT, Status
@@ -68,13 +68,13 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
 
     Returns the payment as it stands afterwards; CREATED, SENDING or UNKNOWN mean the gateway's answer is not known.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
-    Raises: NotAllowedError, `gateway_unavailable` among them; then nothing was written. Safe to repeat: only with the
-    same `key`, which then raises idempotency.AlreadyAnswered.
+    Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; then nothing was written.
+    Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
-    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse_known(terms, key)):
+    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse(terms, key)):
         attempt = _open(terms, source, key)
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
@@ -175,6 +175,8 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     order, now = terms.order, conf.now()
     one_at_a_time(order.user.pk if order.user else None)
     _refuse_known(terms, key)
+    prompts.one_at_a_time(terms.spec, _hash(terms.msisdn))
+    _refuse_prompt(terms)
     payment = _payment(terms, key, now)
     otp = code_of(order.otp) if order.otp else ""
     details = PayerDetails(first_name=order.first_name, last_name=order.last_name, email=order.email, otp=otp)
@@ -186,6 +188,16 @@ def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     if key is not None:
         idempotency.record(key, payment, now)
     return attempt
+
+
+def _refuse(terms: Terms, key: idempotency.Key | None) -> None:
+    """Raises what stands in the way of an order on our side; its own earlier answer comes first."""
+    _refuse_known(terms, key)
+    _refuse_prompt(terms)
+
+
+def _refuse_prompt(terms: Terms) -> None:
+    prompts.refuse_too_many(terms.spec, _hash(terms.msisdn), terms.charged_amount)
 
 
 def _refuse_known(terms: Terms, key: idempotency.Key | None) -> None:

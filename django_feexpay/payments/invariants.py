@@ -30,7 +30,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import incidents, never_arrived, outbox
+from django_feexpay.payments import incidents, never_arrived, outbox, prompts
 from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.payments.looks import longest_wait
 
@@ -436,6 +436,16 @@ def every_message_has_a_next_delivery() -> Iterator[str]:
         yield f"message {pk}: told, and still to be told"
 
 
+def prompts_are_bounded() -> Iterator[str]:
+    """I18: within the last hour no number got more prompts than the setting allows, unless staff lifted the limit.
+
+    Older hours are not judged: the setting of then is not known any more.
+    """
+    for attempt, count, amount, allowed in prompts.beyond_the_limit():
+        said, period = (f" of {amount}", "ten minutes") if amount else ("", "the hour")
+        yield f"attempt {attempt}: {count} prompts{said} to its number within {period}, {allowed} are allowed"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -454,6 +464,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I15": incidents_are_told_once,
     "I16": differences_end_in_their_period,
     "I17": every_message_has_a_next_delivery,
+    "I18": prompts_are_bounded,
 }
 
 

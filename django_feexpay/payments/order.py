@@ -180,11 +180,15 @@ def code_of(otp: str) -> str:
     return code
 
 
-def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn:
-    """The payer's msisdn by the provider's rule. Raises NotAllowedError on `phone`."""
+def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn | None:
+    """The payer's msisdn by the provider's rule. None for a card: a form that sends a number with every order works,
+    and the number is neither looked at nor kept.
+
+    Raises NotAllowedError on `phone`.
+    """
     rule = spec.phone
     if rule is None:
-        raise invalid("phone", "not_expected", _("This provider takes no phone number."))
+        return None
     try:
         return parse(phone, rule)
     except PhoneError as error:
@@ -261,9 +265,7 @@ def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None
 
 
 def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn | None:
-    if not phone and spec.phone is None:
-        return None
-    if not phone:
+    if not phone and spec.phone is not None:
         raise invalid("phone", "required", _("This field is required."))
     return msisdn_of(phone, spec)
 

@@ -238,7 +238,8 @@ def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> Statu
     if attempt.sought_by_echo and attempt.life_status is not Status.SUCCESSFUL:
         return _ask_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
-        found = echoes.search(attempt, patience_seconds=_patience(source, total_seconds))
+        patience = _patience(source, total_seconds)
+        found = echoes.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
         if found.row is None:
             return _note_absence(attempt, source, found)
         if not adopt(attempt, str(found.row.report.reference), source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from uuid import UUID
 
 from django.db import transaction
@@ -12,7 +13,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import gate, idempotency, ledger, rates
+from django_feexpay.payments import gate, idempotency, ledger, prompts, rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -28,6 +29,12 @@ from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
 
+#: How long one retry asks FeexPay about all earlier attempts together: a web thread waits for it.
+ASK_SECONDS = 5.0
+#: With less time left than this, FeexPay is not asked.
+_SHORTEST_QUESTION_SECONDS = 0.2
+_COME_BACK_SECONDS = 30
+
 
 def retry(
     payment_id: UUID,
@@ -42,10 +49,11 @@ def retry(
 ) -> Payment:
     """Ask about every earlier attempt, then open and send a new one if none of them was or can still be charged.
 
-    `phone`: another msisdn; "" the same one. Returns the payment as it stands afterwards.
+    `phone`: another msisdn; "" the same one; a card takes none. Returns the payment as it stands afterwards.
     Changes: Attempt, Payment, PaymentEvent, IdempotencyRecord.
     Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable`,
-    `gateway_unavailable` or `validation_error`, the price being asked for again.
+    `gateway_unavailable` (also when not all questions are answered within ASK_SECONDS), `too_many_prompts` or
+    `validation_error`, the price being asked for again.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
     if key is not None:
@@ -63,8 +71,10 @@ def retry(
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     queued = is_queued(payment.provider.spec)
     with gate.entrance(payment.provider_id, queued=queued, first=lambda: _refuse_known(payment.pk, key)):
+        give_up_at = time.monotonic() + ASK_SECONDS
         for earlier in payment.attempts.order_by("ordinal"):
-            _ask_about(earlier, source=source, actor=actor, note=note)
+            left = give_up_at - time.monotonic()
+            _ask_about(earlier, source=source, actor=actor, note=note, total_seconds=left)
         attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
@@ -79,12 +89,23 @@ def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
         raise _still_open(payment_id)
 
 
-def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
-    """Without FeexPay's word today, what may have been charged after all is no ground to ask the payer again."""
-    heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
-    if not heard and _may_have_been_charged(attempt):
-        message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
-        raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
+def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total_seconds: float) -> None:
+    """Without FeexPay's word today, what may have been charged after all is no ground to ask the payer again.
+
+    total_seconds: the time left for it. With none left the retry is refused, and the worker goes on asking.
+    """
+    if attempt.life_status is Status.SENDING or (attempt.sent_at is None and not attempt.deliveries.exists()):
+        return  # there is nothing to ask about
+    in_time = total_seconds >= _SHORTEST_QUESTION_SECONDS
+    # Without a reference it takes two questions: history first, then the status.
+    each = total_seconds if attempt.gateway_reference else total_seconds / 2
+    heard = in_time and reconcile(attempt.pk, source=source, actor=actor, note=note, total_seconds=each)
+    if heard or (in_time and not _may_have_been_charged(attempt)):
+        return
+    message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
+    raise NotAllowedError(
+        "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=_COME_BACK_SECONDS
+    )
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
@@ -108,6 +129,8 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
     _refuse_unless_retryable(current, attempts)
     queued = is_queued(payment.provider.spec)
     attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
+    prompts.one_at_a_time(payment.provider.spec, attempt.msisdn_hash)
+    prompts.refuse_too_many(payment.provider.spec, attempt.msisdn_hash, attempt.amount)
     ledger.open_attempt(current, attempt, cause, sending=not queued)
     if key is not None:
         idempotency.record(key, current, conf.now())

@@ -36,8 +36,9 @@ def feexpay_sandbox_process() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def feexpay_sandbox(feexpay_sandbox_process: RunningSandbox) -> Iterator[RunningSandbox]:
-    """A FeexPay that remembers nothing yet, and FEEXPAY pointed at it for this test. Ask it what it saw:
-    `payments()`, `prompts()`, `charges()`; decide for the payer: `approve(reference)`; break it: `change(…)`.
+    """A FeexPay that remembers nothing yet, and FEEXPAY pointed at it for this test, without a limit of prompts for a
+    phone. Ask it what it saw: `payments()`, `prompts()`, `charges()`; decide for the payer: `approve(reference)`;
+    break it: `change(…)`.
     """
     _require_settings()
     from django.conf import settings
@@ -46,7 +47,8 @@ def feexpay_sandbox(feexpay_sandbox_process: RunningSandbox) -> Iterator[Running
     feexpay_sandbox_process.reset()
     own = getattr(settings, "FEEXPAY", {})
     keys = {name: key for name, key in _TESTING_KEYS.items() if not own.get(name)}
-    with override_settings(FEEXPAY={**own, **keys, **feexpay_sandbox_process.feexpay}):
+    sandbox = feexpay_sandbox_process.feexpay
+    with override_settings(FEEXPAY={**own, **keys, **sandbox, "PROMPTS_PER_PHONE": 0}):
         yield feexpay_sandbox_process
 
 

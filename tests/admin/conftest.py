@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -22,9 +25,9 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import idempotency, initiate
+from django_feexpay.payments import idempotency, initiate, prompts
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.order import Order, msisdn_of
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.admin.played_gateway import PlayedGateway
@@ -90,7 +93,15 @@ def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment
     differ(payment.attempt)
     propose(payment.attempt)
     Heartbeat.objects.create(name="worker", beat_at=conf.now())
+    prompts.lift(number(), lasts=timedelta(hours=1), actor="ayo", reason="a fair")
     return Payment.objects.for_reading().get(pk=payment.pk)
+
+
+def number() -> Msisdn:
+    """The payer's."""
+    found = msisdn_of("+229 01 97 00 00 50", CATALOGUE["mtn_bj"])
+    assert found is not None
+    return found
 
 
 @pytest.fixture

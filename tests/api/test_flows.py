@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from django_feexpay.models import Payment
+from django_feexpay.models import Attempt, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.payments.model_gateway import ModelGateway, accept_as, cannot_reach, lose_the_page, refuse, reply
-from tests.payments.stage import Clock, look_again
+from tests.payments.stage import Clock, look_again, next_due_at, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,8 +184,36 @@ def test_card_needs_no_number_and_gets_a_page(caller: Caller, gateway: ModelGate
     assert caller.get(f"{body['id']}/status/").json()["status"] == "successful"
 
 
-def test_card_with_a_number_is_a_mistake(caller: Caller, gateway: ModelGateway) -> None:
-    assert_problem(caller.initiate(provider="visa"), 400, "validation_error", field="phone")
+@pytest.mark.parametrize("phone", ["+229 01 61 00 00 50", "", "nonsense"])
+def test_number_sent_with_a_card_is_ignored_and_not_kept(
+    caller: Caller, gateway: ModelGateway, clock: Clock, phone: str
+) -> None:
+    """A form that always sends the number works, for the start and for the retry."""
+    body = caller.initiate(provider="visa", phone=phone).json()
+
+    assert (body["detail"], body["phone"]) == ("redirect", "")
+    gateway.pay_on_page().decline()
+    clock.advance(900)
+    while look := next_due_at():
+        if caller.get(f"{body['id']}/status/").json()["status"] == "failed":
+            break
+        clock.advance_to(look)
+        sweep()
+    assert caller.post(f"retry/{body['id']}/", {"phone": phone or "x"}).status_code == 201
+    assert Attempt.objects.count() == 2
+    kept = Attempt.objects.values_list("masked_msisdn", "msisdn_hash", "msisdn_sealed")
+    assert set(kept) == {("", "", None)}
+    assert all("phone" not in page and "61000050" not in str(page) for page in gateway.pages)
+
+
+@pytest.mark.parametrize("phone", [161000050, None, "0" * 41, ["0161000050"]], ids=["number", "null", "long", "list"])
+def test_number_sent_with_a_card_is_still_a_string_of_its_size(
+    caller: Caller, gateway: ModelGateway, phone: object
+) -> None:
+    body = {"provider": "visa", "amount": 5000, "phone": phone}
+
+    assert_problem(caller.post("initiate/", body), 400, "validation_error", field="phone")
+    assert gateway.pages == []
 
 
 def test_two_taps_on_a_card_are_one_payment(caller: Caller, gateway: ModelGateway) -> None:

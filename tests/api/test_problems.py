@@ -34,6 +34,7 @@ STATUS_OF_CODE = {
     "otp_rejected": 422,
     "provider_unavailable": 422,
     "throttled": 429,
+    "too_many_prompts": 429,
     "server_error": 500,
     "gateway_unavailable": 503,
     "rate_unavailable": 503,

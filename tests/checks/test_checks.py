@@ -191,6 +191,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E027", "two persons above a word", {"REVIEW_TWO_PERSON_ABOVE": "much"}),
     ("E027", "two persons above less than nothing", {"REVIEW_TWO_PERSON_ABOVE": -1}),
     ("E027", "two persons as a truth", {"REVIEW_TWO_PERSON_ABOVE": True}),
+    ("E027", "prompts below nothing", {"PROMPTS_PER_PHONE": -1}),
+    ("E027", "prompts as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
 ]
 
 

@@ -47,6 +47,8 @@ FORBIDDEN = {
 EXCEPTIONS = {
     "NOT_PAID": "a decision that the interface fixes: a person says that nothing was taken",
     "phone": "the public argument of an order, in any usual writing; a msisdn is what comes out of it",
+    "prompts_per_phone": "the public name of a setting, which hosts read; see PROMPTS_PER_PHONE",
+    "PROMPTS_PER_PHONE": "the setting: how often a phone may be asked to pay",
     "sync_with_catalogue": "Provider rows are synced with the catalogue; no payment is reconciled by it",
 }
 WHOLE_NAMES_FORBIDDEN = {"set_status": "move"}

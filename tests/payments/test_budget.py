@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from django_feexpay import shared
+from django_feexpay.gateway.client import CallSeen
+from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.models import Payment
-from django_feexpay.payments import budget, gate
+from django_feexpay.payments import breaker, budget, gate
 from django_feexpay.payments.errors import NotAllowedError
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
@@ -44,6 +51,46 @@ def test_threads_at_once_never_get_more_than_there_is(clock: Clock, configure: C
     configure(GATEWAY_PER_SECOND=7)
 
     assert sorted(map(str, at_once(30, lambda number: budget.wait_seconds(budget.SENDING)))) == ["0"] * 7 + ["1"] * 23
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_spent_twice_with_a_cache_that_cannot_count(
+    configure: Configure, clock: Clock, settings: Any, tmp_path: Path
+) -> None:
+    """Django's file cache reads and writes in two steps: of 30 at once all got through."""
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+    }
+    configure(GATEWAY_PER_SECOND=7, GATEWAY_AT_ONCE=3)
+    trouble = CallSeen(
+        operation="collect",
+        outcome="unknown",
+        seconds=0.1,
+        provider_code="mtn_bj",
+        http_status=500,
+        error=OutcomeUnknownError("answered 500"),
+    )
+    everybody_is_in = threading.Barrier(30, timeout=30)
+
+    def enter(number: int) -> bool:
+        with budget.place() as free:
+            everybody_is_in.wait()
+            return free
+
+    spent = at_once(30, lambda number: budget.wait_seconds(budget.SENDING))
+    places = at_once(30, enter)
+    counts = at_once(30, lambda number: shared.count_up("trouble", 600))
+    at_once(5, lambda number: breaker.see(trouble))
+
+    assert Counter(spent) == {0: 7, 1: 23}
+    assert places.count(True) == 3
+    assert sorted(map(int, counts)) == list(range(1, 31))
+    assert breaker.in_trouble(["mtn_bj"]) == ["gateway", "mtn_bj"]
+    with budget.place() as free:  # given back
+        assert free
+    shared.drop("trouble")
+    assert shared.read(["trouble"]) == {}
 
 
 @pytest.mark.django_db

@@ -173,11 +173,10 @@ def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: 
     assert (Payment.objects.count(), gateway.charges) == (0, [])
 
 
-def test_card_takes_no_number() -> None:
-    with pytest.raises(NotAllowedError) as refused:
-        msisdn_of("0161000050", CATALOGUE["visa"])
-
-    assert [(error.field, error.code) for error in refused.value.errors] == [("phone", "not_expected")]
+@pytest.mark.parametrize("phone", ["0161000050", "", "+44 20 7946 0000", "no number at all"])
+def test_number_sent_with_a_card_is_ignored(order: MakeOrder, phone: str) -> None:
+    assert judge(order(provider="visa", phone=phone)).msisdn is None
+    assert msisdn_of(phone, CATALOGUE["visa"]) is None
 
 
 def test_provider_that_needs_its_code_first_is_refused_without_one(

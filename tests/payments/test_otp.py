@@ -137,6 +137,26 @@ def test_only_so_many_codes_are_taken(waiting: Payment, gateway: ModelGateway, c
     assert len(gateway.charges) == 1 + otp.MOST_CODES
 
 
+def test_answer_to_an_earlier_code_says_nothing_about_the_one_that_is_out_now(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
+    """The second one may be charged: its attempt must stay sought by our id, and take no third code."""
+
+    def refuse_late(charge: Charge) -> WireReply:
+        Attempt.objects.update(otp_required=True)  # whatever let a second code in while the first was on its way
+        gateway.next_collects = [lose_the_answer]
+        submit(waiting, "222222")
+        return refuse("INVALID_OTP")(charge)
+
+    gateway.next_collects = [refuse_late]
+
+    assert refused(waiting, "111111").code == "otp_rejected"
+
+    attempt = only_attempt(waiting)
+    assert (attempt.otp_count, attempt.otp_required, attempt.sought_by_echo) == (2, False, True)
+    assert refused(waiting, "333333").code == "otp_not_expected"
+
+
 @pytest.mark.parametrize("code", ["", "  ", "12", "1" * 17, "12;34", "١٢٣٤٥٦", "12\x0034", "12345é"])
 def test_text_that_is_no_code_is_not_sent(waiting: Payment, gateway: ModelGateway, code: str) -> None:
     error = refused(waiting, code)

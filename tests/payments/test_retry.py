@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, Payment, Provider
 from django_feexpay.payments import idempotency
 from django_feexpay.payments.errors import NotAllowedError
@@ -15,7 +18,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.stage import Clock, Recorder, run_until_told, sweep
+from tests.payments.stage import Clock, Guard, Recorder, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +192,98 @@ def test_another_number_may_be_given(declined: Payment, gateway: ModelGateway) -
 
     assert payment.attempt.masked_msisdn == "+229 01 •• •• •• 77"
     assert gateway.last().msisdn == "2290161000077"
+
+
+@pytest.mark.parametrize(("limits", "code"), [({"max_amount": 4999}, "max_value"), ({"min_amount": 5001}, "min_value")])
+def test_limits_of_today_count_before_a_new_attempt(declined: Payment, limits: dict[str, int], code: str) -> None:
+    Provider.objects.filter(code="mtn_bj").update(**limits)
+
+    with pytest.raises(NotAllowedError) as refused:
+        again(declined)
+
+    assert [(error.field, error.code) for error in refused.value.errors] == [("amount", code)]
+    assert Attempt.objects.count() == 1
+
+
+class SlowAnswers:
+    """Between us and FeexPay: each question takes `seconds` of a clock that only these tests read."""
+
+    def __init__(self, inner: Transport, seconds: float) -> None:
+        self.inner, self.seconds = inner, seconds
+        self.spent = 0.0
+
+    def monotonic(self) -> float:
+        return self.spent
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if "/requesttopay/" not in request.url:
+            self.spent += min(self.seconds, request.timeouts.total)
+            if self.seconds > request.timeouts.total:
+                raise OutcomeUnknownError("no answer in time")
+        return self.inner.exchange(request)
+
+
+@pytest.fixture
+def failed_three_times(declined: Payment, gateway: ModelGateway, clock: Clock) -> Payment:
+    for _ in range(2):
+        payment = again(declined)
+        gateway.last().decline()
+        run_until_told(payment, clock)
+    return payment
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 9.0])
+def test_earlier_attempts_are_asked_about_within_five_seconds_in_all(
+    failed_three_times: Payment,
+    gateway: ModelGateway,
+    guard: Guard,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+) -> None:
+    """Three slow answers held a web thread for 27 s."""
+    slow = SlowAnswers(gateway, seconds)
+    guard.inner = slow
+    monkeypatch.setattr("django_feexpay.payments.retry.time", slow)
+
+    if seconds == 1.0:
+        assert again(failed_three_times).attempt.ordinal == 4
+    else:
+        with pytest.raises(NotAllowedError) as refused:
+            again(failed_three_times)
+        assert (refused.value.code, refused.value.retry_after_seconds) == ("gateway_unavailable", 30)
+        assert Attempt.objects.count() == 3
+    assert slow.spent <= 5.0
+    assert len(gateway.charges) == (4 if seconds == 1.0 else 3)
+
+
+def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
+    begin: Begin, gateway: ModelGateway, guard: Guard, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.next_collects.append(refuse())
+    payment = begin()
+    gateway.last().decline()
+    slow = SlowAnswers(gateway, 3.0)
+    guard.inner = slow
+    for module in ("retry", "history"):
+        monkeypatch.setattr(f"django_feexpay.payments.{module}.time", slow)
+
+    with suppress(NotAllowedError):
+        again(payment)
+
+    assert 0 < slow.spent <= 5.0
+
+
+def test_attempt_that_was_never_sent_is_not_asked_about(
+    begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
+) -> None:
+    configure(DISPATCH="queue")
+    payment = begin()
+    clock.advance(900)
+    sweep()
+    gateway.questions = 0
+
+    assert again(payment).attempt.ordinal == 2
+    assert gateway.questions == 0
 
 
 def test_wrong_number_is_refused_by_its_field(declined: Payment) -> None:

@@ -53,6 +53,16 @@ def test_start_writes_the_intent_with_four_inserts(
     assert len(texts) == 10
 
 
+def test_limit_of_prompts_costs_a_lock_and_a_count(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, player: Any
+) -> None:
+    configure(DISPATCH="queue")
+    without = len(statements(lambda: begin(merchant_reference="order-7")))
+    configure(PROMPTS_PER_PHONE=5)
+
+    assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 2
+
+
 def test_send_writes_the_answer_with_three_statements(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_feexpay.models import Attempt, Break, Comparison, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.lifecycle import Status
-from tests.payments.conftest import Begin
+from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import only_attempt
 from tests.payments.test_invariants import (
@@ -56,6 +56,14 @@ def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
     Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
 
 
+def six_prompts_of_one_number(payment: Payment) -> None:
+    attempt = only_attempt(payment)
+    for ordinal in range(2, 7):
+        attempt.pk, attempt.ordinal, attempt.gateway_reference = uuid4(), ordinal, uuid4().hex
+        attempt.status = Status.FAILED
+        attempt.save(force_insert=True)
+
+
 #: How the rows are broken, so that this rule sees it.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
@@ -74,11 +82,13 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I15": lambda payment: incident(only_attempt(payment), "beside"),
     "I16": ended_by_a_comparison_of_another_day,
     "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
+    "I18": six_prompts_of_one_number,
 }
 
 
 @pytest.fixture
-def credited(begin: Begin, gateway: ModelGateway) -> Payment:
+def credited(begin: Begin, gateway: ModelGateway, configure: Configure) -> Payment:
+    configure(PROMPTS_PER_PHONE=5)
     return settled(begin, gateway)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -14,6 +15,7 @@ from knox.models import AuthToken
 from rest_framework.throttling import SimpleRateThrottle
 from shop import tokens
 
+from tests.payments.threads import at_once
 from tests.sample.conftest import PASSWORD
 
 URL = "/api/v1/auth/token/"
@@ -235,10 +237,37 @@ def test_guessing_at_one_account_is_stopped(client: Client, player: User) -> Non
 
     assert [guess.status_code for guess in guesses] == [401, 401, 429]
     assert guesses[2].json()["code"] == "throttled"
-    assert 0 < int(guesses[2]["Retry-After"]) <= 60
+    assert 0 < int(guesses[2]["Retry-After"]) <= 66
     # Neither the right password nor writing the name otherwise helps now.
     assert sign_in(client, "ama", PASSWORD).status_code == 429
     assert sign_in(client, "AMA", PASSWORD).status_code == 429
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("scope", ["sign_in_account", "sign_in_address"])
+def test_of_fifteen_guesses_at_once_ten_are_looked_at(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
+    """DRF's own count let all fifteen through."""
+    no_limit = {"sign_in_account": None, "sign_in_address": None}
+    monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", no_limit | {scope: "10/min"})
+    User.objects.create_user("ama", password=PASSWORD)
+
+    codes = at_once(15, lambda number: sign_in(Client(), "ama", f"guess {number}").status_code)
+
+    assert Counter(codes) == {401: 10, 429: 5}
+
+
+def test_sign_in_is_closed_while_guesses_cannot_be_counted(client: Client, player: User, settings: Any) -> None:
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9/0"}
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        rates = {"sign_in_account": "10/min", "sign_in_address": "60/min"}
+        patched.setattr(SimpleRateThrottle, "THROTTLE_RATES", rates)
+        answer = sign_in(client, "ama", PASSWORD)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "gateway_unavailable")
+    assert answer["Retry-After"]
 
 
 @pytest.mark.usefixtures("rates")

@@ -103,6 +103,7 @@ def _environment(folder: Path, database_url: str, shop: str, sandbox: str, secre
         "FEEXPAY_POLL_SECONDS": "1,2,3,5",
         "FEEXPAY_EXPIRY_SECONDS": str(plan.EXPIRY_SECONDS),
         "FEEXPAY_RATE_LIMIT": "6000/min",
+        "FEEXPAY_PROMPTS_PER_PHONE": "0",
         "FEEXPAY_SANDBOX_PORT": sandbox.rpartition(":")[2],
         "FEEXPAY_SANDBOX_STATE": str(folder / "sandbox.sqlite3"),
         "FEEXPAY_SANDBOX_WEBHOOK_URL": f"{shop}/api/v1/payments/feexpay/webhook/",

@@ -87,6 +87,21 @@ def test_sandbox_remembers_nothing_of_the_test_before(feexpay_sandbox: RunningSa
     assert feexpay_sandbox.prompts(str(payment.attempt.pk)) == 1
 
 
+@pytest.fixture
+def host_with_a_limit(configure: Configure) -> None:
+    configure(PROMPTS_PER_PHONE=2)
+
+
+def test_one_number_may_be_asked_as_often_as_a_test_likes(
+    host_with_a_limit: None, feexpay_sandbox: RunningSandbox, player: Any
+) -> None:
+    assert django_settings.FEEXPAY["PROMPTS_PER_PHONE"] == 0
+    for number in range(8):
+        start(player, merchant_reference=f"order-{number}")
+
+    assert feexpay_sandbox.prompts() == 8
+
+
 def test_sandbox_remembers_no_condition_of_the_test_before(feexpay_sandbox: RunningSandbox) -> None:
     conditions = feexpay_sandbox.get("/control/conditions").json()["conditions"]
     assert (conditions["success_code"], feexpay_sandbox.payments()) == (200, [])

@@ -130,6 +130,7 @@ def test_nothing_of_that_key_is_none() -> None:
         (problem(409, "payment_open"), errors.Conflict),
         (problem(422, "provider_unavailable"), errors.Invalid),
         (problem(429, "throttled"), errors.Throttled),
+        (problem(429, "too_many_prompts", {"Retry-After": "3000"}), errors.Refused),
         (problem(500, "server_error"), errors.ServerError),
         (problem(503, "gateway_unavailable"), errors.Unavailable),
         (httpx.Response(502, text="<html>Bad gateway</html>"), errors.ServerError),

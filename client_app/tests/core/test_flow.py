@@ -208,6 +208,19 @@ def test_throttled_waits_as_long_as_the_server_says_and_keeps_its_key(play: Play
     assert len(set(keys)) == 1
 
 
+def test_a_number_that_was_asked_too_often_is_told_and_not_waited_for(play: Play) -> None:
+    async def act(stage: Stage) -> None:
+        told = problem(429, "too_many_prompts", {"Retry-After": "3000"}, detail="Too often: in 50 minutes.")
+        stage.server.on("POST initiate/", told)
+        flow = await stage.ready()
+        flow.pay()
+        await until(lambda: flow.state.notice is not None)
+        assert flow.state.phase not in (Phase.SUBMITTING, Phase.UNKNOWN)
+        assert (flow.state.notice.code, flow.state.notice.message) == ("too_many_prompts", "Too often: in 50 minutes.")
+
+    assert len(play(act).server.sent("POST initiate/")) == 1
+
+
 def test_an_answer_of_garbage_is_looked_up_and_found(play: Play) -> None:
     async def act(stage: Stage) -> None:
         stage.server.on("POST initiate/", httpx.Response(200, text="<html>portal</html>"))

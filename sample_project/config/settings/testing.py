@@ -20,6 +20,7 @@ FEEXPAY |= {
     "FIELD_KEYS": ["dGVzdGluZy1maWVsZC1rZXktMzItYnl0ZXMtbG9uZyE="],
     "HASH_KEY": "testing hash key, long enough to be one",
     "RATE_LIMIT": "100000/min",
+    "PROMPTS_PER_PHONE": 0,  # most tests pay with one number
     # A model gateway in memory answers faster than any budget, and fifty threads of a test want in at once.
     "GATEWAY_PER_SECOND": 0,
     "GATEWAY_AT_ONCE": 0,

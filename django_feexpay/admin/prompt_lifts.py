@@ -1,0 +1,146 @@
+"""Lift the limit of prompts for one phone number, with a reason; and the list of those lifts, which stays."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from django_feexpay import conf
+from django_feexpay.admin import display
+from django_feexpay.admin.display import Tone
+from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.admin.search import NumberForm, msisdns
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.models import PromptLift
+from django_feexpay.payments import prompts
+
+if TYPE_CHECKING:
+    from django.urls import URLPattern
+
+_PERMISSION = "feexpay.lift_prompt_limit"
+_HOURS = (
+    ("1", gettext_lazy("1 hour")),
+    ("4", gettext_lazy("4 hours")),
+    ("24", gettext_lazy("24 hours")),
+)
+#: So many digits in a row, however they are grouped, are a phone number.
+_NUMBER = re.compile(r"(?:\d[\s.\-]?){8,}")
+
+
+class LiftForm(NumberForm):
+    """A number, for how long, and why."""
+
+    hours = forms.ChoiceField(label=gettext_lazy("For"), choices=_HOURS)
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
+        help_text=gettext_lazy("Kept for ever with your name: write no name of the payer and no phone number here."),
+    )
+
+    @sensitive_variables()
+    def clean_phone(self) -> Msisdn:
+        found = msisdns(self.cleaned_data["phone"])
+        if not found:
+            raise ValidationError(_("Not a number of a country that is served here."))
+        if len(found) > 1:
+            raise ValidationError(_("This may be a number of several countries: write its country code first."))
+        return found[0]
+
+    def clean_reason(self) -> str:
+        reason = str(self.cleaned_data["reason"]).strip()
+        if _NUMBER.search(reason):
+            raise ValidationError(_("Write no phone number here: this text is kept for ever."))
+        return reason
+
+
+@admin.register(PromptLift)
+class PromptLiftAdmin(LedgerAdmin):
+    """Lifts, newest first. The hash of the number is never shown."""
+
+    list_display = ("phone_shown", "state", "lifted_at", "until", "actor_shown", "reason")
+    ordering = ("-id",)
+    fields = ("phone_shown", "state", "lifted_at", "until", "actor_shown", "reason")
+    change_list_template = "admin/feexpay/promptlift/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.lift_view)
+        return [path("lift/", view, name="feexpay_promptlift_lift"), *super().get_urls()]
+
+    @method_decorator(sensitive_post_parameters("phone"))
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def lift_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for the number by POST: it comes into no address, no page and no log."""
+        if not (self.has_view_permission(request) and request.user.has_perm(_PERMISSION)):
+            raise PermissionDenied
+        form = LiftForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            return self._lift(request, form.cleaned_data)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Lift the prompt limit"),
+            "media": self.media,
+            "form": form,
+            "limit": _limit_words(feexpay.prompts_per_phone),
+        }
+        return TemplateResponse(request, "admin/feexpay/promptlift/lift.html", context)
+
+    @sensitive_variables()
+    def _lift(self, request: HttpRequest, wish: dict[str, Any]) -> HttpResponse:
+        lasts = timedelta(hours=int(wish["hours"]))
+        kept = prompts.lift(wish["phone"], lasts=lasts, actor=str(request.user.pk), reason=wish["reason"])
+        self.log_addition(request, kept, f"lifted for {wish['hours']} h: {kept.reason}")
+        words = _("%(phone)s may be asked to pay without a limit until %(until)s.")
+        until = date_format(timezone.localtime(kept.until), "DATETIME_FORMAT")
+        said = words % {"phone": kept.masked_msisdn, "until": until}
+        self.message_user(request, said, messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:feexpay_promptlift_changelist"))
+
+    @admin.display(description=gettext_lazy("phone"))
+    def phone_shown(self, row: PromptLift) -> SafeString:
+        return display.line(row.masked_msisdn)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, row: PromptLift) -> SafeString:
+        if row.until > conf.now():
+            return display.pill(_("Lifted"), Tone.WAITING)
+        return display.pill(_("Ended"), Tone.QUIET)
+
+    @admin.display(description=gettext_lazy("actor"))
+    def actor_shown(self, row: PromptLift) -> str:
+        try:
+            user = get_user_model()._default_manager.filter(pk=row.actor).first()
+        except (ValueError, ValidationError):  # the host's code may act, too, under a name of its own
+            user = None
+        return user.get_username() if user else row.actor
+
+
+def _limit_words(limit: int) -> str:
+    """ "" where there is none."""
+    if not limit:
+        return ""
+    words = ngettext(
+        "A number is asked to pay at most %(limit)d time an hour, by all users together.",
+        "A number is asked to pay at most %(limit)d times an hour, by all users together.",
+        limit,
+    )
+    return words % {"limit": limit}

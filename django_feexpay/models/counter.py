@@ -1,0 +1,97 @@
+"""Counts in the database, for hosts whose cache cannot count atomically (see `django_feexpay.counters`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connections, models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay import conf
+
+#: Rows that ran out, removed at most at once by the caller who writes a new one.
+_DROPPED_AT_ONCE = 100
+
+_SET_FIRST = """
+INSERT INTO feexpay_counter (key, value, expires_at) VALUES (%s, %s, %s)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+WHERE feexpay_counter.expires_at <= %s
+"""
+_INCREASE = """
+INSERT INTO feexpay_counter (key, value, expires_at) VALUES (%s, 1, %s)
+ON CONFLICT (key) DO UPDATE SET
+  value = CASE WHEN feexpay_counter.expires_at > %s THEN feexpay_counter.value + 1 ELSE 1 END,
+  expires_at = CASE WHEN feexpay_counter.expires_at > %s THEN feexpay_counter.expires_at ELSE excluded.expires_at END
+"""
+
+
+class CounterManager(models.Manager["Counter"]):
+    """`counters.Counters` over the table. Reads from the database that is written to: a replica lags."""
+
+    def read(self, keys: Iterable[str]) -> Mapping[str, int]:
+        return dict(self._live(conf.now()).filter(pk__in=list(keys)).values_list("pk", "value"))
+
+    def set_first(self, key: str, value: int, seconds: float) -> bool:
+        now = conf.now()
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(
+                _SET_FIRST, [key, value, self._adapted(now + timedelta(seconds=seconds)), self._adapted(now)]
+            )
+            taken: bool = cursor.rowcount == 1
+        if taken:
+            self._drop_expired(now)
+        return taken
+
+    def increase(self, key: str, seconds: float) -> int:
+        now = conf.now()
+        at = self._adapted(now)
+        # The row stays locked until the commit, so what is read is what this caller wrote.
+        with transaction.atomic(self._alias), connections[self._alias].cursor() as cursor:
+            cursor.execute(_INCREASE, [key, self._adapted(now + timedelta(seconds=seconds)), at, at])
+            cursor.execute("SELECT value FROM feexpay_counter WHERE key = %s", [key])
+            value: int = cursor.fetchone()[0]
+        return value
+
+    def keep(self, key: str, seconds: float) -> None:
+        now = conf.now()
+        self._live(now).filter(pk=key).update(expires_at=now + timedelta(seconds=seconds))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        self.using(self._alias).filter(pk__in=list(keys)).delete()
+
+    def _drop_expired(self, now: datetime) -> None:
+        """Some of what ran out. Rows that another caller is writing are left alone, so that no two wait in a circle."""
+        with transaction.atomic(self._alias):
+            expired = self.using(self._alias).filter(expires_at__lte=now).select_for_update(skip_locked=True)
+            keys = list(expired.order_by().values_list("pk", flat=True)[:_DROPPED_AT_ONCE])
+            if keys:
+                self.forget(keys)
+
+    def _live(self, now: datetime) -> models.QuerySet[Counter]:
+        return self.using(self._alias).filter(expires_at__gt=now)
+
+    @property
+    def _alias(self) -> str:
+        return router.db_for_write(self.model)
+
+    def _adapted(self, at: datetime) -> Any:
+        return connections[self._alias].ops.adapt_datetimefield_value(at)
+
+
+class Counter(models.Model):
+    """One number, worth nothing after `expires_at`. Protection only: lost, it costs no payment."""
+
+    key = models.CharField(_("key"), max_length=200, primary_key=True)
+    value = models.BigIntegerField(_("value"))
+    expires_at = models.DateTimeField(_("expires at"), db_index=True)
+
+    objects = CounterManager()
+
+    class Meta:
+        verbose_name = _("counter")
+        verbose_name_plural = _("counters")
+
+    def __str__(self) -> str:
+        return self.key

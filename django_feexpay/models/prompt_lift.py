@@ -1,0 +1,37 @@
+"""Staff's exceptions from the limit of prompts for a number."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+
+class PromptLift(models.Model):
+    """For one number no limit counts from `lifted_at` to `until`. Written once and kept: the trace of who and why.
+
+    The number itself is not here: its keyed hash finds it, the masked form shows it. `actor`: primary key of the user.
+    """
+
+    msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64)
+    masked_msisdn = models.CharField(_("phone"), max_length=32)
+    lifted_at = models.DateTimeField(_("lifted at"))
+    until = models.DateTimeField(_("until"))
+    actor = models.CharField(_("actor"), max_length=255)
+    reason = models.CharField(_("reason"), max_length=500)
+
+    class Meta:
+        verbose_name = _("lifted prompt limit")
+        verbose_name_plural = _("lifted prompt limits")
+        ordering = ("-lifted_at", "-id")
+        permissions: ClassVar[Any] = (("lift_prompt_limit", _("Can lift the limit of prompts for a number")),)
+        constraints = (
+            models.CheckConstraint(name="feexpay_lift_period", condition=Q(until__gt=F("lifted_at"))),
+            models.CheckConstraint(name="feexpay_lift_reason", condition=~Q(reason="") & ~Q(actor="")),
+        )
+        indexes = (models.Index(fields=("msisdn_hash", "until"), name="feexpay_lift_number"),)
+
+    def __str__(self) -> str:
+        return self.masked_msisdn

@@ -1,0 +1,149 @@
+"""Limit how often one phone is asked to pay, across all users and keys: against flooding a person with PIN prompts.
+
+At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUNT of one amount in any ten minutes.
+Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
+
+The attempts themselves are counted: those that wait to be sent, and those that were or may have been sent within the
+period. An attempt that surely never left does not count, nor one that FeexPay refused: no prompt was shown. The count
+is taken under a lock on the number, in the transaction that writes the next attempt, so of many concurrent starts
+exactly as many pass as the limit allows.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import ngettext
+
+from django_feexpay import conf, secrets
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.models import Attempt, PromptLift
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.lifecycle import Status
+
+PERIOD = timedelta(hours=1)
+SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
+#: The longest time that staff may lift the limit for.
+LONGEST_LIFT = timedelta(hours=24)
+
+#: These answer only after their payer did, so their refusals come after the prompt.
+_ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
+
+
+def one_at_a_time(spec: ProviderSpec, msisdn_hash: str) -> None:
+    """Let one transaction at a time add a prompt for this number, until it commits. SQLite has one writer anyway.
+
+    It is the last lock that a transaction takes, after the user's and the payment's, so two starts cannot deadlock.
+    """
+    if _is_limited(spec, msisdn_hash) and connection.vendor == "postgresql":
+        number = zlib.crc32(msisdn_hash.encode()) - 2**31
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEEA, number])
+
+
+def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
+    """Return quietly where one more prompt of `amount` may go to this number.
+
+    Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `one_at_a_time`.
+    """
+    if not _is_limited(spec, msisdn_hash):
+        return
+    now = conf.now()
+    wait = _wait(msisdn_hash, amount, now)
+    if not wait or _is_lifted(msisdn_hash, now):
+        return
+    seconds = math.ceil(wait.total_seconds())
+    raise NotAllowedError("too_many_prompts", _words(seconds), retry_after_seconds=seconds)
+
+
+def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> PromptLift:
+    """Let any number of prompts go to a number for so long, at most LONGEST_LIFT.
+
+    Changes: PromptLift. Raises: ValueError for another time, without actor or reason. Safe to repeat: yes, each is kept
+    and the latest end counts.
+    """
+    if not timedelta() < lasts <= LONGEST_LIFT or not actor or not reason.strip():
+        raise ValueError("a lift needs an actor, a reason and at most a day")
+    now = conf.now()
+    return PromptLift.objects.create(
+        msisdn_hash=secrets.keyed_hash(msisdn.digits, feexpay.hash_key),
+        masked_msisdn=msisdn.masked,
+        lifted_at=now,
+        until=now + lasts,
+        actor=actor,
+        reason=reason,
+    )
+
+
+def counted() -> QuerySet[Attempt]:
+    """The attempts that are prompts: of a push flow, waiting to be sent or sent, and not refused by FeexPay."""
+    waiting = Q(status=Status.CREATED)
+    shown = ~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT)
+    sent = Q(sent_at__isnull=False) & shown
+    return Attempt.objects.filter(waiting | sent, payment__provider__flow="push").exclude(msisdn_hash="")
+
+
+def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
+    """Numbers that got too many prompts in the last period and were not lifted meanwhile, each by its newest attempt:
+    (attempt, prompts, their amount or None for any, how many are allowed).
+    """
+    if not feexpay.prompts_per_phone:
+        return
+    now = conf.now()
+    lifted = PromptLift.objects.filter(until__gt=now - PERIOD).values("msisdn_hash")
+    rows = counted().exclude(msisdn_hash__in=lifted).order_by()
+    for period, columns, limit in (
+        (PERIOD, ("msisdn_hash",), feexpay.prompts_per_phone),
+        (SAME_AMOUNT_PERIOD, ("msisdn_hash", "amount"), SAME_AMOUNT),
+    ):
+        recent = rows.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - period))
+        many = recent.values(*columns).annotate(prompts=Count("pk")).filter(prompts__gt=limit)
+        for row in many.order_by("msisdn_hash"):
+            newest = recent.filter(msisdn_hash=row["msisdn_hash"]).order_by("-created_at", "-pk").values_list("pk")
+            yield newest[0][0], row["prompts"], row.get("amount"), limit
+
+
+def _is_limited(spec: ProviderSpec, msisdn_hash: str) -> bool:
+    return bool(feexpay.prompts_per_phone and msisdn_hash) and spec.flow == "push"
+
+
+def _wait(msisdn_hash: str, amount: int, now: datetime) -> timedelta:
+    """How long until one more fits; nothing if it fits now."""
+    prompts = counted().filter(msisdn_hash=msisdn_hash)
+    recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
+    # An attempt that waits to be sent prompts no sooner than now.
+    sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]
+    return max(
+        _until_room([at for at, _charged in sent], feexpay.prompts_per_phone, PERIOD, now),
+        _until_room([at for at, charged in sent if charged == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
+    )
+
+
+def _until_room(sent: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
+    """How long until fewer than `limit` of these instants lie within the period."""
+    within = sorted(at for at in sent if at > now - period)
+    return timedelta() if len(within) < limit else within[-limit] + period - now
+
+
+def _is_lifted(msisdn_hash: str, now: datetime) -> bool:
+    return PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists()
+
+
+def _words(seconds: int) -> str:
+    minutes = (seconds + 59) // 60
+    told = ngettext(
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minute,"
+        " or use another number.",
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minutes,"
+        " or use another number.",
+        minutes,
+    )
+    return told % {"minutes": minutes}

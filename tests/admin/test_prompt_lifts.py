@@ -1,0 +1,119 @@
+"""Staff lift the limit of prompts for a number: with a permission, a reason and an end. The number stays nowhere."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+from pytest_django import Settings
+
+from django_feexpay import conf
+from django_feexpay.models import PromptLift
+from django_feexpay.payments.errors import NotAllowedError
+from tests.admin.conftest import StaffClient, StartPayment
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/feexpay/promptlift/"
+LIFT = "/admin/feexpay/promptlift/lift/"
+WISH = {"phone": "+229 01 97 00 00 50", "hours": "4", "reason": "Ama rang: her phone was stolen, she pays again"}
+
+
+@pytest.fixture(autouse=True)
+def the_default(settings: Settings) -> None:
+    settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 1}
+
+
+def test_lifted_number_may_be_asked_again(boss: Client, start_payment: StartPayment) -> None:
+    start_payment()
+    with pytest.raises(NotAllowedError):
+        start_payment(amount=700)
+
+    answer = boss.post(LIFT, WISH, follow=True)
+
+    assert answer.redirect_chain == [(LIST, 302)]
+    assert "may be asked to pay without a limit until" in answer.content.decode()
+    assert start_payment(amount=700).status == "pending"
+
+
+def test_lift_keeps_who_when_and_why_and_not_the_number(
+    boss: Client, db: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    staff = User.objects.get(is_superuser=True)
+
+    page = boss.post(LIFT, WISH, follow=True).content.decode()
+
+    kept = PromptLift.objects.get()
+    assert (kept.masked_msisdn, kept.reason, kept.actor) == ("+229 01 •• •• •• 50", WISH["reason"], str(staff.pk))
+    assert timedelta(hours=3, minutes=59) < kept.until - conf.now() <= timedelta(hours=4)
+    entry = LogEntry.objects.get()
+    assert (entry.user, WISH["reason"] in entry.change_message) == (staff, True)
+    assert kept.reason in page
+    assert staff.username in page
+    for written in (page, caplog.text, entry.change_message, entry.object_repr, repr(vars(kept))):
+        assert "97000050" not in written
+        assert "97 00 00 50" not in written
+    assert kept.msisdn_hash not in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"phone": "12345"}, "Not a number of a country that is served here."),
+        ({"phone": "90 00 00 50"}, "This may be a number of several countries: write its country code first."),
+        ({"phone": ""}, "This field is required."),
+        ({"reason": "  "}, "This field is required."),
+        ({"reason": "she rang from 01 97 00 00 51"}, "Write no phone number here: this text is kept for ever."),
+        ({"reason": "x" * 501}, "Ensure this value has at most 500 characters"),
+        ({"hours": "720"}, "Select a valid choice."),
+    ],
+    ids=["no number", "several countries", "empty", "no reason", "number in the reason", "long", "too long a time"],
+)
+def test_wrong_wish_is_told_and_nothing_is_lifted(boss: Client, changes: dict[str, str], words: str) -> None:
+    answer = boss.post(LIFT, WISH | changes)
+
+    page = answer.content.decode()
+    assert (answer.status_code, words in page) == (200, True)
+    assert not changes.get("phone") or changes["phone"] not in page
+    assert not PromptLift.objects.exists()
+
+
+@pytest.mark.parametrize("permissions", [(), ("view_promptlift",), ("lift_prompt_limit",), ("change_promptlift",)])
+def test_lift_needs_both_permissions(staff_client: StaffClient, permissions: tuple[str, ...]) -> None:
+    client = staff_client(*permissions)
+
+    assert [client.get(LIFT).status_code, client.post(LIFT, WISH).status_code] == [403, 403]
+    assert not PromptLift.objects.exists()
+
+
+def test_button_is_there_for_who_may_lift(staff_client: StaffClient) -> None:
+    assert LIFT in staff_client("view_promptlift", "lift_prompt_limit").get(LIST).content.decode()
+    assert LIFT not in staff_client("view_promptlift").get(LIST).content.decode()
+
+
+def test_number_in_the_address_is_not_taken(boss: Client) -> None:
+    assert boss.get(LIFT, WISH).status_code == 200
+    assert boss.delete(LIFT).status_code == 405
+    assert not PromptLift.objects.exists()
+
+
+def test_list_tells_what_still_counts(boss: Client, settings: Any) -> None:
+    boss.post(LIFT, WISH)
+    assert "Lifted" in boss.get(LIST).content.decode()
+    PromptLift.objects.update(lifted_at=conf.now() - timedelta(hours=2), until=conf.now() - timedelta(hours=1))
+
+    page = boss.get(LIST, headers={"Accept-Language": "fr"}).content.decode()
+
+    assert "Terminée" in page
+
+
+def test_page_says_when_there_is_nothing_to_lift(boss: Client, settings: Settings) -> None:
+    settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 0}
+
+    assert "there is nothing to lift" in boss.get(LIFT).content.decode()

@@ -1,0 +1,39 @@
+"""One of several processes that read the history as fast as they can (`test_throttle.py` runs them).
+
+python -m tests.api.hammer CACHES_AS_JSON TOKEN... reads with each token from a thread of its own, 50 times, and prints
+how often it was answered with which code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+
+TURNS = 50
+
+
+def main(caches: str, *tokens: str) -> None:
+    from django.conf import settings
+
+    settings.CACHES = json.loads(caches)
+    django.setup()
+    settings.FEEXPAY |= {"RATE_LIMIT": "100/min"}
+    from django.db import connection
+    from django.test import Client
+
+    def read(token: str) -> Counter[int]:
+        client = Client(headers={"Authorization": f"Bearer {token}"})
+        codes = [client.get("/api/v1/payments/feexpay/history/").status_code for _ in range(TURNS)]
+        connection.close()
+        return Counter(codes)
+
+    with ThreadPoolExecutor(len(tokens)) as threads:
+        print(json.dumps(sum(threads.map(read, tokens), Counter())))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,403 @@
+"""One phone is asked to pay only so often, by all users together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from django_feexpay import host
+from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.models import Attempt, IdempotencyRecord, Payment, PromptLift, Provider
+from django_feexpay.payments import idempotency, initiate, invariants, prompts
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.order import Order, msisdn_of
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.stage import Clock, run_until_told, sweep
+from tests.payments.threads import at_once
+
+pytestmark = pytest.mark.django_db
+
+NUMBER = "0161000050"
+
+
+@pytest.fixture(autouse=True)
+def the_default(configure: Configure) -> None:
+    configure(PROMPTS_PER_PHONE=5)
+
+
+@pytest.fixture
+def ask(begin: Begin) -> Callable[..., Payment]:
+    """A start of a player and an amount of its own each time."""
+    count = 0
+
+    def start(**changes: Any) -> Payment:
+        nonlocal count
+        count += 1
+        user = get_user_model().objects.create_user(f"player-{count}")
+        return begin(**{"user": user, "amount": 1000 + count, **changes})
+
+    return start
+
+
+Ask = Callable[..., Payment]
+
+
+def refusal(work: Callable[[], object]) -> NotAllowedError:
+    """What it is refused with; no row was written and nothing was sent."""
+    before = rows()
+    with pytest.raises(NotAllowedError) as refused:
+        work()
+    assert rows() == before
+    return refused.value
+
+
+def rows() -> tuple[int, ...]:
+    return Payment.objects.count(), Attempt.objects.count(), IdempotencyRecord.objects.count()
+
+
+def msisdn() -> Msisdn:
+    found = msisdn_of(NUMBER, CATALOGUE["mtn_bj"])
+    assert found is not None
+    return found
+
+
+def test_sixth_prompt_within_an_hour_is_refused(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    for _ in range(5):
+        ask()
+        clock.advance(60)
+
+    error = refusal(ask)
+
+    assert (error.code, error.retry_after_seconds) == ("too_many_prompts", 3600 - 300)
+    assert "55 minutes" in error.message
+    assert len(gateway.charges) == 5
+    assert ask(phone="0161000051").status == "pending"  # another number is another phone
+
+
+def test_told_to_come_back_one_may_ask_then_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    for _ in range(5):
+        ask()
+        clock.advance(60)
+    wait = refusal(ask).retry_after_seconds
+    assert wait is not None
+
+    clock.advance(wait - 2)
+    refusal(ask)
+    clock.advance(2)
+
+    assert ask().status == "pending"
+    assert refusal(ask).retry_after_seconds == 60
+
+
+def test_fourth_prompt_of_one_amount_within_ten_minutes_is_refused(
+    ask: Ask, gateway: ModelGateway, clock: Clock
+) -> None:
+    for _ in range(3):
+        ask(amount=5000)
+
+    assert refusal(lambda: ask(amount=5000)).retry_after_seconds == 600
+    assert ask(amount=5001).status == "pending"
+    clock.advance(600)
+    assert ask(amount=5000).status == "pending"
+
+
+def test_of_sixty_at_once_exactly_five_pass_in_a_queue_too(
+    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    codes: Counter[str] = Counter()
+    for _ in range(60):
+        try:
+            codes[ask().status] += 1
+        except NotAllowedError as error:
+            codes[error.code] += 1
+    sweep()
+
+    assert codes == {"created": 5, "too_many_prompts": 55}
+    assert len(gateway.charges) == 5
+
+
+@pytest.mark.parametrize("ending", ["declined", "lost", "paid"])
+def test_what_was_or_may_have_been_sent_counts(ask: Ask, gateway: ModelGateway, clock: Clock, ending: str) -> None:
+    for _ in range(5):
+        if ending == "lost":
+            gateway.next_collects.append(lose_the_answer)
+        payment = ask()
+        if ending != "lost":
+            gateway.last().decline() if ending == "declined" else gateway.last().approve()
+            run_until_told(payment, clock)
+
+    assert refusal(ask).code == "too_many_prompts"
+
+
+def test_attempts_that_feexpay_refused_do_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    for _ in range(6):
+        gateway.next_collects.append(refuse())
+        assert ask().status == "rejected"
+
+    assert ask().status == "pending"
+
+
+def test_refusal_of_a_provider_that_answers_after_its_payer_counts(
+    ask: Ask, gateway: ModelGateway, clock: Clock
+) -> None:
+    moov = {"provider": "moov_bj", "phone": CATALOGUE["moov_bj"].phone.example}
+    for _ in range(5):
+        gateway.next_collects.append(refuse("LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"))
+        ask(**moov)
+        sweep()
+    assert set(Attempt.objects.values_list("status", flat=True)) == {"rejected"}
+
+    assert refusal(lambda: ask(**moov)).code == "too_many_prompts"
+
+
+def test_what_surely_never_left_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects += [cannot_reach] * 100
+    for _ in range(5):
+        ask()
+    assert refusal(ask).code == "too_many_prompts"  # they wait to be sent
+    clock.advance(900)
+    sweep()
+    assert set(Attempt.objects.values_list("status", flat=True)) == {"expired"}
+    gateway.next_collects.clear()
+
+    assert ask().status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("provider", "phone"), [("coris_bj", "0161000050"), ("wave_ci", "0700000050"), ("visa", "")], ids=str
+)
+def test_only_push_flows_are_counted_and_limited(
+    ask: Ask, gateway: ModelGateway, clock: Clock, provider: str, phone: str
+) -> None:
+    for _ in range(7):
+        ask(provider=provider, phone=phone)
+
+    assert Payment.objects.count() == 7
+    assert not prompts.counted().exists()
+
+
+def test_known_intent_gets_its_own_answer_and_no_429(
+    begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock, player: Any
+) -> None:
+    key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
+    first = begin(key=key, merchant_reference="order-7")
+    idempotency.remember(key, 201, {})
+    for _ in range(4):
+        ask()
+    assert refusal(ask).code == "too_many_prompts"
+
+    with pytest.raises(AlreadyAnswered) as answered:
+        begin(key=key, merchant_reference="order-7")
+    assert answered.value.payment == first
+    assert refusal(lambda: begin(merchant_reference="order-7")).code == "duplicate_payment"
+
+
+@pytest.fixture
+def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
+    payment = begin()
+    gateway.last().decline()
+    return run_until_told(payment, clock)
+
+
+@pytest.mark.parametrize("phone", ["", "+229 01 61 00 00 50"], ids=["same number", "number typed again"])
+def test_retry_is_refused_like_a_start(
+    declined: Payment, ask: Ask, gateway: ModelGateway, clock: Clock, phone: str
+) -> None:
+    for _ in range(4):
+        ask()
+
+    error = refusal(lambda: retry(declined.pk, source=Source.API, phone=phone))
+
+    assert error.code == "too_many_prompts"
+    declined.refresh_from_db()
+    assert (declined.status, declined.attempt.ordinal) == ("failed", 1)
+    assert retry(declined.pk, source=Source.API, phone="0161000051").status == "pending"
+
+
+def test_retry_with_a_number_that_was_asked_too_often_is_refused(
+    begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin(phone="0161000099")
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    for _ in range(5):
+        ask()
+
+    assert refusal(lambda: retry(payment.pk, source=Source.API, phone=NUMBER)).code == "too_many_prompts"
+
+
+def test_host_code_is_refused_too(ask: Ask, gateway: ModelGateway, clock: Clock, player: Any) -> None:
+    for _ in range(5):
+        ask()
+
+    with pytest.raises(NotAllowedError) as refused:
+        host.start_payment(user=player, provider="mtn_bj", amount=700, phone=NUMBER)
+
+    assert refused.value.code == "too_many_prompts"
+
+
+def test_zero_is_no_limit(ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
+    configure(PROMPTS_PER_PHONE=0)
+    for _ in range(8):
+        ask(amount=5000)
+
+    assert len(gateway.charges) == 8
+
+
+# --- lifted by staff ---------------------------------------------------------------------------------
+
+
+def test_lift_lets_prompts_through_until_it_ends(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    for _ in range(5):
+        ask()
+    refusal(ask)
+    prompts.lift(msisdn(), lasts=timedelta(minutes=30), actor="7", reason="the payer rang")
+
+    for _ in range(3):
+        ask(amount=5000)
+    clock.advance(1800)
+
+    assert refusal(ask).code == "too_many_prompts"
+    kept = PromptLift.objects.get()
+    assert (kept.masked_msisdn, kept.actor, kept.reason) == ("+229 01 •• •• •• 50", "7", "the payer rang")
+    assert "61000050" not in repr(vars(kept))
+
+
+def test_lift_is_for_its_number_only(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    prompts.lift(msisdn(), lasts=timedelta(hours=1), actor="7", reason="the payer rang")
+    for _ in range(5):
+        ask(phone="0161000051")
+
+    assert refusal(lambda: ask(phone="0161000051")).code == "too_many_prompts"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"lasts": timedelta()}, {"lasts": timedelta(hours=25)}, {"actor": ""}, {"reason": " "}],
+    ids=["no time", "too long", "nobody", "no reason"],
+)
+def test_lift_without_who_why_or_a_bounded_end_is_refused(wrong: dict[str, Any]) -> None:
+    wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer rang"}
+
+    with pytest.raises(ValueError, match="a lift needs"):
+        prompts.lift(msisdn(), **{**wish, **wrong})
+
+    assert not PromptLift.objects.exists()
+
+
+# --- many at once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("dispatch", ["inline", "queue"])
+def test_sixty_players_at_once_prompt_one_phone_five_times(
+    gateway: ModelGateway, configure: Configure, dispatch: str
+) -> None:
+    configure(DISPATCH=dispatch)
+    users = [get_user_model().objects.create_user(f"player-{number}") for number in range(60)]
+
+    def start(number: int) -> Payment:
+        wish = Order(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
+        return initiate.start(wish, source=Source.API)
+
+    answers = at_once(60, start)
+    connection.close()
+    sweep()
+
+    codes = Counter(answer.code if isinstance(answer, NotAllowedError) else type(answer).__name__ for answer in answers)
+    assert codes == {"Payment": 5, "too_many_prompts": 55}
+    assert (Payment.objects.count(), Attempt.objects.count(), len(gateway.charges)) == (5, 5, 5)
+    assert not list(invariants.violations(["I18"]))
+
+
+@pytest.mark.postgres_only
+@pytest.mark.django_db(transaction=True)
+def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: ModelGateway, configure: Configure) -> None:
+    """Every player starts and retries, each on the numbers of the others."""
+    configure(PROMPTS_PER_PHONE=5)
+    users = [get_user_model().objects.create_user(f"player-{number}") for number in range(6)]
+    numbers = [f"016100005{number}" for number in range(3)]
+    for user in users:
+        wish = Order(user=user, provider="mtn_bj", amount=900, phone="0161000099")
+        configure(PROMPTS_PER_PHONE=0)
+        initiate.start(wish, source=Source.API)
+        gateway.last().decline()
+    configure(PROMPTS_PER_PHONE=5)
+    failed = list(Payment.objects.values_list("pk", flat=True))
+
+    def act(number: int) -> Payment:
+        phone = numbers[number % 3]
+        if number < 6:
+            return retry(failed[number], source=Source.API, phone=phone)
+        wish = Order(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
+        return initiate.start(wish, source=Source.API)
+
+    answers = at_once(24, act)
+
+    codes = Counter(answer.code if isinstance(answer, NotAllowedError) else type(answer).__name__ for answer in answers)
+    assert codes == {"Payment": 15, "too_many_prompts": 9}
+
+
+# --- what rows can show ------------------------------------------------------------------------------
+
+
+def test_prompts_beyond_the_limit_are_found(
+    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(PROMPTS_PER_PHONE=0)
+    for _ in range(6):
+        ask()
+    assert not list(invariants.violations(["I18"]))
+    configure(PROMPTS_PER_PHONE=5)
+
+    [found] = invariants.violations(["I18"])
+
+    newest = Attempt.objects.order_by("-created_at", "-pk").first()
+    assert newest is not None
+    assert found.problem == "6 prompts to its number within the hour, 5 are allowed"
+    assert "61000050" not in str(found)
+
+
+def test_same_amount_beyond_the_limit_is_found(
+    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(PROMPTS_PER_PHONE=0)
+    for _ in range(4):
+        ask(amount=5000)
+    configure(PROMPTS_PER_PHONE=5)
+
+    assert [found.problem for found in invariants.violations(["I18"])] == [
+        "4 prompts of 5000 to its number within ten minutes, 3 are allowed"
+    ]
+
+
+def test_lifted_numbers_are_no_violation(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    prompts.lift(msisdn(), lasts=timedelta(minutes=1), actor="7", reason="the payer rang")
+    for _ in range(6):
+        ask(amount=5000)
+    clock.advance(300)
+
+    assert not list(invariants.violations(["I18"]))
+
+
+def test_providers_flow_decides(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    Provider.objects.filter(pk="coris_bj").update(flow="push")
+    coris = {"provider": "coris_bj", "phone": "0161000050"}
+    for _ in range(5):
+        ask(**coris)
+
+    assert refusal(lambda: ask(**coris)).code == "too_many_prompts"
+    assert refusal(ask).code == "too_many_prompts"  # the same phone, by another operator's name
