@@ -1,7 +1,8 @@
 """What a host project's Python code calls. The same functions the API and the admin use, with a host's arguments.
 
 Call them outside a transaction: what is sent to a payer's phone cannot be rolled back, so calling inside
-`transaction.atomic` raises RuntimeError.
+`transaction.atomic` raises RuntimeError. Where autocommit is off nothing would ever be committed: they raise
+NotAllowedError `not_configured`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry
 from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.transactions import refuse_open_transaction
 
 
 def start_payment(
@@ -45,7 +45,7 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
 
     Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
-    _refuse_inside_a_transaction()
+    refuse_open_transaction()
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
 
@@ -55,7 +55,7 @@ def submit_otp(payment_id: UUID, otp: str) -> Payment:
     Raises: payments.errors.NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable` or
     `validation_error`.
     """
-    _refuse_inside_a_transaction()
+    refuse_open_transaction()
     return otp_step.submit(payment_id, otp, source=Source.HOST)
 
 
@@ -64,15 +64,10 @@ def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -
 
     `total_seconds` bounds each question, for a page that a payer comes back to.
     """
-    _refuse_inside_a_transaction()
+    refuse_open_transaction()
     for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
     return _read(payment_id)
-
-
-@transaction.atomic(durable=True)
-def _refuse_inside_a_transaction() -> None:
-    """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes."""
 
 
 def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:

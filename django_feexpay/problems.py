@@ -42,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
     "throttled": (HTTPStatus.TOO_MANY_REQUESTS, gettext_lazy("Too many requests")),
     "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
     "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
+    "not_configured": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not set up here")),
     "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
 }
 

@@ -6,9 +6,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, Payment
+from django_feexpay.models.primary import PrimaryModel
 
 
-class Incident(models.Model):
+class Incident(PrimaryModel):
     """Open until staff close it. A duplicate charge is money to give back."""
 
     class Kind(models.TextChoices):

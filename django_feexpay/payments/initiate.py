@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -36,6 +36,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order, Terms, code_of, judge
+from django_feexpay.payments.transactions import own_transaction, refuse_without_autocommit
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -69,6 +70,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
     Raises: NotAllowedError, `gateway_unavailable` among them; then nothing was written. Safe to repeat: only with the
     same `key`, which then raises idempotency.AlreadyAnswered.
     """
+    refuse_without_autocommit()
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
@@ -155,7 +157,7 @@ def lose(attempt_id: UUID, *, source: Source) -> None:
 # --- opening -----------------------------------------------------------------------------------------
 
 
-@transaction.atomic(durable=True)
+@own_transaction()
 def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     """Intent first: everything that must exist before the gateway hears of it."""
     order, now = terms.order, conf.now()

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F
 
 from django_feexpay import conf
@@ -20,6 +20,7 @@ from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.compare import begin, compare
 from django_feexpay.payments.history import A_DAY, Gap
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.transactions import own_transaction
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -70,7 +71,7 @@ def _first(night: date) -> Comparison | None:
     if not Attempt.objects.filter(sent_at__lt=datetime.combine(night, time.min, UTC)).exists():
         return None
     try:
-        with transaction.atomic():
+        with own_transaction():
             return begin(night - DAYS * A_DAY, night - A_DAY, night=night)
     except IntegrityError:  # somebody else was quicker
         return None

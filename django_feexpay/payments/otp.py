@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
@@ -27,6 +27,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import code_of
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.transactions import own_transaction, refuse_without_autocommit
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -48,6 +49,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
+    refuse_without_autocommit()
     code = code_of(otp)
     if key is not None:
         idempotency.refuse_or_replay(key)
@@ -79,7 +81,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
     return waiting.filter(otp_count__lt=MOST_CODES)
 
 
-@transaction.atomic(durable=True)
+@own_transaction()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
     payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
@@ -134,7 +136,7 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
         "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
     }
     try:
-        with transaction.atomic():
+        with own_transaction():
             _note(attempt, **changes)
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):

@@ -21,6 +21,7 @@ from django_feexpay.models import Attempt, Incident
 from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments.transactions import commits_by_itself, refuse_without_autocommit
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -123,6 +124,7 @@ def ask(
     total_seconds: float | None = None,
 ) -> StatusReport | None:
     """`reconcile`, for who wants FeexPay's word itself; None when it gave none."""
+    refuse_without_autocommit()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.sent_at is None or attempt.life_status is Status.SENDING:
         return None
@@ -168,7 +170,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     """
     now = conf.now()
     findable = attempt.gateway_reference is not None or attempt.sought_by_echo
-    if not findable or attempt.next_poll_at is None or attempt.next_poll_at > now:
+    if not findable or attempt.next_poll_at is None or attempt.next_poll_at > now or not commits_by_itself():
         return False
     with budget.place() as free:
         if not free or gate.is_shut() or budget.wait_seconds(budget.READING):

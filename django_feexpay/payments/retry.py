@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
@@ -27,6 +26,7 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.transactions import own_transaction, refuse_without_autocommit
 
 
 def retry(
@@ -48,6 +48,7 @@ def retry(
     `gateway_unavailable` or `validation_error`, the price being asked for again.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
+    refuse_without_autocommit()
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
@@ -87,7 +88,7 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> No
         raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
 
 
-@transaction.atomic(durable=True)
+@own_transaction()
 def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
     """Under the payment's lock, so that two retries at once open one attempt."""
     one_at_a_time(payment.user_id)
