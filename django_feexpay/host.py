@@ -13,10 +13,10 @@ from uuid import UUID
 from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry
 from django_feexpay.payments import otp as otp_step
+from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.transactions import refuse_open_transaction
 
 
 def start_payment(
@@ -45,7 +45,7 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
 
     Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
-    refuse_open_transaction()
+    refuse_outer_atomic()
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
 
@@ -55,7 +55,7 @@ def submit_otp(payment_id: UUID, otp: str) -> Payment:
     Raises: payments.errors.NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable` or
     `validation_error`.
     """
-    refuse_open_transaction()
+    refuse_outer_atomic()
     return otp_step.submit(payment_id, otp, source=Source.HOST)
 
 
@@ -64,7 +64,7 @@ def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -
 
     `total_seconds` bounds each question, for a page that a payer comes back to.
     """
-    refuse_open_transaction()
+    refuse_outer_atomic()
     for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
     return _read(payment_id)

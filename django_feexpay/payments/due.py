@@ -19,9 +19,9 @@ from django.db.models import Case, DateTimeField, F, Q, Value, When
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.looks import next_look_at
-from django_feexpay.payments.transactions import own_transaction
 
 #: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
 LEASE = timedelta(seconds=45)
@@ -57,7 +57,7 @@ def claim_due(limit: int, *, unsent: bool) -> list[Claim]:
     if not connection.features.has_select_for_update_skip_locked:
         claims = (claim(attempt, now) for attempt in list(due.only("status", "next_poll_at")[:limit]))
         return [taken for taken in claims if taken is not None]
-    with own_transaction():
+    with durable():
         rows = list(due.select_for_update(skip_locked=True).values_list("pk", "status")[:limit])
         taken = Attempt.objects.filter(pk__in=[pk for pk, _ in rows])
         taken.update(next_poll_at=now + LEASE, last_look_at=now)

@@ -14,8 +14,8 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, spellings_of
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import due
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.transactions import own_transaction
 
 #: How long an unmatched delivery may still find its attempt: an answer to collect is minutes late at most.
 _MATCHABLE = timedelta(hours=24)
@@ -28,7 +28,7 @@ _LONGEST_WORD = 64
 _SHORTEST_LINK = 6
 
 
-@own_transaction()
+@durable()
 def receive(hint: WebhookHint) -> None:
     """Store a delivery and make its attempt due. An unknown reference is kept, and matched when we learn it.
 

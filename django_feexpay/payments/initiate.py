@@ -32,11 +32,11 @@ from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
+from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import Order, Terms, code_of, judge
-from django_feexpay.payments.transactions import own_transaction, refuse_without_autocommit
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -157,7 +157,7 @@ def lose(attempt_id: UUID, *, source: Source) -> None:
 # --- opening -----------------------------------------------------------------------------------------
 
 
-@own_transaction()
+@durable()
 def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     """Intent first: everything that must exist before the gateway hears of it."""
     order, now = terms.order, conf.now()

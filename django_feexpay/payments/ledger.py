@@ -18,8 +18,8 @@ from django.db.models import Q
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
 from django_feexpay.payments import incidents
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
-from django_feexpay.payments.transactions import own_transaction
 
 Signal = OutboxMessage.Signal
 Source = PaymentEvent.Source
@@ -63,7 +63,7 @@ def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
     _write_event(attempt, "", cause)
 
 
-@own_transaction()
+@durable()
 def move(
     attempt_id: UUID,
     to_status: Status,

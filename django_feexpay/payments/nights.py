@@ -18,9 +18,9 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.compare import begin, compare
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.history import A_DAY, Gap
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.transactions import own_transaction
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -71,7 +71,7 @@ def _first(night: date) -> Comparison | None:
     if not Attempt.objects.filter(sent_at__lt=datetime.combine(night, time.min, UTC)).exists():
         return None
     try:
-        with own_transaction():
+        with durable():
             return begin(night - DAYS * A_DAY, night - A_DAY, night=night)
     except IntegrityError:  # somebody else was quicker
         return None

@@ -26,8 +26,8 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.money import EURO_PARITY
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireReply, WireRequest
 from django_feexpay.models import Payment
+from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.transactions import refuse_open_transaction
 from django_feexpay.secrets import Secret
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -188,7 +188,7 @@ def _kept(source: RatesSource, currency: str, into: str) -> Decimal:
     known = _read(name)
     if known is not None and known.is_younger_than(FRESH):
         return known.rate
-    refuse_open_transaction()  # before the turn is taken, so that others need not wait for one who may not ask
+    refuse_outer_atomic()  # before the turn is taken, so that others need not wait for one who may not ask
     if shared.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
         return _renewed(source, currency, into, name)
     return known.rate if _is_usable(known) else _waited_for(name)

@@ -19,9 +19,9 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Incident
 from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger
+from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.transactions import commits_by_itself, refuse_without_autocommit
 
 logger = logging.getLogger("django_feexpay.payments")
 

@@ -12,6 +12,7 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import gate, idempotency, ledger, rates
+from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -26,7 +27,6 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.transactions import own_transaction, refuse_without_autocommit
 
 
 def retry(
@@ -88,7 +88,7 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> No
         raise NotAllowedError("gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30)
 
 
-@own_transaction()
+@durable()
 def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
     """Under the payment's lock, so that two retries at once open one attempt."""
     one_at_a_time(payment.user_id)

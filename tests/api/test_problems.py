@@ -36,6 +36,7 @@ STATUS_OF_CODE = {
     "throttled": 429,
     "server_error": 500,
     "gateway_unavailable": 503,
+    "not_configured": 503,
     "rate_unavailable": 503,
 }
 

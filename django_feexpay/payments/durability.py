@@ -16,7 +16,7 @@ logger = logging.getLogger("django_feexpay.payments")
 
 
 @contextmanager
-def own_transaction() -> Iterator[None]:
+def durable() -> Iterator[None]:
     """A transaction that begins and commits here, at READ COMMITTED; as a block or as a decorator.
 
     Raises: NotAllowedError `not_configured` where autocommit is off; RuntimeError inside another transaction.
@@ -30,12 +30,12 @@ def own_transaction() -> Iterator[None]:
         yield
 
 
-def refuse_open_transaction() -> None:
+def refuse_outer_atomic() -> None:
     """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes.
 
-    Raises: as `own_transaction`.
+    Raises: as `durable`.
     """
-    with own_transaction():
+    with durable():
         pass
 
 
@@ -48,7 +48,9 @@ def refuse_without_autocommit() -> None:
     if commits_by_itself():
         return
     logger.error("autocommit is off on this database connection: payments are refused, as nothing would be committed")
-    raise NotAllowedError("not_configured", _("Payments cannot be made here: the server is not set up for them."))
+    raise NotAllowedError(
+        "not_configured", _("Payments cannot be made here: the server is not set up for them. Nothing was taken.")
+    )
 
 
 def commits_by_itself() -> bool:
