@@ -82,10 +82,13 @@ class ReasonForm(forms.Form):
 def ask_gateway(payment_id: UUID, actor: str, note: str) -> Outcome:
     """Ask FeexPay about every attempt of a payment that was sent, and settle each by the answer."""
     sent = Attempt.objects.filter(payment=payment_id, sent_at__isnull=False).exclude(status=Status.SENDING)
-    answered = [
-        reconcile(pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS)
-        for pk in sent.order_by("ordinal").values_list("pk", flat=True)
-    ]
+    try:
+        answered = [
+            reconcile(pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS)
+            for pk in sent.order_by("ordinal").values_list("pk", flat=True)
+        ]
+    except NotAllowedError as refusal:  # autocommit is off
+        return Outcome(Ending.SKIPPED, refusal.message or refusal.code)
     if not answered:
         return Outcome(Ending.SKIPPED, _("Nothing of it has been sent to FeexPay, or it is being sent just now."))
     if not all(answered):
