@@ -102,10 +102,10 @@ def _key_and_mode() -> Finding:
         advice = _("Set API_KEY and SHOP_ID: FeexPay's dashboard has them.")
         return Finding(Mark.BAD, "key", _("no key or no shop"), advice)
     live = key.startswith("fp_")
-    if live and settings.DEBUG:
-        return Finding(Mark.BAD, "key", _("a live key with DEBUG on"), _("Payments would be real: take a test key."))
-    if not live and not settings.DEBUG:
-        return Finding(Mark.BAD, "key", _("no live key, with DEBUG off"), _("Take the key that begins with fp_."))
+    if live and feexpay.environment == conf.DEVELOPMENT:
+        return Finding(Mark.BAD, "key", _("a live key in development"), _("Payments would be real: take a test key."))
+    if not live and feexpay.environment == conf.PRODUCTION:
+        return Finding(Mark.BAD, "key", _("no live key in production"), _("Take the key that begins with fp_."))
     return Finding(Mark.GOOD, "key", _("a live key (fp_…)") if live else _("a test key"))
 
 
