@@ -344,6 +344,10 @@ def use_transport(transport: Transport) -> Iterator[None]:
 
 # --- the clock ---------------------------------------------------------------------------------------
 
+#: How far ahead of our clock an instant may lie that another process wrote by the same one. Beyond it that clock was
+#: wrong, then or now, and the instant must not decide anything.
+CLOCK_SLACK = timedelta(minutes=1)
+
 #: How long an offset to the database's clock is trusted; between two readings the monotonic clock counts.
 _CLOCK_TRUST_SECONDS = 30.0
 

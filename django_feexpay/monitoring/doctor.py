@@ -144,7 +144,7 @@ def _worker() -> Finding:
         last = beats.first()
     except DatabaseError:  # before the first migrate
         return Finding(Mark.NOT_HERE, "worker", _("no tables yet"))
-    if last is not None and conf.now() - last.beat_at < _WORKER_SILENT:
+    if last is not None and worker.is_recent(last.beat_at, conf.now(), _WORKER_SILENT):
         return Finding(Mark.GOOD, "worker", _("at work (%s)") % last.name)
     text = _("never seen") if last is None else _("silent since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
     advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")

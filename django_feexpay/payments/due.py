@@ -21,7 +21,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.looks import next_look_at
+from django_feexpay.payments.looks import AFTER_FAILURE_SECONDS, ATTENTION, longest_waits, next_look_at
 
 #: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
 LEASE = timedelta(seconds=45)
@@ -30,6 +30,13 @@ SYNCHRONOUS_LEASE = timedelta(seconds=150)
 
 #: At most one look per payment in this time, however many webhooks ask for one.
 SHORTEST_PAUSE = timedelta(seconds=3)
+
+#: A claim given back is looked at again by then, however long FeexPay asked to be left alone: no look lies so far
+#: ahead that a wrong clock could not be told from it.
+LONGEST_POSTPONEMENT = timedelta(minutes=5)
+
+#: Above the longest wait: the lease of who looks, and the clocks.
+_MARGIN = LEASE + conf.CLOCK_SLACK
 
 _dice = random.SystemRandom()
 
@@ -120,9 +127,43 @@ def hasten(attempt: Attempt) -> None:
     """
     if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
         return
-    at = conf.now()
-    if attempt.last_look_at is not None:
-        at = max(at, attempt.last_look_at + SHORTEST_PAUSE)
+    at = now = conf.now()
+    if (
+        attempt.last_look_at is not None
+    ):  # by a clock that was ahead it may lie in the future: no webhook waits for that
+        at = min(max(now, attempt.last_look_at + SHORTEST_PAUSE), now + SHORTEST_PAUSE)
     later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
     movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
     Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at)
+
+
+# --- clocks ------------------------------------------------------------------------------------------
+
+
+def correct_schedule() -> int:
+    """Make due what was put off too far, or given up, by a clock that was ahead for a while; how many attempts.
+
+    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only brings looks forward.
+    """
+    now = conf.now()
+    wrong = (Attempt.objects.filter(which) for which in (put_off_too_far(now), given_up_too_early(now)))
+    return sum(attempts.update(next_poll_at=now) for attempts in wrong)
+
+
+def put_off_too_far(now: datetime) -> Q:
+    """Attempts whose next look lies farther ahead than one of that status and age may."""
+    beyond = Q()
+    for age, wait in longest_waits(feexpay.poll_seconds):
+        young = Q() if age == timedelta.max else Q(created_at__gt=now - age)
+        beyond |= young & Q(next_poll_at__gt=now + wait + _MARGIN)
+    last = timedelta(seconds=AFTER_FAILURE_SECONDS[-1])
+    failed_later = Q(next_poll_at__gt=now + last + _MARGIN) | Q(settled_at__gt=now + _MARGIN)
+    failed = Q(status=Status.FAILED, next_poll_at__gt=now) & failed_later
+    return failed | (~Q(status=Status.FAILED) & beyond)
+
+
+def given_up_too_early(now: datetime) -> Q:
+    """Attempts that may be charged and were made within the last days, but have no next look."""
+    open_ones = [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW]
+    of_these_days = Q(payment__status__in=open_ones, payment__created_at__gt=now - ATTENTION)  # by the payments' index
+    return of_these_days & Q(status__in=open_ones, sent_at__isnull=False, next_poll_at=None)

@@ -41,6 +41,9 @@ from django_feexpay.payments.order import Order, Terms, code_of, judge
 logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
+#: What was started that far in the future, by a clock that was ahead, is no tap of just now. A clock that goes back an
+#: hour between two taps is.
+_CLOCK_WAS_AHEAD = timedelta(days=1)
 _GROWING_WAIT = timedelta(seconds=5)
 #: A prompt that goes out late leaves its payer this long, or the whole of a shorter expiry.
 SHORTEST_WINDOW = timedelta(minutes=5)
@@ -132,7 +135,8 @@ def send_due(held: due.Claim, *, source: Source) -> None:
         ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because="never_sent"), changes=expired)
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
-        due.postpone(held, min(now + timedelta(seconds=wait), attempt.expires_at))
+        wait_at_most = min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT)
+        due.postpone(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = due.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else due.LEASE
     window = min(feexpay.expiry, SHORTEST_WINDOW)
@@ -227,6 +231,7 @@ def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet
         currency=terms.currency,
         latest_attempt__msisdn_hash=_hash(terms.msisdn),
         created_at__gt=now - _DOUBLE_TAP,
+        created_at__lt=now + _CLOCK_WAS_AHEAD,
     )
 
 

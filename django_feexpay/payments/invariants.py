@@ -18,6 +18,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.reports import Word, same_reference
 from django_feexpay.models import (
     Attempt,
+    Comparison,
     Credit,
     IdempotencyRecord,
     Incident,
@@ -26,6 +27,7 @@ from django_feexpay.models import (
     PaymentEvent,
     WebhookDelivery,
 )
+from django_feexpay.payments import due
 from django_feexpay.payments.lifecycle import LIVE, Status, may_move
 
 _REFERENCE = "payment__merchant_reference"
@@ -42,7 +44,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I12; `about`: what it is and its id; `problem`: in words."""
+    """One row, or sum, that breaks a rule. `rule`: I1 to I19; `about`: what it is and its id; `problem`: in words."""
 
     rule: str
     about: str
@@ -257,6 +259,25 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
+def nothing_waits_for_the_future() -> Iterator[str]:
+    """I19: no row is put off farther than its own rules go, and none was made in the future: a clock was wrong.
+
+    The worker puts the waits right within a minute. What bears a wrong time of its own stays, for staff to know.
+    """
+    now = conf.now()
+    put_off = Attempt.objects.filter(due.put_off_too_far(now) | due.given_up_too_early(now))
+    for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
+        yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
+    late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)
+    for pk, at in _rows(late, "pk", "next_delivery_at"):
+        yield f"message {pk}: not told before {at}"
+    future = Q(created_at__gt=now + conf.CLOCK_SLACK) | Q(sent_at__gt=now + conf.CLOCK_SLACK)
+    for pk, created_at in _rows(Attempt.objects.filter(future), "pk", "created_at"):
+        yield f"attempt {pk}: made or sent in the future ({created_at})"
+    for pk, night in _rows(Comparison.objects.filter(night__gt=now.date() + LONGEST_WAIT), "pk", "night"):
+        yield f"comparison {pk}: of the night of {night}, which is not here yet"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -270,6 +291,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I9": one_key_is_one_payment,
     "I10": every_news_is_told,
     "I12": amounts_are_whole,
+    "I19": nothing_waits_for_the_future,
 }
 
 

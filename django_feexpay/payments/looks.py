@@ -22,7 +22,8 @@ _PATIENCE = (
     (timedelta(hours=24), timedelta(minutes=15)),
     (timedelta.max, timedelta(days=1)),
 )
-_ATTENTION = timedelta(days=7)
+#: So long an attempt that is over may still turn out to be charged, and is asked about.
+ATTENTION = timedelta(days=7)
 _JITTER = 0.2
 
 
@@ -50,9 +51,15 @@ def next_look_at(
     if status in LIVE and looks < len(poll_seconds):
         return now + _listed_wait(looks, poll_seconds, dice)  # sent late, or lost late: its payer waits, too
     age = now - created_at
-    if age > _ATTENTION and status not in LIVE:
+    if age > ATTENTION and status not in LIVE:
         return None
     return now + _longest_wait(age) * dice.uniform(1 - _JITTER, 1)
+
+
+def longest_waits(poll_seconds: Sequence[int]) -> list[tuple[timedelta, timedelta]]:
+    """(age up to, the longest wait there may be): no next look of an attempt that is not failed lies farther ahead."""
+    listed = timedelta(seconds=max(poll_seconds))
+    return [(age, max(wait, listed)) for age, wait in _PATIENCE]
 
 
 def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
@@ -68,5 +75,6 @@ def _longest_wait(age: timedelta) -> timedelta:
 
 
 def _after_failure(now: datetime, settled_at: datetime) -> datetime | None:
-    looks = (settled_at + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
+    since = min(settled_at, now)  # by a clock that was ahead it may have failed in the future
+    looks = (since + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
     return next((look for look in looks if look > now), None)

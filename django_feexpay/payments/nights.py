@@ -81,6 +81,8 @@ def _is_to_be_done_again(known: Comparison, now: datetime) -> bool:
     if known.start_count >= MOST_STARTS:
         return False
     since = now - known.beat_at
+    if since < -conf.CLOCK_SLACK:  # its last sign of life is in the future: a clock was ahead, and nobody is at it
+        return known.state != State.COMPLETE
     if known.state == State.RUNNING:
         return since > SILENT_AFTER
     if known.state == State.INCOMPLETE:
@@ -98,3 +100,12 @@ def _again(known: Comparison, now: datetime) -> Comparison | None:
         return None
     known.refresh_from_db()
     return known
+
+
+def give_back_future_nights(now: datetime) -> int:
+    """Free the turns of nights that are not here yet: a clock that was ahead took them; how many.
+
+    Changes: Comparison. Safe to repeat: yes.
+    """
+    future = Comparison.objects.filter(night__gt=now.astimezone(UTC).date() + A_DAY)
+    return future.update(night=None)

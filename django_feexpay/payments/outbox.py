@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
+from django.db.models import Q
 from django.dispatch import Signal
 
 from django_feexpay import conf, failpoints, signals
@@ -33,7 +34,9 @@ def deliver(limit: int = 100) -> int:
     Changes: OutboxMessage. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     now = conf.now()
-    waiting = OutboxMessage.objects.filter(next_delivery_at__lte=now).order_by("next_delivery_at", "id")
+    # What is put off farther than it may be was put off by a clock that was ahead.
+    due = Q(next_delivery_at__lte=now) | Q(next_delivery_at__gt=now + _LONGEST_WAIT + conf.CLOCK_SLACK)
+    waiting = OutboxMessage.objects.filter(due).order_by("next_delivery_at", "id")
     return sum(_deliver(message) for message in list(waiting[:limit]))
 
 

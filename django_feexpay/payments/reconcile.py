@@ -138,7 +138,7 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     if wait := budget.wait_seconds(budget.POLLING):
-        due.postpone(held, conf.now() + timedelta(seconds=wait))
+        due.postpone(held, conf.now() + min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     if attempt.sent_at is None:  # nothing to ask about, whoever hastened it
@@ -278,6 +278,8 @@ def _find(attempt: Attempt, source: Source, total_seconds: float | None) -> bool
     if found.row is not None:
         return adopt(attempt, str(found.row.report.reference), source)
     first_empty = attempt.first_empty_look_at or (now if found.complete else None)
+    if first_empty is not None and first_empty > now + conf.CLOCK_SLACK:  # by a clock that was ahead: it counts anew
+        first_empty = now
     if _is_hopeless(attempt, found.complete, first_empty, now):
         _to_review(attempt, source, "not_found_in_history")
     else:

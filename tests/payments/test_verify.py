@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -18,7 +19,7 @@ from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import only_attempt
+from tests.payments.stage import now, only_attempt
 from tests.payments.test_invariants import add_event, delivery, drop_index, second_attempt, settled
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +54,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I9": lambda payment: IdempotencyRecord.objects.update(answer_status=201, answer_body={"id": str(uuid4())}),
     "I10": lambda payment: OutboxMessage.objects.all().delete(),
     "I12": lambda payment: Attempt.objects.update(amount=1),
+    "I19": lambda payment: Attempt.objects.update(created_at=now() + timedelta(days=365)),
 }
 
 
