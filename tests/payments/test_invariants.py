@@ -255,7 +255,7 @@ def test_i7_reports_who_is_forgotten(waiting: Payment, status: str) -> None:
 def test_i7_reports_a_look_too_far_away(waiting: Payment) -> None:
     Attempt.objects.update(next_poll_at=conf.now() + timedelta(days=2))
 
-    assert broken() == {"I7"}
+    assert broken() == {"I7", "I19"}
 
 
 @pytest.mark.parametrize(
