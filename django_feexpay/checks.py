@@ -1,7 +1,8 @@
 """Everything a host can get wrong in its settings, found by `manage.py check`, one function an id.
 
 Errors stop what would lose money or leak; warnings name what is right on a developer's machine and wrong elsewhere.
-Ids are never used again for another meaning. "Production" below is DEBUG off.
+Ids are never used again for another meaning. What is about FeexPay is judged by FEEXPAY["ENVIRONMENT"], what is about
+the server by DEBUG.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from django.utils.module_loading import import_string
 
 from django_feexpay import conf
 from django_feexpay.conf import DEFAULTS, feexpay
+from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.payments import rates
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
 _LONGEST_SWEEP_SECONDS = 180
 #: Three and a half crews by `--concurrency` (8), sixteen who deliver, the one that compares, and the loop itself.
@@ -29,6 +30,7 @@ _WORKER_CONNECTIONS = 46
 _STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
 _STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24
 _CHOICES: Mapping[str, tuple[str, ...]] = {
+    "ENVIRONMENT": ("", conf.DEVELOPMENT, conf.STAGING, conf.PRODUCTION),
     "DISPATCH": ("inline", "queue"),
     "FEE_PAYER": ("merchant", "payer"),
     "RATES_QUOTED_IN": ("", "EUR"),
@@ -63,6 +65,10 @@ def _shape() -> Found:
             yield _error(24, f'FEEXPAY["{name}"] is no list.', "A list, or its items in a string with commas.")
 
 
+def _in_development() -> bool:
+    return feexpay.environment == conf.DEVELOPMENT
+
+
 def _unknown_keys() -> Found:
     for name in sorted(set(conf.given()) - set(DEFAULTS)):
         yield _error(2, f'FEEXPAY["{name}"] is not a setting.', f"Known are {', '.join(sorted(DEFAULTS))}.")
@@ -72,14 +78,14 @@ def _credentials() -> Found:
     for name in ("API_KEY", "SHOP_ID"):
         if not conf.given().get(name):
             text, hint = f'FEEXPAY["{name}"] is not set.', "It is in FeexPay's dashboard, menu Développeur."
-            yield _warning(1, text, hint) if settings.DEBUG else _error(3, text, hint)
+            yield _warning(1, text, hint) if _in_development() else _error(3, text, hint)
 
 
 def _key_and_mode() -> Found:
     key = feexpay.api_key.reveal()
-    if settings.DEBUG and key.startswith("fp_"):
-        yield _warning(2, "A live API key with DEBUG on: payments are real.", "Use the sandbox, or a test key.")
-    if not settings.DEBUG and key.startswith("test_"):
+    if _in_development() and key.startswith("fp_"):
+        yield _warning(2, "A live API key in development: payments are real.", "Use the sandbox, or a test key.")
+    if feexpay.environment == conf.PRODUCTION and key.startswith("test_"):
         yield _error(4, "A test API key in production: no payment would be real.", "Use the key that begins with fp_.")
 
 
@@ -89,11 +95,14 @@ def _base_url() -> Found:
     if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
         # The address itself is not told: it may hold a password.
         yield _error(5, "BASE_URL is no plain web address.", "For example https://host/api.")
-    elif parts.scheme == "http" and not settings.DEBUG:
-        yield _error(6, "BASE_URL is http in production: key and numbers would travel in clear.", "Use https.")
-    elif parts.scheme == "http" and host not in LOOPBACK.union(feexpay.insecure_hosts):
-        hint = 'Use https, or list the host in FEEXPAY["INSECURE_HOSTS"] on a developer\'s machine.'
-        yield _error(6, f"BASE_URL is http to {host}.", hint)
+    elif reason := why_refused(
+        feexpay.base_url, insecure_hosts=feexpay.insecure_hosts, sandbox_allowed=feexpay.sandbox_allowed
+    ):
+        hint = (
+            'Use https. For a sandbox set FEEXPAY["ENVIRONMENT"] to "development" or "staging", and list a host that is'
+            ' not this machine in FEEXPAY["INSECURE_HOSTS"].'
+        )
+        yield _error(6, f"BASE_URL is not used: {reason}.", hint)
 
 
 def _split(address: str) -> SplitResult:
@@ -104,7 +113,7 @@ def _split(address: str) -> SplitResult:
 
 
 def _insecure_hosts() -> Found:
-    if feexpay.insecure_hosts and not settings.DEBUG:
+    if feexpay.insecure_hosts and not feexpay.sandbox_allowed:
         yield _error(7, "INSECURE_HOSTS is set in production.", "Remove it.")
 
 
@@ -164,7 +173,10 @@ def _field_keys() -> Found:
     hint = 'Make one with: python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
     if not conf.given().get("FIELD_KEYS"):
         text = 'FEEXPAY["FIELD_KEYS"] is not set'
-        yield _warning(4, f"{text}: a built-in key is used.", hint) if settings.DEBUG else _error(11, f"{text}.", hint)
+        if _in_development():
+            yield _warning(4, f"{text}: a built-in key is used.", hint)
+        else:
+            yield _error(11, f"{text}.", hint)
         return
     for place, key in enumerate(feexpay.field_keys, 1):
         if not _is_fernet_key(key.reveal()):
@@ -184,7 +196,10 @@ def _hash_key() -> Found:
     key = str(conf.given().get("HASH_KEY", ""))
     if not key:
         text = 'FEEXPAY["HASH_KEY"] is not set'
-        yield _warning(5, f"{text}: a built-in key is used.", hint) if settings.DEBUG else _error(13, f"{text}.", hint)
+        if _in_development():
+            yield _warning(5, f"{text}: a built-in key is used.", hint)
+        else:
+            yield _error(13, f"{text}.", hint)
     elif len(key) < 32:
         yield _error(14, "HASH_KEY is shorter than 32 characters: numbers could be found by trying.", hint)
 
@@ -324,6 +339,12 @@ def _sqlite_transactions() -> Found:
         yield _warning(7, "SQLite without IMMEDIATE transactions loses writes to 'database is locked'.", hint)
 
 
+def _autocommit() -> Found:
+    if not settings.DATABASES["default"].get("AUTOCOMMIT", True):
+        text = 'DATABASES["default"]["AUTOCOMMIT"] is False: no payment is started, as nothing would be committed.'
+        yield _error(51, text, "Remove it; use transaction.atomic() where several changes belong together.")
+
+
 def _connections() -> Found:
     database = settings.DATABASES["default"]
     pooled = database.get("CONN_MAX_AGE", 0) != 0 or database.get("OPTIONS", {}).get("pool")
@@ -399,6 +420,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _webhook_hmac,
     _database,
     _sqlite_transactions,
+    _autocommit,
     _connections,
     _pool_size,
     _time_zones,

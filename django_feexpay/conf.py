@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings as django_settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.utils import timezone
@@ -31,6 +32,7 @@ logger = logging.getLogger("django_feexpay.payments")
 
 #: Every key of the dict FEEXPAY with its default. A key that is not here is a check error.
 DEFAULTS: Mapping[str, Any] = {
+    "ENVIRONMENT": "",
     "API_KEY": "",
     "SHOP_ID": "",
     "BASE_URL": "https://api-v2.feexpay.me/api",
@@ -64,15 +66,31 @@ DEFAULTS: Mapping[str, Any] = {
     "GATEWAY_AT_ONCE": 40,
 }
 
+DEVELOPMENT, STAGING, PRODUCTION = "development", "staging", "production"
+
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
 
-# So that a host can try the app with DEBUG on and nothing configured. Public, therefore refused without DEBUG.
+# So that a host can try the app with nothing configured. Public, therefore refused outside development.
 _DEVELOPMENT_FIELD_KEY = "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE="
 _DEVELOPMENT_HASH_KEY = "django-feexpay development hash key"
 
 
 class Settings:
     """Typed reading of the dict FEEXPAY; nothing is kept between two reads."""
+
+    @property
+    def environment(self) -> str:
+        """`development`, `staging` or `production`. Unset: production where DEBUG is off, but in no test run, as
+        Django's runner switches DEBUG off. A word that is none of the three is judged as production.
+        """
+        said = str(_value("ENVIRONMENT"))
+        if not said and (django_settings.DEBUG or _is_test_run()):
+            return DEVELOPMENT
+        return said if said in (DEVELOPMENT, STAGING) else PRODUCTION
+
+    @property
+    def sandbox_allowed(self) -> bool:
+        return self.environment != PRODUCTION
 
     @property
     def api_key(self) -> Secret:
@@ -109,7 +127,7 @@ class Settings:
 
     @property
     def field_keys(self) -> list[Secret]:
-        """First encrypts, all decrypt. Raises ImproperlyConfigured when none is set outside DEBUG."""
+        """First encrypts, all decrypt. Raises ImproperlyConfigured when none is set outside development."""
         keys = _list("FIELD_KEYS") or _development_only(_DEVELOPMENT_FIELD_KEY, "FIELD_KEYS")
         return [Secret(key) for key in keys]
 
@@ -243,9 +261,14 @@ def _list(name: str) -> list[str]:
 
 
 def _development_only(key: str, name: str) -> list[str]:
-    if not django_settings.DEBUG:
+    if feexpay.environment != DEVELOPMENT:
         raise ImproperlyConfigured(f'FEEXPAY["{name}"] is not set: run `manage.py check` for how to make one.')
     return [key]
+
+
+def _is_test_run() -> bool:
+    """Whether Django's test environment is set up, by its runner or by pytest-django: it gives mail an outbox."""
+    return hasattr(mail, "outbox")
 
 
 # --- the gateway client ------------------------------------------------------------------------------
@@ -255,14 +278,12 @@ _transport: Transport | None = None
 
 def gateway() -> Gateway:
     """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
-    values = feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts)
-    return _shared(*values) if _transport is None else _build(*values, _transport)
+    return _shared(*_client_settings()) if _transport is None else _build(*_client_settings(), _transport)
 
 
 def gateway_over(transport: Transport) -> Gateway:
     """A client for the settings of this moment that speaks through `transport`."""
-    values = feexpay.api_key, feexpay.shop_id, feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts)
-    return _build(*values, transport)
+    return _build(*_client_settings(), transport)
 
 
 def transport() -> Transport:
@@ -270,9 +291,16 @@ def transport() -> Transport:
     return _transport or HttpTransport(proxy=feexpay.proxy.reveal())
 
 
+def _client_settings() -> tuple[Secret, str, str, Secret, tuple[str, ...], bool]:
+    where = feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts), feexpay.sandbox_allowed
+    return feexpay.api_key, feexpay.shop_id, *where
+
+
 @lru_cache(maxsize=8)
-def _shared(api_key: Secret, shop_id: str, base_url: str, proxy: Secret, insecure_hosts: tuple[str, ...]) -> Gateway:
-    return _build(api_key, shop_id, base_url, proxy, insecure_hosts, None)
+def _shared(
+    api_key: Secret, shop_id: str, base_url: str, proxy: Secret, insecure_hosts: tuple[str, ...], sandbox_allowed: bool
+) -> Gateway:
+    return _build(api_key, shop_id, base_url, proxy, insecure_hosts, sandbox_allowed, None)
 
 
 def _build(
@@ -281,6 +309,7 @@ def _build(
     base_url: str,
     proxy: Secret,
     insecure_hosts: tuple[str, ...],
+    sandbox_allowed: bool,
     transport: Transport | None,
 ) -> Gateway:
     return Gateway(
@@ -289,6 +318,7 @@ def _build(
         base_url=base_url,
         proxy=proxy.reveal(),
         insecure_hosts=insecure_hosts,
+        sandbox_allowed=sandbox_allowed,
         transport=transport,
         observer=_tell_observers,
     )
@@ -326,6 +356,10 @@ def use_transport(transport: Transport) -> Iterator[None]:
 
 
 # --- the clock ---------------------------------------------------------------------------------------
+
+#: How far ahead of our clock an instant may lie that another process wrote by the same one. Beyond it that clock was
+#: wrong, then or now, and the instant must not decide anything.
+CLOCK_SLACK = timedelta(minutes=1)
 
 #: How long an offset to the database's clock is trusted; between two readings the monotonic clock counts.
 _CLOCK_TRUST_SECONDS = 30.0

@@ -1,7 +1,8 @@
 """What a host project's Python code calls. The same functions the API and the admin use, with a host's arguments.
 
 Call them outside a transaction: what is sent to a payer's phone cannot be rolled back, so calling inside
-`transaction.atomic` raises RuntimeError.
+`transaction.atomic` raises RuntimeError. Where autocommit is off nothing would ever be committed: they raise
+NotAllowedError `not_configured`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from django_feexpay.models import Payment
 from django_feexpay.payments import idempotency, initiate, retry, reviews
 from django_feexpay.payments import otp as otp_step
+from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import PERSONAL, Order
 from django_feexpay.payments.reconcile import reconcile
@@ -49,7 +49,7 @@ def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Paymen
     Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
     phone, otp = PrivateText(phone), PrivateText(otp)
-    _refuse_inside_a_transaction()
+    refuse_outer_atomic()
     return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
 
 
@@ -60,7 +60,7 @@ def submit_otp(payment_id: UUID, otp: str) -> Payment:
     `validation_error`.
     """
     otp = PrivateText(otp)
-    _refuse_inside_a_transaction()
+    refuse_outer_atomic()
     return otp_step.submit(payment_id, otp, source=Source.HOST)
 
 
@@ -69,7 +69,7 @@ def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -
 
     `total_seconds` bounds each question, for a page that a payer comes back to.
     """
-    _refuse_inside_a_transaction()
+    refuse_outer_atomic()
     for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
     return _read(payment_id)
@@ -86,7 +86,7 @@ def close_review(
     Raises: payments.errors.NotAllowedError; then nothing was decided. `decided_by_gateway`: FeexPay's answer settled
     the payment, whatever the person wanted. Payment.DoesNotExist.
     """
-    _refuse_inside_a_transaction()
+    refuse_outer_atomic()
     payment_id = payment.pk if isinstance(payment, Payment) else _read(payment).pk
     closing = reviews.close(
         payment_id,
@@ -97,11 +97,6 @@ def close_review(
         approve=approve,
     )
     return closing.payment
-
-
-@transaction.atomic(durable=True)
-def _refuse_inside_a_transaction() -> None:
-    """Before FeexPay is asked: a call made inside a transaction would hold its locks for as long as FeexPay likes."""
 
 
 def _masked(order: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
     ),
     "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
     "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
+    "not_configured": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not set up here")),
     "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
 }
 

@@ -87,10 +87,13 @@ def ask_gateway(payment_id: UUID, actor: str, note: str) -> Outcome:
     attempts = list(asked.select_related("payment").order_by("ordinal"))
     if not attempts:
         return Outcome(Ending.SKIPPED, _("It is being sent to FeexPay just now."))
-    answers = [
-        (attempt, ask(attempt.pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS))
-        for attempt in attempts
-    ]
+    try:
+        answers = [
+            (attempt, ask(attempt.pk, source=Source.ADMIN, actor=actor, note=note, total_seconds=_LOOK_SECONDS))
+            for attempt in attempts
+        ]
+    except NotAllowedError as refusal:  # autocommit is off
+        return Outcome(Ending.SKIPPED, refusal.message or refusal.code)
     if any(report is None for attempt, report in answers):
         return Outcome(Ending.FAILED, _("FeexPay did not answer, or does not know it yet."))
     return Outcome(Ending.DONE, " ".join(_unchanged(answers)))

@@ -62,6 +62,7 @@ CAUSES: Mapping[str, str | StrPromise] = {
     "misconfigured": _("FeexPay refuses our settings"),
     "invalid_api_key": _("FeexPay refuses our key"),
     "address_not_allowed": _("our address is not on FeexPay's list"),
+    "unsafe_address": _("BASE_URL is no address for production"),
     "unknown_shop": _("FeexPay does not know our shop"),
     "unknown_path": _("FeexPay has no such path"),
     "forbidden": _("FeexPay forbids this to our key"),

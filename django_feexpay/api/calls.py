@@ -58,7 +58,7 @@ REFUSALS_SIGNED_IN = (*REFUSALS_ALWAYS, "not_authenticated", "permission_denied"
 REFUSALS_WITH_BODY = (*REFUSALS_ALWAYS, "payload_too_large", "unsupported_media_type")
 _ONCE = (
     *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type"),
-    *("idempotency_conflict", "idempotency_mismatch", "duplicate_payment", "provider_unavailable"),
+    *("idempotency_conflict", "idempotency_mismatch", "duplicate_payment", "provider_unavailable", "not_configured"),
     "too_many_prompts",
 )
 
@@ -168,7 +168,7 @@ OTP = Call(
     },
     problems=(
         *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type", "not_found"),
-        *("otp_not_expected", "otp_rejected", "idempotency_conflict", "idempotency_mismatch"),
+        *("otp_not_expected", "otp_rejected", "idempotency_conflict", "idempotency_mismatch", "not_configured"),
     ),
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("OtpRequest"),

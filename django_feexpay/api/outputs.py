@@ -63,7 +63,15 @@ REASONS: Mapping[str, Any] = {
 _ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited by itself.")
 #: What is wrong with the shop's account at FeexPay is staff's business; payers learn that it is not theirs.
 _SET_UP_WRONG = frozenset(
-    {"invalid_api_key", "unknown_shop", "address_not_allowed", "unknown_path", "forbidden", "misconfigured"}
+    {
+        "invalid_api_key",
+        "unknown_shop",
+        "unsafe_address",
+        "address_not_allowed",
+        "unknown_path",
+        "forbidden",
+        "misconfigured",
+    }
 )
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.apps import apps
 
 from django_feexpay import conf
-from django_feexpay.background.worker import CLUSTER, WORKER, sweep_for
+from django_feexpay.background.worker import CLUSTER, WORKER, is_recent, sweep_for
 from django_feexpay.models import Heartbeat
 from django_feexpay.payments import nights
 from django_feexpay.payments.ledger import Source
@@ -112,7 +112,6 @@ def _cluster_is_alone() -> bool:
 
 def _cluster_works_alone() -> bool:
     beats: dict[str, datetime] = dict(Heartbeat.objects.values_list("name", "beat_at"))
-    since = conf.now() - _FRESH
-    cluster_lives: bool = beats.get(CLUSTER, since) > since
-    worker_lives: bool = beats.get(WORKER, since) > since
-    return cluster_lives and not worker_lives
+    now = conf.now()
+    lives = {name for name in (CLUSTER, WORKER) if name in beats and is_recent(beats[name], now, _FRESH)}
+    return lives == {CLUSTER}

@@ -16,6 +16,7 @@ from typing import Self
 
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
+from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.background.crew import Crew, survive
@@ -43,6 +44,7 @@ _NIGHT_LOOK_EVERY = timedelta(seconds=60)
 _DELIVERED_EVERY_SECONDS = 0.5
 #: A sweep waits for its receivers at most so long; one that hangs is left earlier.
 _DELIVERIES_SECONDS = 2 * LIMIT_SECONDS
+_CORRECT_EVERY = timedelta(seconds=60)
 
 
 class Worker:
@@ -61,8 +63,9 @@ class Worker:
         self._sending = Crew(2 * concurrency, "send")
         self._deliverer = Deliverer()
         self._comparing = Crew(1, "compare")
-        self._beat_at: datetime | None = None
-        self._night_at: datetime | None = None
+        self._beat = _Every(_HEARTBEAT_EVERY)
+        self._night = _Every(_NIGHT_LOOK_EVERY)
+        self._correction = _Every(_CORRECT_EVERY)
 
     def __enter__(self) -> Self:
         return self
@@ -96,9 +99,7 @@ class Worker:
 
     def _keep_the_night(self, stop: threading.Event) -> None:
         """Look whether the night's comparison is to be done; it ends early, to be done again, when we are stopped."""
-        now = conf.now()
-        if self._comparing.free and (self._night_at is None or now - self._night_at >= _NIGHT_LOOK_EVERY):
-            self._night_at = now
+        if self._comparing.free and self._night.is_time():
             self._comparing.put(survive, partial(nights.compare_night, source=Source.WORKER, stop=stop.is_set))
 
     def sweep(self) -> int:
@@ -142,13 +143,45 @@ class Worker:
         return len(to_send) + len(to_ask) + len(settled)
 
     def _side_work(self) -> None:
-        """Every ten seconds: late webhooks, the heartbeat, and whether FeexPay answers."""
-        now = conf.now()
-        if self._beat_at is None or now - self._beat_at >= _HEARTBEAT_EVERY:
-            self._beat_at = now
+        """Every ten seconds: late webhooks, the heartbeat, and whether FeexPay answers. Each minute: wrong clocks."""
+        if self._correction.is_time():
+            correct_clocks()
+        if self._beat.is_time():
             hints.match_stragglers()
             _beat(self.name)
             self._asking.put(survive, look_at_gateway)
+
+
+class _Every:
+    """Whether it is time again, by the monotonic clock: no clock that is set changes how often."""
+
+    def __init__(self, gap: timedelta) -> None:
+        self._seconds = gap.total_seconds()
+        self._last: float | None = None
+
+    def is_time(self) -> bool:
+        now = time.monotonic()
+        if self._last is not None and now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+def correct_clocks() -> None:
+    """Put right what a clock that was ahead for a while wrote: looks that are years away, and turns of future nights.
+
+    Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
+    """
+    attempts, nights_given_back = due.correct_schedule(), nights.give_back_future_nights(conf.now())
+    if attempts or nights_given_back:
+        logger.warning(
+            "a clock was wrong: %d attempts are due now, %d future nights are free again", attempts, nights_given_back
+        )
+
+
+def is_recent(beat_at: datetime, now: datetime, within: timedelta) -> bool:
+    """Whether a sign of life is that young. One from the future is by a clock that was ahead, and says nothing."""
+    return -conf.CLOCK_SLACK <= now - beat_at < within
 
 
 def sweep_for(seconds: float, *, name: str) -> int:
@@ -184,7 +217,8 @@ def look_at_gateway() -> None:
 def _is_time_to_look(now: datetime) -> bool:
     """Whether this caller is the one to look now: the row is the turn-taking."""
     rows = Heartbeat.objects.filter(name=GATEWAY_LOOK)
-    if rows.filter(beat_at__lte=now - GATEWAY_LOOK_EVERY).update(beat_at=now):
+    long_ago_or_in_the_future = Q(beat_at__lte=now - GATEWAY_LOOK_EVERY) | Q(beat_at__gt=now + conf.CLOCK_SLACK)
+    if rows.filter(long_ago_or_in_the_future).update(beat_at=now):
         return True
     return Heartbeat.objects.get_or_create(name=GATEWAY_LOOK, defaults={"beat_at": now})[1]
 

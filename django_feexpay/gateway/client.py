@@ -16,6 +16,7 @@ from datetime import date
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
+from django_feexpay.gateway.addresses import LOOPBACK, why_refused
 from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.errors import (
     GatewayError,
@@ -76,7 +77,6 @@ __all__ = [
 
 #: 500 rows of at most 4 kB: cut, a busy day would hide the attempt that is looked for.
 _HISTORY_LIMIT_BYTES = 2 * 1024 * 1024
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEADER_SAFE = re.compile(r"[!-~]+")
 
 Value = TypeVar("Value")
@@ -102,10 +102,11 @@ class Gateway:
     """FeexPay for one shop. Safe to share between threads and over a fork.
 
     base_url: `https://api-v2.feexpay.me/api`. proxy: see HttpTransport; only for the default transport.
-    insecure_hosts: besides the loopback, where a payer may be sent over http.
+    sandbox_allowed: outside production base_url may be a sandbox on this machine, and http there and on
+    insecure_hosts; payers may be sent to pages there over http.
     observer: called after every call, answered or not; it must not raise.
-    Raises ValueError for a base_url or a proxy that is none. An empty or unusable key or shop raises
-    MisconfiguredError at the first call, before anything is sent.
+    Raises ValueError for a base_url or a proxy that is none. A base_url that is not allowed, and an empty or unusable
+    key or shop, raise MisconfiguredError at each call, before anything is sent.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Gateway:
         transport: Transport | None = None,
         observer: Callable[[CallSeen], None] | None = None,
         insecure_hosts: Collection[str] = (),
+        sandbox_allowed: bool = False,
     ) -> None:
         self._api_key = api_key
         self._shop_id = shop_id
@@ -126,7 +128,8 @@ class Gateway:
         self._timeouts = timeouts
         self._transport = HttpTransport(proxy=proxy) if transport is None else transport
         self._observer = observer
-        self._insecure_hosts = _LOOPBACK.union(insecure_hosts)
+        self._refusal = why_refused(base_url, insecure_hosts=insecure_hosts, sandbox_allowed=sandbox_allowed)
+        self._insecure_hosts = LOOPBACK.union(insecure_hosts) if sandbox_allowed else frozenset()
 
     def collect(self, request: CollectRequest, *, total_seconds: float | None = None) -> Accepted:
         """Ask the payer for the money, once, over a connection of its own.
@@ -251,7 +254,7 @@ class Gateway:
         fresh_connection: bool = False,
         reply_limit_bytes: int = REPLY_LIMIT_BYTES,
     ) -> WireRequest:
-        self._check_credentials()
+        self._check_settings()
         headers = {
             "Authorization": PrivateText(f"Bearer {self._api_key}"),
             "Accept": "application/json",
@@ -270,7 +273,9 @@ class Gateway:
             reply_limit_bytes=reply_limit_bytes,
         )
 
-    def _check_credentials(self) -> None:
+    def _check_settings(self) -> None:
+        if self._refusal:
+            raise MisconfiguredError(f"BASE_URL is not used: {self._refusal}", code="unsafe_address")
         if not _HEADER_SAFE.fullmatch(self._api_key):
             raise MisconfiguredError("the API key is empty or holds a space", code="invalid_api_key")
         if not _HEADER_SAFE.fullmatch(self._shop_id):

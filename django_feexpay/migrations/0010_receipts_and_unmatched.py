@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0006_flows'),
+        ('feexpay', '0009_after_the_credit'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0006_flows'),
+        ('feexpay', '0010_receipts_and_unmatched'),
     ]
 
     operations = [

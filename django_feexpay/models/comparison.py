@@ -9,9 +9,10 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, Payment
+from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
 
-class Comparison(models.Model):
+class Comparison(PrimaryModel):
     """One time that the attempts sent on these days (UTC, both included) were held against FeexPay's history.
 
     `night`: the night whose comparison it is; the row is the turn-taking between processes. `beat_at`: while it runs,
@@ -53,7 +54,7 @@ class Comparison(models.Model):
         return f"{self.first_day} – {self.last_day}"
 
 
-class BreakQuerySet(models.QuerySet["Break"]):
+class BreakQuerySet(PrimaryQuerySet["Break"]):
     """Reads that several rooms share."""
 
     def still_open(self) -> BreakQuerySet:
@@ -64,7 +65,7 @@ class BreakQuerySet(models.QuerySet["Break"]):
         return self.still_open().filter(money_at_stake=True)
 
 
-class Break(models.Model):
+class Break(PrimaryModel):
     """One difference between our rows and FeexPay's history. The same difference found again is the same row.
 
     `identity` tells which it is: its kind with the attempt or FeexPay's reference. What staff closed stays closed
@@ -131,7 +132,7 @@ class Break(models.Model):
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True)
 
-    objects = BreakQuerySet.as_manager()
+    objects = BreakQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("difference")
@@ -147,7 +148,7 @@ class Break(models.Model):
         return (self.our_status, self.our_amount, self.their_word, self.their_amount)
 
 
-class Finding(models.Model):
+class Finding(PrimaryModel):
     """A difference as one comparison left it. It stays as it is when the difference ends later.
 
     The counts of a comparison are the counts of its findings.

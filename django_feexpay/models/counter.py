@@ -9,7 +9,8 @@ from typing import Any
 from django.db import connections, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay import conf
+from django_feexpay import conf, isolation
+from django_feexpay.models.primary import PrimaryQuerySet
 
 #: Rows that ran out, removed at most at once by the caller who writes a new one.
 _DROPPED_AT_ONCE = 100
@@ -27,7 +28,10 @@ ON CONFLICT (key) DO UPDATE SET
 """
 
 
-class CounterManager(models.Manager["Counter"]):
+_CounterRows = models.Manager.from_queryset(PrimaryQuerySet)
+
+
+class CounterManager(_CounterRows["Counter"]):
     """`counters.Counters` over the table. Reads from the database that is written to: a replica lags."""
 
     def read(self, keys: Iterable[str]) -> Mapping[str, int]:
@@ -35,7 +39,7 @@ class CounterManager(models.Manager["Counter"]):
 
     def set_first(self, key: str, value: int, seconds: float) -> bool:
         now = conf.now()
-        with connections[self._alias].cursor() as cursor:
+        with isolation.read_committed(self._alias), connections[self._alias].cursor() as cursor:
             cursor.execute(
                 _SET_FIRST, [key, value, self._adapted(now + timedelta(seconds=seconds)), self._adapted(now)]
             )
@@ -48,7 +52,8 @@ class CounterManager(models.Manager["Counter"]):
         now = conf.now()
         at = self._adapted(now)
         # The row stays locked until the commit, so what is read is what this caller wrote.
-        with transaction.atomic(self._alias), connections[self._alias].cursor() as cursor:
+        alias = self._alias
+        with isolation.read_committed(alias), transaction.atomic(alias), connections[alias].cursor() as cursor:
             cursor.execute(_INCREASE, [key, self._adapted(now + timedelta(seconds=seconds)), at, at])
             cursor.execute("SELECT value FROM feexpay_counter WHERE key = %s", [key])
             value: int = cursor.fetchone()[0]
@@ -92,6 +97,7 @@ class Counter(models.Model):
     class Meta:
         verbose_name = _("counter")
         verbose_name_plural = _("counters")
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return self.key

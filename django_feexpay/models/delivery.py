@@ -6,6 +6,7 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt
+from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
 _STORE_OR_COUNT = """
 INSERT INTO feexpay_webhookdelivery
@@ -16,7 +17,7 @@ ON CONFLICT (dedupe_key) DO UPDATE SET repeat_count = feexpay_webhookdelivery.re
 """
 
 
-class WebhookDeliveryManager(models.Manager["WebhookDelivery"]):
+class WebhookDeliveryQuerySet(PrimaryQuerySet["WebhookDelivery"]):
     """Deliveries come more than once, also at the same moment."""
 
     def store_or_count(self, delivery: WebhookDelivery) -> None:
@@ -33,7 +34,7 @@ class WebhookDeliveryManager(models.Manager["WebhookDelivery"]):
             cursor.execute(_STORE_OR_COUNT, values)
 
 
-class WebhookDelivery(models.Model):
+class WebhookDelivery(PrimaryModel):
     """One distinct delivery; repeats only count up. Nothing in it decides about money.
 
     `attempt` is NULL while the reference is not (yet) one of ours: it may arrive before the gateway's own answer.
@@ -55,7 +56,7 @@ class WebhookDelivery(models.Model):
     repeat_count = models.PositiveIntegerField(_("repeats"), default=0)
     received_at = models.DateTimeField(_("received at"))
 
-    objects = WebhookDeliveryManager()
+    objects = WebhookDeliveryQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("webhook delivery")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.models.primary import PrimaryModel
 
-class Heartbeat(models.Model):
+
+class Heartbeat(PrimaryModel):
     """The last time a kind of background worker finished a round. Old: nothing is being settled."""
 
     name = models.CharField(_("name"), max_length=32, primary_key=True)

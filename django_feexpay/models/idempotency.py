@@ -7,9 +7,10 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Payment
+from django_feexpay.models.primary import PrimaryModel
 
 
-class IdempotencyRecord(models.Model):
+class IdempotencyRecord(PrimaryModel):
     """A client's key and what it was answered. Written with the payment, so it exists only if a payment does.
 
     `fingerprint`: keyed hash of the request's meaning; the same key with another one is a mistake of the client's.

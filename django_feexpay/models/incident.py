@@ -8,9 +8,10 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, Payment
+from django_feexpay.models.primary import PrimaryModel
 
 
-class Incident(models.Model):
+class Incident(PrimaryModel):
     """Open until staff close it. A duplicate charge is money to give back; a reversal is money that is gone.
 
     `gateway_reference`, `amount`, `currency`: the charge at FeexPay it is about. `credited_reference`: FeexPay's

@@ -9,9 +9,10 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Payment
+from django_feexpay.models.primary import PrimaryModel
 
 
-class OutboxMessage(models.Model):
+class OutboxMessage(PrimaryModel):
     """One signal to send, written in the transaction of the move that caused it. `event_id` is what receivers see."""
 
     class Signal(models.TextChoices):
@@ -46,7 +47,7 @@ class OutboxMessage(models.Model):
         return f"{self.signal} {self.event_id}"
 
 
-class OutboxReceipt(models.Model):
+class OutboxReceipt(PrimaryModel):
     """One receiver that took a message which others have still to take: it is not called with it again.
 
     Written only for a message that could not be closed at once; `receiver`: its module and qualified name.

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django_feexpay.gateway import money
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
 from django_feexpay.models.fields import SealedField
+from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
 from django_feexpay.payments.lifecycle import (
     LIVE,
@@ -51,7 +52,7 @@ class AppendOnlyError(TypeError):
     """Somebody tried to change or delete a row that is history."""
 
 
-class PaymentQuerySet(models.QuerySet["Payment"]):
+class PaymentQuerySet(PrimaryQuerySet["Payment"]):
     """Ways to read payments that several doors share."""
 
     def for_reading(self) -> PaymentQuerySet:
@@ -97,7 +98,7 @@ def _any(rows: models.QuerySet[Any]) -> IsNull:
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 
-class Payment(models.Model):
+class Payment(PrimaryModel):
     """What a payer owes for one thing. Its primary key is the API's `id`.
 
     Amounts are integers in the minor unit of the currency beside them: `amount` is the price, `charged_amount` what
@@ -140,7 +141,7 @@ class Payment(models.Model):
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
 
-    objects = PaymentQuerySet.as_manager()
+    objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("payment")
@@ -249,7 +250,7 @@ def _for_listing() -> PaymentQuerySet:
     return Payment.objects.for_listing()
 
 
-class Attempt(models.Model):
+class Attempt(PrimaryModel):
     """One request to the gateway for a payment. Its id travels in FeexPay's echo field, so it is found again.
 
     `next_poll_at`: when to look at it next; NULL: nothing left to look for. While somebody looks, it is their lease:
@@ -356,7 +357,7 @@ class Attempt(models.Model):
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
-class PaymentEventQuerySet(models.QuerySet["PaymentEvent"]):
+class PaymentEventQuerySet(PrimaryQuerySet["PaymentEvent"]):
     """Reads only."""
 
     def update(self, **kwargs: Any) -> int:
@@ -366,7 +367,7 @@ class PaymentEventQuerySet(models.QuerySet["PaymentEvent"]):
         raise AppendOnlyError("events are history: they are never deleted")
 
 
-class PaymentEvent(models.Model):
+class PaymentEvent(PrimaryModel):
     """One thing that happened to a payment. Append-only: by this class, and on PostgreSQL by a trigger.
 
     `evidence` holds what a decision rested on (the report's reference, amount, echo), never personal data.
@@ -391,7 +392,7 @@ class PaymentEvent(models.Model):
     evidence = models.JSONField(_("evidence"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"))
 
-    objects = PaymentEventQuerySet.as_manager()
+    objects = PaymentEventQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("event")
@@ -410,7 +411,7 @@ class PaymentEvent(models.Model):
         raise AppendOnlyError("events are history: they are never deleted")
 
 
-class Credit(models.Model):
+class Credit(PrimaryModel):
     """The money counts. One a payment and one an attempt by constraint: credited twice is impossible, not unlikely."""
 
     payment = models.OneToOneField(

@@ -8,8 +8,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from django_feexpay.models.primary import PrimaryModel
 
-class PromptLift(models.Model):
+
+class PromptLift(PrimaryModel):
     """For one number no limit counts from `lifted_at` to `until`. Written once and kept: the trace of who and why.
 
     The number itself is not here: its keyed hash finds it, the masked form shows it. `actor`: primary key of the user.

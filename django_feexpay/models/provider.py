@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import shared
 from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec, with_flow
+from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
 #: What a row takes from the catalogue; an admin may change each afterwards, the flow where sources differ.
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
@@ -23,7 +24,7 @@ def renew_copies(using: str) -> None:
         transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=using)
 
 
-class ProviderQuerySet(models.QuerySet["Provider"]):
+class ProviderQuerySet(PrimaryQuerySet["Provider"]):
     """Rows of which doors keep a rendered copy."""
 
     def update(self, **kwargs: Any) -> int:
@@ -54,7 +55,7 @@ class ProviderManager(models.Manager["Provider"]):
                 row.save(using=using)
 
 
-class Provider(models.Model):
+class Provider(PrimaryModel):
     """One way to pay, made from its catalogue row after migrate. What an admin changed stays changed."""
 
     code = models.CharField(_("code"), max_length=32, primary_key=True)
@@ -82,7 +83,7 @@ class Provider(models.Model):
     )
     catalogue_values = models.JSONField(_("values of the catalogue at the last update"), default=dict, editable=False)
 
-    objects = ProviderManager()
+    objects = ProviderManager()  # type: ignore[misc,assignment]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("provider")

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.models.payment import Attempt, PaymentEvent
+from django_feexpay.models.primary import PrimaryModel
 
 
 class ReviewDecision(models.TextChoices):
@@ -17,7 +18,7 @@ class ReviewDecision(models.TextChoices):
     NOT_PAID = "not_paid", _("not paid")
 
 
-class ReviewProposal(models.Model):
+class ReviewProposal(PrimaryModel):
     """One person's decision that waits for a second person. At most one is open for an attempt.
 
     `gateway_word`, `gateway_amount`: what FeexPay said when it was proposed, and what the second person approves.

@@ -103,10 +103,10 @@ def _key_and_mode() -> Finding:
         advice = _("Set API_KEY and SHOP_ID: FeexPay's dashboard has them.")
         return Finding(Mark.BAD, "key", _("no key or no shop"), advice)
     live = key.startswith("fp_")
-    if live and settings.DEBUG:
-        return Finding(Mark.BAD, "key", _("a live key with DEBUG on"), _("Payments would be real: take a test key."))
-    if not live and not settings.DEBUG:
-        return Finding(Mark.BAD, "key", _("no live key, with DEBUG off"), _("Take the key that begins with fp_."))
+    if live and feexpay.environment == conf.DEVELOPMENT:
+        return Finding(Mark.BAD, "key", _("a live key in development"), _("Payments would be real: take a test key."))
+    if not live and feexpay.environment == conf.PRODUCTION:
+        return Finding(Mark.BAD, "key", _("no live key in production"), _("Take the key that begins with fp_."))
     return Finding(Mark.GOOD, "key", _("a live key (fp_…)") if live else _("a test key"))
 
 
@@ -145,7 +145,7 @@ def _worker() -> Finding:
         last = beats.first()
     except DatabaseError:  # before the first migrate
         return Finding(Mark.NOT_HERE, "worker", _("no tables yet"))
-    if last is not None and conf.now() - last.beat_at < _WORKER_SILENT:
+    if last is not None and worker.is_recent(last.beat_at, conf.now(), _WORKER_SILENT):
         return Finding(Mark.GOOD, "worker", _("at work (%s)") % last.name)
     text = _("never seen") if last is None else _("silent since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
     advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")

@@ -60,7 +60,7 @@ def _components() -> dict[str, str]:
     at_work = [beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in beats]
     return {
         "database": "ok",
-        "worker": "ok" if any(now - beat < _WORKER_SILENT for beat in at_work) else "silent",
+        "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
         "outbox": _outbox(now),
         "breaker": ", ".join(breaker.in_trouble(CATALOGUE)) or "ok",
@@ -74,7 +74,8 @@ def _comparison(now: datetime) -> str:
     """Whether somebody's money waits for staff, and whether the nights are kept where they were kept before."""
     if Break.objects.at_stake().exists():
         return "money_at_stake"
-    last = Comparison.objects.exclude(night=None).aggregate(last=Max("finished_at"))["last"]
+    nights = Comparison.objects.exclude(night=None).exclude(finished_at__gt=now + conf.CLOCK_SLACK)
+    last = nights.aggregate(last=Max("finished_at"))["last"]
     kept = last is None or feexpay.compare_at is None or now - last < _NIGHT_FORGOTTEN
     return _forgotten(not kept)
 
@@ -96,4 +97,4 @@ def _gateway(beat_at: datetime | None, look_at: datetime | None, now: datetime) 
     if beat_at is None:
         asked = look_at is not None and now - look_at > _LONGEST_CALL
         return "silent" if asked else "unknown"
-    return "ok" if now - beat_at < _GATEWAY_SILENT else "silent"
+    return "ok" if worker.is_recent(beat_at, now, _GATEWAY_SILENT) else "silent"

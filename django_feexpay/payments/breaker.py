@@ -59,7 +59,7 @@ def wait_seconds(provider_code: str, door: Door, *, before_probe: Callable[[], N
     if not open_circuits:
         return 0
     now = conf.now().timestamp()
-    wait = max(until - now for _, until in open_circuits.values())
+    wait = max(_left(until, now) for _, until in open_circuits.values())
     if wait > 0:
         return max(1, math.ceil(wait))
     before_probe()
@@ -70,7 +70,7 @@ def wait_seconds(provider_code: str, door: Door, *, before_probe: Callable[[], N
 def closed_to_payers(codes: Iterable[str]) -> dict[str, int]:
     """By circuit (GATEWAY included), the seconds until the next probe, where nobody may pass before."""
     now = conf.now().timestamp() if (states := _open_circuits((GATEWAY, *codes))) else 0.0
-    return {circuit: math.ceil(until - now) for circuit, (_, until) in states.items() if until > now}
+    return {circuit: math.ceil(left) for circuit, (_, until) in states.items() if (left := _left(until, now)) > 0}
 
 
 def in_trouble(codes: Iterable[str]) -> list[str]:
@@ -141,8 +141,10 @@ def _is_mere_silence(seen: CallSeen) -> bool:
 
 def _learn_while_open(circuit: str, state: tuple[float, float], seen: CallSeen, *, well: bool) -> None:
     """Stragglers that left before the first probe say nothing new."""
-    left_at = conf.now().timestamp() - seen.seconds
-    if well and left_at >= state[0] + PAUSE_SECONDS - _SLACK_SECONDS:
+    now = conf.now().timestamp()
+    left_at, pause_is_over_at = now - seen.seconds, state[0] + PAUSE_SECONDS - _SLACK_SECONDS
+    opened_in_the_future = state[0] > now + _SLACK_SECONDS  # by a clock that was ahead
+    if well and (left_at >= pause_is_over_at or opened_in_the_future):
         places = (_place(circuit, place) for place in range(WINDOW))
         shared.drop(_open(circuit), _in_a_row(circuit), _seen(circuit), *places)
         shared.renew(shared.PROVIDERS)
@@ -188,6 +190,11 @@ def _open_circuits(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
     """By circuit: when it opened, and until when nobody may pass."""
     names = {_open(circuit): circuit for circuit in circuits}
     return {names[name]: state for name, state in shared.read(names).items()}
+
+
+def _left(until: float, now: float) -> float:
+    """The seconds of a pause that are left; 0 if they are more than a pause has, by a clock that was ahead."""
+    return until - now if until - now <= PAUSE_SECONDS + _SLACK_SECONDS else 0.0
 
 
 def _open(circuit: str) -> str:

@@ -64,7 +64,7 @@ def see(seen: CallSeen) -> None:
         return
     now = conf.now().timestamp()
     until = now + (seen.error.retry_after_seconds or _SLOW_DOWN_SECONDS)
-    if until > shared.read((_PAUSE,)).get(_PAUSE, 0.0):
+    if until - now > _left(shared.read((_PAUSE,)), now):
         shared.put(_PAUSE, until, _LONGEST_PAUSE.total_seconds())
 
 
@@ -74,7 +74,9 @@ def pause_seconds() -> int:
 
 
 def _left(known: Mapping[str, float], now: float) -> int:
-    return max(0, math.ceil(known.get(_PAUSE, 0.0) - now))
+    left = known.get(_PAUSE, 0.0) - now
+    by_a_clock_that_was_ahead = left > _LONGEST_PAUSE.total_seconds()
+    return 0 if by_a_clock_that_was_ahead else max(0, math.ceil(left))
 
 
 @contextmanager

@@ -224,7 +224,7 @@ class _Run:
     # --- its own row ----------------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        if conf.now() - self._row.beat_at >= _BEAT_EVERY:
+        if abs(conf.now() - self._row.beat_at) >= _BEAT_EVERY:
             self._row.beat_at = conf.now()
             self._row.save(update_fields=["beat_at"])
 

@@ -8,19 +8,21 @@ the lease ends and the row is due again.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.looks import next_look_at
+from django_feexpay.payments.looks import AFTER_FAILURE_SECONDS, longest_waits, next_look_at
 
 #: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
 LEASE = timedelta(seconds=45)
@@ -36,6 +38,16 @@ PAUSE_AFTER_CREDIT = timedelta(seconds=30)
 
 #: FeexPay did not answer a question about a credited payment.
 AGAIN_AFTER_CREDIT = timedelta(minutes=15)
+
+#: A claim given back is looked at again by then, however long FeexPay asked to be left alone: no look lies so far
+#: ahead that a wrong clock could not be told from it.
+LONGEST_POSTPONEMENT = timedelta(minutes=5)
+
+#: Above the longest wait: the lease of who looks, and the clocks.
+_MARGIN = LEASE + conf.CLOCK_SLACK
+
+#: What has no next look is searched for among the payments of these days.
+_RECENT = timedelta(days=7)
 
 _dice = random.SystemRandom()
 
@@ -72,7 +84,7 @@ def _claim_kind(kind: Q, limit: int) -> list[Claim]:
     if not connection.features.has_select_for_update_skip_locked:
         claims = (claim(attempt, now) for attempt in list(due.only("status", "next_poll_at")[:limit]))
         return [taken for taken in claims if taken is not None]
-    with transaction.atomic(durable=True):
+    with durable():
         rows = list(due.select_for_update(skip_locked=True).values_list("pk", "status")[:limit])
         taken = Attempt.objects.filter(pk__in=[pk for pk, _ in rows])
         taken.update(next_poll_at=now + LEASE, last_look_at=now)
@@ -167,8 +179,9 @@ def hasten_credited(attempt: Attempt, *, at: datetime | None = None) -> None:
 
 
 def _no_earlier_than(attempt: Attempt, pause: timedelta) -> datetime:
+    """After the pause. A last look that lies in the future is by a clock that was ahead: no webhook waits for that."""
     now = conf.now()
-    return now if attempt.last_look_at is None else max(now, attempt.last_look_at + pause)
+    return now if attempt.last_look_at is None else min(max(now, attempt.last_look_at + pause), now + pause)
 
 
 def _pull_forward(attempt: Attempt, movable: Q, at: datetime) -> None:
@@ -183,3 +196,42 @@ def ask_credited_again(attempt: Attempt) -> None:
     """
     again = unless_changed(attempt, conf.now() + AGAIN_AFTER_CREDIT)
     Attempt.objects.filter(pk=attempt.pk, status=Status.SUCCESSFUL).update(next_poll_at=again)
+
+
+# --- clocks ------------------------------------------------------------------------------------------
+
+
+def correct_schedule() -> int:
+    """Make due what was put off too far, or given up, by a clock that was ahead for a while; how many attempts.
+
+    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only brings looks forward.
+    """
+    now = conf.now()
+    wrong = (Attempt.objects.filter(which) for which in (put_off_too_far(now), given_up_too_early(now)))
+    return sum(attempts.update(next_poll_at=now) for attempts in wrong)
+
+
+def put_off_too_far(now: datetime) -> Q:
+    """Attempts whose next look lies farther ahead than one of that status and age may."""
+    undecided = _beyond(now, sorted(LIVE), live=True) | _beyond(now, [Status.EXPIRED, Status.REVIEW], live=False)
+    last = timedelta(seconds=AFTER_FAILURE_SECONDS[-1])
+    failed_later = Q(next_poll_at__gt=now + last + _MARGIN) | Q(settled_at__gt=now + _MARGIN)
+    failed = Q(status__in=[Status.FAILED, Status.REJECTED], next_poll_at__gt=now) & failed_later
+    after_credit = max(feexpay.expiry + PAUSE_AFTER_CREDIT, AGAIN_AFTER_CREDIT)
+    credited = Q(status=Status.SUCCESSFUL, next_poll_at__gt=now + after_credit + _MARGIN)
+    return undecided | failed | credited
+
+
+def _beyond(now: datetime, statuses: Sequence[str], *, live: bool) -> Q:
+    beyond = Q()
+    for age, wait in longest_waits(feexpay.poll_seconds, live=live):
+        young = Q() if age == timedelta.max else Q(created_at__gt=now - age)
+        beyond |= young & Q(next_poll_at__gt=now + wait + _MARGIN)
+    return Q(status__in=statuses) & beyond
+
+
+def given_up_too_early(now: datetime) -> Q:
+    """Attempts that may be charged and were made within the last days, but have no next look."""
+    open_ones = [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW]
+    of_these_days = Q(payment__status__in=open_ones, payment__created_at__gt=now - _RECENT)  # by the payments' index
+    return of_these_days & Q(status__in=open_ones, sent_at__isnull=False, next_poll_at=None)

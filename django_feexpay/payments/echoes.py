@@ -77,14 +77,18 @@ def _parts(attempt: Attempt, patience_seconds: float, longest_question_seconds: 
         longest_question_seconds=longest_question_seconds,
     )
     last = _last_instant(attempt)
-    days = (attempt.created_at.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
+    first = min(attempt.created_at, last)  # by a clock that was ahead it may have been made in the future
+    days = (first.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
     return reader.read(*days, provider=attempt.payment.provider.spec)
 
 
 def _last_instant(attempt: Attempt) -> datetime:
     """When FeexPay can have made our payment at the latest: it was asked once, but on a page the payer does it."""
+    now = conf.now()
     sent_at = max(attempt.created_at, attempt.sent_at or attempt.created_at)
-    return max(sent_at, min(attempt.expires_at, conf.now())) if attempt.sought_by_echo else sent_at
+    if sent_at > now + conf.CLOCK_SLACK:  # by a clock that was ahead: FeexPay's own had the days of just now
+        return now
+    return max(sent_at, min(attempt.expires_at, now)) if attempt.sought_by_echo else sent_at
 
 
 def is_of(attempt: Attempt, row: HistoryRow) -> bool:

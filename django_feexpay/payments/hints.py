@@ -10,7 +10,7 @@ from functools import cache
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Count, F, Q, QuerySet
 
 from django_feexpay import conf, secrets
@@ -18,6 +18,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, Word, same_reference, spellings_of, takes_back, word_from
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import webhook_pace
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import Status
 
 #: How long an unmatched delivery may still find its attempt: an answer to collect is minutes late at most.
@@ -47,7 +48,7 @@ def receive(hint: WebhookHint) -> None:
     attempt whose reference we never heard, or which it refused. Changes: WebhookDelivery, `next_poll_at` of the
     attempt. Safe to repeat: yes; a repeat only counts up and asks again. Makes no call.
     """
-    with transaction.atomic(durable=True):
+    with durable():
         attempt = _attempt_of(hint)
         _store(hint, attempt)
     # Committed first: the pace is kept in the cache, which may be a table of the same database, and fail.

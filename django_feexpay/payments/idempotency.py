@@ -59,7 +59,7 @@ def refuse_or_replay(key: Key) -> None:
         return
     if record.fingerprint != key.fingerprint:
         raise NotAllowedError("idempotency_mismatch", _("This key was used for another request."))
-    if record.answer_status is None and conf.now() - record.created_at < PATIENCE:
+    if record.answer_status is None and -conf.CLOCK_SLACK < conf.now() - record.created_at < PATIENCE:
         message = _("The first request with this key is still running.")
         raise NotAllowedError("idempotency_conflict", message, retry_after_seconds=_RETRY_AFTER_SECONDS)
     raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)

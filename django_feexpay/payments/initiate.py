@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -32,6 +32,7 @@ from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger, prompts, reconcile
+from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import NEVER_SENT, Status
@@ -40,6 +41,9 @@ from django_feexpay.payments.order import Order, Terms, code_of, judge
 logger = logging.getLogger("django_feexpay.payments")
 
 _DOUBLE_TAP = timedelta(seconds=60)
+#: What was started that far in the future, by a clock that was ahead, is no tap of just now. A clock that goes back an
+#: hour between two taps is.
+_CLOCK_WAS_AHEAD = timedelta(days=1)
 _GROWING_WAIT = timedelta(seconds=5)
 #: What waits to be sent and may have been sent after all is looked for again so soon, where history is away.
 _SEARCH_AGAIN = timedelta(seconds=30)
@@ -71,6 +75,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
     Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; then nothing was written.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
+    refuse_without_autocommit()
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
@@ -137,7 +142,8 @@ def send_due(held: due.Claim, *, source: Source) -> None:
         due.postpone(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
-        due.postpone(held, min(now + timedelta(seconds=wait), attempt.expires_at))
+        wait_at_most = min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT)
+        due.postpone(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = due.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else due.LEASE
     window = min(feexpay.expiry, SHORTEST_WINDOW)
@@ -169,7 +175,7 @@ def lose(attempt_id: UUID, *, source: Source) -> None:
 # --- opening -----------------------------------------------------------------------------------------
 
 
-@transaction.atomic(durable=True)
+@durable()
 def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     """Intent first: everything that must exist before the gateway hears of it."""
     order, now = terms.order, conf.now()
@@ -251,6 +257,7 @@ def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet
         currency=terms.currency,
         latest_attempt__msisdn_hash=_hash(terms.msisdn),
         created_at__gt=now - _DOUBLE_TAP,
+        created_at__lt=now + _CLOCK_WAS_AHEAD,
     )
 
 

@@ -20,6 +20,7 @@ from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in
 from django_feexpay.models import (
     Attempt,
     Break,
+    Comparison,
     Credit,
     IdempotencyRecord,
     Incident,
@@ -30,7 +31,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import incidents, never_arrived, outbox, prompts
+from django_feexpay.payments import due, incidents, never_arrived, outbox, prompts
 from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.payments.looks import longest_wait
 
@@ -45,7 +46,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I18; `about`: what it is and its id; `problem`: in words."""
+    """One row, or sum, that breaks a rule. `rule`: I1 to I19; `about`: what it is and its id; `problem`: in words."""
 
     rule: str
     about: str
@@ -446,6 +447,25 @@ def prompts_are_bounded() -> Iterator[str]:
         yield f"attempt {attempt}: {count} prompts{said} to its number within {period}, {allowed} are allowed"
 
 
+def nothing_waits_for_the_future() -> Iterator[str]:
+    """I19: no row is put off farther than its own rules go, and none was made in the future: a clock was wrong.
+
+    The worker puts the waits right within a minute. What bears a wrong time of its own stays, for staff to know.
+    """
+    now = conf.now()
+    put_off = Attempt.objects.filter(due.put_off_too_far(now) | due.given_up_too_early(now))
+    for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
+        yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
+    late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)
+    for pk, at in _rows(late, "pk", "next_delivery_at"):
+        yield f"message {pk}: not told before {at}"
+    future = Q(created_at__gt=now + conf.CLOCK_SLACK) | Q(sent_at__gt=now + conf.CLOCK_SLACK)
+    for pk, created_at in _rows(Attempt.objects.filter(future), "pk", "created_at"):
+        yield f"attempt {pk}: made or sent in the future ({created_at})"
+    for pk, night in _rows(Comparison.objects.filter(night__gt=now.date() + LONGEST_WAIT), "pk", "night"):
+        yield f"comparison {pk}: of the night of {night}, which is not here yet"
+
+
 #: Those that rows can show. I11, that no msisdn leaves them, is not among these.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -465,6 +485,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I16": differences_end_in_their_period,
     "I17": every_message_has_a_next_delivery,
     "I18": prompts_are_bounded,
+    "I19": nothing_waits_for_the_future,
 }
 
 

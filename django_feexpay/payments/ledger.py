@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import Q, QuerySet
 
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, ReviewProposal
 from django_feexpay.payments import incidents
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
 
 Signal = OutboxMessage.Signal
@@ -62,7 +63,7 @@ def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
     _write_event(attempt, "", cause)
 
 
-@transaction.atomic(durable=True)
+@durable()
 def move(
     attempt_id: UUID,
     to_status: Status,

@@ -63,6 +63,16 @@ def longest_wait(status: Status, age: timedelta) -> timedelta:
     return next(wait for limit, wait in _PATIENCE if age <= limit)
 
 
+def longest_waits(poll_seconds: Sequence[int], *, live: bool) -> list[tuple[timedelta, timedelta]]:
+    """(age up to, the longest wait there may be): no next look of an attempt that is not failed lies farther ahead."""
+    listed = timedelta(seconds=max(poll_seconds))
+    steps = list(_PATIENCE)
+    if not live:
+        weeks = [_A_WEEK * 2**doubled for doubled in range(10)]
+        steps = [*_PATIENCE[:-1], *((age, max(age / _SHARE_OF_AGE, _PATIENCE[-1][1])) for age in weeks)]
+    return [(age, max(wait, listed)) for age, wait in steps]
+
+
 def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
     if looks < len(poll_seconds):
         return timedelta(seconds=poll_seconds[looks])
@@ -72,5 +82,6 @@ def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -
 
 
 def _after_failure(now: datetime, settled_at: datetime) -> datetime | None:
-    looks = (settled_at + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
+    since = min(settled_at, now)  # by a clock that was ahead it may have failed in the future
+    looks = (since + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
     return next((look for look in looks if look > now), None)

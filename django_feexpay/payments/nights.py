@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, Min
 
 from django_feexpay import conf
@@ -20,6 +20,7 @@ from django_feexpay.gateway.client import LONGEST_HISTORY_DAYS
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.compare import begin, compare
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.history import A_DAY, Gap
 from django_feexpay.payments.ledger import Source
 
@@ -114,7 +115,7 @@ def _days(first: date, last: date) -> list[date]:
 def _first(night: date) -> Comparison | None:
     days = DAYS_ON_SUNDAY if night.isoweekday() == 7 else DAYS
     try:
-        with transaction.atomic():
+        with durable():
             return begin(night - days * A_DAY, night - A_DAY, night=night)
     except IntegrityError:  # another process was quicker
         return None
@@ -125,6 +126,8 @@ def _holds_up_the_others(row: Comparison, now: datetime) -> bool:
     none of them would be answered.
     """
     since = now - row.beat_at
+    if since < -conf.CLOCK_SLACK:  # by a clock that was ahead
+        return False
     if row.state == State.RUNNING:
         return since <= SILENT_AFTER
     return row.state == State.INCOMPLETE and since <= AGAIN_AFTER and _has_gap(row, _IS_SILENT)
@@ -139,6 +142,8 @@ def _is_to_be_done_again(row: Comparison, now: datetime) -> bool:
         return False
     since = now - row.beat_at
     if row.start_count < MOST_STARTS:
+        if since < -conf.CLOCK_SLACK:  # its last sign of life is by a clock that was ahead: no process is at it
+            return True
         return since > (AGAIN_AFTER if unanswered else SILENT_AFTER)
     return since > AGAIN_LATER and now.astimezone(UTC).date() - _night_of(row) < GIVEN_UP_AFTER
 
@@ -150,7 +155,7 @@ def _has_gap(row: Comparison, reasons: set[Gap]) -> bool:
 def _again(known: Comparison, now: datetime) -> Comparison | None:
     anew = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
     columns = [field.name for field in Comparison._meta.fields if field.name not in ("id", "night", "start_count")]
-    with transaction.atomic():
+    with durable():
         taken = Comparison.objects.filter(pk=known.pk, beat_at=known.beat_at).update(
             **{name: getattr(anew, name) for name in columns}, start_count=F("start_count") + 1
         )
@@ -159,3 +164,12 @@ def _again(known: Comparison, now: datetime) -> Comparison | None:
         known.findings.all().delete()  # they are of the start before, and counted anew
     known.refresh_from_db()
     return known
+
+
+def give_back_future_nights(now: datetime) -> int:
+    """Free the turns of nights that are not here yet: a clock that was ahead took them; how many.
+
+    Changes: Comparison. Safe to repeat: yes.
+    """
+    future = Comparison.objects.filter(night__gt=now.astimezone(UTC).date() + A_DAY)
+    return future.update(night=None)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
@@ -27,8 +27,9 @@ from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, Word
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import due, gate, hints, idempotency, ledger
+from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.initiate import collect_request, has_credit
+from django_feexpay.payments.initiate import collect_request, has_credit, one_at_a_time
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.order import code_of
@@ -54,6 +55,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
+    refuse_without_autocommit()
     code = code_of(otp)
     if key is not None:
         idempotency.refuse_or_replay(key)
@@ -85,12 +87,13 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
     return waiting.filter(otp_count__lt=MOST_CODES)
 
 
-@transaction.atomic(durable=True)
+@durable()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
-    payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
-    if key is not None:
+    if key is not None:  # before the payment's lock, as in a retry: the same key may be used on another payment now
+        one_at_a_time(key.user.pk)
         idempotency.refuse_or_replay(key)
+    payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     now = conf.now()
     taken = _waiting(payment, now).update(
         otp_required=False,
@@ -148,7 +151,7 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
         "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
     }
     try:
-        with transaction.atomic():
+        with durable():
             _note(attempt, **changes)
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):

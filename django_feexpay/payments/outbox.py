@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from django.db import close_old_connections, connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db import close_old_connections, connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.dispatch import Signal
 
 from django_feexpay import conf, failpoints, signals
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import receivers
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Receiver, Start, receivers_of
 
 logger = logging.getLogger("django_feexpay.outbox")
@@ -85,12 +86,14 @@ def claim(limit: int, bulkhead: Bulkhead) -> list[Claim]:
     earlier = OutboxMessage.objects.filter(
         payment=OuterRef("payment"), pk__lt=OuterRef("pk"), next_delivery_at__isnull=False, last_error=""
     )
-    due = OutboxMessage.objects.filter(next_delivery_at__lte=now, signal__in=[name for name in room if room[name]])
+    # What is put off farther than it may be was put off by a clock that was ahead.
+    due_now = Q(next_delivery_at__lte=now) | Q(next_delivery_at__gt=now + LONGEST_WAIT + conf.CLOCK_SLACK)
+    due = OutboxMessage.objects.filter(due_now, signal__in=[name for name in room if room[name]])
     due = due.exclude(Exists(earlier.exclude(signal__in=stuck))).order_by("next_delivery_at", "id")
     if not connection.features.has_select_for_update_skip_locked:
         rows = _within_room(due[:limit], room)
         return [held for message in rows if (held := _claim_one(message, now)) is not None]
-    with transaction.atomic(durable=True):
+    with durable():
         rows = _within_room(due.select_for_update(skip_locked=True, of=("self",))[:limit], room)
         taken = OutboxMessage.objects.filter(pk__in=[message.pk for message in rows])
         taken.update(next_delivery_at=now + LEASE, delivery_count=F("delivery_count") + 1)

@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import Any, NoReturn, TypeGuard
 from urllib.parse import urlsplit
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, shared
@@ -27,6 +26,7 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.money import EURO_PARITY
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireReply, WireRequest
 from django_feexpay.models import Payment
+from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.secrets import Secret
 
@@ -188,7 +188,7 @@ def _kept(source: RatesSource, currency: str, into: str) -> Decimal:
     known = _read(name)
     if known is not None and known.is_younger_than(FRESH):
         return known.rate
-    _refuse_when_atomic()  # before the turn is taken, so that others need not wait for one who may not ask
+    refuse_outer_atomic()  # before the turn is taken, so that others need not wait for one who may not ask
     if shared.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
         return _renewed(source, currency, into, name)
     return known.rate if _is_usable(known) else _waited_for(name)
@@ -272,11 +272,6 @@ def _asked(source: RatesSource, currency: str, into: str) -> Decimal:
     if not is_plausible(currency, rate):
         raise RateUnavailableError("what its source says is not the francs for one unit")
     return rate.quantize(_SMALLEST, ROUND_UP)
-
-
-@transaction.atomic(durable=True)
-def _refuse_when_atomic() -> None:
-    """A call made there would hold its locks for as long as a stranger likes."""
 
 
 def _filled(text: str, currency: str, into: str) -> str:

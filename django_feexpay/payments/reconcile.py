@@ -21,6 +21,7 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived, second_charges
+from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 
@@ -147,6 +148,7 @@ def ask(
 
 def _to_ask_about(attempt_id: UUID) -> Attempt | None:
     """The attempt, unless it is on its way just now. The question is spent of the budget, and never refused."""
+    refuse_without_autocommit()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
@@ -161,7 +163,7 @@ def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
     """
     credited = held.status is Status.SUCCESSFUL
     if wait := (credited and budget.wait_after_credit_seconds()) or budget.wait_seconds(budget.POLLING):
-        due.postpone(held, conf.now() + timedelta(seconds=wait))
+        due.postpone(held, conf.now() + min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     answered = _look(attempt, source=source) is not None
@@ -222,7 +224,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     """
     now = conf.now()
     findable = attempt.gateway_reference is not None or attempt.sought_by_echo
-    if attempt.life_status is Status.SUCCESSFUL or not findable:
+    if attempt.life_status is Status.SUCCESSFUL or not findable or not commits_by_itself():
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
@@ -454,7 +456,10 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
     """
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
-    first_absence_at = attempt.first_empty_look_at or (conf.now() if found.complete else None)
+    now = conf.now()
+    first_absence_at = attempt.first_empty_look_at or (now if found.complete else None)
+    if first_absence_at is not None and first_absence_at > now + conf.CLOCK_SLACK:  # by a clock that was ahead
+        first_absence_at = now
     if not ending(attempt, source, found, first_absence_at):
         if attempt.life_status is Status.UNKNOWN:
             due.schedule(attempt, first_empty_look_at=first_absence_at)

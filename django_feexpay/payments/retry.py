@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from uuid import UUID
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
@@ -14,6 +13,7 @@ from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import gate, idempotency, ledger, prompts, rates
+from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
     PayerDetails,
@@ -56,6 +56,7 @@ def retry(
     `validation_error`, the price being asked for again.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
+    refuse_without_autocommit()
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
@@ -117,7 +118,7 @@ def _may_have_been_charged(attempt: Attempt) -> bool:
     return attempt.life_status is Status.FAILED or attempt.is_doubtful_refusal
 
 
-@transaction.atomic(durable=True)
+@durable()
 def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
     """Under the payment's lock, so that two retries at once open one attempt."""
     one_at_a_time(payment.user_id)

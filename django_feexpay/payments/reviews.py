@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
@@ -20,6 +19,7 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import Word
 from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
 from django_feexpay.payments import due, ledger, reconcile, review_facts
+from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import Status
@@ -217,7 +217,7 @@ def _is_credited_elsewhere(facts: Facts) -> bool:
 # --- two persons ---------------------------------------------------------------------------------------
 
 
-@transaction.atomic(durable=True)
+@durable()
 def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Cause) -> ReviewProposal:
     """Write a proposal, in the place of another one. The same one by the same person stays as it is."""
     _lock_review(attempt)
@@ -242,7 +242,7 @@ def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Ca
     )
 
 
-@transaction.atomic(durable=True)
+@durable()
 def _end_outdated(attempt: Attempt, facts: Facts) -> bool:
     """End a proposal that was made on another answer of FeexPay's; whether there was one."""
     proposal = open_proposal(attempt)

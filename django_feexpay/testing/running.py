@@ -46,7 +46,7 @@ class RunningSandbox:
     @property
     def feexpay(self) -> dict[str, str]:
         """What the dict FEEXPAY needs to speak to it."""
-        return {"BASE_URL": self.api_url, "API_KEY": API_KEY, "SHOP_ID": SHOP_ID}
+        return {"ENVIRONMENT": "development", "BASE_URL": self.api_url, "API_KEY": API_KEY, "SHOP_ID": SHOP_ID}
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.session.get(self.base_url + path, timeout=_PATIENCE_SECONDS, **options)

@@ -17,6 +17,7 @@ from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.signatures import verify
 from django_feexpay.payments import hints
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateBytes, PrivateDict
 from django_feexpay.problems import problem_response
 from django_feexpay.secrets import Secret
@@ -55,7 +56,7 @@ class WebhookView(View):
             return problem_response(request, "not_authenticated")
         except strict_json.MalformedBodyError as error:
             return problem_response(request, "malformed_request", detail=str(error))
-        except DatabaseError as error:
+        except (DatabaseError, NotAllowedError) as error:
             logger.error("webhook not stored: %s", type(error).__name__)
             return problem_response(request, "gateway_unavailable")
         return JsonResponse({"received": True})

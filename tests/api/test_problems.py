@@ -37,6 +37,7 @@ STATUS_OF_CODE = {
     "too_many_prompts": 429,
     "server_error": 500,
     "gateway_unavailable": 503,
+    "not_configured": 503,
     "rate_unavailable": 503,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -330,19 +331,40 @@ def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypat
 # --- heartbeats -----------------------------------------------------------------------------------------
 
 
-def test_worker_leaves_a_heartbeat_every_ten_seconds(gateway: ModelGateway, clock: Clock) -> None:
+def test_worker_leaves_a_heartbeat_every_ten_seconds(
+    gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = StandingTime()
+    monkeypatch.setattr(worker, "time", time)
     with Worker(name="worker") as running:
         started_at = clock.at
         running.sweep()
         assert Heartbeat.objects.get(name="worker").beat_at == started_at
 
         clock.advance(9)
+        time.sleep(9)
         running.sweep()
         assert Heartbeat.objects.get(name="worker").beat_at == started_at
 
         clock.advance(1)
+        time.sleep(1)
         running.sweep()
         assert Heartbeat.objects.get(name="worker").beat_at == clock.at
+
+
+def test_a_clock_that_was_a_year_ahead_for_one_round_stops_no_heartbeat(
+    gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_HEARTBEAT_EVERY", timedelta(0))
+    right = clock.at
+    with Worker(name="worker") as running:
+        clock.at = right + timedelta(days=365)
+        running.sweep()
+        clock.at = right
+        running.sweep()
+
+    assert Heartbeat.objects.get(name="worker").beat_at == right
+    assert Heartbeat.objects.get(name="gateway").beat_at == right  # asked again, and not next year
 
 
 def test_gateway_is_looked_at_every_five_minutes_by_one_of_all(gateway: ModelGateway, clock: Clock) -> None:

@@ -10,12 +10,20 @@ from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage, registry
 
 from django_feexpay import checks
+from django_feexpay.conf import feexpay
 
 LONG = "x" * 32
 KEY = Fernet.generate_key().decode()
 
-DEVELOPMENT = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "FIELD_KEYS": [KEY], "HASH_KEY": LONG}
+DEVELOPMENT = {
+    "ENVIRONMENT": "development",
+    "API_KEY": "test_key",
+    "SHOP_ID": "SHOP",
+    "FIELD_KEYS": [KEY],
+    "HASH_KEY": LONG,
+}
 PRODUCTION = {
+    "ENVIRONMENT": "production",
     "API_KEY": "fp_key",
     "SHOP_ID": "SHOP",
     "FIELD_KEYS": [KEY, Fernet.generate_key().decode()],
@@ -26,6 +34,14 @@ PRODUCTION = {
     "RETURN_HOSTS": ["shop.example"],
     "REQUIRE_IDEMPOTENCY_KEY": True,
     "PAYABLE": "shop.prices.payable",
+}
+#: A test server: DEBUG off, a sandbox and a test key.
+STAGING = {
+    "debug": False,
+    "ENVIRONMENT": "staging",
+    "API_KEY": "test_key",
+    "BASE_URL": "http://sandbox:8801/api",
+    "INSECURE_HOSTS": "sandbox",
 }
 POSTGRES = {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 60, "OPTIONS": {}}
 
@@ -86,6 +102,32 @@ def test_good_settings_bring_no_message(found: Found, debug: bool) -> None:
     assert found(debug=debug) == []
 
 
+def test_a_test_server_may_have_a_sandbox_and_a_test_key(found: Found) -> None:
+    assert found(**STAGING) == []
+
+
+@pytest.mark.parametrize(
+    ("debug", "is_test_run", "environment"),
+    [(True, False, "development"), (False, False, "production"), (False, True, "development")],
+)
+def test_environment_follows_debug_where_nothing_is_said(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, debug: bool, is_test_run: bool, environment: str
+) -> None:
+    """A host's test run has DEBUG off, too: it is not judged as production."""
+    settings.DEBUG, settings.FEEXPAY = debug, {}
+    if not is_test_run:
+        monkeypatch.delattr("django.core.mail.outbox")
+
+    assert feexpay.environment == environment
+
+
+@pytest.mark.parametrize("word", ["production", "prod", "Staging"])
+def test_an_unknown_word_is_judged_as_production(settings: Any, word: str) -> None:
+    settings.FEEXPAY = {"ENVIRONMENT": word}
+
+    assert (feexpay.environment, feexpay.sandbox_allowed) == ("production", False)
+
+
 def test_lists_may_be_written_with_commas(found: Found) -> None:
     assert found(FIELD_KEYS=f"{KEY}, {KEY}", POLL_SECONDS="5, 10", WEBHOOK_MODES="status", RETURN_HOSTS="") == []
 
@@ -107,6 +149,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E005", "broken host", {"BASE_URL": "https://[::1"}),
     ("E006", "http to the world", {"BASE_URL": "http://api-v2.feexpay.me/api"}),
     ("E006", "http in production", {"debug": False, "BASE_URL": "http://127.0.0.1/api"}),
+    ("E006", "this machine in production", {"debug": False, "BASE_URL": "https://127.0.0.1/api"}),
+    ("E006", "a private network in production", {"debug": False, "BASE_URL": "https://10.0.0.5/api"}),
+    ("E006", "http to the world on a test server", {**STAGING, "BASE_URL": "http://gateway/api"}),
     ("E007", "insecure hosts in production", {"debug": False, "INSECURE_HOSTS": "gateway"}),
     ("E008", "unknown mode", {"WEBHOOK_MODES": "status,magic"}),
     ("E009", "mode without a secret", {"WEBHOOK_MODES": "hmac"}),
@@ -118,10 +163,14 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W003", "header of 8 bytes", {"WEBHOOK_MODES": "header", "WEBHOOK_SECRETS": "header:12345678"}),
     ("W004", "built-in field key", {"FIELD_KEYS": ...}),
     ("E011", "no field key in production", {"debug": False, "FIELD_KEYS": ...}),
+    ("E003", "no key on a test server", {**STAGING, "API_KEY": ""}),
+    ("E011", "no field key on a test server", {**STAGING, "FIELD_KEYS": ...}),
+    ("E013", "no hash key on a test server", {**STAGING, "HASH_KEY": ...}),
     ("E012", "no Fernet key", {"FIELD_KEYS": [KEY, "secret"]}),
     ("W005", "built-in hash key", {"HASH_KEY": ""}),
     ("E013", "no hash key in production", {"debug": False, "HASH_KEY": ...}),
     ("E014", "short hash key", {"HASH_KEY": "x" * 31}),
+    ("E015", "another word for production", {"ENVIRONMENT": "prod", "API_KEY": "fp_key"}),
     ("E015", "unknown dispatch", {"DISPATCH": "later"}),
     ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
     ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
@@ -152,6 +201,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
     ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
+    ("E051", "autocommit off", {"database": {**SQLITE, "AUTOCOMMIT": False}}),
     ("W006", "SQLite in production", {"debug": False, "database": SQLITE}),
     ("W007", "deferred SQLite", {"database": {"ENGINE": "django.db.backends.sqlite3"}}),
     ("W008", "no connection kept", {"debug": False, "database": {"ENGINE": "django.db.backends.postgresql"}}),

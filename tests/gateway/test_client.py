@@ -346,7 +346,7 @@ def test_collect_takes_a_connection_of_its_own_and_reads_share_it(serve: ServerF
 
     server = serve(behave)
     transport = HttpTransport()
-    gateway = Gateway(api_key=KEY, shop_id=SHOP, base_url=server.url, transport=transport)
+    gateway = Gateway(api_key=KEY, shop_id=SHOP, base_url=server.url, transport=transport, sandbox_allowed=True)
 
     gateway.balance()
     gateway.collect(attempt())
@@ -366,7 +366,11 @@ def test_collect_takes_a_connection_of_its_own_and_reads_share_it(serve: ServerF
 def test_lost_answer_to_collect_is_unknown_and_not_sent_again(serve: ServerFactory) -> None:
     server = serve(lambda peer: peer.read_request() and None)
     gateway = Gateway(
-        api_key=KEY, shop_id=SHOP, base_url=server.url, timeouts=Timeouts(connect=0.5, read=0.5, total=1.0)
+        api_key=KEY,
+        shop_id=SHOP,
+        base_url=server.url,
+        timeouts=Timeouts(connect=0.5, read=0.5, total=1.0),
+        sandbox_allowed=True,
     )
 
     with pytest.raises(OutcomeUnknownError):

@@ -131,7 +131,10 @@ def test_no_key_and_live_key_are_told(answers: Answers, configure: Configure) ->
     assert "✘ key: no key or no shop" in examined()[0]
 
     configure(API_KEY="fp_" + "x" * 32)
-    assert "✘ key: a live key with DEBUG on" in examined()[0]
+    assert "✘ key: a live key in development" in examined()[0]
+
+    configure(API_KEY=KEY, ENVIRONMENT="production")
+    assert "✘ key: no live key in production" in examined()[0]
 
 
 def test_wrong_setting_is_told_with_its_hint(answers: Answers, configure: Configure) -> None:

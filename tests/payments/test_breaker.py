@@ -304,9 +304,9 @@ def test_queued_attempt_waits_where_it_is_and_goes_out_when_the_trouble_is_over(
 def test_queued_attempt_waits_no_longer_than_its_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
-    configure(DISPATCH="queue")
+    configure(DISPATCH="queue", EXPIRY_SECONDS=25)
     payment = begin()
-    cache.set("feexpay:breaker:gateway:open", (clock.at.timestamp(), clock.at.timestamp() + 10_000))
+    cache.set("feexpay:breaker:gateway:open", (clock.at.timestamp(), clock.at.timestamp() + breaker.PAUSE_SECONDS))
     look_again(clock)
     assert only_attempt(payment).status == "created"
     look_again(clock)

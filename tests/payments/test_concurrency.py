@@ -21,7 +21,7 @@ from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
 from tests.payments.stage import Recorder, now
-from tests.payments.threads import at_once
+from tests.payments.threads import at_once, wait_for_a_blocked_connection
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -186,6 +186,43 @@ def test_retry_and_late_success_at_once_never_credit_twice(begin: Begin, gateway
         assert isinstance(retried, Payment | NotAllowedError)
         payment.refresh_from_db()
         assert (payment.status, Credit.objects.get(payment=payment).attempt) == ("successful", first)
+
+
+def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it reads a failure, opens another attempt over the credit, and the payer is asked a second time."""
+    payment = begin()
+    first = Attempt.objects.get()
+    gateway.last().decline()
+    reconcile(first.pk, source=Source.WORKER)
+    asked, credited = threading.Event(), threading.Event()
+    credit_once = ledger._credit_once
+
+    def credit_slowly(*args: Any) -> None:
+        credit_once(*args)
+        credited.set()
+        wait_for_a_blocked_connection()
+
+    def begin_slowly(user_id: object) -> None:
+        """FeexPay was asked, and still said failed: from here on the retry rests on the rows."""
+        asked.set()
+        credited.wait(30)
+
+    monkeypatch.setattr(ledger, "_credit_once", credit_slowly)
+    monkeypatch.setattr("django_feexpay.payments.retry.one_at_a_time", begin_slowly)
+
+    def succeed_or_retry(number: int) -> object:
+        if number:
+            return retry(payment.pk, source=Source.API)
+        asked.wait(30)
+        return ledger.move(first.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="confirmed"))
+
+    moved, retried = at_once(2, succeed_or_retry)
+
+    payment.refresh_from_db()
+    assert (moved, codes([retried])) == (True, {"not_retryable": 1})
+    assert (payment.status, payment.attempts.count(), len(gateway.charges)) == ("successful", 1, 1)
 
 
 def test_opposite_moves_at_once_leave_one_unbroken_chain(begin: Begin, gateway: ModelGateway) -> None:

@@ -146,3 +146,8 @@ def test_every_open_attempt_is_looked_at_again_within_a_day(status: Status, age:
 
     assert seconds is not None
     assert 0 < seconds <= 86_400
+
+
+def test_a_failure_of_next_year_is_looked_at_again_in_a_minute() -> None:
+    """A clock that was ahead wrote when it failed: the looks after it are counted from now."""
+    assert wait(Status.FAILED, age=120, settled_ago=-31_536_000) == 60

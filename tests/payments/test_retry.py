@@ -34,11 +34,12 @@ def again(payment: Payment, **changes: Any) -> Payment:
     return retry(payment.pk, source=Source.API, **changes)
 
 
-def refusal(payment: Payment, **changes: Any) -> str:
+def refusal(payment: Payment, *, of_another: int = 0, **changes: Any) -> str:
+    """Why it is refused. `of_another`: attempts of other payments that are begun meanwhile."""
     asked_before = Attempt.objects.count()
     with pytest.raises(NotAllowedError) as refused:
         again(payment, **changes)
-    assert Attempt.objects.count() == asked_before
+    assert Attempt.objects.count() == asked_before + of_another
     return refused.value.code
 
 
@@ -52,6 +53,25 @@ def test_declined_payment_may_be_asked_for_again(
     assert run_until_told(payment, clock).status == "successful"
     assert Credit.objects.get(payment=payment).attempt.ordinal == 2
     assert len(gateway.charges) == 2
+
+
+def test_payment_of_an_order_that_is_started_anew_meanwhile_is_not_asked_for_again(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FeexPay takes its time over the earlier attempt, and the payer starts the order anew on another device."""
+    payment = begin(merchant_reference="order-7")
+    gateway.last().decline()
+    run_until_told(payment, clock)
+    ask = gateway._status
+
+    def ask_slowly(reference: str) -> WireReply:
+        begin(merchant_reference="order-7")
+        return ask(reference)
+
+    monkeypatch.setattr(gateway, "_status", ask_slowly)
+
+    assert refusal(payment, of_another=1) == "duplicate_payment"
+    assert (payment.attempts.count(), len(gateway.charges)) == (1, 2)
 
 
 def test_refused_payment_may_be_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

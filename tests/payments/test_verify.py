@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from io import StringIO
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,7 @@ from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin, Configure
 from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import only_attempt
+from tests.payments.stage import now, only_attempt
 from tests.payments.test_invariants import (
     add_event,
     delivery,
@@ -83,6 +83,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I16": ended_by_a_comparison_of_another_day,
     "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
     "I18": six_prompts_of_one_number,
+    "I19": lambda payment: Attempt.objects.update(created_at=now() + timedelta(days=365)),
 }
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import connections
+from django.db import connection, connections
 
 Value = TypeVar("Value")
 
@@ -27,3 +28,18 @@ def at_once(count: int, work: Callable[[int], Value]) -> list[Value | Exception]
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
+
+
+def wait_for_a_blocked_connection() -> None:
+    """Until another connection to this database waits for a lock. From inside a transaction: its view of that is new
+    each time. Raises AssertionError when none does within half a minute.
+    """
+    blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        with connection.cursor() as cursor:
+            cursor.execute(blocked)
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nothing waits for a lock")

@@ -114,7 +114,7 @@ def test_development_needs_nothing_and_speaks_to_the_local_sandbox() -> None:
 def test_development_makes_up_no_credentials_for_a_real_host() -> None:
     feexpay = setting("development", "settings.FEEXPAY", FEEXPAY_BASE_URL="https://api-v2.feexpay.me/api")
 
-    assert sorted(feexpay) == ["BASE_URL", "PAYABLE"]
+    assert sorted(feexpay) == ["BASE_URL", "ENVIRONMENT", "PAYABLE"]
 
 
 def test_sqlite_takes_the_write_lock_at_once() -> None:

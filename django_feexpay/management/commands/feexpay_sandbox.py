@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from django_feexpay.conf import feexpay
 from django_feexpay.sandbox import cli
 
 
@@ -19,6 +20,11 @@ class Command(BaseCommand):
         cli.add_arguments(parser)
 
     def handle(self, *args: Any, **values: Any) -> None:
+        if not feexpay.sandbox_allowed:
+            raise CommandError(
+                "This is production: whoever reaches a sandbox decides who has paid."
+                ' On a test server set FEEXPAY["ENVIRONMENT"] to "staging".'
+            )
         try:
             cli.run(cli.read_options(values))
         except (ValueError, RuntimeError) as error:

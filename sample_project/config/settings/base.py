@@ -160,6 +160,7 @@ DEMO_PASSWORD = ""
 
 # Every FEEXPAY_… variable that is set becomes a key of this dict; what is not set keeps the app's default.
 _NAMES = (
+    "ENVIRONMENT",
     "API_KEY",
     "SHOP_ID",
     "BASE_URL",

@@ -11,6 +11,8 @@ SECRET_KEY = env.str("SECRET_KEY", default="development-only-" + "x" * 50)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))
 
+FEEXPAY.setdefault("ENVIRONMENT", "development")
+
 # Where `manage.py feexpay_sandbox` listens unless told otherwise, and the only key and shop it knows.
 # A host that was set is a real one: it gets no made-up credentials.
 if "BASE_URL" not in FEEXPAY:

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.log_format import logging_config
 from config.settings.base import *  # noqa: F403 -- settings are layered by import
-from config.settings.base import DATABASES, REST_FRAMEWORK, env
+from config.settings.base import DATABASES, FEEXPAY, REST_FRAMEWORK, env
 
 _REQUIRED = (
     "SECRET_KEY",
@@ -24,6 +24,8 @@ if _missing:
     )
 
 DEBUG = False
+# A test server of the same kind says `staging`: only there may FeexPay be a sandbox, and the key a test key.
+FEEXPAY.setdefault("ENVIRONMENT", "production")
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))

@@ -14,6 +14,7 @@ REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"sign_in_account": None, "sign_in_ad
 DATABASES["default"]["CONN_MAX_AGE"] = 0  # threads of tests must not leave connections behind
 
 FEEXPAY |= {
+    "ENVIRONMENT": "development",  # pytest switches DEBUG off
     "API_KEY": "test_sandbox_key",
     "SHOP_ID": "SANDBOXSHOP0001",
     "BASE_URL": "http://127.0.0.1:9/api",  # the discard port: a test that forgot its sandbox cannot reach anything

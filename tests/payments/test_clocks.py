@@ -1,0 +1,415 @@
+"""Clocks that are wrong for a while: an hour back, a year ahead for one sweep. Nothing is given up or put off for ever.
+
+On PostgreSQL the database's clock is the only one, so here it is that one which errs; on SQLite it is the host's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from django_feexpay import conf, shared
+from django_feexpay import signals as host_signals
+from django_feexpay.background import tasks, worker
+from django_feexpay.gateway.client import CallSeen
+from django_feexpay.gateway.errors import NotSentError
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
+from django_feexpay.monitoring import health
+from django_feexpay.payments import breaker, budget, due, hints, idempotency, nights, outbox
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.invariants import INVARIANTS
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.looks import longest_waits, next_look_at
+from tests.payments.archive import Archive
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import Charge, ModelGateway, lose_the_answer
+from tests.payments.stage import Clock, Recorder, only_attempt, run_until_told, sweep
+from tests.payments.test_compare import write
+
+pytestmark = pytest.mark.django_db
+
+YEAR = timedelta(days=365)
+HOUR = timedelta(hours=1)
+
+Ending = Callable[[Charge], None]
+
+
+@contextmanager
+def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
+    """The clock errs while the block runs."""
+    clock.at += by
+    try:
+        yield
+    finally:
+        clock.at -= by
+
+
+def one_minute_of_work(clock: Clock) -> None:
+    """What a worker does within a minute."""
+    worker.correct_clocks()
+    sweep()
+    clock.advance(60)
+    sweep()
+
+
+# --- a year ahead, for one sweep ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "told", [lambda charge: None, Charge.decline], ids=["the payer had not answered", "the payer had declined"]
+)
+def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, told: Ending
+) -> None:
+    """Expired, it had no next look at all; declined, its next one was a year away."""
+    payment = begin()
+    told(gateway.last())
+    with wrong(clock, YEAR):
+        Attempt.objects.update(next_poll_at=clock.at)
+        sweep()
+    clock.advance(60)
+    gateway.last().approve()
+
+    one_minute_of_work(clock)
+
+    payment.refresh_from_db()
+    assert (payment.status, Credit.objects.count()) == ("successful", 1)
+    assert "payment_succeeded" in signals.names()
+
+
+def test_a_lost_answer_is_still_found(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    with wrong(clock, YEAR):
+        Attempt.objects.update(next_poll_at=clock.at)
+        sweep()
+    write(archive, gateway.last(), clock.at.date())
+    gateway.last().approve()
+
+    one_minute_of_work(clock)
+
+    assert run_until_told(payment, clock).status == "successful"
+
+
+def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    gateway.next_collects.append(lose_the_answer)
+    with wrong(clock, YEAR):
+        payment = begin()
+    write(archive, gateway.last(), clock.at.date())
+    gateway.last().approve()
+
+    one_minute_of_work(clock)
+
+    assert run_until_told(payment, clock).status == "successful"
+
+
+def test_two_empty_searches_are_needed_after_the_clock_is_right(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    """The first one bears a time of next year, and would be waited for until then."""
+    gateway.next_collects.append(lose_the_answer)
+    payment = begin()
+    with wrong(clock, YEAR):
+        Attempt.objects.update(next_poll_at=clock.at)
+        sweep()
+    assert only_attempt(payment).first_empty_look_at is not None
+
+    for _ in range(6):
+        clock.advance(300)
+        worker.correct_clocks()
+        sweep()
+
+    assert only_attempt(payment).status == "review"
+
+
+def test_a_webhook_still_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    with wrong(clock, YEAR):
+        Attempt.objects.update(next_poll_at=clock.at)
+        sweep()
+    gateway.last().approve()
+
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    clock.advance(3)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+def test_a_signal_that_was_put_off_until_next_year_goes_out(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    def stumble(**kwargs: Any) -> None:
+        raise ArithmeticError
+
+    begin()
+    gateway.last().approve()
+    clock.advance(5)
+    host_signals.payment_succeeded.connect(stumble)
+    sweep()
+    with wrong(clock, YEAR):
+        outbox.deliver()
+    host_signals.payment_succeeded.disconnect(stumble)
+    assert OutboxMessage.objects.get().next_delivery_at is not None
+
+    assert outbox.deliver() == 1
+    assert OutboxMessage.objects.get().delivered_at == clock.at
+
+
+def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """Whoever took it died."""
+    payment = begin()
+    clock.advance(5)
+    with wrong(clock, YEAR):
+        due.claim_due(10, unsent=False)
+    gateway.last().approve()
+
+    one_minute_of_work(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+# --- an hour back ---------------------------------------------------------------------------------------
+
+
+def test_an_hour_back_nobody_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    sweep()
+    clock.at -= HOUR
+    gateway.last().approve()
+
+    one_minute_of_work(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+def test_an_hour_back_a_webhook_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    clock.advance(5)
+    sweep()
+    clock.at -= HOUR
+    gateway.last().approve()
+
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    clock.advance(3)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+def test_an_hour_back_a_second_tap_is_still_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    begin()
+    clock.at -= HOUR - timedelta(seconds=5)
+
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin()
+
+    assert len(gateway.charges) == 1
+
+
+def test_a_top_up_of_next_year_is_no_second_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    with wrong(clock, YEAR):
+        begin()
+
+    assert begin().status == "pending"
+
+
+def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
+    begin: Begin, gateway: ModelGateway, clock: Clock, player: Any
+) -> None:
+    key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
+    with wrong(clock, YEAR):
+        payment = begin(key=key)
+
+    with pytest.raises(AlreadyAnswered) as answered:
+        begin(key=key)
+
+    assert (answered.value.payment, len(gateway.charges)) == (payment, 1)
+
+
+# --- who is at work -------------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_of_next_year_is_no_sign_of_life(clock: Clock) -> None:
+    for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
+        Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
+
+    components = health.look().components
+
+    assert (components["worker"], components["gateway"]) == ("silent", "silent")
+
+
+def test_a_worker_of_next_year_does_not_keep_the_cluster_asleep(clock: Clock) -> None:
+    Heartbeat.objects.create(name=worker.WORKER, beat_at=clock.at + YEAR)
+    Heartbeat.objects.create(name=worker.CLUSTER, beat_at=clock.at)
+
+    assert tasks._cluster_works_alone()
+
+
+def test_a_night_of_next_year_is_given_back(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
+) -> None:
+    configure(COMPARE_AT="00:00")
+    begin()
+    clock.advance(86_400)
+    with wrong(clock, YEAR):
+        assert nights.take(clock.at) is not None
+    assert "I19" in broken()
+
+    worker.correct_clocks()
+
+    assert not Comparison.objects.filter(night__gt=clock.at.date()).exists()
+    tonight = nights.take(clock.at)
+    assert tonight is not None
+    assert tonight.night == clock.at.date()
+
+
+def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
+) -> None:
+    configure(COMPARE_AT="00:00")
+    begin()
+    clock.advance(86_400)
+    first = nights.take(clock.at)
+    assert nights.take(clock.at) is None
+    Comparison.objects.update(beat_at=clock.at + YEAR)
+
+    assert nights.take(clock.at) == first
+    assert nights.take(clock.at) is None
+
+
+# --- trouble that is kept in the cache ------------------------------------------------------------------
+
+TROUBLE = CallSeen(
+    operation="collect", provider_code="mtn_bj", outcome="", seconds=0, error=NotSentError(), http_status=None
+)
+GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered", seconds=0, http_status=200)
+
+
+def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
+    with wrong(clock, YEAR):
+        for _ in range(breaker.IN_A_ROW):
+            breaker.see(TROUBLE)
+        assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == breaker.PAUSE_SECONDS
+
+    assert breaker.closed_to_payers(["mtn_bj"]) == {}
+    assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == 0
+    breaker.see(GOOD)
+
+    assert breaker.in_trouble(["mtn_bj"]) == []
+
+
+def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
+    slow_down = CallSeen(
+        operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
+    )
+    with wrong(clock, YEAR):
+        budget.see(slow_down)
+        assert budget.pause_seconds() == 60
+
+    assert budget.pause_seconds() == 0
+    budget.see(slow_down)
+    assert budget.pause_seconds() == 60
+    shared.drop("budget:pause")
+
+
+# --- the rule, and what must not happen -----------------------------------------------------------------
+
+
+def broken() -> set[str]:
+    return {rule for rule, look in INVARIANTS.items() if next(look(), None) is not None}
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status not in (Status.SENDING, Status.FAILED)])
+def test_no_look_lies_beyond_the_longest_wait_of_its_age(status: Status) -> None:
+    dice = random.Random(7)  # noqa: S311 -- not for secrets
+    made = datetime(2026, 11, 28, tzinfo=UTC)
+    waits = longest_waits([5, 10, 900])
+    for _ in range(500):
+        now = made + timedelta(seconds=dice.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
+        look = next_look_at(
+            status,
+            now=now,
+            created_at=made,
+            expires_at=made + timedelta(seconds=dice.choice([30, 900, 10_000_000])),
+            looks=dice.randrange(40),
+            settled_at=None,
+            poll_seconds=[5, 10, 900],
+            dice=dice,
+        )
+        assert look is None or look - now <= next(wait for age, wait in waits if now - made <= age)
+
+
+def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    endings: list[Ending] = [Charge.approve, Charge.decline, lambda charge: None]
+    for number, ending in enumerate(endings):
+        begin(merchant_reference=f"order-{number}")
+        ending(gateway.last())
+    for seconds in (5, 60, 600, 1800, 7200, 90_000, 700_000):
+        clock.advance(seconds)
+        sweep()
+        assert due.correct_schedule() == 0
+        assert "I19" not in broken()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda at: Attempt.objects.update(next_poll_at=at + YEAR),
+        lambda at: Attempt.objects.update(sent_at=at + YEAR),
+        lambda at: OutboxMessage.objects.update(next_delivery_at=at + YEAR),
+    ],
+    ids=["a look", "a sending", "a signal"],
+)
+def test_what_waits_for_next_year_is_reported(
+    begin: Begin, gateway: ModelGateway, clock: Clock, spoil: Callable[[datetime], int]
+) -> None:
+    payment = begin()
+    OutboxMessage.objects.create(
+        payment=payment, signal="payment_failed", next_delivery_at=clock.at, created_at=clock.at
+    )
+    assert "I19" not in broken()
+
+    assert spoil(clock.at) == 1
+
+    assert "I19" in broken()
+
+
+# --- whose clock it is ----------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres_only
+@pytest.mark.parametrize("by", [-HOUR, HOUR, YEAR])
+def test_on_postgresql_the_hosts_clock_decides_nothing(
+    begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, by: timedelta
+) -> None:
+    real = timezone.now
+    monkeypatch.setattr("django.utils.timezone.now", lambda: real() + by)
+
+    payment: Payment = begin()
+    gateway.last().approve()
+    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    Attempt.objects.update(next_poll_at=payment.created_at)
+    sweep()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        at = cursor.fetchone()[0]
+    instants = [payment.created_at, Attempt.objects.get().settled_at, Credit.objects.get().created_at, conf.now()]
+    assert all(instant is not None and abs(instant - at) < timedelta(minutes=5) for instant in instants)

@@ -1,0 +1,292 @@
+"""Isolation levels and autocommit, as a host may set them: the locks hold under each, or nothing is begun at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections, transaction
+from django.test import Client
+
+from django_feexpay import host, isolation
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, WebhookDelivery
+from django_feexpay.payments import due, hints, ledger, otp, reconcile
+from django_feexpay.payments.durability import durable
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.idempotency import Key
+from django_feexpay.payments.initiate import one_at_a_time
+from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.retry import retry
+from tests.api.caller import BASE, new_token, wish
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.test_concurrency import codes
+from tests.payments.threads import at_once
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
+
+#: How a host comes to another level than PostgreSQL's own: Django's option, or what the server gives the role.
+LEVELS = {
+    "repeatable read": {"isolation_level": 3},
+    "serializable": {"isolation_level": 4},
+    "repeatable read of the server": {"options": r"-c default_transaction_isolation=repeatable\ read"},
+    "serializable of the server": {"options": "-c default_transaction_isolation=serializable"},
+}
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The level at which a transaction of the host's own begins."""
+    name = str(request.param)
+    monkeypatch.setitem(connections.settings["default"], "OPTIONS", LEVELS[name])
+    connection.close()
+    with transaction.atomic():
+        assert level_now() == name.removesuffix(" of the server")
+    yield name
+    connection.close()
+
+
+def level_now() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        return str(cursor.fetchone()[0])
+
+
+# --- the level ------------------------------------------------------------------------------------------
+
+
+def test_our_transactions_are_read_committed(level: str) -> None:
+    with durable():
+        assert level_now() == "read committed"
+    with durable():  # and the second of a connection, whose level is known
+        assert level_now() == "read committed"
+    with isolation.read_committed("default"):
+        assert level_now() == "read committed"
+
+
+@pytest.mark.parametrize("changes", [{"merchant_reference": "order-7"}, {}], ids=["one order", "no order"])
+def test_taps_at_once_start_one_payment(
+    begin: Begin, gateway: ModelGateway, level: str, changes: dict[str, Any]
+) -> None:
+    answers = at_once(8, lambda number: begin(**changes))
+
+    assert codes(answers) == {"Payment": 1, "duplicate_payment": 7}
+    assert (Payment.objects.count(), len(gateway.charges)) == (1, 1)
+
+
+def test_taps_with_keys_of_their_own_for_one_order_start_one_payment(
+    begin: Begin, gateway: ModelGateway, level: str, player: Any
+) -> None:
+    def tap(number: int) -> Payment:
+        return begin(key=Key(user=player, value=f"key-{number}", fingerprint="same"), merchant_reference="order-7")
+
+    assert codes(at_once(8, tap)) == {"Payment": 1, "duplicate_payment": 7}
+    assert len(gateway.charges) == 1
+
+
+def test_one_key_at_once_over_http_is_one_charge_and_no_500(gateway: ModelGateway, level: str, player: Any) -> None:
+    headers = {"Authorization": f"Bearer {new_token(player)}", "Idempotency-Key": "key-1"}
+
+    def tap(number: int) -> int:
+        client = Client(raise_request_exception=False)
+        return client.post(f"{BASE}initiate/", wish(), content_type="application/json", headers=headers).status_code
+
+    answers = Counter(at_once(8, tap))
+
+    assert set(answers) <= {201, 409}
+    assert answers[201] >= 1  # whoever comes after the answer is given it again
+    assert (Payment.objects.count(), len(gateway.charges)) == (1, 1)
+
+
+def test_retries_at_once_open_one_attempt(begin: Begin, gateway: ModelGateway, level: str) -> None:
+    payment = begin()
+    gateway.last().decline()
+    reconcile.reconcile(Attempt.objects.get().pk, source=Source.WORKER)
+
+    answers = at_once(6, lambda number: retry(payment.pk, source=Source.API))
+
+    assert codes(answers) == {"Payment": 1, "payment_open": 5}
+    assert (payment.attempts.count(), len(gateway.charges)) == (2, 2)
+
+
+def test_looks_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: ModelGateway, level: str) -> None:
+    begin()
+    attempt = Attempt.objects.get()
+    gateway.last().approve()
+    hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
+
+    def look(number: int) -> object:
+        hints.receive(hint)
+        return reconcile.reconcile(attempt.pk, source=Source.WORKER)
+
+    assert at_once(8, look) == [True] * 8
+    assert Credit.objects.count() == 1
+    assert (WebhookDelivery.objects.count(), WebhookDelivery.objects.get().repeat_count) == (1, 7)
+
+
+def test_an_update_that_waited_for_another_one_sees_it(begin: Begin, gateway: ModelGateway, level: str) -> None:
+    """Without a transaction around them: claims, looks that are postponed, answers that are remembered."""
+    begin()
+    attempt = Attempt.objects.get()
+    Attempt.objects.update(next_poll_at=attempt.created_at)
+    attempt.refresh_from_db()
+
+    answers = at_once(8, lambda number: due.claim(attempt, due.conf.now()))
+
+    assert [type(answer).__name__ for answer in answers].count("Claim") == 1
+    assert answers.count(None) == 7
+
+
+# --- one key for two codes ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_codes(begin: Begin, gateway: ModelGateway) -> list[Payment]:
+    """Two payments of one player that each wait for a code."""
+    return [begin(provider="coris_bj", merchant_reference=f"order-{number}") for number in range(2)]
+
+
+def test_one_key_on_two_codes_at_once_is_used_once_and_nothing_breaks(
+    two_codes: list[Payment], gateway: ModelGateway, player: Any
+) -> None:
+    """What it was: both looked, found no such key, and the second one to write it died of the unique index."""
+    headers = {"Authorization": f"Bearer {new_token(player)}", "Idempotency-Key": "key-1"}
+    asked_before = len(gateway.charges)
+
+    def submit(number: int) -> int:
+        client = Client(raise_request_exception=False)
+        path = f"{BASE}{two_codes[number].pk}/otp/"
+        return client.post(path, {"otp": "123456"}, content_type="application/json", headers=headers).status_code
+
+    answers = at_once(2, submit)
+
+    assert sorted(map(str, answers)) == ["200", "422"]
+    assert (IdempotencyRecord.objects.count(), len(gateway.charges)) == (1, asked_before + 1)
+
+
+def test_one_key_on_a_start_and_a_code_at_once_is_used_once(
+    two_codes: list[Payment], begin: Begin, gateway: ModelGateway, player: Any
+) -> None:
+    def use(number: int) -> Payment:
+        key = Key(user=player, value="key-1", fingerprint=f"request {number}")
+        if number:
+            return begin(key=key)
+        return otp.submit(two_codes[0].pk, "123456", source=Source.API, key=key)
+
+    assert codes(at_once(2, use)) == {"Payment": 1, "idempotency_mismatch": 1}
+
+
+# --- a transaction around it ----------------------------------------------------------------------------
+
+
+def in_atomic(work: Callable[[], object]) -> None:
+    with transaction.atomic():
+        work()
+
+
+def test_nothing_of_ours_joins_a_transaction_that_may_be_rolled_back(begin: Begin, gateway: ModelGateway) -> None:
+    """A move that is undone with the host's transaction would leave a signal that was sent, or a charge, without it."""
+    begin()
+    attempt = Attempt.objects.get()
+    cause = Cause(source=Source.WORKER, because="test")
+    joins: dict[str, Callable[[], object]] = {
+        "move": lambda: ledger.move(attempt.pk, Status.SUCCESSFUL, cause),
+        "claim": lambda: due.claim_due(1, unsent=False),
+        "webhook": lambda: hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
+        "start": lambda: begin(merchant_reference="order-7"),
+        "reconcile": lambda: host.reconcile_payment(attempt.payment_id),
+    }
+    for work in joins.values():
+        with pytest.raises(RuntimeError):
+            in_atomic(work)
+
+    attempt.refresh_from_db()
+    assert (attempt.status, Credit.objects.count(), Payment.objects.count()) == ("pending", 0, 1)
+    assert (WebhookDelivery.objects.count(), len(gateway.charges)) == (0, 1)
+
+
+# --- autocommit off -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["set_autocommit", "AUTOCOMMIT"])
+def without_autocommit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Call it where the host's own transaction begins."""
+
+    def switch_off() -> None:
+        if request.param == "AUTOCOMMIT":
+            monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
+            connection.close()
+            connection.ensure_connection()
+        else:
+            transaction.set_autocommit(False)
+
+    yield switch_off
+    transaction.rollback()
+    monkeypatch.undo()
+    connection.close()
+
+
+def refused(work: Callable[[], object]) -> str:
+    with pytest.raises(NotAllowedError) as error:
+        work()
+    return error.value.code
+
+
+@pytest.mark.parametrize("dispatch", ["inline", "queue"])
+def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
+    begin: Begin, gateway: ModelGateway, configure: Configure, without_autocommit: Callable[[], None], dispatch: str
+) -> None:
+    configure(DISPATCH=dispatch)
+    begin(merchant_reference="known")
+    rows, asked, questions = Attempt.objects.count(), len(gateway.charges), gateway.questions
+    attempt = Attempt.objects.get()
+    acts: dict[str, Callable[[], object]] = {
+        "start": begin,
+        "retry": lambda: retry(attempt.payment_id, source=Source.API),
+        "host's retry": lambda: host.retry_payment(attempt.payment_id),
+        "code": lambda: otp.submit(attempt.payment_id, "123456", source=Source.API),
+        "reconcile": lambda: reconcile.reconcile(attempt.pk, source=Source.HOST),
+        "host's reconcile": lambda: host.reconcile_payment(attempt.payment_id),
+        "move": lambda: ledger.move(attempt.pk, Status.REVIEW, Cause(source=Source.HOST, because="test")),
+        "sweep": lambda: due.claim_due(10, unsent=dispatch == "queue"),
+        "webhook": lambda: hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
+    }
+
+    without_autocommit()
+
+    assert {name: refused(act) for name, act in acts.items()} == dict.fromkeys(acts, "not_configured")
+    assert (Attempt.objects.count(), len(gateway.charges), gateway.questions) == (rows, asked, questions)
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_without_autocommit_the_api_says_so_and_payments_can_be_read(
+    begin: Begin, gateway: ModelGateway, player: Any, without_autocommit: Callable[[], None]
+) -> None:
+    payment = begin()
+    Attempt.objects.update(next_poll_at=payment.created_at)
+    headers = {"Authorization": f"Bearer {new_token(player)}"}
+    without_autocommit()
+
+    def post(path: str, body: object) -> Any:
+        return Client().post(f"{BASE}{path}", body, content_type="application/json", headers=headers)
+
+    # By the view itself: Django's test client would close the connection that is to keep its autocommit off.
+    started = post("initiate/", wish(merchant_reference="order-7"))
+    delivered = post("webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"})
+
+    assert (started.status_code, started.json()["code"]) == (503, "not_configured")
+    assert (delivered.status_code, gateway.questions, len(gateway.charges)) == (503, 0, 1)
+    assert Client().get(f"{BASE}{payment.pk}/status/", headers=headers).json()["status"] == "pending"
+    assert gateway.questions == 0
+
+
+def test_autocommit_comes_back_behind_a_transaction(begin: Begin, gateway: ModelGateway) -> None:
+    with transaction.atomic():
+        one_at_a_time(uuid4())
+
+    assert begin().status == "pending"
