@@ -8,7 +8,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 
+import django_feexpay
 from django_feexpay.models import Attempt, Credit, Payment
 from tests.payments.conftest import Begin, Configure
 from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
@@ -100,7 +102,9 @@ def test_operator_that_is_down_before_charging_is_closed_after_a_day(
     assert signals.names() == ["payment_failed"]
 
 
-def test_one_franc_less_is_for_staff(begin: Begin, sandbox: RunningSandbox, clock: Clock) -> None:
+def test_one_franc_less_is_for_staff_who_credit_what_was_taken(
+    begin: Begin, sandbox: RunningSandbox, clock: Clock, ama: User
+) -> None:
     payment = begin(phone_ending="13")
     wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
 
@@ -109,6 +113,8 @@ def test_one_franc_less_is_for_staff(begin: Begin, sandbox: RunningSandbox, cloc
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.count()) == ("review", 0)
     assert payment.events.get(to_status="review").because == "amount_mismatch"
+    closed = django_feexpay.close_review(payment, decision="credit_taken", reason="seen at FeexPay", actor=ama)
+    assert (closed.status, Credit.objects.get().amount, sandbox.charges()) == ("successful", 4999, 1)
 
 
 def test_failure_that_becomes_a_success_is_credited_once(

@@ -12,12 +12,13 @@ from django.db import transaction
 
 import django_feexpay
 from django_feexpay.api.outputs import payment_body
-from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent
-from django_feexpay.payments import outbox, reviews
+from django_feexpay.models import Attempt, Break, Credit, Incident, Payment, PaymentEvent
+from django_feexpay.payments import compare, outbox, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
+from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway, lose_the_answer
 from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
@@ -301,7 +302,9 @@ def test_lost_request_is_credited_by_the_figure_of_the_payment_that_bears_our_id
     assert (Credit.objects.get().amount, verified()) == (4999, [])
 
 
-def test_charge_of_another_attempt_is_not_credited_twice(begin: Begin, gateway: ModelGateway, ama: User) -> None:
+def test_charge_of_another_attempt_is_not_credited_twice(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
     first = begin(merchant_reference="first")
     gateway.last().approve()
     gateway.next_collects.append(lose_the_answer)
@@ -317,9 +320,55 @@ def test_charge_of_another_attempt_is_not_credited_twice(begin: Begin, gateway: 
     close(first, "credit_taken", ama)
     assert refused(second, "credit_price", ama) == "charge_of_another"
     assert close(second, "not_paid", ama).status == "failed"
+    look_again(clock)
 
+    assert only_attempt(second).status == "failed"
     assert Credit.objects.count() == 1
     assert verified() == []
+
+
+def test_card_that_was_declined_fails_the_page_only_where_no_other_card_can_be_hidden(
+    begin: Begin, gateway: ModelGateway, ama: User
+) -> None:
+    payment = begin(provider="visa", phone="")
+    put_under_review(payment)
+    gateway.pay_on_page().decline()
+    gateway.history_total = 600
+
+    assert refused(payment, "not_paid", ama) == "history_incomplete"
+    gateway.history_total = None
+    with pytest.raises(NotAllowedError, match="decided_by_gateway"):
+        close(payment, "not_paid", ama)
+
+    assert (only_attempt(payment).status, verified()) == ("failed", [])
+
+
+@pytest.mark.parametrize(("decision", "amount"), [("credit_taken", 4999), ("credit_price", 4999)])
+def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
+    decision: str,
+    amount: int,
+    begin: Begin,
+    gateway: ModelGateway,
+    archive: Archive,
+    clock: Clock,
+    ama: User,
+) -> None:
+    payment = begin()
+    charge = gateway.last()
+    charge.approve()
+    charge.lies = {"amount": amount}
+    reconcile(only_attempt(payment).pk, source=Source.WORKER)
+    close(payment, decision, ama)
+    day = clock.at.date()
+    archive.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
+
+    clock.advance(2 * 86_400)
+    compare.compare(compare.begin(day, day), source=Source.COMMAND)
+    assert Break.objects.count() == 0
+
+    archive.rows[0]["amount"] = 4000
+    compare.compare(compare.begin(day, day), source=Source.COMMAND)
+    assert [difference.kind for difference in Break.objects.all()] == ["amount"]
 
 
 # --- what is given -------------------------------------------------------------------------------------
