@@ -81,6 +81,8 @@ def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
 
 def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str) -> None:
     """Without FeexPay's word today, what may have been charged after all is no ground to ask the payer again."""
+    if attempt.life_status is Status.CREATED:
+        return  # it waits to be sent, and stands in the way as it is
     heard = reconcile(attempt.pk, source=source, actor=actor, note=note)
     if not heard and _may_have_been_charged(attempt):
         message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
