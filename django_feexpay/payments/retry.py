@@ -95,7 +95,8 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
 
     total_seconds: the time left for it. With none left the retry is refused, and the worker goes on asking.
     """
-    if attempt.life_status is Status.SENDING or (attempt.sent_at is None and not attempt.deliveries.exists()):
+    waits = attempt.life_status in (Status.CREATED, Status.SENDING)  # it stands in the way as it is
+    if waits or (attempt.sent_at is None and not attempt.deliveries.exists()):
         return  # there is nothing to ask about
     in_time = total_seconds >= _SHORTEST_QUESTION_SECONDS
     # Without a reference it takes two questions: history first, then the status.

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.reports import hint_from
@@ -197,6 +201,34 @@ def test_doubtful_refusal_reads_refused_and_is_asked_about_like_a_failure(
 
     assert looks == [60, 600, 3600, 86_400]
     assert moves(payment) == ["sending", "rejected"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [({}, True), ({"reason_code": "invalid_phone"}, False), ({"settled_at": timedelta(days=-2)}, False)],
+)
+def test_refusal_of_the_day_before_the_upgrade_is_asked_about(
+    changes: dict[str, Any], due: bool, refused: Payment, clock: Clock
+) -> None:
+    facts = {"next_poll_at": None} | changes
+    if "settled_at" in facts:
+        facts["settled_at"] = clock.at + facts["settled_at"]
+    Attempt.objects.update(**facts)
+
+    migration = import_module("django_feexpay.migrations.0008_ask_about_doubtful_refusals")
+    migration.make_due(apps, SimpleNamespace(connection=connection))
+
+    assert (only_attempt(refused).next_poll_at is not None) is due
+
+
+def test_retry_of_what_waits_to_be_sent_asks_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [cannot_reach]
+    payment = begin()
+
+    with pytest.raises(NotAllowedError, match="payment_open"):
+        retry(payment.pk, source=Source.API)
+
+    assert gateway.questions == 0
 
 
 def test_refusal_that_a_source_names_is_not_asked_about(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
