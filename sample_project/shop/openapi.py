@@ -158,8 +158,11 @@ ORDER = Call(
     description="The player's open order of that pack, or a new one: asked again, it is the same.",
     tag="shop",
     answers={200: Answer("The order.", _ORDER, {"a new one": _AN_ORDER}, headers=())},
-    problems=(*REFUSALS_SIGNED_IN, *REFUSALS_WITH_BODY),
-    body=record("What is wanted.", pack=TEXT),
+    problems=(*REFUSALS_SIGNED_IN, *REFUSALS_WITH_BODY, "not_found"),
+    body={
+        **record("What is wanted.", pack={"type": "string", "minLength": 1, "maxLength": 32}),
+        "additionalProperties": False,
+    },
     sent={"a pouch": {"pack": "pouch"}},
 )
 

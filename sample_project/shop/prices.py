@@ -29,7 +29,7 @@ def payable(*, user: Any, merchant_reference: str, amount: int, currency: str, m
     if "pack" in metadata:
         if currency not in FRANCS:
             raise ValidationError(_("Packs are sold in F CFA only."))
-        return pack_for_sale(metadata["pack"]).price
+        return _pack_for_sale(metadata["pack"]).price
     if currency in FRANCS and amount < FRANCS_PER_COIN:
         raise ValidationError(_("A coin costs %d F CFA.") % FRANCS_PER_COIN)
     return amount
@@ -57,8 +57,7 @@ def order_of(merchant_reference: str) -> Order | None:
     return Order.objects.select_related("pack").filter(pk=order_id).first()
 
 
-def pack_for_sale(code: object) -> CoinPack:
-    """Raises: ValidationError."""
+def _pack_for_sale(code: object) -> CoinPack:
     if not isinstance(code, str):
         raise ValidationError(_("metadata.pack must be the code of a pack, as text."))
     pack = CoinPack.objects.filter(code=code, active=True).first()

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
-from rest_framework import serializers
+from django.shortcuts import get_object_or_404
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from django_feexpay.api.filters import refuse_unknown
+from django_feexpay.api.inputs import StrictInput, StrictString
 from django_feexpay.models import Payment
 from shop.models import CoinEntry, CoinPack, Order
-from shop.prices import pack_for_sale
 
 _NEWEST = 20
 
@@ -55,10 +54,10 @@ class BalanceView(ShopView):
         )
 
 
-class OrderInput(serializers.Serializer[Any]):
+class OrderInput(StrictInput):
     """`pack`: the code of a pack."""
 
-    pack = serializers.JSONField()
+    pack = StrictString(max_length=32)
 
 
 class OrdersView(ShopView):
@@ -77,10 +76,7 @@ class OrdersView(ShopView):
     def post(self, request: Request) -> Response:
         given = OrderInput(data=request.data)
         given.is_valid(raise_exception=True)
-        try:
-            pack = pack_for_sale(given.validated_data["pack"])
-        except ValidationError as refusal:
-            raise serializers.ValidationError({"pack": refusal.messages}) from None
+        pack = get_object_or_404(CoinPack, code=given.validated_data["pack"], active=True)
         order, _ = Order.objects.get_or_create(player=cast(User, request.user), pack=pack, paid_at=None)
         return Response(_order_as_json(order))
 

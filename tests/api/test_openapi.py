@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,10 +44,7 @@ def test_it_is_openapi_3_1() -> None:
 
 def test_every_address_of_ours_is_described() -> None:
     patterns = [pattern for pattern in urls.urlpatterns if isinstance(pattern, URLPattern)]
-    written = {
-        BASE + str(pattern.pattern).replace("<uuid:", "{").replace("<str:", "{").replace(">", "}")
-        for pattern in patterns
-    }
+    written = {BASE + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern)) for pattern in patterns}
 
     assert written - set(document()["paths"]) == set()
 

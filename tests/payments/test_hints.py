@@ -313,11 +313,11 @@ def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     payment = begin()
 
     for number in range(6):
-        tell(gateway, date=str(number))
-    tell(gateway, date="0")
+        tell(gateway, date=f"2026-07-0{number + 1}")
+    tell(gateway, date="2026-07-01")
 
     assert WebhookDelivery.objects.count() == 3
-    assert WebhookDelivery.objects.get(body__date="0").repeat_count == 1
+    assert WebhookDelivery.objects.get(body__date="2026-07-01").repeat_count == 1
     assert only_attempt(payment).next_poll_at == clock.at
 
 

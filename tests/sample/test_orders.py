@@ -152,11 +152,21 @@ def test_reference_that_is_no_order_is_the_clients_own(
     assert pay(signed_in, reference).status_code == 201
 
 
-@pytest.mark.parametrize("pack", ["none", "", 5, None, ["mini"], {"a": 1}])
-def test_order_of_no_pack_is_refused(signed_in: Client, packs: dict[str, CoinPack], pack: object) -> None:
-    answer = signed_in.post(URL, json.dumps({"pack": pack}), content_type="application/json")
+@pytest.mark.parametrize("body", [{"pack": wrong} for wrong in ("", 5, None, ["mini"], "m" * 33)] + [{}])
+def test_order_that_is_none_is_refused(signed_in: Client, packs: dict[str, CoinPack], body: object) -> None:
+    answer = signed_in.post(URL, json.dumps(body), content_type="application/json")
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "pack")
+    assert Order.objects.count() == 0
+
+
+@pytest.mark.parametrize("pack", ["none", "maxi"])
+def test_order_of_what_is_not_for_sale_is_not_found(signed_in: Client, packs: dict[str, CoinPack], pack: str) -> None:
+    CoinPack.objects.filter(code="maxi").update(active=False)
+
+    answer = signed_in.post(URL, {"pack": pack}, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert Order.objects.count() == 0
 
 
