@@ -55,7 +55,8 @@ def compare(
 
     repair: False only reports. stop: asked again and again; True ends it as STOPPED, to be done anew. watch: told each
     difference as it is found. One day's attempts are held at a time, however long the period.
-    Changes: Comparison, Break; attempts, by `reconcile` alone. Raises: MisconfiguredError. Safe to repeat: yes.
+    Changes: Comparison, Break, Finding; attempts and incidents, by `reconcile` and `second_charges` alone.
+    Raises: MisconfiguredError. Safe to repeat: yes.
     """
     return _Run(comparison, source=source, repair=repair, stop=stop, watch=watch).through()
 
