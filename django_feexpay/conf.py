@@ -278,12 +278,12 @@ _transport: Transport | None = None
 
 def gateway() -> Gateway:
     """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
-    return _shared(*_client_settings()) if _transport is None else _build(*_client_settings(), _transport)
+    return _shared(*_gateway_settings()) if _transport is None else _build(*_gateway_settings(), _transport)
 
 
 def gateway_over(transport: Transport) -> Gateway:
     """A client for the settings of this moment that speaks through `transport`."""
-    return _build(*_client_settings(), transport)
+    return _build(*_gateway_settings(), transport)
 
 
 def transport() -> Transport:
@@ -291,7 +291,7 @@ def transport() -> Transport:
     return _transport or HttpTransport(proxy=feexpay.proxy.reveal())
 
 
-def _client_settings() -> tuple[Secret, str, str, Secret, tuple[str, ...], bool]:
+def _gateway_settings() -> tuple[Secret, str, str, Secret, tuple[str, ...], bool]:
     where = feexpay.base_url, feexpay.proxy, tuple(feexpay.insecure_hosts), feexpay.sandbox_allowed
     return feexpay.api_key, feexpay.shop_id, *where
 
