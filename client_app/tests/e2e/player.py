@@ -148,8 +148,9 @@ async def _act(flow: Flow, plan: Plan, ended: asyncio.Event) -> None:
     if plan.act == "retry":
         while not flow.state.can_retry:
             await asyncio.sleep(0.01)
-        flow.retry(plan.phone)
-        flow.retry(plan.phone)
+        assert flow.state.payment is not None
+        for _ in range(2):
+            flow.retry(flow.state.payment.id, plan.phone)
     if plan.act == "resume" and flow.state.phase in FORM:
         say("nothing open")
         ended.set()
