@@ -188,7 +188,7 @@ def _told(payment: Any) -> str:
     return payment.status if payment.settled else "pending"
 
 
-@pytest.mark.parametrize("seed", (2,))
+@pytest.mark.parametrize("seed", [2])
 async def test_whatever_the_payer_does_the_payment_shown_is_the_right_one(start: Any, shop: Shop, seed: int) -> None:
     walk = Walk(start, shop, random.Random(seed))  # noqa: S311 -- the same walk every time
     walk.d = await start()
