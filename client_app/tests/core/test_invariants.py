@@ -76,6 +76,12 @@ class Payer(RuleBasedStateMachine):
     def presses_retry(self) -> None:
         self.world.press_retry()
 
+    @precondition(lambda self: self.world.charges)
+    @rule(oldest=st.booleans())
+    def presses_retry_of_one_of_them(self, oldest: bool) -> None:
+        """A screen that is out of date: only the payment that the state holds may be tried again."""
+        self.world.press_retry(list(self.world.charges)[0 if oldest else -1])
+
     @rule(code=st.sampled_from(("123456", "000000")))
     def enters_code(self, code: str) -> None:
         self.world.pressed += 1
@@ -115,6 +121,23 @@ class Payer(RuleBasedStateMachine):
         # Without its journal the app knows only what the server shows as pending by then.
         if not self.world.on_the_way and not isinstance(self.world.request, do.Post):
             self.world.crash(damaged=True)
+
+    @rule()
+    def starts_beside_another_window(self) -> None:
+        """This one dies, another window takes the journal, and this one starts again beside it."""
+        self.world.held_elsewhere = True
+        self.world.crash()
+        assert self.world.state.elsewhere
+
+    @precondition(lambda self: self.world.held_elsewhere)
+    @rule()
+    def the_other_window_is_killed(self) -> None:
+        self.world.held_elsewhere = False
+
+    @precondition(lambda self: self.world.opening)
+    @rule()
+    def journal_is_tried(self) -> None:
+        self.world.open_journal()
 
     @rule(seconds=st.sampled_from((0.5, 3.0, 30.0, 130.0, 1000.0, 100_000.0)))
     def time_passes(self, seconds: float) -> None:
@@ -171,9 +194,9 @@ class Payer(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.disk_works = True
-        while world.writes:
-            world.write()
+        world.disk_works, world.held_elsewhere = True, False
+        while world.opening or world.writes:
+            world.open_journal() if world.opening else world.write()
         if isinstance(world.request, do.Post):  # decide it for both: it arrives
             world.answer("answered")
             while world.writes:

@@ -426,7 +426,7 @@ def test_paid_is_never_asked_about_again() -> None:
         ev.SignedIn(),
         ev.Woke(world.state.counter),
         ev.PayPressed("k"),
-        ev.RetryPressed("k"),
+        ev.RetryPressed("k", world.state.payment.id if world.state.payment else ""),
     ):
         world.send(event)
 

@@ -207,7 +207,7 @@ def test_a_receipt_tells_what_was_paid_and_leaves_out_what_is_not_known() -> Non
     unknown = Payment.from_json(payment(reference=None, fee=None))
     assert "Référence" not in receipts.as_text(unknown, Texts("fr"), "Boutique", UTC)
     other = Payment.from_json(payment(currency="EUR", amount=762))
-    assert ("Charged", f"5{NB}000{NB}F{NB}CFA") in receipts.lines(other, Texts("en"), UTC)
+    assert ("Total", f"5{NB}000{NB}F{NB}CFA") in receipts.lines(other, Texts("en"), UTC)
 
 
 # --- what is kept ------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class World:
     disk: Record | None = None
     disk_works: bool = True
     damaged: bool = False
+    held_elsewhere: bool = False
+    opening: bool = False
     jumped: bool = False
     writes: list[do.Save | do.Forget] = field(default_factory=list)
     request: Any = None
@@ -91,9 +93,14 @@ class World:
         self.pressed += 1
         self.send(ev.PayPressed(f"key-{self.pressed}"))
 
-    def press_retry(self) -> None:
+    def press_retry(self, payment_id: str | None = None) -> None:
+        """Of the payment that is shown, or of another one, which must come to nothing."""
         self.pressed += 1
-        self.send(ev.RetryPressed(f"key-{self.pressed}", phone="0197000001"))
+        before, shown = self.state, self.state.payment.id if self.state.payment else ""
+        asked = shown if payment_id is None else payment_id
+        self.send(ev.RetryPressed(f"key-{self.pressed}", asked, phone="0197000001"))
+        if asked != shown:
+            assert self.state == before, "a retry of another payment than the one shown"
 
     def press_new(self) -> None:
         if self.state.open and self.state.can_set_aside and self.state.intent is not None:
@@ -118,6 +125,10 @@ class World:
     def write(self) -> None:
         """The disk does the oldest write asked for, or fails."""
         effect = self.writes.pop(0)
+        if self.held_elsewhere:
+            if isinstance(effect, do.Save):
+                self.send(ev.SaveFailed(effect.record.intent, "busy"))
+            return
         if isinstance(effect, do.Forget):
             # Removing needs no room: a full disk does not fail it.
             if self.disk is not None and self.disk.intent.key == effect.key:
@@ -134,11 +145,20 @@ class World:
         """SIGKILL: what was not on disk is gone. A request under way may have left."""
         if isinstance(self.request, do.Post):
             self.on_the_way.append((self.monotonic + LATEST_ARRIVAL, self.request.intent))
-        self.request, self.alarm, self.writes = None, None, []
+        self.request, self.alarm, self.writes, self.opening = None, None, [], False
         self.state = State(counter=0)
         if damaged:
             self.disk, self.damaged = None, True
-        self.send(ev.Opened(self.disk, damaged=self.damaged))
+        self.open_journal()
+
+    def open_journal(self) -> None:
+        """The journal is read, unless another window holds it."""
+        self.opening = False
+        if self.held_elsewhere:
+            self.send(ev.Opened(None, elsewhere=True))
+        else:
+            self.send(ev.Opened(self.disk, damaged=self.damaged))
+            assert not self.state.elsewhere, "the other window is gone, and this one does not take over"
 
     def pass_time(self, seconds: float, *, wall: float | None = None) -> None:
         """Both clocks go on; `wall` sets that one apart. What is on its way arrives in time."""
@@ -269,6 +289,8 @@ class World:
         match effect:
             case do.Save() | do.Forget():
                 self.writes.append(effect)
+            case do.OpenJournal():
+                self.opening = True
             case do.Wake():
                 self.alarm = effect
             case do.OpenPage() | do.AskSignIn():
@@ -280,6 +302,7 @@ class World:
                 self.request = effect
 
     def _check_post(self, intent: Intent) -> None:
+        assert not self.held_elsewhere, "posted while another window holds the journal"
         assert self.disk is not None, "posted before anything was on disk"
         assert self.disk.intent.key == intent.key, "posted with a key that is not on disk"
         assert self.disk.intent.may_have_left, "the disk says it never left, and it leaves"

@@ -1,7 +1,8 @@
 """The client killed in every state and started again, against the real shop and sandbox: `make client-matrix`.
 
 Each row is a player of its own: one or more runs that end by SIGKILL at a word they say, then one that resumes. It
-counts what the gateway took and what the shop has. 0 double charges and 0 forgotten payments, or exit code 1.
+counts what the gateway took and what the shop has.
+0 double charges, 0 forgotten payments and 0 wrong ends shown, or exit code 1.
 """
 
 from __future__ import annotations
@@ -54,17 +55,19 @@ class Row:
     charges: int
     payments: int
     said: str
+    wrong_ends: int = 0
 
     @property
     def good(self) -> bool:
         wanted = (self.case.ends, self.case.charges, self.case.payments)
-        return (self.ended, self.charges, self.payments) == wanted
+        return (self.ended, self.charges, self.payments) == wanted and not self.wrong_ends
 
 
 def _life(killed_at: str, **plan: Any) -> Run:
     return Run(killed_at, {"act": "pay"} | plan)
 
 
+_PAYING, _REFUSING = "01 97 00 00 00", "01 97 00 00 01"
 _REFUSED = _life("failed", phone="01 97 00 00 01")
 _CORIS = {"provider": "coris_bj", "phone": "01 97 00 00 00"}
 _PAGE = {"provider": "orange_sn", "phone": "77 000 00 50"}
@@ -93,6 +96,27 @@ CASES = (
         (_life("held:during", hold="during", phone="01 97 00 00 50"), Run("waiting", {"act": "resume"})),
         approve=True,
     ),
+    Case("three in one run", (), charges=2, payments=3, last={"act": "pay", "then": (_REFUSING, _PAYING)}),
+    Case(
+        "second of two: answer not read",
+        (_life("held:after", hold="after", hold_after=1, then=(_PAYING,)),),
+        charges=2,
+        payments=2,
+    ),
+    Case(
+        "second under way, then a third",
+        (_life("held:during", hold="during", hold_after=1, then=(_PAYING,)),),
+        charges=3,
+        payments=3,
+        last={"then": (_PAYING,)},
+    ),
+    Case(
+        "refused, the next one lost",
+        (_life("unknown", phone="01 97 00 00 01", hold="lost", hold_after=1, then=(_PAYING,)),),
+        charges=2,
+        payments=3,
+        last={"then": (_PAYING,)},
+    ),
 )
 
 
@@ -101,6 +125,22 @@ WINDOW_CASES = (
     Case("window, never: refused", (), ends="failed", charges=0, last={"phone": "01 97 00 00 01"}, window=True),
     Case("window, answer lost", (_life("unknown", hold="lost"),), window=True),
     Case("window, waiting", (_life("waiting", phone="01 97 00 00 50"),), approve=True, window=True),
+    Case(
+        "window, three in one run",
+        (),
+        charges=2,
+        payments=3,
+        window=True,
+        last={"act": "pay", "then": (_REFUSING, _PAYING)},
+    ),
+    Case(
+        "window, second lost, then a third",
+        (_life("unknown", phone=_REFUSING, hold="lost", hold_after=1, then=(_PAYING,)),),
+        charges=2,
+        payments=3,
+        window=True,
+        last={"then": (_PAYING,)},
+    ),
 )
 
 
@@ -121,9 +161,10 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         mark = "" if row.good else f"   WRONG, expected {row.case.ends}/{row.case.charges}/{row.case.payments}"
         lines.append(f"{row.case.name:<30}{row.ended:<16}{row.charges:>8}{row.payments:>10}{mark}")
-    double = sum(max(0, row.charges - 1) for row in rows)
+    double = sum(max(0, row.charges - row.case.charges) for row in rows)
+    wrong = sum(row.wrong_ends for row in rows)
     forgotten = sum(row.ended != row.case.ends for row in rows)
-    return "\n".join([*lines, f"double_charges={double} forgotten={forgotten} rows={len(rows)}"])
+    return "\n".join([*lines, f"double_charges={double} forgotten={forgotten} wrong_ends={wrong} rows={len(rows)}"])
 
 
 async def _play(place: Place, player: str, case: Case) -> Row:
@@ -140,7 +181,14 @@ async def _play(place: Place, player: str, case: Case) -> Row:
     if "nothing open" in said:
         ended = "nothing open"
     history, charges = await asyncio.to_thread(lambda: (place.history(player), place.charges_of(player)))
-    return Row(case, ended, charges, len(history), " ".join(said))
+    wrong = _wrong_ends(said, {row["id"]: row["status"] for row in history})
+    return Row(case, ended, charges, len(history), " ".join(said), wrong)
+
+
+def _wrong_ends(said: list[str], statuses: dict[str, str]) -> int:
+    """How many ends were shown that the shop does not have so."""
+    shown = [word.split(":")[1:] for word in said if word.startswith("shown:")]
+    return sum(statuses.get(payment_id) != status for payment_id, status in shown)
 
 
 async def _live(plan: Plan, killed_at: str, window: bool) -> list[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
 from feexpay_client.core.flow import Flow
+from feexpay_client.core.models import Payment
 from feexpay_client.core.preferences import Preferences
 from feexpay_client.core.session import Session
 from feexpay_client.core.states import FORM, Draft, Phase, State
@@ -24,7 +25,8 @@ from feexpay_client.core.tokens import TokenStore
 class Plan:
     """What this run does. hold: where the wire stops (`before`, `during`, `after`, `lost`, `offline`, empty).
 
-    act: `pay`, `retry` (with `phone`), `look` (fill in, press nothing) or `resume`. on: the call that is held.
+    act: `pay`, `retry` (with `phone`), `look` (fill in, press nothing) or `resume`. on: the call that is held, once
+    it went through `hold_after` times. then: the numbers of further payments, each made when the last one has ended.
     """
 
     home: str
@@ -37,6 +39,8 @@ class Plan:
     otp: str = ""
     hold: str = ""
     on: str = "initiate/"
+    hold_after: int = 0
+    then: tuple[str, ...] = ()
 
     def as_argument(self) -> str:
         return json.dumps(asdict(self))
@@ -47,6 +51,12 @@ def say(word: str) -> None:
     sys.stdout.flush()
 
 
+def say_shown(payment: Payment | None) -> None:
+    """Which end is shown, of which payment: held against the shop's history afterwards."""
+    if payment is not None:
+        say(f"shown:{payment.id}:{payment.status}")
+
+
 class HeldWire(httpx.AsyncBaseTransport):
     """The network of a poor connection: the held call stops where the plan says, everything else goes through."""
 
@@ -54,9 +64,12 @@ class HeldWire(httpx.AsyncBaseTransport):
         self._plan = plan
         self._real = httpx.AsyncHTTPTransport()
         self._lost = False
+        self._seen = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         held = request.method == "POST" and self._plan.on in request.url.path
+        self._seen += held
+        held = held and self._seen > self._plan.hold_after
         hold = self._plan.hold
         if self._lost or (held and hold == "offline"):
             say("held:offline")
@@ -113,6 +126,13 @@ async def play(plan: Plan) -> None:
     ended = _watch(session.flow, plan)
     await _act(session.flow, plan, ended)
     await ended.wait()
+    for phone in plan.then:
+        say_shown(session.flow.state.ended)
+        session.flow.new()
+        ended.clear()
+        await _pay(session.flow, replace(plan, phone=phone))
+        await ended.wait()
+    say_shown(session.flow.state.ended)
     payment = session.flow.state.payment
     say(f"end:{session.flow.state.phase}:{payment.id if payment else ''}")
     await session.close()
@@ -136,20 +156,30 @@ def _watch(flow: Flow, plan: Plan) -> asyncio.Event:
     return ended
 
 
+async def _fill_in(flow: Flow, plan: Plan) -> None:
+    flow.edit(Draft(plan.provider, plan.amount, "XOF", plan.phone))
+    while not flow.state.can_pay:
+        await asyncio.sleep(0.01)
+
+
+async def _pay(flow: Flow, plan: Plan) -> None:
+    await _fill_in(flow, plan)
+    flow.pay()
+    flow.pay()
+
+
 async def _act(flow: Flow, plan: Plan, ended: asyncio.Event) -> None:
     """What the payer does. Each press twice: fingers bounce."""
-    if plan.act in ("pay", "look"):
-        flow.edit(Draft(plan.provider, plan.amount, "XOF", plan.phone))
-        while not flow.state.can_pay:
-            await asyncio.sleep(0.01)
+    if plan.act == "look":
+        await _fill_in(flow, plan)
     if plan.act == "pay":
-        flow.pay()
-        flow.pay()
+        await _pay(flow, plan)
     if plan.act == "retry":
         while not flow.state.can_retry:
             await asyncio.sleep(0.01)
-        flow.retry(plan.phone)
-        flow.retry(plan.phone)
+        assert flow.state.payment is not None
+        for _ in range(2):
+            flow.retry(flow.state.payment.id, plan.phone)
     if plan.act == "resume" and flow.state.phase in FORM:
         say("nothing open")
         ended.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.ui.offscreen import prepare
@@ -39,19 +40,38 @@ async def play(plan: Plan) -> None:
     if plan.act == "pay":
         await _buy(driver, plan)
     await driver.until(see, seconds=90.0)
+    for phone in plan.then:
+        _say_what_is_seen(driver)
+        app.finish_payment()
+        await _buy(driver, replace(plan, phone=phone))
+        await driver.until_showing("status")
+        await driver.until(see, seconds=90.0)
+    _say_what_is_seen(driver)
     payment = app.services.state.payment
     say(f"end:{app.services.state.phase}:{payment.id if payment else ''}")
     driver.close()
     await app.close()
 
 
+def _say_what_is_seen(driver: Driver) -> None:
+    """The end as it is written on the screen."""
+    driver.frames(4)
+    vm = driver.app.result
+    assert vm.payment_id in driver.texts(), driver.texts()
+    assert vm.headline in driver.texts(), driver.texts()
+    say(f"shown:{vm.payment_id}:{vm.status}")
+
+
 async def _buy(driver: Driver, plan: Plan) -> None:
     """From the shop to the button, as a finger does it."""
     app = driver.app
+    app.go("home")
     await driver.until(lambda: app.showing == "home" and app.home.packs)
     driver.tap(driver.find(_PACK))
     await driver.until(lambda: app.showing == "pay" and app.providers.tiles)
-    driver.tap(driver.find(_PROVIDER))
+    if not app.form.has_provider:
+        driver.tap(driver.find(_PROVIDER))
+    app.form.phone = ""
     driver.type(driver.root.screen.form.ids.phone.ids.entry, plan.phone)
     await driver.until(lambda: app.form.can_pay)
     button = next(one for one in driver.visible() if getattr(one, "text", "").startswith("Pay 5"))

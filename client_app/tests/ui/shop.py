@@ -23,6 +23,12 @@ _PACKS = (
     ("champion", "Champion", 650, 5000),
     ("maxi", "Maxi", 1200, 10000),
 )
+#: A provider whose code the payer gets by dialling, before anything is sent.
+_CODE_FIRST = "orange_bf"
+_CODE_MISSING = {
+    "fr": "Ce moyen de paiement demande le code obtenu en composant d'abord le numéro indiqué.",
+    "en": "This provider needs the code you got by dialling first.",
+}
 _WRONG_CODE = {
     "fr": "Le code n'est pas le bon. Demandez-en un nouveau.",
     "en": "The code is not right. Ask for a new one.",
@@ -31,6 +37,14 @@ _REASONS = {
     "low_balance": {
         "fr": "Il n'y avait pas assez d'argent, ou une limite est atteinte. Rechargez ou prenez un autre numéro.",
         "en": "There was not enough money, or a limit was reached. Top up or use another number.",
+    },
+    "otp_rejected": {
+        "fr": "Le code n'a pas été accepté. Demandez-en un nouveau et réessayez.",
+        "en": "The code was not accepted. Ask for a new one and try again.",
+    },
+    "expired": {
+        "fr": "Personne n'a confirmé à temps. Si de l'argent a tout de même été prélevé, il sera crédité tout seul.",
+        "en": "Nobody confirmed in time. If money was taken after all, it will be credited by itself.",
     },
     "payer_declined": {
         "fr": "Le paiement a été refusé sur le téléphone. Rien n'a été prélevé.",
@@ -49,16 +63,20 @@ class Shop:
         self.payments: list[dict[str, Any]] = []
         self.requests: list[httpx.Request] = []
         self.coins = 1_250
-        self.fee_percent = 1.7
+        self.fee_payer = "merchant"  # the server's default; "payer": the fee comes on top
         self.packs_shown = True
         self.passed = 0.0
 
     # --- what a test does to it ---
 
+    def expire(self) -> None:
+        """Nobody confirmed the newest payment in time; its money may still come."""
+        self.settle("failed", "expired", can_retry=False)
+        self.payments[0]["detail"] = "expired"
+
     def settle(self, status: str = "successful", reason: str | None = None, can_retry: bool | None = None) -> None:
         """The newest payment ends."""
-        newest = self.payments[0]
-        newest |= {
+        self.payments[0] |= {
             "status": status,
             "detail": "credited" if status == "successful" else "declined",
             "next_poll_seconds": None,
@@ -117,7 +135,7 @@ class Shop:
         parts = path.rstrip("/").split("/")
         if parts[-1] in ("status", "otp"):
             return self._one(parts[-2], language, body)
-        return self._retry(parts[-1], language)
+        return self._retry(parts[-1], body, language)
 
     def _token(self, body: dict[str, Any]) -> httpx.Response:
         if body.get("password") != "secret":
@@ -127,20 +145,23 @@ class Shop:
     def _quote(self, query: dict[str, str]) -> httpx.Response:
         amount = int(query["amount"])
         provider = next(p for p in _PROVIDERS["fr"] if p["code"] == query["provider"])
-        fee = round(amount * float(provider["fee_percent"]) / 100)
+        fee = _fee(amount, provider)
         currency = provider["currency"]
         return httpx.Response(
             200,
             json={
                 "amount": amount,
                 "currency": currency,
-                "charged_amount": amount,
+                "charged_amount": self._charged(amount, fee),
                 "charged_currency": currency,
                 "fee": fee,
-                "total": amount + fee,
+                "total": self._charged(amount, fee),
                 "exchange_rate": None,
             },
         )
+
+    def _charged(self, amount: int, fee: int) -> int:
+        return amount + fee if self.fee_payer == "payer" else amount
 
     def _initiate(self, request: httpx.Request, body: dict[str, Any], language: str) -> httpx.Response:
         key = request.headers["idempotency-key"]
@@ -148,11 +169,15 @@ class Shop:
             if payment["_key"] == key:
                 return httpx.Response(201, json=shown(payment, language), headers={"idempotency-replayed": "true"})
         provider = next(p for p in _PROVIDERS["fr"] if p["code"] == body["provider"])
+        if provider["code"] == _CODE_FIRST and not body.get("otp"):
+            return invalid("otp", _CODE_MISSING.get(language, _CODE_MISSING["fr"]))
+        fee = _fee(body["amount"], provider)
         payment = _payment(len(self.payments), NOW) | {
             "provider": provider["code"],
             "provider_name": provider["name"],
             "amount": body["amount"],
-            "charged_amount": body["amount"],
+            "charged_amount": self._charged(body["amount"], fee),
+            "fee": fee,
             "metadata": body.get("metadata", {}),
             "status": "pending",
             "next_poll_seconds": 2,
@@ -162,10 +187,11 @@ class Shop:
             "_key": key,
         }
         payment |= {
-            "otp": {"detail": "otp_required", "otp_required": True},
+            "otp": {"detail": "otp_required", "otp_required": True} if "otp" not in body else _WAITING,
             "redirect": {"detail": "redirect", "redirect_url": "https://pay.example/s/4f2a"},
             "hosted": {"detail": "redirect", "redirect_url": "https://pay.example/s/4f2a"},
-        }.get(provider["flow"], {"detail": "waiting_for_payer"})
+        }.get(provider["flow"], _WAITING)
+        payment |= _judged(body.get("otp", ""))
         self.payments.insert(0, payment)
         return httpx.Response(201, json=shown(payment, language), headers={"date": self._date()})
 
@@ -182,8 +208,12 @@ class Shop:
     def _date(self) -> str:
         return (NOW + timedelta(seconds=self.passed)).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
-    def _retry(self, payment_id: str, language: str) -> httpx.Response:
+    def _retry(self, payment_id: str, body: dict[str, Any], language: str) -> httpx.Response:
         payment = next(p for p in self.payments if p["id"] == payment_id)
+        if not payment["can_retry"]:
+            return problem(409, "not_retryable")
+        if payment["provider"] == _CODE_FIRST and not body.get("otp"):
+            return invalid("otp", _CODE_MISSING.get(language, _CODE_MISSING["fr"]))
         payment |= {
             "status": "pending",
             "detail": "waiting_for_payer",
@@ -191,7 +221,8 @@ class Shop:
             "can_retry": False,
             "_reason": None,
             "next_poll_seconds": 2,
-        }
+            "updated_at": _instant(NOW + timedelta(seconds=len(self.requests))),
+        } | _judged(body.get("otp", ""))
         return httpx.Response(201, json=shown(payment, language), headers={"date": self._date()})
 
     def _history(self, query: dict[str, str], language: str) -> httpx.Response:
@@ -221,6 +252,13 @@ def shown(payment: dict[str, Any], language: str) -> dict[str, Any]:
     return body
 
 
+def invalid(field: str, message: str) -> httpx.Response:
+    """400 about that field."""
+    answer = problem(400, "validation_error", message)
+    body = json.loads(answer.content) | {"errors": [{"field": field, "code": "required", "message": message}]}
+    return httpx.Response(400, headers={"content-type": "application/problem+json"}, json=body)
+
+
 def problem(status: int, code: str = "", detail: str = "") -> httpx.Response:
     known = {
         401: "not_authenticated",
@@ -242,6 +280,21 @@ def problem(status: int, code: str = "", detail: str = "") -> httpx.Response:
             "request_id": "4be1c2",
         },
     )
+
+
+_WAITING = {"detail": "waiting_for_payer"}
+
+
+def _judged(code: str) -> dict[str, Any]:
+    """000000 is the wrong code of a payer who dialled for one."""
+    if code != "000000":
+        return {}
+    refused = {"status": "failed", "detail": "refused", "_reason": "otp_rejected", "can_retry": True}
+    return refused | {"next_poll_seconds": None, "settled_at": _instant(NOW)}
+
+
+def _fee(amount: int, provider: dict[str, Any]) -> int:
+    return round(amount * float(provider["fee_percent"]) / 100)
 
 
 def _payment(number: int, at: datetime) -> dict[str, Any]:

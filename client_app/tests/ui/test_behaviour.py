@@ -25,6 +25,7 @@ async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
 
 
 async def test_total_and_fee_are_seen_before_the_payer_agrees(start: Any, shop: Shop) -> None:
+    shop.fee_payer = "payer"
     d = await start()
     await to_form(d)
 

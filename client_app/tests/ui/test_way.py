@@ -24,7 +24,7 @@ async def test_sign_in_buy_pay_and_see_it_done(start: Any, shop: Shop) -> None:
     d.tap(d.find("MTN Mobile Money"))
     d.type(d.root.screen.form.ids.phone.ids.entry, "0197000000")
     await d.until(lambda: d.app.form.can_pay)
-    d.tap(d.find("Payer 5\u00a0085\u00a0F\u00a0CFA"))
+    d.tap(d.find("Payer 5\u00a0000\u00a0F\u00a0CFA"))
 
     await d.until_showing("status")
     await d.until(lambda: d.app.services.state.phase is Phase.WAITING)

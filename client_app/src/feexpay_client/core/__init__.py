@@ -21,7 +21,7 @@ is False while `session.flow` stays: show sign-in, and afterwards the same place
     WAITING CHECKING        the ring: state.seconds_left(flow.now()), state.overdue(flow.now()); flow.check_now()
     OTP                     flow.enter_otp(code); state.problems when it was wrong; state.busy meanwhile
     REDIRECT                the page opened by itself once; flow.open_page() again
-    SUCCEEDED FAILED        state.payment, its reason; flow.retry(phone) if state.can_retry; flow.new()
+    SUCCEEDED FAILED        state.payment, its reason; flow.retry(state.payment.id, …) if state.can_retry; flow.new()
 
 `state.notice` (code, the server's message, request_id) is a banner: `texts("notice." + code)`; `state.online` False
 is the offline banner. Methods of the flow return at once and do nothing where they do not fit, so a screen may call

@@ -15,6 +15,16 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenJournal:
+    """Try after so many seconds to take the journal over from another window; answered by Opened.
+
+    A newer one replaces an older one.
+    """
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class Forget:
     """The journal's intent of that key is done with; of no key: what could not be read is."""
 
@@ -82,4 +92,17 @@ class AskSignIn:
     """The session has ended: show the sign-in screen, come back here afterwards."""
 
 
-Effect = Save | Forget | GetQuote | Post | Look | LookPending | GetStatus | PostOtp | Wake | OpenPage | AskSignIn
+Effect = (
+    Save
+    | OpenJournal
+    | Forget
+    | GetQuote
+    | Post
+    | Look
+    | LookPending
+    | GetStatus
+    | PostOtp
+    | Wake
+    | OpenPage
+    | AskSignIn
+)

@@ -12,10 +12,14 @@ from feexpay_client.core.states import Draft, Intent, Record
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The app starts with what the journal held. `damaged`: it could not be read."""
+    """What the journal held, at the start or when another window let go of it.
+
+    damaged: it could not be read. elsewhere: another window of this app holds it, so it was not read.
+    """
 
     record: Record | None
     damaged: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,10 @@ class PayPressed:
 
 @dataclass(frozen=True, slots=True)
 class RetryPressed:
+    """Another attempt of that payment, which is the one the payer sees. Of any other one nothing is tried."""
+
     key: str
+    payment_id: str
     phone: str = field(default="", repr=False)
     otp: str = field(default="", repr=False)
 

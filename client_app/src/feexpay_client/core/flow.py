@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from feexpay_client.core import effects as do
 from feexpay_client.core import errors, poller
@@ -84,7 +84,8 @@ class Flow:
         self._alarm: asyncio.Task[None] | None = None
         self._writes: asyncio.Queue[do.Save | do.Forget] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
-        self._etag: tuple[str, str] = ("", "")
+        self._opening: asyncio.Task[None] | None = None
+        self._tagged: tuple[Payment | None, str] = (None, "")
 
     # --- watching ---
 
@@ -111,15 +112,14 @@ class Flow:
     async def open(self) -> None:
         """Read the journal and go on where the last run stopped."""
         self._writer = asyncio.create_task(self._write_in_order())
-        loaded = await asyncio.to_thread(self._journal.load)
-        self._dispatch(ev.Opened(loaded.record, loaded.damaged))
+        await self._open_journal()
 
     async def close(self) -> None:
         """Stop asking. What is under way stays in the journal. Safe to repeat."""
         self._closed = True
         if self._writer is not None and not self._writer.done():
             await self._writes.join()
-        tasks = [task for task in (self._request, self._alarm, self._writer) if task is not None]
+        tasks = [task for task in (self._request, self._alarm, self._writer, self._opening) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -135,9 +135,9 @@ class Flow:
         """Pressed "pay". Nothing happens unless `state.can_pay`."""
         self._dispatch(ev.PayPressed(str(uuid.uuid4())))
 
-    def retry(self, phone: str = "", otp: str = "") -> None:
-        """Another attempt of the failed payment shown. Nothing happens unless `state.can_retry`."""
-        self._dispatch(ev.RetryPressed(str(uuid.uuid4()), phone, otp))
+    def retry(self, payment_id: str, phone: str = "", otp: str = "") -> None:
+        """Another attempt of the payment the payer sees. Nothing unless it is `state.payment` and `state.can_retry`."""
+        self._dispatch(ev.RetryPressed(str(uuid.uuid4()), payment_id, phone, otp))
 
     def enter_otp(self, code: str) -> None:
         """The code the payer got. Nothing happens outside Phase.OTP."""
@@ -199,6 +199,9 @@ class Flow:
             case do.Wake():
                 self._stop_alarm()
                 self._alarm = asyncio.create_task(self._wake(effect))
+            case do.OpenJournal():
+                self._stop_opening()
+                self._opening = asyncio.create_task(self._open_journal(effect.after))
             case do.OpenPage():
                 self._open_page(effect.url)
             case do.AskSignIn():
@@ -231,9 +234,10 @@ class Flow:
                     answer = await self._api.retry(intent.payment_id or "", intent.body, intent.key)
                 else:
                     answer = await self._api.initiate(intent.body, intent.key)
-                return _answered(number, answer)
+                return _answered(number, answer.value, answer, intent.payment_id)
             case do.PostOtp(number, payment_id, key, code):
-                return _answered(number, await self._api.otp(payment_id, code, key))
+                answer = await self._api.otp(payment_id, code, key)
+                return _answered(number, answer.value, answer, payment_id)
             case do.GetStatus(number, payment_id):
                 return await self._status(number, payment_id)
             case do.Look(number, key):
@@ -243,12 +247,25 @@ class Flow:
         raise TypeError(type(effect).__name__)
 
     async def _status(self, number: int, payment_id: str) -> ev.Event:
-        known = self._state.payment is not None and self._etag[0] == payment_id
-        answer = await self._api.status(payment_id, self._etag[1] if known else "")
+        """The tag goes along only with the very answer it came with: what is shown may be older, out of the history."""
+        seen, tag = self._tagged
+        answer = await self._api.status(payment_id, tag if seen is not None and seen == self._state.payment else "")
         if answer.value is None:
             return ev.Unchanged(number)
-        self._etag = (payment_id, answer.etag)
-        return ev.Answered(number, answer.value, answer.server_now)
+        self._tagged = (answer.value, answer.etag)
+        return _answered(number, answer.value, answer, payment_id)
+
+    async def _open_journal(self, after: float = 0.0) -> None:
+        """Read it, unless another window of this app holds it."""
+        if after:
+            await self._clock.sleep(after)
+        loaded = await asyncio.to_thread(self._journal.load)
+        self._dispatch(ev.Opened(loaded.record, loaded.damaged, loaded.elsewhere))
+
+    def _stop_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None and opening is not asyncio.current_task():
+            opening.cancel()
 
     async def _wake(self, effect: do.Wake) -> None:
         await self._clock.sleep(poller.jittered(effect.after, self._dice))
@@ -281,8 +298,11 @@ class Flow:
         return ev.Saved(effect.record.intent)
 
 
-def _answered(number: int, answer: Answer[Payment]) -> ev.Event:
-    return ev.Answered(number, answer.value, answer.server_now)
+def _answered(number: int, payment: Payment, answer: Answer[Any], asked_about: str | None) -> ev.Event:
+    """Raises Garbage for the word about another payment than the one that was asked about."""
+    if asked_about is not None and payment.id != asked_about:
+        raise errors.Garbage("the answer is about another payment")
+    return ev.Answered(number, payment, answer.server_now)
 
 
 def _found(number: int, answer: Answer[Payment | None]) -> ev.Event:

@@ -34,13 +34,15 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was there. `damaged`: a file nobody can read.
+    """What was there. `damaged`: a file nobody can read. `elsewhere`: another process holds it; ask again later.
 
-    It stays where it is until something takes its place, so that another start knows, too; then it is set aside.
+    A damaged file stays where it is until something takes its place, so that another start knows, too; then it is set
+    aside.
     """
 
     record: Record | None = None
     damaged: bool = False
+    elsewhere: bool = False
 
 
 class Journal:
@@ -54,11 +56,14 @@ class Journal:
         self._guard = threading.Lock()
 
     def load(self) -> Loaded:
-        """The open intent, if this process is the one to follow it. Raises nothing: what cannot be read is said."""
+        """The open intent, if no other process holds the file. Raises nothing: what cannot be read is said.
+
+        Safe to repeat: a process that ended, however it ended, holds nothing any more.
+        """
         with self._guard:
             try:
                 if not self._lock.take():
-                    return Loaded()
+                    return Loaded(elsewhere=True)
                 return self._read()
             except OSError:
                 return Loaded(damaged=True)

@@ -65,14 +65,18 @@ def _edited(state: State, event: ev.Edited, now: Moment) -> Step:
 def _pay_pressed(state: State, event: ev.PayPressed, now: Moment) -> Step:
     if not state.can_pay:
         return state, []
+    if state.elsewhere:
+        return moves.busy_elsewhere(state)
     intent = Intent(event.key, INITIATE, state.draft.body(), now.wall)
     return _begin(state, intent, payment=None)
 
 
 def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
     payment = state.payment
-    if not state.can_retry or payment is None:
+    if not state.can_retry or payment is None or payment.id != event.payment_id:
         return state, []
+    if state.elsewhere:
+        return moves.busy_elsewhere(state)
     body = {name: value for name, value in (("phone", event.phone), ("otp", event.otp)) if value}
     intent = Intent(event.key, RETRY, body, now.wall, payment.id, payment.attempt_count)
     return _begin(state, intent, payment=payment)
@@ -108,7 +112,10 @@ def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
     """Without the key on disk nothing is sent; what was sent already is followed all the same."""
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
-    return moves.unsent(state, Notice(f"journal_{event.code}"))
+    state, work = moves.unsent(state, Notice(f"journal_{event.code}"))
+    if event.code != "busy":
+        return state, work
+    return replace(state, elsewhere=True), [*work, do.OpenJournal(moves.OTHER_WINDOW_SECONDS)]
 
 
 def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
@@ -122,7 +129,9 @@ def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
 
 
 def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
-    return moves.ask(state, now)
+    elsewhere = state.elsewhere
+    state, work = moves.ask(state, now)
+    return state, [*work, do.OpenJournal(0.0)] if elsewhere else work
 
 
 def _page_pressed(state: State, event: ev.PagePressed, now: Moment) -> Step:
@@ -136,28 +145,19 @@ def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
 
 
 def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
-    if state.phase in OPEN and not state.can_set_aside:
+    if not state.can_attend:
         return state, []
-    fresh = State(counter=state.counter, online=state.online, session=state.session, draft=moves.emptied(state.draft))
-    return fresh, [] if state.intent is None else [do.Forget(state.intent.key)]
+    return moves.fresh(state), [] if state.intent is None else [do.Forget(state.intent.key)]
 
 
 def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
     """What was settled before stays settled; what is pending is followed from here on, also after a restart."""
-    if state.phase in OPEN and not state.can_set_aside:
+    if not state.can_attend:
         return state, []
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
-    followed = State(
-        phase=phase_of(payment),
-        draft=moves.emptied(state.draft),
-        intent=intent,
-        payment=payment,
-        online=state.online,
-        session=state.session,
-        saved=True,
-        counter=state.counter,
-        quiet_since=now.monotonic,
+    followed = moves.fresh(
+        state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, quiet_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
     followed, work = moves.ask(followed, now)
@@ -168,6 +168,10 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
 
 
 def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
+    if event.elsewhere:
+        return replace(state, elsewhere=True), [do.OpenJournal(moves.OTHER_WINDOW_SECONDS)]
+    if state.elsewhere and not _leaves_something(event, state):
+        return _alone(state)
     state = State(counter=state.counter, session=state.session, quiet_since=now.monotonic)
     record = event.record
     if record is not None:
@@ -180,6 +184,21 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
         # Which payment was open is not known here any more: the server knows.
         return moves.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
     return state, []
+
+
+def _leaves_something(event: ev.Opened, state: State) -> bool:
+    """The other window, now gone, left a payment that this one must show: an open one before everything else."""
+    record = event.record
+    if record is None:
+        return event.damaged
+    return state.phase in FORM or _phase_of_record(record) in OPEN
+
+
+def _alone(state: State) -> Step:
+    """The journal is this window's from now on, and so is what it shows already."""
+    said = state.notice is not None and state.notice.code == "journal_busy"
+    state = replace(state, elsewhere=False, notice=None if said else state.notice)
+    return moves.save(state) if state.intent is not None else (state, [])
 
 
 def _phase_of_record(record: Record) -> Phase:

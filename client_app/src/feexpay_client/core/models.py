@@ -16,6 +16,8 @@ from feexpay_client.core.reading import Fields, listed
 PENDING: Final = "pending"
 SUCCESSFUL: Final = "successful"
 FAILED: Final = "failed"
+#: The word of `detail` for a payment that nobody confirmed in time.
+EXPIRED: Final = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,11 @@ class Quote:
     total: int
     exchange_rate: str | None
 
+    @property
+    def fee_on_top(self) -> int:
+        """The fee that the payer pays besides the price; 0 where the shop bears it or other money is charged."""
+        return _on_top(self.fee, self.amount, self.currency, self.total, self.charged_currency)
+
     @classmethod
     def from_json(cls, value: object) -> Self:
         fields = Fields(value, "quote")
@@ -209,6 +216,16 @@ class Payment:
     def settled(self) -> bool:
         """The server's last word, for now: successful or failed. Anything else is pending."""
         return self.status in (SUCCESSFUL, FAILED)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """The time was over before anybody confirmed it, and money may still come: nothing invites to pay again."""
+        return self.status == FAILED and self.detail == EXPIRED and not self.can_retry
+
+    @property
+    def fee_on_top(self) -> int:
+        """The fee that the payer pays besides the price; 0 where the shop bears it or other money is charged."""
+        return _on_top(self.fee, self.amount, self.currency, self.charged_amount, self.charged_currency)
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -276,6 +293,12 @@ def providers_from_json(value: object) -> tuple[Provider, ...]:
 def packs_from_json(value: object) -> tuple[Pack, ...]:
     """The array of `GET shop/packs/`, in the server's order."""
     return tuple(Pack.from_json(item) for item in listed(value, "packs"))
+
+
+def _on_top(fee: int | None, price: int, currency: str, total: int, charged_currency: str) -> int:
+    """A fee is told only where price and fee make the total, so that what is shown adds up."""
+    adds_up = fee is not None and currency == charged_currency and price + fee == total
+    return fee if adds_up and fee is not None else 0
 
 
 def _reason(value: object) -> Reason | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from feexpay_client.core import effects as do
@@ -37,6 +37,8 @@ IN_FLIGHT_SECONDS = 120.0
 _LASTING = frozenset({"duplicate_payment", "payment_open", "not_retryable", "not_sent"})
 #: How often to look meanwhile.
 _LOOK_SECONDS = 15.0
+#: How often to try whether the other window is gone.
+OTHER_WINDOW_SECONDS = 3.0
 
 
 def ask(state: State, now: Moment) -> Step:
@@ -127,6 +129,20 @@ def follow(state: State, payment_id: str, now: Moment) -> Step:
     return state, keep + question
 
 
+def fresh(state: State, **changes: Any) -> State:
+    """Nothing of the last payment but what is convenient to keep: who and how, not what."""
+    draft = Draft(provider=state.draft.provider, currency=state.draft.currency)
+    kept = State(
+        counter=state.counter, online=state.online, session=state.session, elsewhere=state.elsewhere, draft=draft
+    )
+    return replace(kept, **changes)
+
+
+def busy_elsewhere(state: State) -> Step:
+    """Another window may have a payment open: this one begins nothing, and looks whether that window is gone."""
+    return replace(state, notice=Notice("journal_busy")), [do.OpenJournal(0.0)]
+
+
 def then_wait(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
@@ -213,11 +229,6 @@ def kept_notice(notice: Notice | None) -> Notice | None:
 def page_of(payment: Payment | None) -> list[Effect]:
     url = payment.redirect_url if payment is not None else None
     return [do.OpenPage(url)] if url and urlsplit(url).scheme in ("http", "https") else []
-
-
-def emptied(draft: Draft) -> Draft:
-    """What is convenient to keep for the next payment: who and how, not what."""
-    return Draft(provider=draft.provider, currency=draft.currency)
 
 
 def fields_of(error: errors.ApiError) -> tuple[errors.FieldProblem, ...]:

@@ -33,6 +33,12 @@ def national(text: str, rule: PhoneRule) -> str:
     return digits
 
 
+def international(text: str, rule: PhoneRule | None) -> str:
+    """With the country in front, so that the server need not guess; empty when there is no number."""
+    digits = national(text, rule) if rule else ""
+    return f"+{rule.calling_code}{digits}" if rule and rule.calling_code and digits else digits
+
+
 def problem(text: str, rule: PhoneRule) -> str:
     """What is wrong with a number, as a key of `phone.…` in the locales; empty when nothing is."""
     if not rule.required:

@@ -6,18 +6,19 @@ from datetime import datetime, tzinfo
 
 from feexpay_client.core import money
 from feexpay_client.core.i18n import Texts
-from feexpay_client.core.models import Payment
+from feexpay_client.core.models import PENDING, Payment
 
 
 def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tuple[str, str]]:
     """(label, value) in the order they are read; what is not known is left out. Times in `zone`, default local."""
     language = texts.language
-    charged = money.formatted(payment.charged_amount, payment.charged_currency, language)
+    total = money.formatted(payment.charged_amount, payment.charged_currency, language)
+    price = money.formatted(payment.amount, payment.currency, language)
     rows: list[tuple[str, str | None]] = [
-        ("receipt.status", texts(f"status.{payment.status}")),
-        ("receipt.amount", money.formatted(payment.amount, payment.currency, language)),
-        ("receipt.charged", charged if payment.charged_currency != payment.currency else None),
+        ("receipt.status", texts(f"status.{told(payment)}")),
+        ("receipt.amount", price),
         ("receipt.fee", _fee(payment, language)),
+        ("receipt.total", total if total != price else None),
         ("receipt.provider", payment.provider_name),
         ("receipt.phone", payment.phone),
         ("receipt.date", moment(payment.settled_at or payment.created_at, texts, zone)),
@@ -25,6 +26,13 @@ def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tu
         ("receipt.payment", payment.id),
     ]
     return [(texts(label), value) for label, value in rows if value]
+
+
+def told(payment: Payment) -> str:
+    """What a payer is told of it: successful, failed, unconfirmed (money may still come) or pending."""
+    if payment.unconfirmed:
+        return "unconfirmed"
+    return payment.status if payment.settled else PENDING
 
 
 def as_text(payment: Payment, texts: Texts, title: str, zone: tzinfo | None = None) -> str:
@@ -41,4 +49,4 @@ def moment(at: datetime, texts: Texts, zone: tzinfo | None = None) -> str:
 
 
 def _fee(payment: Payment, language: str) -> str | None:
-    return money.formatted(payment.fee, payment.charged_currency, language) if payment.fee else None
+    return money.formatted(payment.fee_on_top, payment.currency, language) if payment.fee_on_top else None

@@ -163,6 +163,7 @@ class State:
     left: a request with the intent's key got no answer, the last one at `quiet_since` (monotonic).
     sends: how often it was sent. declined: what the server said when it did not begin it, to be made sure of.
     failures: requests in a row without a usable answer. still: looks in a row at which nothing had changed.
+    elsewhere: another window of this app holds the journal, so this one begins nothing.
     """
 
     phase: Phase = Phase.EDITING
@@ -188,6 +189,7 @@ class State:
     declined: Notice | None = None
     otp_code: str = field(default="", repr=False)
     otp_key: str = ""
+    elsewhere: bool = False
 
     @property
     def open(self) -> bool:
@@ -202,6 +204,16 @@ class State:
     @property
     def can_pay(self) -> bool:
         return self.phase is Phase.READY and self.quote is not None
+
+    @property
+    def ended(self) -> Payment | None:
+        """The payment whose end is to be shown; None while none has ended."""
+        return self.payment if self.phase in SETTLED else None
+
+    @property
+    def can_attend(self) -> bool:
+        """Another payment may take the place of this one: none is open, or the open one may be set aside."""
+        return not self.open or self.can_set_aside
 
     @property
     def can_retry(self) -> bool:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from kivy.properties import BooleanProperty, ListProperty, StringProperty
 
-from feexpay_client.core import money, phone
+from feexpay_client.core import dialling, money, phone
 from feexpay_client.core.models import Provider
 from feexpay_client.core.states import FORM, Draft, Phase, State
 from feexpay_client.presenters.presenter import Presenter
 from feexpay_client.presenters.providers import ProvidersPresenter
-
-#: A code to dial: *144*82#, #144#. The catalogue writes it into the instructions.
-_DIAL = re.compile(r"[*#][0-9*#a-zA-Z]*[0-9*a-zA-Z]#")
-
-
-def dial_code(instructions: str) -> str:
-    """The code to dial that the instructions name; empty where they name none."""
-    found = _DIAL.search(instructions)
-    return found.group() if found else ""
 
 
 class FormPresenter(Presenter):
@@ -49,7 +39,6 @@ class FormPresenter(Presenter):
     asks_code = BooleanProperty(False)
     code = StringProperty("")
     code_error = StringProperty("")
-    dial = StringProperty("")
     amount_error = StringProperty("")
     pay_text = StringProperty("")
     can_pay = BooleanProperty(False)
@@ -74,10 +63,6 @@ class FormPresenter(Presenter):
         self._amount, self._currency, self._metadata, self.title = amount, currency, metadata, title
         self.phone_error = self.code_error = self.notice = ""
         self.relabel()
-        self._edit()
-
-    def again(self) -> None:
-        """The same thing once more, after the last payment for it ended."""
         self._edit()
 
     def choose(self, code: str) -> None:
@@ -120,14 +105,21 @@ class FormPresenter(Presenter):
         self.provider_name = provider.name if provider else ""
         self.monogram = provider.badge.monogram if provider else ""
         self.color = provider.badge.color if provider else ""
-        self.explanation = provider.instructions if provider else ""
+        self.explanation = self._instructions(provider)
         self.asks_phone = bool(provider and provider.phone.required)
         self.phone_prefix = f"+{provider.phone.calling_code}" if provider and provider.phone.calling_code else ""
         self.phone_example = phone.grouped(provider.phone.example, provider.phone) if provider else ""
-        self.dial = dial_code(self.explanation)
-        self.asks_code = bool(provider and provider.flow == "otp" and self.dial)
+        self.asks_code = bool(provider and dialling.wants_code_first(provider))
         self.amount_error = self._limits(provider)
         self._suggest()
+
+    def _instructions(self, provider: Provider | None) -> str:
+        """With the sum to be charged in the code to dial; without it where another currency is charged."""
+        if provider is None:
+            return ""
+        quote = self.services.state.quote
+        amount = quote.total if quote else self._amount if provider.currency == self._currency else 0
+        return dialling.filled(provider.instructions, amount)
 
     def _limits(self, provider: Provider | None) -> str:
         if provider is None or not self._amount or provider.currency != self._currency:
@@ -182,9 +174,7 @@ class FormPresenter(Presenter):
 
     def _full_phone(self) -> str:
         """With the country in front, so that the server need not guess."""
-        rule = self._provider.phone if self._provider else None
-        digits = phone.national(self.phone, rule) if rule else ""
-        return f"+{rule.calling_code}{digits}" if rule and rule.calling_code and digits else digits
+        return phone.international(self.phone, self._provider.phone if self._provider else None)
 
     def _point_at_first(self) -> None:
         self.first_bad = ""
@@ -195,9 +185,10 @@ class FormPresenter(Presenter):
         quote = state.quote
         self.quoting = state.phase is Phase.QUOTING
         self.quoted = quote is not None
-        self.fee_text = self.services.money(quote.fee, quote.charged_currency) if quote else ""
+        self.fee_text = self.services.money(quote.fee_on_top, quote.currency) if quote and quote.fee_on_top else ""
         self.total_text = self.services.money(quote.total, quote.charged_currency) if quote else ""
         self.pay_text = self.tr("form.pay_total", total=self.total_text) if quote else self.tr("form.pay")
+        self.explanation = self._instructions(self._provider)
         self.busy = state.busy
         self.can_pay = state.can_pay and not self.amount_error
         self.notice = self.services.notice(state) if state.phase in FORM else ""

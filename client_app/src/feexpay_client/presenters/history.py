@@ -6,7 +6,7 @@ from typing import Any
 
 from kivy.properties import BooleanProperty, ListProperty, NumericProperty, StringProperty
 
-from feexpay_client.core import errors
+from feexpay_client.core import errors, receipts
 from feexpay_client.core.models import FAILED, SUCCESSFUL, Payment
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.presenter import Loading
@@ -106,9 +106,9 @@ class HistoryPresenter(Loading):
             "id": payment.id,
             "title": title or payment.provider_name,
             "subtitle": f"{at} · {payment.provider_name}" if title else at,
-            "amount": self.services.money(payment.amount, payment.currency),
-            "state_text": self.tr(f"status.{payment.status if payment.settled else 'pending'}"),
-            "mood": _MOODS.get(payment.status, "warning"),
+            "amount": self.services.money(payment.charged_amount, payment.charged_currency),
+            "state_text": self.tr(f"status.{receipts.told(payment)}"),
+            "mood": _MOODS.get(receipts.told(payment), "warning"),
             "monogram": provider.badge.monogram if provider else payment.provider_name[:2].upper(),
             "color": provider.badge.color if provider else "",
         }

@@ -7,9 +7,9 @@ from typing import Any
 from kivy.clock import Clock
 from kivy.properties import BooleanProperty, StringProperty
 
+from feexpay_client.core import dialling
 from feexpay_client.core.models import Payment
 from feexpay_client.core.states import FOLLOWING, OPEN, Phase, State
-from feexpay_client.presenters.form import dial_code
 from feexpay_client.presenters.presenter import Presenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 
@@ -119,15 +119,16 @@ class WaitingPresenter(Presenter):
         code = payment.provider if payment else state.draft.provider
         provider = self._providers.get(code)
         name = payment.provider_name if payment else provider.name if provider else ""
-        amount, currency = (payment.amount, payment.currency) if payment else (state.draft.amount, state.draft.currency)
+        amount, currency = _asked_of_payer(state)
         self.amount_text = self.services.money(amount, currency) if amount else ""
         self.phone_text = (payment.phone or "") if payment else ""
         self.payee_text = " · ".join(filter(None, (name, self.phone_text)))
         self.monogram = provider.badge.monogram if provider else name[:2].upper()
         self.color = provider.badge.color if provider else ""
         self.page_url = (payment.redirect_url or "") if payment else ""
-        self.dial = dial_code(provider.instructions) if provider and self.kind in ("phone", "code") else ""
-        self._say(state, payment, provider.instructions if provider else "")
+        instructions = dialling.filled(provider.instructions, amount) if provider else ""
+        self.dial = dialling.code_in(instructions) if self.kind in ("phone", "code") else ""
+        self._say(state, payment, instructions)
         self.summary = (
             self.tr("waiting.summary", amount=self.amount_text, headline=self.headline)
             if self.amount_text
@@ -181,6 +182,15 @@ class WaitingPresenter(Presenter):
 
     def _overdue(self, state: State) -> bool:
         return state.overdue(self.services.monotonic)
+
+
+def _asked_of_payer(state: State) -> tuple[int, str]:
+    """The sum that the payer's phone names, in its currency: with the fee where the payer bears it."""
+    if state.payment is not None:
+        return state.payment.charged_amount, state.payment.charged_currency
+    if state.quote is not None:
+        return state.quote.total, state.quote.charged_currency
+    return state.draft.amount, state.draft.currency
 
 
 _KINDS = {

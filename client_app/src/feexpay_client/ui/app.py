@@ -12,14 +12,15 @@ from kivy.clock import Clock
 from kivy.core.clipboard import Clipboard
 from kivy.core.window import Window
 
-from feexpay_client.core import money
+from feexpay_client.core import money, receipts
+from feexpay_client.core.models import FAILED, Payment
 from feexpay_client.core.session import Session
 from feexpay_client.core.states import FORM, OPEN, SETTLED, Phase, State
 from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.providers import ProvidersPresenter
-from feexpay_client.presenters.result import ResultPresenter
+from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.surroundings import Services
@@ -42,6 +43,12 @@ from feexpay_client.ui.widgets.focus import move_focus
 from feexpay_client.ui.widgets.sheet import Sheet
 from feexpay_client.ui.widgets.text import Text
 
+#: Colour, sign and words of the banner about a payment that ended while the payer was elsewhere in the app.
+_ENDS = {
+    "successful": ("primary", "tick", "banner.succeeded"),
+    "failed": ("danger", "alert", "banner.failed"),
+    "unconfirmed": ("warning", "alert", "banner.unconfirmed"),
+}
 PLACES = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
 #: Where Esc and the arrow lead.
 _BACK = {"pay": "home", "status": "home", "result": "home", "receipt": "history", "history": "home", "settings": "home"}
@@ -84,10 +91,12 @@ class ClientApp(App):
         self.providers = ProvidersPresenter(services=services)
         self.form = FormPresenter(self.providers, services=services)
         self.waiting = WaitingPresenter(self.providers, services=services)
-        self.result = ResultPresenter(self.home.title_of, services=services)
+        self.result = ResultPresenter(self.home.title_of, self.providers, services=services)
+        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, services=services)
         self.history = HistoryPresenter(self.providers, self.home, services=services)
         self.settings_page = SettingsPresenter(services=services)
         services.watch(self._follow)
+        self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
             page.bind(trouble_text=self._show_banner)
@@ -142,6 +151,7 @@ class ClientApp(App):
         """That screen, anew. Without a session every way leads to signing in, and from there on to it."""
         if not self.session.signed_in and name not in ("signin", "start"):
             self._wanted, name = name, "signin"
+        name = self._fitting(name)
         self._leave_screen()
         self.showing = name
         shell = self.root
@@ -151,6 +161,15 @@ class ClientApp(App):
         self._show_banner()
         self._refresh_shown()
         Clock.schedule_once(self._first_focus, 0)
+
+    def _fitting(self, name: str) -> str:
+        """The screens of the flow's own payment show that one, or are not shown."""
+        state = self.services.state
+        if name == "status" and state.phase not in OPEN:
+            name = "result"
+        if name == "result" and state.ended is None:
+            name = "status" if state.phase in OPEN else "home"
+        return name
 
     def back(self) -> None:
         """One step back. From the first screen nowhere: leaving the app is the window's business."""
@@ -170,27 +189,31 @@ class ClientApp(App):
             self.root.screen.picking = True
 
     def finish_payment(self) -> None:
-        """Done: the next one starts from an empty form; what was refused may be paid another way at once."""
-        failed = self.result.status == "failed" and self.form.price_text
-        flow, current = self.session.flow, self.result.current
-        self.result.current = False
-        if flow is not None and current:
+        """Done: the next one starts from an empty form; what failed may be paid another way at once."""
+        ended, flow = self.result.shown, self.session.flow
+        if flow is not None and ended is not None:
             flow.new()
-        self.go("pay" if failed else "home")
-        if failed:
-            self.form.again()
+        if ended is None or ended.status != FAILED:
+            self.go("home")
+            return
+        title = self.home.title_of(ended) or self.tr("home.free_title")
+        self.form.begin(ended.amount, ended.currency, dict(ended.metadata), title)
+        self.go("pay")
 
     def follow_payment(self) -> None:
         """A payment of the history that is not settled: watch it live."""
-        payment = self.history.get(self.result.payment_id)
-        if payment is not None and self.session.flow is not None:
-            self.session.flow.follow(payment)
+        payment, flow = self.receipt.shown, self.session.flow
+        if payment is None or flow is None:
+            return
+        if not (self.services.state.open and self.services.state.payment == payment):
+            flow.follow(payment)
+        if flow.state.payment is not None and flow.state.payment.id == payment.id:
             self.go("status")
 
     def open_receipt(self, payment_id: str) -> None:
         payment = self.history.get(payment_id)
         if payment is not None:
-            self.result.show(payment)
+            self.receipt.show(payment)
             if not self.root.wide:
                 self.go("receipt")
 
@@ -230,6 +253,7 @@ class ClientApp(App):
             self._owner = self.session.username
             self.home.forget()
             self.history.forget()
+            self.receipt.show(None)
         self.providers.show()
         self.providers.refresh()
         wanted, self._wanted = self._wanted, ""
@@ -250,9 +274,9 @@ class ClientApp(App):
             return
         if state.phase in OPEN and self.showing in ("pay", "result", "receipt"):
             self.go("status")
-        elif state.phase in SETTLED and self.showing == "status":
+        elif state.phase in SETTLED and self.showing in ("status", "pay"):
             self.go("result")
-        elif state.phase in FORM and self.showing == "status":
+        elif state.phase in FORM and self.showing in ("status", "result"):
             self.go("pay" if state.draft.priced else "home")
         if state.phase in SETTLED and before in OPEN:
             self.home.refresh()
@@ -283,10 +307,11 @@ class ClientApp(App):
         if not state.online:
             text = "banner.offline_open" if state.phase in OPEN else "banner.offline"
             return "warning", "offline", self.tr(text), self.tr("common.again")
-        if state.phase in SETTLED and self.showing not in ("result", "receipt", "pay"):
-            good = state.phase is Phase.SUCCEEDED
-            told = self.tr("banner.succeeded" if good else "banner.failed")
-            return ("primary" if good else "danger"), ("tick" if good else "alert"), told, self.tr("banner.look")
+        if state.ended is not None and not self._shows(state.ended):
+            mood, icon, text = _ENDS[receipts.told(state.ended)]
+            return mood, icon, self.tr(text), self.tr("banner.look")
+        if state.elsewhere:
+            return "warning", "alert", self.tr("banner.elsewhere"), self.tr("banner.check")
         page = self._page()
         if page is not None and page.trouble_text and page.state == "ready":
             return "warning", "offline", page.trouble_text, self.tr("common.again")
@@ -294,12 +319,17 @@ class ClientApp(App):
 
     def _retry_loading(self) -> None:
         """The word in the banner was pressed."""
-        if self.services.state.phase in SETTLED and self.services.state.online:
+        state = self.services.state
+        if state.ended is not None and state.online and not self._shows(state.ended):
             self.go("result")
             return
         if self.session.flow is not None:
             self.session.flow.check_now()
         self._refresh_shown()
+
+    def _shows(self, payment: Payment) -> bool:
+        """That payment is on the screen: the banner need not tell of it."""
+        return self.showing == "result" or (self.showing == "receipt" and self.receipt.payment_id == payment.id)
 
     def _page(self) -> Any:
         return {"home": self.home, "pay": self.providers, "history": self.history}.get(self.showing)
@@ -327,8 +357,8 @@ class ClientApp(App):
         self._again()
 
     def _presenters(self) -> tuple[Any, ...]:
-        named = (self.signin, self.home, self.providers, self.form, self.waiting, self.result, self.history)
-        return (*named, self.settings_page)
+        named = (self.signin, self.home, self.providers, self.form, self.waiting, self.result, self.receipt)
+        return (*named, self.history, self.settings_page)
 
     def _label_places(self) -> None:
         if self.root is not None:
@@ -381,7 +411,7 @@ def _is_phone() -> bool:
 
 
 def _receipt(app: ClientApp) -> ResultScreen:
-    return ResultScreen(vm=app.result, app=app, wide=app.root.wide, ending=False)
+    return ResultScreen(vm=app.receipt, app=app, wide=app.root.wide, ending=False)
 
 
 def _blank(app: ClientApp) -> Any:

@@ -57,7 +57,7 @@ class HistoryScreen(Screen):
     def _show_receipt(self) -> None:
         box = self.ids.detail
         if self._receipt is None:
-            self._receipt = Receipt(vm=self.app.result, app=self.app, ending=False)
+            self._receipt = Receipt(vm=self.app.receipt, app=self.app, ending=False)
             empty(box)
             box.add_widget(self._receipt)
 

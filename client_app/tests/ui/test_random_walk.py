@@ -1,0 +1,205 @@
+"""A payer who wanders: some payments, receipts, retries and restarts in one run, in an order that a seed draws.
+
+Whatever they do, the window shows the end of the payment that the flow holds, or the receipt that was asked for, as the
+shop has it; and a try again is one of the payment that is on the screen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from feexpay_client.core.states import OPEN, Phase
+from feexpay_client.ui.screens.result import Receipt
+
+from tests.ui.shop import Shop
+
+_HEADLINES = {
+    "successful": "Paiement réussi",
+    "failed": "Paiement non abouti",
+    "unconfirmed": "Paiement non confirmé",
+    "pending": "En cours",
+}
+_PACKS = ("mini", "standard", "champion")
+_STEPS = 60
+
+
+@dataclass
+class Walk:
+    """`asked`: the receipt opened last. `wishes`: how often the payer pressed for which payment to be tried."""
+
+    start: Callable[..., Awaitable[Any]]
+    shop: Shop
+    draw: random.Random
+    d: Any = None
+    asked: str = ""
+    retried: Counter[str] = field(default_factory=Counter)
+    did: list[str] = field(default_factory=list)
+
+    @property
+    def app(self) -> Any:
+        return self.d.app
+
+    @property
+    def phase(self) -> Phase:
+        return self.app.services.state.phase  # type: ignore[no-any-return]
+
+    async def step(self) -> None:
+        """One of the things that can be done here."""
+        choices: list[Callable[[], Awaitable[None]]] = [
+            self.goes_home,
+            self.opens_history,
+            self.opens_history,
+            self.restarts,
+        ]
+        choices += {
+            "home": [self.buys] * 8,
+            "status": [self.payer_decides] * 12 + [self.leaves],
+            "result": [self.tries_again] * 4 + [self.finishes] * 4 + [self.looks_again],
+            "history": [self.opens_receipt] * 8,
+            "receipt": [self.tries_again] * 4 + [self.goes_back] * 2 + [self.shop_decides],
+            "pay": [self.pays] * 5 + [self.goes_back],
+        }.get(self.app.showing, [])
+        chosen = self.draw.choice(choices)
+        self.did.append(f"{self.app.showing}: {chosen.__name__}")
+        await chosen()
+        await self.d.settle()
+        self.check()
+
+    # --- what the payer does ---
+
+    async def goes_home(self) -> None:
+        self.app.go("home")
+
+    async def goes_back(self) -> None:
+        self.app.back()
+
+    async def leaves(self) -> None:
+        self.app.leave_payment()
+
+    async def buys(self) -> None:
+        await self.d.until(lambda: self.app.home.packs)
+        self.app.home.choose_pack(self.draw.choice(_PACKS))
+        if self.app.showing == "pay":
+            await self.pays()
+
+    async def pays(self) -> None:
+        await self.d.until(lambda: self.app.providers.tiles)
+        self.app.form.choose("mtn_bj")
+        self.app.form.phone = "01 97 00 00 00"
+        await self.d.until(lambda: self.app.form.can_pay)
+        self.app.form.pay()
+        self.app.form.pay()
+        await self.d.until(lambda: self.phase is Phase.WAITING)
+
+    async def opens_history(self) -> None:
+        self.app.go("history")
+        await self.d.until(lambda: self.app.history.state != "loading" and not self.app.history.refreshing)
+
+    async def opens_receipt(self) -> None:
+        rows = [row["id"] for row in self.app.history.rows if "id" in row]
+        if rows:
+            self.asked = self.draw.choice(rows)
+            self.app.open_receipt(self.asked)
+
+    async def tries_again(self) -> None:
+        """The button that is on the screen, if one is; pressed twice, because fingers bounce."""
+        vm = self.app.result if self.app.showing == "result" else self.app.receipt
+        before, shown = self.attempts(), vm.payment_id
+        was_offered = self.d.says("Réessayer ce paiement")
+        vm.retry()
+        vm.retry()
+        await self.d.settle()
+        await self.d.until(lambda: self.phase is not Phase.SUBMITTING)
+        tried = self.attempts() - before
+        assert tried <= Counter({shown: 1}), "tried another payment than the one shown"
+        assert was_offered or not tried, "tried what was not offered"
+        self.retried += tried
+
+    async def finishes(self) -> None:
+        self.app.finish_payment()
+
+    async def looks_again(self) -> None:
+        self.app.result.check_now()
+
+    # --- what happens ---
+
+    async def shop_decides(self) -> None:
+        """The newest payment that is open ends, in one of three ways."""
+        pending = next((p for p in self.shop.payments if p["status"] == "pending"), None)
+        if pending is None:
+            return
+        first = self.shop.payments.index(pending)
+        self.shop.payments.insert(0, self.shop.payments.pop(first))
+        self.draw.choice(
+            [
+                self.shop.settle,
+                lambda: self.shop.settle("failed", "low_balance"),
+                self.shop.expire,
+            ]
+        )()
+
+    async def payer_decides(self) -> None:
+        await self.shop_decides()
+        self.app.waiting.check_now()
+        await self.d.until(lambda: self.phase not in OPEN)
+
+    async def restarts(self) -> None:
+        """The window closes and opens again: the same folder, the same account."""
+        self.d.close()
+        await self.app.close()
+        self.d, self.asked = await self.start(), ""
+
+    # --- what must hold ---
+
+    def attempts(self) -> Counter[str]:
+        return Counter({payment["id"]: payment["attempt_count"] for payment in self.shop.payments})
+
+    def check(self) -> None:
+        """What stands on the screen against the flow and the shop."""
+        state, said = self.app.services.state, "; ".join(self.did[-8:])
+        assert (self.app.showing == "result") <= (state.ended is not None), said
+        assert (self.app.showing == "status") <= (state.phase in OPEN), said
+        for receipt in self.d.walk(Receipt):
+            shown = receipt.vm.payment_id
+            wanted = self.asked if self.app.showing in ("receipt", "history") else state.payment.id
+            assert shown == wanted, said
+            assert shown in self.d.texts(), f"the id on the screen is another one; {said}"
+            assert _HEADLINES[_told(receipt.vm.shown)] in self.d.texts(), said
+            self._check_against_shop(receipt.vm.shown, said)
+        assert sum(1 for payment in self.shop.payments if payment["status"] == "pending") <= 1, said
+        for payment in self.shop.payments:
+            assert payment["attempt_count"] == 1 + self.retried[payment["id"]], said
+
+    def _check_against_shop(self, payment: Any, said: str) -> None:
+        """An end that is shown is the one the shop has; only what the shop settled a moment ago may be behind."""
+        there = next(one for one in self.shop.payments if one["id"] == payment.id)
+        if payment.settled and there["status"] != "pending":
+            assert payment.status == there["status"], said
+
+
+def _told(payment: Any) -> str:
+    if payment.status == "failed" and payment.detail == "expired" and not payment.can_retry:
+        return "unconfirmed"
+    return payment.status if payment.settled else "pending"
+
+
+@pytest.mark.parametrize("seed", [2])
+async def test_whatever_the_payer_does_the_payment_shown_is_the_right_one(start: Any, shop: Shop, seed: int) -> None:
+    walk = Walk(start, shop, random.Random(seed))  # noqa: S311 -- the same walk every time
+    walk.d = await start()
+    for _ in range(_STEPS):
+        await walk.step()
+
+    ended = Counter(payment["status"] for payment in shop.payments)
+    assert len(shop.payments) >= 3, walk.did
+    assert ended["successful"] >= 1, walk.did
+    assert ended["failed"] + walk.retried.total() >= 1, walk.did
+    assert walk.retried.total() >= 1, walk.did
+    assert any("restarts" in one for one in walk.did), walk.did
+    assert any("opens_receipt" in one for one in walk.did), walk.did
+    print(dict(ended), "retries:", walk.retried.total(), "restarts:", sum("restarts" in one for one in walk.did))
