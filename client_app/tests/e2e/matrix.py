@@ -157,10 +157,10 @@ async def run_matrix(place: Place, cases: tuple[Case, ...] = CASES, first: int =
 
 def table(rows: list[Row]) -> str:
     """The rows for people."""
-    lines = [f"{'killed':<30}{'then':<16}{'charges':>8}{'payments':>10}"]
+    lines = [f"{'killed':<35}{'then':<16}{'charges':>8}{'payments':>10}"]
     for row in rows:
         mark = "" if row.good else f"   WRONG, expected {row.case.ends}/{row.case.charges}/{row.case.payments}"
-        lines.append(f"{row.case.name:<30}{row.ended:<16}{row.charges:>8}{row.payments:>10}{mark}")
+        lines.append(f"{row.case.name:<35}{row.ended:<16}{row.charges:>8}{row.payments:>10}{mark}")
     double = sum(max(0, row.charges - row.case.charges) for row in rows)
     wrong = sum(row.wrong_ends for row in rows)
     forgotten = sum(row.ended != row.case.ends for row in rows)

@@ -250,6 +250,35 @@ async def _failed(d: Driver, shop: Shop) -> None:
     await to_result(d, shop, "failed", "low_balance")
 
 
+@scene("form-fee", prepare=lambda shop: setattr(shop, "fee_payer", "payer"))
+async def _form_fee(d: Driver, shop: Shop) -> None:
+    await to_form(d)
+
+
+@scene("paid-fee", prepare=lambda shop: setattr(shop, "fee_payer", "payer"))
+async def _paid_fee(d: Driver, shop: Shop) -> None:
+    await to_result(d, shop, "successful")
+
+
+@scene("unconfirmed")
+async def _unconfirmed(d: Driver, shop: Shop) -> None:
+    await to_status(d)
+    shop.expire()
+    d.app.waiting.check_now()
+    await d.until_showing("result")
+
+
+@scene("code-refused")
+async def _code_refused(d: Driver, shop: Shop) -> None:
+    await to_form(d, "orange_bf", "05000000", "BF")
+    d.app.form.code = "000000"
+    await d.until(lambda: d.app.form.can_pay)
+    d.app.form.pay()
+    await d.until_showing("result")
+    await d.settle()
+    d.root.screen.ids.page.scroll_to(d.root.screen.receipt.ids.code, animate=False)
+
+
 @scene("history", prepare=past)
 async def _history(d: Driver, shop: Shop) -> None:
     await d.until(lambda: d.app.home.packs and d.app.providers.all)

@@ -92,7 +92,8 @@ class Shop:
 
     def add(self, days_ago: float = 0, **members: Any) -> dict[str, Any]:
         """A payment of the past, newest first."""
-        payment = _payment(len(self.payments), NOW - timedelta(days=days_ago)) | members
+        charged = {"charged_amount": members.get("amount", 5000)}
+        payment = _payment(len(self.payments), NOW - timedelta(days=days_ago)) | charged | members
         self.payments.append(payment)
         return payment
 

@@ -1,0 +1,81 @@
+"""Under random events in random orders, restarts among them: the result is of the flow's payment, a receipt of the one
+asked for, and a try again is one of the payment shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from feexpay_client.core.i18n import Texts
+from feexpay_client.core.preferences import Preferences
+from feexpay_client.presenters.providers import ProvidersPresenter
+from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
+from feexpay_client.presenters.surroundings import Services
+from feexpay_client.presenters.tasks import Tasks
+from hypothesis import HealthCheck, settings
+from hypothesis import Phase as Phases
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, precondition, rule
+
+from tests.core.test_invariants import Payer
+from tests.core.world import World
+
+_HEADLINES = {"successful": "Paiement réussi", "failed": "Paiement non abouti"}
+
+
+class Screens(Payer):
+    """The payer of the core's test with the presenters looking on."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        world: World = self.world
+        flow = SimpleNamespace()
+        session: Any = SimpleNamespace(
+            flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
+        )
+        self.services = Services(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
+        flow.state = world.state
+        self.flow = flow
+        providers = ProvidersPresenter(services=self.services)
+        self.result = ResultPresenter(lambda _: "", providers, services=self.services)
+        self.receipt = ReceiptPresenter(lambda _: "", providers, services=self.services)
+        self.asked = ""
+
+    @precondition(lambda self: self.world.charges)
+    @rule(which=st.integers(0, 5))
+    def opens_a_receipt(self, which: int) -> None:
+        charges = list(self.world.charges.values())
+        charge = charges[which % len(charges)]
+        self.asked = charge.id
+        self.receipt.show(charge.read())
+
+    @invariant()
+    def what_is_shown_is_what_is_meant(self) -> None:
+        if not hasattr(self, "flow"):
+            return
+        state = self.flow.state = self.world.state
+        self.services.tell(state)
+        assert self.result.shown is state.ended
+        assert self.receipt.payment_id == self.asked
+        if state.ended is not None:
+            assert self.result.status == state.ended.status
+            assert self.result.headline == _HEADLINES[state.ended.status]
+            assert self.result.can_retry == state.can_retry
+        if self.result.shown is None:
+            assert not self.result.can_retry
+        if self.receipt.can_retry:
+            assert state.can_attend
+
+
+Screens.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=(Phases.generate,),
+)
+TestScreens = Screens.TestCase
