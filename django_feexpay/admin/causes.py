@@ -36,6 +36,7 @@ CAUSES: Mapping[str, str | StrPromise] = {
     "sender_died": _("whoever sent it died on the way; FeexPay's history is searched"),
     "found_in_history": _("found in FeexPay's history"),
     "not_found_in_history": _("not in FeexPay's history"),
+    "gateway_silent": _("FeexPay could not be asked for a day"),
     "confirmed": _("FeexPay confirms: paid"),
     "failed": _("FeexPay confirms: not paid"),
     "payer_did_not_answer": _("the payer did not answer in time"),

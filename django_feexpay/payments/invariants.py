@@ -247,7 +247,7 @@ def deliveries_are_matched() -> Iterator[str]:
     """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other. One that names a
     reference of no attempt belongs to the attempt whose id it echoes: it may be a second charge.
     """
-    crossed = WebhookDelivery.objects.filter(attempt__isnull=False).exclude(
+    crossed = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
     )
     for pk, attempt, body in _rows(crossed, "pk", "attempt_id", "body"):

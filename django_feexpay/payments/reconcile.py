@@ -36,6 +36,11 @@ PATIENCE_OF_PEOPLE_SECONDS = 5.0
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
+#: So long after the expiry an attempt stays PENDING while FeexPay cannot be asked; an answer would have ended it. With
+#: the usual expiry a person sees it within a day of the request.
+LONGEST_SILENCE = timedelta(hours=23)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a report means for an attempt. `to_status` None: nothing to move, look again later."""
@@ -199,13 +204,12 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
 def _look(
     attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
-    credited = attempt.life_status is Status.SUCCESSFUL
     lost = attempt.gateway_reference is None and not attempt.sought_by_echo
     try:
         report = _ask(attempt, source, total_seconds)
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        due.ask_credited_again(attempt) if credited else _look_later(attempt)
+        _note_silence(attempt, source)
         return None
     if report is None or report is NOT_IN_HISTORY:
         return report
@@ -214,6 +218,16 @@ def _look(
     if lost:  # its answer was lost, so nothing tells that FeexPay made one charge of it
         due.hasten_credited(attempt)
     return report
+
+
+def _note_silence(attempt: Attempt, source: Source) -> None:
+    """FeexPay could not be asked: ask again later. What was silent for a day goes to staff, too."""
+    if attempt.life_status is Status.SUCCESSFUL:
+        due.ask_credited_again(attempt)
+    elif attempt.life_status is Status.PENDING and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
+        _to_review(attempt, source, "gateway_silent")
+    else:
+        _look_later(attempt)
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:

@@ -95,14 +95,14 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
 
     total_seconds: the time left for it. With none left the retry is refused, and the worker goes on asking.
     """
-    waits = attempt.life_status in (Status.CREATED, Status.SENDING)  # it stands in the way as it is
-    if waits or (attempt.sent_at is None and not attempt.deliveries.exists()):
-        return  # there is nothing to ask about
+    if attempt.life_status in (Status.CREATED, Status.SENDING):
+        return  # it stands in the way as it is
     in_time = total_seconds >= _SHORTEST_QUESTION_SECONDS
     # Without a reference it takes two questions: history first, then the status.
     each = total_seconds if attempt.gateway_reference else total_seconds / 2
     heard = in_time and reconcile(attempt.pk, source=source, actor=actor, note=note, total_seconds=each)
-    if heard or (in_time and not _may_have_been_charged(attempt)):
+    surely_unsent = attempt.sent_at is None and not _may_have_been_charged(attempt)
+    if heard or surely_unsent or (in_time and not _may_have_been_charged(attempt)):
         return
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     raise NotAllowedError(

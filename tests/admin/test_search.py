@@ -104,7 +104,8 @@ def test_find_by_number_writes_the_number_nowhere(
 
 def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, settings: Settings) -> None:
     settings.DEBUG = False
-    settings.FEEXPAY = {**settings.FEEXPAY, "HASH_KEY": ""}  # hashing a number raises ImproperlyConfigured
+    # In production hashing a number without a key raises ImproperlyConfigured.
+    settings.FEEXPAY = {**settings.FEEXPAY, "ENVIRONMENT": "production", "HASH_KEY": ""}
     reports = []
 
     def report(request: HttpRequest, **kwargs: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -30,8 +30,8 @@ from django_feexpay.payments.ledger import Cause, Source, move
 from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, slow_down
-from tests.payments.stage import Clock, look_again, now, only_attempt
+from tests.payments.model_gateway import ModelGateway
+from tests.payments.stage import now, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -496,88 +496,6 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
 
     assert "01610000" not in "".join(map(str, violations()))
     assert broken() == {"I2", "I5", "I12"}
-
-
-# --- I14 ------------------------------------------------------------------------------------------------
-
-
-def closed_as_never_arrived(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    gateway.next_collects = [slow_down(5)]
-    payment = begin()
-    while Payment.objects.get(pk=payment.pk).status == "unknown":
-        look_again(clock)
-    return payment
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({}, None),
-        ({"complete": False}, "but the history had gaps or a payment like it"),
-        ({"unclaimed": 1}, "but the history had gaps or a payment like it"),
-        ({"sent_at": None}, "but it is not written when it was searched for"),
-        ({"sent_at": "2999-01-01T00:00:00+00:00"}, "too soon"),
-        ({"first_absence_at": "2999-01-01T00:00:00+00:00"}, "too soon"),
-    ],
-)
-def test_i14_reports_a_closing_without_its_proof(
-    begin: Begin, gateway: ModelGateway, clock: Clock, changes: dict[str, object], problem: str | None
-) -> None:
-    payment = closed_as_never_arrived(begin, gateway, clock)
-    assert list(violations()) == []
-
-    event = PaymentEvent.objects.get(because="never_arrived")
-    event.pk, event.evidence, event._state.adding = None, event.evidence | changes, True
-    event.save()
-
-    told = [] if problem is None else [f"attempt {only_attempt(payment).pk}: event {event.pk} closed it, {problem}"]
-    assert list(INVARIANTS["I14"]()) == told
-
-
-def test_i14_reports_an_attempt_that_no_event_closed_so(waiting: Payment) -> None:
-    Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived")
-
-    attempt = only_attempt(waiting)
-    assert list(INVARIANTS["I14"]()) == [f"attempt {attempt.pk}: said never to have arrived, and no event closed it so"]
-
-
-@pytest.mark.parametrize(("because", "right"), [("not_sent", True), ("rate_limited", False), ("sender_died", False)])
-def test_i14_reports_what_was_put_back_after_an_answer(waiting: Payment, because: str, right: bool) -> None:
-    attempt = only_attempt(waiting)
-    PaymentEvent.objects.create(
-        payment=waiting,
-        attempt=attempt,
-        from_status=Status.SENDING,
-        to_status=Status.CREATED,
-        because=because,
-        source=Source.WORKER,
-        created_at=conf.now(),
-    )
-
-    assert (list(INVARIANTS["I14"]()) == []) is right
-
-
-@pytest.mark.parametrize(
-    ("changes", "right"),
-    [
-        ({}, False),
-        ({"reason_code": "invalid_phone"}, True),
-        ({"settled_at": datetime(2020, 1, 1, tzinfo=UTC)}, True),
-        ({"next_poll_at": datetime(2020, 1, 1, tzinfo=UTC)}, True),
-    ],
-)
-def test_i14_reports_a_doubtful_refusal_that_nobody_asks_about(
-    waiting: Payment, changes: dict[str, object], right: bool
-) -> None:
-    refusal = {
-        "status": Status.REJECTED,
-        "reason_code": "unknown_reason",
-        "settled_at": conf.now(),
-        "next_poll_at": None,
-    }
-    Attempt.objects.update(**(refusal | changes))
-
-    assert (list(INVARIANTS["I14"]()) == []) is right
 
 
 @pytest.mark.parametrize(

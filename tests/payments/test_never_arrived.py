@@ -304,12 +304,16 @@ def test_found_after_the_closing_but_not_paid_yet_is_no_ground_to_ask_again(
     assert Payment.objects.for_reading().get(pk=closed.pk).may_still_succeed
 
 
-def test_it_is_searched_once_a_day_for_a_week_after_the_closing(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_it_is_searched_once_a_day_for_a_week_after_the_closing_and_then_ever_more_rarely(
+    lost: Payment, archive: Archive, clock: Clock
+) -> None:
     closed = search_until_closed(clock, lost)
     searched = len(archive.asked)
 
-    while only_attempt(closed).next_poll_at is not None:
+    while clock.at - closed.created_at < 7 * DAY:
         look_again(clock)
-
     assert 6 <= len(archive.asked) - searched <= 9
-    assert clock.at - closed.created_at >= 7 * DAY - timedelta(hours=6)
+
+    while clock.at - closed.created_at < 70 * DAY:
+        look_again(clock)
+    assert only_attempt(closed).next_poll_at > clock.at + 7 * DAY

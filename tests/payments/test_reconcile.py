@@ -386,3 +386,32 @@ def test_reader_leaves_a_lost_reference_to_the_worker(begin: Begin, gateway: Mod
 
     assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is False
     assert gateway.questions == 0
+
+
+def test_payment_that_feexpay_says_nothing_about_for_a_day_goes_to_staff_and_is_settled_when_it_speaks(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    gateway.away = True
+    while Payment.objects.get().status == "pending":
+        look_again(clock)
+
+    assert clock.at - payment.created_at <= timedelta(hours=24)
+    assert payment.events.latest("id").because == "gateway_silent"
+
+    gateway.away = False
+    look_again(clock)
+    assert moves(payment) == ["sending", "pending", "review", "successful"]
+
+
+def test_hours_of_silence_send_nothing_to_staff(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    payment = begin()
+    gateway.away = True
+    while clock.at - payment.created_at < timedelta(hours=22):
+        look_again(clock)
+
+    assert Payment.objects.get().status == "pending"
+    gateway.away = False
+    look_again(clock)
+    assert Payment.objects.get().status == "expired"

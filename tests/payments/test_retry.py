@@ -293,17 +293,16 @@ def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
     assert 0 < slow.spent <= 5.0
 
 
-def test_attempt_that_was_never_sent_is_not_asked_about(
+def test_attempt_that_was_never_sent_waits_for_no_answer(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
     payment = begin()
     clock.advance(900)
     sweep()
-    gateway.questions = 0
+    gateway.away = True
 
     assert again(payment).attempt.ordinal == 2
-    assert gateway.questions == 0
 
 
 def test_wrong_number_is_refused_by_its_field(declined: Payment) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,7 +43,7 @@ def order(client: Client, pack: str = "mini") -> dict[str, Any]:
 def pay(client: Client, order_id: str, pack: str = "mini", amount: int = 500) -> Any:
     """As a page that forgot everything but asked for its order: with a fresh key."""
     body = {"provider": "mtn_bj", "amount": amount, "phone": "01 61 00 00 50", "metadata": {"pack": pack}}
-    headers = {"Idempotency-Key": "13c91165-77c0-450a-b52c-0726da527692", "Accept-Language": "en"}
+    headers = {"Idempotency-Key": str(uuid.uuid4()), "Accept-Language": "en"}
     return client.post(
         INITIATE, body | {"merchant_reference": order_id}, content_type="application/json", headers=headers
     )
