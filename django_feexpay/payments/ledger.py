@@ -78,8 +78,8 @@ def move(
 
     `changes`: other columns of the attempt to write with it (its reference, its next look, its reason). `still`:
     columns that must stand as the caller read them, else what it knows is old and nothing is moved.
-    `credited_amount`: what was taken, if that is not what was asked for: the credit or the incident is of it. `proposal_id`: the open proposal
-    that this move carries out; if it is not open any more, nothing is moved.
+    `credited_amount`: what was taken, if that is not what was asked for: the credit or the incident is of it.
+    `proposal_id`: the open proposal that this move carries out; if it is not open any more, nothing is moved.
     Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage / ReviewProposal where the move
     calls for them.
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.

@@ -36,7 +36,7 @@ PATIENCE_OF_PEOPLE_SECONDS = 5.0
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
-#: So long after the expiry an attempt stays PENDING while FeexPay cannot be asked; an answer would have ended it. With
+#: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended it. With
 #: the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
@@ -224,7 +224,7 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
     """FeexPay could not be asked: ask again later. What was silent for a day goes to staff, too."""
     if attempt.life_status is Status.SUCCESSFUL:
         due.ask_credited_again(attempt)
-    elif attempt.life_status is Status.PENDING and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
+    elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
         _to_review(attempt, source, "gateway_silent")
     else:
         _look_later(attempt)

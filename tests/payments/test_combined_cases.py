@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
-from django_feexpay import conf
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
-from django_feexpay.models import Attempt, Credit, Incident, Payment
+from django_feexpay.models import Credit, Incident
 from django_feexpay.payments import due, hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import Charge, ModelGateway, charge_and_answer, refuse, refuse_the_page, reply
+from tests.payments.model_gateway import Charge, ModelGateway, charge_and_answer, lose_the_answer, refuse, reply
 from tests.payments.reviewing import close, put_under_review
 from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 
@@ -168,6 +166,21 @@ def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_hi
 
     assert refusal.value.code == "payment_open"
     assert len(gateway.charges) == 1
+
+
+def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    refused = reply(401, {"code": "UNAUTHORIZED", "message": "no"})
+    monkeypatch.setattr(gateway, "exchange", lambda request: refused)
+    clock.advance(86_400)
+    for _ in range(3):
+        look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "review"
 
 
 # --- waits and their correction -----------------------------------------------------------------------------
