@@ -217,7 +217,8 @@ def put_off_too_far(now: datetime) -> Q:
     last = timedelta(seconds=AFTER_FAILURE_SECONDS[-1])
     failed_later = Q(next_poll_at__gt=now + last + _MARGIN) | Q(settled_at__gt=now + _MARGIN)
     failed = Q(status__in=[Status.FAILED, Status.REJECTED], next_poll_at__gt=now) & failed_later
-    after_credit = max(feexpay.expiry + PAUSE_AFTER_CREDIT, AGAIN_AFTER_CREDIT)
+    # Webhooks about credited attempts may have to wait long for their turn (`webhook_pace`).
+    after_credit = max(feexpay.expiry + PAUSE_AFTER_CREDIT, timedelta(days=1))
     credited = Q(status=Status.SUCCESSFUL, next_poll_at__gt=now + after_credit + _MARGIN)
     return undecided | failed | credited
 

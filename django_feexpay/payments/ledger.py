@@ -78,8 +78,8 @@ def move(
 
     `changes`: other columns of the attempt to write with it (its reference, its next look, its reason). `still`:
     columns that must stand as the caller read them, else what it knows is old and nothing is moved.
-    `credited_amount`: what a credit is made of, if that is not what was asked for. `proposal_id`: the open proposal
-    that this move carries out; if it is not open any more, nothing is moved.
+    `credited_amount`: what was taken, if that is not what was asked for: the credit or the incident is of it.
+    `proposal_id`: the open proposal that this move carries out; if it is not open any more, nothing is moved.
     Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage / ReviewProposal where the move
     calls for them.
     Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
@@ -100,10 +100,11 @@ def move(
     event = _write_event(attempt, before, cause)
     if before is Status.REVIEW:
         _end_proposals(attempt_id, proposal_id, cause.actor, at)
-    _follow(payment, attempt, event, at, attempt.amount if credited_amount is None else credited_amount)
+    amount = attempt.amount if credited_amount is None else credited_amount
+    _follow(payment, attempt, event, at, amount)
     paid_twin = next((twin for twin in twins if twin.status == Status.SUCCESSFUL), None)
     if to_status is Status.SUCCESSFUL and paid_twin is not None:
-        _report_duplicate(payment, attempt, paid_twin, at)
+        _report_duplicate(payment, attempt, paid_twin, at, amount)
     return True
 
 
@@ -173,7 +174,7 @@ def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetim
 
 def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
     if payment.status == Status.SUCCESSFUL:
-        _report_duplicate(payment, attempt, payment, at)
+        _report_duplicate(payment, attempt, payment, at, amount)
         return
     Credit.objects.create(
         payment=payment,
@@ -189,13 +190,13 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
         _announce(payment, Signal.SUCCEEDED_LATE, at)
 
 
-def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at: datetime) -> None:
+def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at: datetime, amount: int) -> None:
     """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order. `credited`:
-    the payment that was paid before.
+    the payment that was paid before. `amount`: what the second one took.
     """
     charge = incidents.Charge(
         reference=attempt.gateway_reference or "",
-        amount=attempt.amount,
+        amount=amount,
         currency=payment.charged_currency,
         credited_reference=_credited_reference(credited),
     )

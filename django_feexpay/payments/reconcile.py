@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
@@ -23,7 +23,7 @@ from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived, second_charges
 from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -36,7 +36,7 @@ PATIENCE_OF_PEOPLE_SECONDS = 5.0
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
-#: So long after the expiry an attempt stays PENDING while FeexPay cannot be asked; an answer would have ended it. With
+#: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended it. With
 #: the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
@@ -224,7 +224,7 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
     """FeexPay could not be asked: ask again later. What was silent for a day goes to staff, too."""
     if attempt.life_status is Status.SUCCESSFUL:
         due.ask_credited_again(attempt)
-    elif attempt.life_status is Status.PENDING and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
+    elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
         _to_review(attempt, source, "gateway_silent")
     else:
         _look_later(attempt)
@@ -407,14 +407,13 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
 def _keep_reference(attempt: Attempt, reference: str) -> None:
     """The first one stays, but where the payment that counts may be another: there the newest, until it is credited.
 
-    What was said never to have left did leave.
+    What was said never to have left did leave. What a person credited without a reference takes the first.
     """
     rows = Attempt.objects.filter(pk=attempt.pk)
+    takes_it = Q(gateway_reference=None)
     if attempt.sought_by_echo:
-        rows = rows.filter(sought_by_echo=True).exclude(status=Status.SUCCESSFUL)
-    else:
-        rows = rows.filter(gateway_reference=None)
-    rows.update(gateway_reference=reference, sent_at=Coalesce("sent_at", "created_at"))
+        takes_it |= Q(sought_by_echo=True) & ~Q(status=Status.SUCCESSFUL)
+    rows.filter(takes_it).update(gateway_reference=reference, sent_at=Coalesce("sent_at", "created_at"))
 
 
 # --- an attempt that any payment with our id may stand for ---------------------------------------------
@@ -469,6 +468,9 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
 
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
     """
+    if _is_contradicted(attempt, found):
+        _to_review(attempt, source, "payment_like_it_in_history")
+        return NOT_IN_HISTORY if found.complete else None
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
     now = conf.now()
     first_absence_at = attempt.first_empty_look_at or (now if found.complete else None)
@@ -480,6 +482,17 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
         else:
             _look_later(attempt, over=found.complete and attempt.sent_at is None)
     return NOT_IN_HISTORY if found.complete else None
+
+
+def _is_contradicted(attempt: Attempt, found: echoes.Found) -> bool:
+    """Whether we said that nothing was charged, without a source's word for it, and FeexPay's history holds a payment
+    like it that no attempt of ours made and that was or may still be paid.
+    """
+    closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
+    if not (attempt.is_doubtful_refusal or closed_by_rule):
+        return False
+    unclaimed = never_arrived.unclaimed_among(attempt, found.similar)
+    return any(row.report.word is not Word.FAILED for row in unclaimed)
 
 
 def _ending_of_unknown(

@@ -111,12 +111,14 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
-    """A failure of yesterday, a refusal that no source names, what never arrived, or never left though a webhook names
-    it. Of others the statuses say enough.
+    """A failure of yesterday, a refusal that no source names, what never arrived, or what was refused or never left
+    though a webhook names it. Of others the statuses say enough.
     """
     if attempt.life_status is Status.EXPIRED:
         return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())
-    return attempt.life_status is Status.FAILED or attempt.is_doubtful_refusal
+    if attempt.life_status is Status.REJECTED:
+        return attempt.is_doubtful_refusal or attempt.deliveries.exists()
+    return attempt.life_status is Status.FAILED
 
 
 @durable()

@@ -287,7 +287,8 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     not_paid = cause.because == ReviewDecision.NOT_PAID
     to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
     taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
-    next_poll_at = due.next_look(attempt, to_status)
+    # Credited, it is looked at once more: what was charged beside it was no second charge while it was under review.
+    next_poll_at = due.unless_changed(attempt, due.next_look(attempt, to_status)) if not_paid else conf.now()
     moved = ledger.move(
         attempt.pk,
         to_status,
@@ -300,7 +301,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
         ),
         changes={
             "payer_sealed": None,
-            "next_poll_at": due.unless_changed(attempt, next_poll_at) if not_paid else None,
+            "next_poll_at": next_poll_at,
             "reason_code": NOT_PAID_REASON if not_paid else "",
             "reason_text": "",
         },

@@ -519,7 +519,12 @@ def test_review_is_asked_about_for_ever_and_ever_more_slowly(
     assert (payment.status, verified()) == ("successful", [])
 
 
-def test_closed_as_paid_is_not_asked_about_again(doubted: Callable[..., Payment], ama: User) -> None:
+def test_closed_as_paid_is_asked_about_once_more(
+    doubted: Callable[..., Payment], ama: User, clock: Clock, gateway: ModelGateway
+) -> None:
     close(doubted(), "credit_taken", ama)
+    assert Attempt.objects.get().next_poll_at == clock.at
+
+    sweep()
 
     assert Attempt.objects.get().next_poll_at is None

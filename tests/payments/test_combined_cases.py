@@ -1,0 +1,210 @@
+"""Two rules meet in one payment: reviews and second charges, refusals and webhooks, waits and their correction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+
+from django_feexpay.gateway.reports import hint_from
+from django_feexpay.gateway.transport import WireReply
+from django_feexpay.models import Credit, Incident
+from django_feexpay.payments import due, hints
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.invariants import violations
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.retry import retry
+from tests.payments.conftest import Begin, Configure
+from tests.payments.model_gateway import Charge, ModelGateway, charge_and_answer, lose_the_answer, refuse, reply
+from tests.payments.reviewing import close, put_under_review
+from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+
+pytestmark = pytest.mark.django_db
+
+BAD_REQUEST = {"message": "Bad Request"}
+
+
+def found() -> list[tuple[str, str, int | None]]:
+    rows = Incident.objects.filter(kind="duplicate_charge").order_by("pk")
+    return list(rows.values_list("gateway_reference", "credited_reference", "amount"))
+
+
+# --- reviews and second charges ---------------------------------------------------------------------------
+
+
+def test_second_charge_of_an_attempt_under_review_is_found_when_the_review_is_credited(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    payment = begin()
+    charge = gateway.last()
+    charge.lies = {"amount": 4999}
+    charge.approve()
+    clock.advance(10)
+    sweep()
+    payment.refresh_from_db()
+    assert payment.status == "review"
+    gateway.charge_again(charge, "ref-again")
+    clock.advance(20 * 86_400)
+
+    close(payment, "credit_taken", ama)
+    clock.advance(60)
+    sweep()
+
+    assert found() == [("ref-again", "ref-0001", 5000)]
+    assert only_attempt(payment).next_poll_at is None
+    assert list(violations()) == []
+
+
+def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    payment = begin(provider="visa", phone="")
+    put_under_review(payment)
+    close(payment, "credit_price", ama)
+    gateway.pay_on_page().approve()
+
+    hints.receive(
+        hint_from({"reference": "card-0001", "status": "SUCCESSFUL", "callback_info": str(only_attempt(payment).pk)})
+    )
+    for _ in range(3):
+        clock.advance(60)
+        sweep()
+
+    attempt = only_attempt(payment)
+    assert found() == []
+    assert attempt.gateway_reference == "card-0001"
+    assert list(violations()) == []
+
+
+def test_incident_of_a_review_that_is_credited_second_names_what_feexpay_took(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    first = begin(merchant_reference="order-1")
+    gateway.last().status = "FAILED"
+    run_until_told(first, clock)
+    second = begin(merchant_reference="order-1")
+    gateway.last().lies = {"amount": 4999}
+    gateway.last().approve()
+    clock.advance(10)
+    sweep()
+    gateway.charges[0].approve()
+    clock.advance(700)
+    sweep()
+    assert Credit.objects.get().payment == first
+
+    close(second, "credit_taken", ama)
+
+    assert found() == [("ref-0002", "ref-0001", 4999)]
+
+
+# --- refusals and webhooks -----------------------------------------------------------------------------------
+
+
+def test_webhook_that_came_before_a_named_refusal_is_followed(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay refuses in words that sources name, and said by webhook just before that it charged."""
+
+    def charge_tell_refuse(charge: Charge) -> WireReply:
+        charge.approve()
+        hints.receive(hint_from(charge.truth()))
+        return reply(400, {"code": "PAYER_NOT_FOUND", "message": "PAYER_NOT_FOUND"})
+
+    gateway.next_collects = [charge_tell_refuse]
+    payment = begin()
+    assert payment.status == "rejected"
+    clock.advance(120)
+    sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+def test_retry_asks_about_a_refusal_that_a_webhook_contradicts(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [refuse()]
+    payment = begin()
+    attempt = only_attempt(payment)
+    hints.receive(hint_from({"reference": "ref-x", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
+    gateway.away = True
+
+    with pytest.raises(NotAllowedError) as refusal:
+        retry(payment.pk, source=Source.HOST)
+
+    assert refusal.value.code == "gateway_unavailable"
+
+
+@pytest.mark.parametrize(("status", "told"), [("SUCCESSFUL", "review"), ("PENDING", "review"), ("FAILED", "rejected")])
+def test_payment_like_one_that_was_refused_in_doubt_goes_to_staff(
+    status: str, told: str, begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    payment = begin()
+    charge = gateway.last()
+    charge.echo, charge.status = "", status
+    for _ in range(2):
+        look_again(clock)
+        clock.advance(660)
+
+    payment.refresh_from_db()
+    assert payment.status == told
+    assert ("payment_needs_review" in signals.names()) is (told == "review")
+
+
+def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_history(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    payment = begin()
+    gateway.last().echo = ""
+    gateway.last().approve()
+
+    with pytest.raises(NotAllowedError) as refusal:
+        retry(payment.pk, source=Source.HOST)
+
+    assert refusal.value.code == "payment_open"
+    assert len(gateway.charges) == 1
+
+
+def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(
+    begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    refused = reply(401, {"code": "UNAUTHORIZED", "message": "no"})
+    monkeypatch.setattr(gateway, "exchange", lambda request: refused)
+    clock.advance(86_400)
+    for _ in range(3):
+        look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "review"
+
+
+# --- waits and their correction -----------------------------------------------------------------------------
+
+
+def test_wait_that_feexpay_asks_for_before_another_page_is_no_wrong_clock(
+    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
+    configure(EXPIRY_SECONDS=3600, DISPATCH="queue")
+    gateway.next_pages = [lambda url: reply(429, {"message": "slow down"}, {"retry-after": "1800"})]
+    begin(provider="visa", phone="")
+    sweep()
+
+    assert due.correct_schedule() == 0
+    assert list(violations()) == []
+
+
+def test_credited_payments_that_wait_for_their_turn_are_no_wrong_clock(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    gateway.last().approve()
+    run_until_told(payment, clock)
+    due.hasten_credited(only_attempt(payment), at=clock.at + timedelta(hours=2))
+
+    assert due.correct_schedule() == 0
+    assert list(violations()) == []
