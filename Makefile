@@ -113,8 +113,8 @@ postman: $(VENV)/.demo ## the Postman collection of docs/reference, out of the A
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
 	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
 
-# `make test` tries the same examples each time; this tries new ones, for an hour. What it finds becomes a fixed example.
-nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds and the state machine at length (1000 lives of 60 steps)
+# `make test` tries the same examples each time; this tries new ones, for half an hour. What it finds becomes a fixed example.
+nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds and the state machine at length (250 lives of 60 steps)
 	$(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core --hypothesis-profile=nightly
 	$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly

@@ -52,7 +52,7 @@ from tests.payments.troubles import ANSWERS, PAGES, RATES, WISHES, Codes, Troubl
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 #: (examples, steps) by hypothesis profile: `pytest --hypothesis-profile=nightly` takes the long one.
-SIZES = {"nightly": (1000, 60)}
+SIZES = {"nightly": (250, 60)}
 QUICK = (30, 30)
 MOST_ROUNDS = 300
 
