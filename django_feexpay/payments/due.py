@@ -99,9 +99,14 @@ def claim(attempt: Attempt, now: datetime) -> Claim | None:
     return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
-def schedule(attempt: Attempt, **looked: Any) -> None:
-    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed."""
+def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **looked: Any) -> None:
+    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed.
+
+    no_later_than: look again by then, also where the schedule knows no next look.
+    """
     next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
+    if no_later_than is not None:
+        next_poll_at = min(next_poll_at or no_later_than, no_later_than)
     rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
     rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
 

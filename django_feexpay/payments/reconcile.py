@@ -36,8 +36,13 @@ PATIENCE_OF_PEOPLE_SECONDS = 5.0
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
-#: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended it. With
-#: the usual expiry a person sees it within a day of the request.
+#: A refusal in doubt that history could not be asked about for a day is sought for so long more, each hour; then a
+#: person decides.
+_REFUSED_UNREAD_AFTER = timedelta(hours=30)
+_SEEK_REFUSED_EVERY = timedelta(hours=1)
+
+#: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended
+#: it. With the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
 
@@ -468,8 +473,8 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
 
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
     """
-    if _is_contradicted(attempt, found):
-        _to_review(attempt, source, "payment_like_it_in_history")
+    if because := _contradiction(attempt, found):
+        _to_review(attempt, source, because)
         return NOT_IN_HISTORY if found.complete else None
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
     now = conf.now()
@@ -479,20 +484,27 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
     if not ending(attempt, source, found, first_absence_at):
         if attempt.life_status is Status.UNKNOWN:
             due.schedule(attempt, first_empty_look_at=first_absence_at)
+        elif attempt.is_doubtful_refusal and not found.complete:
+            due.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
         else:
             _look_later(attempt, over=found.complete and attempt.sent_at is None)
     return NOT_IN_HISTORY if found.complete else None
 
 
-def _is_contradicted(attempt: Attempt, found: echoes.Found) -> bool:
-    """Whether we said that nothing was charged, without a source's word for it, and FeexPay's history holds a payment
-    like it that no attempt of ours made and that was or may still be paid.
+def _contradiction(attempt: Attempt, found: echoes.Found) -> str:
+    """Why a person must see an attempt of which we said, without a source's word for it, that nothing was charged; or
+    "": FeexPay's history holds a payment like it that no attempt of ours made and that was or may still be paid, or a
+    refusal in doubt could not be looked for in the whole history.
     """
     closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
     if not (attempt.is_doubtful_refusal or closed_by_rule):
-        return False
+        return ""
     unclaimed = never_arrived.unclaimed_among(attempt, found.similar)
-    return any(row.report.word is not Word.FAILED for row in unclaimed)
+    if any(row.report.word is not Word.FAILED for row in unclaimed):
+        return "payment_like_it_in_history"
+    age = conf.now() - (attempt.sent_at or attempt.created_at)
+    unread = attempt.is_doubtful_refusal and not found.complete and age >= _REFUSED_UNREAD_AFTER
+    return "not_found_in_history" if unread else ""
 
 
 def _ending_of_unknown(

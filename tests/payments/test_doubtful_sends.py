@@ -29,6 +29,7 @@ from tests.payments.model_gateway import (
     ModelGateway,
     cannot_reach,
     charge_and_answer,
+    refuse,
     refuse_the_page,
     reply,
     slow_down,
@@ -486,3 +487,34 @@ def test_look_of_a_lost_attempt_goes_on_until_it_finds_the_paid_one(
 
     payment.refresh_from_db()
     assert payment.status == "successful"
+
+
+def test_refusal_in_doubt_goes_to_staff_when_history_cannot_be_read(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects.append(refuse("Bad Request"))
+    payment = begin()
+    gateway.away = True
+
+    while Payment.objects.get().status == "rejected":
+        look_again(clock)
+
+    assert payment.events.latest("id").because == "not_found_in_history"
+    assert timedelta(hours=30) <= clock.at - payment.created_at <= timedelta(hours=31)
+
+
+def test_refusal_in_doubt_stays_refused_when_history_is_readable_in_time(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects.append(refuse("Bad Request"))
+    payment = begin()
+    gateway.forget(gateway.last())
+    gateway.away = True
+    while clock.at - payment.created_at < timedelta(hours=25):
+        look_again(clock)
+
+    gateway.away = False
+    look_again(clock)
+
+    assert Payment.objects.get().status == "rejected"
+    assert only_attempt(payment).next_poll_at is None
