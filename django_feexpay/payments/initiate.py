@@ -446,11 +446,10 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     """Surely not sent (of a page: its address surely lost): due again, with a growing wait, until its expiry."""
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
-    wait = min(
-        wait, due.LONGEST_POSTPONEMENT
-    )  # when it is due, `gate.wait_to_send` knows whether FeexPay asks for more
+    # When it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
+    again_at = conf.now() + min(wait, due.LONGEST_POSTPONEMENT)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
-    changes = {"next_poll_at": min(conf.now() + wait, expires_at), "sent_at": None, "expires_at": expires_at}
+    changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 

@@ -36,8 +36,8 @@ PATIENCE_OF_PEOPLE_SECONDS = 5.0
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
-#: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended it. With
-#: the usual expiry a person sees it within a day of the request.
+#: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have
+#: ended it. With the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
 
@@ -214,8 +214,9 @@ def _look(
     if report is None or report is NOT_IN_HISTORY:
         return report
     failpoints.hit("asked")
-    settle(attempt, report, source=source, actor=actor, note=note)
-    if lost:  # its answer was lost, so nothing tells that FeexPay made one charge of it
+    moved = settle(attempt, report, source=source, actor=actor, note=note)
+    # Its answer was lost, so nothing tells that FeexPay made one charge of it; or a webhook named another one.
+    if lost or (moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)):
         due.hasten_credited(attempt)
     return report
 

@@ -56,6 +56,24 @@ def test_second_charge_of_an_attempt_under_review_is_found_when_the_review_is_cr
     assert list(violations()) == []
 
 
+def test_second_charge_that_a_webhook_named_before_the_credit_is_asked_about(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    charge = gateway.last()
+    charge.approve()
+    again = gateway.charge_again(charge, "ref-again")
+    for told in (charge, again):
+        hints.receive(hint_from(told.truth()))
+    for _ in range(3):
+        clock.advance(60)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert found() == [("ref-again", "ref-0001", 5000)]
+
+
 def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
