@@ -7,8 +7,10 @@ gets the same end: the ledger lets one move through.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +41,9 @@ NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 #: So long after the expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have
 #: ended it. With the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
+
+#: Payments like an attempt's that its review names.
+_LISTED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,8 +474,8 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
 
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
     """
-    if _is_contradicted(attempt, found):
-        _to_review(attempt, source, "payment_like_it_in_history")
+    if contradicting := _contradicting(attempt, found):
+        _to_review(attempt, source, "payment_like_it_in_history", {"like_it": _listed(contradicting)})
         return NOT_IN_HISTORY if found.complete else None
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
     now = conf.now()
@@ -485,15 +490,21 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
     return NOT_IN_HISTORY if found.complete else None
 
 
-def _is_contradicted(attempt: Attempt, found: echoes.Found) -> bool:
-    """Whether we said that nothing was charged, without a source's word for it, and FeexPay's history holds a payment
-    like it that no attempt of ours made and that was or may still be paid.
+def _contradicting(attempt: Attempt, found: echoes.Found) -> list[HistoryRow]:
+    """Of an attempt that we called not charged without FeexPay's word for it: payments like it in the history that no
+    attempt of ours made, and that were or may still be paid.
     """
     closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
     if not (attempt.is_doubtful_refusal or closed_by_rule):
-        return False
+        return []
     unclaimed = never_arrived.unclaimed_among(attempt, found.similar)
-    return any(row.report.word is not Word.FAILED for row in unclaimed)
+    return [row for row in unclaimed if row.report.word is not Word.FAILED]
+
+
+def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
+    """What staff need to find these payments at FeexPay; no personal data."""
+    reports = [row.report for row in rows[:_LISTED_AT_MOST]]
+    return [{"reference": report.reference, "word": report.word, "amount": report.amount} for report in reports]
 
 
 def _ending_of_unknown(
@@ -501,15 +512,16 @@ def _ending_of_unknown(
 ) -> bool:
     """Close an attempt whose answer was lost, or give it to staff, by the rule of `never_arrived`; True if it was."""
     now = conf.now()
-    unclaimed = len(never_arrived.unclaimed_among(attempt, found.similar)) if found.complete else 0
+    unclaimed = never_arrived.unclaimed_among(attempt, found.similar) if found.complete else []
     ending = never_arrived.ending_of(
-        attempt, complete=found.complete, unclaimed=unclaimed, first_absence_at=first_absence_at, now=now
+        attempt, complete=found.complete, unclaimed=len(unclaimed), first_absence_at=first_absence_at, now=now
     )
     if ending is None:
         return False
     evidence = {
         "complete": found.complete,
-        "unclaimed": unclaimed,
+        "unclaimed": len(unclaimed),
+        "like_it": _listed(unclaimed),
         "sent_at": _written(attempt.sent_at or attempt.created_at),
         "first_absence_at": _written(first_absence_at),
         "last_absence_at": _written(now),
@@ -560,9 +572,12 @@ def _look_later(attempt: Attempt, *, over: bool = False) -> None:
         due.schedule(attempt)
 
 
-def _to_review(attempt: Attempt, source: Source, because: str) -> None:
+def _to_review(
+    attempt: Attempt, source: Source, because: str, evidence: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """One that is in REVIEW already is only looked at again, later."""
     next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
-    if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
+    cause = Cause(source=source, because=because, evidence=evidence)
+    if not ledger.move(attempt.pk, Status.REVIEW, cause, changes=changes):
         _look_later(attempt)

@@ -169,6 +169,24 @@ def test_payment_like_one_that_was_refused_in_doubt_goes_to_staff(
     payment.refresh_from_db()
     assert payment.status == told
     assert ("payment_needs_review" in signals.names()) is (told == "review")
+    if told == "review":
+        said = payment.events.order_by("-id")[0].evidence["like_it"]
+        assert said == [{"reference": charge.reference, "word": status.lower(), "amount": 5000}]
+
+
+def test_review_of_a_lost_request_names_the_payment_like_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    gateway.last().echo = ""
+    for _ in range(2):
+        look_again(clock)
+        clock.advance(660)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "review"
+    said = payment.events.order_by("-id")[0].evidence["like_it"]
+    assert said == [{"reference": "ref-0001", "word": "pending", "amount": 5000}]
 
 
 def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_history(
