@@ -99,9 +99,14 @@ def claim(attempt: Attempt, now: datetime) -> Claim | None:
     return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
-def schedule(attempt: Attempt, **looked: Any) -> None:
-    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed."""
+def schedule(attempt: Attempt, *, unheard: bool = False, **looked: Any) -> None:
+    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed.
+
+    unheard: FeexPay did not answer, or not in full. Then a refusal in doubt has no last look.
+    """
     next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
+    if next_poll_at is None and unheard and attempt.is_doubtful_refusal:
+        next_poll_at = conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[-1])
     rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
     rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
 

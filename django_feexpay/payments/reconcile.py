@@ -233,7 +233,7 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
     elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
         _to_review(attempt, source, "gateway_silent")
     else:
-        _look_later(attempt)
+        _look_later(attempt, unheard=True)
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
@@ -486,7 +486,7 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
         if attempt.life_status is Status.UNKNOWN:
             due.schedule(attempt, first_empty_look_at=first_absence_at)
         else:
-            _look_later(attempt, over=found.complete and attempt.sent_at is None)
+            _look_later(attempt, over=found.complete and attempt.sent_at is None, unheard=not found.complete)
     return NOT_IN_HISTORY if found.complete else None
 
 
@@ -558,10 +558,10 @@ def _ending_of_page(attempt: Attempt, source: Source, found: echoes.Found, _: da
     return False
 
 
-def _look_later(attempt: Attempt, *, over: bool = False) -> None:
+def _look_later(attempt: Attempt, *, over: bool = False, unheard: bool = False) -> None:
     """Count a look that moved nothing. What waits to be sent is due when it is to be sent, and never for a look.
 
-    over: there is nothing left to look for, unless a webhook names it.
+    over: there is nothing left to look for, unless a webhook names it. unheard: see `due.schedule`.
     """
     if attempt.life_status is Status.CREATED:
         return
@@ -569,7 +569,7 @@ def _look_later(attempt: Attempt, *, over: bool = False) -> None:
         rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
         rows.update(look_count=F("look_count") + 1, next_poll_at=due.unless_changed(attempt, None))
     else:
-        due.schedule(attempt)
+        due.schedule(attempt, unheard=unheard)
 
 
 def _to_review(

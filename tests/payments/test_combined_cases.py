@@ -204,6 +204,25 @@ def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_hi
     assert len(gateway.charges) == 1
 
 
+def test_refusal_in_doubt_is_asked_about_until_feexpay_answers(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    payment = begin()
+    gateway.last().approve()
+    gateway.away = True
+    clock.advance(30)
+    for _ in range(8):
+        look_again(clock)
+    assert list(violations()) == []
+
+    gateway.away = False
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
 def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
