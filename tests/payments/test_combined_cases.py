@@ -204,6 +204,24 @@ def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_hi
     assert len(gateway.charges) == 1
 
 
+def test_new_payment_of_an_order_first_asks_about_what_was_refused_in_doubt(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    first = begin(merchant_reference="order-1")
+    gateway.last().approve()
+
+    gateway.away = True
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        begin(merchant_reference="order-1")
+    gateway.away = False
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-1")
+
+    first.refresh_from_db()
+    assert (first.status, len(gateway.charges)) == ("successful", 1)
+
+
 def test_refusal_in_doubt_is_asked_about_until_feexpay_answers(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:

@@ -49,8 +49,8 @@ def test_start_writes_the_intent_with_four_inserts(
         "INSERT paymentevent",
         "INSERT idempotencyrecord",
     ]
-    # key, provider, lock, key again, twins, four inserts, the payment as it then stands
-    assert len(texts) == 10
+    # key, provider, refusals in doubt, lock, key again, twins, four inserts, the payment as it then stands
+    assert len(texts) == 11
 
 
 def test_limit_of_prompts_costs_a_lock_and_a_count(
