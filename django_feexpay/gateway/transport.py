@@ -347,7 +347,7 @@ class HttpTransport:
             return WireReply(response.status_code, headers, _read_body(response, request.reply_limit_bytes))
 
     def _session(self) -> requests.Session:
-        # A forked child shares its parent's sockets: two processes on one TLS stream read each other's # answers.
+        # A forked child shares its parent's sockets: two processes on one TLS stream read each other's answers.
         if getattr(self._mine, "pid", None) != os.getpid():
             self._mine.__dict__.clear()
         if "session" not in self._mine.__dict__:

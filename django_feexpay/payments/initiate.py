@@ -7,6 +7,7 @@ leaves a row that says how far it came.
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -52,6 +53,12 @@ SHORTEST_WINDOW = timedelta(minutes=5)
 #: However long an attempt may wait, it is not put back more often than this: then it was never sent.
 MOST_SENDS = 12
 
+#: How long one start or retry asks FeexPay about all earlier attempts together: a web thread waits for it.
+ASK_SECONDS = 5.0
+#: With less time left than this, FeexPay is not asked.
+SHORTEST_QUESTION_SECONDS = 0.2
+COME_BACK_SECONDS = 30
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PayerDetails:
@@ -72,7 +79,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
 
     Returns the payment as it stands afterwards; CREATED, SENDING or UNKNOWN mean the gateway's answer is not known.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
-    Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; then nothing was written.
+    Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; then nothing of it was written.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
     refuse_without_autocommit()
@@ -80,6 +87,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
         idempotency.refuse_or_replay(key)
     terms = judge(order)
     with gate.entrance(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse(terms, key)):
+        _ask_about_refusals(terms.order, source)
         attempt = _open(terms, source, key)
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
@@ -204,6 +212,22 @@ def _refuse(terms: Terms, key: idempotency.Key | None) -> None:
 
 def _refuse_prompt(terms: Terms) -> None:
     prompts.refuse_too_many(terms.spec, _hash(terms.msisdn), terms.charged_amount)
+
+
+def _ask_about_refusals(order: Order, source: Source) -> None:
+    """Ask FeexPay about what it refused of this order in words that no source names, as a retry does: charged after
+    all, it would be paid twice. Raises: NotAllowedError `gateway_unavailable`.
+    """
+    if not order.merchant_reference:
+        return
+    of_order = Attempt.objects.filter(payment__user=order.user, payment__merchant_reference=order.merchant_reference)
+    refused = of_order.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    give_up_at = time.monotonic() + ASK_SECONDS
+    for pk in refused.filter(next_poll_at__isnull=False).values_list("pk", flat=True):
+        left = give_up_at - time.monotonic()
+        if left < SHORTEST_QUESTION_SECONDS or not reconcile.reconcile(pk, source=source, total_seconds=left / 2):
+            message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
+            raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=COME_BACK_SECONDS)
 
 
 def _refuse_known(terms: Terms, key: idempotency.Key | None) -> None:
@@ -446,9 +470,10 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     """Surely not sent (of a page: its address surely lost): due again, with a growing wait, until its expiry."""
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
-    wait = min(wait, due.LONGEST_POSTPONEMENT)  # then `gate.wait_to_send` knows whether FeexPay asks for more
+    # When it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
+    again_at = conf.now() + min(wait, due.LONGEST_POSTPONEMENT)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
-    changes = {"next_poll_at": min(conf.now() + wait, expires_at), "sent_at": None, "expires_at": expires_at}
+    changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 

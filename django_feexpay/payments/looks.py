@@ -19,7 +19,7 @@ AFTER_FAILURE_SECONDS = (60, 600, 3600, 86_400)
 #: (age up to, longest wait): how patience grows with age.
 _PATIENCE = (
     (timedelta(minutes=30), timedelta(minutes=5)),
-    (timedelta(hours=24), timedelta(minutes=15)),
+    (timedelta(hours=30), timedelta(minutes=15)),  # past the day on which an unacknowledged attempt is closed
     (timedelta.max, timedelta(days=1)),
 )
 _JITTER = 0.2

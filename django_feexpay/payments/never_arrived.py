@@ -29,6 +29,9 @@ CLOSED_AFTER = timedelta(hours=24)
 #: A history that cannot be read whole for so long will prove nothing: staff must decide, or the payer waits for ever.
 LONGEST_SEARCH = timedelta(days=1)
 
+#: Longer, where it was read whole before: one answer that is missing at the end of the day makes no review.
+_GRACE = timedelta(hours=6)
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -49,8 +52,8 @@ def ending_of(
     sent_at = attempt.sent_at or attempt.created_at
     seen_twice = first_absence_at is not None and now - first_absence_at >= APART
     if not complete:
-        unread_since = sent_at if first_absence_at is None else first_absence_at + CLOSED_AFTER
-        return Ending(Status.REVIEW, "not_found_in_history") if now - unread_since >= LONGEST_SEARCH else None
+        patience = LONGEST_SEARCH if first_absence_at is None else LONGEST_SEARCH + _GRACE
+        return Ending(Status.REVIEW, "not_found_in_history") if now - sent_at >= patience else None
     if not seen_twice:
         return None
     if unclaimed:

@@ -129,7 +129,7 @@ def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
 
 
 def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
-    """Invocation every receiver that has not taken the message yet, and close it if all of them have now.
+    """Call every receiver that has not taken the message yet, and close it if all of them have now.
 
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """

@@ -4,9 +4,9 @@ At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUN
 Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
 
 The attempts themselves are counted: those that wait to be sent, and those that were or may have been sent within the
-period. An attempt that surely never left does not count, nor one that FeexPay refused: no prompt was shown. The count
-is taken under a lock on the number, in the transaction that writes the next attempt, so of many concurrent starts
-exactly as many pass as the limit allows.
+period. An attempt that surely never left does not count, nor one that FeexPay refused in words that its sources name:
+no prompt was shown. The count is taken under a lock on the number, in the transaction that writes the next attempt, so
+of many concurrent starts exactly as many pass as the limit allows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from django_feexpay import conf, secrets
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
 from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
 from django_feexpay.models import Attempt, PromptLift
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.lifecycle import Status
@@ -84,10 +85,10 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
 
 
 def counted() -> QuerySet[Attempt]:
-    """The attempts that are prompts: of a push flow, waiting to be sent or sent, and not refused by FeexPay."""
+    """The attempts that are prompts: of a push flow, waiting to be sent or sent, and not surely refused before one."""
     waiting = Q(status=Status.CREATED)
-    shown = ~Q(status=Status.REJECTED) | Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT)
-    sent = Q(sent_at__isnull=False) & shown
+    after_prompt = Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT) | Q(reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    sent = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | after_prompt)
     return Attempt.objects.filter(waiting | sent, payment__provider__flow="push").exclude(msisdn_hash="")
 
 

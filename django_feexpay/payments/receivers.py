@@ -22,7 +22,7 @@ Receiver = Callable[..., Any]
 #: A call that has not returned after this time hangs: its message is left, and told again later.
 LIMIT_SECONDS = 10.0
 
-#: Bulkhead of one receiver at the same time, those that hang not counted.
+#: Calls of one receiver at the same time, those that hang not counted.
 AT_ONCE = 4
 
 #: With this many of its calls hanging, a receiver is called only once in PAUSE_SECONDS; with HANGING_AT_MOST, not at

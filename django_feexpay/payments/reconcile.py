@@ -7,8 +7,10 @@ gets the same end: the ledger lets one move through.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +46,9 @@ _SEEK_REFUSED_EVERY = timedelta(hours=1)
 #: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended
 #: it. With the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
+
+#: Payments like an attempt's that its review names.
+_LISTED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +224,9 @@ def _look(
     if report is None or report is NOT_IN_HISTORY:
         return report
     failpoints.hit("asked")
-    settle(attempt, report, source=source, actor=actor, note=note)
-    if lost:  # its answer was lost, so nothing tells that FeexPay made one charge of it
+    moved = settle(attempt, report, source=source, actor=actor, note=note)
+    # Its answer was lost, so nothing tells that FeexPay made one charge of it; or a webhook named another one.
+    if lost or (moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)):
         due.hasten_credited(attempt)
     return report
 
@@ -231,6 +237,8 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
         due.ask_credited_again(attempt)
     elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
         _to_review(attempt, source, "gateway_silent")
+    elif attempt.is_doubtful_refusal:
+        _seek_refused(attempt, source)
     else:
         _look_later(attempt)
 
@@ -473,9 +481,12 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
 
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
     """
-    if because := _contradiction(attempt, found):
-        _to_review(attempt, source, because)
+    if contradicting := _contradicting(attempt, found):
+        _to_review(attempt, source, "payment_like_it_in_history", {"like_it": _listed(contradicting)})
         return NOT_IN_HISTORY if found.complete else None
+    if attempt.is_doubtful_refusal and not found.complete:
+        _seek_refused(attempt, source)
+        return None
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
     now = conf.now()
     first_absence_at = attempt.first_empty_look_at or (now if found.complete else None)
@@ -484,27 +495,35 @@ def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Stat
     if not ending(attempt, source, found, first_absence_at):
         if attempt.life_status is Status.UNKNOWN:
             due.schedule(attempt, first_empty_look_at=first_absence_at)
-        elif attempt.is_doubtful_refusal and not found.complete:
-            due.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
         else:
             _look_later(attempt, over=found.complete and attempt.sent_at is None)
     return NOT_IN_HISTORY if found.complete else None
 
 
-def _contradiction(attempt: Attempt, found: echoes.Found) -> str:
-    """Why a person must see an attempt of which we said, without a source's word for it, that nothing was charged; or
-    "": FeexPay's history holds a payment like it that no attempt of ours made and that was or may still be paid, or a
-    refusal in doubt could not be looked for in the whole history.
+def _contradicting(attempt: Attempt, found: echoes.Found) -> list[HistoryRow]:
+    """Of an attempt that we called not charged without FeexPay's word for it: payments like it in the history that no
+    attempt of ours made, and that were or may still be paid.
     """
     closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
     if not (attempt.is_doubtful_refusal or closed_by_rule):
-        return ""
+        return []
     unclaimed = never_arrived.unclaimed_among(attempt, found.similar)
-    if any(row.report.word is not Word.FAILED for row in unclaimed):
-        return "payment_like_it_in_history"
-    age = conf.now() - (attempt.sent_at or attempt.created_at)
-    unread = attempt.is_doubtful_refusal and not found.complete and age >= _REFUSED_UNREAD_AFTER
-    return "not_found_in_history" if unread else ""
+    return [row for row in unclaimed if row.report.word is not Word.FAILED]
+
+
+def _seek_refused(attempt: Attempt, source: Source) -> None:
+    """A refusal in doubt could not be looked for: look again within the hour; unread for too long, a person decides."""
+    now = conf.now()
+    if now - (attempt.sent_at or attempt.created_at) >= _REFUSED_UNREAD_AFTER:
+        _to_review(attempt, source, "not_found_in_history")
+    else:
+        due.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
+
+
+def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
+    """What staff need to find these payments at FeexPay; no personal data."""
+    reports = [row.report for row in rows[:_LISTED_AT_MOST]]
+    return [{"reference": report.reference, "word": report.word, "amount": report.amount} for report in reports]
 
 
 def _ending_of_unknown(
@@ -512,15 +531,16 @@ def _ending_of_unknown(
 ) -> bool:
     """Close an attempt whose answer was lost, or give it to staff, by the rule of `never_arrived`; True if it was."""
     now = conf.now()
-    unclaimed = len(never_arrived.unclaimed_among(attempt, found.similar)) if found.complete else 0
+    unclaimed = never_arrived.unclaimed_among(attempt, found.similar) if found.complete else []
     ending = never_arrived.ending_of(
-        attempt, complete=found.complete, unclaimed=unclaimed, first_absence_at=first_absence_at, now=now
+        attempt, complete=found.complete, unclaimed=len(unclaimed), first_absence_at=first_absence_at, now=now
     )
     if ending is None:
         return False
     evidence = {
         "complete": found.complete,
-        "unclaimed": unclaimed,
+        "unclaimed": len(unclaimed),
+        "like_it": _listed(unclaimed),
         "sent_at": _written(attempt.sent_at or attempt.created_at),
         "first_absence_at": _written(first_absence_at),
         "last_absence_at": _written(now),
@@ -571,9 +591,12 @@ def _look_later(attempt: Attempt, *, over: bool = False) -> None:
         due.schedule(attempt)
 
 
-def _to_review(attempt: Attempt, source: Source, because: str) -> None:
+def _to_review(
+    attempt: Attempt, source: Source, because: str, evidence: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """One that is in REVIEW already is only looked at again, later."""
     next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
-    if not ledger.move(attempt.pk, Status.REVIEW, Cause(source=source, because=because), changes=changes):
+    cause = Cause(source=source, because=because, evidence=evidence)
+    if not ledger.move(attempt.pk, Status.REVIEW, cause, changes=changes):
         _look_later(attempt)

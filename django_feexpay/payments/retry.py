@@ -16,6 +16,9 @@ from django_feexpay.payments import gate, idempotency, ledger, prompts, rates
 from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
+    ASK_SECONDS,
+    COME_BACK_SECONDS,
+    SHORTEST_QUESTION_SECONDS,
     PayerDetails,
     is_queued,
     new_attempt,
@@ -28,12 +31,6 @@ from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.lifecycle import LIVE, Status
 from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
-
-#: How long one retry asks FeexPay about all earlier attempts together: a web thread waits for it.
-ASK_SECONDS = 5.0
-#: With less time left than this, FeexPay is not asked.
-_SHORTEST_QUESTION_SECONDS = 0.2
-_COME_BACK_SECONDS = 30
 
 
 def retry(
@@ -97,7 +94,7 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
     """
     if attempt.life_status in (Status.CREATED, Status.SENDING):
         return  # it stands in the way as it is
-    in_time = total_seconds >= _SHORTEST_QUESTION_SECONDS
+    in_time = total_seconds >= SHORTEST_QUESTION_SECONDS
     # Without a reference it takes two questions: history first, then the status.
     each = total_seconds if attempt.gateway_reference else total_seconds / 2
     heard = in_time and reconcile(attempt.pk, source=source, actor=actor, note=note, total_seconds=each)
@@ -106,7 +103,7 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
         return
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     raise NotAllowedError(
-        "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=_COME_BACK_SECONDS
+        "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=COME_BACK_SECONDS
     )
 
 

@@ -40,7 +40,7 @@ def look_for(attempt: Attempt, *, patience_seconds: float) -> bool:
 
     Changes: as `check`. Safe to repeat: yes.
     """
-    answers = [check(attempt.pk, reference) for reference in _named(attempt)]
+    answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
         rows = echoes.charges(attempt, patience_seconds=patience_seconds)
     except GatewayError as error:
@@ -72,16 +72,18 @@ def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Ch
     return Checked.SECOND_CHARGE
 
 
-def _named(attempt: Attempt) -> list[str]:
+def named_by_webhooks(attempt: Attempt) -> list[str]:
     """References that webhooks named together with the id of this attempt, and that are not known yet; the newest."""
-    named = WebhookDelivery.objects.filter(attempt=attempt).exclude(gateway_reference="").order_by("-id")
+    deliveries = WebhookDelivery.objects.filter(attempt=attempt).exclude(gateway_reference="").order_by("-id")
+    own = (attempt.gateway_reference or "").casefold()
+    named: dict[str, str] = {}
+    for reference in deliveries.values_list("gateway_reference", flat=True):
+        if reference.casefold() != own:
+            named.setdefault(reference.casefold(), reference)
+    if not named:
+        return []
     known = {reference.casefold() for reference in _incidents_of(attempt).values_list("gateway_reference", flat=True)}
-    known.add((attempt.gateway_reference or "").casefold())
-    new: dict[str, str] = {}
-    for reference in named.values_list("gateway_reference", flat=True):
-        if reference.casefold() not in known:
-            new.setdefault(reference.casefold(), reference)
-    return list(new.values())[:MOST_NAMED]
+    return [reference for folded, reference in named.items() if folded not in known][:MOST_NAMED]
 
 
 def _incidents_of(attempt: Attempt) -> QuerySet[Incident]:

@@ -56,6 +56,24 @@ def test_second_charge_of_an_attempt_under_review_is_found_when_the_review_is_cr
     assert list(violations()) == []
 
 
+def test_second_charge_that_a_webhook_named_before_the_credit_is_asked_about(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin()
+    charge = gateway.last()
+    charge.approve()
+    again = gateway.charge_again(charge, "ref-again")
+    for told in (charge, again):
+        hints.receive(hint_from(told.truth()))
+    for _ in range(3):
+        clock.advance(60)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+    assert found() == [("ref-again", "ref-0001", 5000)]
+
+
 def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
@@ -151,6 +169,24 @@ def test_payment_like_one_that_was_refused_in_doubt_goes_to_staff(
     payment.refresh_from_db()
     assert payment.status == told
     assert ("payment_needs_review" in signals.names()) is (told == "review")
+    if told == "review":
+        said = payment.events.order_by("-id")[0].evidence["like_it"]
+        assert said == [{"reference": charge.reference, "word": status.lower(), "amount": 5000}]
+
+
+def test_review_of_a_lost_request_names_the_payment_like_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    gateway.next_collects = [lose_the_answer]
+    payment = begin()
+    gateway.last().echo = ""
+    for _ in range(2):
+        look_again(clock)
+        clock.advance(660)
+        sweep()
+
+    payment.refresh_from_db()
+    assert payment.status == "review"
+    said = payment.events.order_by("-id")[0].evidence["like_it"]
+    assert said == [{"reference": "ref-0001", "word": "pending", "amount": 5000}]
 
 
 def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_history(
@@ -166,6 +202,43 @@ def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_hi
 
     assert refusal.value.code == "payment_open"
     assert len(gateway.charges) == 1
+
+
+def test_new_payment_of_an_order_first_asks_about_what_was_refused_in_doubt(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    first = begin(merchant_reference="order-1")
+    gateway.last().approve()
+
+    gateway.away = True
+    with pytest.raises(NotAllowedError, match="gateway_unavailable"):
+        begin(merchant_reference="order-1")
+    gateway.away = False
+    with pytest.raises(NotAllowedError, match="duplicate_payment"):
+        begin(merchant_reference="order-1")
+
+    first.refresh_from_db()
+    assert (first.status, len(gateway.charges)) == ("successful", 1)
+
+
+def test_refusal_in_doubt_is_asked_about_until_feexpay_answers(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
+    payment = begin()
+    gateway.last().approve()
+    gateway.away = True
+    clock.advance(30)
+    for _ in range(8):
+        look_again(clock)
+    assert list(violations()) == []
+
+    gateway.away = False
+    look_again(clock)
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
 
 
 def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(

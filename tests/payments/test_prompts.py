@@ -22,7 +22,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.order import Order, msisdn_of
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.model_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
 from tests.payments.stage import Clock, run_until_told, sweep
 from tests.payments.threads import at_once
 
@@ -147,6 +147,17 @@ def test_attempts_that_feexpay_refused_do_not_count(ask: Ask, gateway: ModelGate
         assert ask().status == "rejected"
 
     assert ask().status == "pending"
+
+
+def test_refusal_in_doubt_counts_as_the_phone_may_have_been_prompted(
+    ask: Ask, gateway: ModelGateway, clock: Clock
+) -> None:
+    """FeexPay prompts the phone and answers with a 400 that no source names, each time."""
+    gateway.next_collects = [charge_and_answer(400, {"message": "Bad Request"}, names_it=False)] * 60
+    for _ in range(5):
+        assert ask().status == "rejected"
+
+    assert refusal(ask).code == "too_many_prompts"
 
 
 def test_refusal_of_a_provider_that_answers_after_its_payer_counts(

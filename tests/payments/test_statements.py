@@ -49,8 +49,8 @@ def test_start_writes_the_intent_with_four_inserts(
         "INSERT paymentevent",
         "INSERT idempotencyrecord",
     ]
-    # key, provider, lock, key again, twins, four inserts, the payment as it then stands
-    assert len(texts) == 10
+    # key, provider, refusals in doubt, lock, key again, twins, four inserts, the payment as it then stands
+    assert len(texts) == 11
 
 
 def test_limit_of_prompts_costs_a_lock_and_a_count(
@@ -114,7 +114,7 @@ def test_look_without_news_reads_once_and_writes_once(begin: Begin, gateway: Mod
     assert len(texts) == 2
 
 
-def test_credit_costs_ten_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_credit_costs_eleven_statements_in_one_transaction(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     attempt = Attempt.objects.get()
     gateway.last().approve()
@@ -129,8 +129,8 @@ def test_credit_costs_ten_statements_in_one_transaction(begin: Begin, gateway: M
         "INSERT outboxmessage",
     ]
     # and the attempt to ask about, its payment, the lock on all payments of the order, the attempt under it,
-    # whether a failure was announced
-    assert len(texts) == 10
+    # whether a failure was announced, whether a webhook named a second charge
+    assert len(texts) == 11
 
 
 def test_delivery_costs_a_claim_a_read_and_a_mark(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
