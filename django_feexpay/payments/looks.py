@@ -19,9 +19,11 @@ AFTER_FAILURE_SECONDS = (60, 600, 3600, 86_400)
 #: (age up to, longest wait): how patience grows with age.
 _PATIENCE = (
     (timedelta(minutes=30), timedelta(minutes=5)),
-    (timedelta(hours=30), timedelta(minutes=15)),  # past the day on which an unacknowledged attempt is closed
+    (timedelta(hours=24), timedelta(minutes=15)),
     (timedelta.max, timedelta(days=1)),
 )
+#: What may still be charged is asked about often past the day on which an unacknowledged attempt is closed.
+_PATIENCE_WITH_LIVE = (_PATIENCE[0], (timedelta(hours=30), _PATIENCE[1][1]), _PATIENCE[2])
 _JITTER = 0.2
 _A_WEEK = timedelta(days=7)
 
@@ -60,13 +62,13 @@ def longest_wait(status: Status, age: timedelta) -> timedelta:
     """The longest wait between two looks at an attempt of that age that is not decided yet, its expiry being over."""
     if age > _A_WEEK and status not in LIVE:
         return age / _SHARE_OF_AGE
-    return next(wait for limit, wait in _PATIENCE if age <= limit)
+    return next(wait for limit, wait in (_PATIENCE_WITH_LIVE if status in LIVE else _PATIENCE) if age <= limit)
 
 
 def longest_waits(poll_seconds: Sequence[int], *, live: bool) -> list[tuple[timedelta, timedelta]]:
     """(age up to, the longest wait there may be): no next look of an attempt that is not failed lies farther ahead."""
     listed = timedelta(seconds=max(poll_seconds))
-    steps = list(_PATIENCE)
+    steps = list(_PATIENCE_WITH_LIVE)
     if not live:
         weeks = [_A_WEEK * 2**doubled for doubled in range(10)]
         steps = [*_PATIENCE[:-1], *((age, max(age / _SHARE_OF_AGE, _PATIENCE[-1][1])) for age in weeks)]

@@ -7,25 +7,24 @@ gets the same end: the ledger lets one move through.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.models import Attempt, Credit, Incident
-from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, never_arrived, second_charges
+from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, second_charges
+from django_feexpay.payments.absences import NOT_IN_HISTORY, look_later, note_absence, seek_refused, to_review
 from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status
+from django_feexpay.payments.lifecycle import LIVE, Status
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -34,21 +33,9 @@ PATIENCE_SECONDS = 25.0
 PATIENCE_OF_PEOPLE_SECONDS = 5.0
 
 
-#: FeexPay's word on an attempt whose payment its history, read whole, does not have. Nothing is settled by it.
-NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
-
-
-#: A refusal in doubt that history could not be asked about for a day is sought for so long more, each hour; then a
-#: person decides.
-_REFUSED_UNREAD_AFTER = timedelta(hours=30)
-_SEEK_REFUSED_EVERY = timedelta(hours=1)
-
-#: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have ended
-#: it. With the usual expiry a person sees it within a day of the request.
+#: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have
+#: ended it. With the usual expiry a person sees it within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
-
-#: Payments like an attempt's that its review names.
-_LISTED_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +223,11 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
     if attempt.life_status is Status.SUCCESSFUL:
         due.ask_credited_again(attempt)
     elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
-        _to_review(attempt, source, "gateway_silent")
+        to_review(attempt, source, "gateway_silent")
     elif attempt.is_doubtful_refusal:
-        _seek_refused(attempt, source)
+        seek_refused(attempt, source)
     else:
-        _look_later(attempt)
+        look_later(attempt)
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
@@ -270,7 +257,7 @@ def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> Statu
         patience = _patience(source, total_seconds)
         found = echoes.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
         if found.row is None:
-            return _note_absence(attempt, source, found)
+            return note_absence(attempt, source, found)
         if not adopt(attempt, str(found.row.report.reference), source):
             return None
         if attempt.sought_by_echo:
@@ -312,7 +299,7 @@ def settle(
         still=_still(attempt, verdict.to_status),
     )
     if not moved:
-        _look_later(attempt)
+        look_later(attempt)
     failpoints.hit("settled")
     return moved
 
@@ -396,7 +383,7 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
         if attempt.life_status is Status.FAILED:  # a person closed it, knowing that
             due.schedule(attempt)
         else:
-            _to_review(attempt, source, "reference_conflict")
+            to_review(attempt, source, "reference_conflict")
         return False
     attempt.refresh_from_db()
     hints.match(attempt.pk, reference)
@@ -445,9 +432,9 @@ def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) 
     elif attempt.gateway_reference is not None:  # given with the request for a code
         report = conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
     else:
-        return _note_absence(attempt, source, found)
+        return note_absence(attempt, source, found)
     if report is not None and report.word is Word.FAILED and not found.complete:
-        return _note_absence(attempt, source, found)  # one that was paid may be among what we were not shown
+        return note_absence(attempt, source, found)  # one that was paid may be among what we were not shown
     return report
 
 
@@ -471,132 +458,3 @@ def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds:
         amount=row.report.amount if report.amount is None else report.amount,
         currency=row.report.currency if report.currency is None else report.currency,
     )
-
-
-# --- an attempt that is not there ----------------------------------------------------------------------
-
-
-def _note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> StatusReport | None:
-    """Its payment is not among what we were shown: close it where that is proof enough, else look again later.
-
-    Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
-    """
-    if contradicting := _contradicting(attempt, found):
-        _to_review(attempt, source, "payment_like_it_in_history", {"like_it": _listed(contradicting)})
-        return NOT_IN_HISTORY if found.complete else None
-    if attempt.is_doubtful_refusal and not found.complete:
-        _seek_refused(attempt, source)
-        return None
-    ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
-    now = conf.now()
-    first_absence_at = attempt.first_empty_look_at or (now if found.complete else None)
-    if first_absence_at is not None and first_absence_at > now + conf.CLOCK_SLACK:  # by a clock that was ahead
-        first_absence_at = now
-    if not ending(attempt, source, found, first_absence_at):
-        if attempt.life_status is Status.UNKNOWN:
-            due.schedule(attempt, first_empty_look_at=first_absence_at)
-        else:
-            _look_later(attempt, over=found.complete and attempt.sent_at is None)
-    return NOT_IN_HISTORY if found.complete else None
-
-
-def _contradicting(attempt: Attempt, found: echoes.Found) -> list[HistoryRow]:
-    """Of an attempt that we called not charged without FeexPay's word for it: payments like it in the history that no
-    attempt of ours made, and that were or may still be paid.
-    """
-    closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
-    if not (attempt.is_doubtful_refusal or closed_by_rule):
-        return []
-    unclaimed = never_arrived.unclaimed_among(attempt, found.similar)
-    return [row for row in unclaimed if row.report.word is not Word.FAILED]
-
-
-def _seek_refused(attempt: Attempt, source: Source) -> None:
-    """A refusal in doubt could not be looked for: look again within the hour; unread for too long, a person decides."""
-    now = conf.now()
-    if now - (attempt.sent_at or attempt.created_at) >= _REFUSED_UNREAD_AFTER:
-        _to_review(attempt, source, "not_found_in_history")
-    else:
-        due.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
-
-
-def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
-    """What staff need to find these payments at FeexPay; no personal data."""
-    reports = [row.report for row in rows[:_LISTED_AT_MOST]]
-    return [{"reference": report.reference, "word": report.word, "amount": report.amount} for report in reports]
-
-
-def _ending_of_unknown(
-    attempt: Attempt, source: Source, found: echoes.Found, first_absence_at: datetime | None
-) -> bool:
-    """Close an attempt whose answer was lost, or give it to staff, by the rule of `never_arrived`; True if it was."""
-    now = conf.now()
-    unclaimed = never_arrived.unclaimed_among(attempt, found.similar) if found.complete else []
-    ending = never_arrived.ending_of(
-        attempt, complete=found.complete, unclaimed=len(unclaimed), first_absence_at=first_absence_at, now=now
-    )
-    if ending is None:
-        return False
-    evidence = {
-        "complete": found.complete,
-        "unclaimed": len(unclaimed),
-        "like_it": _listed(unclaimed),
-        "sent_at": _written(attempt.sent_at or attempt.created_at),
-        "first_absence_at": _written(first_absence_at),
-        "last_absence_at": _written(now),
-    }
-    changes = {
-        "first_empty_look_at": first_absence_at,
-        "payer_sealed": None,
-        "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, ending.to_status)),
-        "look_count": attempt.look_count + 1,
-        "reason_code": ending.because if ending.to_status is Status.EXPIRED else attempt.reason_code,
-    }
-    cause = Cause(source=source, because=ending.because, evidence=evidence)
-    return ledger.move(attempt.pk, ending.to_status, cause, changes=changes)
-
-
-def _written(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat()
-
-
-def _ending_of_page(attempt: Attempt, source: Source, found: echoes.Found, _: datetime | None) -> bool:
-    """Nobody paid so far, as far as we were shown. Closed, and nothing of the history missing: we stop expecting the
-    payer.
-    """
-    if attempt.life_status is not Status.PENDING or not attempt.sought_by_echo:
-        return False
-    now = conf.now()
-    if found.complete and now >= attempt.expires_at:
-        changes = _changes(attempt, Status.EXPIRED, NOT_IN_HISTORY)
-        cause = Cause(source=source, because="page_not_used")
-        return ledger.move(attempt.pk, Status.EXPIRED, cause, changes=changes)
-    if not found.complete and now - attempt.created_at >= never_arrived.LONGEST_SEARCH:
-        _to_review(attempt, source, "not_found_in_history")
-        return True
-    return False
-
-
-def _look_later(attempt: Attempt, *, over: bool = False) -> None:
-    """Count a look that moved nothing. What waits to be sent is due when it is to be sent, and never for a look.
-
-    over: there is nothing left to look for, unless a webhook names it.
-    """
-    if attempt.life_status is Status.CREATED:
-        return
-    if over:
-        rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-        rows.update(look_count=F("look_count") + 1, next_poll_at=due.unless_changed(attempt, None))
-    else:
-        due.schedule(attempt)
-
-
-def _to_review(
-    attempt: Attempt, source: Source, because: str, evidence: Mapping[str, Any] = MappingProxyType({})
-) -> None:
-    """One that is in REVIEW already is only looked at again, later."""
-    next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
-    changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
-    cause = Cause(source=source, because=because, evidence=evidence)
-    if not ledger.move(attempt.pk, Status.REVIEW, cause, changes=changes):
-        _look_later(attempt)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 WRITTEN = (
     r'because="(\w+)"',
     r'Verdict\([^"]+?, "(\w+)"\)',
-    r'_(?:to_review|mark_unknown)\(.+, "(\w+)"\)',
+    r'(?:to_review|_mark_unknown)\(.+, "(\w+)"\)',
     r'return "(\w+_(?:mismatch|missing))"',
 )
 
