@@ -9,12 +9,13 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import requests
 
-from tests.soak.plan import Plan, Purchase
-from tests.soak.wire import PAYMENTS, ask, send_and_hang_up
+from tests.soak.plan import CHARGED_ERROR_PERCENT, CHARGED_ERRORS, Plan, Purchase
+from tests.soak.wire import PAYMENTS, Sandbox, ask, send_and_hang_up, wait_until
 
 #: How long a player's app asks again with the same key before it gives up.
 _PATIENCE_SECONDS = 10.0
@@ -46,10 +47,30 @@ class Players:
         with ThreadPoolExecutor(_PLAYERS_AT_ONCE) as pool:
             games = []
             for purchase in plan.purchases:
+                if purchase.charged_error is not None:
+                    continue  # `meet_errors` had its turn
                 time.sleep(max(0.0, began_at + purchase.at_seconds - time.monotonic()))
                 games.append(pool.submit(self._buy, purchase))
             for game in games:
                 game.result()
+
+    def meet_errors(self, plan: Plan, sandbox: Sandbox) -> None:
+        """The purchases whose accepted request FeexPay answers with an error, one after the other, so that each meets
+        its own error.
+        """
+        for purchase in plan.purchases:
+            if (error := purchase.charged_error) is None:
+                continue
+            named_percent = 100 if error.named else 0
+            sandbox.change(
+                charged_error_percent=100, charged_error_codes=[error.code], charged_error_named_percent=named_percent
+            )
+            self._buy(purchase)
+            wait_until(partial(_was_asked_for, sandbox, purchase.amount), seconds=_PATIENCE_SECONDS)
+        percent, codes = CHARGED_ERROR_PERCENT, sorted({error.code for error in CHARGED_ERRORS})
+        sandbox.change(
+            charged_error_percent=percent, charged_error_codes=codes, charged_error_named_percent=50, seed=plan.seed
+        )
 
     def _buy(self, purchase: Purchase) -> None:
         payment = self._initiate(purchase)
@@ -64,7 +85,9 @@ class Players:
 
     def _initiate(self, purchase: Purchase) -> dict[str, Any] | None:
         key = str(uuid.uuid4())
-        body = {"provider": purchase.provider, "amount": purchase.amount, "phone": purchase.phone()}
+        body: dict[str, object] = {"provider": purchase.provider, "amount": purchase.amount}
+        if phone := purchase.phone():
+            body["phone"] = phone
         url = f"{self._shop}{PAYMENTS}/initiate/"
         if purchase.loses_answer:
             send_and_hang_up(url, body, self._headers(purchase, key))
@@ -128,6 +151,10 @@ class Players:
     def _headers(self, purchase: Purchase, key: str = "") -> dict[str, str]:
         bearer = {"Authorization": f"Bearer {self._tokens[purchase.player]}"}
         return bearer | ({"Idempotency-Key": key} if key else {})
+
+
+def _was_asked_for(sandbox: Sandbox, amount: int) -> bool:
+    return any(row["amount"] == amount for row in sandbox.payments())
 
 
 def _code(answer: requests.Response) -> str:

@@ -20,7 +20,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from django_feexpay import conf
-from tests.soak import books, ours
+from tests.soak import books, hung_receiver, ours
 from tests.soak.faults import Faults
 from tests.soak.fleet import Fleet
 from tests.soak.payers import Payers, Troublemaker
@@ -65,6 +65,7 @@ class Soak:
         self._plan = plan
         self._place = place
         self._began_at = time.monotonic()
+        self._hung = Path(place.environment[hung_receiver.FILE])
         self._sandbox = Sandbox(place.sandbox)
         self._payers = Payers(self._sandbox, plan)
         webhooks = Webhooks(place.shop, place.webhook_secret)
@@ -86,6 +87,7 @@ class Soak:
 
     def _start(self, fleet: Fleet) -> None:
         fleet.start("sandbox", "django_feexpay.sandbox", f"--time-scale={TIME_SCALE}")
+        self._hung.touch()
         host = self._place.shop.removeprefix("http://")
         fleet.start("shop", "manage", "runserver", "--noreload", host)
         for name in _WORKERS:
@@ -106,12 +108,14 @@ class Soak:
         faults = Faults(fleet, self._place.database_url, self._say)
         interrupted = threading.Event()
         with _beside(self._payers.run, self._trouble.run), ThreadPoolExecutor(1) as pool:
+            self._players.meet_errors(self._plan, self._sandbox)
             happening = pool.submit(faults.happen, self._plan, interrupted)
             try:
                 self._players.play(self._plan)
                 happening.result()
             finally:
                 interrupted.set()
+        self._hung.unlink()
         connection.close()  # it was cut off with all the others
 
     def _await_quiet(self) -> None:
@@ -134,6 +138,10 @@ class Soak:
         for minutes in _PAST_SEARCHES:
             ours.sweep_ahead(minutes)
         self._say("looked a day ahead")
+        comparison = ours.compare_with_history(_PAST_SEARCHES[-1])
+        ours.sweep_ahead(_PAST_SEARCHES[-1])
+        self._comparison_state = comparison.state
+        self._say(f"compared with FeexPay's history: {comparison.state}")
 
     def _is_quiet(self) -> bool:
         return not self._payers.look() and not ours.unfinished()
@@ -142,9 +150,12 @@ class Soak:
 
     def _report(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> int:
         verdict = books.compare(rows, ours.attempts(), ours.coins())
-        verdict.other += [*map(str, ours.violations(_PAST_SEARCHES[-1])), *ours.untold(), *ours.leaks()]
+        verdict.other += [*map(str, ours.violations(_PAST_SEARCHES[-1])), *ours.leaks()]
+        verdict.forgotten += ours.untold()
         verdict.other += [*self._webhooks_astray(rows), *self._keys_astray(), *_log_flaws(logs)]
         verdict.other += self._players.surprises
+        if self._comparison_state != "complete":
+            verdict.other.append(f"the comparison with FeexPay's history is {self._comparison_state}")
         verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]
         _print_outcomes(self._plan)
         self._print_numbers(rows)
@@ -175,6 +186,10 @@ class Soak:
             print(f"  {count:6} {name}")
         codes = ", ".join(f"{code}: {count}" for code, count in sorted(self._players.codes.items()))
         print(f"  players were answered {codes}")
+        for kind, count in sorted(ours.differences().items()):
+            print(f"  {count:6} differences: {kind}")
+        chosen = ", ".join(f"{count} {choice}" for choice, count in sorted(self._payers.chosen.items()))
+        print(f"  payers and FeexPay did {chosen}")
         waits = self._waits(rows)
         if len(waits) > 1:
             cuts = statistics.quantiles(waits, n=100, method="inclusive")
@@ -184,9 +199,9 @@ class Soak:
         """Seconds from the charge at the gateway to the credit, of all that were credited in real time."""
         credited_at = {echo: at for echo, at in ours.credited_at().items() if at < self._hurried_at}
         return [
-            (credited_at[row["echo"]] - datetime.fromisoformat(row["settled_at"])).total_seconds()
+            (credited_at[books.attempt_id(row)] - datetime.fromisoformat(row["settled_at"])).total_seconds()
             for row in rows
-            if row["charged"] and row["echo"] in credited_at
+            if row["charged"] and books.attempt_id(row) in credited_at and row["prompts"]
         ]
 
     def _last_line(self, verdict: books.Verdict) -> str:
@@ -196,6 +211,7 @@ class Soak:
         return (
             f"soak {good}: N={len(self._plan.purchases)} seed={self._plan.seed} seconds={seconds:.0f}"
             f" credited={credited} lost={len(verdict.lost)} duplicates={len(verdict.duplicates)}"
+            f" forgotten={len(verdict.forgotten)}"
         )
 
     def _say(self, text: str) -> None:
@@ -217,15 +233,15 @@ def _beside(*works: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 def _print_outcomes(plan: Plan) -> None:
-    """A line for each ending: how many were started, and where their payments stand."""
-    ending_of = {purchase.amount: purchase.ending for purchase in plan.purchases}
+    """A line for each ending and each case: how many were started, and where their payments stand."""
+    label_of = {purchase.amount: purchase.label for purchase in plan.purchases}
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for (amount, status), count in ours.outcomes().items():
-        table[ending_of[amount]][status] += count
+        table[label_of[amount]][status] += count
     statuses = ("successful", "failed", "rejected", "expired", "review")
-    print("\n  ending" + "".join(f"{status:>12}" for status in statuses))
+    print("\n  ending  " + "".join(f"{status:>12}" for status in statuses))
     for ending in sorted(table):
-        print(f"  {ending:6}" + "".join(f"{table[ending][status] or '·':>12}" for status in statuses))
+        print(f"  {ending:8}" + "".join(f"{table[ending][status] or '·':>12}" for status in statuses))
     print()
 
 
