@@ -114,6 +114,11 @@ def coins() -> dict[str, list[int]]:
     return given
 
 
+def doubts() -> Counter[str]:
+    """How often it was in doubt whether a request was acted on, by its reason."""
+    return Counter(PaymentEvent.objects.filter(to_status="unknown").values_list("because", flat=True))
+
+
 def differences() -> Counter[str]:
     """The differences that the comparison left, by kind, state and what asking did."""
     rows = Break.objects.values_list("kind", "state", "outcome")

@@ -127,7 +127,7 @@ class Purchase:
         return self.case or self.ending
 
     def phone(self, ending: str = "") -> str:
-        """"" for one who pays by card."""
+        """ "" for one who pays by card."""
         prefix = PREFIXES.get(self.provider)
         return "" if prefix is None else prefix + _CANARY_DIGITS + (ending or self.ending)
 

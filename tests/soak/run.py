@@ -184,12 +184,10 @@ class Soak:
     def _print_numbers(self, rows: list[dict[str, Any]]) -> None:
         for name, count in ours.tally().items():
             print(f"  {count:6} {name}")
-        codes = ", ".join(f"{code}: {count}" for code, count in sorted(self._players.codes.items()))
-        print(f"  players were answered {codes}")
-        for kind, count in sorted(ours.differences().items()):
-            print(f"  {count:6} differences: {kind}")
-        chosen = ", ".join(f"{count} {choice}" for choice, count in sorted(self._payers.chosen.items()))
-        print(f"  payers and FeexPay did {chosen}")
+        print(f"  requests in doubt: {_counted(ours.doubts())}")
+        print(f"  differences: {_counted(ours.differences())}")
+        print(f"  payers and FeexPay did: {_counted(self._payers.chosen)}")
+        print(f"  players were answered: {_counted(self._players.codes)}")
         waits = self._waits(rows)
         if len(waits) > 1:
             cuts = statistics.quantiles(waits, n=100, method="inclusive")
@@ -230,6 +228,10 @@ def _beside(*works: Callable[[threading.Event], None]) -> Iterator[None]:
             stop.set()
         for work in running:
             work.result()
+
+
+def _counted(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
 
 
 def _print_outcomes(plan: Plan) -> None:

@@ -89,8 +89,10 @@ class Sandbox:
         """One of the calls about a payment, as `reverse`."""
         return self._post(f"payments/{reference}/{name}", body)
 
-    def change(self, **conditions: object) -> bool:
-        return self._post("conditions", conditions)
+    def change(self, **conditions: object) -> None:
+        """Set conditions. Raises: RuntimeError if the sandbox refuses them, or does not answer."""
+        if not self._post("conditions", conditions):
+            raise RuntimeError(f"the sandbox did not take the conditions {', '.join(conditions)}")
 
     def _post(self, path: str, body: Mapping[str, object]) -> bool:
         answer = ask("POST", f"{self.url}/control/{path}", json=body)
