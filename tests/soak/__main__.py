@@ -94,7 +94,7 @@ def _environment(
     return kept | {
         "DJANGO_SETTINGS_MODULE": "tests.soak.shop_settings",
         hung_receiver.AMOUNTS: ",".join(map(str, drawn.hung_amounts)),
-        hung_receiver.FILE: str(folder / "a receiver hangs"),
+        hung_receiver.FILE: str(folder / "hung"),
         "ENV_FILE": "",
         "DATABASE_URL": database_url,
         "FEEXPAY_BASE_URL": f"{sandbox}/api",

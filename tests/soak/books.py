@@ -134,7 +134,7 @@ def _unfounded(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[st
 
 
 def _false_alarms(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
-    """Incidents about money that is where it belongs."""
+    """Incidents and open differences about money that is where it belongs."""
     charged = {_reference(row) for row in rows if row["charged"]}
     for reference in sorted(attempt.duplicates):
         is_credited = attempt.credited is not None and reference == attempt.reference
@@ -142,6 +142,8 @@ def _false_alarms(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator
             yield f"attempt {pk}: {reference} is called a second charge, and is none"
     for reference in sorted(attempt.reversals & charged):
         yield f"attempt {pk}: {reference} is called reversed, and is paid"
+    if attempt.credited is not None and attempt.reference in attempt.differences & charged:
+        yield f"attempt {pk}: {attempt.reference} is an open difference, and is credited"
 
 
 def _reference(row: Row) -> str:

@@ -28,6 +28,19 @@ class HungReceiverConfig(AppConfig):
 
 def hang(*, payment: Payment, **kwargs: Any) -> None:
     """Return when the file is gone, or at once if the payment is another's. Safe to repeat: yes."""
-    amounts = os.environ[AMOUNTS].split(",")
-    while str(payment.amount) in amounts and Path(os.environ[FILE]).exists():
+    file = Path(os.environ[FILE])
+    if payment.amount not in amounts():
+        return
+    while file.exists():
+        file.with_name(f"{file.name} on {payment.amount}").touch()
         time.sleep(0.5)
+
+
+def amounts() -> list[int]:
+    """The payments on which it hangs."""
+    return [int(amount) for amount in os.environ[AMOUNTS].split(",") if amount]
+
+
+def count_hung(file: Path) -> int:
+    """On how many payments it has hung."""
+    return len(list(file.parent.glob(f"{file.name} on *")))

@@ -155,6 +155,11 @@ class Plan:
         return max(purchase.player for purchase in self.purchases) + 1
 
     @property
+    def player_patience_seconds(self) -> float:
+        """Longer than a circuit breaker stays open, but in a short soak, which is to end soon."""
+        return max(10.0, min(45.0, 1.5 * self.seconds))
+
+    @property
     def with_cluster(self) -> bool:
         """A soak of a few seconds is over before a cluster has begun: it has only the workers."""
         return any(fault.what == "kill cluster" for fault in self.faults)

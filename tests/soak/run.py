@@ -32,6 +32,7 @@ _START_SECONDS = 60.0
 _SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d')
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]+(?:: .*)?$", re.MULTILINE)
+_HANGS = "tests.soak.hung_receiver.hang does not return on"
 _TRACEBACK = "Traceback (most recent call last)"
 _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.InterfaceError")
 
@@ -74,7 +75,8 @@ class Soak:
     def run(self) -> int:
         """Exit code 0 only when the books of both sides agree and every invariant holds."""
         call_command("migrate", verbosity=0)
-        self._players = Players(self._place.shop, ours.make_players(self._plan.players))
+        patience = self._plan.player_patience_seconds
+        self._players = Players(self._place.shop, ours.make_players(self._plan.players), patience_seconds=patience)
         with Fleet(self._place.folder, self._place.environment) as fleet:
             self._start(fleet)
             self._load(fleet)
@@ -115,7 +117,6 @@ class Soak:
                 happening.result()
             finally:
                 interrupted.set()
-        self._hung.unlink()
         connection.close()  # it was cut off with all the others
 
     def _await_quiet(self) -> None:
@@ -131,7 +132,8 @@ class Soak:
         """What the dead held for minutes, payers long after their time, and who is to be found in no history."""
         if self._plan.with_cluster:
             fleet.kill("cluster")  # asked to end, it would first finish a sweep of up to 45 s
-        self._died = fleet.stop(*_WORKERS)
+        self._died = fleet.stop(*_WORKERS)  # also while a receiver hangs
+        self._hung.unlink()
         self._hurried_at = conf.now()
         ours.sweep_ahead(_PAST_LEASES)
         self._payers.look(hurried=True)
@@ -158,7 +160,7 @@ class Soak:
             verdict.other.append(f"the comparison with FeexPay's history is {self._comparison_state}")
         verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]
         _print_outcomes(self._plan)
-        self._print_numbers(rows)
+        self._print_numbers(rows, logs)
         for text in verdict.violations:
             print(f"VIOLATION {text}")
         print(self._last_line(verdict))
@@ -181,8 +183,13 @@ class Soak:
             if len(ids | started.get(key, set())) != 1:
                 yield f"idempotency key {key}: {len(ids)} payments answered, {len(started.get(key, ()))} started"
 
-    def _print_numbers(self, rows: list[dict[str, Any]]) -> None:
-        for name, count in ours.tally().items():
+    def _print_numbers(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> None:
+        left_count = sum(text.count(_HANGS) for text in logs.values())
+        hung = {
+            "payments that a receiver hung on": hung_receiver.count_hung(self._hung),
+            "calls of it given up": left_count,
+        }
+        for name, count in (ours.tally() | hung).items():
             print(f"  {count:6} {name}")
         print(f"  requests in doubt: {_counted(ours.doubts())}")
         print(f"  differences: {_counted(ours.differences())}")

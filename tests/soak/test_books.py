@@ -80,6 +80,7 @@ def test_charge_that_was_taken_back_before_its_credit_needs_none() -> None:
         (replace(CREDITED, duplicates=frozenset({"r"})), "attempt a: r is called a second charge, and is none"),
         (replace(CREDITED, duplicates=frozenset({"x"})), "attempt a: x is called a second charge, and is none"),
         (replace(CREDITED, reversals=frozenset({"r"})), "attempt a: r is called reversed, and is paid"),
+        (replace(CREDITED, differences=frozenset({"r"})), "attempt a: r is an open difference, and is credited"),
     ],
 )
 def test_incident_about_nothing_is_told(attempt: OurAttempt, text: str) -> None:
