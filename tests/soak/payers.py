@@ -36,7 +36,9 @@ class Payers:
         """Choose where it is time to, or all if hurried; how many will choose later, by themselves or by script."""
         rows = self._sandbox.payments()
         later = self._choose(rows, hurried=hurried) + self._pay_on_pages(rows, hurried=hurried)
-        return later + self._go_on(self._sandbox.payments(), hurried=hurried)
+        if hurried:
+            rows = self._sandbox.payments()  # some were paid just now, and there is no next time
+        return later + self._go_on(rows, hurried=hurried)
 
     def _choose(self, rows: list[dict[str, Any]], *, hurried: bool) -> int:
         waiting = [(row, self._by_amount[row["amount"]]) for row in rows if _is_asking(row)]

@@ -186,8 +186,8 @@ class Soak:
     def _print_numbers(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> None:
         left_count = sum(text.count(_HANGS) for text in logs.values())
         hung = {
-            "payments that a receiver hung on": hung_receiver.count_hung(self._hung),
-            "calls of it given up": left_count,
+            "payments a receiver hung on": hung_receiver.count_hung(self._hung),
+            "calls given up as hung": left_count,
         }
         for name, count in (ours.tally() | hung).items():
             print(f"  {count:6} {name}")
