@@ -9,7 +9,6 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-
 #: Words of a payment whose money was taken, be it that it was given back later. FeexPay may also say FAILED of the
 #: latter, which only an incident tells from any other failure.
 _WAS_PAID = ("SUCCESSFUL", "REVERSED", "REFUNDED", "CANCELLED")
@@ -114,17 +113,15 @@ def _forgotten(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[st
     """An end never reached, and a credit whose money was taken back without a word."""
     if attempt.status in ("created", "sending", "pending", "unknown"):
         yield f"attempt {pk}: still {attempt.status}"
-    for row in rows:
-        reference = _reference(row)
-        taken_back = attempt.credited is not None and reference == attempt.reference and not row["charged"]
-        if taken_back and reference not in attempt.reversals | attempt.differences:
-            yield f"attempt {pk}: credited, and {row['reference']} was taken back ({row['status']})"
+    for row in _own(attempt, rows):
+        if attempt.credited is not None and not row["charged"] and attempt.reference not in attempt.reversals:
+            yield f"attempt {pk}: credited, and {row['reference']} is {row['status']} without an incident"
 
 
 def _unfounded(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
     """A success that no charge of just this amount stands behind, a review that nothing explains."""
-    if attempt.status == "successful" and not attempt.reversals:
-        paid = [row["paid_amount"] for row in rows if row["charged"] and _reference(row) == attempt.reference]
+    if attempt.status == "successful" and not _is_taken_back(attempt, rows):
+        paid = [row["paid_amount"] for row in _own(attempt, rows)]
         if paid != [attempt.amount]:
             yield f"attempt {pk}: successful, {attempt.amount} asked for, {paid} paid"
     if attempt.credited is not None and attempt.credited != attempt.amount:
@@ -144,6 +141,16 @@ def _false_alarms(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator
         yield f"attempt {pk}: {reference} is called reversed, and is paid"
     if attempt.credited is not None and attempt.reference in attempt.differences & charged:
         yield f"attempt {pk}: {attempt.reference} is an open difference, and is credited"
+
+
+def _own(attempt: OurAttempt, rows: Iterable[Row]) -> list[Row]:
+    """The charge that an attempt stands for, which is one."""
+    return [row for row in rows if _reference(row) == attempt.reference]
+
+
+def _is_taken_back(attempt: OurAttempt, rows: Iterable[Row]) -> bool:
+    """Whether the money of a credit is gone, which `_forgotten` judges."""
+    return attempt.credited is not None and any(not row["charged"] for row in _own(attempt, rows))
 
 
 def _reference(row: Row) -> str:

@@ -66,7 +66,7 @@ def test_credit_that_was_taken_back_is_forgotten_without_an_incident(word: str) 
 
     assert compare([taken_back(status=word)], {"a": named}, COINS).violations == []
     assert compare([taken_back(status=word)], {"a": CREDITED}, COINS).forgotten == [
-        f"attempt a: credited, and R was taken back ({word})"
+        f"attempt a: credited, and R is {word} without an incident"
     ]
 
 
@@ -124,6 +124,12 @@ def test_second_credit_and_second_coins_are_duplicates() -> None:
         ([row(paid_amount=999)], CREDITED, COINS, "attempt a: successful, 1000 asked for, [999] paid"),
         ([row()], CREDITED, {}, "payment p: 0 coins given, 100 owed"),
         ([row()], CREDITED, {"p": [99]}, "payment p: 99 coins given, 100 owed"),
+        (
+            [taken_back()],
+            ours(status="successful", reference="r"),
+            {},
+            "attempt a: successful, 1000 asked for, [0] paid",
+        ),
         ([], ours(status="failed"), COINS, "payment p: 100 coins given, 0 owed"),
         ([], ours(status="unknown"), {}, "FORGOTTEN attempt a: still unknown"),
         ([], ours(status="review", because="echo_missing"), {}, "attempt a: in review without a reason (echo_missing)"),
