@@ -211,7 +211,8 @@ def _look(
         return report
     failpoints.hit("asked")
     settle(attempt, report, source=source, actor=actor, note=note)
-    if lost:  # its answer was lost, so nothing tells that FeexPay made one charge of it
+    closed_page = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
+    if lost or closed_page:  # nothing tells that FeexPay made one charge of it, and no later look is planned
         due.hasten_credited(attempt)
     return report
 

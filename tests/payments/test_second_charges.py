@@ -118,6 +118,24 @@ def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
+def test_page_that_is_paid_twice_and_credited_after_it_closed_is_looked_at_once_more(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin(provider="visa", phone="", merchant_reference="order-1")
+    gateway.pay_on_page().approve()
+    gateway.pay_on_page().approve()
+    clock.advance(EXPIRY + PAUSE)
+    run_until_told(payment, clock)
+    assert Credit.objects.count() == 1
+
+    clock.advance(PAUSE)
+    sweep()
+
+    [(extra, credited, *_)] = found()
+    assert {extra, credited} == {"card-0001", "card-0002"}
+    assert only_attempt(payment).next_poll_at is None
+
+
 def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
@@ -134,6 +152,29 @@ def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_cr
     [(extra, credited, *_)] = found()
     assert {extra, credited} == {"ref-0001", "ref-again"}
     assert only_attempt(payment).gateway_reference == credited
+
+
+@pytest.mark.parametrize("provider", ["mtn_bj", "visa"])
+def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
+    begin: Begin, gateway: ModelGateway, clock: Clock, provider: str
+) -> None:
+    if provider == "visa":
+        payment = begin(provider="visa", phone="")
+        gateway.pay_on_page().approve()
+        gateway.pay_on_page().approve()
+    else:
+        gateway.next_collects = [lose_the_answer]
+        payment = begin()
+        gateway.last().approve()
+        gateway.charge_again(gateway.last(), "ref-again")
+    compare_today(clock)
+    assert Credit.objects.get().attempt == only_attempt(payment)
+
+    clock.advance(PAUSE)
+    sweep()
+
+    [(extra, credited, *_)] = found()
+    assert {extra, credited} == {charge.reference for charge in gateway.charges}
 
 
 def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None:
