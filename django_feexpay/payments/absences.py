@@ -1,5 +1,5 @@
-"""What it means that an attempt's payment is not in FeexPay's history: closed where that is proof enough, given to staff
-where it cannot be, else looked for again.
+"""What it means that FeexPay's history lacks an attempt: closed where that is proof enough, given to staff where it
+cannot be, else looked for again.
 """
 
 from __future__ import annotations

@@ -135,6 +135,7 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
         return Outcome.NOT_ASKED
     if kind is Kind.SECOND_ROW:
         return _check_second_charge(attempt, difference)
+    lost = attempt.gateway_reference is None
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
         reconcile.adopt(attempt, str(difference.report.reference), source)
     if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
@@ -142,6 +143,8 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
+    if lost:  # credited just now, it may have another row, which was judged before
+        due.hasten_credited(attempt)
     if report is None:
         due.hasten(attempt)
     if report is not None and report.takes_back and _was_reversed(attempt):

@@ -245,12 +245,16 @@ def nothing_is_forgotten() -> Iterator[str]:
 
 def deliveries_are_matched() -> Iterator[str]:
     """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other. One that names a
-    reference of no attempt belongs to the attempt whose id it echoes: it may be a second charge.
+    reference of no attempt belongs to the attempt whose id it echoes, or that has an incident about it: it may be a
+    second charge.
     """
     crossed = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
     )
-    for pk, attempt, body in _rows(crossed, "pk", "attempt_id", "body"):
+    second = Incident.objects.filter(
+        attempt=OuterRef("attempt"), gateway_reference__iexact=OuterRef("gateway_reference")
+    )
+    for pk, attempt, body in _rows(crossed.exclude(Exists(second)), "pk", "attempt_id", "body"):
         if echo_kept_in(body) != str(attempt):
             yield f"delivery {pk}: given to attempt {attempt}, whose reference is another"
     named = Attempt.objects.filter(gateway_reference=OuterRef("gateway_reference"))

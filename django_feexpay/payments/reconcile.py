@@ -201,6 +201,7 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
 def _look(
     attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
+    credited = attempt.life_status is Status.SUCCESSFUL
     lost = attempt.gateway_reference is None and not attempt.sought_by_echo
     try:
         report = _ask(attempt, source, total_seconds)
@@ -212,8 +213,11 @@ def _look(
         return report
     failpoints.hit("asked")
     moved = settle(attempt, report, source=source, actor=actor, note=note)
-    # Its answer was lost, so nothing tells that FeexPay made one charge of it; or a webhook named another one.
-    if lost or (moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)):
+    closed_page = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
+    named = moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)
+    # Its answer was lost or its page is closed, so nothing tells that FeexPay made one charge of it and no later look
+    # is planned; or a webhook named another one.
+    if lost or closed_page or named:
         due.hasten_credited(attempt)
     return report
 

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -111,8 +112,8 @@ class FaultyLine:
         await asyncio.sleep(fault.late_seconds * sandbox.options.time_scale)
         if fault.kind == "truncate":
             answer = _cut(answer)
-        elif fault.kind == "charged_error" and _is_accepted(answer):
-            return await _error_after(fault, answer, conditions)(scope, receive, send)
+        elif fault.kind == "charged_error" and (said := _accepted(answer)) is not None:
+            return await _error_after(fault, said, conditions)(scope, receive, send)
         elif fault.kind and fault.kind != "charged_error":
             return await _broken(fault.kind, conditions)(scope, receive, send)
         for message in answer:
@@ -134,16 +135,22 @@ def _broken(kind: str, conditions: Conditions) -> Response:
     return JSONResponse(bodies.error(500, "Internal server error"), status_code=500)
 
 
-def _is_accepted(answer: list[Message]) -> bool:
-    return any(message["type"] == "http.response.start" and 200 <= message["status"] < 300 for message in answer)
+def _accepted(answer: list[Message]) -> dict[str, Any] | None:
+    """What an accepted request was answered by; None if it was refused, or its answer is cut or lost already."""
+    if not any(message["type"] == "http.response.start" and 200 <= message["status"] < 300 for message in answer):
+        return None
+    try:
+        said: dict[str, Any] = json.loads(b"".join(part.get("body", b"") for part in answer))
+    except ValueError:
+        return None
+    return said
 
 
-def _error_after(fault: Fault, answer: list[Message], conditions: Conditions) -> Response:
-    """An error in the place of what was answered; where it names the payment, with what the answer said of it."""
+def _error_after(fault: Fault, said: dict[str, Any], conditions: Conditions) -> Response:
+    """An error in the place of what was said; where it names the payment, with its reference and status."""
     message, code = _CHARGED_ERRORS[fault.code]
     body = bodies.error(int(fault.code), message, code)
     if fault.named:
-        said = json.loads(b"".join(part.get("body", b"") for part in answer))
         body |= {name: said[name] for name in ("reference", "status") if name in said}
     headers = {"Retry-After": str(conditions.retry_after_seconds)} if fault.code == "429" else None
     return JSONResponse(body, status_code=int(fault.code), headers=headers)

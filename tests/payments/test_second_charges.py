@@ -12,7 +12,7 @@ from django_feexpay.models import Attempt, Break, Credit, Incident, OutboxMessag
 from django_feexpay.payments import breaks, budget, compare, hints, incidents, second_charges
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.reconcile import reconcile, reconcile_if_due
+from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
 from tests.payments.conftest import Begin
 from tests.payments.model_gateway import ModelGateway, lose_the_answer
 from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
@@ -118,6 +118,43 @@ def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
+def test_page_that_is_paid_twice_and_credited_after_it_closed_is_looked_at_once_more(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    payment = begin(provider="visa", phone="", merchant_reference="order-1")
+    gateway.pay_on_page().approve()
+    gateway.pay_on_page().approve()
+    clock.advance(EXPIRY + PAUSE)
+    run_until_told(payment, clock)
+    assert Credit.objects.count() == 1
+
+    clock.advance(PAUSE)
+    sweep()
+
+    [(extra, credited, *_)] = found()
+    assert {extra, credited} == {"card-0001", "card-0002"}
+    assert only_attempt(payment).next_poll_at is None
+
+
+def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_its_attempt(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
+    """A look found the first charge and died; the next one found the second, which is credited."""
+    payment = begin(provider="visa", phone="")
+    gateway.pay_on_page().approve()
+    tell("card-0001", ref_link="page0001")
+    assert adopt(only_attempt(payment), "card-0001", Source.WORKER)
+    gateway.pay_on_page().approve()
+    run_until_told(payment, clock)
+    assert only_attempt(payment).gateway_reference == "card-0002"
+
+    clock.advance(EXPIRY + PAUSE)
+    sweep()
+
+    assert [reference for reference, *_ in found()] == ["card-0001"]
+    assert list(violations()) == []
+
+
 def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
@@ -134,6 +171,29 @@ def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_cr
     [(extra, credited, *_)] = found()
     assert {extra, credited} == {"ref-0001", "ref-again"}
     assert only_attempt(payment).gateway_reference == credited
+
+
+@pytest.mark.parametrize("provider", ["mtn_bj", "visa"])
+def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
+    begin: Begin, gateway: ModelGateway, clock: Clock, provider: str
+) -> None:
+    if provider == "visa":
+        payment = begin(provider="visa", phone="")
+        gateway.pay_on_page().approve()
+        gateway.pay_on_page().approve()
+    else:
+        gateway.next_collects = [lose_the_answer]
+        payment = begin()
+        gateway.last().approve()
+        gateway.charge_again(gateway.last(), "ref-again")
+    compare_today(clock)
+    assert Credit.objects.get().attempt == only_attempt(payment)
+
+    clock.advance(PAUSE)
+    sweep()
+
+    [(extra, credited, *_)] = found()
+    assert {extra, credited} == {charge.reference for charge in gateway.charges}
 
 
 def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None:

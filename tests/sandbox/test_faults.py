@@ -111,6 +111,17 @@ def test_accepted_request_may_be_answered_by_an_error(sandbox: RunningSandbox, c
     assert status_of(sandbox, payment["reference"])["status"] == "SUCCESSFUL"
 
 
+def test_error_that_would_name_a_payment_of_a_cut_answer_leaves_the_cut_answer(sandbox: RunningSandbox) -> None:
+    _set(sandbox, charged_error_percent=100, charged_error_codes=["500"], charged_error_named_percent=100)
+
+    answer = collect(sandbox, "18")
+
+    [payment] = sandbox.payments()
+    assert (answer.status_code, payment["prompts"]) == (200, 1)
+    with pytest.raises(json.JSONDecodeError):
+        answer.json()
+
+
 def test_error_after_the_charge_is_drawn_by_the_seed_and_strikes_nothing_else(sandbox: RunningSandbox) -> None:
     _set(sandbox, seed=3, charged_error_percent=50, charged_error_named_percent=50)
 

@@ -17,7 +17,7 @@ import psycopg
 from cryptography.fernet import Fernet
 
 from tests import servers
-from tests.soak import plan
+from tests.soak import hung_receiver, plan
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -51,7 +51,7 @@ def _soak(drawn: plan.Plan, folder: Path, database_url: str, patience_seconds: f
     secret = secrets.token_hex(32)
     shop_port, sandbox_port = _free_ports()
     shop, sandbox = f"http://{HOST}:{shop_port}", f"http://{HOST}:{sandbox_port}"
-    environment = _environment(folder, database_url, shop, sandbox, secret)
+    environment = _environment(drawn, folder, database_url, shop, sandbox, secret)
     os.environ.clear()
     os.environ.update(environment)
     sys.path.insert(1, str(ROOT / "sample_project"))
@@ -86,11 +86,15 @@ def _make_durable(database_url: str) -> None:
         connection.execute("ALTER DATABASE postgres SET synchronous_commit = on")
 
 
-def _environment(folder: Path, database_url: str, shop: str, sandbox: str, secret: str) -> dict[str, str]:
+def _environment(
+    drawn: plan.Plan, folder: Path, database_url: str, shop: str, sandbox: str, secret: str
+) -> dict[str, str]:
     """Development settings: those of production would refuse plain http, and a sandbox."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return kept | {
-        "DJANGO_SETTINGS_MODULE": "config.settings.development",
+        "DJANGO_SETTINGS_MODULE": "tests.soak.shop_settings",
+        hung_receiver.AMOUNTS: ",".join(map(str, drawn.hung_amounts)),
+        hung_receiver.FILE: str(folder / "hung"),
         "ENV_FILE": "",
         "DATABASE_URL": database_url,
         "FEEXPAY_BASE_URL": f"{sandbox}/api",

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Max, Min, Q, QuerySet
 from knox.models import AuthToken
 from shop.models import CoinEntry
 
 from django_feexpay import conf
 from django_feexpay.background.worker import Worker
-from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, WebhookDelivery
-from django_feexpay.payments import invariants
+from django_feexpay.models import (
+    Attempt,
+    Break,
+    Comparison,
+    Credit,
+    Incident,
+    OutboxMessage,
+    Payment,
+    PaymentEvent,
+    WebhookDelivery,
+)
+from django_feexpay.payments import invariants, outbox
+from django_feexpay.payments.compare import begin, compare
+from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.lifecycle import LIVE, Status
+from tests.soak import hung_receiver
 from tests.soak.books import OurAttempt
 from tests.soak.plan import CANARY
 
@@ -29,9 +43,13 @@ def make_players(count: int) -> list[str]:
 
 
 def unfinished() -> Counter[str]:
-    """What is left to do, by kind, but for UNKNOWN: past its expiry it is looked for every few minutes only."""
+    """What is left to do, by kind, but for UNKNOWN, which past its expiry is looked for every few minutes only, and
+    for signals that wait because a receiver hangs.
+    """
     left = Counter(Attempt.objects.filter(status__in=LIVE - {Status.UNKNOWN}).values_list("status", flat=True))
-    left["signals"] = OutboxMessage.objects.filter(delivered_at=None).count()
+    hung = Q(last_error__startswith=outbox.HANGS) | Q(payment__amount__in=hung_receiver.amounts())
+    left["signals"] = OutboxMessage.objects.filter(delivered_at=None).exclude(hung).count()
+    left["credits without coins"] = Credit.objects.exclude(payment__in=CoinEntry.objects.values("payment")).count()
     return +left
 
 
@@ -53,15 +71,44 @@ def violations(minutes: int) -> list[invariants.Violation]:
         return list(invariants.violations())
 
 
+def compare_with_history(minutes: int) -> Comparison:
+    """The nightly comparison of the days on which attempts were sent, under a clock that runs ahead past their end."""
+    clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
+    with conf.use_clock(lambda: clock() + ahead):
+        sent = Attempt.objects.aggregate(first=Min("sent_at"), last=Max("sent_at"))
+        days = [sent[name].astimezone(UTC).date() for name in ("first", "last")]
+        return compare(begin(*days), source=Source.COMMAND)
+
+
 def attempts() -> dict[str, OurAttempt]:
     """What we hold, by attempt id."""
     because = dict(PaymentEvent.objects.order_by("id").values_list("attempt_id", "because"))
     credited = dict(Credit.objects.values_list("attempt_id", "amount"))
-    refunds = set(Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True))
+    duplicates = _named_by(Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE))
+    reversals = _named_by(Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT))
+    differences = _named_by(Break.objects.at_stake().filter(attempt__isnull=False))
     return {
-        str(pk): OurAttempt(str(payment), status, because[pk], amount, credited.get(pk), pk in refunds)
-        for pk, payment, status, amount in Attempt.objects.values_list("pk", "payment_id", "status", "amount")
+        str(attempt.pk): OurAttempt(
+            payment=str(attempt.payment_id),
+            status=attempt.status,
+            because=because[attempt.pk],
+            amount=attempt.amount,
+            credited=credited.get(attempt.pk),
+            reference=(attempt.gateway_reference or "").lower(),
+            duplicates=duplicates[attempt.pk],
+            reversals=reversals[attempt.pk],
+            differences=differences[attempt.pk],
+        )
+        for attempt in Attempt.objects.all()
     }
+
+
+def _named_by(rows: QuerySet[Incident] | QuerySet[Break]) -> dict[UUID, frozenset[str]]:
+    """The references that rows name, by attempt."""
+    found: dict[UUID, frozenset[str]] = defaultdict(frozenset)
+    for pk, reference in rows.values_list("attempt_id", "gateway_reference"):
+        found[pk] |= {reference.lower()}
+    return found
 
 
 def coins() -> dict[str, list[int]]:
@@ -70,6 +117,17 @@ def coins() -> dict[str, list[int]]:
     for payment, count in CoinEntry.objects.values_list("payment_id", "coins"):
         given[str(payment)].append(count)
     return given
+
+
+def doubts() -> Counter[str]:
+    """How often it was in doubt whether a request was acted on, by its reason."""
+    return Counter(PaymentEvent.objects.filter(to_status="unknown").values_list("because", flat=True))
+
+
+def differences() -> Counter[str]:
+    """The differences that the comparison left, by kind, state and what asking did."""
+    rows = Break.objects.values_list("kind", "state", "outcome")
+    return Counter(f"{kind} {state} {outcome}".strip() for kind, state, outcome in rows)
 
 
 def untold() -> Iterator[str]:
@@ -113,7 +171,10 @@ def tally() -> dict[str, int]:
         "senders died": PaymentEvent.objects.filter(because="sender_died").count(),
         "found in history": PaymentEvent.objects.filter(because="found_in_history").count(),
         "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
-        "to be refunded": Incident.objects.filter(kind="duplicate_charge").count(),
+        "charged twice": Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).count(),
+        "taken back after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
+        "differences left open": Break.objects.still_open().count(),
+        "signals told more than once": OutboxMessage.objects.filter(delivery_count__gt=1).count(),
     }
 
 

@@ -9,16 +9,16 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import requests
 
-from tests.soak.plan import Plan, Purchase
-from tests.soak.wire import PAYMENTS, ask, send_and_hang_up
+from tests.soak.plan import CHARGED_ERROR_PERCENT, CHARGED_ERRORS, Plan, Purchase
+from tests.soak.wire import PAYMENTS, Sandbox, ask, send_and_hang_up, wait_until
 
-#: How long a player's app asks again with the same key before it gives up.
-_PATIENCE_SECONDS = 10.0
-_PAUSE_SECONDS = 0.4
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.4, 2.0
+_ASKED_FOR_SECONDS = 10.0
 _PLAYERS_AT_ONCE = 24
 
 # Answers that mean "ask again": the twin still runs, too many requests, the database is away.
@@ -32,9 +32,11 @@ class Players:
     `codes`: HTTP codes by how often; `surprises`: answers no app should get; `ids`: by key, the payments named.
     """
 
-    def __init__(self, shop: str, tokens: Sequence[str]) -> None:
+    def __init__(self, shop: str, tokens: Sequence[str], *, patience_seconds: float) -> None:
+        """patience_seconds: how long a player's app asks again with the same key before it gives up."""
         self._shop = shop
         self._tokens = tokens
+        self._patience_seconds = patience_seconds
         self._lock = threading.Lock()
         self.codes: Counter[int] = Counter()
         self.surprises: list[str] = []
@@ -46,10 +48,30 @@ class Players:
         with ThreadPoolExecutor(_PLAYERS_AT_ONCE) as pool:
             games = []
             for purchase in plan.purchases:
+                if purchase.charged_error is not None:
+                    continue  # `meet_errors` had its turn
                 time.sleep(max(0.0, began_at + purchase.at_seconds - time.monotonic()))
                 games.append(pool.submit(self._buy, purchase))
             for game in games:
                 game.result()
+
+    def meet_errors(self, plan: Plan, sandbox: Sandbox) -> None:
+        """The purchases whose accepted request FeexPay answers with an error, one after the other, so that each meets
+        its own error.
+        """
+        for purchase in plan.purchases:
+            if (error := purchase.charged_error) is None:
+                continue
+            named_percent = 100 if error.named else 0
+            sandbox.change(
+                charged_error_percent=100, charged_error_codes=[error.code], charged_error_named_percent=named_percent
+            )
+            self._buy(purchase)
+            wait_until(partial(_was_asked_for, sandbox, purchase.amount), seconds=_ASKED_FOR_SECONDS)
+        percent, codes = CHARGED_ERROR_PERCENT, sorted({error.code for error in CHARGED_ERRORS})
+        sandbox.change(
+            charged_error_percent=percent, charged_error_codes=codes, charged_error_named_percent=50, seed=plan.seed
+        )
 
     def _buy(self, purchase: Purchase) -> None:
         payment = self._initiate(purchase)
@@ -64,7 +86,9 @@ class Players:
 
     def _initiate(self, purchase: Purchase) -> dict[str, Any] | None:
         key = str(uuid.uuid4())
-        body = {"provider": purchase.provider, "amount": purchase.amount, "phone": purchase.phone()}
+        body: dict[str, object] = {"provider": purchase.provider, "amount": purchase.amount}
+        if phone := purchase.phone():
+            body["phone"] = phone
         url = f"{self._shop}{PAYMENTS}/initiate/"
         if purchase.loses_answer:
             send_and_hang_up(url, body, self._headers(purchase, key))
@@ -82,7 +106,8 @@ class Players:
 
     def _insist(self, purchase: Purchase, url: str, body: object, key: str) -> dict[str, Any] | None:
         """The payment that was answered; asked for again with the same key until it is, or patience is at its end."""
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        give_up_at = time.monotonic() + self._patience_seconds
+        pause = _FIRST_PAUSE_SECONDS
         while time.monotonic() < give_up_at:
             answer = ask("POST", url, json=body, headers=self._headers(purchase, key))
             if answer is not None:
@@ -90,7 +115,8 @@ class Players:
                     return self._told(answer, key)
                 if not self._is_to_be_asked_again(answer):
                     return None
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return None
 
     def _told(self, answer: requests.Response, key: str) -> dict[str, Any]:
@@ -128,6 +154,10 @@ class Players:
     def _headers(self, purchase: Purchase, key: str = "") -> dict[str, str]:
         bearer = {"Authorization": f"Bearer {self._tokens[purchase.player]}"}
         return bearer | ({"Idempotency-Key": key} if key else {})
+
+
+def _was_asked_for(sandbox: Sandbox, amount: int) -> bool:
+    return any(row["amount"] == amount for row in sandbox.payments())
 
 
 def _code(answer: requests.Response) -> str:

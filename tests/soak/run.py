@@ -20,7 +20,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from django_feexpay import conf
-from tests.soak import books, ours
+from tests.soak import books, hung_receiver, ours
 from tests.soak.faults import Faults
 from tests.soak.fleet import Fleet
 from tests.soak.payers import Payers, Troublemaker
@@ -32,6 +32,7 @@ _START_SECONDS = 60.0
 _SERVER_ERROR = re.compile(r'HTTP/1\.[01]" 5(?!03)\d\d')
 _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]+(?:: .*)?$", re.MULTILINE)
+_HANGS = "tests.soak.hung_receiver.hang does not return on"
 _TRACEBACK = "Traceback (most recent call last)"
 _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.InterfaceError")
 
@@ -43,6 +44,7 @@ _WORKERS = ("worker-1", "worker-2")
 # which what is in no history is closed.
 _PAST_LEASES = 3
 _PAST_SEARCHES = (14, 26, 24 * 60 + 5)
+_PAST_NIGHT = _PAST_SEARCHES[-1] + 5
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Soak:
         self._plan = plan
         self._place = place
         self._began_at = time.monotonic()
+        self._hung = Path(place.environment[hung_receiver.FILE])
         self._sandbox = Sandbox(place.sandbox)
         self._payers = Payers(self._sandbox, plan)
         webhooks = Webhooks(place.shop, place.webhook_secret)
@@ -73,7 +76,8 @@ class Soak:
     def run(self) -> int:
         """Exit code 0 only when the books of both sides agree and every invariant holds."""
         call_command("migrate", verbosity=0)
-        self._players = Players(self._place.shop, ours.make_players(self._plan.players))
+        patience = self._plan.player_patience_seconds
+        self._players = Players(self._place.shop, ours.make_players(self._plan.players), patience_seconds=patience)
         with Fleet(self._place.folder, self._place.environment) as fleet:
             self._start(fleet)
             self._load(fleet)
@@ -86,6 +90,7 @@ class Soak:
 
     def _start(self, fleet: Fleet) -> None:
         fleet.start("sandbox", "django_feexpay.sandbox", f"--time-scale={TIME_SCALE}")
+        self._hung.touch()
         host = self._place.shop.removeprefix("http://")
         fleet.start("shop", "manage", "runserver", "--noreload", host)
         for name in _WORKERS:
@@ -106,6 +111,7 @@ class Soak:
         faults = Faults(fleet, self._place.database_url, self._say)
         interrupted = threading.Event()
         with _beside(self._payers.run, self._trouble.run), ThreadPoolExecutor(1) as pool:
+            self._players.meet_errors(self._plan, self._sandbox)
             happening = pool.submit(faults.happen, self._plan, interrupted)
             try:
                 self._players.play(self._plan)
@@ -127,13 +133,18 @@ class Soak:
         """What the dead held for minutes, payers long after their time, and who is to be found in no history."""
         if self._plan.with_cluster:
             fleet.kill("cluster")  # asked to end, it would first finish a sweep of up to 45 s
-        self._died = fleet.stop(*_WORKERS)
+        self._died = fleet.stop(*_WORKERS)  # also while a receiver hangs
+        self._hung.unlink()
         self._hurried_at = conf.now()
         ours.sweep_ahead(_PAST_LEASES)
         self._payers.look(hurried=True)
         for minutes in _PAST_SEARCHES:
             ours.sweep_ahead(minutes)
         self._say("looked a day ahead")
+        comparison = ours.compare_with_history(_PAST_SEARCHES[-1])
+        ours.sweep_ahead(_PAST_NIGHT)
+        self._comparison_state = comparison.state
+        self._say(f"compared with FeexPay's history: {comparison.state}")
 
     def _is_quiet(self) -> bool:
         return not self._payers.look() and not ours.unfinished()
@@ -142,12 +153,15 @@ class Soak:
 
     def _report(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> int:
         verdict = books.compare(rows, ours.attempts(), ours.coins())
-        verdict.other += [*map(str, ours.violations(_PAST_SEARCHES[-1])), *ours.untold(), *ours.leaks()]
+        verdict.other += [*map(str, ours.violations(_PAST_NIGHT)), *ours.leaks()]
+        verdict.forgotten += ours.untold()
         verdict.other += [*self._webhooks_astray(rows), *self._keys_astray(), *_log_flaws(logs)]
         verdict.other += self._players.surprises
+        if self._comparison_state != "complete":
+            verdict.other.append(f"the comparison with FeexPay's history is {self._comparison_state}")
         verdict.other += [f"{name} had ended by itself, or would not end" for name in self._died]
         _print_outcomes(self._plan)
-        self._print_numbers(rows)
+        self._print_numbers(rows, logs)
         for text in verdict.violations:
             print(f"VIOLATION {text}")
         print(self._last_line(verdict))
@@ -170,11 +184,18 @@ class Soak:
             if len(ids | started.get(key, set())) != 1:
                 yield f"idempotency key {key}: {len(ids)} payments answered, {len(started.get(key, ()))} started"
 
-    def _print_numbers(self, rows: list[dict[str, Any]]) -> None:
-        for name, count in ours.tally().items():
+    def _print_numbers(self, rows: list[dict[str, Any]], logs: Mapping[str, str]) -> None:
+        left_count = sum(text.count(_HANGS) for text in logs.values())
+        hung = {
+            "payments a receiver hung on": hung_receiver.count_hung(self._hung),
+            "calls given up as hung": left_count,
+        }
+        for name, count in (ours.tally() | hung).items():
             print(f"  {count:6} {name}")
-        codes = ", ".join(f"{code}: {count}" for code, count in sorted(self._players.codes.items()))
-        print(f"  players were answered {codes}")
+        print(f"  requests in doubt: {_counted(ours.doubts())}")
+        print(f"  differences: {_counted(ours.differences())}")
+        print(f"  payers and FeexPay did: {_counted(self._payers.chosen)}")
+        print(f"  players were answered: {_counted(self._players.codes)}")
         waits = self._waits(rows)
         if len(waits) > 1:
             cuts = statistics.quantiles(waits, n=100, method="inclusive")
@@ -184,9 +205,9 @@ class Soak:
         """Seconds from the charge at the gateway to the credit, of all that were credited in real time."""
         credited_at = {echo: at for echo, at in ours.credited_at().items() if at < self._hurried_at}
         return [
-            (credited_at[row["echo"]] - datetime.fromisoformat(row["settled_at"])).total_seconds()
+            (credited_at[books.attempt_id(row)] - datetime.fromisoformat(row["settled_at"])).total_seconds()
             for row in rows
-            if row["charged"] and row["echo"] in credited_at
+            if row["charged"] and books.attempt_id(row) in credited_at and row["prompts"]
         ]
 
     def _last_line(self, verdict: books.Verdict) -> str:
@@ -196,6 +217,7 @@ class Soak:
         return (
             f"soak {good}: N={len(self._plan.purchases)} seed={self._plan.seed} seconds={seconds:.0f}"
             f" credited={credited} lost={len(verdict.lost)} duplicates={len(verdict.duplicates)}"
+            f" forgotten={len(verdict.forgotten)}"
         )
 
     def _say(self, text: str) -> None:
@@ -216,16 +238,20 @@ def _beside(*works: Callable[[threading.Event], None]) -> Iterator[None]:
             work.result()
 
 
+def _counted(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+
+
 def _print_outcomes(plan: Plan) -> None:
-    """A line for each ending: how many were started, and where their payments stand."""
-    ending_of = {purchase.amount: purchase.ending for purchase in plan.purchases}
+    """A line for each ending and each case: how many were started, and where their payments stand."""
+    label_of = {purchase.amount: purchase.label for purchase in plan.purchases}
     table: dict[str, Counter[str]] = defaultdict(Counter)
     for (amount, status), count in ours.outcomes().items():
-        table[ending_of[amount]][status] += count
+        table[label_of[amount]][status] += count
     statuses = ("successful", "failed", "rejected", "expired", "review")
-    print("\n  ending" + "".join(f"{status:>12}" for status in statuses))
+    print("\n  ending  " + "".join(f"{status:>12}" for status in statuses))
     for ending in sorted(table):
-        print(f"  {ending:6}" + "".join(f"{table[ending][status] or '·':>12}" for status in statuses))
+        print(f"  {ending:8}" + "".join(f"{table[ending][status] or '·':>12}" for status in statuses))
     print()
 
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.soak.books import OurAttempt, compare
 
-CREDITED = OurAttempt(payment="p", status="successful", because="confirmed", amount=1000, credited=1000)
+CREDITED = OurAttempt(payment="p", status="successful", because="confirmed", amount=1000, credited=1000, reference="r")
 COINS = {"p": [100]}
 
 
 def row(**changes: Any) -> dict[str, Any]:
     """A payment the sandbox took and was paid."""
-    taken = {"reference": "r", "echo": "a", "amount": 1000, "paid_amount": 1000, "charged": True, "prompts": 1}
-    return {**taken, **changes}
+    taken = {"reference": "R", "echo": "a", "custom_id": None, "amount": 1000, "paid_amount": 1000, "prompts": 1}
+    return {**taken, "charged": True, "status": "SUCCESSFUL", **changes}
+
+
+def second(**changes: Any) -> dict[str, Any]:
+    """A charge that FeexPay made of the same payment by itself."""
+    return row(**{"reference": "R2", "prompts": 0, **changes})
+
+
+def taken_back(**changes: Any) -> dict[str, Any]:
+    return row(**{"charged": False, "paid_amount": 0, "status": "REVERSED", **changes})
 
 
 def ours(**changes: Any) -> OurAttempt:
@@ -26,11 +36,55 @@ def ours(**changes: Any) -> OurAttempt:
 def test_books_that_agree_have_no_violation() -> None:
     doubted = ours(payment="q", status="review", because="amount_mismatch")
     unsent = ours(payment="s", status="review", because="not_found_in_history")
-    refund = ours(status="successful", refund_opened=True)
-    theirs = [row(), row(echo="b", paid_amount=999), row(echo="d", charged=False, paid_amount=0), row(echo="e")]
-    books = {"a": CREDITED, "b": doubted, "c": unsent, "d": ours(payment="t", status="failed"), "e": refund}
+    sibling = ours(status="successful", reference="re", duplicates=frozenset({"re"}))
+    theirs = [
+        *(row(), row(echo="b", paid_amount=999), row(echo="d", charged=False, paid_amount=0, status="FAILED")),
+        row(echo="e", reference="RE"),
+    ]
+    books = {"a": CREDITED, "b": doubted, "c": unsent, "d": ours(payment="t", status="failed"), "e": sibling}
 
     assert compare(theirs, books, COINS).violations == []
+
+
+def test_payment_on_a_page_is_known_by_its_custom_id() -> None:
+    assert compare([row(echo=None, custom_id="a")], {"a": CREDITED}, COINS).violations == []
+    assert len(compare([row(echo=None)], {"a": CREDITED}, COINS).lost) == 1
+
+
+def test_second_charge_is_accounted_for_by_an_incident_or_a_difference_that_names_it() -> None:
+    theirs, named = [row(), second()], frozenset({"r2"})
+
+    for attempt in (replace(CREDITED, duplicates=named), replace(CREDITED, differences=named)):
+        assert compare(theirs, {"a": attempt}, COINS).violations == []
+    for attempt in (CREDITED, replace(CREDITED, duplicates=frozenset({"r3"}))):
+        assert compare(theirs, {"a": attempt}, COINS).lost == ["charge R2: attempt a is successful (confirmed)"]
+
+
+@pytest.mark.parametrize("word", ["REVERSED", "FAILED"])
+def test_credit_that_was_taken_back_is_forgotten_without_an_incident(word: str) -> None:
+    named = replace(CREDITED, reversals=frozenset({"r"}))
+
+    assert compare([taken_back(status=word)], {"a": named}, COINS).violations == []
+    assert compare([taken_back(status=word)], {"a": CREDITED}, COINS).forgotten == [
+        f"attempt a: credited, and R is {word} without an incident"
+    ]
+
+
+def test_charge_that_was_taken_back_before_its_credit_needs_none() -> None:
+    assert compare([taken_back()], {"a": ours(status="failed", reference="r")}, {}).violations == []
+
+
+@pytest.mark.parametrize(
+    ("attempt", "text"),
+    [
+        (replace(CREDITED, duplicates=frozenset({"r"})), "attempt a: r is called a second charge, and is none"),
+        (replace(CREDITED, duplicates=frozenset({"x"})), "attempt a: x is called a second charge, and is none"),
+        (replace(CREDITED, reversals=frozenset({"r"})), "attempt a: r is called reversed, and is paid"),
+        (replace(CREDITED, differences=frozenset({"r"})), "attempt a: r is an open difference, and is credited"),
+    ],
+)
+def test_incident_about_nothing_is_told(attempt: OurAttempt, text: str) -> None:
+    assert compare([row()], {"a": attempt}, COINS).violations == [text]
 
 
 @pytest.mark.parametrize(
@@ -49,23 +103,35 @@ def test_charge_without_credit_is_lost(attempt: OurAttempt, charge: Mapping[str,
 
 
 def test_second_credit_and_second_coins_are_duplicates() -> None:
-    second = compare([row(), row(echo="b")], {"a": CREDITED, "b": CREDITED}, COINS)
+    both = compare([row(), row(echo="b")], {"a": CREDITED, "b": CREDITED}, COINS)
     coins_twice = compare([row()], {"a": CREDITED}, {"p": [100, 100]})
 
-    assert second.duplicates == ["payment p: 2 credits"]
+    assert both.duplicates == ["payment p: 2 credits"]
     assert coins_twice.duplicates == ["payment p: coins given 2 times"]
 
 
 @pytest.mark.parametrize(
     ("theirs", "attempt", "coins", "text"),
     [
-        ([row(), row(charged=False)], CREDITED, COINS, "attempt a: 2 requests, 2 prompts, 1 charges"),
+        (
+            [row(), row(reference="X", charged=False, status="PENDING")],
+            CREDITED,
+            COINS,
+            "attempt a: 2 requests, 2 prompts, 1 charges",
+        ),
+        ([row(), second(prompts=1, charged=False)], CREDITED, COINS, "attempt a: 2 requests, 2 prompts, 1 charges"),
         ([], CREDITED, COINS, "attempt a: successful, 1000 asked for, [] paid"),
         ([row(paid_amount=999)], CREDITED, COINS, "attempt a: successful, 1000 asked for, [999] paid"),
         ([row()], CREDITED, {}, "payment p: 0 coins given, 100 owed"),
         ([row()], CREDITED, {"p": [99]}, "payment p: 99 coins given, 100 owed"),
+        (
+            [taken_back()],
+            ours(status="successful", reference="r"),
+            {},
+            "attempt a: successful, 1000 asked for, [0] paid",
+        ),
         ([], ours(status="failed"), COINS, "payment p: 100 coins given, 0 owed"),
-        ([], ours(status="unknown"), {}, "attempt a: still unknown"),
+        ([], ours(status="unknown"), {}, "FORGOTTEN attempt a: still unknown"),
         ([], ours(status="review", because="echo_missing"), {}, "attempt a: in review without a reason (echo_missing)"),
     ],
 )

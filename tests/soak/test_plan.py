@@ -37,6 +37,31 @@ def test_mix_is_about_what_was_promised() -> None:
     assert {f"{ending:02}" for ending in range(19)} <= {purchase.ending for purchase in purchases}
 
 
+def test_shortest_soak_has_each_case() -> None:
+    drawn = plan.draw(1, 30)
+
+    assert {purchase.charged_error for purchase in drawn.purchases} == {None, *plan.CHARGED_ERRORS}
+    sequels = {
+        (purchase.case, purchase.sequel.after_seconds is None) for purchase in drawn.purchases if purchase.sequel
+    }
+    assert {(case, late) for case in (plan.Case.REVERSED, plan.Case.PUSH_TWICE) for late in (True, False)} <= sequels
+    assert (plan.Case.PAGE_TWICE, False) in sequels
+    assert drawn.hung_amounts
+
+
+def test_what_only_the_night_can_find_comes_unannounced() -> None:
+    sequels = [purchase.sequel for purchase in plan.draw(1, 300).purchases if purchase.sequel]
+
+    assert all(sequel.body["webhook"] is (sequel.after_seconds is not None) for sequel in sequels)
+
+
+def test_payer_on_a_page_has_no_number() -> None:
+    by_card = [purchase for purchase in plan.draw(1, 300).purchases if purchase.case in plan.PAGES]
+
+    assert by_card
+    assert {purchase.phone() for purchase in by_card} == {""}
+
+
 @pytest.mark.parametrize("provider", plan.PREFIXES)
 def test_every_number_is_a_canary_in_any_writing(provider: str) -> None:
     number = next(p for p in plan.draw(1, 200).purchases if p.provider == provider).phone()

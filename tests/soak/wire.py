@@ -7,7 +7,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,7 +75,27 @@ class Sandbox:
         return rows
 
     def choose(self, reference: str, choice: str) -> bool:
-        answer = ask("POST", f"{self.url}/control/payments/{reference}/{choice}")
+        return self._post(f"payments/{reference}/{choice}", {})
+
+    def links(self) -> list[dict[str, Any]]:
+        answer = ask("GET", f"{self.url}/control/links")
+        rows: list[dict[str, Any]] = [] if answer is None else answer.json()["links"]
+        return rows
+
+    def pay_link(self, code: str) -> bool:
+        return self._post(f"links/{code}/pay", {})
+
+    def call(self, reference: str, name: str, body: Mapping[str, object]) -> bool:
+        """One of the calls about a payment, as `reverse`."""
+        return self._post(f"payments/{reference}/{name}", body)
+
+    def change(self, **conditions: object) -> None:
+        """Set conditions. Raises: RuntimeError if the sandbox refuses them, or does not answer."""
+        if not self._post("conditions", conditions):
+            raise RuntimeError(f"the sandbox did not take the conditions {', '.join(conditions)}")
+
+    def _post(self, path: str, body: Mapping[str, object]) -> bool:
+        answer = ask("POST", f"{self.url}/control/{path}", json=body)
         return answer is not None and answer.ok
 
     def answers(self) -> bool:

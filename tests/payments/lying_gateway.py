@@ -1,0 +1,209 @@
+"""FeexPay that lies: what it answers to a request, to a question and in its history need not be what it took.
+
+Each payment is known by its amount, which is its alone, and lies by its own plan. `charges` is the truth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.transport import WireReply, WireRequest
+from tests.payments.model_gateway import reply
+from tests.payments.stage import Clock
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How FeexPay lies about one payment. `paid_after_seconds`: when its payer approves; None: never.
+
+    `again`: FeexPay takes the money a second time under the same request. `taken_back`: the payer gets it back later.
+    """
+
+    request: str = "accepted"
+    status: str = "true"
+    history: str = "true"
+    paid_after_seconds: int | None = 2
+    again: bool = False
+    taken_back: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One request to pay as it really is at FeexPay."""
+
+    reference: str
+    echo: str
+    msisdn: str
+    amount: int
+    made_at: datetime
+    plan: Plan
+
+    def word(self, now: datetime) -> str:
+        after = self.plan.paid_after_seconds
+        if after is None:
+            return "FAILED"
+        if now < self.made_at + timedelta(seconds=after):
+            return "PENDING"
+        is_back = self.plan.taken_back and now >= self.made_at + timedelta(hours=6)
+        return "FAILED" if is_back else "SUCCESSFUL"
+
+    def was_taken(self, now: datetime) -> bool:
+        """Whether the payer's money left, also where it came back since."""
+        after = self.plan.paid_after_seconds
+        return after is not None and now >= self.made_at + timedelta(seconds=after)
+
+    def truth(self, now: datetime) -> dict[str, Any]:
+        return {
+            "reference": self.reference,
+            "amount": self.amount,
+            "phoneNumber": self.msisdn,
+            "status": self.word(now),
+            "callback_info": self.echo,
+        }
+
+
+Say = Callable[[Taken], WireReply]
+Row = dict[str, Any]
+
+
+def _lose(taken: Taken) -> WireReply:
+    raise OutcomeUnknownError("the connection was cut")
+
+
+def _error(http_status: int, code: str, **more: Any) -> Say:
+    body = {"statusCode": http_status, "message": code, "code": code}
+    return lambda taken: reply(http_status, {**body, **{name: value(taken) for name, value in more.items()}})
+
+
+def _raw(status: int, text: str) -> Say:
+    return lambda taken: WireReply(status, {}, text.replace("REFERENCE", taken.reference).encode())
+
+
+def _reference(taken: Taken) -> str:
+    return taken.reference
+
+
+#: What the payer's phone was asked for, and what FeexPay answers to us.
+REQUESTS: Mapping[str, Say] = {
+    "accepted": lambda taken: reply(202, {"reference": taken.reference, "status": "PENDING"}),
+    "upper-case reference": lambda taken: reply(202, {"reference": taken.reference.upper(), "status": "PENDING"}),
+    "failed word": lambda taken: reply(202, {"reference": taken.reference, "status": "FAILED"}),
+    "successful word": lambda taken: reply(200, {"reference": taken.reference, "status": "SUCCESSFUL"}),
+    "cut": _lose,
+    "429": _error(429, "RATE_LIMIT_EXCEEDED"),
+    "429 with a reference": _error(429, "RATE_LIMIT_EXCEEDED", reference=_reference),
+    "429 with a status": _error(429, "RATE_LIMIT_EXCEEDED", status=lambda taken: "SUCCESSFUL"),
+    "400": _error(400, "Bad Request"),
+    "400 with a reference": _error(400, "Bad Request", reference=_reference),
+    "404": _error(404, "Not Found"),
+    "409": _error(409, "ERR_DUPLICATE_TRANSACTION"),
+    "500": _error(500, "Internal server error"),
+    "503 unavailable": _error(503, "NETWORK_UNAVAILABLE"),
+    "502 in HTML": _raw(502, "<html>Bad gateway</html>"),
+    "cut body": _raw(200, '{"reference": "REFERENCE", "status": "PEND'),
+    "empty body": _raw(200, ""),
+    "key twice": _raw(202, '{"reference": "other", "reference": "REFERENCE", "status": "PENDING"}'),
+}
+
+#: What a status says, made of the truth.
+STATUSES: Mapping[str, Callable[[Row], WireReply]] = {
+    "true": lambda row: reply(200, row),
+    "one unit less": lambda row: reply(200, row | {"amount": row["amount"] - 1}),
+    "no amount": lambda row: reply(200, {name: row[name] for name in row if name != "amount"}),
+    "no echo": lambda row: reply(200, row | {"callback_info": None}),
+    "another echo": lambda row: reply(200, row | {"callback_info": "another"}),
+    "another reference": lambda row: reply(200, row | {"reference": "another"}),
+    "another number": lambda row: reply(200, row | {"phoneNumber": "2290161000099"}),
+    "unknown word": lambda row: reply(200, row | {"status": "ON HOLD"}),
+    "pending for ever": lambda row: reply(200, row | {"status": "PENDING"}),
+    "failed": lambda row: reply(200, row | {"status": "FAILED"}),
+    "missing": lambda row: reply(404, {"statusCode": 404, "message": "Transaction not found", "code": "NOT_FOUND"}),
+    "in HTML": lambda row: WireReply(200, {}, b"<html>Welcome</html>"),
+    "server error": lambda row: reply(500, {"statusCode": 500, "message": "Internal server error"}),
+}
+
+#: What stands in the history for it; None: nothing.
+HISTORIES: Mapping[str, Callable[[Row], Row | None]] = {
+    "true": lambda row: row,
+    "no echo": lambda row: row | {"callback_info": None},
+    "upper-case echo": lambda row: row | {"callback_info": row["callback_info"].upper()},
+    "one unit less": lambda row: row | {"amount": row["amount"] - 1},
+    "failed": lambda row: row | {"status": "FAILED"},
+    "pending": lambda row: row | {"status": "PENDING"},
+    "left out": lambda row: None,
+}
+
+
+class LyingGateway:
+    """The transport to it. `honest` ends all lies; `history` says how its history lies as a whole."""
+
+    def __init__(self, clock: Clock, plans: Mapping[int, Plan]) -> None:
+        self.clock = clock
+        self.plans = dict(plans)
+        self.charges: list[Taken] = []
+        self.history = "whole"
+        self.honest = False
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if "/requesttopay/" in request.url:
+            return self._collect(json.loads(request.body or b""))
+        if "/single/status/" in request.url:
+            return self._status(request.url.rsplit("/", 1)[1])
+        if request.url.endswith("/history"):
+            return self._history(json.loads(request.body or b""))
+        return reply(200, {"balances": {"MTN": 100}})
+
+    def of(self, attempt_id: object) -> list[Taken]:
+        return [taken for taken in self.charges if taken.echo == str(attempt_id)]
+
+    def taken(self) -> list[Taken]:
+        return [taken for taken in self.charges if taken.was_taken(self.clock.at)]
+
+    def shows(self, taken: Taken) -> bool:
+        """Whether its history says of a payment that its money was taken."""
+        row = HISTORIES[taken.plan.history](taken.truth(self.clock.at))
+        return self.history != "away" and row is not None and row["status"] == "SUCCESSFUL"
+
+    def _collect(self, body: dict[str, Any]) -> WireReply:
+        plan = self.plans[body["amount"]]
+        number = f"{len(self.charges) + 1:04d}"
+        taken = Taken(f"ref-{number}", body["callback_info"], body["phoneNumber"], body["amount"], self.clock.at, plan)
+        self.charges.append(taken)
+        if plan.again:
+            self.charges.append(replace(taken, reference=f"ref-{number}-again", made_at=self.clock.at))
+        return REQUESTS[plan.request](taken)
+
+    def _status(self, reference: str) -> WireReply:
+        for taken in self.charges:
+            if taken.reference.casefold() == reference.casefold():
+                return STATUSES["true" if self.honest else taken.plan.status](taken.truth(self.clock.at))
+        return STATUSES["missing"]({})
+
+    def _history(self, question: dict[str, Any]) -> WireReply:
+        if self.history == "away" and not self.honest:
+            raise OutcomeUnknownError("away")
+        rows = [row for row in self._rows() if _is_wanted(row, question)]
+        total = len(rows) + (1 if self.history == "cut short" and not self.honest else 0)
+        return reply(200, {"success": True, "total": total, "data": rows})
+
+    def _rows(self) -> Iterator[Row]:
+        for taken in self.charges:
+            date = f"{taken.made_at.date().isoformat()}T{taken.made_at:%H:%M:%S}.000Z"
+            truth = taken.truth(self.clock.at)
+            row = truth | {"phone_number": truth.pop("phoneNumber"), "reseau": "MTN", "date": date}
+            told = row if self.honest else HISTORIES[taken.plan.history](row)
+            if told is not None:
+                yield told
+
+
+def _is_wanted(row: Row, question: dict[str, Any]) -> bool:
+    return (
+        question["start_date"] <= row["date"][:10] <= question["end_date"]
+        and question["status"] in ("ALL", row["status"])
+        and question["reseau"] in ("ALL", row["reseau"])
+    )

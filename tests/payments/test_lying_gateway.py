@@ -1,0 +1,180 @@
+"""The attack list: a gateway that lies about everything, for forty days, and then no more.
+
+In the end every charge that it really took is credited, or an open item that a person can close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+import django_feexpay
+from django_feexpay.models import Attempt, Break, Credit, Incident
+from django_feexpay.payments import breaks, incidents, initiate, invariants, nights
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.order import Order
+from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
+from tests.payments.stage import Clock, Guard, sweep
+
+pytestmark = pytest.mark.django_db
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+#: When the worker looks: often on the first day, then ever less. The nights between are compared, too.
+INSTANTS = (
+    *(5, 20, 60, 5 * MINUTE, 12 * MINUTE, 16 * MINUTE, 29 * MINUTE, HOUR, 3 * HOUR, 7 * HOUR, 13 * HOUR),
+    *(int(days * DAY) for days in (0.9, 1.1, 1.2, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 14, 21, 30, 40)),
+)
+
+
+def plans() -> Iterator[Plan]:
+    for request in REQUESTS:
+        for history in HISTORIES:
+            yield Plan(request=request, history=history)
+        yield Plan(request=request, paid_after_seconds=None)
+        yield Plan(request=request, paid_after_seconds=2 * HOUR)
+    for request in ("accepted", "cut"):
+        for status in STATUSES:
+            for history in ("true", "no echo", "left out"):
+                yield Plan(request=request, status=status, history=history)
+    for request in ("accepted", "cut", "429", "400 with a reference"):
+        yield Plan(request=request, again=True)
+        yield Plan(request=request, taken_back=True)
+
+
+def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, history: str = "whole") -> LyingGateway:
+    """Start a payment for each plan; its amount is its alone."""
+    gateway = LyingGateway(clock, {1000 + index: plan for index, plan in enumerate(which)})
+    gateway.history = history
+    guard.inner = gateway
+    clock.at = clock.at.replace(hour=12)
+    for amount in gateway.plans:
+        wish = Order(
+            user=player,
+            provider="mtn_bj",
+            amount=amount,
+            phone=f"016{amount % 10_000_000:07d}",
+            merchant_reference=f"order-{amount}",
+        )
+        initiate.start(wish, source=Source.API)
+        cache.clear()  # else the circuit breaker ends the series, as it should
+    return gateway
+
+
+def live_through(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
+    began_at = clock.at
+    for seconds in instants:
+        clock.advance_to(began_at + timedelta(seconds=seconds))
+        sweep()
+        while nights.compare_night(source=Source.WORKER) is not None:
+            pass
+
+
+def unaccounted(gateway: LyingGateway) -> list[str]:
+    """The charges that are neither credited, nor ended by FeexPay's proof, nor in front of a person."""
+    attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
+    return [
+        f"{taken.reference}: {taken.plan}, {attempts[taken.echo].status}"
+        for taken in gateway.taken()
+        if not is_accounted_for(gateway, taken, attempts[taken.echo])
+    ]
+
+
+def is_accounted_for(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+    reference = attempt.gateway_reference or ""
+    if Credit.objects.filter(attempt=attempt).exists() and reference.casefold() == taken.reference.casefold():
+        return True
+    return is_in_front_of_a_person(taken, attempt) or ended_by_proof(gateway, taken, attempt)
+
+
+def is_in_front_of_a_person(taken: Taken, attempt: Attempt) -> bool:
+    if attempt.status == Status.REVIEW:
+        return True
+    if Incident.objects.filter(attempt=attempt, closed_at=None, gateway_reference=taken.reference).exists():
+        return True
+    ours = Break.objects.at_stake().filter(attempt=attempt)
+    return ours.exists() or Break.objects.at_stake().filter(gateway_reference=taken.reference).exists()
+
+
+def ended_by_proof(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+    """FeexPay's own authenticated word says that nothing was taken, and nothing it shows says otherwise."""
+    ends = {(Status.FAILED, "failed"), (Status.EXPIRED, "never_arrived")}
+    if not gateway.shows(taken):
+        ends |= {(Status.EXPIRED, "payer_did_not_answer"), (Status.REJECTED, "unknown_reason")}
+    return (attempt.life_status, attempt.events.latest("id").because) in ends
+
+
+def asked_twice(gateway: LyingGateway) -> list[str]:
+    """Requests for an attempt beyond the first; what FeexPay doubles by itself is not ours."""
+    ids = [str(pk) for pk in Attempt.objects.values_list("pk", flat=True)]
+    made = {pk: [taken for taken in gateway.of(pk) if not taken.reference.endswith("-again")] for pk in ids}
+    return [f"{taken[0].plan}: {len(taken)} requests" for taken in made.values() if len(taken) > 1]
+
+
+def close_all(ama: User) -> None:
+    """A person closes every open item, now that FeexPay can be asked again."""
+    for attempt in Attempt.objects.filter(status=Status.REVIEW):
+        close_review_of(attempt, ama)
+    for incident_id in Incident.objects.filter(closed_at=None).values_list("pk", flat=True):
+        assert incidents.close(incident_id, "given back")
+    for difference_id in Break.objects.still_open().values_list("pk", flat=True):
+        assert breaks.close(difference_id, "looked into")
+
+
+def close_review_of(attempt: Attempt, ama: User) -> None:
+    """By the first decision that is possible; or FeexPay's answer decides by itself."""
+    for decision in ("credit_taken", "not_paid", "credit_price"):
+        with suppress(NotAllowedError):
+            django_feexpay.close_review(attempt.payment_id, decision=decision, reason="seen in the account", actor=ama)
+        attempt.refresh_from_db()
+        if attempt.life_status is not Status.REVIEW:
+            return
+    raise AssertionError(f"{attempt.events.latest('id').because}: no decision is possible")
+
+
+@pytest.mark.parametrize("history", ["whole", "cut short", "away"])
+def test_every_charge_is_credited_or_in_front_of_a_person_who_can_close_it(
+    player: User, ama: User, clock: Clock, guard: Guard, history: str
+) -> None:
+    which = [plan for plan in plans() if history == "whole" or plan.history == "true"]
+    if history == "away":  # what FeexPay doubles by itself then stands nowhere
+        which = [plan for plan in which if not plan.again]
+    gateway = begin_all(player, which, clock, guard, history=history)
+
+    live_through(clock)
+
+    assert asked_twice(gateway) == []
+    assert unaccounted(gateway) == []
+    assert [str(violation) for violation in invariants.violations()] == []
+
+    gateway.honest = True
+    close_all(ama)
+
+    assert not Attempt.objects.filter(status=Status.REVIEW).exists()
+    assert unaccounted_in_the_end(gateway) == []
+    assert [str(violation) for violation in invariants.violations()] == []
+
+
+def unaccounted_in_the_end(gateway: LyingGateway) -> list[str]:
+    """The charges without a credit, a closed incident, or a person's or FeexPay's word that ended them."""
+    attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
+    seen = {incident.gateway_reference for incident in Incident.objects.exclude(closed_at=None)}
+    seen |= {row.gateway_reference for row in Break.objects.filter(state="closed")}
+    return [
+        f"{taken.reference}: {taken.plan}, {attempts[taken.echo].status}"
+        for taken in gateway.taken()
+        if taken.reference not in seen and not is_credited_or_ended(gateway, taken, attempts[taken.echo])
+    ]
+
+
+def is_credited_or_ended(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+    if Credit.objects.filter(attempt=attempt).exists():
+        return True
+    return attempt.events.latest("id").because == "not_paid" or ended_by_proof(gateway, taken, attempt)
