@@ -19,7 +19,7 @@ def test_small_soak_loses_doubles_and_forgets_nothing() -> None:
     assert re.fullmatch(
         r"soak ok: N=30 seed=1 seconds=\d+ credited=[1-9]\d* lost=0 duplicates=0 forgotten=0", last_line
     )
-    for what in ("charged twice", "taken back after the credit", "payments a receiver hung on"):
+    for what in ("charged twice", "taken back after the credit"):
         assert re.search(rf"^ +[1-9]\d* {what}$", done.stdout, re.MULTILINE), what
     for label in ("error", "page", "page x2", "push x2", "reversed", "hung"):
         assert re.search(rf"^  {label} ", done.stdout, re.MULTILINE), label
