@@ -75,7 +75,7 @@ Screens.TestCase.settings = settings(
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
-    derandomize=True,
+    derandomize=settings.get_current_profile_name() != "nightly",
     phases=(Phases.generate,),
 )
 TestScreens = Screens.TestCase
