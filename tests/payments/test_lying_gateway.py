@@ -23,7 +23,8 @@ from django_feexpay.payments.order import Order
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
 from tests.payments.stage import Clock, Guard, sweep
 
-pytestmark = pytest.mark.django_db
+# Not in one transaction: the rows that thousands of looks leave dead in it would make each further look slower.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -36,7 +37,7 @@ INSTANTS = (
 
 def plans() -> Iterator[Plan]:
     for request in REQUESTS:
-        for history in HISTORIES:
+        for history in HISTORIES if request in ("cut", "400") else ("true", "no echo", "left out"):
             yield Plan(request=request, history=history)
         yield Plan(request=request, paid_after_seconds=None)
         yield Plan(request=request, paid_after_seconds=2 * HOUR)
