@@ -20,6 +20,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'counter',
                 'verbose_name_plural': 'counters',
+                'base_manager_name': 'objects',
             },
         ),
         migrations.CreateModel(
