@@ -272,7 +272,7 @@ def _approvable(attempt: Attempt, decision: ReviewDecision, actor: str) -> Revie
     """The open proposal of this decision, by another person."""
     proposal = open_proposal(attempt)
     if proposal is None or proposal.decision != decision:
-        message = _("Nobody proposed this decision: there is nothing to approve.")
+        message = _("No decision was proposed for this payment, so there is nothing to approve.")
         raise NotAllowedError("no_proposal", message, payment_id=attempt.payment_id)
     if proposal.proposed_by == actor:
         message = _("You proposed this yourself: a second person must approve it.")

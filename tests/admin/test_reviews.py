@@ -335,7 +335,7 @@ def test_approving_what_was_replaced_meanwhile_does_nothing(
 
     answer = second.post(review_of(payment), shown | {"reason": "agreed", "approve": "Approve"}, follow=True)
 
-    assert "Nobody proposed this decision: there is nothing to approve." in answer.content.decode()
+    assert "No decision was proposed for this payment, so there is nothing to approve." in answer.content.decode()
     assert Credit.objects.count() == 0
 
 

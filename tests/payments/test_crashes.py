@@ -88,9 +88,15 @@ def test_place_that_does_not_exist_cannot_be_armed() -> None:
         pass
 
 
-def test_failpoints_do_nothing_unless_armed() -> None:
+def test_failpoints_act_only_while_and_where_they_are_armed() -> None:
+    hits: list[str] = []
+    with failpoints.arm("settled", lambda: hits.append("settled")):
+        failpoints.hit("settled")
+        failpoints.hit("sent")
     for name in failpoints.NAMES:
         failpoints.hit(name)
+
+    assert hits == ["settled"]
 
 
 def test_killed_after_the_credit_delivers_its_signal_later(

@@ -203,6 +203,7 @@ async def _live(plan: Plan, killed_at: str, window: bool) -> list[str]:
                 said.append(line.decode().strip())
                 if killed_at and said[-1] == killed_at:
                     process.kill()
+                    break  # what it still says before the signal reaches it is not part of this life
     except TimeoutError:
         process.kill()
     await process.communicate()
