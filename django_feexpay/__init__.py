@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_feexpay.host import close_review, reconcile_payment, retry_payment, start_payment, submit_otp
+    from django_feexpay.python_api import close_review, reconcile_payment, retry_payment, start_payment, submit_otp
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "close_review", "reconcile_payment", "retry_payment", "start_payment", "submit_otp"]
@@ -17,7 +17,7 @@ __all__ = ["__version__", "close_review", "reconcile_payment", "retry_payment", 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("django_feexpay.host"), name)
+        return getattr(import_module("django_feexpay.python_api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -20,11 +20,11 @@ class FeexPayConfig(AppConfig):
             conf,
         )
         from django_feexpay.models import Provider
-        from django_feexpay.payments import breaker, budget
+        from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
 
-        conf.observe(breaker.see)
-        conf.observe(budget.see)
+        conf.observe(circuit_breaker.see)
+        conf.observe(rate_budget.see)
         url_token.guard_logs()
         if apps.is_installed("drf_spectacular"):
             from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls

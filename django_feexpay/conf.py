@@ -23,10 +23,10 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from django_feexpay.crypto import Secret
 from django_feexpay.gateway.client import CallSeen, Gateway
 from django_feexpay.gateway.signatures import HmacScheme, WebhookSecret, parse_secrets
 from django_feexpay.gateway.transport import HttpTransport, Transport
-from django_feexpay.secrets import Secret
 
 logger = logging.getLogger("django_feexpay.payments")
 

@@ -21,10 +21,10 @@ from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.money import show_rate
+from django_feexpay.catalogue.money import show_rate
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.lifecycle import Status, detail, public
 from django_feexpay.models.payment import PaymentQuerySet
-from django_feexpay.payments.lifecycle import Status, detail, public
 
 #: A workbook is built whole before its first byte leaves; so many rows take some five seconds.
 XLSX_MOST_ROWS = 100_000

@@ -10,8 +10,8 @@ from django.core.cache import cache
 from hypothesis import settings as hypothesis_settings
 
 from django_feexpay import conf
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 # `make test` tries the same examples each time, so that red means that a rule was broken by the last change. New

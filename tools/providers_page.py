@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "providers.md"
 
 _HEAD = """# Providers
 
-<!-- Made by `python -m tools.providers_page` from django_feexpay/gateway/provider_rows.py: change that, not this. -->
+<!-- Made by `python -m tools.providers_page` from django_feexpay/catalogue/provider_rows.py: change that, not this. -->
 
 Every way to pay that FeexPay is known to have, and those people ask for that it has not. `GET providers/` lists the
 same rows with this shop's own names, limits, fees and switches, which staff adjust in the [admin](../how-to/admin.md).

@@ -16,14 +16,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_feexpay.admin import display
-from django_feexpay.admin.closing import ClosableAdmin, Rows
+from django_feexpay.admin.close_action import ClosableAdmin, Rows
 from django_feexpay.admin.display import Tone
-from django_feexpay.admin.page import MOST_ROWS
+from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import payment_ids
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Break, Comparison, Finding
-from django_feexpay.payments import breaks
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments.reconciliation import discrepancies
 
 _TONES: Mapping[str, Tone] = {
     Comparison.State.RUNNING: Tone.WAITING,
@@ -146,7 +146,7 @@ class BreakAdmin(ClosableAdmin):
         return row.state == Break.State.OPEN
 
     def close_row(self, row: Break, note: str) -> bool:
-        return breaks.close(row.pk, note)
+        return discrepancies.close(row.pk, note)
 
     def words_for(self, closed: int, skipped: int) -> str:
         words = ngettext(

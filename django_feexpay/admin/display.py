@@ -14,8 +14,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.gateway import money
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.catalogue import money
+from django_feexpay.lifecycle import Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

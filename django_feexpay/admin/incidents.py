@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_feexpay.admin import display
-from django_feexpay.admin.closing import ClosableAdmin
+from django_feexpay.admin.close_action import ClosableAdmin
 from django_feexpay.admin.display import Tone
 from django_feexpay.models import Incident
 from django_feexpay.payments import incidents

@@ -18,9 +18,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
-from django_feexpay.admin import acts, display, page, review_page, search
+from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
 from django_feexpay.admin.readonly import LedgerAdmin
-from django_feexpay.gateway.money import show_rate
+from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
 
@@ -92,14 +92,14 @@ class PaymentAdmin(LedgerAdmin):
         return (search.exact(queryset, term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        mine = [*(self._act_url(act) for act in acts.ACTS), self._review_url()]
+        mine = [*(self._act_url(act) for act in payment_actions.ACTS), self._review_url()]
         find = self.admin_site.admin_view(self.find_view)
         return [*mine, path("find/", find, name="feexpay_payment_find"), *super().get_urls()]
 
-    def _act_url(self, act: acts.Act) -> URLPattern:
+    def _act_url(self, act: payment_actions.Act) -> URLPattern:
         @require_http_methods(["GET", "POST"])
         def view(request: HttpRequest) -> HttpResponse:
-            return acts.confirm(self, request, act)
+            return payment_actions.confirm(self, request, act)
 
         # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view is still outside any transaction.
         outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
@@ -118,24 +118,24 @@ class PaymentAdmin(LedgerAdmin):
         return search.find_by_number(self, request)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        context["feexpay"] = page.sections(context["original"], request)
+        context["feexpay"] = payment_page.sections(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 
     # --- acts ----------------------------------------------------------------------------------------
 
     def has_reconcile_permission(self, request: HttpRequest) -> bool:
-        return acts.may(request, acts.RECONCILE)
+        return payment_actions.may(request, payment_actions.RECONCILE)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return acts.may(request, acts.RETRY)
+        return payment_actions.may(request, payment_actions.RETRY)
 
-    @admin.action(description=acts.RECONCILE.title, permissions=["reconcile"])
+    @admin.action(description=payment_actions.RECONCILE.title, permissions=["reconcile"])
     def ask_gateway(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
-        return self._ask_for_reason(request, queryset, acts.RECONCILE)
+        return self._ask_for_reason(request, queryset, payment_actions.RECONCILE)
 
-    @admin.action(description=acts.RETRY.title, permissions=["retry"])
+    @admin.action(description=payment_actions.RETRY.title, permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
-        return self._ask_for_reason(request, queryset, acts.RETRY)
+        return self._ask_for_reason(request, queryset, payment_actions.RETRY)
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "export")
@@ -158,12 +158,14 @@ class PaymentAdmin(LedgerAdmin):
         logger.info("user %s exports payments as %s", request.user.pk, name)
         return response
 
-    def _ask_for_reason(self, request: HttpRequest, queryset: PaymentRows, act: acts.Act) -> HttpResponse | None:
-        chosen = list(queryset.values_list("pk", flat=True)[: acts.MOST_PAYMENTS + 1])
-        if len(chosen) > acts.MOST_PAYMENTS:
-            acts.too_many(self, request)
+    def _ask_for_reason(
+        self, request: HttpRequest, queryset: PaymentRows, act: payment_actions.Act
+    ) -> HttpResponse | None:
+        chosen = list(queryset.values_list("pk", flat=True)[: payment_actions.MOST_PAYMENTS + 1])
+        if len(chosen) > payment_actions.MOST_PAYMENTS:
+            payment_actions.too_many(self, request)
             return None
-        return HttpResponseRedirect(acts.address(act, chosen))
+        return HttpResponseRedirect(payment_actions.address(act, chosen))
 
     # --- columns -------------------------------------------------------------------------------------
 

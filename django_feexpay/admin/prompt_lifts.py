@@ -27,8 +27,8 @@ from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import NumberForm, msisdns
+from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.models import PromptLift
 from django_feexpay.payments import prompts
 

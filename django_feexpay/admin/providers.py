@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.provider_spec import ProviderSpec
+from django_feexpay.catalogue.provider_spec import ProviderSpec
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
 
 if TYPE_CHECKING:

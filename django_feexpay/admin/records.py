@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.admin import causes, display
+from django_feexpay.admin import display, reason_texts
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -119,7 +119,7 @@ class PaymentEventAdmin(OfPaymentAdmin):
 
     @admin.display(description=_("because"))
     def because_told(self, event: PaymentEvent) -> str:
-        return causes.told(event) or event.because
+        return reason_texts.told(event) or event.because
 
     @admin.display(description=_("evidence"))
     def evidence_shown(self, event: PaymentEvent) -> SafeString | str:

@@ -20,15 +20,15 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import acts, causes, display
+from django_feexpay.admin import display, payment_actions, reason_texts
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
-from django_feexpay.gateway import money
+from django_feexpay.catalogue import money
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
 from django_feexpay.payments import review_facts, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.review_facts import Facts
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Option:
     objection: str
 
 
-class ReviewForm(acts.ReasonForm):
+class ReviewForm(payment_actions.ReasonForm):
     """A decision and its reason; what was shown comes back hidden. To approve, the shown proposal is the decision."""
 
     decision = forms.ChoiceField(
@@ -114,7 +114,7 @@ def last_answer(attempt: Attempt) -> dict[str, Any] | None:
     event = attempt.events.filter(to_status=Status.REVIEW).order_by("-id").first()
     if event is None:
         return None
-    return {"cause": causes.told(event), "said": causes.said(attempt, event), "at": event.created_at}
+    return {"cause": reason_texts.told(event), "said": reason_texts.said(attempt, event), "at": event.created_at}
 
 
 def _payment(request: HttpRequest) -> Payment:

@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
-from django_feexpay import secrets
+from django_feexpay import crypto
 from django_feexpay.admin import display
 from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.catalogue.money import CURRENCIES
+from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.money import CURRENCIES
-from django_feexpay.gateway.phone import Msisdn, PhoneError, parse
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.private import PrivateText
 
@@ -101,7 +101,7 @@ def msisdns(phone: str) -> list[Msisdn]:
 def msisdn_hashes(phone: str) -> list[str]:
     """Their keyed hashes."""
     key = feexpay.hash_key
-    return sorted(secrets.keyed_hash(msisdn.digits, key) for msisdn in msisdns(phone))
+    return sorted(crypto.keyed_hash(msisdn.digits, key) for msisdn in msisdns(phone))
 
 
 def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:

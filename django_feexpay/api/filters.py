@@ -17,10 +17,10 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
 from django_feexpay.api.errors import unknown_field
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.lifecycle import PublicStatus, statuses_of
 from django_feexpay.models import Payment, Provider
 from django_feexpay.models.payment import PaymentQuerySet
-from django_feexpay.payments.lifecycle import PublicStatus, statuses_of
 
 #: What else a page of history may be asked for.
 PAGING = frozenset({"cursor", "page_size"})

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from django_feexpay.api.errors import unknown_field
-from django_feexpay.payments.order import METADATA_BYTES
+from django_feexpay.payments.terms import METADATA_BYTES
 from django_feexpay.private import PrivateText
 
 _LARGEST = 2**63 - 1

@@ -12,14 +12,14 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
+from django_feexpay.catalogue.money import show_rate
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.money import show_rate
 from django_feexpay.gateway.reports import UNKNOWN_REASON
+from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Attempt, Payment, Provider
-from django_feexpay.payments.lifecycle import PublicStatus, Status
-from django_feexpay.payments.order import Quote, unavailable
 from django_feexpay.payments.rates import may_be_used_again
+from django_feexpay.payments.terms import Quote, unavailable
 
 #: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
-from django_feexpay import __version__, shared
+from django_feexpay import __version__, cache_state
 from django_feexpay.api import filters
 from django_feexpay.api.filters import Wanted
 from django_feexpay.api.outputs import etag, provider_body
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
-from django_feexpay.payments import breaker
+from django_feexpay.payments.admission import circuit_breaker
 
 _KEPT_SECONDS = 3600
 #: How long a client may keep it: what changes here changes at once, and a client should not be far behind.
@@ -43,16 +43,18 @@ class ProviderList:
 
 def provider_list(wanted: Wanted, language: str) -> ProviderList:
     """The providers that fit, in a language: kept, or rendered now. On a hit no statement goes to the database."""
-    edition = shared.edition(shared.PROVIDERS)
+    edition = cache_state.edition(cache_state.PROVIDERS)
     if not edition:
         return _render(wanted, language)[0]
     # A release may bring another catalogue and another shape.
-    name = ":".join((shared.PROVIDERS, edition, __version__, language, wanted.country, wanted.kind, wanted.currency))
+    name = ":".join(
+        (cache_state.PROVIDERS, edition, __version__, language, wanted.country, wanted.kind, wanted.currency)
+    )
     return _kept(name) or _refill(name, wanted, language)
 
 
 def _kept(name: str) -> ProviderList | None:
-    return shared.read((name,)).get(name)
+    return cache_state.read((name,)).get(name)
 
 
 def _refill(name: str, wanted: Wanted, language: str) -> ProviderList:
@@ -61,13 +63,13 @@ def _refill(name: str, wanted: Wanted, language: str) -> ProviderList:
         if kept := _kept(name):
             return kept
         turn = f"{name}:filling"
-        if not shared.put_first(turn, 1, _FILLING_SECONDS, otherwise=True):
+        if not cache_state.put_first(turn, 1, _FILLING_SECONDS, otherwise=True):
             return _wait_for(name) or _render(wanted, language)[0]
         try:
             rendered, seconds = _render(wanted, language)
-            shared.put(name, rendered, seconds)
+            cache_state.put(name, rendered, seconds)
         finally:
-            shared.drop(turn)
+            cache_state.drop(turn)
         return rendered
 
 
@@ -81,7 +83,7 @@ def _wait_for(name: str) -> ProviderList | None:
 
 def _render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
     """The list, and for how many seconds it is true: trouble is shown until somebody may probe again."""
-    closed = breaker.closed_to_payers(CATALOGUE)
+    closed = circuit_breaker.closed_to_payers(CATALOGUE)
     rows = filters.choose(Provider.objects.filter(pk__in=CATALOGUE), wanted)
     bodies = [provider_body(row, language, trouble=_trouble(row.pk, closed)) for row in rows]
     seconds = min(closed.values(), default=_KEPT_SECONDS)
@@ -90,7 +92,7 @@ def _render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
 
 
 def _trouble(code: str, closed: dict[str, int]) -> str:
-    if breaker.GATEWAY in closed:
+    if circuit_breaker.GATEWAY in closed:
         return _("FeexPay does not answer at the moment. Please try again in a few minutes.")
     if code in closed:
         return _("This operator has a problem at the moment. Please try again soon or choose another way to pay.")

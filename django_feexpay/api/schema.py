@@ -13,9 +13,9 @@ from django.core.validators import EmailValidator
 from rest_framework import serializers
 
 from django_feexpay.api.inputs import InitiateInput, Metadata, OtpInput, RetryInput, StrictInteger
-from django_feexpay.gateway import money
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.payments.lifecycle import Detail, PublicStatus
+from django_feexpay.catalogue import money
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.lifecycle import Detail, PublicStatus
 from django_feexpay.problems import PROBLEMS
 
 Shape = Mapping[str, Any]

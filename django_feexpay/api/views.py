@@ -33,16 +33,16 @@ from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, XLSXRende
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.monitoring import health
 from django_feexpay.payments import idempotency, initiate, otp
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import Order, quote
 from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
+from django_feexpay.payments.terms import Order, quote
 from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
 
 #: A reader waits this long for FeexPay at most.

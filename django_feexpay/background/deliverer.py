@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from django_feexpay.background.crew import Crew, survive
+from django_feexpay.background.worker_pool import Crew, survive
 from django_feexpay.payments import outbox, receivers
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
 

@@ -15,8 +15,8 @@ from django.apps import apps
 from django_feexpay import conf
 from django_feexpay.background.worker import CLUSTER, WORKER, is_recent, sweep_for
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import nights
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconciliation import nightly
 
 logger = logging.getLogger("django_feexpay.worker")
 
@@ -48,7 +48,7 @@ def compare_night() -> str:
     """
     done: list[str] = []
     ends_at = time.monotonic() + _SWEEP_SECONDS
-    while time.monotonic() < ends_at and (comparison := nights.compare_night(source=Source.WORKER)) is not None:
+    while time.monotonic() < ends_at and (comparison := nightly.compare_night(source=Source.WORKER)) is not None:
         done.append(f"comparison {comparison.pk}: {comparison.state}")
     return ", ".join(done)
 

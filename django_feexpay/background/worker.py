@@ -19,15 +19,16 @@ from django.db import close_old_connections, connection
 from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.background.crew import Crew, survive
 from django_feexpay.background.deliverer import STOP_SECONDS, Deliverer
+from django_feexpay.background.worker_pool import Crew, survive
 from django_feexpay.gateway.errors import GatewayError
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import due, hints, initiate, nights
+from django_feexpay.payments import initiate, leases, webhook_hints
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
+from django_feexpay.payments.reconciliation import nightly
 
 logger = logging.getLogger("django_feexpay.worker")
 
@@ -100,7 +101,7 @@ class Worker:
     def _keep_the_night(self, stop: threading.Event) -> None:
         """Look whether the night's comparison is to be done; it ends early, to be done again, when we are stopped."""
         if self._comparing.free and self._night.is_time():
-            self._comparing.put(survive, partial(nights.compare_night, source=Source.WORKER, stop=stop.is_set))
+            self._comparing.put(survive, partial(nightly.compare_night, source=Source.WORKER, stop=stop.is_set))
 
     def sweep(self) -> int:
         """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
@@ -134,9 +135,9 @@ class Worker:
     def _claim(self) -> int:
         """Take as many due attempts as there are threads free for them."""
         close_old_connections()
-        to_send = due.claim_due(self._sending.free, unsent=True)
-        to_ask = due.claim_due(self._asking.free, unsent=False, live=True)
-        settled = due.claim_due(self._asking_settled.free, unsent=False, live=False)
+        to_send = leases.claim_due(self._sending.free, unsent=True)
+        to_ask = leases.claim_due(self._asking.free, unsent=False, live=True)
+        settled = leases.claim_due(self._asking_settled.free, unsent=False, live=False)
         for crew, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
             for held in claims:
                 crew.put(_see_to, held)
@@ -147,7 +148,7 @@ class Worker:
         if self._correction.is_time():
             correct_clocks()
         if self._beat.is_time():
-            hints.match_stragglers()
+            webhook_hints.match_stragglers()
             _beat(self.name)
             self._asking.put(survive, look_at_gateway)
 
@@ -172,7 +173,7 @@ def correct_clocks() -> None:
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """
-    attempts, nights_given_back = due.correct_schedule(), nights.give_back_future_nights(conf.now())
+    attempts, nights_given_back = leases.correct_schedule(), nightly.give_back_future_nights(conf.now())
     if attempts or nights_given_back:
         logger.warning(
             "a clock was wrong: %d attempts are due now, %d future nights are free again", attempts, nights_given_back
@@ -227,7 +228,7 @@ def _beat(name: str) -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": conf.now()})
 
 
-def _see_to(held: due.Claim) -> None:
+def _see_to(held: leases.Claim) -> None:
     """Work on one claim. An error here must not take the others along: the lease brings the row back."""
     try:
         advance(held)
@@ -239,7 +240,7 @@ def _see_to(held: due.Claim) -> None:
         close_old_connections()
 
 
-def advance(held: due.Claim, *, source: Source = Source.WORKER) -> None:
+def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
     """Bring a claimed attempt one step on: send what waits, give up what was lost on its way, ask about the rest."""
     if held.status is Status.CREATED:
         initiate.send_due(held, source=source)

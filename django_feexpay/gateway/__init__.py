@@ -1,3 +1,3 @@
-"""FeexPay as it really is: wire names, answers and doubts. Pure Python, knows no Django."""
+"""FeexPay's wire: requests, answers, signatures, errors. Pure Python, imports no Django."""
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from datetime import date
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
+from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.gateway.addresses import LOOPBACK, why_refused
-from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 import django.utils.timezone
 import django_feexpay.models.fields
-import django_feexpay.payments.lifecycle
+import django_feexpay.lifecycle
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('ordinal', models.PositiveSmallIntegerField(default=1, verbose_name='ordinal')),
-                ('status', models.CharField(choices=[('created', 'Created'), ('sending', 'Sending'), ('pending', 'Pending'), ('unknown', 'Unknown'), ('successful', 'Successful'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('expired', 'Expired'), ('review', 'Review')], default=django_feexpay.payments.lifecycle.Status['CREATED'], max_length=16, verbose_name='status')),
+                ('status', models.CharField(choices=[('created', 'Created'), ('sending', 'Sending'), ('pending', 'Pending'), ('unknown', 'Unknown'), ('successful', 'Successful'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('expired', 'Expired'), ('review', 'Review')], default=django_feexpay.lifecycle.Status['CREATED'], max_length=16, verbose_name='status')),
                 ('amount', models.BigIntegerField(verbose_name='amount asked for')),
                 ('gateway_reference', models.CharField(blank=True, max_length=128, null=True, verbose_name='FeexPay reference')),
                 ('masked_msisdn', models.CharField(blank=True, max_length=32, verbose_name='phone')),
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
             name='Payment',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('created', 'Created'), ('sending', 'Sending'), ('pending', 'Pending'), ('unknown', 'Unknown'), ('successful', 'Successful'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('expired', 'Expired'), ('review', 'Review')], default=django_feexpay.payments.lifecycle.Status['CREATED'], max_length=16, verbose_name='status')),
+                ('status', models.CharField(choices=[('created', 'Created'), ('sending', 'Sending'), ('pending', 'Pending'), ('unknown', 'Unknown'), ('successful', 'Successful'), ('failed', 'Failed'), ('rejected', 'Rejected'), ('expired', 'Expired'), ('review', 'Review')], default=django_feexpay.lifecycle.Status['CREATED'], max_length=16, verbose_name='status')),
                 ('amount', models.BigIntegerField(verbose_name='amount')),
                 ('currency', models.CharField(max_length=3, verbose_name='currency')),
                 ('charged_amount', models.BigIntegerField(verbose_name='charged amount')),

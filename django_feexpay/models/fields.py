@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from django_feexpay import secrets
+from django_feexpay import crypto
 from django_feexpay.conf import feexpay
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ class Sealed:
 
     @classmethod
     def of(cls, plain: Mapping[str, str]) -> Sealed:
-        return cls(secrets.encrypt(plain, feexpay.field_keys))
+        return cls(crypto.encrypt(plain, feexpay.field_keys))
 
     def open(self) -> dict[str, str]:
         """The strings. Raises secrets.UnreadableError when no key of FIELD_KEYS opens them."""
-        return secrets.decrypt(self.token, feexpay.field_keys)
+        return crypto.decrypt(self.token, feexpay.field_keys)
 
     def __repr__(self) -> str:
         return "Sealed(•••)"

@@ -14,21 +14,12 @@ from django.db.models.lookups import IsNull
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.gateway import money
+from django_feexpay.catalogue import money
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.lifecycle import LIVE, NOBODY_WAS_ASKED, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
-from django_feexpay.payments.lifecycle import (
-    LIVE,
-    NOBODY_WAS_ASKED,
-    OPEN_OR_PAID,
-    Detail,
-    PublicStatus,
-    Status,
-    detail,
-    public,
-)
 
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]

@@ -9,8 +9,8 @@ from django.db import connections, models, transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay import shared
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec, with_flow
+from django_feexpay import cache_state
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec, with_flow
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
 #: What a row takes from the catalogue; an admin may change each afterwards, the flow where sources differ.
@@ -19,9 +19,9 @@ _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent",
 
 def renew_copies(using: str) -> None:
     """What doors keep rendered of the rows is stale now for this transaction, and for others from its commit on."""
-    shared.renew(shared.PROVIDERS)
+    cache_state.renew(cache_state.PROVIDERS)
     if connections[using].in_atomic_block:
-        transaction.on_commit(lambda: shared.renew(shared.PROVIDERS), using=using)
+        transaction.on_commit(lambda: cache_state.renew(cache_state.PROVIDERS), using=using)
 
 
 class ProviderQuerySet(PrimaryQuerySet["Provider"]):

@@ -11,10 +11,10 @@ from django.db.models import Max
 
 from django_feexpay import conf
 from django_feexpay.background import worker
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
-from django_feexpay.payments import breaker, budget
+from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.outbox import HANGS
 
 _WORKER_SILENT = timedelta(minutes=3)
@@ -63,8 +63,8 @@ def _components() -> dict[str, str]:
         "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
         "outbox": _outbox(now),
-        "breaker": ", ".join(breaker.in_trouble(CATALOGUE)) or "ok",
-        "budget": "slowed" if budget.pause_seconds() else "ok",
+        "breaker": ", ".join(circuit_breaker.in_trouble(CATALOGUE)) or "ok",
+        "budget": "slowed" if rate_budget.pause_seconds() else "ok",
         "comparison": _comparison(now),
         "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
     }

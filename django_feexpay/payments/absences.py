@@ -13,10 +13,10 @@ from django.db.models import F
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word
+from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
-from django_feexpay.payments import due, echoes, ledger, never_arrived
+from django_feexpay.payments import history_search, leases, ledger, never_arrived
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import NEVER_ARRIVED, Status
 
 #: FeexPay's word on an attempt whose payment its history, read whole, does not have. Nothing is settled by it.
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
@@ -32,7 +32,7 @@ _NO_EVIDENCE: Mapping[str, Any] = MappingProxyType({})
 _LISTED_AT_MOST = 5
 
 
-def note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> StatusReport | None:
+def note_absence(attempt: Attempt, source: Source, found: history_search.Found) -> StatusReport | None:
     """Its payment is not among what we were shown: close it where that is proof enough, else look again later.
 
     Returns NOT_IN_HISTORY if nothing of the history is missing, else None.
@@ -50,13 +50,13 @@ def note_absence(attempt: Attempt, source: Source, found: echoes.Found) -> Statu
         first_absence_at = now
     if not ending(attempt, source, found, first_absence_at):
         if attempt.life_status is Status.UNKNOWN:
-            due.schedule(attempt, first_empty_look_at=first_absence_at)
+            leases.schedule(attempt, first_empty_look_at=first_absence_at)
         else:
             look_later(attempt, over=found.complete and attempt.sent_at is None)
     return NOT_IN_HISTORY if found.complete else None
 
 
-def _contradicting(attempt: Attempt, found: echoes.Found) -> list[HistoryRow]:
+def _contradicting(attempt: Attempt, found: history_search.Found) -> list[HistoryRow]:
     """Of an attempt that we called not charged without FeexPay's word for it: payments like it in the history that no
     attempt of ours made, and that were or may still be paid.
     """
@@ -73,7 +73,7 @@ def seek_refused(attempt: Attempt, source: Source) -> None:
     if now - (attempt.sent_at or attempt.created_at) >= _REFUSED_UNREAD_AFTER:
         to_review(attempt, source, "not_found_in_history")
     else:
-        due.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
+        leases.schedule(attempt, no_later_than=now + _SEEK_REFUSED_EVERY)
 
 
 def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
 
 
 def _ending_of_unknown(
-    attempt: Attempt, source: Source, found: echoes.Found, first_absence_at: datetime | None
+    attempt: Attempt, source: Source, found: history_search.Found, first_absence_at: datetime | None
 ) -> bool:
     """Close an attempt whose answer was lost, or give it to staff, by the rule of `never_arrived`; True if it was."""
     now = conf.now()
@@ -104,7 +104,7 @@ def _ending_of_unknown(
     changes = {
         "first_empty_look_at": first_absence_at,
         "payer_sealed": None,
-        "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, ending.to_status)),
+        "next_poll_at": leases.unless_changed(attempt, leases.next_look(attempt, ending.to_status)),
         "look_count": attempt.look_count + 1,
         "reason_code": ending.because if ending.to_status is Status.EXPIRED else attempt.reason_code,
     }
@@ -116,7 +116,7 @@ def _written(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def _ending_of_page(attempt: Attempt, source: Source, found: echoes.Found, _: datetime | None) -> bool:
+def _ending_of_page(attempt: Attempt, source: Source, found: history_search.Found, _: datetime | None) -> bool:
     """Nobody paid so far, as far as we were shown. Closed, and nothing of the history missing: we stop expecting the
     payer.
     """
@@ -126,7 +126,7 @@ def _ending_of_page(attempt: Attempt, source: Source, found: echoes.Found, _: da
     if found.complete and now >= attempt.expires_at:
         changes = {
             "payer_sealed": None,
-            "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, Status.EXPIRED)),
+            "next_poll_at": leases.unless_changed(attempt, leases.next_look(attempt, Status.EXPIRED)),
             "look_count": attempt.look_count + 1,
             "reason_code": "expired",
         }
@@ -147,14 +147,14 @@ def look_later(attempt: Attempt, *, over: bool = False) -> None:
         return
     if over:
         rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-        rows.update(look_count=F("look_count") + 1, next_poll_at=due.unless_changed(attempt, None))
+        rows.update(look_count=F("look_count") + 1, next_poll_at=leases.unless_changed(attempt, None))
     else:
-        due.schedule(attempt)
+        leases.schedule(attempt)
 
 
 def to_review(attempt: Attempt, source: Source, because: str, evidence: Mapping[str, Any] = _NO_EVIDENCE) -> None:
     """Give an attempt to staff; one that is in REVIEW already is only looked at again, later."""
-    next_poll_at = due.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
+    next_poll_at = leases.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
     cause = Cause(source=source, because=because, evidence=evidence)
     if not ledger.move(attempt.pk, Status.REVIEW, cause, changes=changes):

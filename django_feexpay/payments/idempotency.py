@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, secrets
+from django_feexpay import conf, crypto
 from django_feexpay.conf import feexpay
 from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
@@ -45,7 +45,7 @@ def fingerprint(route: str, body: Mapping[str, Any]) -> str:
     Keyed, because the body holds a number of which the masked form stands beside it.
     """
     canonical = PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
-    return secrets.keyed_hash(canonical, feexpay.hash_key)
+    return crypto.keyed_hash(canonical, feexpay.hash_key)
 
 
 def refuse_or_replay(key: Key) -> None:

@@ -17,9 +17,10 @@ from django.db import IntegrityError, connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, failpoints, secrets
+from django_feexpay import conf, crypto, failpoints
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import ProviderSpec
 from django_feexpay.gateway.client import CollectRequest, PageRequest
 from django_feexpay.gateway.errors import (
     MisconfiguredError,
@@ -27,17 +28,17 @@ from django_feexpay.gateway.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPage, Word
+from django_feexpay.lifecycle import NEVER_SENT, Status
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.models.fields import Sealed
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import due, gate, hints, idempotency, ledger, prompts, reconcile
+from django_feexpay.payments import idempotency, leases, ledger, prompts, reconcile, webhook_hints
+from django_feexpay.payments.admission import gate
 from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import NEVER_SENT, Status
-from django_feexpay.payments.order import Order, Terms, code_of, judge
+from django_feexpay.payments.terms import Order, Terms, code_of, judge
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -128,7 +129,7 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     failpoints.hit("sent")
 
 
-def send_due(held: due.Claim, *, source: Source) -> None:
+def send_due(held: leases.Claim, *, source: Source) -> None:
     """Send a queued attempt under a claim, or expire it when nobody waits for it any more.
 
     One that a webhook names is looked for in history first: FeexPay may have it. While FeexPay is in trouble, or asks
@@ -147,13 +148,13 @@ def send_due(held: due.Claim, *, source: Source) -> None:
         _expire_unsent(attempt, source, sought=is_there is None)
         return
     if is_there is None:
-        due.postpone(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
+        leases.postpone(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
-        wait_at_most = min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT)
-        due.postpone(held, min(now + wait_at_most, attempt.expires_at))
+        wait_at_most = min(timedelta(seconds=wait), leases.LONGEST_POSTPONEMENT)
+        leases.postpone(held, min(now + wait_at_most, attempt.expires_at))
         return
-    lease = due.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else due.LEASE
+    lease = leases.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else leases.LEASE
     window = min(feexpay.expiry, SHORTEST_WINDOW)
     sending = {"next_poll_at": now + lease, "sent_at": now, "expires_at": max(attempt.expires_at, now + window)}
     if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
@@ -162,7 +163,7 @@ def send_due(held: due.Claim, *, source: Source) -> None:
 
 def _expire_unsent(attempt: Attempt, source: Source, *, sought: bool) -> None:
     """Nobody waits for it any more. sought: a webhook names it, and history could not be read: it is looked for on."""
-    next_poll_at = due.next_look(attempt, Status.EXPIRED) if sought else None
+    next_poll_at = leases.next_look(attempt, Status.EXPIRED) if sought else None
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
     ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
 
@@ -336,14 +337,14 @@ def new_attempt(
         cancel_url=urls[1],
         sent_at=None if queued else now,
         expires_at=now + feexpay.expiry,
-        next_poll_at=now if queued else now + due.LEASE,
+        next_poll_at=now if queued else now + leases.LEASE,
         created_at=now,
         updated_at=now,
     )
 
 
 def _hash(msisdn: Msisdn | None) -> str:
-    return secrets.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
+    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
 
 
 def _sealed(msisdn: Msisdn) -> Sealed:
@@ -398,7 +399,7 @@ def _page_request(attempt: Attempt) -> PageRequest:
 
 
 def _patience(attempt: Attempt) -> float | None:
-    return due.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
+    return leases.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
 
 
 def collect_request(attempt: Attempt, **more: str) -> CollectRequest:
@@ -426,7 +427,7 @@ def unsealed(sealed: Sealed | None) -> dict[str, str]:
     """The strings, or none: erased, or sealed with a key that was taken away, which staff must hear of."""
     try:
         return sealed.open() if sealed else {}
-    except secrets.UnreadableError as error:
+    except crypto.UnreadableError as error:
         logger.error("an attempt cannot be sent: %s", error)
         return {}
 
@@ -437,7 +438,7 @@ def _show_page(attempt: Attempt, page: HostedPage, source: Source) -> None:
         "redirect_url": page.url,
         "sought_by_echo": True,
         "payer_sealed": None,
-        "next_poll_at": due.next_look(attempt, Status.PENDING),
+        "next_poll_at": leases.next_look(attempt, Status.PENDING),
     }
     ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
 
@@ -453,7 +454,7 @@ def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
         "redirect_url": accepted.redirect_url or "",
         "otp_required": accepted.otp_required,
         "payer_sealed": attempt.payer_sealed if accepted.otp_required else None,
-        "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
+        "next_poll_at": conf.now() if final else leases.next_look(attempt, Status.PENDING),
     }
     cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})
     try:
@@ -463,7 +464,7 @@ def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
             raise
         _mark_unknown(attempt, source, "reference_conflict")
         return
-    hints.match(attempt.pk, accepted.reference)
+    webhook_hints.match(attempt.pk, accepted.reference)
 
 
 def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
@@ -471,7 +472,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
     # When it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
-    again_at = conf.now() + min(wait, due.LONGEST_POSTPONEMENT)
+    again_at = conf.now() + min(wait, leases.LONGEST_POSTPONEMENT)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
@@ -482,7 +483,7 @@ def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
     one that a webhook contradicts, which came while the attempt was on its way.
     """
     doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
-    next_poll_at = due.next_look(attempt, Status.FAILED) if doubtful else None
+    next_poll_at = leases.next_look(attempt, Status.FAILED) if doubtful else None
     changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
     ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
 
@@ -491,7 +492,7 @@ def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
     """It may have been taken on: it is looked for by our id, closed when it surely is not there, never sent again."""
     changes = {
         "payer_sealed": None,
-        "next_poll_at": due.next_look(attempt, Status.UNKNOWN),
+        "next_poll_at": leases.next_look(attempt, Status.UNKNOWN),
         "sought_by_echo": _is_hosted(attempt),
     }
     ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)

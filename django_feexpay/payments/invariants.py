@@ -15,8 +15,9 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet,
 from django.db.models.functions import Coalesce, Lag, Lower, TruncDate, Upper
 
 from django_feexpay import conf
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in, same_reference
+from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -31,9 +32,8 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import due, incidents, never_arrived, outbox, prompts
-from django_feexpay.payments.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
-from django_feexpay.payments.looks import longest_wait
+from django_feexpay.payments import incidents, leases, never_arrived, outbox, prompts
+from django_feexpay.payments.poll_schedule import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
 
@@ -457,7 +457,7 @@ def nothing_waits_for_the_future() -> Iterator[str]:
     The worker puts the waits right within a minute. What bears a wrong time of its own stays, for staff to know.
     """
     now = conf.now()
-    put_off = Attempt.objects.filter(due.put_off_too_far(now) | due.given_up_too_early(now))
+    put_off = Attempt.objects.filter(leases.put_off_too_far(now) | leases.given_up_too_early(now))
     for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
         yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
     late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)

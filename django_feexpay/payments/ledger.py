@@ -16,10 +16,10 @@ from django.db import IntegrityError
 from django.db.models import Q, QuerySet
 
 from django_feexpay import conf
+from django_feexpay.lifecycle import PublicStatus, Status, may_move, public
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, ReviewProposal
 from django_feexpay.payments import incidents
 from django_feexpay.payments.durability import durable
-from django_feexpay.payments.lifecycle import PublicStatus, Status, may_move, public
 
 Signal = OutboxMessage.Signal
 Source = PaymentEvent.Source

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.reports import HistoryRow, spellings_of
+from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
-from django_feexpay.payments.lifecycle import NEVER_ARRIVED, Status
 
 _LIKE_OUR_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _WIRE_NAMES = frozenset(spec.wire_name.casefold() for spec in CATALOGUE.values() if spec.wire_name)

@@ -24,16 +24,17 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, Word
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import due, gate, hints, idempotency, ledger
+from django_feexpay.payments import idempotency, leases, ledger, webhook_hints
+from django_feexpay.payments.admission import gate
 from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.initiate import collect_request, has_credit, one_at_a_time
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import code_of
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.terms import code_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -99,7 +100,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
         otp_required=False,
         sought_by_echo=True,
         otp_count=F("otp_count") + 1,
-        next_poll_at=now + due.LEASE,
+        next_poll_at=now + leases.LEASE,
         updated_at=now,
     )
     if not taken:
@@ -137,7 +138,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
 def _seek(attempt: Attempt, error: GatewayError) -> None:
     """That code may have been charged: it is looked for by our id, and no other is asked for."""
     logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-    _note(attempt, next_poll_at=due.next_look(attempt, Status.PENDING), payer_sealed=None)
+    _note(attempt, next_poll_at=leases.next_look(attempt, Status.PENDING), payer_sealed=None)
 
 
 def _take_on(attempt: Attempt, accepted: Accepted) -> None:
@@ -148,7 +149,7 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
         "redirect_url": accepted.redirect_url or "",
         "sought_by_echo": False,
         "payer_sealed": None,
-        "next_poll_at": conf.now() if final else due.next_look(attempt, Status.PENDING),
+        "next_poll_at": conf.now() if final else leases.next_look(attempt, Status.PENDING),
     }
     try:
         with durable():
@@ -158,7 +159,7 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
             raise
         logger.error("FeexPay answered attempt %s with another attempt's reference", attempt.pk)
         return  # it stays sought by our id, which is nobody else's
-    hints.match(attempt.pk, accepted.reference)
+    webhook_hints.match(attempt.pk, accepted.reference)
 
 
 def _ask_at_once(attempt: Attempt, source: Source) -> None:
@@ -171,7 +172,7 @@ def _ask_at_once(attempt: Attempt, source: Source) -> None:
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
     """Surely nothing was charged by that code: the attempt waits for one as before, while it takes any."""
-    next_poll_at = due.next_look(attempt, Status.PENDING)
+    next_poll_at = leases.next_look(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
     _note(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 

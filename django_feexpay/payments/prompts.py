@@ -21,14 +21,14 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
-from django_feexpay import conf, secrets
+from django_feexpay import conf, crypto
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
-from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, PromptLift
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.lifecycle import Status
 
 PERIOD = timedelta(hours=1)
 SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
@@ -75,7 +75,7 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
         raise ValueError("a lift needs an actor, a reason and at most a day")
     now = conf.now()
     return PromptLift.objects.create(
-        msisdn_hash=secrets.keyed_hash(msisdn.digits, feexpay.hash_key),
+        msisdn_hash=crypto.keyed_hash(msisdn.digits, feexpay.hash_key),
         masked_msisdn=msisdn.masked,
         lifted_at=now,
         until=now + lasts,

@@ -20,15 +20,15 @@ from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf, shared
+from django_feexpay import cache_state, conf
+from django_feexpay.catalogue.money import EURO_PARITY
 from django_feexpay.conf import feexpay
+from django_feexpay.crypto import Secret
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.money import EURO_PARITY
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireReply, WireRequest
 from django_feexpay.models import Payment
 from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.secrets import Secret
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -99,7 +99,7 @@ def promise(user: Any, currency: str, into: str) -> Decimal | None:
     """`rate`, and hold this user's next starts to it for ten minutes: who saw a sum is charged that sum."""
     rate = _rate_or_refusal(currency, into)
     if rate is not None and currency != "EUR" and user is not None:
-        shared.put(_promise(user, currency, into), str(rate), PROMISE_SECONDS)
+        cache_state.put(_promise(user, currency, into), str(rate), PROMISE_SECONDS)
     return rate
 
 
@@ -189,7 +189,7 @@ def _kept(source: RatesSource, currency: str, into: str) -> Decimal:
     if known is not None and known.is_younger_than(FRESH):
         return known.rate
     refuse_outer_atomic()  # before the turn is taken, so that others need not wait for one who may not ask
-    if shared.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
+    if cache_state.put_first(f"{name}:asking", "now", PAUSE_SECONDS, otherwise=False):
         return _renewed(source, currency, into, name)
     return known.rate if _is_usable(known) else _waited_for(name)
 
@@ -201,7 +201,7 @@ def _is_usable(known: _Known | None) -> TypeGuard[_Known]:
 def _renewed(source: RatesSource, currency: str, into: str, name: str) -> Decimal:
     known = _read(name)  # somebody may have asked between our look and our turn
     if known is not None and known.is_younger_than(FRESH):
-        shared.drop(f"{name}:asking")
+        cache_state.drop(f"{name}:asking")
         return known.rate
     rate = None
     try:
@@ -213,7 +213,7 @@ def _renewed(source: RatesSource, currency: str, into: str, name: str) -> Decima
         return known.rate
     finally:
         if rate is None:  # also after an error that nobody expected: whoever waits must not wait for this turn
-            shared.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
+            cache_state.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
     _write(name, rate)
     return rate
 
@@ -233,7 +233,7 @@ def _waited_for(name: str) -> Decimal:
 
 
 def _said(name: str) -> Any:
-    return shared.read([name]).get(name)
+    return cache_state.read([name]).get(name)
 
 
 def _read(name: str) -> _Known | None:
@@ -246,8 +246,8 @@ def _read(name: str) -> _Known | None:
 
 def _write(name: str, rate: Decimal) -> None:
     lifetime = max(FRESH, feexpay.rates_stale).total_seconds()
-    shared.put(name, (str(rate), conf.now().timestamp()), int(lifetime))
-    shared.drop(f"{name}:asking")
+    cache_state.put(name, (str(rate), conf.now().timestamp()), int(lifetime))
+    cache_state.drop(f"{name}:asking")
 
 
 # --- asking ------------------------------------------------------------------------------------------

@@ -19,12 +19,13 @@ from django.db.models.functions import Coalesce
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
+from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Credit, Incident
-from django_feexpay.payments import budget, due, echoes, gate, hints, incidents, ledger, second_charges
+from django_feexpay.payments import history_search, incidents, leases, ledger, second_charges, webhook_hints
 from django_feexpay.payments.absences import NOT_IN_HISTORY, look_later, note_absence, seek_refused, to_review
+from django_feexpay.payments.admission import gate, rate_budget
 from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import LIVE, Status
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -154,23 +155,23 @@ def _to_ask_about(attempt_id: UUID) -> Attempt | None:
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
-    budget.wait_seconds(budget.SENDING)
+    rate_budget.wait_seconds(rate_budget.SENDING)
     return attempt
 
 
-def reconcile_claimed(held: due.Claim, *, source: Source) -> bool:
+def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
     """Reconcile an attempt whose turn it is, unless FeexPay is used to the full: then it is due again soon.
 
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     credited = held.status is Status.SUCCESSFUL
-    if wait := (credited and budget.wait_after_credit_seconds()) or budget.wait_seconds(budget.POLLING):
-        due.postpone(held, conf.now() + min(timedelta(seconds=wait), due.LONGEST_POSTPONEMENT))
+    if wait := (credited and rate_budget.wait_after_credit_seconds()) or rate_budget.wait_seconds(rate_budget.POLLING):
+        leases.postpone(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_POSTPONEMENT))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     answered = _look(attempt, source=source) is not None
     if credited and _look_for_second_charges(attempt, source) and answered:
-        due.schedule(attempt)
+        leases.schedule(attempt)
     return answered
 
 
@@ -178,7 +179,7 @@ def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
     """Look for other charges of an attempt that is credited; not answered, FeexPay is asked again."""
     answered = second_charges.look_for(attempt, patience_seconds=_patience(source, None))
     if not answered:
-        due.ask_credited_again(attempt)
+        leases.ask_credited_again(attempt)
     return answered
 
 
@@ -189,7 +190,7 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     try:
-        found = echoes.search(attempt, patience_seconds=_patience(source, None))
+        found = history_search.search(attempt, patience_seconds=_patience(source, None))
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
         return None
@@ -218,14 +219,14 @@ def _look(
     # Its answer was lost or its page is closed, so nothing tells that FeexPay made one charge of it and no later look
     # is planned; or a webhook named another one.
     if lost or closed_page or named:
-        due.hasten_credited(attempt)
+        leases.hasten_credited(attempt)
     return report
 
 
 def _note_silence(attempt: Attempt, source: Source) -> None:
     """FeexPay could not be asked: ask again later. What was silent for a day goes to staff, too."""
     if attempt.life_status is Status.SUCCESSFUL:
-        due.ask_credited_again(attempt)
+        leases.ask_credited_again(attempt)
     elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
         to_review(attempt, source, "gateway_silent")
     elif attempt.is_doubtful_refusal:
@@ -246,10 +247,10 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    with budget.place() as free:
-        if not free or gate.is_shut() or budget.wait_seconds(budget.READING):
+    with rate_budget.place() as free:
+        if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
             return False  # the last known is told
-        taken = due.claim(attempt, now) is not None
+        taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
@@ -259,7 +260,7 @@ def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> Statu
         return _ask_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
         patience = _patience(source, total_seconds)
-        found = echoes.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
+        found = history_search.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
         if found.row is None:
             return note_absence(attempt, source, found)
         if not adopt(attempt, str(found.row.report.reference), source):
@@ -316,7 +317,9 @@ def _still(attempt: Attempt, to_status: Status) -> dict[str, Any]:
 def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:
     changes: dict[str, Any] = {
         "payer_sealed": None,
-        "next_poll_at": due.unless_changed(attempt, due.next_look(attempt, to_status, looks=attempt.look_count + 1)),
+        "next_poll_at": leases.unless_changed(
+            attempt, leases.next_look(attempt, to_status, looks=attempt.look_count + 1)
+        ),
         "look_count": attempt.look_count + 1,
     }
     if to_status is Status.FAILED:
@@ -324,7 +327,7 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
     if to_status is Status.EXPIRED:
         changes |= {"reason_code": "expired"}
     if to_status is Status.SUCCESSFUL:
-        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": due.next_look(attempt, to_status)}
+        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": leases.next_look(attempt, to_status)}
     return changes
 
 
@@ -385,12 +388,12 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
         if not ledger.is_reference_conflict(error):
             raise
         if attempt.life_status is Status.FAILED:  # a person closed it, knowing that
-            due.schedule(attempt)
+            leases.schedule(attempt)
         else:
             to_review(attempt, source, "reference_conflict")
         return False
     attempt.refresh_from_db()
-    hints.match(attempt.pk, reference)
+    webhook_hints.match(attempt.pk, reference)
     return attempt.gateway_reference is not None
 
 
@@ -400,7 +403,7 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     One that dies between the two moves leaves what `initiate.lose` puts right.
     """
     now = conf.now()
-    sending = {"sent_at": attempt.created_at, "next_poll_at": now + due.LEASE}
+    sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}
     if not ledger.move(attempt.pk, Status.SENDING, cause, changes=sending):
         return False
     is_page = attempt.payment.provider.spec.flow == "hosted"
@@ -430,7 +433,7 @@ def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) 
     of it. Asked anew each time, as another payment may be made on the same page.
     """
     half = None if total_seconds is None else total_seconds / 2
-    found = echoes.search(attempt, patience_seconds=_patience(source, half), longest_question_seconds=half)
+    found = history_search.search(attempt, patience_seconds=_patience(source, half), longest_question_seconds=half)
     if found.row is not None:
         report = _report_of(attempt, found.row, source, half)
     elif attempt.gateway_reference is not None:  # given with the request for a code

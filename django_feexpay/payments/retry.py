@@ -8,11 +8,13 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
+from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import gate, idempotency, ledger, prompts, rates
+from django_feexpay.payments import idempotency, ledger, prompts, rates
+from django_feexpay.payments.admission import gate
 from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.initiate import (
@@ -28,9 +30,8 @@ from django_feexpay.payments.initiate import (
     unsealed,
 )
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.order import code_of, judge_again, msisdn_of, unavailable
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.terms import code_of, judge_again, msisdn_of, unavailable
 
 
 def retry(

@@ -9,11 +9,12 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
-from django_feexpay.gateway import money
+from django_feexpay.catalogue import money
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
 from django_feexpay.models import Attempt
-from django_feexpay.payments import budget, echoes, reconcile
+from django_feexpay.payments import history_search, reconcile
+from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.ledger import Source
 
 #: All questions together, and one of them. A web server gives a page thirty seconds.
@@ -60,14 +61,14 @@ def ask(attempt: Attempt, *, source: Source) -> Facts:
     Raises: GatewayError when FeexPay cannot be asked. Safe to repeat: yes.
     """
     ends_at = time.monotonic() + PATIENCE_SECONDS
-    budget.wait_seconds(budget.SENDING)  # a person waits: it is spent, and never refused
+    rate_budget.wait_seconds(rate_budget.SENDING)  # a person waits: it is spent, and never refused
     asked_at = conf.now()
     by_reference = None
     if attempt.gateway_reference is not None and not attempt.sought_by_echo:
         by_reference = _status_of(attempt.gateway_reference)
         if by_reference.word in CHARGED:
             return Facts(report=by_reference, asked_at=asked_at, holder=_holder(attempt, by_reference))
-    found = echoes.search(
+    found = history_search.search(
         attempt,
         patience_seconds=max(0.0, ends_at - time.monotonic() - ONE_QUESTION_SECONDS),
         longest_question_seconds=ONE_QUESTION_SECONDS,

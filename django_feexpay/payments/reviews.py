@@ -17,12 +17,12 @@ from django_feexpay import conf
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import Word
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
-from django_feexpay.payments import due, ledger, reconcile, review_facts
+from django_feexpay.payments import leases, ledger, reconcile, review_facts
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.review_facts import Facts
 
 Outcome = ReviewProposal.Outcome
@@ -288,7 +288,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
     taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
     # Credited, it is looked at once more: what was charged beside it was no second charge while it was under review.
-    next_poll_at = due.unless_changed(attempt, due.next_look(attempt, to_status)) if not_paid else conf.now()
+    next_poll_at = leases.unless_changed(attempt, leases.next_look(attempt, to_status)) if not_paid else conf.now()
     moved = ledger.move(
         attempt.pk,
         to_status,

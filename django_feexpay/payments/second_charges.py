@@ -16,9 +16,9 @@ from django.db.models import QuerySet
 from django_feexpay import conf
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Incident, WebhookDelivery
-from django_feexpay.payments import echoes, incidents
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments import history_search, incidents
 
 logger = logging.getLogger("django_feexpay.payments")
 
@@ -42,7 +42,7 @@ def look_for(attempt: Attempt, *, patience_seconds: float) -> bool:
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
-        rows = echoes.charges(attempt, patience_seconds=patience_seconds)
+        rows = history_search.charges(attempt, patience_seconds=patience_seconds)
     except GatewayError as error:
         logger.warning("no history for attempt %s: %s", attempt.pk, error.code)
         return False
@@ -104,7 +104,7 @@ def _is_proof(attempt: Attempt, reference: str, report: StatusReport, row: Histo
     if report.word is not Word.SUCCESSFUL or not same_reference(report.reference or "", reference):
         return False
     if report.echo is None:
-        return row is not None and echoes.is_of(attempt, row)
+        return row is not None and history_search.is_of(attempt, row)
     return report.echo == str(attempt.pk)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django_feexpay import conf, shared
+from django_feexpay import cache_state, conf
+from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt
-from django_feexpay.payments import due
-from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments import leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,19 @@ def hasten(attempt: Attempt, user_id: Any) -> None:
         return
     at = now = conf.now().timestamp()
     for name, pace in _queues(attempt, user_id).items():
-        free_at = shared.read((name,)).get(name, 0.0)
+        free_at = cache_state.read((name,)).get(name, 0.0)
         end = max(free_at, now) + pace.seconds_apart
         at = max(at, end - pace.at_once * pace.seconds_apart)
         if attempt.next_poll_at is not None and attempt.next_poll_at.timestamp() <= at:
             return
-        shared.put(name, end, end - now)
+        cache_state.put(name, end, end - now)
         if at > now:  # put off by the first queue, it takes no place in the one that all share
             break
     soon = conf.now() + timedelta(seconds=at - now)
     if attempt.life_status is Status.SUCCESSFUL:
-        due.hasten_credited(attempt, at=soon)
+        leases.hasten_credited(attempt, at=soon)
     else:
-        due.hasten(attempt, not_before=soon)
+        leases.hasten(attempt, not_before=soon)
 
 
 def _queues(attempt: Attempt, user_id: Any) -> dict[str, Pace]:

@@ -7,7 +7,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from django_feexpay.sandbox import rules
+from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.networks import NETWORKS, Network
 from django_feexpay.sandbox.store import Export, Link, Payment
 
@@ -28,9 +28,9 @@ _CELTIIS_SOAP = (
 _CELTIIS_ACCEPTED = "Accept the service request successfully."
 
 _MOOV_WORDS = {
-    rules.SUCCESSFUL: "SUCCESS",
-    rules.LOW_BALANCE: "INSUFFICIENT FUNDS",
-    rules.DECLINED: "CANCELLED",
+    scenarios.SUCCESSFUL: "SUCCESS",
+    scenarios.LOW_BALANCE: "INSUFFICIENT FUNDS",
+    scenarios.DECLINED: "CANCELLED",
 }
 
 
@@ -67,7 +67,7 @@ def accepted(payment: Payment) -> dict[str, Any]:
     body = {
         "reference": payment.reference,
         "message": "Accepted",
-        "status": rules.PENDING,
+        "status": scenarios.PENDING,
         "amount": payment.amount,
         "description": payment.details["description"],
         "callback_info": _echo(payment),
@@ -98,12 +98,12 @@ def link(link: Link, url: str, asked: dict[str, Any]) -> dict[str, Any]:
 
 def moov_synchronous(payment: Payment) -> dict[str, Any]:
     """Moov Benin's answer once it has waited for the payer, who may still not have chosen."""
-    return accepted(payment) if payment.status == rules.PENDING else final(payment)
+    return accepted(payment) if payment.status == scenarios.PENDING else final(payment)
 
 
 def final(payment: Payment) -> dict[str, Any]:
     """An answer that is final at once. The operator's words come in lists."""
-    code = "0" if payment.status == rules.SUCCESSFUL else rules.STATUS_CODES.get(payment.reason or "", "1")
+    code = "0" if payment.status == scenarios.SUCCESSFUL else scenarios.STATUS_CODES.get(payment.reason or "", "1")
     words = _MOOV_WORDS.get(payment.reason or payment.status, payment.reason or "")
     return accepted(payment) | {
         "message": words,
@@ -115,15 +115,15 @@ def final(payment: Payment) -> dict[str, Any]:
 
 def status(payment: Payment, *, in_pending_state: bool = False) -> dict[str, Any]:
     """The 14 fields of a status; magic number 15 wraps them in `data` with the amount as a string."""
-    paid = payment.status == rules.SUCCESSFUL
-    waiting = in_pending_state and payment.status == rules.PENDING
+    paid = payment.status == scenarios.SUCCESSFUL
+    waiting = in_pending_state and payment.status == scenarios.PENDING
     body: dict[str, Any] = {
         "reference": payment.reference,
         "amount": _amount(payment),
         "phoneNumber": payment.msisdn,
         "status": "IN PENDING STATE" if waiting else payment.status,
         "callback_info": _echo(payment),
-        "responsecode": "0" if paid else rules.STATUS_CODES.get(payment.reason or ""),
+        "responsecode": "0" if paid else scenarios.STATUS_CODES.get(payment.reason or ""),
         "responsemsg": "Successfully processed" if paid else payment.reason,
         "transref": payment.reference,
         "serviceref": operator_id(payment),
@@ -157,7 +157,7 @@ def payout_accepted(payment: Payment) -> dict[str, Any]:
     """The answer to a payout: PENDING, whatever comes; snake case where the others have none."""
     return {
         "reference": payment.reference,
-        "status": rules.PENDING,
+        "status": scenarios.PENDING,
         "message": "Payout request accepted",
         "description": payment.details["description"],
         "phone_number": payment.msisdn,
@@ -215,7 +215,7 @@ def in_v1_look(body: dict[str, Any]) -> dict[str, Any]:
 
 def _amount(payment: Payment) -> int:
     """What was paid; before that what was asked."""
-    return payment.paid_amount if payment.status == rules.SUCCESSFUL else payment.amount
+    return payment.paid_amount if payment.status == scenarios.SUCCESSFUL else payment.amount
 
 
 def _echo(payment: Payment) -> Any:
@@ -274,4 +274,4 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
 
 def operator_id(payment: Payment) -> str | None:
     """The operator's own number of a payment it made; None while no money moved."""
-    return f"{7_000_000_000 + payment.number}" if payment.status == rules.SUCCESSFUL else None
+    return f"{7_000_000_000 + payment.number}" if payment.status == scenarios.SUCCESSFUL else None

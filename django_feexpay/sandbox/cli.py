@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from django_feexpay.sandbox.conditions import Conditions, changed, every_condition
+from django_feexpay.sandbox.fault_settings import Conditions, changed, every_condition
 from django_feexpay.sandbox.options import (
     DEFAULT_API_KEY,
     DEFAULT_SHOP_ID,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox import bodies, scenarios
 from django_feexpay.sandbox.context import ConnectionReset, Sandbox, page_url, sandbox_of
 from django_feexpay.sandbox.guards import (
     ApiError,
@@ -21,10 +21,10 @@ from django_feexpay.sandbox.guards import (
     require_shop,
 )
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Flow, Network
-from django_feexpay.sandbox.postbox import Wish
-from django_feexpay.sandbox.rules import Answer, Script, Step
+from django_feexpay.sandbox.scenarios import Answer, Script, Step
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
+from django_feexpay.sandbox.webhook_queue import Wish
 
 # What an operator that answers only after the payer waits for at most.
 SYNCHRONOUS_SECONDS = 110.0
@@ -65,7 +65,7 @@ async def collect_from(
     )
     require_shop(request, asked.shop)
     require_open(request, network)
-    script = rules.script_for(asked.msisdn)
+    script = scenarios.script_for(asked.msisdn)
     if script.answer is Answer.UNAVAILABLE_503:
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
     if flow == "otp" and script.answer not in _BEFORE_THE_OTP:
@@ -85,9 +85,9 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
         return JSONResponse(bodies.otp_sent(payment), status_code=201)
     # A code that no first request asked for cannot be the right one.
     orphan = network.two_steps and waiting is None
-    refusal = rules.INVALID_OTP if orphan else rules.otp_refusal(asked.otp)
+    refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(asked.otp)
     if refusal is not None:
-        script = Script((Step(0.0, rules.FAILED, refusal, webhooks=(rules.FAILED,)),), Answer.FINAL)
+        script = Script((Step(0.0, scenarios.FAILED, refusal, webhooks=(scenarios.FAILED,)),), Answer.FINAL)
     if waiting is None:
         payment = _taken_in(sandbox, network, asked, script, "push")
     else:
@@ -104,10 +104,10 @@ def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script:
         msisdn=asked.msisdn,
         amount=asked.amount,
         paid_amount=0,
-        status=rules.PENDING,
+        status=scenarios.PENDING,
         reason=None,
         prompts=1 if script.asks_payer else 0,
-        odd_status_body=rules.script_for(asked.msisdn).odd_status_body,
+        odd_status_body=scenarios.script_for(asked.msisdn).odd_status_body,
         echo=asked.callback_info,
         details={
             "description": asked.description,
@@ -137,7 +137,7 @@ def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
     abandoned_after = sandbox.options.abandon_seconds
     if flow != "redirect" or script.steps or script.never_ends or not abandoned_after:
         return script.steps
-    return (Step(abandoned_after, rules.FAILED, rules.EXPIRED, webhooks=(rules.FAILED,)),)
+    return (Step(abandoned_after, scenarios.FAILED, scenarios.EXPIRED, webhooks=(scenarios.FAILED,)),)
 
 
 async def _answer(request: Request, script: Script, payment: Payment) -> Response:
@@ -176,7 +176,7 @@ async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
     latest: Payment | None = payment
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + SYNCHRONOUS_SECONDS * sandbox.options.time_scale
-    while latest and latest.status == rules.PENDING and loop.time() < give_up_at:
+    while latest and latest.status == scenarios.PENDING and loop.time() < give_up_at:
         await asyncio.sleep(0.02)
         latest = sandbox.store.payment(payment.reference)
     return latest or payment

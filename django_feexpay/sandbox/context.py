@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from django_feexpay.sandbox.conditions import Conditions, Switchboard
+from django_feexpay.sandbox.fault_settings import Conditions, Switchboard
 from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
+from django_feexpay.sandbox.payment_engine import Till
 from django_feexpay.sandbox.store import Payment, Store
-from django_feexpay.sandbox.till import Till
 from django_feexpay.sandbox.timers import Timers
 
 MAX_BODY_BYTES = 100_000

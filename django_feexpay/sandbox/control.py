@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, links, rules
-from django_feexpay.sandbox.conditions import ConditionError
-from django_feexpay.sandbox.conditions import as_json as conditions_as_json
+from django_feexpay.sandbox import bodies, links, scenarios
 from django_feexpay.sandbox.context import Sandbox, payment_of, read_body, sandbox_of
+from django_feexpay.sandbox.fault_settings import ConditionError
+from django_feexpay.sandbox.fault_settings import as_json as conditions_as_json
 from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.networks import CARDS, masked
-from django_feexpay.sandbox.postbox import Wish
 from django_feexpay.sandbox.store import Delivery, Link, Payment
+from django_feexpay.sandbox.webhook_queue import Wish
 
 _LONGEST_DELAY_SECONDS = 86_400
 _MOST_WEBHOOKS = 100
@@ -30,9 +30,9 @@ _MOST_WEBHOOKS = 100
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 CHOICES = {
-    "approve": (rules.SUCCESSFUL, None),
-    "decline": (rules.FAILED, rules.DECLINED),
-    "expire": (rules.FAILED, rules.EXPIRED),
+    "approve": (scenarios.SUCCESSFUL, None),
+    "decline": (scenarios.FAILED, scenarios.DECLINED),
+    "expire": (scenarios.FAILED, scenarios.EXPIRED),
 }
 
 
@@ -110,9 +110,9 @@ async def reverse(request: Request) -> Response:
         return _problem(404, "no such payment")
     try:
         wishes = await _wishes(request, ("status", "webhook"))
-        status = wishes.get("status", rules.REVERSED)
-        if status not in (*rules.TAKEN_BACK, rules.FAILED):
-            raise ConditionError(f"status must be one of {', '.join((*rules.TAKEN_BACK, rules.FAILED))}")
+        status = wishes.get("status", scenarios.REVERSED)
+        if status not in (*scenarios.TAKEN_BACK, scenarios.FAILED):
+            raise ConditionError(f"status must be one of {', '.join((*scenarios.TAKEN_BACK, scenarios.FAILED))}")
         announce = _announce(wishes)
     except ConditionError as error:
         return _problem(400, str(error))
@@ -241,23 +241,23 @@ async def _wishes(request: Request, names: tuple[str, ...] | None = None) -> dic
 def force_status(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
     """`ConditionError` says what is wrong with the wishes."""
     status, reason = wishes.get("status"), wishes.get("reason")
-    if status not in rules.STATUSES:
-        raise ConditionError(f"status must be one of {', '.join(rules.STATUSES)}")
+    if status not in scenarios.STATUSES:
+        raise ConditionError(f"status must be one of {', '.join(scenarios.STATUSES)}")
     if reason is not None and not isinstance(reason, str):
         raise ConditionError("reason must be a text")
-    paid = _whole("paid_amount", wishes.get("paid_amount", payment.amount if status == rules.SUCCESSFUL else 0))
+    paid = _whole("paid_amount", wishes.get("paid_amount", payment.amount if status == scenarios.SUCCESSFUL else 0))
     announce = _announce(wishes)
-    reason = None if status != rules.FAILED else reason or rules.DECLINED
+    reason = None if status != scenarios.FAILED else reason or scenarios.DECLINED
     sandbox.till.force(payment, str(status), reason, paid, announce=announce)
 
 
 def take_back(sandbox: Sandbox, payment: Payment, status: str, *, announce: bool) -> bool:
     """Take the money of a payment back; False when it was not paid. FAILED is a word FeexPay has for this, too."""
-    if status in rules.TAKEN_BACK:
+    if status in scenarios.TAKEN_BACK:
         return sandbox.till.take_back(payment.reference, status, announce=announce)
     if not payment.charged:
         return False
-    sandbox.till.force(payment, status, rules.OPERATOR_ERROR, 0, announce=announce)
+    sandbox.till.force(payment, status, scenarios.OPERATOR_ERROR, 0, announce=announce)
     return True
 
 
@@ -340,7 +340,7 @@ def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
         "echo": one.echo,
         "custom_id": one.custom_id,
         "link": one.link,
-        "waits_for": one.waits_for if one.status == rules.PENDING else None,
+        "waits_for": one.waits_for if one.status == scenarios.PENDING else None,
         "charged": one.charged,
         "prompts": one.prompts,
         "created_at": bodies.iso(one.created_at),

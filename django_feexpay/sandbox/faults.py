@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from django_feexpay.sandbox import bodies
-from django_feexpay.sandbox.conditions import Conditions
 from django_feexpay.sandbox.context import ConnectionReset, Sandbox
+from django_feexpay.sandbox.fault_settings import Conditions
 
 _PLACES = (
     ("/api/transactions/public/single/status", "status"),

@@ -13,20 +13,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, links, rules
+from django_feexpay.sandbox import bodies, links, scenarios
 from django_feexpay.sandbox.context import ConnectionReset, payment_of, read_body
 from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
 from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
-from django_feexpay.sandbox.rules import Answer, Script
+from django_feexpay.sandbox.scenarios import Answer, Script
 from django_feexpay.sandbox.store import Link, Payment
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
 
 _OPERATOR_CHOICES = {
-    "pay": (rules.SUCCESSFUL, None),
-    "cancel": (rules.FAILED, rules.DECLINED),
-    "fail": (rules.FAILED, rules.INSUFFICIENT),
+    "pay": (scenarios.SUCCESSFUL, None),
+    "cancel": (scenarios.FAILED, scenarios.DECLINED),
+    "fail": (scenarios.FAILED, scenarios.INSUFFICIENT),
 }
 
 
@@ -53,7 +53,7 @@ async def operator_choose(request: Request) -> Response:
     choice = _OPERATOR_CHOICES.get((await _form(request)).get("choice", ""))
     if payment is None or payment.waits_for != "page" or payment.link or choice is None:
         return not_found(request)
-    if payment.status == rules.PENDING:
+    if payment.status == scenarios.PENDING:
         viewer.sandbox.till.choose(payment.reference, *choice)
         payment = viewer.sandbox.store.payment(payment.reference) or payment
     back = _shop_url(payment)
@@ -70,7 +70,7 @@ def _operator_page(viewer: Viewer, payment: Payment) -> Response:
 
 def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
     line = {"network": payment.network.reseau, "msisdn": masked(payment.msisdn, payment.network)}
-    if payment.status != rules.PENDING:
+    if payment.status != scenarios.PENDING:
         return fill("checkout_result", **line, **_outcome(viewer, payment), back=_back(viewer, _shop_url(payment)))
     return fill(
         "operator_page",
@@ -83,7 +83,7 @@ def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
 
 def _shop_url(payment: Payment) -> str:
     """Where the browser goes now, "" when the shop named no usable place."""
-    came_back = "cancel_url" if payment.status == rules.FAILED else "return_url"
+    came_back = "cancel_url" if payment.status == scenarios.FAILED else "return_url"
     return with_reference(payment.details.get(came_back, ""), payment.reference)
 
 
@@ -130,7 +130,7 @@ async def _after_playing(viewer: Viewer, link: Link, script: Script, payment: Pa
         return ConnectionReset()
     if script.answer in (Answer.HTML_502, Answer.TRUNCATED):
         return HTMLResponse(bodies.HTML_502, status_code=502)
-    wished = link.error_url if payment.status == rules.FAILED else link.success_url
+    wished = link.error_url if payment.status == scenarios.FAILED else link.success_url
     back = with_reference(wished, payment.reference)
     return RedirectResponse(back or viewer.url(f"/paid/{payment.reference}"), status_code=303)
 
@@ -234,9 +234,9 @@ def _outcome(viewer: Viewer, payment: Payment) -> dict[str, str]:
     if payment.charged:
         more = viewer.say("approved_more", amount=money(payment.paid_amount), shop=viewer.sandbox.options.shop_name)
         return {"kind": "paid", "title": viewer.say("approved"), "more": more}
-    if payment.status == rules.PENDING:
+    if payment.status == scenarios.PENDING:
         return {"kind": "waiting", "title": viewer.say("still_open"), "more": viewer.say("still_open_more")}
-    if payment.status in rules.TAKEN_BACK:
+    if payment.status in scenarios.TAKEN_BACK:
         return {"kind": "unpaid", "title": viewer.say(payment.status), "more": viewer.say("taken_back_more")}
     reason = reason_in_words(viewer.language, payment.reason or "").capitalize()
     return {"kind": "unpaid", "title": viewer.say("failed"), "more": f"{reason}. {viewer.say('not_paid')}"}

@@ -17,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox import bodies, scenarios
 from django_feexpay.sandbox.context import Sandbox, page_url, sandbox_of
 from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
 from django_feexpay.sandbox.networks import CARDS, NETWORKS, Network
-from django_feexpay.sandbox.rules import Script, Step
+from django_feexpay.sandbox.scenarios import Script, Step
 from django_feexpay.sandbox.store import Link, Payment, Store
 from django_feexpay.sandbox.validation import phone_errors, read_link
 
@@ -30,9 +30,9 @@ METHODS = {"CARD": CARDS, "MOBILE": NETWORKS, "ALL": (*CARDS, *NETWORKS)}
 _CODE_SIGNS = string.ascii_letters + string.digits
 _CODE_LENGTH = 8
 
-FAILED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.INSUFFICIENT, webhooks=(rules.FAILED,)),))
-CANCELLED_ON_THE_PAGE = Script((Step(0.0, rules.FAILED, rules.DECLINED, webhooks=(rules.FAILED,)),))
-PAID_ON_THE_PAGE = Script((Step(0.0, rules.SUCCESSFUL, webhooks=(rules.SUCCESSFUL,)),))
+FAILED_ON_THE_PAGE = Script((Step(0.0, scenarios.FAILED, scenarios.INSUFFICIENT, webhooks=(scenarios.FAILED,)),))
+CANCELLED_ON_THE_PAGE = Script((Step(0.0, scenarios.FAILED, scenarios.DECLINED, webhooks=(scenarios.FAILED,)),))
+PAID_ON_THE_PAGE = Script((Step(0.0, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),))
 
 
 class FormError(ValueError):
@@ -96,7 +96,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
         msisdn=msisdn,
         amount=link.amount,
         paid_amount=0,
-        status=rules.PENDING,
+        status=scenarios.PENDING,
         reason=None,
         prompts=1 if script.asks_payer else 0,
         odd_status_body=script.odd_status_body,
@@ -119,9 +119,9 @@ def script_of(form: Mapping[str, str]) -> Script:
         return fixed[choice]
     if choice != "pay":
         raise FormError("choice_wrong")
-    if ending in rules.SCRIPTS:
-        return rules.SCRIPTS[ending]
-    return rules.script_for(phone) if phone else PAID_ON_THE_PAGE
+    if ending in scenarios.SCRIPTS:
+        return scenarios.SCRIPTS[ending]
+    return scenarios.script_for(phone) if phone else PAID_ON_THE_PAGE
 
 
 def play(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django_feexpay.sandbox.conditions import Conditions
+from django_feexpay.sandbox.fault_settings import Conditions
 
 DEFAULT_API_KEY = "test_sandbox_key"
 DEFAULT_SHOP_ID = "SANDBOXSHOP0001"

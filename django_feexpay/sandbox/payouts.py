@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, rules
+from django_feexpay.sandbox import bodies, scenarios
 from django_feexpay.sandbox.context import payment_of, sandbox_of
 from django_feexpay.sandbox.guards import (
     ApiError,
@@ -21,7 +21,7 @@ from django_feexpay.sandbox.guards import (
     require_shop,
 )
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Network
-from django_feexpay.sandbox.rules import Step
+from django_feexpay.sandbox.scenarios import Step
 from django_feexpay.sandbox.store import PAYOUT, Payment
 from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors
 
@@ -36,7 +36,7 @@ MIN_IN_BENIN = 50
 LONGEST_MOTIF = 30
 
 # No payer decides on a payout: an ending without a script is paid.
-_PAID = (Step(rules.PAYER_SECONDS, rules.SUCCESSFUL, webhooks=(rules.SUCCESSFUL,)),)
+_PAID = (Step(scenarios.PAYER_SECONDS, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),)
 
 
 async def payout(request: Request) -> Response:
@@ -103,7 +103,7 @@ def _taken_in(request: Request, network: Network, body: dict[str, Any]) -> Payme
         msisdn=msisdn,
         amount=body["amount"],
         paid_amount=0,
-        status=rules.PENDING,
+        status=scenarios.PENDING,
         reason=None,
         prompts=0,
         odd_status_body=False,
@@ -113,7 +113,7 @@ def _taken_in(request: Request, network: Network, body: dict[str, Any]) -> Payme
         kind=PAYOUT,
         waits_for="nobody",
     )
-    script = rules.SCRIPTS.get(msisdn[-2:])
+    script = scenarios.SCRIPTS.get(msisdn[-2:])
     steps = tuple(step for step in script.steps if step.after_seconds) if script else _PAID
     return sandbox.till.take_in(payment, steps or _PAID)
 

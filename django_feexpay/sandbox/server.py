@@ -28,18 +28,18 @@ from django_feexpay.sandbox import (
     bodies,
     collect,
     control,
-    desk,
+    control_page,
     guards,
     history,
     hosted,
     links,
-    listing,
     pages,
+    payments_page,
     payouts,
-    phone,
+    phone_page,
 )
-from django_feexpay.sandbox.conditions import Switchboard
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
+from django_feexpay.sandbox.fault_settings import Switchboard
 from django_feexpay.sandbox.faults import FaultyLine
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.same_origin import SameOriginOnly
@@ -47,7 +47,7 @@ from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
 
-ROOMS = (collect, links, history, api, payouts, control, phone, hosted, listing, desk, pages)
+ROOMS = (collect, links, history, api, payouts, control, phone_page, hosted, payments_page, control_page, pages)
 
 # Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
 _STOP_SECONDS = 1

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from django_feexpay.sandbox import rules
+from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.networks import Network, network_of
 
 PAYOUT = "PAYOUT_API"
@@ -95,7 +95,7 @@ class Payment:
     @property
     def charged(self) -> bool:
         """Did a payer pay? A payout charges nobody."""
-        return self.status == rules.SUCCESSFUL and not self.is_payout
+        return self.status == scenarios.SUCCESSFUL and not self.is_payout
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Export:
 class DueStep:
     id: int
     reference: str
-    step: rules.Step
+    step: scenarios.Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class Store:
         """Any status over any other."""
         self._connection.execute(
             "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
-            (status, reason, paid_amount, None if status == rules.PENDING else now, reference),
+            (status, reason, paid_amount, None if status == scenarios.PENDING else now, reference),
         )
 
     def waiting_for_otp(self, suffix: str, msisdn: str, amount: int, echo: str | None) -> Payment | None:
@@ -249,8 +249,8 @@ class Store:
         )
         return bool(found)
 
-    def settle(self, payment: Payment, step: rules.Step, now: float) -> None:
-        paid_amount = payment.amount - step.short_by if step.status == rules.SUCCESSFUL else 0
+    def settle(self, payment: Payment, step: scenarios.Step, now: float) -> None:
+        paid_amount = payment.amount - step.short_by if step.status == scenarios.SUCCESSFUL else 0
         self._connection.execute(
             "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
             (step.status, step.reason, paid_amount, now, payment.reference),
@@ -317,7 +317,7 @@ class Store:
 
     # steps
 
-    def add_step(self, reference: str, due_at: float, step: rules.Step) -> None:
+    def add_step(self, reference: str, due_at: float, step: scenarios.Step) -> None:
         self._connection.execute(
             "INSERT INTO steps (reference, due_at, status, reason, webhooks, short_by) VALUES (?, ?, ?, ?, ?, ?)",
             (reference, due_at, step.status, step.reason, json.dumps(step.webhooks), step.short_by),
@@ -329,7 +329,7 @@ class Store:
             DueStep(
                 row["id"],
                 row["reference"],
-                rules.Step(0.0, row["status"], row["reason"], tuple(json.loads(row["webhooks"])), row["short_by"]),
+                scenarios.Step(0.0, row["status"], row["reason"], tuple(json.loads(row["webhooks"])), row["short_by"]),
             )
             for row in rows
         ]

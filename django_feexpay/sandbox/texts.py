@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from django_feexpay.sandbox import rules
+from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.options import LANGUAGES
 
 _TEXTS = {
@@ -100,9 +100,9 @@ _TEXTS = {
         "Codes à usage unique : 123456 est juste, 000000 faux, 999999 expiré.",
         "One-time codes: 123456 is right, 000000 wrong, 999999 expired.",
     ),
-    rules.INVALID_OTP: ("code faux", "wrong code"),
-    rules.OTP_EXPIRED: ("code expiré", "expired code"),
-    rules.INSUFFICIENT: ("solde insuffisant", "low balance"),
+    scenarios.INVALID_OTP: ("code faux", "wrong code"),
+    scenarios.OTP_EXPIRED: ("code expiré", "expired code"),
+    scenarios.INSUFFICIENT: ("solde insuffisant", "low balance"),
     "control": ("Contrôle", "Control"),
     "control_more": (
         "Comment ce bac à sable répond, tombe en panne et envoie ses webhooks. Gardé au redémarrage.",
@@ -148,20 +148,20 @@ _TEXTS = {
     "custom_id": ("custom_id", "custom_id"),
     "paid": ("payé", "paid"),
     "lost": ("perdu", "lost"),
-    rules.ACCOUNT_NOT_ACTIVE: ("compte inactif", "account not active"),
-    rules.AMOUNT_TOO_LOW: ("montant trop faible", "amount too low"),
-    rules.OPERATOR_ERROR: ("erreur de l'opérateur", "operator's error"),
+    scenarios.ACCOUNT_NOT_ACTIVE: ("compte inactif", "account not active"),
+    scenarios.AMOUNT_TOO_LOW: ("montant trop faible", "amount too low"),
+    scenarios.OPERATOR_ERROR: ("erreur de l'opérateur", "operator's error"),
     "not_found": ("Cette page n'existe pas", "There is no such page"),
-    rules.PENDING: ("En attente", "Pending"),
-    rules.SUCCESSFUL: ("Réussi", "Successful"),
-    rules.FAILED: ("Échoué", "Failed"),
-    rules.REVERSED: ("Repris", "Reversed"),
-    rules.REFUNDED: ("Remboursé", "Refunded"),
-    rules.CANCELLED: ("Annulé", "Cancelled"),
-    rules.LOW_BALANCE: ("solde insuffisant", "low balance"),
-    rules.PAYER_NOT_FOUND: ("payeur inconnu", "payer not found"),
-    rules.DECLINED: ("refusé par le payeur", "declined by the payer"),
-    rules.EXPIRED: ("expiré", "expired"),
+    scenarios.PENDING: ("En attente", "Pending"),
+    scenarios.SUCCESSFUL: ("Réussi", "Successful"),
+    scenarios.FAILED: ("Échoué", "Failed"),
+    scenarios.REVERSED: ("Repris", "Reversed"),
+    scenarios.REFUNDED: ("Remboursé", "Refunded"),
+    scenarios.CANCELLED: ("Annulé", "Cancelled"),
+    scenarios.LOW_BALANCE: ("solde insuffisant", "low balance"),
+    scenarios.PAYER_NOT_FOUND: ("payeur inconnu", "payer not found"),
+    scenarios.DECLINED: ("refusé par le payeur", "declined by the payer"),
+    scenarios.EXPIRED: ("expiré", "expired"),
 }
 
 MAGIC_NUMBERS = {

@@ -10,10 +10,10 @@ import asyncio
 import time
 
 from django_feexpay.sandbox import webhooks
-from django_feexpay.sandbox.conditions import Switchboard
+from django_feexpay.sandbox.fault_settings import Switchboard
 from django_feexpay.sandbox.options import Options
+from django_feexpay.sandbox.payment_engine import Till
 from django_feexpay.sandbox.store import Delivery, Store
-from django_feexpay.sandbox.till import Till
 
 _MOST_AT_ONCE = 16
 

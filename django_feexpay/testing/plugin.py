@@ -71,10 +71,10 @@ def feexpay_webhook() -> Callable[..., int]:
     as your settings ask; the HTTP code of the (last) answer. Events: those of `feexpay_trigger --list`.
     """
     _require_settings()
-    from django_feexpay import rehearsal
+    from django_feexpay import sample_webhooks
 
     def post(payment: Payment, event: str = "successful") -> int:
-        return [rehearsal.post(delivery) for delivery in rehearsal.deliveries(payment.attempt, event)][-1]
+        return [sample_webhooks.post(delivery) for delivery in sample_webhooks.deliveries(payment.attempt, event)][-1]
 
     return post
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from django_feexpay import conf
 from django_feexpay.background import worker
-from django_feexpay.host import reconcile_payment
+from django_feexpay.lifecycle import PublicStatus
 from django_feexpay.models import Payment
-from django_feexpay.payments import due, outbox
-from django_feexpay.payments.lifecycle import PublicStatus
+from django_feexpay.payments import leases, outbox
+from django_feexpay.python_api import reconcile_payment
 from django_feexpay.testing.running import RunningSandbox
 
 #: More than any test has due at once.
@@ -30,7 +30,7 @@ def work() -> int:
     """The worker's round, in this thread and on its connection, so that it sees what an open test transaction wrote:
     send what is queued, ask about what is due, deliver signals. How many attempts were due.
     """
-    claims = due.claim_due(_MOST_DUE, unsent=True) + due.claim_due(_MOST_DUE, unsent=False)
+    claims = leases.claim_due(_MOST_DUE, unsent=True) + leases.claim_due(_MOST_DUE, unsent=False)
     for held in claims:
         worker.advance(held)
     outbox.deliver()

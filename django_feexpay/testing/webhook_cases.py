@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from django_feexpay import rehearsal
+from django_feexpay import sample_webhooks
 from django_feexpay.conf import feexpay
-from django_feexpay.host import start_payment
 from django_feexpay.models import Credit, Payment, WebhookDelivery
+from django_feexpay.python_api import start_payment
 from django_feexpay.testing.running import RunningSandbox
 
 Post = Callable[..., int]
@@ -107,11 +107,11 @@ class WebhookCases:
         assert not WebhookDelivery.objects.exists()
 
     def test_what_is_stored_holds_no_number(self, payment: Payment, feexpay_webhook: Post) -> None:
-        (sent,) = rehearsal.deliveries(payment.attempt, "successful")
+        (sent,) = sample_webhooks.deliveries(payment.attempt, "successful")
         feexpay_webhook(payment, "successful")
 
         (stored,) = WebhookDelivery.objects.all()
-        number = rehearsal.number_of(payment.attempt)
+        number = sample_webhooks.number_of(payment.attempt)
         assert number
         assert number.encode() in sent.raw
         assert number not in str(stored.body)

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, register_converter, reverse
 from django.urls.converters import StringConverter
 
-from django_feexpay.secrets import Secret
+from django_feexpay.crypto import Secret
 
 HIDDEN = "***"
 

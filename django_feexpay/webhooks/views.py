@@ -13,14 +13,14 @@ from django.views.decorators.csrf import csrf_exempt
 from django_feexpay import conf, strict_json
 from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
+from django_feexpay.crypto import Secret
 from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.signatures import verify
-from django_feexpay.payments import hints
+from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateBytes, PrivateDict
 from django_feexpay.problems import problem_response
-from django_feexpay.secrets import Secret
 from django_feexpay.webhooks import url_token
 
 logger = logging.getLogger("django_feexpay.webhooks")
@@ -47,7 +47,7 @@ class WebhookView(View):
         try:
             raw = _body(request)
             _authenticate(request, raw, token)
-            hints.receive(hint_from(strict_json.load(raw)))
+            webhook_hints.receive(hint_from(strict_json.load(raw)))
             tasks.wake()
         except strict_json.BodyTooLargeError:
             return problem_response(request, "payload_too_large")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from django_feexpay.models import Provider
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.order import Quote, quote_with
+from django_feexpay.payments.terms import Quote, quote_with
 from shop.models import CoinPack
 
 

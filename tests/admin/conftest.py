@@ -13,8 +13,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from django_feexpay import conf
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.phone import Msisdn
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -27,10 +27,10 @@ from django_feexpay.models import (
 )
 from django_feexpay.payments import idempotency, initiate, prompts
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order, msisdn_of
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
-from tests.admin.played_gateway import PlayedGateway
+from django_feexpay.payments.terms import Order, msisdn_of
+from tests.admin.recording_transport import PlayedGateway
 
 StartPayment = Callable[..., Payment]
 StaffClient = Callable[..., Client]

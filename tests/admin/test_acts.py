@@ -14,10 +14,10 @@ from django.db import connections
 from django.test import Client
 
 from django_feexpay import failpoints
-from django_feexpay.admin.acts import MOST_PAYMENTS
+from django_feexpay.admin.payment_actions import MOST_PAYMENTS
 from django_feexpay.models import Credit, Payment, PaymentEvent
 from tests.admin.conftest import StaffClient, StartPayment, page_of
-from tests.admin.played_gateway import PlayedGateway
+from tests.admin.recording_transport import PlayedGateway
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -147,7 +147,7 @@ def test_act_on_what_is_not_there_is_not_found(query: str, boss: Client) -> None
 def test_action_takes_a_bounded_number(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_feexpay.admin.acts.MOST_PAYMENTS", 1)
+    monkeypatch.setattr("django_feexpay.admin.payment_actions.MOST_PAYMENTS", 1)
     payments = [start_payment(), start_payment()]
 
     answer = boss.post(
@@ -249,7 +249,7 @@ def test_act_begins_nothing_new_when_its_time_is_up(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_payment()
-    monkeypatch.setattr("django_feexpay.admin.acts.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("django_feexpay.admin.payment_actions.PATIENCE_SECONDS", 0.0)
 
     assert told(boss, ask(payment)) == [
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",

@@ -7,7 +7,7 @@ import re
 import pytest
 from django.test import Client
 
-from django_feexpay.admin.causes import CAUSES, told
+from django_feexpay.admin.reason_texts import CAUSES, told
 from django_feexpay.models import PaymentEvent
 from tests.admin.conftest import StartPayment
 from tests.admin.test_payment_page import text_of

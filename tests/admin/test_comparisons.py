@@ -125,7 +125,7 @@ def test_open_difference_offers_to_be_closed(boss: Client, difference: Break) ->
 
 
 def test_close_takes_a_bounded_number(boss: Client, difference: Break, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.closing.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.close_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
 

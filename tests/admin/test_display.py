@@ -8,7 +8,7 @@ import pytest
 from django.contrib.staticfiles import finders
 
 from django_feexpay.admin.display import BADGES, Tone, amount, json_block, status_badge
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.lifecycle import Status
 
 
 def colours() -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_feexpay import conf
-from django_feexpay.gateway import money
+from django_feexpay.catalogue import money
 from django_feexpay.models import Incident, Payment
 from django_feexpay.payments import incidents
 from tests.admin.conftest import StaffClient, page_of
@@ -78,7 +78,7 @@ def test_close_of_what_is_not_there_is_not_found(query: str, boss: Client) -> No
 
 
 def test_close_takes_a_bounded_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.closing.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.close_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 

@@ -14,7 +14,7 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
-from tests.admin.played_gateway import PlayedGateway
+from tests.admin.recording_transport import PlayedGateway
 
 pytestmark = pytest.mark.django_db
 

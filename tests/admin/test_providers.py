@@ -10,7 +10,7 @@ from django.test import Client
 
 from django_feexpay.admin.providers import MAINTENANCE
 from django_feexpay.models import Provider
-from django_feexpay.payments.order import unavailable
+from django_feexpay.payments.terms import unavailable
 from tests.admin.conftest import StaffClient
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.admin.conftest import StaffClient, StartPayment, page_of
-from tests.admin.played_gateway import PlayedGateway
+from tests.admin.recording_transport import PlayedGateway
 from tests.conftest import Configure
 
 pytestmark = pytest.mark.django_db(transaction=True)

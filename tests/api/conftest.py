@@ -10,7 +10,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport, WireReply, WireRequest
 from tests.api.caller import Caller
 from tests.conftest import Configure
-from tests.payments.stage import Guard
+from tests.payments.fakes import Guard
 from tests.sandbox.running import RunningSandbox
 
 

@@ -38,9 +38,9 @@ from tests.api.error_reports import (
     leaks_of,
     shown,
 )
-from tests.payments.model_gateway import ModelGateway, refuse
-from tests.payments.stage import Clock
-from tests.webhooks.knocking import delivery
+from tests.payments.fake_gateway import ModelGateway, refuse
+from tests.payments.fakes import Clock
+from tests.webhooks.webhook_requests import delivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -116,7 +116,7 @@ SURPRISES: list[tuple[Journey, str]] = [
     *((initiate, f"failpoint:{name}") for name in ("started", "before_send", "after_send", "sent")),
     *((journey, "exchange") for journey in (initiate, retry, otp, from_the_host)),
     *((initiate, f"django_feexpay.{name}") for name in ("strict_json._refuse_unstorable", "api.views._key")),
-    *((initiate, f"django_feexpay.payments.order.{name}") for name in ("parse", "code_of", "money.fee")),
+    *((initiate, f"django_feexpay.payments.terms.{name}") for name in ("parse", "code_of", "money.fee")),
     *((initiate, f"django_feexpay.payments.{name}") for name in ("initiate.new_attempt", "initiate.Sealed.of")),
     *((initiate, f"django_feexpay.payments.ledger.{name}") for name in ("open_payment", "move")),
     *((initiate, f"django_feexpay.gateway.client.{name}") for name in ("collect_body", "accepted_from")),
@@ -131,10 +131,10 @@ SURPRISES: list[tuple[Journey, str]] = [
     (webhook, "django_feexpay.gateway.signatures.key_bytes"),
     (webhook, "django_feexpay.webhooks.views.hint_from"),
     (webhook, "django_feexpay.gateway.reports.safe_words"),
-    (webhook, "django_feexpay.payments.hints.secrets.keyed_hash"),
+    (webhook, "django_feexpay.payments.webhook_hints.secrets.keyed_hash"),
     (webhook, "django_feexpay.models.WebhookDelivery.objects.store_or_count"),
     (from_the_host, "django_feexpay.payments.initiate.judge"),
-    (from_the_host, "django_feexpay.payments.order._judge_price"),
+    (from_the_host, "django_feexpay.payments.terms._judge_price"),
 ]
 
 

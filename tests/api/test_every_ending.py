@@ -13,10 +13,10 @@ import requests
 from pytest_django.live_server_helper import LiveServer
 
 from django_feexpay.models import Attempt, Credit, Payment
-from django_feexpay.payments import hints, invariants
+from django_feexpay.payments import invariants, webhook_hints
 from tests.api.caller import BASE, Caller
 from tests.conftest import Configure
-from tests.payments.stage import Clock, next_due_at, sweep
+from tests.payments.fakes import Clock, next_due_at, sweep
 from tests.sandbox.running import RunningSandbox
 
 # The live server has threads and a connection of its own, which SQLite in memory does not give it.
@@ -96,7 +96,7 @@ def settle_all(clock: Clock) -> None:
     for _ in range(500):
         instant = next_due_at()
         if instant is None or instant.timestamp() > end:
-            hints.match_stragglers()  # the worker does, at its heartbeat
+            webhook_hints.match_stragglers()  # the worker does, at its heartbeat
             return
         clock.advance_to(instant)
         sweep()

@@ -8,8 +8,8 @@ import pytest
 
 from django_feexpay.models import Attempt, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
-from tests.payments.model_gateway import ModelGateway, accept_as, cannot_reach, lose_the_page, refuse, reply
-from tests.payments.stage import Clock, look_again, next_due_at, sweep
+from tests.payments.fake_gateway import ModelGateway, accept_as, cannot_reach, lose_the_page, refuse, reply
+from tests.payments.fakes import Clock, look_again, next_due_at, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,7 @@ import django_feexpay
 from django_feexpay.models import Credit, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from tests.api.caller import row_counts
-from tests.payments.model_gateway import ModelGateway, refuse
+from tests.payments.fake_gateway import ModelGateway, refuse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

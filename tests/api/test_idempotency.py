@@ -13,8 +13,8 @@ from django.db import connection
 from django_feexpay import failpoints
 from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
-from tests.payments.model_gateway import ModelGateway, accept, cannot_reach, lose_the_answer, refuse
-from tests.payments.stage import Clock, look_again
+from tests.payments.fake_gateway import ModelGateway, accept, cannot_reach, lose_the_answer, refuse
+from tests.payments.fakes import Clock, look_again
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

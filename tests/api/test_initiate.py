@@ -13,8 +13,8 @@ from shop.models import CoinPack
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.api.conftest import Configure
-from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse, slow_down
-from tests.payments.stage import Clock, sweep
+from tests.payments.fake_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse, slow_down
+from tests.payments.fakes import Clock, sweep
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from tests.api.caller import Caller, assert_problem, row_counts
-from tests.payments.model_gateway import ModelGateway, refuse
+from tests.payments.fake_gateway import ModelGateway, refuse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

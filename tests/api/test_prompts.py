@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.api.conftest import Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, look_again
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, look_again
 from tests.payments.threads import at_once
 from tests.sandbox.running import RunningSandbox
 

@@ -11,16 +11,16 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_feexpay import shared
+from django_feexpay import cache_state
 from django_feexpay.api import provider_list as module
 from django_feexpay.api.filters import Wanted
 from django_feexpay.api.provider_list import ProviderList, provider_list
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.models import Provider
-from django_feexpay.payments import breaker
+from django_feexpay.payments.admission import circuit_breaker
 from tests.api.caller import Caller
-from tests.payments.stage import Clock
+from tests.payments.fakes import Clock
 from tests.payments.threads import at_once
 
 ALL = Wanted()
@@ -34,7 +34,7 @@ def rows(caller: Caller, language: str = "en", **query: str) -> dict[str, dict[s
 
 def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None:
     for _ in range(5):
-        breaker.see(
+        circuit_breaker.see(
             CallSeen(operation=operation, outcome="not_sent", seconds=0.0, provider_code=provider, error=NotSentError())
         )
 
@@ -89,11 +89,11 @@ def test_process_that_waits_for_another_takes_what_it_brought(
 ) -> None:
     """Another process is at it: `add` says no, and a moment later the list is there."""
     theirs = ProviderList(b"[]", 'W/"theirs"', 60)
-    monkeypatch.setattr(shared, "put_first", lambda *args, **kwargs: False)
+    monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
 
     def bring(seconds: float) -> None:
-        edition = shared.edition(shared.PROVIDERS)
-        shared.put(f"providers:{edition}:{module.__version__}:en:::", theirs, 60)
+        edition = cache_state.edition(cache_state.PROVIDERS)
+        cache_state.put(f"providers:{edition}:{module.__version__}:en:::", theirs, 60)
 
     monkeypatch.setattr(module.time, "sleep", bring)
 
@@ -105,7 +105,7 @@ def test_process_that_waits_for_another_takes_what_it_brought(
 def test_process_whose_neighbour_died_at_it_helps_itself(
     renderings: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "put_first", lambda *args, **kwargs: False)
+    monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
 
     assert json.loads(provider_list(ALL, "en").body)
@@ -183,9 +183,9 @@ def _save(*, enabled: bool) -> None:
 def test_provider_in_trouble_is_shown_so_in_both_languages(caller: Caller, clock: Clock) -> None:
     rows(caller)
     trouble()
-    breaker.see(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
+    circuit_breaker.see(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
     clock.advance(1)
-    shared.drop("breaker:gateway:open")
+    cache_state.drop("breaker:gateway:open")
 
     english, french = rows(caller), rows(caller, "fr")
 
@@ -220,7 +220,7 @@ def test_trouble_is_no_longer_shown_once_somebody_may_probe(caller: Caller, cloc
     assert shown.headers["Cache-Control"] == "private, max-age=20"
 
     clock.advance(20)
-    shared.renew(shared.PROVIDERS)  # kept for those 20 s, which a standing clock does not let pass
+    cache_state.renew(cache_state.PROVIDERS)  # kept for those 20 s, which a standing clock does not let pass
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
 
@@ -231,9 +231,11 @@ def test_list_comes_back_as_soon_as_the_trouble_is_over(caller: Caller, clock: C
     assert rows(caller)["mtn_bj"]["enabled"] is False
 
     clock.advance(30)
-    assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == 0
     assert rows(caller)["mtn_bj"]["enabled"] is False, "the probe is on its way"
-    breaker.see(CallSeen(operation="collect", outcome="answered", seconds=0.0, provider_code="mtn_bj", http_status=200))
+    circuit_breaker.see(
+        CallSeen(operation="collect", outcome="answered", seconds=0.0, provider_code="mtn_bj", http_status=200)
+    )
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
 
@@ -274,7 +276,7 @@ def test_list_works_with_the_cache_away(
     caller: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(shared, "_line", shared._Line())
+    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
     Provider.objects.filter(pk="mtn_bj").update(enabled=False)

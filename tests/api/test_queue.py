@@ -14,8 +14,8 @@ from django_feexpay.background.worker import CLUSTER
 from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.conftest import Configure
-from tests.payments.model_gateway import ModelGateway, accept_as, cannot_reach, refuse
-from tests.payments.stage import Clock, look_again, sweep
+from tests.payments.fake_gateway import ModelGateway, accept_as, cannot_reach, refuse
+from tests.payments.fakes import Clock, look_again, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

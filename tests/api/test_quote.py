@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_feexpay.models import Attempt, Payment, Provider
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.conftest import Configure
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = pytest.mark.django_db
 

@@ -8,8 +8,8 @@ import pytest
 
 from django_feexpay.models import Attempt, Credit, Payment, Provider
 from tests.api.caller import Caller, assert_problem, row_counts
-from tests.payments.model_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
-from tests.payments.stage import Clock, look_again
+from tests.payments.fake_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.fakes import Clock, look_again
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

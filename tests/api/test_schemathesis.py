@@ -26,7 +26,7 @@ from django.utils import translation
 from hypothesis import HealthCheck, Phase, assume, settings
 from schemathesis.config import SchemathesisConfig
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Payment
 from tests.api.caller import BASE, new_token
 from tests.sandbox.running import RunningSandbox

@@ -12,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from django_feexpay.models import Payment, WebhookDelivery
 from tests.api.caller import BASE, JSON, new_token, wish
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 

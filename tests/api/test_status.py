@@ -16,8 +16,8 @@ from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, OutboxMessage, Payment
 from tests.api.caller import Caller
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Guard
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Guard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

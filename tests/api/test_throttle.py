@@ -23,8 +23,8 @@ from django.db import connection
 
 from tests.api.caller import Caller, assert_problem, new_token, row_counts
 from tests.api.conftest import Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock
 from tests.sandbox.running import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -84,7 +84,7 @@ def cluster(environment: dict[str, str]) -> Iterator[Callable[[], None]]:
 def waking(environment: dict[str, str]) -> Iterator[None]:
     """As the door does after a start, beside the block: the heartbeat says that a cluster works here, nobody else."""
     Heartbeat.objects.update_or_create(name=CLUSTER, defaults={"beat_at": timezone.now()})
-    command = [sys.executable, "-m", "tests.background.woken"]
+    command = [sys.executable, "-m", "tests.background.wake_process"]
     with subprocess.Popen(command, cwd=ROOT, env=environment):
         yield
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import close_old_connections, connection
 
-from django_feexpay.background.crew import Crew
+from django_feexpay.background.worker_pool import Crew
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 

@@ -20,8 +20,8 @@ from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox, receivers
 from tests.background.test_worker import PATIENCE_SECONDS, at_work, make_due, wait_until
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Recorder, now
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Recorder, now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

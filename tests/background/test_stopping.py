@@ -15,8 +15,8 @@ from django.db import connection
 
 from django_feexpay.models import OutboxMessage
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import now
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import now
 from tests.sandbox.running import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]

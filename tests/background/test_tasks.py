@@ -11,8 +11,8 @@ from django_feexpay.background import tasks
 from django_feexpay.background.worker import CLUSTER, WORKER
 from django_feexpay.models import Attempt, Credit, Heartbeat
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, now
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,13 +15,13 @@ from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
 from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
 from django_feexpay.gateway.transport import WireReply
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
-from django_feexpay.payments import due, outbox
-from django_feexpay.payments.lifecycle import Status
+from django_feexpay.payments import leases, outbox
 from django_feexpay.payments.receivers import Bulkhead, Claim
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
-from tests.payments.stage import Clock, Recorder, now, only_attempt
+from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
+from tests.payments.fakes import Clock, Recorder, now, only_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,7 +130,7 @@ def test_one_attempt_that_cannot_be_seen_to_does_not_take_the_others_along(
     make_due()
     advance = worker.advance
 
-    def fail_one(held: due.Claim) -> None:
+    def fail_one(held: leases.Claim) -> None:
         if held.attempt_id == only_attempt(broken).pk:
             raise LookupError("a row that breaks us")
         advance(held)
@@ -210,7 +210,7 @@ def test_looks_at_settled_payments_keep_no_live_one_waiting(
     Payment.objects.update(status=Status.FAILED)
     live = begin(merchant_reference="live")
     gateway.last().approve()
-    answer, claim_due = gateway._status, due.claim_due
+    answer, claim_due = gateway._status, leases.claim_due
 
     def answer_slowly(reference: str) -> WireReply:
         if reference in slow:
@@ -222,12 +222,12 @@ def test_looks_at_settled_payments_keep_no_live_one_waiting(
                 gateway.lock.acquire()
         return answer(reference)
 
-    def count_rounds(limit: int, **which: bool) -> list[due.Claim]:
+    def count_rounds(limit: int, **which: bool) -> list[leases.Claim]:
         rounds.append(limit)
         return claim_due(limit, **which)
 
     gateway._status = answer_slowly  # type: ignore[method-assign]
-    monkeypatch.setattr(due, "claim_due", count_rounds)
+    monkeypatch.setattr(leases, "claim_due", count_rounds)
     with at_work():
         try:
             wait_until(lambda: len(asked) == 4)
@@ -272,7 +272,7 @@ def test_database_that_is_away_is_waited_for(
     begin()
     gateway.last().approve()
     make_due()
-    claim_due, failures = due.claim_due, [1, 1, 1]
+    claim_due, failures = leases.claim_due, [1, 1, 1]
 
     def away_three_times(*args: Any, **kwargs: Any) -> Any:
         if failures:
@@ -280,7 +280,7 @@ def test_database_that_is_away_is_waited_for(
             raise error("the server closed the connection")
         return claim_due(*args, **kwargs)
 
-    monkeypatch.setattr(due, "claim_due", away_three_times)
+    monkeypatch.setattr(leases, "claim_due", away_three_times)
     with at_work():
         wait_until(lambda: Credit.objects.count() == 1)
 
@@ -303,7 +303,7 @@ def test_pauses_grow_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch)
         raise OperationalError
 
     with Worker() as running:
-        monkeypatch.setattr(due, "claim_due", away)
+        monkeypatch.setattr(leases, "claim_due", away)
         running.run(Stop(), every_seconds=0.5)
 
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 30]
@@ -397,7 +397,7 @@ def test_late_hints_are_matched_with_the_heartbeat(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr("django_feexpay.payments.hints.match_stragglers", lambda: calls.append(1))
+    monkeypatch.setattr("django_feexpay.payments.webhook_hints.match_stragglers", lambda: calls.append(1))
 
     with Worker() as running:
         running.sweep()

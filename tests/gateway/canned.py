@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 from django_feexpay.gateway.client import CallSeen, CollectRequest, Gateway
-from django_feexpay.gateway.phone import Msisdn
 from django_feexpay.gateway.transport import WireReply, WireRequest
 
 KEY = "fp_canary_key"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.addresses import why_refused
-from django_feexpay.gateway.catalogue import CATALOGUE
 from django_feexpay.gateway.client import Gateway, PageRequest
 from django_feexpay.gateway.errors import MisconfiguredError
 from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt

@@ -8,10 +8,10 @@ from decimal import Decimal
 
 import pytest
 
-from django_feexpay.gateway import catalogue
-from django_feexpay.gateway.catalogue import CATALOGUE, ProviderSpec
-from django_feexpay.gateway.money import CURRENCIES
-from django_feexpay.gateway.phone import parse
+from django_feexpay.catalogue import providers
+from django_feexpay.catalogue.money import CURRENCIES
+from django_feexpay.catalogue.phone import parse
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 
 # code: FeexPay's path, FeexPay's name, country, calling code, digits, currency, flow
 SERVED = {
@@ -145,7 +145,7 @@ def test_other_flows_are_those_that_sources_give(code: str) -> None:
 def test_chosen_flow_brings_its_rules_and_instructions(
     code: str, flow: str, first: bool, later: bool, word: str
 ) -> None:
-    spec = catalogue.with_flow(code, flow)
+    spec = providers.with_flow(code, flow)
 
     assert (spec.flow, spec.needs_otp_first, spec.sends_otp_later) == (flow, first, later)
     assert word in spec.instructions_en
@@ -154,7 +154,7 @@ def test_chosen_flow_brings_its_rules_and_instructions(
 
 @pytest.mark.parametrize("flow", ["hosted", "", "nonsense", "otp"])
 def test_flow_that_no_source_gives_changes_nothing(flow: str) -> None:
-    assert catalogue.with_flow("mtn_bj", flow) is CATALOGUE["mtn_bj"]
+    assert providers.with_flow("mtn_bj", flow) is CATALOGUE["mtn_bj"]
 
 
 def test_special_behaviour_is_where_sources_give_it() -> None:
@@ -200,9 +200,9 @@ def test_unpublished_fee_is_not_made_up() -> None:
 
 
 def test_get_gives_the_row_or_a_key_error() -> None:
-    assert catalogue.get("mtn_bj") is CATALOGUE["mtn_bj"]
+    assert providers.get("mtn_bj") is CATALOGUE["mtn_bj"]
     with pytest.raises(KeyError):
-        catalogue.get("mtn")
+        providers.get("mtn")
 
 
 def test_catalogue_cannot_be_changed() -> None:

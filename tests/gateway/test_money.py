@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.gateway.money import (
+from django_feexpay.catalogue.money import (
     CONVERTIBLE,
     CURRENCIES,
     EURO_PARITY,

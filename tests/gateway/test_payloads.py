@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.client import Gateway, PageRequest
 from django_feexpay.gateway.errors import (
     GatewayError,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.phone import Msisdn, PhoneError, PhoneRule, parse
+from django_feexpay.catalogue.phone import Msisdn, PhoneError, PhoneRule, parse
+from django_feexpay.catalogue.providers import CATALOGUE
 
 
 def rule_of(code: str) -> PhoneRule:

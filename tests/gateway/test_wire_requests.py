@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from django_feexpay.gateway import catalogue
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue import providers
+from django_feexpay.catalogue.phone import parse
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.client import PageRequest
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
-from django_feexpay.gateway.phone import parse
 from django_feexpay.gateway.reports import HostedPage
 from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt, gateway_that_answers
 from tests.gateway.test_client import BASE, asked, body_of, gateway_over
@@ -91,8 +91,8 @@ def test_first_request_of_two_carries_no_code_and_the_second_is_the_same_with_it
 def test_flow_a_shop_chose_decides_whether_a_code_is_awaited() -> None:
     gateway = gateway_that_answers(201, {"reference": REFERENCE})
 
-    assert not gateway.collect(attempt(catalogue.with_flow("coris_bj", "push"))).otp_required
-    assert not gateway.collect(attempt(catalogue.with_flow("orange_sn", "otp"))).otp_required
+    assert not gateway.collect(attempt(providers.with_flow("coris_bj", "push"))).otp_required
+    assert not gateway.collect(attempt(providers.with_flow("orange_sn", "otp"))).otp_required
 
 
 # --- the page for cards ------------------------------------------------------------------------------

@@ -10,18 +10,18 @@ from django.contrib.auth.models import User
 
 from django_feexpay import conf
 from django_feexpay.gateway.transport import HttpTransport
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import Order
 from django_feexpay.payments.outbox import SIGNALS
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.terms import Order
 from tests.conftest import Configure
-from tests.payments.archive import Archive
-from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock, Guard, Recorder, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
-from tests.payments.stage import Clock, Guard, Recorder, only_attempt
 from tests.sandbox.running import RunningSandbox
 
 MakeOrder = Callable[..., Order]

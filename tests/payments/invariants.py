@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
-from tests.payments.model_gateway import Charge, ModelGateway
+from tests.payments.fake_gateway import Charge, ModelGateway
 
 LIVE = {"created", "sending", "pending", "unknown"}
 LONGEST_WAIT = timedelta(days=1)

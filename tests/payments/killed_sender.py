@@ -20,7 +20,7 @@ def main(user_id: str, base_url: str, failpoint: str) -> None:
     from django_feexpay import failpoints
     from django_feexpay.payments import initiate
     from django_feexpay.payments.ledger import Source
-    from django_feexpay.payments.order import Order
+    from django_feexpay.payments.terms import Order
 
     settings.FEEXPAY |= {"BASE_URL": base_url, "PAYABLE": None}
     user = get_user_model().objects.get(pk=user_id)

@@ -13,8 +13,8 @@ from typing import Any
 
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.transport import WireReply, WireRequest
-from tests.payments.model_gateway import reply
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import reply
+from tests.payments.fakes import Clock
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ import pytest
 from django.contrib.auth.models import User
 
 import django_feexpay
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source, move
-from django_feexpay.payments.lifecycle import Status
-from tests.payments.stage import only_attempt
+from tests.payments.fakes import only_attempt
 
 #: A review of each origin, by what FeexPay's status then says.
 SHORT = {"amount": 4999}

@@ -9,12 +9,13 @@ import pytest
 
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Break, Incident
-from django_feexpay.payments import compare, hints
+from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconciliation import run
 from tests.payments.conftest import Begin
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.test_over_the_socket import status_at_sandbox, wait_until
 from tests.sandbox.running import RunningSandbox
 
@@ -31,7 +32,7 @@ def test_reversal_after_success_is_told(
     reference = str(only_attempt(payment).gateway_reference)
     sandbox.reverse(reference, status=status)
 
-    hints.receive(hint_from({"reference": reference, "status": status}))
+    webhook_hints.receive(hint_from({"reference": reference, "status": status}))
     look_again(clock)
 
     incident = Incident.objects.get()
@@ -57,7 +58,7 @@ def test_push_that_was_doubled_and_page_that_was_paid_twice_are_found_by_the_nig
     day = clock.at.date()
     clock.at += timedelta(days=2)
 
-    compare.compare(compare.begin(day - timedelta(days=1), day), source=Source.WORKER)
+    run.compare(run.begin(day - timedelta(days=1), day), source=Source.WORKER)
     sweep()
 
     found = {row.payment_id: row for row in Incident.objects.all()}

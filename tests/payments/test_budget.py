@@ -9,48 +9,51 @@ from typing import Any
 
 import pytest
 
-from django_feexpay import shared
+from django_feexpay import cache_state
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.models import Payment
-from django_feexpay.payments import breaker, budget, gate
+from django_feexpay.payments.admission import circuit_breaker, gate, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, reply
-from tests.payments.stage import Clock, only_attempt, sweep
+from tests.payments.fake_gateway import ModelGateway, reply
+from tests.payments.fakes import Clock, only_attempt, sweep
 from tests.payments.threads import at_once
 
 
 def spend(count: int, share: float) -> list[int]:
-    return [budget.wait_seconds(share) for _ in range(count)]
+    return [rate_budget.wait_seconds(share) for _ in range(count)]
 
 
 def test_polling_yields_first_and_sending_last(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_PER_SECOND=10)
 
-    assert spend(6, budget.READING) == [0] * 5 + [1]
-    assert spend(3, budget.POLLING) == [0] * 2 + [1]
-    assert spend(4, budget.SENDING) == [0] * 3 + [1]
+    assert spend(6, rate_budget.READING) == [0] * 5 + [1]
+    assert spend(3, rate_budget.POLLING) == [0] * 2 + [1]
+    assert spend(4, rate_budget.SENDING) == [0] * 3 + [1]
 
 
 def test_each_second_has_its_own_budget(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_PER_SECOND=2)
-    assert spend(3, budget.SENDING) == [0, 0, 1]
+    assert spend(3, rate_budget.SENDING) == [0, 0, 1]
 
     clock.advance(1)
 
-    assert spend(2, budget.SENDING) == [0, 0]
+    assert spend(2, rate_budget.SENDING) == [0, 0]
 
 
 def test_without_a_bound_everybody_may(clock: Clock) -> None:
-    assert set(spend(500, budget.POLLING)) == {0}
+    assert set(spend(500, rate_budget.POLLING)) == {0}
 
 
 def test_threads_at_once_never_get_more_than_there_is(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_PER_SECOND=7)
 
-    assert sorted(map(str, at_once(30, lambda number: budget.wait_seconds(budget.SENDING)))) == ["0"] * 7 + ["1"] * 23
+    assert (
+        sorted(map(str, at_once(30, lambda number: rate_budget.wait_seconds(rate_budget.SENDING))))
+        == ["0"] * 7 + ["1"] * 23
+    )
 
 
 @pytest.mark.postgres_only
@@ -74,23 +77,23 @@ def test_nothing_is_spent_twice_with_a_cache_that_cannot_count(
     everybody_is_in = threading.Barrier(30, timeout=30)
 
     def enter(number: int) -> bool:
-        with budget.place() as free:
+        with rate_budget.place() as free:
             everybody_is_in.wait()
             return free
 
-    spent = at_once(30, lambda number: budget.wait_seconds(budget.SENDING))
+    spent = at_once(30, lambda number: rate_budget.wait_seconds(rate_budget.SENDING))
     places = at_once(30, enter)
-    counts = at_once(30, lambda number: shared.count_up("trouble", 600))
-    at_once(5, lambda number: breaker.see(trouble))
+    counts = at_once(30, lambda number: cache_state.count_up("trouble", 600))
+    at_once(5, lambda number: circuit_breaker.see(trouble))
 
     assert Counter(spent) == {0: 7, 1: 23}
     assert places.count(True) == 3
     assert sorted(map(int, counts)) == list(range(1, 31))
-    assert breaker.in_trouble(["mtn_bj"]) == ["gateway", "mtn_bj"]
-    with budget.place() as free:  # given back
+    assert circuit_breaker.in_trouble(["mtn_bj"]) == ["gateway", "mtn_bj"]
+    with rate_budget.place() as free:  # given back
         assert free
-    shared.drop("trouble")
-    assert shared.read(["trouble"]) == {}
+    cache_state.drop("trouble")
+    assert cache_state.read(["trouble"]) == {}
 
 
 @pytest.mark.django_db
@@ -100,7 +103,7 @@ def test_polling_that_must_yield_is_due_again_and_counts_as_no_look(
     payment = begin()
     clock.advance(5)
     configure(GATEWAY_PER_SECOND=1)
-    assert budget.wait_seconds(budget.SENDING) == 0
+    assert rate_budget.wait_seconds(rate_budget.SENDING) == 0
 
     sweep()
 
@@ -131,7 +134,7 @@ def test_slow_down_of_one_is_obeyed_by_everybody(
     waiting = begin(merchant_reference="order-1")
     gateway.next_collects = [too_many]
     limited = begin(merchant_reference="order-2")
-    assert (limited.status, limited.detail, budget.pause_seconds()) == ("unknown", "checking", 5)
+    assert (limited.status, limited.detail, rate_budget.pause_seconds()) == ("unknown", "checking", 5)
 
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
         begin(merchant_reference="order-3")
@@ -158,21 +161,21 @@ def too_many(charge: object) -> object:
 def test_places_are_as_many_as_there_are_and_are_given_back(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=2)
 
-    with budget.place() as first, budget.place() as second:
-        with budget.place() as third:
+    with rate_budget.place() as first, rate_budget.place() as second:
+        with rate_budget.place() as third:
             assert (first, second, third) == (True, True, False)
-        with budget.place() as fourth:
+        with rate_budget.place() as fourth:
             assert fourth is False
-    with budget.place() as again:
+    with rate_budget.place() as again:
         assert again is True
 
 
 def test_place_is_given_back_whatever_happens_in_it(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with pytest.raises(RuntimeError), budget.place():
+    with pytest.raises(RuntimeError), rate_budget.place():
         raise RuntimeError
 
-    with budget.place() as free:
+    with rate_budget.place() as free:
         assert free is True
 
 
@@ -181,7 +184,7 @@ def test_full_house_turns_starts_away_and_lets_the_queue_in(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with budget.place():
+    with rate_budget.place():
         with pytest.raises(NotAllowedError) as refusal:
             begin()
         assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 3)
@@ -198,11 +201,11 @@ def test_nobody_is_kept_out_while_the_cache_is_away(
     clock: Clock, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(GATEWAY_AT_ONCE=1, GATEWAY_PER_SECOND=1)
-    monkeypatch.setattr(shared._line, "_away_until", float("inf"))
+    monkeypatch.setattr(cache_state._line, "_away_until", float("inf"))
 
-    with budget.place() as first, budget.place() as second:
+    with rate_budget.place() as first, rate_budget.place() as second:
         assert (first, second) == (True, True)
-    assert spend(3, budget.POLLING) == [0, 0, 0]
+    assert spend(3, rate_budget.POLLING) == [0, 0, 0]
     doors = [gate.entrance("mtn_bj", queued=False, first=pytest.fail) for _ in range(2)]
     with doors[0], doors[1]:
         pass

@@ -15,24 +15,26 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_feexpay import conf, shared
+from django_feexpay import cache_state, conf
 from django_feexpay import signals as host_signals
 from django_feexpay.background import tasks, worker
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
 from django_feexpay.monitoring import health
-from django_feexpay.payments import breaker, budget, due, hints, idempotency, nights, outbox
+from django_feexpay.payments import idempotency, leases, outbox, webhook_hints
+from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.invariants import INVARIANTS
-from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.looks import longest_waits, next_look_at
-from tests.payments.archive import Archive
+from django_feexpay.payments.poll_schedule import longest_waits, next_look_at
+from django_feexpay.payments.reconciliation import nightly
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import Charge, ModelGateway, lose_the_answer
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.test_compare import write
 
 pytestmark = pytest.mark.django_db
@@ -141,7 +143,7 @@ def test_a_webhook_still_hastens(begin: Begin, gateway: ModelGateway, clock: Clo
         sweep()
     gateway.last().approve()
 
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     clock.advance(3)
     sweep()
 
@@ -174,7 +176,7 @@ def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, cl
     payment = begin()
     clock.advance(5)
     with wrong(clock, YEAR):
-        due.claim_due(10, unsent=False)
+        leases.claim_due(10, unsent=False)
     gateway.last().approve()
 
     one_minute_of_work(clock)
@@ -206,7 +208,7 @@ def test_an_hour_back_a_webhook_hastens(begin: Begin, gateway: ModelGateway, clo
     clock.at -= HOUR
     gateway.last().approve()
 
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     clock.advance(3)
     sweep()
 
@@ -270,13 +272,13 @@ def test_a_night_of_next_year_is_given_back(
     begin()
     clock.advance(86_400)
     with wrong(clock, YEAR):
-        assert nights.take(clock.at) is not None
+        assert nightly.take(clock.at) is not None
     assert "I19" in broken()
 
     worker.correct_clocks()
 
     assert not Comparison.objects.filter(night__gt=clock.at.date()).exists()
-    tonight = nights.take(clock.at)
+    tonight = nightly.take(clock.at)
     assert tonight is not None
     assert tonight.night == clock.at.date()
 
@@ -287,12 +289,12 @@ def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
     configure(COMPARE_AT="00:00")
     begin()
     clock.advance(86_400)
-    first = nights.take(clock.at)
-    assert nights.take(clock.at) is None
+    first = nightly.take(clock.at)
+    assert nightly.take(clock.at) is None
     Comparison.objects.update(beat_at=clock.at + YEAR)
 
-    assert nights.take(clock.at) == first
-    assert nights.take(clock.at) is None
+    assert nightly.take(clock.at) == first
+    assert nightly.take(clock.at) is None
 
 
 # --- trouble that is kept in the cache ------------------------------------------------------------------
@@ -305,15 +307,15 @@ GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered",
 
 def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
-        for _ in range(breaker.IN_A_ROW):
-            breaker.see(TROUBLE)
-        assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == breaker.PAUSE_SECONDS
+        for _ in range(circuit_breaker.IN_A_ROW):
+            circuit_breaker.see(TROUBLE)
+        assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == circuit_breaker.PAUSE_SECONDS
 
-    assert breaker.closed_to_payers(["mtn_bj"]) == {}
-    assert breaker.wait_seconds("mtn_bj", breaker.Door.SEND) == 0
-    breaker.see(GOOD)
+    assert circuit_breaker.closed_to_payers(["mtn_bj"]) == {}
+    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == 0
+    circuit_breaker.see(GOOD)
 
-    assert breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.in_trouble(["mtn_bj"]) == []
 
 
 def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
@@ -321,13 +323,13 @@ def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
     with wrong(clock, YEAR):
-        budget.see(slow_down)
-        assert budget.pause_seconds() == 60
+        rate_budget.see(slow_down)
+        assert rate_budget.pause_seconds() == 60
 
-    assert budget.pause_seconds() == 0
-    budget.see(slow_down)
-    assert budget.pause_seconds() == 60
-    shared.drop("budget:pause")
+    assert rate_budget.pause_seconds() == 0
+    rate_budget.see(slow_down)
+    assert rate_budget.pause_seconds() == 60
+    cache_state.drop("budget:pause")
 
 
 # --- the rule, and what must not happen -----------------------------------------------------------------
@@ -365,7 +367,7 @@ def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clo
     for seconds in (5, 60, 600, 1800, 7200, 90_000, 700_000):
         clock.advance(seconds)
         sweep()
-        assert due.correct_schedule() == 0
+        assert leases.correct_schedule() == 0
         assert "I19" not in broken()
 
 
@@ -405,7 +407,7 @@ def test_on_postgresql_the_hosts_clock_decides_nothing(
 
     payment: Payment = begin()
     gateway.last().approve()
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     Attempt.objects.update(next_poll_at=payment.created_at)
     sweep()
 

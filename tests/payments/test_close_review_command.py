@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal
 from django_feexpay.payments.invariants import violations
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import only_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

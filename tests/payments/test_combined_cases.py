@@ -10,15 +10,15 @@ from django.contrib.auth.models import User
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Credit, Incident
-from django_feexpay.payments import due, hints
+from django_feexpay.payments import leases, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import Charge, ModelGateway, charge_and_answer, lose_the_answer, refuse, reply
+from tests.payments.fake_gateway import Charge, ModelGateway, charge_and_answer, lose_the_answer, refuse, reply
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.reviewing import close, put_under_review
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +64,7 @@ def test_second_charge_that_a_webhook_named_before_the_credit_is_asked_about(
     charge.approve()
     again = gateway.charge_again(charge, "ref-again")
     for told in (charge, again):
-        hints.receive(hint_from(told.truth()))
+        webhook_hints.receive(hint_from(told.truth()))
     for _ in range(3):
         clock.advance(60)
         sweep()
@@ -82,7 +82,7 @@ def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
     close(payment, "credit_price", ama)
     gateway.pay_on_page().approve()
 
-    hints.receive(
+    webhook_hints.receive(
         hint_from({"reference": "card-0001", "status": "SUCCESSFUL", "callback_info": str(only_attempt(payment).pk)})
     )
     for _ in range(3):
@@ -126,7 +126,7 @@ def test_webhook_that_came_before_a_named_refusal_is_followed(
 
     def charge_tell_refuse(charge: Charge) -> WireReply:
         charge.approve()
-        hints.receive(hint_from(charge.truth()))
+        webhook_hints.receive(hint_from(charge.truth()))
         return reply(400, {"code": "PAYER_NOT_FOUND", "message": "PAYER_NOT_FOUND"})
 
     gateway.next_collects = [charge_tell_refuse]
@@ -145,7 +145,7 @@ def test_retry_asks_about_a_refusal_that_a_webhook_contradicts(
     gateway.next_collects = [refuse()]
     payment = begin()
     attempt = only_attempt(payment)
-    hints.receive(hint_from({"reference": "ref-x", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
+    webhook_hints.receive(hint_from({"reference": "ref-x", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
     gateway.away = True
 
     with pytest.raises(NotAllowedError) as refusal:
@@ -267,7 +267,7 @@ def test_wait_that_feexpay_asks_for_before_another_page_is_no_wrong_clock(
     begin(provider="visa", phone="")
     sweep()
 
-    assert due.correct_schedule() == 0
+    assert leases.correct_schedule() == 0
     assert list(violations()) == []
 
 
@@ -277,7 +277,7 @@ def test_credited_payments_that_wait_for_their_turn_are_no_wrong_clock(
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
-    due.hasten_credited(only_attempt(payment), at=clock.at + timedelta(hours=2))
+    leases.hasten_credited(only_attempt(payment), at=clock.at + timedelta(hours=2))
 
-    assert due.correct_schedule() == 0
+    assert leases.correct_schedule() == 0
     assert list(violations()) == []

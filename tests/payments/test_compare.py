@@ -12,14 +12,15 @@ import pytest
 
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.models import Attempt, Break, Comparison, Credit, Payment
-from django_feexpay.payments import breaks, compare
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from tests.payments import archive as shelf
-from tests.payments.archive import Archive
+from django_feexpay.payments.reconciliation import discrepancies
+from django_feexpay.payments.reconciliation import run as comparison_run
+from tests.payments import fake_history as shelf
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse
-from tests.payments.stage import Clock, Guard, moves, only_attempt, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock, Guard, moves, only_attempt, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,7 @@ def run(day: date, clock: Clock, archive: Archive) -> Run:
 
     def through(first: date = day, last: date = day, **options: Any) -> Comparison:
         clock.at = max(clock.at, clock.at.replace(hour=2) + timedelta(days=(last - clock.at.date()).days + 2))
-        return compare.compare(compare.begin(first, last), source=Source.COMMAND, **options)
+        return comparison_run.compare(comparison_run.begin(first, last), source=Source.COMMAND, **options)
 
     return through
 
@@ -462,7 +463,7 @@ def test_long_and_busy_period_is_read_whole(
 def test_only_so_many_are_asked_about_at_once_and_the_others_are_made_due(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "MOST_ASKED", 1)
+    monkeypatch.setattr(run, "MOST_ASKED", 1)
     for number in range(3):
         begin(merchant_reference=f"order-{number}")
         gateway.last().approve()
@@ -509,8 +510,8 @@ def test_difference_that_is_not_found_any_more_is_gone(
 
 
 def test_what_staff_closed_stays_closed(doubted: Break, run: Run) -> None:
-    assert breaks.close(doubted.pk, "refunded") is True
-    assert breaks.close(doubted.pk, "again") is False
+    assert discrepancies.close(doubted.pk, "refunded") is True
+    assert discrepancies.close(doubted.pk, "again") is False
 
     comparison = run()
 
@@ -519,7 +520,7 @@ def test_what_staff_closed_stays_closed(doubted: Break, run: Run) -> None:
 
 
 def test_what_staff_closed_is_open_again_when_the_facts_change(doubted: Break, archive: Archive, run: Run) -> None:
-    breaks.close(doubted.pk, "a typing mistake of theirs")
+    discrepancies.close(doubted.pk, "a typing mistake of theirs")
     archive.rows[0]["amount"] = 1
 
     run()
@@ -591,4 +592,4 @@ def test_feexpay_that_falls_silent_while_it_is_asked_leaves_the_difference_open_
 @pytest.mark.parametrize(("first", "last", "why"), [(0, -1, "after the last"), (-1, 0, "not over")])
 def test_period_must_run_forward_and_be_over(first: int, last: int, why: str, day: date) -> None:
     with pytest.raises(ValueError, match=why):
-        compare.begin(day + first * DAY, day + last * DAY + (DAY if why == "not over" else 0 * DAY))
+        comparison_run.begin(day + first * DAY, day + last * DAY + (DAY if why == "not over" else 0 * DAY))

@@ -10,17 +10,17 @@ from uuid import UUID
 import pytest
 
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, OutboxMessage, Payment, WebhookDelivery
-from django_feexpay.payments import due, hints, idempotency, ledger, outbox
+from django_feexpay.payments import idempotency, leases, ledger, outbox, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Recorder, now
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Recorder, now
 from tests.payments.threads import at_once, wait_for_a_blocked_connection
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
@@ -92,7 +92,7 @@ def test_hint_and_poller_at_once_credit_once_two_hundred_times(
         for pk, charge in zip(attempts, list(gateway.charges), strict=True):
             gate.wait()
             if number == 0:
-                hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL"}))
+                webhook_hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL"}))
             reconcile(pk, source=Source.WORKER)
         return ROUNDS
 
@@ -111,7 +111,7 @@ def test_eight_sweeps_claim_each_due_row_once(begin: Begin, gateway: ModelGatewa
 
     def claim_all(number: int) -> list[UUID]:
         mine: list[UUID] = []
-        while claims := due.claim_due(7, unsent=False):
+        while claims := leases.claim_due(7, unsent=False):
             mine += [held.attempt_id for held in claims]
         return mine
 
@@ -126,7 +126,7 @@ def test_two_senders_of_one_queued_attempt_send_it_once(
 ) -> None:
     configure(DISPATCH="queue")
     begin()
-    [held] = due.claim_due(1, unsent=True)
+    [held] = leases.claim_due(1, unsent=True)
     sending = Cause(source=Source.WORKER, because="sent")
 
     answers = at_once(8, lambda number: ledger.move(held.attempt_id, Status.SENDING, sending))
@@ -149,7 +149,7 @@ def test_same_delivery_at_once_is_stored_once(begin: Begin, gateway: ModelGatewa
     begin()
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
-    assert at_once(8, lambda number: hints.receive(hint)) == [None] * 8
+    assert at_once(8, lambda number: webhook_hints.receive(hint)) == [None] * 8
 
     assert WebhookDelivery.objects.count() == 1
 

@@ -20,12 +20,12 @@ from django_feexpay.models import Attempt, Credit, Payment, Provider
 from django_feexpay.payments import invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import quote_with
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
+from django_feexpay.payments.terms import quote_with
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Recorder, run_until_told
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Recorder, run_until_told
 
 pytestmark = pytest.mark.django_db
 

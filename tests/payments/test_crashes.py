@@ -16,8 +16,8 @@ from django.db import connection
 from django_feexpay import failpoints
 from django_feexpay.models import Credit, Payment
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.sandbox.running import ROOT, RunningSandbox
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from django_feexpay.payments import idempotency
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, refuse
-from tests.payments.stage import Clock, run_until_told
+from tests.payments.fake_gateway import ModelGateway, refuse
+from tests.payments.fakes import Clock, run_until_told
 
 pytestmark = pytest.mark.django_db
 

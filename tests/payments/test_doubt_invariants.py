@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from django_feexpay import conf
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, slow_down
-from tests.payments.stage import Clock, look_again, only_attempt
+from tests.payments.fake_gateway import ModelGateway, slow_down
+from tests.payments.fakes import Clock, look_again, only_attempt
 
 pytestmark = pytest.mark.django_db
 

@@ -15,16 +15,16 @@ from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
-from django_feexpay.payments import hints, initiate
+from django_feexpay.payments import initiate, webhook_hints
 from django_feexpay.payments import retry as retrying
-from django_feexpay.payments.compare import begin as compare_days
-from django_feexpay.payments.compare import compare
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconciliation.run import begin as compare_days
+from django_feexpay.payments.reconciliation.run import compare
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import (
+from tests.payments.fake_gateway import (
     Charge,
     ModelGateway,
     cannot_reach,
@@ -35,7 +35,7 @@ from tests.payments.model_gateway import (
     slow_down,
     turn_away,
 )
-from tests.payments.stage import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +107,7 @@ def test_true_webhook_brings_the_question_forward(case: str, begin: Begin, gatew
     gateway.away = False
     gateway.last().approve()
 
-    hints.receive(hint_from(gateway.last().truth()))
+    webhook_hints.receive(hint_from(gateway.last().truth()))
     clock.advance(3)
     sweep()
 
@@ -335,7 +335,7 @@ def test_webhook_that_names_an_unsent_attempt_keeps_it_from_being_sent(
     unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     charge = have_it(unsent, gateway)
-    hints.receive(hint_from(charge.truth()))
+    webhook_hints.receive(hint_from(charge.truth()))
 
     sweep()
 
@@ -352,7 +352,7 @@ def test_unsent_attempt_that_a_webhook_names_waits_while_history_is_away(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     charge = have_it(unsent, gateway)
-    hints.receive(hint_from(charge.truth()))
+    webhook_hints.receive(hint_from(charge.truth()))
     gateway.away = True
     pass_time(clock, 200)
     assert (only_attempt(unsent).status, len(gateway.charges)) == ("created", 1)
@@ -367,7 +367,7 @@ def test_unsent_attempt_that_expires_while_history_is_away_is_still_looked_for(
     unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     charge = have_it(unsent, gateway)
-    hints.receive(hint_from(charge.truth()))
+    webhook_hints.receive(hint_from(charge.truth()))
     gateway.away = True
     pass_time(clock, 1000)
     assert (only_attempt(unsent).status, only_attempt(unsent).reason_code) == ("expired", "never_sent")
@@ -386,7 +386,9 @@ def test_unsent_attempt_that_expires_while_history_is_away_is_still_looked_for(
 def test_unsent_attempt_that_a_false_webhook_names_is_sent(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    hints.receive(hint_from({"reference": "forged", "status": "SUCCESSFUL", "callback_info": str(unsent.attempt.pk)}))
+    webhook_hints.receive(
+        hint_from({"reference": "forged", "status": "SUCCESSFUL", "callback_info": str(unsent.attempt.pk)})
+    )
 
     sweep()
 
@@ -401,7 +403,7 @@ def test_webhook_about_an_expired_attempt_that_never_left_is_asked_about(
     charge = have_it(unsent, gateway)
     charge.approve()
 
-    hints.receive(hint_from(charge.truth()))
+    webhook_hints.receive(hint_from(charge.truth()))
     clock.advance(5)
     sweep()
 

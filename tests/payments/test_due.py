@@ -9,13 +9,13 @@ from django.db import connection
 
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments import due, hints, ledger, reconcile
+from django_feexpay.payments import leases, ledger, reconcile, webhook_hints
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, now, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, now, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -27,10 +27,10 @@ def test_hint_that_comes_while_feexpay_is_asked_keeps_its_time(
     """The answer that is on its way is older than the hint: what it moves must not put off the next look."""
     payment = begin()
     clock.advance(seconds)
-    [held] = due.claim_due(10, unsent=False)
+    [held] = leases.claim_due(10, unsent=False)
     hint = hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"})
 
-    with failpoints.arm("asked", lambda: hints.receive(hint)):
+    with failpoints.arm("asked", lambda: webhook_hints.receive(hint)):
         reconcile.reconcile(held.attempt_id, source=Source.WORKER)
 
     attempt = only_attempt(payment)
@@ -42,12 +42,12 @@ def test_claimer_that_dies_gives_the_row_back_after_its_lease(
 ) -> None:
     begin()
     clock.advance(5)
-    assert len(due.claim_due(10, unsent=False)) == 1
+    assert len(leases.claim_due(10, unsent=False)) == 1
 
     clock.advance(44)
-    assert due.claim_due(10, unsent=False) == []
+    assert leases.claim_due(10, unsent=False) == []
     clock.advance(1)
-    assert len(due.claim_due(10, unsent=False)) == 1
+    assert len(leases.claim_due(10, unsent=False)) == 1
 
 
 def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
@@ -55,8 +55,8 @@ def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clo
     attempt = only_attempt(begin())
     clock.advance(5)
 
-    winner = due.claim(attempt, clock.at)
-    loser = due.claim(attempt, clock.at)
+    winner = leases.claim(attempt, clock.at)
+    loser = leases.claim(attempt, clock.at)
 
     assert winner is not None
     assert loser is None
@@ -66,7 +66,7 @@ def test_nothing_is_claimed_when_nobody_has_time(begin: Begin, gateway: ModelGat
     begin()
     clock.advance(5)
 
-    assert due.claim_due(0, unsent=False) == []
+    assert leases.claim_due(0, unsent=False) == []
 
 
 def test_database_without_skip_locked_claims_row_by_row(
@@ -77,12 +77,12 @@ def test_database_without_skip_locked_claims_row_by_row(
         begin(merchant_reference=str(number))
     clock.advance(5)
 
-    claims = due.claim_due(2, unsent=False)
+    claims = leases.claim_due(2, unsent=False)
 
     assert len({held.attempt_id for held in claims}) == 2
     assert {held.lease for held in claims} == {clock.at + timedelta(seconds=45)}
-    assert len(due.claim_due(2, unsent=False)) == 1
-    assert due.claim_due(2, unsent=False) == []
+    assert len(leases.claim_due(2, unsent=False)) == 1
+    assert leases.claim_due(2, unsent=False) == []
 
 
 def settle_as_failed(payment: Payment) -> None:
@@ -103,7 +103,7 @@ def test_settled_attempts_wait_behind_live_ones(
     live = only_attempt(begin(merchant_reference="live"))
     clock.advance(5)
 
-    claims = due.claim_due(2, unsent=False)
+    claims = leases.claim_due(2, unsent=False)
 
     assert [held.status for held in claims] == [Status.PENDING, Status.FAILED]
     assert claims[0].attempt_id == live.pk
@@ -114,9 +114,9 @@ def test_live_and_settled_attempts_are_claimed_apart(begin: Begin, gateway: Mode
     begin(merchant_reference="live")
     clock.advance(5)
 
-    assert [held.status for held in due.claim_due(9, unsent=False, live=True)] == [Status.PENDING]
-    assert [held.status for held in due.claim_due(9, unsent=False, live=False)] == [Status.FAILED]
-    assert due.claim_due(9, unsent=True) == []
+    assert [held.status for held in leases.claim_due(9, unsent=False, live=True)] == [Status.PENDING]
+    assert [held.status for held in leases.claim_due(9, unsent=False, live=False)] == [Status.FAILED]
+    assert leases.claim_due(9, unsent=True) == []
 
 
 def test_look_that_found_nothing_writes_nothing_on_an_attempt_that_moved_meanwhile(
@@ -128,7 +128,7 @@ def test_look_that_found_nothing_writes_nothing_on_an_attempt_that_moved_meanwhi
     attempt.refresh_from_db()
     ledger.move(attempt.pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
 
-    due.schedule(attempt)
+    leases.schedule(attempt)
 
     moved = Attempt.objects.get()
     assert (moved.status, moved.next_poll_at, moved.look_count) == ("successful", None, 0)

@@ -11,13 +11,14 @@ import pytest
 
 from django_feexpay.models import Break, Comparison, Finding
 from django_feexpay.monitoring import health
-from django_feexpay.payments import breaks, compare, nights
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
-from tests.payments.archive import Archive
+from django_feexpay.payments.reconciliation import discrepancies, nightly
+from django_feexpay.payments.reconciliation import run as comparison_run
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock
 from tests.payments.test_compare import settled, write
 from tests.payments.test_nights import TUESDAY, go_to, keep
 
@@ -44,8 +45,8 @@ def stake(begin: Begin, gateway: ModelGateway, archive: Archive, day: date) -> N
 @pytest.fixture
 def run(clock: Clock) -> Run:
     def through(first: date, last: date | None = None, **options: Any) -> Comparison:
-        comparison = compare.begin(first, first if last is None else last)
-        return compare.compare(comparison, source=Source.COMMAND, **options)
+        comparison = comparison_run.begin(first, first if last is None else last)
+        return comparison_run.compare(comparison, source=Source.COMMAND, **options)
 
     return through
 
@@ -196,7 +197,7 @@ def test_counts_are_those_of_the_rows_after_report_only_and_a_second_run(three: 
 
 def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day: date, run: Run) -> None:
     first = run(day, repair=False)
-    breaks.close(Break.objects.get(kind="amount").pk, "their typing mistake")
+    discrepancies.close(Break.objects.get(kind="amount").pk, "their typing mistake")
 
     second = run(day)
 
@@ -206,7 +207,7 @@ def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day:
 
 def test_second_start_of_a_night_counts_anew(stake: None, archive: Archive, clock: Clock, day: date) -> None:
     clock.at = clock.at.replace(hour=3) + DAY
-    stopped = nights.compare_night(source=Source.WORKER, stop=lambda: Finding.objects.exists())
+    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: Finding.objects.exists())
     assert stopped is not None
     assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
     archive.rows[0]["amount"] = 5000

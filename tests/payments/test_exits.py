@@ -12,14 +12,14 @@ from django.contrib.auth.models import User
 
 import django_feexpay
 from django_feexpay import failpoints
+from django_feexpay.lifecycle import ALLOWED, OPEN_OR_PAID, PublicStatus, Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source, move
-from django_feexpay.payments.lifecycle import ALLOWED, OPEN_OR_PAID, PublicStatus, Status
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, lose_the_answer
-from tests.payments.stage import Clock, next_due_at, only_attempt, sweep
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fakes import Clock, next_due_at, only_attempt, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit
 from tests.payments.conftest import Begin
-from tests.payments.stage import Clock, Guard, sweep
+from tests.payments.fakes import Clock, Guard, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

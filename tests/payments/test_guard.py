@@ -7,8 +7,8 @@ from django.db import transaction
 
 from django_feexpay import conf
 from django_feexpay.models import Provider
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import CallInTransactionError, Guard
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import CallInTransactionError, Guard
 from tests.sandbox.running import RunningSandbox
 
 

@@ -10,17 +10,17 @@ import pytest
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, WebhookDelivery
-from django_feexpay.payments import hints
+from django_feexpay.payments import webhook_hints
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
-from tests.payments.stage import Clock, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
+from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
 
 def tell(gateway: ModelGateway, **body: Any) -> None:
     """A delivery at our door, as the webhook view hands it on."""
-    hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"} | body))
+    webhook_hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"} | body))
 
 
 def test_hint_makes_the_attempt_due_now_and_decides_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
@@ -96,7 +96,7 @@ def test_hint_never_delays_a_look_that_is_nearer(begin: Begin, gateway: ModelGat
 
 
 def test_hint_of_an_unknown_reference_waits_for_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     assert WebhookDelivery.objects.get().attempt is None
 
     payment = begin()
@@ -110,32 +110,32 @@ def test_hint_that_crossed_with_the_answer_is_matched_by_the_worker(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin()
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     WebhookDelivery.objects.update(attempt=None)
 
-    assert hints.match_stragglers() == 1
+    assert webhook_hints.match_stragglers() == 1
 
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
-    assert hints.match_stragglers() == 0
+    assert webhook_hints.match_stragglers() == 0
 
 
 def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGateway, clock: Clock) -> None:
-    hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
+    webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
     assert WebhookDelivery.objects.get().attempt is None
-    assert hints.match_stragglers() == 0
+    assert webhook_hints.match_stragglers() == 0
 
 
 @pytest.fixture
 def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two unmatched deliveries are kept, and counted with each."""
-    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 2)
-    monkeypatch.setattr(hints, "EVICT_ONCE_IN", 1)
+    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
 
 def flood(number: int = 5) -> None:
     for junk in range(number):
-        hints.receive(hint_from({"reference": f"junk-{junk}", "status": "SUCCESSFUL"}))
+        webhook_hints.receive(hint_from({"reference": f"junk-{junk}", "status": "SUCCESSFUL"}))
 
 
 def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
@@ -145,7 +145,7 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
     kept = WebhookDelivery.objects.order_by("pk").values_list("gateway_reference", flat=True)
     assert list(kept) == ["junk-3", "junk-4"]
 
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     payment = begin()
 
     assert WebhookDelivery.objects.get(attempt=only_attempt(payment)).gateway_reference == "ref-0001"
@@ -155,9 +155,9 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
 def test_flood_is_counted_with_some_deliveries_only(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
     drawn = iter([1] * 8 + [0])
-    monkeypatch.setattr(hints._dice, "randrange", lambda stop: next(drawn))
+    monkeypatch.setattr(webhook_hints._dice, "randrange", lambda stop: next(drawn))
 
     flood(4)
     assert WebhookDelivery.objects.count() == 4
@@ -171,7 +171,9 @@ def test_delivery_that_names_our_attempt_survives_a_flood_that_comes_before_the_
     """The attempt is on its way and has no reference yet: only our echo tells whose delivery it is."""
 
     def answer_late(charge: Charge) -> WireReply:
-        hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo}))
+        webhook_hints.receive(
+            hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo})
+        )
         flood()
         return accept(charge)
 
@@ -198,14 +200,14 @@ def test_matched_deliveries_are_never_dropped(
 def test_late_match_finds_its_delivery_behind_any_number_of_others(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "_MATCHED_AT_ONCE", 3)
+    monkeypatch.setattr(webhook_hints, "_MATCHED_AT_ONCE", 3)
     payment = begin()
-    hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     WebhookDelivery.objects.update(attempt=None)
     clock.advance(1)
     flood(10)
 
-    assert hints.match_stragglers() == 1
+    assert webhook_hints.match_stragglers() == 1
 
     assert WebhookDelivery.objects.get(gateway_reference="ref-0001").attempt == only_attempt(payment)
 
@@ -216,9 +218,9 @@ def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
     """Should an attempt ever bear an empty reference, the exports' deliveries are still not about it."""
     payment = begin()
     Attempt.objects.filter(payment=payment).update(gateway_reference="")
-    hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
+    webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
-    assert hints.match_stragglers() == 0
+    assert webhook_hints.match_stragglers() == 0
 
     assert WebhookDelivery.objects.get().attempt is None
 
@@ -261,7 +263,7 @@ def test_echo_that_is_none_of_ours_matches_nothing(
     payment = begin()
     before = only_attempt(payment).next_poll_at
 
-    hints.receive(hint_from({"reference": "another", "status": "SUCCESSFUL", "callback_info": echo}))
+    webhook_hints.receive(hint_from({"reference": "another", "status": "SUCCESSFUL", "callback_info": echo}))
 
     assert only_attempt(payment).next_poll_at == before
     assert WebhookDelivery.objects.get().attempt is None
@@ -271,7 +273,9 @@ def test_hint_that_comes_before_the_answer_still_hastens_its_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     def answer_late(charge: Charge) -> WireReply:
-        hints.receive(hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo}))
+        webhook_hints.receive(
+            hint_from({"reference": charge.reference, "status": "SUCCESSFUL", "callback_info": charge.echo})
+        )
         return accept(charge)
 
     gateway.next_collects = [answer_late]
@@ -289,7 +293,7 @@ def test_letter_case_of_a_reference_does_not_matter(
     gateway.next_collects = [accept_as(ours)]
     payment = begin()
 
-    hints.receive(hint_from({"reference": theirs, "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": theirs, "status": "SUCCESSFUL"}))
 
     assert only_attempt(payment).next_poll_at == clock.at
 
@@ -297,19 +301,19 @@ def test_letter_case_of_a_reference_does_not_matter(
 def test_letter_case_does_not_matter_where_the_hint_came_first(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    hints.receive(hint_from({"reference": "REF-0001", "status": "SUCCESSFUL"}))
+    webhook_hints.receive(hint_from({"reference": "REF-0001", "status": "SUCCESSFUL"}))
 
     payment = begin()
 
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
     WebhookDelivery.objects.update(attempt=None)
-    assert hints.match_stragglers() == 1
+    assert webhook_hints.match_stragglers() == 1
 
 
 def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "KEPT_OF_ATTEMPT", 3)
+    monkeypatch.setattr(webhook_hints, "KEPT_OF_ATTEMPT", 3)
     payment = begin()
 
     for number in range(6):
@@ -325,7 +329,7 @@ def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGat
     """The body holds a msisdn and the rest of it can be guessed: an unkeyed hash would give it away."""
     hint = hint_from({"reference": "ref-1", "status": "SUCCESSFUL", "phoneNumber": "2290161000050"})
 
-    hints.receive(hint)
+    webhook_hints.receive(hint)
 
     assert WebhookDelivery.objects.get().dedupe_key != hint.dedupe_key
 
@@ -337,7 +341,7 @@ def test_webhook_about_what_was_never_sent_keeps_no_worker_busy(
     attempt = only_attempt(begin())
     clock.advance(901)
     sweep()
-    hints.receive(hint_from({"reference": "r-1", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
+    webhook_hints.receive(hint_from({"reference": "r-1", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
     clock.advance(5)
 
     assert (sweep(), gateway.questions) == (1, 1)  # its history, once

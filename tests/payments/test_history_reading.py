@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from django_feexpay import conf
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.client import Gateway
 from django_feexpay.gateway.reports import HistoryPage
-from django_feexpay.payments import budget, history
-from django_feexpay.payments.history import Gap, Part, Reader
+from django_feexpay.payments.admission import rate_budget
+from django_feexpay.payments.reconciliation import history
+from django_feexpay.payments.reconciliation.history import Gap, Part, Reader
 from tests.conftest import Configure
-from tests.payments.archive import Archive
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fake_history import Archive
 
 pytestmark = pytest.mark.django_db  # the clock is the database's
 
@@ -213,7 +214,7 @@ def test_where_feexpay_is_used_to_the_full_it_waits_for_its_turn(
 ) -> None:
     waits = iter([2, 1, 0])
     slept: list[float] = []
-    monkeypatch.setattr(budget, "wait_seconds", lambda share: next(waits))
+    monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: next(waits))
     monkeypatch.setattr(history.time, "sleep", slept.append)
 
     parts = read(reader=Reader(most_questions=5, waits_seconds=3))
@@ -222,7 +223,7 @@ def test_where_feexpay_is_used_to_the_full_it_waits_for_its_turn(
 
 
 def test_who_may_not_wait_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "wait_seconds", lambda share: 1)
+    monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: 1)
 
     assert gaps(read(reader=Reader(most_questions=5))) == [Gap.NOT_ASKED]
     assert archive.asked == []

@@ -10,20 +10,16 @@ import pytest
 from django_feexpay import conf
 from django_feexpay.gateway.reports import WebhookHint, hint_from
 from django_feexpay.models import Attempt, Credit, Payment
-from django_feexpay.payments import breaks, hints, initiate
+from django_feexpay.payments import initiate, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
+from django_feexpay.payments.reconciliation import discrepancies
 from django_feexpay.payments.retry import retry
-from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import (
-    ModelGateway,
-    lose_the_page,
-    refuse_the_page,
-    reply,
-)
-from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, lose_the_page, refuse_the_page, reply
+from tests.payments.fake_history import Archive, row
+from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -369,7 +365,7 @@ def test_webhook_of_a_page_makes_its_attempt_due(
 ) -> None:
     payment = pay_by_card()
 
-    hints.receive(hint(link))
+    webhook_hints.receive(hint(link))
 
     assert (only_attempt(payment).next_poll_at == clock.at) is due
 
@@ -380,7 +376,7 @@ def test_page_without_a_title_is_named_by_its_only_part(
     payment = pay_by_card()
     Attempt.objects.update(redirect_url="https://link.example/page0001/")
 
-    hints.receive(hint("page0001"))
+    webhook_hints.receive(hint("page0001"))
 
     assert only_attempt(payment).next_poll_at == clock.at
 
@@ -388,7 +384,7 @@ def test_page_without_a_title_is_named_by_its_only_part(
 def test_webhook_is_matched_when_its_payment_is_found(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = pay_by_card()
     gateway.pay_on_page().approve()
-    hints.receive(hint("page0001"))
+    webhook_hints.receive(hint("page0001"))
 
     sweep()
 
@@ -419,10 +415,10 @@ def test_comparison_knows_a_page_by_the_id_it_was_asked_for_with(
     run_until_told(payment, clock)
     page = conf.gateway().search_history(clock.at.date(), clock.at.date())
 
-    attempts = breaks.matching(page.rows)
+    attempts = discrepancies.matching(page.rows)
 
     assert [attempts[row] for row in page.rows] == [only_attempt(payment)] * 2
-    assert [list(breaks.between(only_attempt(payment), row)) for row in page.rows] == [[], []]
+    assert [list(discrepancies.between(only_attempt(payment), row)) for row in page.rows] == [[], []]
 
 
 def test_page_whose_status_names_no_amount_is_judged_by_the_amount_in_history(

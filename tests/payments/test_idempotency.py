@@ -10,7 +10,7 @@ from django_feexpay.models import IdempotencyRecord
 from django_feexpay.payments import idempotency
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = pytest.mark.django_db
 

@@ -10,21 +10,13 @@ from django.db import IntegrityError, OperationalError
 from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
-from django_feexpay.payments import due, initiate, ledger
+from django_feexpay.payments import initiate, leases, ledger
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import (
-    Charge,
-    ModelGateway,
-    accept,
-    accept_as,
-    cannot_reach,
-    lose_the_answer,
-    refuse,
-)
-from tests.payments.stage import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
+from tests.payments.fakes import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -342,7 +334,7 @@ def test_claim_on_an_attempt_that_somebody_else_is_sending_sends_nothing(
 ) -> None:
     configure(DISPATCH="queue")
     payment = begin()
-    [held] = due.claim_due(10, unsent=True)
+    [held] = leases.claim_due(10, unsent=True)
     Attempt.objects.filter(payment=payment).update(status="sending")
 
     initiate.send_due(held, source=Source.WORKER)

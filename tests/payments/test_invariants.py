@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 
 from django_feexpay import conf
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -27,11 +28,10 @@ from django_feexpay.models import (
 from django_feexpay.payments import idempotency, outbox
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import now, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import now, only_attempt
 
 pytestmark = pytest.mark.django_db
 

@@ -11,20 +11,20 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test import Client
 
-from django_feexpay import host, isolation
+from django_feexpay import isolation, python_api
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, WebhookDelivery
-from django_feexpay.payments import due, hints, ledger, otp, reconcile
+from django_feexpay.payments import leases, ledger, otp, reconcile, webhook_hints
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
 from django_feexpay.payments.initiate import one_at_a_time
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.retry import retry
 from tests.api.caller import BASE, new_token, wish
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 from tests.payments.test_concurrency import codes
 from tests.payments.threads import at_once
 
@@ -121,7 +121,7 @@ def test_looks_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
     def look(number: int) -> object:
-        hints.receive(hint)
+        webhook_hints.receive(hint)
         return reconcile.reconcile(attempt.pk, source=Source.WORKER)
 
     assert at_once(8, look) == [True] * 8
@@ -136,7 +136,7 @@ def test_an_update_that_waited_for_another_one_sees_it(begin: Begin, gateway: Mo
     Attempt.objects.update(next_poll_at=attempt.created_at)
     attempt.refresh_from_db()
 
-    answers = at_once(8, lambda number: due.claim(attempt, due.conf.now()))
+    answers = at_once(8, lambda number: leases.claim(attempt, leases.conf.now()))
 
     assert [type(answer).__name__ for answer in answers].count("Claim") == 1
     assert answers.count(None) == 7
@@ -196,10 +196,10 @@ def test_nothing_of_ours_joins_a_transaction_that_may_be_rolled_back(begin: Begi
     cause = Cause(source=Source.WORKER, because="test")
     joins: dict[str, Callable[[], object]] = {
         "move": lambda: ledger.move(attempt.pk, Status.SUCCESSFUL, cause),
-        "claim": lambda: due.claim_due(1, unsent=False),
-        "webhook": lambda: hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
+        "claim": lambda: leases.claim_due(1, unsent=False),
+        "webhook": lambda: webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
         "start": lambda: begin(merchant_reference="order-7"),
-        "reconcile": lambda: host.reconcile_payment(attempt.payment_id),
+        "reconcile": lambda: python_api.reconcile_payment(attempt.payment_id),
     }
     for work in joins.values():
         with pytest.raises(RuntimeError):
@@ -248,13 +248,13 @@ def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
     acts: dict[str, Callable[[], object]] = {
         "start": begin,
         "retry": lambda: retry(attempt.payment_id, source=Source.API),
-        "host's retry": lambda: host.retry_payment(attempt.payment_id),
+        "host's retry": lambda: python_api.retry_payment(attempt.payment_id),
         "code": lambda: otp.submit(attempt.payment_id, "123456", source=Source.API),
         "reconcile": lambda: reconcile.reconcile(attempt.pk, source=Source.HOST),
-        "host's reconcile": lambda: host.reconcile_payment(attempt.payment_id),
+        "host's reconcile": lambda: python_api.reconcile_payment(attempt.payment_id),
         "move": lambda: ledger.move(attempt.pk, Status.REVIEW, Cause(source=Source.HOST, because="test")),
-        "sweep": lambda: due.claim_due(10, unsent=dispatch == "queue"),
-        "webhook": lambda: hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
+        "sweep": lambda: leases.claim_due(10, unsent=dispatch == "queue"),
+        "webhook": lambda: webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
     }
 
     without_autocommit()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_feexpay.gateway.reports import StatusReport, Word, status_report_from
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.reconcile import Verdict, judge
 
 CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -8,14 +8,14 @@ import uuid
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from django_feexpay.lifecycle import ALLOWED, Status
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
 from django_feexpay.models.payment import AppendOnlyError
 from django_feexpay.payments import incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import ALLOWED, Status
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, only_attempt
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from django_feexpay.payments import lifecycle
-from django_feexpay.payments.lifecycle import Detail, PublicStatus, Status
+from django_feexpay import lifecycle
+from django_feexpay.lifecycle import Detail, PublicStatus, Status
 
 MOVES = """
 created    -> sending rejected expired

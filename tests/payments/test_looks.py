@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.payments.lifecycle import LIVE, Status
-from django_feexpay.payments.looks import next_look_at
+from django_feexpay.lifecycle import LIVE, Status
+from django_feexpay.payments.poll_schedule import next_look_at
 
 CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EXPIRES = CREATED + timedelta(minutes=15)

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.echoes import MOST_QUESTIONS
-from tests.payments.archive import Archive, row
+from django_feexpay.payments.history_search import MOST_QUESTIONS
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, lose_the_answer
-from tests.payments.stage import Clock, look_again, moves, only_attempt
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_history import Archive, row
+from tests.payments.fakes import Clock, look_again, moves, only_attempt
 
 pytestmark = pytest.mark.django_db
 

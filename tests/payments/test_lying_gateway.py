@@ -14,14 +14,15 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 
 import django_feexpay
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Break, Credit, Incident
-from django_feexpay.payments import breaks, incidents, initiate, invariants, nights
+from django_feexpay.payments import incidents, initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import Status
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.reconciliation import discrepancies, nightly
+from django_feexpay.payments.terms import Order
+from tests.payments.fakes import Clock, Guard, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
-from tests.payments.stage import Clock, Guard, sweep
 
 # Not in one transaction: the rows that thousands of looks leave dead in it would make each further look slower.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
@@ -74,7 +75,7 @@ def live_through(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
     for seconds in instants:
         clock.advance_to(began_at + timedelta(seconds=seconds))
         sweep()
-        while nights.compare_night(source=Source.WORKER) is not None:
+        while nightly.compare_night(source=Source.WORKER) is not None:
             pass
 
 
@@ -126,7 +127,7 @@ def close_all(ama: User) -> None:
     for incident_id in Incident.objects.filter(closed_at=None).values_list("pk", flat=True):
         assert incidents.close(incident_id, "given back")
     for difference_id in Break.objects.still_open().values_list("pk", flat=True):
-        assert breaks.close(difference_id, "looked into")
+        assert discrepancies.close(difference_id, "looked into")
 
 
 def close_review_of(attempt: Attempt, ama: User) -> None:

@@ -12,8 +12,8 @@ from django.db.migrations.executor import MigrationExecutor
 from django_feexpay.models import Attempt, Break, Comparison, Finding, Incident, OutboxMessage, Payment
 from django_feexpay.payments import incidents
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt, run_until_told
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, only_attempt, run_until_told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,8 +13,8 @@ from django_feexpay import conf
 from django_feexpay.models import Attempt
 from django_feexpay.payments.invariants import INVARIANTS
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import only_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,13 +9,13 @@ import pytest
 
 from django_feexpay.background import tasks
 from django_feexpay.models import Break, Comparison, Credit, Incident
-from django_feexpay.payments import nights
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
-from tests.payments.archive import Archive
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, refuse
-from tests.payments.stage import Clock, moves, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, refuse
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock, moves, only_attempt, run_until_told, sweep
 from tests.payments.test_compare import write
 from tests.payments.test_nights import TUESDAY, go_to, keep
 from tests.payments.threads import at_once
@@ -87,7 +87,7 @@ def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: 
 
 def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    stopped = nights.compare_night(source=Source.WORKER, stop=lambda: True)
+    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
@@ -98,7 +98,7 @@ def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, 
 
 def test_night_is_not_begun_while_another_is_being_compared(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    taken = nights.take(clock.at)
+    taken = nightly.take(clock.at)
     assert taken is not None
 
     assert keep() is None
@@ -147,7 +147,7 @@ def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(
     done = keep_all()
 
     tonight = clock.at.date()
-    assert (done[0].night, done[-1].night) == (tonight - nights.GIVEN_UP_AFTER, tonight)
+    assert (done[0].night, done[-1].night) == (tonight - nightly.GIVEN_UP_AFTER, tonight)
 
 
 @pytest.mark.postgres_only
@@ -183,6 +183,6 @@ def test_night_to_sunday_looks_at_the_week_before_too(
     [sunday] = keep_all()
     sweep()
 
-    assert (sunday.night, (sunday.last_day - sunday.first_day).days + 1) == (clock.at.date(), nights.DAYS_ON_SUNDAY)
+    assert (sunday.night, (sunday.last_day - sunday.first_day).days + 1) == (clock.at.date(), nightly.DAYS_ON_SUNDAY)
     assert Incident.objects.get().attempt == only_attempt(payment)
     assert [row["signal"] for row in payment.outbox.values("signal")][-1] == "payment_reversed"

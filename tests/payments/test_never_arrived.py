@@ -10,15 +10,15 @@ import pytest
 
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, Credit, Payment
-from django_feexpay.payments import hints
+from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
-from tests.payments import archive as shelf
-from tests.payments.archive import Archive
+from tests.payments import fake_history as shelf
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import Charge, ModelGateway, lose_the_answer, slow_down, turn_away
-from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer, slow_down, turn_away
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -246,7 +246,7 @@ def test_a_webhook_that_names_it_keeps_it_from_being_closed_without_a_person(los
 
 def tell(payment: Payment) -> None:
     echo = str(only_attempt(payment).pk)
-    hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
+    webhook_hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
 
 
 def come_late(payment: Payment, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:

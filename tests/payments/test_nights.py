@@ -9,13 +9,13 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from django_feexpay.models import Break, Comparison, Credit
-from django_feexpay.payments import nights
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
-from tests.payments.archive import Archive
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock
 from tests.payments.test_compare import write
 from tests.payments.threads import at_once
 
@@ -25,7 +25,7 @@ NightOf = Callable[..., datetime]
 
 
 def keep() -> Comparison | None:
-    return nights.compare_night(source=Source.WORKER)
+    return nightly.compare_night(source=Source.WORKER)
 
 
 TUESDAY = 2
@@ -91,7 +91,7 @@ def test_where_nothing_was_sent_there_is_nothing_to_compare(archive: Archive) ->
 
 
 def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) -> None:
-    taken = nights.take(clock.at)
+    taken = nightly.take(clock.at)
     assert taken is not None
 
     clock.advance(300)
@@ -104,7 +104,7 @@ def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) ->
 
 
 def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
-    stopped = nights.compare_night(source=Source.WORKER, stop=lambda: True)
+    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
@@ -126,19 +126,19 @@ def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_fo
         clock.advance(3601)
         keep()
     first.refresh_from_db()
-    assert first.start_count == nights.MOST_STARTS
+    assert first.start_count == nightly.MOST_STARTS
 
     for _ in range(24 * 40):
         clock.advance(3600)
         keep()
     first.refresh_from_db()
-    assert 20 < first.start_count < nights.MOST_STARTS + 31
+    assert 20 < first.start_count < nightly.MOST_STARTS + 31
     assert first.state == "incomplete"
 
 
 def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> None:
-    for _ in range(2 * nights.MOST_STARTS):
-        nights.compare_night(source=Source.WORKER, stop=lambda: True)
+    for _ in range(2 * nightly.MOST_STARTS):
+        nightly.compare_night(source=Source.WORKER, stop=lambda: True)
 
     kept = keep()
 
@@ -148,14 +148,14 @@ def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> Non
 
 def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clock: Clock) -> None:
     for _ in range(20):
-        nights.take(clock.at)
+        nightly.take(clock.at)
         clock.advance(601)
-    assert Comparison.objects.get().start_count == nights.MOST_STARTS
+    assert Comparison.objects.get().start_count == nightly.MOST_STARTS
 
     clock.advance(86_400)
-    nights.take(clock.at)
+    nightly.take(clock.at)
 
-    assert Comparison.objects.order_by("night")[0].start_count == nights.MOST_STARTS + 1
+    assert Comparison.objects.order_by("night")[0].start_count == nightly.MOST_STARTS + 1
 
 
 def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:

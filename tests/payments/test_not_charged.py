@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, only_attempt
 
 pytestmark = pytest.mark.django_db
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.order import judge, msisdn_of, unavailable
+from django_feexpay.payments.terms import judge, msisdn_of, unavailable
 from tests.payments.conftest import Begin, Configure, MakeOrder
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = pytest.mark.django_db
 

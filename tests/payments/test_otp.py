@@ -11,14 +11,14 @@ import pytest
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, Provider
 from django_feexpay.payments import idempotency, otp
-from django_feexpay.payments.compare import begin as compare_days
-from django_feexpay.payments.compare import compare
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconciliation.run import begin as compare_days
+from django_feexpay.payments.reconciliation.run import compare
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import (
+from tests.payments.fake_gateway import (
     FAILED,
     Charge,
     ModelGateway,
@@ -28,9 +28,9 @@ from tests.payments.model_gateway import (
     refuse,
     reply,
 )
-from tests.payments.stage import Clock, Guard, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Guard, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.strategies import settle_at_once
 from tests.payments.threads import at_once
-from tests.payments.troubles import settle_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

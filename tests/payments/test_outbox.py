@@ -13,14 +13,14 @@ import pytest
 from django.db import connection
 
 from django_feexpay import signals as host_signals
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import OutboxMessage, Payment
 from django_feexpay.payments import ledger, outbox
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Start
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Recorder, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Recorder, only_attempt
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 import django_feexpay
 from django_feexpay.models import Attempt, Credit, Payment
 from tests.payments.conftest import Begin, Configure
-from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)

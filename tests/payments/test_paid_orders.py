@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import User
 
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident, Payment
 from django_feexpay.payments import ledger
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, only_attempt
 from tests.payments.threads import at_once
 
 EVIDENCE = {"word": "successful", "echo_matches": True}

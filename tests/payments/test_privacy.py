@@ -17,11 +17,11 @@ from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, WebhookDelivery
 from django_feexpay.models.fields import Sealed
-from django_feexpay.payments import hints
+from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.initiate import PayerDetails
 from tests.payments.conftest import Begin, Configure, MakeOrder
-from tests.payments.model_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
-from tests.payments.stage import Clock, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
+from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 
@@ -189,7 +189,9 @@ def test_no_row_no_page_no_file_and_no_answer_tells_what_feexpay_said_of_the_pay
     gateway.last().reason = SAID
     run_until_told(failed, clock)
     body = {"reference": gateway.last().reference, "status": SAID, "type": SAID, "reason": SAID, "callback_info": SAID}
-    hints.receive(hint_from(body | {"order_id": SAID, "ref_operator": "0197123450", "reseau": SAID, "date": SAID}))
+    webhook_hints.receive(
+        hint_from(body | {"order_id": SAID, "ref_operator": "0197123450", "reseau": SAID, "date": SAID})
+    )
 
     delivery = WebhookDelivery.objects.get()
     pages = [

@@ -11,19 +11,19 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from django_feexpay import host
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.phone import Msisdn
+from django_feexpay import python_api
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Attempt, IdempotencyRecord, Payment, PromptLift, Provider
 from django_feexpay.payments import idempotency, initiate, invariants, prompts
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order, msisdn_of
 from django_feexpay.payments.retry import retry
+from django_feexpay.payments.terms import Order, msisdn_of
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
-from tests.payments.stage import Clock, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
+from tests.payments.fakes import Clock, run_until_told, sweep
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -254,7 +254,7 @@ def test_host_code_is_refused_too(ask: Ask, gateway: ModelGateway, clock: Clock,
         ask()
 
     with pytest.raises(NotAllowedError) as refused:
-        host.start_payment(user=player, provider="mtn_bj", amount=700, phone=NUMBER)
+        python_api.start_payment(user=player, provider="mtn_bj", amount=700, phone=NUMBER)
 
     assert refused.value.code == "too_many_prompts"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from django_feexpay import conf, rate_limit
 from django_feexpay.counters import Counters, cache_counts, counters
 from django_feexpay.models import Counter
-from tests.payments.stage import Clock
+from tests.payments.fakes import Clock
 from tests.payments.threads import at_once
 
 LIMIT, SECONDS = 4, 60

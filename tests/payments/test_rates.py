@@ -14,13 +14,13 @@ import pytest
 from django.core.cache import cache
 from django.db import transaction
 
-from django_feexpay import shared
+from django_feexpay import cache_state
 from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.rates import RatesSource, RateUnavailableError
 from tests.conftest import Configure
 from tests.gateway.wire_server import Peer, WireServer
-from tests.payments.stage import Clock
+from tests.payments.fakes import Clock
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -214,7 +214,7 @@ def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configu
 def test_without_a_cache_nothing_is_converted(
     bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "_line", shared._Line())  # what it learns here is for this test alone
+    monkeypatch.setattr(cache_state, "_line", cache_state._Line())  # what it learns here is for this test alone
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -13,8 +13,8 @@ from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import ledger, reconcile
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
+from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 

@@ -14,10 +14,10 @@ from django.core.management import CommandError, call_command
 
 from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
 from django_feexpay.models import Break, Comparison, Credit, Payment
-from tests.payments.archive import Archive
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fake_history import Archive
+from tests.payments.fakes import Clock
 from tests.payments.test_compare import write
 from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django_feexpay import conf
 from django_feexpay.models import Attempt, WebhookDelivery
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = pytest.mark.django_db
 

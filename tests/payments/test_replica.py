@@ -21,9 +21,9 @@ from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.payments import invariants, outbox
 from tests.api.caller import BASE, new_token, wish
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Recorder, now, sweep
 from tests.payments.replica import ALIAS, Replica, rows_there
-from tests.payments.stage import Recorder, now, sweep
 from tests.payments.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", ALIAS]), pytest.mark.postgres_only]

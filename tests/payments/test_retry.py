@@ -17,8 +17,8 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.stage import Clock, Guard, Recorder, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
+from tests.payments.fakes import Clock, Guard, Recorder, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db
 

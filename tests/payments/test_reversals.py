@@ -7,13 +7,14 @@ import pytest
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Break, Credit, Incident, OutboxMessage, Payment
-from django_feexpay.payments import compare, due, hints, incidents
+from django_feexpay.payments import incidents, leases, webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconciliation import run
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,7 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 
 def tell(word: str, reference: str = "ref-0001", **body: object) -> None:
-    hints.receive(hint_from({"reference": reference, "status": word} | body))
+    webhook_hints.receive(hint_from({"reference": reference, "status": word} | body))
 
 
 def reversals() -> list[tuple[str, str, int | None, str]]:
@@ -71,7 +72,7 @@ def test_reversal_that_no_webhook_tells_is_found_by_the_night(
     day = clock.at.date()
     clock.advance(2 * 86_400)
 
-    comparison = compare.compare(compare.begin(day, day), source=Source.WORKER)
+    comparison = run.compare(run.begin(day, day), source=Source.WORKER)
     sweep()
 
     assert len(reversals()) == 1
@@ -133,7 +134,7 @@ def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
         sweep()
         reconcile(only_attempt(credited).pk, source=Source.HOST)
     clock.advance(2 * 86_400)
-    compare.compare(compare.begin(day, day), source=Source.WORKER)
+    run.compare(run.begin(day, day), source=Source.WORKER)
     sweep()
 
     assert len(reversals()) == 1
@@ -146,12 +147,12 @@ def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_i
     gateway.last().status = "REFUNDED"
     day = clock.at.date()
     clock.advance(2 * 86_400)
-    compare.compare(compare.begin(day, day), source=Source.WORKER)
+    run.compare(run.begin(day, day), source=Source.WORKER)
 
     incidents.close(Incident.objects.get().pk, "coins taken back")
 
     assert (Break.objects.get().state, Break.objects.get().note) == ("closed", "coins taken back")
-    comparison = compare.compare(compare.begin(day, day), source=Source.WORKER)
+    comparison = run.compare(run.begin(day, day), source=Source.WORKER)
     assert (comparison.found_count, len(reversals())) == (0, 1)
 
 
@@ -208,7 +209,7 @@ def test_feexpay_that_is_away_is_asked_again_until_it_answers(
     tell("REVERSED")
     for _ in range(3):
         look_again(clock)
-    assert only_attempt(credited).next_poll_at == clock.at + due.AGAIN_AFTER_CREDIT
+    assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
     gateway.away = False
 
     look_again(clock)
@@ -225,7 +226,7 @@ def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
 
     tell("REVERSED")
 
-    assert only_attempt(payment).next_poll_at == clock.at + due.PAUSE_AFTER_CREDIT
+    assert only_attempt(payment).next_poll_at == clock.at + leases.PAUSE_AFTER_CREDIT
 
 
 def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
@@ -240,7 +241,7 @@ def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
     tell("REVERSED")
     with failpoints.arm("asked", reverse):
         sweep()
-    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + due.PAUSE_AFTER_CREDIT)
+    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.PAUSE_AFTER_CREDIT)
 
     look_again(clock)
 

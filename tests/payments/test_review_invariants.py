@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from django_feexpay import conf
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, PaymentEvent, ReviewProposal
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Cause, Source, move
-from django_feexpay.payments.lifecycle import Status
-from tests.payments.stage import only_attempt
+from tests.payments.fakes import only_attempt
 from tests.payments.test_invariants import add_event, credited, waiting
 
 __all__ = ["credited", "waiting"]  # fixtures

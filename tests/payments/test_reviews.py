@@ -13,16 +13,17 @@ from django.db import transaction
 import django_feexpay
 from django_feexpay.api.outputs import payment_body
 from django_feexpay.models import Attempt, Break, Credit, Incident, Payment, PaymentEvent
-from django_feexpay.payments import compare, outbox, reviews
+from django_feexpay.payments import outbox, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
+from django_feexpay.payments.reconciliation import run
 from django_feexpay.payments.retry import retry
-from tests.payments.archive import Archive, row
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_history import Archive, row
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -363,11 +364,11 @@ def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
     archive.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
 
     clock.advance(2 * 86_400)
-    compare.compare(compare.begin(day, day), source=Source.COMMAND)
+    run.compare(run.begin(day, day), source=Source.COMMAND)
     assert Break.objects.count() == 0
 
     archive.rows[0]["amount"] = 4000
-    compare.compare(compare.begin(day, day), source=Source.COMMAND)
+    run.compare(run.begin(day, day), source=Source.COMMAND)
     assert [difference.kind for difference in Break.objects.all()] == ["amount"]
 
 

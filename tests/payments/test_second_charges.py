@@ -9,13 +9,15 @@ import pytest
 from django_feexpay import conf
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, Break, Credit, Incident, OutboxMessage, Payment
-from django_feexpay.payments import breaks, budget, compare, hints, incidents, second_charges
+from django_feexpay.payments import incidents, second_charges, webhook_hints
+from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
+from django_feexpay.payments.reconciliation import discrepancies, run
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway, lose_the_answer
-from tests.payments.stage import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +45,7 @@ def paid_page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 def tell(reference: str, **body: Any) -> None:
     """A delivery at our endpoint, as the webhook view hands it on."""
-    hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
+    webhook_hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
 
 
 def found() -> list[tuple[str, str, int | None, str]]:
@@ -55,7 +57,7 @@ def found() -> list[tuple[str, str, int | None, str]]:
 def compare_today(clock: Clock, **options: Any) -> None:
     day = clock.at.date()
     clock.advance(2 * 86_400)
-    compare.compare(compare.begin(day, day), source=Source.WORKER, **options)
+    run.compare(run.begin(day, day), source=Source.WORKER, **options)
 
 
 # --- who finds it ---------------------------------------------------------------------------------------
@@ -377,10 +379,10 @@ def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
-    difference = breaks.Difference(breaks.Kind.SECOND_ROW, only_attempt(credited), row)
+    difference = discrepancies.Difference(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
     gateway.away = True
 
-    assert breaks.repair(difference, Source.WORKER, "test") is breaks.Outcome.NO_ANSWER
+    assert discrepancies.repair(difference, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
 
     gateway.away = False
     sweep()
@@ -411,7 +413,7 @@ def test_forged_deliveries_about_a_credit_cost_one_bounded_look_a_pause(
 def test_forged_deliveries_about_many_credits_are_bounded_in_total(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(budget, "CREDITED_A_MINUTE", 2)
+    monkeypatch.setattr(rate_budget, "CREDITED_A_MINUTE", 2)
     for number in range(5):
         payment = begin(merchant_reference=str(number))
         gateway.last().approve()
@@ -460,6 +462,6 @@ def test_row_that_was_given_back_is_no_money_at_stake_any_more(
     day = only_attempt(credited).created_at.date()
     again.decline()
 
-    compare.compare(compare.begin(day, day), source=Source.WORKER)
+    run.compare(run.begin(day, day), source=Source.WORKER)
 
     assert Break.objects.get(kind="second_row").money_at_stake is False

@@ -38,16 +38,17 @@ from django_feexpay import conf, failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Incident, Payment, Provider
-from django_feexpay.payments import compare, due, hints, history, idempotency, initiate, otp, outbox, reviews
+from django_feexpay.payments import idempotency, initiate, leases, otp, outbox, reviews, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.reconciliation import history, run
 from django_feexpay.payments.retry import retry
+from django_feexpay.payments.terms import Order
 from tests.payments import invariants
-from tests.payments.model_gateway import SUCCESSFUL, Charge, accept_as
-from tests.payments.stage import Clock, Guard, next_due_at, sweep
-from tests.payments.troubles import ANSWERS, PAGES, RATES, WISHES, Codes, TroubledGateway, garbage
+from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
+from tests.payments.fakes import Clock, Guard, next_due_at, sweep
+from tests.payments.strategies import ANSWERS, PAGES, RATES, WISHES, Codes, TroubledGateway, garbage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -98,7 +99,7 @@ class PaymentLife(RuleBasedStateMachine):
         cache.clear()  # what the last example's processes knew of FeexPay
         self.stack.enter_context(conf.use_clock(self.clock))
         self.stack.enter_context(conf.use_transport(self.guard))
-        self.stack.enter_context(mock.patch.object(due, "_dice", random.Random(0)))
+        self.stack.enter_context(mock.patch.object(leases, "_dice", random.Random(0)))
         # After a 429 a comparison waits for its turn: in the time of the example, not in ours.
         waiting = SimpleNamespace(sleep=self.clock.advance, monotonic=time.monotonic)
         self.stack.enter_context(mock.patch.object(history, "time", waiting))
@@ -278,8 +279,8 @@ class PaymentLife(RuleBasedStateMachine):
     @rule(place=places)
     def compare_with_history(self, place: str | None) -> None:
         yesterday = self.clock.at.date() - timedelta(days=1)
-        comparison = compare.begin(yesterday - timedelta(days=1), yesterday)
-        self.unless_killed(place, lambda: compare.compare(comparison, source=Source.COMMAND))
+        comparison = run.begin(yesterday - timedelta(days=1), yesterday)
+        self.unless_killed(place, lambda: run.compare(comparison, source=Source.COMMAND))
 
     # --- what must hold -----------------------------------------------------------------------------------
 
@@ -351,7 +352,7 @@ class PaymentLife(RuleBasedStateMachine):
             return
 
     def tell(self, charge: Charge, **body: Any) -> None:
-        hints.receive(hint_from({"reference": charge.reference} | body))
+        webhook_hints.receive(hint_from({"reference": charge.reference} | body))
 
 
 def _kill() -> None:

@@ -11,12 +11,12 @@ from django.test.utils import CaptureQueriesContext
 
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, OutboxMessage
-from django_feexpay.payments import due, hints, idempotency, outbox, reconcile
+from django_feexpay.payments import idempotency, leases, outbox, reconcile, webhook_hints
 from django_feexpay.payments.idempotency import Key
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres_only]
 
@@ -87,8 +87,8 @@ def test_hint_costs_three_statements_and_a_repeat_two(begin: Begin, gateway: Mod
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
     # the attempt, the delivery, when to look; and while the attempt is due, nothing is left to hasten
-    assert len(statements(lambda: hints.receive(hint))) == 3
-    assert len(statements(lambda: hints.receive(hint))) == 2
+    assert len(statements(lambda: webhook_hints.receive(hint))) == 3
+    assert len(statements(lambda: webhook_hints.receive(hint))) == 2
 
 
 def test_claim_costs_three_statements_however_many_rows_are_due(
@@ -99,9 +99,9 @@ def test_claim_costs_three_statements_however_many_rows_are_due(
     clock.advance(5)
 
     # those whose payer waits, their lease, and the settled ones
-    assert len(statements(lambda: due.claim_due(50, unsent=False))) == 3
-    assert len(statements(lambda: due.claim_due(50, unsent=False))) == 2
-    assert len(statements(lambda: due.claim_due(50, unsent=False, live=True))) == 1
+    assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 3
+    assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 2
+    assert len(statements(lambda: leases.claim_due(50, unsent=False, live=True))) == 1
 
 
 def test_look_without_news_reads_once_and_writes_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

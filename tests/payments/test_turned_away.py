@@ -9,13 +9,14 @@ import pytest
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.models import Payment
-from django_feexpay.payments import breaker, budget, idempotency, otp
+from django_feexpay.payments import idempotency, otp
+from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway, refuse
-from tests.payments.stage import Clock
+from tests.payments.fake_gateway import ModelGateway, refuse
+from tests.payments.fakes import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +30,7 @@ def one_place(configure: Configure, gateway: ModelGateway, clock: Clock) -> None
 
 def refusal(act: Callable[[], object]) -> tuple[str, int | None]:
     """While somebody else has the only place."""
-    with budget.place(), pytest.raises(NotAllowedError) as refused:
+    with rate_budget.place(), pytest.raises(NotAllowedError) as refused:
         act()
     return refused.value.code, refused.value.retry_after_seconds
 
@@ -48,7 +49,7 @@ def test_same_key(begin: Begin) -> None:
 
     assert refusal(lambda: begin(key=key)) == ("idempotency_conflict", 2)
     idempotency.remember(key, 201, {"id": str(first.pk)})
-    with budget.place(), pytest.raises(idempotency.AlreadyAnswered):
+    with rate_budget.place(), pytest.raises(idempotency.AlreadyAnswered):
         begin(key=key)
 
 
@@ -77,13 +78,13 @@ def test_code_that_was_sent(begin: Begin) -> None:
 def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> None:
     """Else somebody who taps on keeps a circuit open that would close."""
     begin(merchant_reference="order-1")
-    for _ in range(breaker.IN_A_ROW):
-        breaker.see(
+    for _ in range(circuit_breaker.IN_A_ROW):
+        circuit_breaker.see(
             CallSeen(operation="collect", outcome="not_sent", seconds=0.1, provider_code="mtn_bj", error=NotSentError())
         )
-    clock.advance(breaker.PAUSE_SECONDS)
+    clock.advance(circuit_breaker.PAUSE_SECONDS)
 
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-1")
     assert begin(merchant_reference="order-2").status == "pending"
-    assert breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.in_trouble(["mtn_bj"]) == []

@@ -14,9 +14,9 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Configure
-from tests.payments.model_gateway import ModelGateway
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import only_attempt
 from tests.payments.reviewing import SHORT, close, refused, verified
-from tests.payments.stage import only_attempt
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)

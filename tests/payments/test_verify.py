@@ -15,12 +15,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Break, Comparison, Credit, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
-from django_feexpay.payments.lifecycle import Status
 from tests.payments.conftest import Begin, Configure
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import now, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import now, only_attempt
 from tests.payments.test_invariants import (
     add_event,
     delivery,

@@ -11,14 +11,14 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 
 from django_feexpay.gateway.reports import hint_from
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments import hints, ledger, webhook_pace
+from django_feexpay.payments import ledger, webhook_hints, webhook_pace
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.payments.webhook_pace import Pace
 from tests.payments.conftest import Begin
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, only_attempt
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def begin_failed(begin: Begin, gateway: ModelGateway, clock: Clock) -> BeginFail
 
 def post(payment: Payment, **body: Any) -> None:
     reference = only_attempt(payment).gateway_reference
-    hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
+    webhook_hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
 
 
 def waits(payments: list[Payment], clock: Clock) -> list[float | None]:

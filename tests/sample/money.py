@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from django_feexpay import conf
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments import ledger
 from django_feexpay.payments.ledger import Cause, Source
-from django_feexpay.payments.lifecycle import Status
 
 
 def credited_payment(player: User | None, *, amount: int, metadata: dict[str, Any] | None = None) -> Payment:

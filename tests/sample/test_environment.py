@@ -14,7 +14,7 @@ from django.db import connection
 from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.order import Order
+from django_feexpay.payments.terms import Order
 from tests.api.caller import BASE, new_token, wish
 from tests.conftest import Configure
 from tests.sample.test_settings import PRODUCTION, SAMPLE

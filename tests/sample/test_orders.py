@@ -17,8 +17,8 @@ from shop.models import CoinEntry, CoinPack, Order
 from django_feexpay import conf
 from django_feexpay.models import Payment
 from django_feexpay.payments import outbox
-from tests.payments.model_gateway import ModelGateway
-from tests.payments.stage import Clock, run_until_told
+from tests.payments.fake_gateway import ModelGateway
+from tests.payments.fakes import Clock, run_until_told
 
 URL = "/api/v1/shop/orders/"
 INITIATE = "/api/v1/payments/feexpay/initiate/"

@@ -10,7 +10,7 @@ from django.test import Client
 from shop import pages, views
 from shop.models import CoinEntry, CoinPack
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from tests.sample.money import credited_payment
 
 LINKED = re.compile(r'(?:src|href|action)="([^"]+)"')

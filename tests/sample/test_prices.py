@@ -11,7 +11,7 @@ from shop.prices import payable
 
 from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.order import Order, judge
+from django_feexpay.payments.terms import Order, judge
 
 NO_SUCH_PACK = "There is no such pack: GET /api/v1/shop/packs/ lists them."
 NOT_A_CODE = "metadata.pack must be the code of a pack, as text."

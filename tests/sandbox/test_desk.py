@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from django_feexpay.sandbox.conditions import every_condition
+from django_feexpay.sandbox.fault_settings import every_condition
 from tests.sandbox.feexpay import BEARER, collect, status_of
 from tests.sandbox.receiver import Receiver, receive_webhooks
 from tests.sandbox.running import SHOP_ID, RunningSandbox, run_sandbox

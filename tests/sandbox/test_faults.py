@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from django_feexpay.sandbox.conditions import OPERATIONS, ConditionError, Conditions, changed
+from django_feexpay.sandbox.fault_settings import OPERATIONS, ConditionError, Conditions, changed
 from django_feexpay.sandbox.faults import Fault, fault_of, may_strike, operation_of
 from tests.sandbox.feexpay import BEARER, collect, search_history, status_of
 from tests.sandbox.receiver import Receiver, receive_webhooks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_feexpay.gateway.catalogue import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.sandbox.networks import BY_SUFFIX, Network, masked
 
 SPECS = {spec.suffix: spec for spec in CATALOGUE.values() if spec.suffix}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from django_feexpay.sandbox.cli import add_arguments, read_options
-from django_feexpay.sandbox.conditions import Conditions
+from django_feexpay.sandbox.fault_settings import Conditions
 from django_feexpay.sandbox.options import Options
 from tests.sandbox.feexpay import collect
 from tests.sandbox.running import ROOT, SHOP_ID, run_sandbox

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from django_feexpay.sandbox import rules
+from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.cli import add_arguments
-from django_feexpay.sandbox.conditions import OPERATIONS, Conditions, as_text, every_condition
+from django_feexpay.sandbox.fault_settings import OPERATIONS, Conditions, as_text, every_condition
 from django_feexpay.sandbox.server import ROOMS
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS
 from tests.sandbox.running import ROOT
@@ -34,7 +34,7 @@ def test_every_condition_is_on_the_page(name: str) -> None:
 @pytest.mark.parametrize("ending", MAGIC_NUMBERS)
 def test_every_magic_number_is_on_the_page_and_has_a_part(ending: str) -> None:
     assert f"| `{ending}` | {MAGIC_NUMBERS[ending][1]} |" in PAGE
-    assert ending in rules.SCRIPTS
+    assert ending in scenarios.SCRIPTS
 
 
 def test_no_row_is_left_over() -> None:

@@ -17,6 +17,7 @@ from shop.models import CoinEntry
 
 from django_feexpay import conf
 from django_feexpay.background.worker import Worker
+from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import (
     Attempt,
     Break,
@@ -29,9 +30,8 @@ from django_feexpay.models import (
     WebhookDelivery,
 )
 from django_feexpay.payments import invariants, outbox
-from django_feexpay.payments.compare import begin, compare
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.lifecycle import LIVE, Status
+from django_feexpay.payments.reconciliation.run import begin, compare
 from tests.soak import hung_receiver
 from tests.soak.books import OurAttempt
 from tests.soak.plan import CANARY

@@ -18,7 +18,7 @@ import django_feexpay
 from django_feexpay.models import Credit, Payment, WebhookDelivery
 from django_feexpay.testing.running import RunningSandbox
 from tests.conftest import Configure
-from tests.payments.stage import Recorder
+from tests.payments.fakes import Recorder
 
 pytestmark = pytest.mark.django_db
 

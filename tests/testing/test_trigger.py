@@ -11,9 +11,9 @@ from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
 import django_feexpay
-from django_feexpay import conf, rehearsal
+from django_feexpay import conf, sample_webhooks
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
-from django_feexpay.payments.lifecycle import Status
 from django_feexpay.testing.running import RunningSandbox
 from tests.conftest import Configure
 from tests.sandbox.receiver import receive_webhooks
@@ -36,7 +36,7 @@ def trigger(*arguments: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("event", rehearsal.EVENTS)
+@pytest.mark.parametrize("event", sample_webhooks.EVENTS)
 @pytest.mark.parametrize("modes", [{}, MODES], ids=["status only", "hmac"])
 def test_every_event_is_answered_as_it_should_be_and_credits_nothing(
     payment: Payment, configure: Configure, event: str, modes: dict[str, Any]
@@ -75,7 +75,7 @@ def test_a_payment_is_found_by_its_reference_in_any_case(payment: Payment) -> No
 
 def test_the_list_names_every_event() -> None:
     said = trigger("--list")
-    assert [line.split()[0] for line in said.splitlines()] == list(rehearsal.EVENTS)
+    assert [line.split()[0] for line in said.splitlines()] == list(sample_webhooks.EVENTS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from django.test import Client
 from django_feexpay.models import WebhookDelivery
 from tests.api.caller import BASE, assert_problem, row_counts
 from tests.api.test_bad_input import BODIES
-from tests.webhooks.knocking import delivery, knock
+from tests.webhooks.webhook_requests import delivery, knock
 
 pytestmark = pytest.mark.django_db
 

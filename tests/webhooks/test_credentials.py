@@ -11,7 +11,7 @@ import pytest
 from django_feexpay.models import WebhookDelivery
 from tests.api.caller import assert_problem
 from tests.api.conftest import Configure
-from tests.webhooks.knocking import hmac_header, knock, raw, standard_headers
+from tests.webhooks.webhook_requests import hmac_header, knock, raw, standard_headers
 
 pytestmark = pytest.mark.django_db
 

@@ -17,13 +17,13 @@ from pytest_django.live_server_helper import LiveServer
 from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
-from django_feexpay.payments import hints
+from django_feexpay.payments import webhook_hints
 from tests.api.caller import BASE, Caller, row_counts
 from tests.api.conftest import Configure
-from tests.payments.model_gateway import Charge, ModelGateway, accept, lose_the_answer
-from tests.payments.stage import Clock, look_again, sweep
+from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
+from tests.payments.fakes import Clock, look_again, sweep
 from tests.sandbox.running import run_sandbox
-from tests.webhooks.knocking import delivery, knock
+from tests.webhooks.webhook_requests import delivery, knock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -200,8 +200,8 @@ def test_unknown_reference_is_kept_unmatched_and_nobody_is_asked(gateway: ModelG
 
 
 def test_strangers_cannot_fill_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hints, "UNMATCHED_AT_MOST", 3)
-    monkeypatch.setattr(hints, "EVICT_ONCE_IN", 1)
+    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 3)
+    monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
     codes = [knock(delivery(f"made-up-{number}")).status_code for number in range(6)]
 

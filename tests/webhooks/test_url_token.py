@@ -19,12 +19,12 @@ from django.test import Client
 from django.urls import resolve, reverse
 from django.utils.log import AdminEmailHandler
 
-from django_feexpay.payments import hints
-from django_feexpay.secrets import Secret
+from django_feexpay.crypto import Secret
+from django_feexpay.payments import webhook_hints
 from django_feexpay.webhooks.url_token import LOGGERS, TokenFilter, guard_logs
 from tests.api.caller import BASE, JSON
 from tests.api.conftest import Configure
-from tests.webhooks.knocking import knock, raw
+from tests.webhooks.webhook_requests import knock, raw
 
 pytestmark = pytest.mark.django_db
 
@@ -71,7 +71,7 @@ def test_log_of_an_answer_does_not_hold_the_token(
 ) -> None:
     status, ask = ANSWERS[name]
     if status in (500, 503):
-        monkeypatch.setattr(hints, "receive", bug if status == 500 else broken)
+        monkeypatch.setattr(webhook_hints, "receive", bug if status == 500 else broken)
 
     assert ask().status_code == status
 
@@ -121,7 +121,7 @@ def test_other_addresses_are_logged_as_they_are(log: pytest.LogCaptureFixture) -
 def test_report_to_the_admins_does_not_hold_the_token(
     settings: Any, mailoutbox: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hints, "receive", bug)
+    monkeypatch.setattr(webhook_hints, "receive", bug)
     settings.ADMINS = ["ops@shop.example"] if django.VERSION >= (6, 0) else [("Ops", "ops@shop.example")]
     logger, handler = logging.getLogger("django.request"), AdminEmailHandler(include_html=True)
     logger.addHandler(handler)

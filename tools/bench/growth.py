@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_feexpay.api.pagination import Cursor
 from django_feexpay.models import Payment
-from django_feexpay.payments import due
+from django_feexpay.payments import leases
 from tools.bench import rows
 from tools.bench.identity import player
 from tools.bench.measuring import Effort, Figure, at_most, interleave, ratio
@@ -55,7 +55,7 @@ def _middle() -> str:
 
 
 def _claim(effort: Effort) -> None:
-    taken = len(due.claim_due(2 * effort.due_rows, unsent=False))
+    taken = len(leases.claim_due(2 * effort.due_rows, unsent=False))
     if taken != effort.due_rows:
         raise RuntimeError(f"{taken} attempts were due, not {effort.due_rows}")
 

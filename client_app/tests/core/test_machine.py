@@ -9,8 +9,8 @@ from feexpay_client.core import effects as do
 from feexpay_client.core import errors
 from feexpay_client.core import events as ev
 from feexpay_client.core.models import Payment
-from feexpay_client.core.moves import IN_FLIGHT_SECONDS, RESEND_SECONDS
 from feexpay_client.core.states import INITIATE, RETRY, Intent, Phase, Record
+from feexpay_client.core.transitions import IN_FLIGHT_SECONDS, RESEND_SECONDS
 
 from tests.core import server
 from tests.core.world import World, draft

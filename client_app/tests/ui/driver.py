@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from feexpay_client.ui.hands import hands
+from feexpay_client.ui.input_mode import hands
 from feexpay_client.ui.screenshot import window_picture
 from kivy.app import App
 from kivy.base import EventLoop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feexpay_client.ui.hands import hands
+from feexpay_client.ui.input_mode import hands
 from feexpay_client.ui.widgets.tile import PackTile, ProviderTile
 
 from tests.ui.scenes import to_form, to_pay, to_status

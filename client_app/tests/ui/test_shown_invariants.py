@@ -12,7 +12,7 @@ from feexpay_client.core.i18n import Texts
 from feexpay_client.core.preferences import Preferences
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
-from feexpay_client.presenters.surroundings import Services
+from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.tasks import Tasks
 from hypothesis import HealthCheck, settings
 from hypothesis import Phase as Phases

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_feexpay.gateway import money
+from django_feexpay.catalogue import money
 from django_feexpay.models import Attempt, Credit, Payment, ReviewDecision
 from django_feexpay.payments import reviews
 from django_feexpay.payments.errors import NotAllowedError

@@ -16,11 +16,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from django_feexpay import exports
-from django_feexpay.gateway.catalogue import CATALOGUE
-from django_feexpay.gateway.money import CURRENCIES
+from django_feexpay.catalogue.money import CURRENCIES
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.lifecycle import PublicStatus, statuses_of
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
-from django_feexpay.payments.lifecycle import PublicStatus, statuses_of
 
 
 class Command(BaseCommand):

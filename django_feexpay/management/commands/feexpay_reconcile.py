@@ -15,8 +15,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django_feexpay import conf
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.models import Break, Comparison
-from django_feexpay.payments.compare import begin, compare
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconciliation.run import begin, compare
 
 OPEN, USAGE, INCOMPLETE, REFUSED, STOPPED = 1, 2, 3, 4, 130
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from django_feexpay import rehearsal
+from django_feexpay import sample_webhooks
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Attempt
 
@@ -27,7 +27,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("event", nargs="?", choices=sorted(rehearsal.EVENTS), metavar="EVENT", help="see --list")
+        parser.add_argument(
+            "event", nargs="?", choices=sorted(sample_webhooks.EVENTS), metavar="EVENT", help="see --list"
+        )
         parser.add_argument("--list", action="store_true", dest="listed", help="the events, with what each is for")
         parser.add_argument("--payment", help="id of the payment (default: the newest one FeexPay has a reference for)")
         parser.add_argument("--reference", help="or FeexPay's reference of it")
@@ -37,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["listed"]:
-            for name, event in rehearsal.EVENTS.items():
+            for name, event in sample_webhooks.EVENTS.items():
                 self.stdout.write(f"{name:<18} {event.text}")
             return
         if not options["event"]:
@@ -45,17 +47,19 @@ class Command(BaseCommand):
         attempt = _attempt(options["payment"], options["reference"])
         self.stdout.write(f"payment {attempt.payment_id}, reference {attempt.gateway_reference}")
         try:
-            wrong = [one for one in rehearsal.deliveries(attempt, options["event"]) if not self._sent(one, options)]
-        except rehearsal.CannotRehearseError as error:
+            wrong = [
+                one for one in sample_webhooks.deliveries(attempt, options["event"]) if not self._sent(one, options)
+            ]
+        except sample_webhooks.CannotRehearseError as error:
             raise CommandError(str(error)) from error
         except GatewayError as error:
             raise CommandError(f"Nobody answered at {options['url']}: {error}") from error
         if wrong:
             raise CommandError(f"Your project should have answered {wrong[0].expected[0]}.")
 
-    def _sent(self, delivery: rehearsal.Delivery, options: dict[str, Any]) -> bool:
+    def _sent(self, delivery: sample_webhooks.Delivery, options: dict[str, Any]) -> bool:
         """Whether the answer was one that a sound project gives."""
-        code = rehearsal.post(delivery, options["url"])
+        code = sample_webhooks.post(delivery, options["url"])
         self.stdout.write(f"{options['event']}: {code} {_MEANINGS.get(code, 'unexpected')}")
         return code in delivery.expected
 

@@ -18,8 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from feexpay_client.core import errors, models
-from feexpay_client.core.answers import problem_of, retry_after
-from feexpay_client.core.reading import LARGEST_BODY, Fields, parse
+from feexpay_client.core.json_reader import LARGEST_BODY, Fields, parse
+from feexpay_client.core.problem_parser import problem_of, retry_after
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from typing import Any
 from feexpay_client.core.api import ApiClient
 from feexpay_client.core.disk import write_whole
 from feexpay_client.core.errors import Garbage
+from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Country, Provider, providers_from_json
-from feexpay_client.core.reading import Fields
 
 
 class Catalogue:

@@ -17,8 +17,8 @@ from typing import Any
 from feexpay_client.core.disk import set_aside, write_whole
 from feexpay_client.core.errors import Garbage
 from feexpay_client.core.filelock import FileLock
+from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Payment
-from feexpay_client.core.reading import Fields
 from feexpay_client.core.states import INITIATE, Intent, Record
 
 SCHEMA = 1

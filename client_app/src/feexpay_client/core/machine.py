@@ -18,11 +18,10 @@ from dataclasses import replace
 from typing import Any, cast
 
 from feexpay_client.core import effects as do
-from feexpay_client.core import errors, moves, poller
+from feexpay_client.core import errors, poller, transitions
 from feexpay_client.core import events as ev
 from feexpay_client.core.effects import Effect
 from feexpay_client.core.models import Payment
-from feexpay_client.core.moves import Step
 from feexpay_client.core.states import (
     FOLLOW,
     FORM,
@@ -38,6 +37,7 @@ from feexpay_client.core.states import (
     State,
     phase_of,
 )
+from feexpay_client.core.transitions import Step
 
 
 def reduce(state: State, event: ev.Event, now: Moment) -> Step:
@@ -55,18 +55,18 @@ def _edited(state: State, event: ev.Edited, now: Moment) -> Step:
     same_price = event.draft.costs_like(state.draft) and state.quote is not None
     state = replace(state, draft=event.draft, problems=(), notice=None)
     if not event.draft.priced:
-        return replace(moves.idle(state), phase=Phase.EDITING, quote=None), []
+        return replace(transitions.idle(state), phase=Phase.EDITING, quote=None), []
     if same_price:
         return replace(state, phase=Phase.READY), []
-    state = replace(moves.idle(state), phase=Phase.QUOTING, quote=None, failures=0)
-    return moves.wake(state, poller.TYPING_SECONDS)
+    state = replace(transitions.idle(state), phase=Phase.QUOTING, quote=None, failures=0)
+    return transitions.wake(state, poller.TYPING_SECONDS)
 
 
 def _pay_pressed(state: State, event: ev.PayPressed, now: Moment) -> Step:
     if not state.can_pay:
         return state, []
     if state.elsewhere:
-        return moves.busy_elsewhere(state)
+        return transitions.busy_elsewhere(state)
     intent = Intent(event.key, INITIATE, state.draft.body(), now.wall)
     return _begin(state, intent, payment=None)
 
@@ -76,7 +76,7 @@ def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
     if not state.can_retry or payment is None or payment.id != event.payment_id:
         return state, []
     if state.elsewhere:
-        return moves.busy_elsewhere(state)
+        return transitions.busy_elsewhere(state)
     body = {name: value for name, value in (("phone", event.phone), ("otp", event.otp)) if value}
     intent = Intent(event.key, RETRY, body, now.wall, payment.id, payment.attempt_count)
     return _begin(state, intent, payment=payment)
@@ -85,7 +85,7 @@ def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
 def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
     """Pressed: first to disk. Nothing leaves before Saved comes."""
     state = replace(
-        moves.idle(state),
+        transitions.idle(state),
         phase=Phase.SUBMITTING,
         intent=intent,
         payment=payment,
@@ -98,24 +98,24 @@ def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
         failures=0,
         deadline=None,
     )
-    return moves.save(state)
+    return transitions.save(state)
 
 
 def _saved(state: State, event: ev.Saved, now: Moment) -> Step:
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
     state = replace(state, saved=True)
-    return moves.post(state) if state.session else (state, [])
+    return transitions.post(state) if state.session else (state, [])
 
 
 def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
     """Without the key on disk nothing is sent; what was sent already is followed all the same."""
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
-    state, work = moves.unsent(state, Notice(f"journal_{event.code}"))
+    state, work = transitions.unsent(state, Notice(f"journal_{event.code}"))
     if event.code != "busy":
         return state, work
-    return replace(state, elsewhere=True), [*work, do.OpenJournal(moves.OTHER_WINDOW_SECONDS)]
+    return replace(state, elsewhere=True), [*work, do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
 
 
 def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
@@ -123,31 +123,31 @@ def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
         return state, []
     # The same code again is the same request again: the server answers it once.
     key = state.otp_key if state.otp_code == event.code else event.key
-    state = replace(moves.idle(state), otp_code=event.code, otp_key=key, problems=(), notice=None)
-    state, number = moves.numbered(state, "otp")
+    state = replace(transitions.idle(state), otp_code=event.code, otp_key=key, problems=(), notice=None)
+    state, number = transitions.numbered(state, "otp")
     return state, [do.PostOtp(number, cast(Payment, state.payment).id, key, event.code)]
 
 
 def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
     elsewhere = state.elsewhere
-    state, work = moves.ask(state, now)
+    state, work = transitions.ask(state, now)
     return state, [*work, do.OpenJournal(0.0)] if elsewhere else work
 
 
 def _page_pressed(state: State, event: ev.PagePressed, now: Moment) -> Step:
-    return state, moves.page_of(state.payment) if state.phase is Phase.REDIRECT else []
+    return state, transitions.page_of(state.payment) if state.phase is Phase.REDIRECT else []
 
 
 def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
     if not state.can_cancel:
         return state, []
-    return moves.unsent(state, None)
+    return transitions.unsent(state, None)
 
 
 def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
     if not state.can_attend:
         return state, []
-    return moves.fresh(state), [] if state.intent is None else [do.Forget(state.intent.key)]
+    return transitions.fresh(state), [] if state.intent is None else [do.Forget(state.intent.key)]
 
 
 def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
@@ -156,11 +156,11 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
         return state, []
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
-    followed = moves.fresh(
+    followed = transitions.fresh(
         state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, quiet_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
-    followed, work = moves.ask(followed, now)
+    followed, work = transitions.ask(followed, now)
     return followed, [*before, do.Save(Record(intent, payment)), *work]
 
 
@@ -169,7 +169,7 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
 
 def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
     if event.elsewhere:
-        return replace(state, elsewhere=True), [do.OpenJournal(moves.OTHER_WINDOW_SECONDS)]
+        return replace(state, elsewhere=True), [do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
     if state.elsewhere and not _leaves_something(event, state):
         return _alone(state)
     state = State(counter=state.counter, session=state.session, quiet_since=now.monotonic)
@@ -179,10 +179,10 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
         state = replace(state, intent=record.intent, payment=record.payment, saved=True, left=left)
         if record.intent.kind == INITIATE and record.intent.body:
             state = replace(state, draft=Draft.from_body(record.intent.body))
-        return moves.ask(replace(state, phase=_phase_of_record(record)), now)
+        return transitions.ask(replace(state, phase=_phase_of_record(record)), now)
     if event.damaged:
         # Which payment was open is not known here any more: the server knows.
-        return moves.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
+        return transitions.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
     return state, []
 
 
@@ -198,7 +198,7 @@ def _alone(state: State) -> Step:
     """The journal is this window's from now on, and so is what it shows already."""
     said = state.notice is not None and state.notice.code == "journal_busy"
     state = replace(state, elsewhere=False, notice=None if said else state.notice)
-    return moves.save(state) if state.intent is not None else (state, [])
+    return transitions.save(state) if state.intent is not None else (state, [])
 
 
 def _phase_of_record(record: Record) -> Phase:
@@ -209,13 +209,13 @@ def _phase_of_record(record: Record) -> Phase:
 def _signed_in(state: State, event: ev.SignedIn, now: Moment) -> Step:
     if state.session:
         return state, []
-    return moves.ask(replace(state, session=True, notice=moves.kept_notice(state.notice), failures=0), now)
+    return transitions.ask(replace(state, session=True, notice=transitions.kept_notice(state.notice), failures=0), now)
 
 
 def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
     if event.number != state.timer:
         return state, []
-    return moves.ask(replace(state, timer=0), now)
+    return transitions.ask(replace(state, timer=0), now)
 
 
 # --- answers -----------------------------------------------------------------------------------------
@@ -224,21 +224,21 @@ def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
 def _quoted(state: State, event: ev.Quoted, now: Moment) -> Step:
     if event.number != state.asked or state.asking != "quote":
         return state, []
-    return replace(moves.heard(state), phase=Phase.READY, quote=event.quote, notice=None), []
+    return replace(transitions.heard(state), phase=Phase.READY, quote=event.quote, notice=None), []
 
 
 def _answered(state: State, event: ev.Answered, now: Moment) -> Step:
     if event.number != state.asked or state.asking == "quote":
         return state, []
-    before, asking, state = state, state.asking, moves.heard(state)
-    if moves.is_before_retry(state, event.payment):
-        return moves.nothing_there(state, now)
+    before, asking, state = state, state.asking, transitions.heard(state)
+    if transitions.is_before_retry(state, event.payment):
+        return transitions.nothing_there(state, now)
     state = _taken_over(state, event, now)
     changed = (before.phase, before.intent) != (state.phase, state.intent)
-    work = moves.save(state)[1] if changed else []
+    work = transitions.save(state)[1] if changed else []
     if state.phase is Phase.REDIRECT and asking == "post":
-        work += moves.page_of(event.payment)
-    return moves.then_wait(state, work)
+        work += transitions.page_of(event.payment)
+    return transitions.then_wait(state, work)
 
 
 def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
@@ -248,13 +248,13 @@ def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
     return replace(
         state,
         phase=phase,
-        intent=moves.carried(state.intent, event.payment, now),
+        intent=transitions.carried(state.intent, event.payment, now),
         payment=event.payment,
         saved=True,
         sends=0,
         still=0,
-        deadline=moves.deadline(event.payment, event.server_now, now),
-        notice=moves.kept_notice(state.notice),
+        deadline=transitions.deadline(event.payment, event.server_now, now),
+        notice=transitions.kept_notice(state.notice),
         problems=state.problems if same else (),
         otp_code=state.otp_code if still_otp else "",
         otp_key=state.otp_key if still_otp else "",
@@ -264,19 +264,21 @@ def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
 def _unchanged(state: State, event: ev.Unchanged, now: Moment) -> Step:
     if event.number != state.asked or state.asking != "status":
         return state, []
-    state = moves.heard(state)
-    if state.payment is None or moves.is_before_retry(state, state.payment):
-        return moves.nothing_there(state, now)
-    return moves.then_wait(replace(state, notice=moves.kept_notice(state.notice), still=state.still + 1), [])
+    state = transitions.heard(state)
+    if state.payment is None or transitions.is_before_retry(state, state.payment):
+        return transitions.nothing_there(state, now)
+    return transitions.then_wait(
+        replace(state, notice=transitions.kept_notice(state.notice), still=state.still + 1), []
+    )
 
 
 def _nothing_found(state: State, event: ev.NothingFound, now: Moment) -> Step:
     if event.number != state.asked or state.asking != "look":
         return state, []
-    state = moves.heard(state)
+    state = transitions.heard(state)
     if state.intent is None:  # the journal was lost, and nothing is pending: nothing is open
         return replace(state, phase=Phase.EDITING), [do.Forget("")]
-    return moves.nothing_there(state, now)
+    return transitions.nothing_there(state, now)
 
 
 def _failed(state: State, event: ev.Failed, now: Moment) -> Step:
@@ -284,17 +286,17 @@ def _failed(state: State, event: ev.Failed, now: Moment) -> Step:
     if event.number != state.asked:
         return state, []
     asking, error = state.asking, event.error
-    state = replace(moves.idle(state), online=not isinstance(error, errors.Offline), failures=state.failures + 1)
+    state = replace(transitions.idle(state), online=not isinstance(error, errors.Offline), failures=state.failures + 1)
     if isinstance(error, errors.Unauthorized):
         return replace(state, session=False, notice=Notice("session_ended")), [do.AskSignIn()]
-    state = replace(state, notice=moves.notice_of(error))
+    state = replace(state, notice=transitions.notice_of(error))
     return _FAILURES[asking](state, error, now)
 
 
 def _quote_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
     if isinstance(error, errors.Refused) and not isinstance(error, errors.Throttled | errors.Unavailable):
-        return replace(state, phase=Phase.EDITING, problems=moves.fields_of(error)), []
-    return moves.later(state, error)
+        return replace(state, phase=Phase.EDITING, problems=transitions.fields_of(error)), []
+    return transitions.later(state, error)
 
 
 def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
@@ -303,17 +305,17 @@ def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
         return _not_begun(state, error)
     if isinstance(error, errors.Refused) and error.code != "idempotency_conflict":
         return _post_refused(state, error, now)
-    return moves.later(replace(state, phase=Phase.UNKNOWN, left=True, quiet_since=now.monotonic), error)
+    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, quiet_since=now.monotonic), error)
 
 
 def _not_begun(state: State, error: errors.ApiError) -> Step:
     """This request did not arrive, or was waved off unread. We send it again; until then the payer may think again."""
     intent = cast(Intent, state.intent)
-    state, alarm = moves.later(state, error)
+    state, alarm = transitions.later(state, error)
     if state.left or not intent.may_have_left:
         return state, alarm
     state = replace(state, intent=replace(intent, may_have_left=False))
-    return state, [*moves.save(state)[1], *alarm]
+    return state, [*transitions.save(state)[1], *alarm]
 
 
 def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
@@ -321,30 +323,30 @@ def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
     intent = cast(Intent, state.intent)
     in_the_way = error.payment_id or intent.payment_id if isinstance(error, errors.Conflict) else None
     if in_the_way and error.code in ("duplicate_payment", "payment_open"):
-        return moves.follow(state, in_the_way, now)
-    state = replace(state, problems=moves.fields_of(error), declined=state.notice)
+        return transitions.follow(state, in_the_way, now)
+    state = replace(state, problems=transitions.fields_of(error), declined=state.notice)
     if state.left or isinstance(error, errors.Unavailable) or error.code == "idempotency_mismatch":
         # An earlier request may still be on its way, or the server's database was away: the history makes sure.
-        return moves.look(replace(state, phase=Phase.UNKNOWN))
-    state, work = moves.unsent(state, state.notice)
+        return transitions.look(replace(state, phase=Phase.UNKNOWN))
+    state, work = transitions.unsent(state, state.notice)
     if error.code != "not_retryable":
         return state, work
-    state, question = moves.ask(state, now)  # what we believed of the payment is out of date
+    state, question = transitions.ask(state, now)  # what we believed of the payment is out of date
     return state, work + question
 
 
 def _look_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
-    return moves.later(state, error)
+    return transitions.later(state, error)
 
 
 def _otp_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
     if isinstance(error, errors.Invalid):
-        wrong = moves.fields_of(error) or (errors.FieldProblem("otp", error.code, error.message),)
+        wrong = transitions.fields_of(error) or (errors.FieldProblem("otp", error.code, error.message),)
         state = replace(state, problems=wrong, notice=None, otp_code="", otp_key="", failures=0)
-        return moves.then_wait(state, [])
+        return transitions.then_wait(state, [])
     if isinstance(error, errors.Conflict) and error.code == "otp_not_expected":
-        return moves.ask(replace(state, notice=None), now)
-    return moves.later(state, error)
+        return transitions.ask(replace(state, notice=None), now)
+    return transitions.later(state, error)
 
 
 # --- the table ------------------------------------------------------------------------------------------

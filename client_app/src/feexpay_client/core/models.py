@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Self
 
-from feexpay_client.core.reading import Fields, listed
+from feexpay_client.core.json_reader import Fields, listed
 
 PENDING: Final = "pending"
 SUCCESSFUL: Final = "successful"

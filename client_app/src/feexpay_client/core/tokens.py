@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from feexpay_client.core.errors import Garbage
+from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Credentials
-from feexpay_client.core.reading import Fields
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 
 from feexpay_client.core import errors
-from feexpay_client.presenters.surroundings import Services
+from feexpay_client.presenters.services import Services
 
 
 class Presenter(EventDispatcher):

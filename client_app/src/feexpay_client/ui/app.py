@@ -21,15 +21,14 @@ from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
+from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
-from feexpay_client.presenters.surroundings import Services
 from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.presenters.waiting import WaitingPresenter
 from feexpay_client.presenters.words import words
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
-from feexpay_client.ui.hands import hands
-from feexpay_client.ui.letting_go import let_go
+from feexpay_client.ui.input_mode import hands
 from feexpay_client.ui.screens.history import HistoryScreen
 from feexpay_client.ui.screens.home import HomeScreen
 from feexpay_client.ui.screens.pay import PayScreen
@@ -38,6 +37,7 @@ from feexpay_client.ui.screens.settings import SettingsScreen
 from feexpay_client.ui.screens.signin import SignInScreen
 from feexpay_client.ui.screens.status import StatusScreen
 from feexpay_client.ui.shell import Shell
+from feexpay_client.ui.teardown import let_go
 from feexpay_client.ui.widgets.button import WordButton
 from feexpay_client.ui.widgets.focus import move_focus
 from feexpay_client.ui.widgets.sheet import Sheet

@@ -13,7 +13,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty
+from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.theme import WIDE_DP
 from feexpay_client.ui.widgets.button import Pressable
 from feexpay_client.ui.widgets.focus import focusables

@@ -7,9 +7,9 @@ from typing import Any
 from kivy.clock import Clock
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty, let_go
 from feexpay_client.ui.screens.result import Receipt
 from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.teardown import empty, let_go
 from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import PaymentRow, Skeleton
 from feexpay_client.ui.widgets.text import Text

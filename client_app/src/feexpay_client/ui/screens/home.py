@@ -7,8 +7,8 @@ from typing import Any
 from kivy.properties import ObjectProperty, StringProperty
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.widgets.row import Skeleton
 from feexpay_client.ui.widgets.text import Card, Column
 from feexpay_client.ui.widgets.tile import PackTile

@@ -7,8 +7,8 @@ from typing import Any
 from kivy.properties import BooleanProperty, ObjectProperty
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty, let_go
 from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.teardown import empty, let_go
 from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import List, ListRow, Skeleton
 from feexpay_client.ui.widgets.sheet import Sheet

@@ -8,8 +8,8 @@ from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty
 from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.text import Column
 

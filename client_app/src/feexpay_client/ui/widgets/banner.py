@@ -8,7 +8,7 @@ from kivy.properties import OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import let_go
+from feexpay_client.ui.teardown import let_go
 from feexpay_client.ui.widgets.button import Pressable
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.text import Words

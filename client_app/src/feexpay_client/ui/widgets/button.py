@@ -10,7 +10,7 @@ from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import empty
+from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.widgets.focus import Focusable
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.ring import Ring

@@ -9,7 +9,7 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, Op
 from kivy.uix.textinput import TextInput
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import let_go
+from feexpay_client.ui.teardown import let_go
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
 from feexpay_client.ui.widgets.icon import Icon

@@ -15,7 +15,7 @@ from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 from kivy.utils import platform
 
-from feexpay_client.ui.hands import hands
+from feexpay_client.ui.input_mode import hands
 from feexpay_client.ui.kv import load_kv
 
 _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}

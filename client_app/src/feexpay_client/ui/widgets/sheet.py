@@ -8,7 +8,7 @@ from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.letting_go import let_go
+from feexpay_client.ui.teardown import let_go
 from feexpay_client.ui.widgets.focus import focusables
 
 

@@ -1,0 +1,115 @@
+"""Everything that is known of one payment, as its page shows it: a fixed number of statements, bounded rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from django_feexpay.admin import display, payment_actions, reason_texts, review_page, search
+from django_feexpay.admin.people import names_of
+from django_feexpay.lifecycle import Status
+from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.payments import reviews
+
+#: Rows of one section. A sender of webhooks must not be able to make this page endless.
+MOST_ROWS = 100
+
+
+def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
+    """The template's words for one payment. Who may view the payment may view all of this."""
+    reviewed = reviews.under_review(payment.pk)
+    return {
+        "acts": _acts(payment, reviewed, request),
+        "review": _review(reviewed, request),
+        "proposals": review_page.proposals_of(payment, MOST_ROWS),
+        "status": display.status_badge(payment.status),
+        "amount": display.amount(payment.amount, payment.currency),
+        "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
+        "attempts": _attempts(payment),
+        "events": _events(payment),
+        "deliveries": _deliveries(payment),
+        "credit": _credit(payment),
+        "outbox": _newest(payment.outbox.order_by("-id")),
+        "incidents": _incidents(payment),
+        "most_rows": MOST_ROWS,
+    }
+
+
+def _acts(payment: Payment, reviewed: Attempt | None, request: HttpRequest) -> list[dict[str, Any]]:
+    """What this member of staff may do to it: no retry of what is paid, or may be."""
+    offered = [payment_actions.RECONCILE]
+    if reviewed is None and payment.status != Status.SUCCESSFUL:
+        offered.append(payment_actions.RETRY)
+    links = [
+        {"title": act.title, "url": payment_actions.address(act, [payment.pk])}
+        for act in offered
+        if payment_actions.may(request, act)
+    ]
+    if reviewed is not None and review_page.may(request):
+        links.append({"title": review_page.TITLE, "url": review_page.address(payment.pk)})
+    return links
+
+
+def _review(reviewed: Attempt | None, request: HttpRequest) -> dict[str, Any] | None:
+    """Why the payment is under review, and the way to close it for who may."""
+    if reviewed is None:
+        return None
+    url = review_page.address(reviewed.payment_id) if review_page.may(request) else ""
+    return {"answer": review_page.last_answer(reviewed), "url": url, "waits": reviews.open_proposal(reviewed)}
+
+
+def _newest(rows: QuerySet[Any]) -> list[Any]:
+    """The newest rows, oldest of them first: a history is read forward."""
+    return list(rows[:MOST_ROWS])[::-1]
+
+
+def _attempts(payment: Payment) -> list[dict[str, Any]]:
+    attempts: list[Attempt] = _newest(payment.attempts.order_by("-ordinal"))
+    return [
+        {
+            "row": attempt,
+            "status": display.status_badge(attempt.status),
+            "amount": display.amount(attempt.amount, payment.charged_currency),
+        }
+        for attempt in attempts
+    ]
+
+
+def _events(payment: Payment) -> list[dict[str, Any]]:
+    events: list[PaymentEvent] = _newest(payment.events.select_related("attempt__payment").order_by("-id"))
+    names = names_of(event.actor for event in events)
+    return [
+        {
+            "row": event,
+            "before": display.status_badge(event.from_status),
+            "after": display.status_badge(event.to_status),
+            "told": reason_texts.told(event),
+            "said": reason_texts.said(event.attempt, event),
+            "actor": names.get(event.actor, event.actor),
+            "evidence": display.pretty(event.evidence) if event.evidence else "",
+        }
+        for event in events
+    ]
+
+
+def _deliveries(payment: Payment) -> list[dict[str, Any]]:
+    rows = WebhookDelivery.objects.filter(attempt__payment=payment).order_by("-received_at", "-id")
+    return [{"row": row, "body": display.pretty(row.body)} for row in _newest(rows)]
+
+
+def _incidents(payment: Payment) -> list[dict[str, Any]]:
+    incidents: list[Incident] = _newest(payment.incidents.select_related("attempt").order_by("-id"))
+    return [{"row": row, "amount": display.amount_of_charge(row.amount, row.currency)} for row in incidents]
+
+
+def _credit(payment: Payment) -> dict[str, Any] | None:
+    credit = Credit.objects.filter(payment=payment).select_related("attempt").first()
+    if credit is None:
+        return None
+    return {
+        "row": credit,
+        "amount": display.amount(credit.amount, credit.currency),
+        "differs": credit.amount != credit.attempt.amount,
+    }

@@ -1,0 +1,204 @@
+"""The payer's phone: the prompt with its PIN, Approve / Decline / Let it expire, and what came of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from django_feexpay.sandbox import scenarios
+from django_feexpay.sandbox.context import payment_of, read_body
+from django_feexpay.sandbox.control import CHOICES
+from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
+from django_feexpay.sandbox.networks import masked
+from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
+from django_feexpay.sandbox.store import Payment
+from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
+
+_ENDINGS = {scenarios.DECLINED: "declined", scenarios.EXPIRED: "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What the phone shows: its HTML, the payment in it if there is one, and where a change leads."""
+
+    body: Markup
+    reference: str | None
+    next_url: str
+
+
+async def phone(request: Request) -> Response:
+    viewer = viewer_of(request)
+    screen = _screen(viewer, _asked_payment(viewer, request))
+    return _phone_page(viewer, screen, version_of(screen.body))
+
+
+async def state(request: Request) -> Response:
+    """GET phone/state: the version of what `phone` would show now."""
+    viewer = viewer_of(request)
+    return JSONResponse({"version": version_of(_screen(viewer, _asked_payment(viewer, request)).body)})
+
+
+async def choose(request: Request) -> Response:
+    """POST phone/{reference}: the payer's choice. The PIN is looked at and forgotten."""
+    viewer = viewer_of(request)
+    payment = payment_of(request)
+    form = parse_qs((await read_body(request)).decode("utf-8", "replace"))
+    choice = CHOICES.get(form.get("choice", [""])[0])
+    if payment is None or choice is None:
+        return not_found(request)
+    if payment.waits_for == "otp" and choice[0] == scenarios.SUCCESSFUL:
+        # Paying needs the code, and the code goes through the shop.
+        return not_found(request)
+    if payment.status == scenarios.PENDING:
+        pin = form.get("pin", [""])[0]
+        if choice[0] == scenarios.SUCCESSFUL and not re.fullmatch("[0-9]{4}", pin):
+            # The script compares with the screen as a fresh look shows it: without the error.
+            version = version_of(_screen(viewer, payment).body)
+            return _phone_page(viewer, _screen(viewer, payment, pin_is_wrong=True), version, status_code=422)
+        viewer.sandbox.till.choose(payment.reference, *choice)
+    return RedirectResponse(viewer.url("/", payment=payment.reference), status_code=303)
+
+
+def _asked_payment(viewer: Viewer, request: Request) -> Payment | None:
+    return viewer.sandbox.store.payment(request.query_params.get("payment", ""))
+
+
+def _screen(viewer: Viewer, payment: Payment | None, *, pin_is_wrong: bool = False) -> Screen:
+    """The payment that was asked for; else the only prompt, a choice of several, or nothing to pay."""
+    prompts = viewer.sandbox.store.prompts()
+    if payment is None and len(prompts) == 1:
+        payment = prompts[0]
+    if payment is None or (payment.status == scenarios.PENDING and payment.waits_for == "page"):
+        return Screen(_home(viewer, prompts), None, viewer.url("/"))
+    others = [prompt for prompt in prompts if prompt.reference != payment.reference]
+    if payment.status == scenarios.PENDING:
+        here = viewer.url("/", payment=payment.reference)
+        if payment.waits_for == "otp":
+            return Screen(_sms(viewer, payment, others), payment.reference, here)
+        return Screen(_prompt(viewer, payment, others, pin_is_wrong), payment.reference, here)
+    return Screen(_result(viewer, payment, others), payment.reference, viewer.url("/"))
+
+
+def _home(viewer: Viewer, prompts: list[Payment]) -> Markup:
+    if not prompts:
+        return fill("empty", title=viewer.say("nothing_to_pay"), more=viewer.say("start_in_shop"))
+    choices = join(
+        fill(
+            "choice",
+            url=_place(viewer, prompt),
+            amount=money(prompt.amount),
+            shop=viewer.say("to_shop", shop=viewer.sandbox.options.shop_name),
+            network=prompt.network.reseau,
+            where=viewer.say("on_a_page") if prompt.waits_for == "page" else masked(prompt.msisdn, prompt.network),
+        )
+        for prompt in prompts
+    )
+    if len(prompts) == 1:
+        return fill("choices", title=viewer.say("one_on_a_page"), choices=choices)
+    return fill("choices", title=viewer.say("choose", count=len(prompts)), choices=choices)
+
+
+def _place(viewer: Viewer, prompt: Payment) -> str:
+    """Where the payer goes on: the phone, the operator's page, or what became of a hosted page."""
+    if prompt.waits_for != "page":
+        return viewer.url("/", payment=prompt.reference)
+    return viewer.url(f"/{'paid' if prompt.link else 'pay'}/{prompt.reference}")
+
+
+def _sms(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
+    return fill(
+        "sms",
+        network=payment.network.reseau,
+        msisdn=masked(payment.msisdn, payment.network),
+        title=viewer.say("sms", network=payment.network.reseau.title(), otp=scenarios.RIGHT_OTP),
+        more=viewer.say("sms_more"),
+        action=viewer.url(f"/phone/{payment.reference}"),
+        decline=viewer.say("decline"),
+        expire=viewer.say("expire"),
+        others=_others(viewer, others),
+    )
+
+
+def _prompt(viewer: Viewer, payment: Payment, others: list[Payment], pin_is_wrong: bool) -> Markup:
+    shop = viewer.sandbox.options.shop_name
+    return fill(
+        "prompt",
+        network=payment.network.reseau,
+        msisdn=masked(payment.msisdn, payment.network),
+        question=viewer.say("question", amount=money(payment.amount), shop=shop),
+        description=payment.details["description"],
+        action=viewer.url(f"/phone/{payment.reference}"),
+        pin=viewer.say("pin"),
+        pin_hint=viewer.say("pin_hint"),
+        pin_described_by="pin-error pin-hint" if pin_is_wrong else "pin-hint",
+        pin_attributes=Markup(' aria-invalid="true"') if pin_is_wrong else EMPTY,
+        pin_error=fill("pin_error", text=viewer.say("pin_wrong")) if pin_is_wrong else EMPTY,
+        approve=viewer.say("approve"),
+        decline=viewer.say("decline"),
+        expire=viewer.say("expire"),
+        others=_others(viewer, others),
+    )
+
+
+def _result(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
+    title = "approved" if payment.charged else _ENDINGS.get(payment.reason or "", "failed")
+    more = viewer.say("not_paid")
+    if payment.charged:
+        amount, shop = money(payment.paid_amount), viewer.sandbox.options.shop_name
+        more = viewer.say("approved_more", amount=amount, shop=shop)
+    elif title == "failed":
+        more = f"{reason_in_words(viewer.language, payment.reason or '').capitalize()}. {more}"
+    return fill(
+        "result",
+        kind="paid" if payment.charged else "unpaid",
+        title=viewer.say(title),
+        more=more,
+        network=payment.network.reseau,
+        msisdn=masked(payment.msisdn, payment.network),
+        url=viewer.url("/"),
+        back=viewer.say("back"),
+        others=_others(viewer, others),
+    )
+
+
+def _others(viewer: Viewer, others: list[Payment]) -> Markup:
+    if not others:
+        return EMPTY
+    key = "waiting_one" if len(others) == 1 else "waiting_many"
+    url = _place(viewer, others[0])
+    return fill("others", url=url, text=viewer.say(key, count=len(others)))
+
+
+def _phone_page(viewer: Viewer, screen: Screen, version: str, status_code: int = 200) -> Response:
+    query = {} if screen.reference is None else {"payment": screen.reference}
+    content = fill(
+        "phone",
+        title=viewer.say("phone"),
+        body=screen.body,
+        version=version,
+        state_url=viewer.url("/phone/state", **query),
+        next_url=screen.next_url,
+        changed=viewer.say("changed"),
+        look_again=viewer.say("look_again"),
+        magic=viewer.say("magic"),
+        magic_more=viewer.say("magic_more"),
+        otp_codes=viewer.say("otp_codes"),
+        magic_numbers=join(
+            fill("magic_number", ending=ending, meaning=magic_number(viewer.language, ending))
+            for ending in MAGIC_NUMBERS
+        ),
+    )
+    here = "/" if screen.reference is None else f"/?payment={screen.reference}"
+    return page(viewer, "phone", here, content, status_code)
+
+
+ROUTES = [
+    Route("/", phone, methods=["GET"]),
+    Route("/phone/state", state, methods=["GET"]),
+    Route("/phone/{reference}", choose, methods=["POST"]),
+]

@@ -1,0 +1,67 @@
+"""FeexPay's history as a list of rows that answers as the documentation says: days, words, providers, 500 rows."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
+from tests.payments.fake_gateway import reply
+
+MOST_ROWS = 500
+
+
+class Archive:
+    """A transport that answers history itself and hands every other question on.
+
+    `asked` holds the questions as (first day, last day, status, provider). `counts_all` False: `total` counts only
+    the rows that are shown. `silent_after`: so many questions are answered, the next ones are not.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        self.inner = inner
+        self.rows: list[dict[str, Any]] = []
+        self.asked: list[tuple[str, str, str, str]] = []
+        self.counts_all = True
+        self.silent_after: int | None = None
+        self.most_rows = MOST_ROWS
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if not request.url.endswith("/transactions/history"):
+            return self.inner.exchange(request)
+        question = json.loads(request.body or b"")
+        self.asked.append(tuple(question[name] for name in ("start_date", "end_date", "status", "reseau")))  # type: ignore[arg-type]
+        if self.silent_after is not None and len(self.asked) > self.silent_after:
+            raise OutcomeUnknownError("no answer")
+        found = [row for row in self.rows if _is_wanted(row, question)]
+        shown = found[: self.most_rows]
+        return reply(200, {"success": True, "total": len(found if self.counts_all else shown), "data": shown})
+
+    def add(self, day: str, count: int = 1, **changes: Any) -> None:
+        """Payments of somebody else in the same shop, unless `changes` say otherwise."""
+        for number in range(count):
+            self.rows.append(row(f"{day}-{len(self.rows)}-{number}", day, **changes))
+
+
+def row(reference: str, day: str | datetime, **changes: Any) -> dict[str, Any]:
+    date = day if isinstance(day, str) else day.date().isoformat()
+    return {
+        "reference": reference,
+        "type": "PAYMENT_API",
+        "status": "SUCCESSFUL",
+        "amount": 100,
+        "reseau": "MTN",
+        "phone_number": "2290161000050",
+        "callback_info": {},
+        "date": f"{date}T10:00:00.000Z",
+    } | changes
+
+
+def _is_wanted(row: dict[str, Any], question: dict[str, Any]) -> bool:
+    return (
+        question["start_date"] <= row["date"][:10] <= question["end_date"]
+        and question["status"] in ("ALL", row.get("status"))
+        and question["reseau"] in ("ALL", row["reseau"])
+    )

@@ -1,0 +1,133 @@
+"""The few things every money test needs: a clock it may move, the worker's round in its own thread, a guard."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.dispatch import Signal
+from django.utils import timezone
+
+from django_feexpay import conf
+from django_feexpay.background import worker
+from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
+from django_feexpay.lifecycle import PublicStatus
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import leases, outbox
+
+#: More than any test has due at once.
+BATCH = 500
+
+
+class Clock:
+    """A time that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.at = timezone.now()
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+    def advance_to(self, instant: datetime) -> None:
+        self.at = max(self.at, instant)
+
+
+class CallInTransactionError(AssertionError):
+    """A call to the gateway was made while a transaction was open."""
+
+
+class Guard:
+    """A transport that lets no call through while a transaction is open.
+
+    `offences` outlives whoever caught the error: the worker lets no error of one attempt stop the others.
+    """
+
+    def __init__(self, inner: Transport) -> None:
+        self.inner = inner
+        self.offences: list[str] = []
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        if in_transaction():
+            self.offences.append(f"{request.method} {request.url}")
+            raise CallInTransactionError(self.offences[-1])
+        return self.inner.exchange(request)
+
+
+def in_transaction() -> bool:
+    """Whether code under test has a transaction open; the one that a Django TestCase wraps around it is not its."""
+    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+
+
+class Recorder:
+    """Hears every signal; `heard` holds (name, payment id, event id) in the order they came."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, UUID, UUID]] = []
+
+    def listen(self, name: str, signal: Signal) -> Any:
+        def receiver(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+            self.heard.append((name, payment.pk, event_id))
+
+        signal.connect(receiver, weak=False, dispatch_uid=f"recorder-{name}")
+        return receiver
+
+    def names(self, payment: Payment | None = None) -> list[str]:
+        return [name for name, pk, _ in self.heard if payment is None or pk == payment.pk]
+
+
+def sweep() -> int:
+    """The worker's round, here and now and one after the other; how many attempts were due."""
+    claims = leases.claim_due(BATCH, unsent=True) + leases.claim_due(BATCH, unsent=False)
+    for held in claims:
+        worker.advance(held)
+    outbox.deliver()
+    return len(claims)
+
+
+def next_due_at() -> datetime | None:
+    return (
+        Attempt.objects.filter(next_poll_at__isnull=False)
+        .order_by("next_poll_at")
+        .values_list("next_poll_at", flat=True)
+        .first()
+    )
+
+
+def run_until_told(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payment:
+    """Move the clock from one due time to the next and sweep, until the payer is told an outcome."""
+    for _ in range(rounds):
+        payment.refresh_from_db()
+        if payment.public_status is not PublicStatus.PENDING:
+            outbox.deliver()
+            return payment
+        instant = next_due_at()
+        assert instant is not None, f"{payment.status}: nobody will look again"
+        clock.advance_to(instant)
+        sweep()
+    raise AssertionError(f"{payment.status} after {rounds} rounds")
+
+
+def look_again(clock: Clock) -> None:
+    """To the next due time, and one round."""
+    instant = next_due_at()
+    assert instant is not None, "nobody will look again"
+    clock.advance_to(instant)
+    sweep()
+
+
+def only_attempt(payment: Payment) -> Attempt:
+    return Attempt.objects.get(payment=payment)
+
+
+def moves(payment: Payment) -> list[str]:
+    """The statuses its events brought, in order."""
+    return list(payment.events.order_by("id").values_list("to_status", flat=True))
+
+
+def now() -> datetime:
+    return conf.now()

@@ -1,0 +1,194 @@
+"""All that may come of a question to FeexPay: answers true, late, lost, final, garbled, and the wishes they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+
+from django_feexpay.gateway.errors import OutcomeUnknownError
+from django_feexpay.gateway.transport import WireReply, WireRequest
+from tests.payments.fake_gateway import (
+    FAILED,
+    PENDING,
+    Charge,
+    ModelGateway,
+    accept,
+    cannot_reach,
+    charge_and_answer,
+    lose_the_answer,
+    lose_the_page,
+    refuse,
+    refuse_the_page,
+    reply,
+    show_page,
+    slow_down,
+    turn_away,
+)
+
+Answer = Callable[[Charge], WireReply]
+
+
+class TroubledGateway(ModelGateway):
+    """One whose next answers to questions may be anything; what is in `next_reads` is used up, one a question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next_reads: list[WireReply] = []
+
+    def exchange(self, request: WireRequest) -> WireReply:
+        asks = request.method == "GET" or request.url.endswith("/history")
+        if asks and self.next_reads:
+            return self.next_reads.pop(0)
+        return super().exchange(request)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an order asks for, and how its payer pays. `steps`: the code comes in a second request."""
+
+    order: Mapping[str, Any]
+    hosted: bool = False
+    steps: bool = False
+    another_phone: str = "0161000051"
+
+
+WISHES: Mapping[str, Wish] = {
+    "push": Wish({"provider": "mtn_bj", "phone": "0161000050"}),
+    "synchronous": Wish({"provider": "moov_bj", "phone": "0161000050"}),
+    "code at once": Wish({"provider": "orange_bf", "phone": "07000050", "otp": "314159"}, another_phone="07000051"),
+    "code later": Wish({"provider": "coris_bj", "phone": "0161000050"}, steps=True),
+    "redirect": Wish({"provider": "wave_ci", "phone": "0700000050"}, another_phone="0700000051"),
+    "card": Wish({"provider": "visa"}, hosted=True, another_phone=""),
+    "euros": Wish({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "EUR"}),
+    "dollars": Wish({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "USD"}),
+}
+
+RATES = {"USD": "605.25"}
+
+
+# --- what may come of a request that moves money ---------------------------------------------------------
+
+
+def settle_at_once(charge: Charge) -> WireReply:
+    """A final word in the answer: the payer was quick, or the provider answers when its payer has."""
+    charge.approve()
+    return reply(200, {"reference": charge.reference, "status": charge.status})
+
+
+def fail_at_once(charge: Charge) -> WireReply:
+    charge.decline()
+    return reply(202, {"reference": charge.reference, "status": FAILED, "reason": {"code": ["92"]}})
+
+
+def show_a_page(charge: Charge) -> WireReply:
+    url = f"https://wave.example/{charge.reference}"
+    return reply(202, {"reference": charge.reference, "status": PENDING, "payment_url": url})
+
+
+def say(answer: WireReply) -> Answer:
+    """The payer was asked, and this is all we hear."""
+    return lambda charge: answer
+
+
+GARBAGE = [
+    WireReply(200, {}, b""),
+    WireReply(200, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
+    WireReply(502, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
+    WireReply(200, {}, b'{"reference": "ref-0001", "status": "SUCC'),
+    WireReply(200, {}, b'[{"status": "SUCCESSFUL"}]'),
+    WireReply(200, {}, b'{"status": NaN}'),
+    WireReply(200, {}, b'{"status": "PENDING", "status": "SUCCESSFUL"}'),
+    WireReply(429, {}, b'{"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED"}'),
+    WireReply(200, {}, b"\xff\xfe\x00"),
+    WireReply(500, {}, b'{"statusCode": 500, "message": "Internal server error"}'),
+    reply(200, {"status": "success", "message": "ok"}),
+    reply(200, {"status": ["SUCCESSFUL"], "reference": {"id": 1}, "amount": "five thousand"}),
+    reply(200, {"success": True, "total": "many", "data": [None, 7, {"status": {}}, "?"]}),
+]
+
+ANSWERS: Mapping[str, Answer] = {
+    "accepted": accept,
+    "page": show_a_page,
+    "final": settle_at_once,
+    "final failure": fail_at_once,
+    "lost": lose_the_answer,
+    "not sent": cannot_reach,
+    "refused": refuse(),
+    "slow down": slow_down(30),
+    "slow down, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
+    "slow down, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
+    "maintenance": turn_away(503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}),
+    "maintenance, charged": charge_and_answer(503, {"code": "NETWORK_UNAVAILABLE"}, names_it=False),
+    "bad request": turn_away(400, {"statusCode": 400, "message": "Bad Request"}),
+    "bad request, charged": charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
+    "refused, named": charge_and_answer(400, {"message": "PAYER_NOT_FOUND"}, names_it=True),
+    "keys twice": say(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
+    "garbled": say(GARBAGE[1]),
+    "bad gateway": say(GARBAGE[2]),
+    "truncated": say(GARBAGE[3]),
+}
+
+PAGES: Mapping[str, Callable[[str], WireReply]] = {
+    "shown": show_page,
+    "lost": lose_the_page,
+    "refused": refuse_the_page("ERR_INVALID_AMOUNT"),
+    "garbled": lambda url: GARBAGE[1],
+}
+
+_words = st.sampled_from(["PENDING", "ON HOLD", "", None, 7, "success", {"a": 1}])
+_values = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=8), st.lists(st.integers(), max_size=2))
+_bodies = st.fixed_dictionaries(
+    {"status": _words}, optional=dict.fromkeys(("reference", "amount", "callback_info", "data", "total"), _values)
+)
+
+#: Anything that is no word of FeexPay's about success or failure.
+garbage = st.one_of(
+    st.sampled_from(GARBAGE),
+    st.binary(max_size=40).map(lambda raw: WireReply(200, {}, raw)),
+    _bodies.map(lambda body: reply(200, body)),
+)
+
+
+# --- what may come of a code -----------------------------------------------------------------------------
+
+
+@dataclass
+class Codes:
+    """Answers to the second step for the payment that waits for it; of the two requests one can be paid."""
+
+    gateway: ModelGateway
+    first: Charge
+    names: tuple[str, ...] = field(
+        default=("joined", "another", "wrong", "fatal", "lost", "lost, joined", "not sent", "garbled"), init=False
+    )
+
+    def answer(self, name: str) -> Answer:
+        return {
+            "joined": self._join,
+            "another": accept,
+            "wrong": refuse("INVALID_OTP"),
+            "fatal": self._fail,
+            "lost": lose_the_answer,
+            "lost, joined": self._join_and_lose,
+            "not sent": cannot_reach,
+            "garbled": say(GARBAGE[1]),
+        }[name]
+
+    def _join(self, charge: Charge) -> WireReply:
+        """The code is for the payment that waits for it."""
+        self.first.code = charge.code
+        self.gateway.charges.remove(charge)
+        return reply(200, {"reference": self.first.reference, "status": self.first.status})
+
+    def _join_and_lose(self, charge: Charge) -> WireReply:
+        self._join(charge)
+        raise OutcomeUnknownError("the line was cut")
+
+    def _fail(self, charge: Charge) -> WireReply:
+        """A wrong code ends the payment."""
+        self.gateway.charges.remove(charge)
+        self.first.status, self.first.reason = FAILED, "INVALID_OTP"
+        return reply(200, {"reference": self.first.reference, "status": FAILED, "reason": "INVALID_OTP"})
