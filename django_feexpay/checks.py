@@ -354,7 +354,7 @@ def _connections() -> Found:
 
 
 def _pool_size() -> Found:
-    """psycopg's pool has four connections unless it is told otherwise; a thread that finds none free waits, then fails."""
+    """psycopg's pool has four connections unless it is told otherwise; a thread that finds none free fails."""
     pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool")
     if not pool:
         return
