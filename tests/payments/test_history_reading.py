@@ -142,14 +142,36 @@ def test_total_that_counts_only_what_is_shown_proves_nothing_about_the_rest(arch
     assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_word_that_the_filter_does_not_know_is_a_gap_of_the_day(archive: Archive) -> None:
+def test_words_that_no_filter_reaches_are_found_provider_by_provider(archive: Archive) -> None:
     archive.add(day(0), 400)
-    archive.add(day(0), 200, status="ON HOLD")
+    archive.add(day(0), 50, status="REVERSED")
+    archive.add(day(0), 80, status="REFUNDED", reseau="MOOV")
 
     parts = read()
 
+    assert len(set(references(parts))) == 530
+    assert gaps(parts) == []
+
+
+def test_word_and_provider_that_no_filter_reaches_are_a_gap_for_those_providers_alone(archive: Archive) -> None:
+    archive.add(day(0), 480)
+    archive.add(day(0), 30, reseau="MOOV")
+    archive.add(day(0), 3, status="REVERSED")
+    archive.add(day(0), 1, status="REVERSED", reseau="WAVE BF")
+
+    [gap] = [part for part in read() if part.gap]
+
+    assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
+
+
+def test_word_that_no_filter_reaches_is_a_gap_where_one_provider_was_asked_for(archive: Archive) -> None:
+    archive.add(day(0), 400, reseau="MOOV")
+    archive.add(day(0), 101, reseau="MOOV", status="REVERSED")
+
+    parts = list(Reader(most_questions=99).read(FIRST, FIRST, provider=MOOV))
+
     [gap] = [part for part in parts if part.gap]
-    assert (gap.gap, gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True)
+    assert (gap.gap, gap.slice.concerns(MOOV), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
 def test_what_cannot_be_split_further_is_a_gap_with_the_rows_there_are(archive: Archive) -> None:

@@ -37,11 +37,13 @@ def test_books_that_agree_have_no_violation() -> None:
     doubted = ours(payment="q", status="review", because="amount_mismatch")
     unsent = ours(payment="s", status="review", because="not_found_in_history")
     sibling = ours(status="successful", reference="re", duplicates=frozenset({"re"}))
+    revoked = ours(payment="v", status="review", because="alive_after_failure")
     theirs = [
         *(row(), row(echo="b", paid_amount=999), row(echo="d", charged=False, paid_amount=0, status="FAILED")),
-        row(echo="e", reference="RE"),
+        *(row(echo="e", reference="RE"), taken_back(echo="f")),
     ]
-    books = {"a": CREDITED, "b": doubted, "c": unsent, "d": ours(payment="t", status="failed"), "e": sibling}
+    failed = ours(payment="t", status="failed")
+    books = {"a": CREDITED, "b": doubted, "c": unsent, "d": failed, "e": sibling, "f": revoked}
 
     assert compare(theirs, books, COINS).violations == []
 
@@ -132,6 +134,12 @@ def test_second_credit_and_second_coins_are_duplicates() -> None:
         ),
         ([], ours(status="failed"), COINS, "payment p: 100 coins given, 0 owed"),
         ([], ours(status="unknown"), {}, "FORGOTTEN attempt a: still unknown"),
+        (
+            [row()],
+            ours(status="review", because="alive_after_failure", differences=frozenset({"r"})),
+            {},
+            "attempt a: in review without a reason (alive_after_failure)",
+        ),
         ([], ours(status="review", because="echo_missing"), {}, "attempt a: in review without a reason (echo_missing)"),
     ],
 )

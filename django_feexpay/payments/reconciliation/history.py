@@ -1,8 +1,8 @@
 """FeexPay's history of a period, read as completely as it can be.
 
 One answer holds at most 31 days and 500 rows. Where it is cut, the question is split: into fewer days, then by
-FeexPay's word, then by provider. What is still cut, or was not answered, is told as a gap: absence from a gap proves
-nothing.
+FeexPay's word, then by provider. No filter reaches a word such as REVERSED: payments with another word are looked for
+provider by provider. What is still cut, or was not answered, is told as a gap: absence from a gap proves nothing.
 """
 
 from __future__ import annotations
@@ -68,9 +68,13 @@ class Slice:
             return [replace(self, end=middle), replace(self, start=middle + A_DAY)]
         if self.word is None:
             return [replace(self, word=word) for word in _WORDS]
-        if self.provider is None:
-            return [replace(self, provider=spec) for spec in CATALOGUE.values() if spec.in_history_filter]
-        return []
+        return self.by_provider()
+
+    def by_provider(self) -> list[Slice]:
+        """The same question for each provider that the filter knows; none when it is one provider's already."""
+        if self.provider is not None:
+            return []
+        return [replace(self, provider=spec) for spec in CATALOGUE.values() if spec.in_history_filter]
 
     def concerns(self, provider: ProviderSpec) -> bool:
         """Whether a payment by this provider could be among the answer."""
@@ -139,9 +143,26 @@ class Reader:
         accounted = 0
         for piece in pieces:
             accounted += yield from self._read(piece)
-        if missing := _left_out(question, page, accounted):
+        missing = _left_out(question, page, accounted)
+        if missing is not None and missing.word is None:
+            missing = yield from self._read_other_words(missing, page.total - accounted)
+        if missing is not None:
             yield Part(missing, gap=Gap.UNCOUNTED)
         return max(accounted, page.total)
+
+    def _read_other_words(self, question: Slice, count: int) -> Generator[Part, None, Slice | None]:
+        """The payments of a day whose word is none of _WORDS, of which there are `count`; returns what may hold the
+        rest, or None when all were met.
+        """
+        pieces = question.by_provider()
+        found = 0
+        for piece in pieces:
+            for part in self._read(piece):
+                found += sum(row.report.word not in _WORDS for row in part.rows)
+                yield part
+        if found >= count:
+            return None
+        return replace(question, the_rest=True) if pieces else question
 
     def _ask(self, question: Slice) -> HistoryPage | Gap:
         if self._is_over() or not self._has_turn():
