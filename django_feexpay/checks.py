@@ -25,7 +25,7 @@ from django_feexpay.payments import rates
 
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
 _LONGEST_SWEEP_SECONDS = 180
-#: Three and a half crews by `--concurrency` (8), sixteen who deliver, the one that compares, and the loop itself.
+#: Three and a half pools by `--concurrency` (8), sixteen who deliver, the one that compares, and the loop itself.
 _WORKER_CONNECTIONS = 46
 _STRONG_MODES = frozenset({"hmac", "standard_webhooks"})
 _STRONG_BYTES, _WEAK_BYTES, _SHORT_BYTES = 24, 8, 24

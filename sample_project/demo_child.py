@@ -14,14 +14,14 @@ import threading
 import time
 from pathlib import Path
 
-_PATIENCE_SECONDS = 2.0
+_TIMEOUT_SECONDS = 2.0
 
 
 def _end_with_the_demo() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_PATIENCE_SECONDS)
+    time.sleep(_TIMEOUT_SECONDS)
     os._exit(1)
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 def main(folder: Path, pid_file: Path, signal_number: int) -> None:
@@ -26,7 +26,7 @@ def main(folder: Path, pid_file: Path, signal_number: int) -> None:
 
 def _wait_until_gone(pid_file: Path) -> None:
     # The file and not the process: nobody may reap the process, and a zombie still answers signal 0.
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while pid_file.exists() and time.monotonic() < give_up_at:
         time.sleep(0.02)
 

@@ -5,7 +5,7 @@ Nothing here decides about money: acts call the functions of `payments` that the
 
 from __future__ import annotations
 
-from django_feexpay.admin.comparisons import BreakAdmin, ComparisonAdmin, FindingAdmin
+from django_feexpay.admin.comparisons import ComparisonAdmin, DiscrepancyAdmin, FindingAdmin
 from django_feexpay.admin.incidents import IncidentAdmin
 from django_feexpay.admin.payments import PaymentAdmin
 from django_feexpay.admin.prompt_lifts import PromptLiftAdmin
@@ -23,7 +23,7 @@ from django_feexpay.admin.records import (
 
 __all__ = [
     "AttemptAdmin",
-    "BreakAdmin",
+    "DiscrepancyAdmin",
     "ComparisonAdmin",
     "CreditAdmin",
     "FindingAdmin",

@@ -22,7 +22,7 @@ from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import payment_ids
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Break, Comparison, Finding
+from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.payments.reconciliation import discrepancies
 
 _TONES: Mapping[str, Tone] = {
@@ -30,10 +30,10 @@ _TONES: Mapping[str, Tone] = {
     Comparison.State.COMPLETE: Tone.GOOD,
     Comparison.State.INCOMPLETE: Tone.DOUBT,
     Comparison.State.STOPPED: Tone.QUIET,
-    Break.State.OPEN: Tone.BAD,
-    Break.State.SETTLED: Tone.GOOD,
-    Break.State.GONE: Tone.QUIET,
-    Break.State.CLOSED: Tone.QUIET,
+    Discrepancy.State.OPEN: Tone.BAD,
+    Discrepancy.State.SETTLED: Tone.GOOD,
+    Discrepancy.State.GONE: Tone.QUIET,
+    Discrepancy.State.CLOSED: Tone.QUIET,
 }
 
 
@@ -104,8 +104,8 @@ class ComparisonAdmin(LedgerAdmin):
         return display.json_block(comparison.gaps)
 
 
-@admin.register(Break)
-class BreakAdmin(ClosableAdmin):
+@admin.register(Discrepancy)
+class DiscrepancyAdmin(ClosableAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -142,10 +142,10 @@ class BreakAdmin(ClosableAdmin):
             return queryset, False
         return queryset.filter(Q(payment__in=list(payment_ids(term))) | Q(gateway_reference=term)), False
 
-    def is_open(self, row: Break) -> bool:
-        return row.state == Break.State.OPEN
+    def is_open(self, row: Discrepancy) -> bool:
+        return row.state == Discrepancy.State.OPEN
 
-    def close_row(self, row: Break, note: str) -> bool:
+    def close_row(self, row: Discrepancy, note: str) -> bool:
         return discrepancies.close(row.pk, note)
 
     def words_for(self, closed: int, skipped: int) -> str:
@@ -162,27 +162,27 @@ class BreakAdmin(ClosableAdmin):
     # --- columns -------------------------------------------------------------------------------------
 
     @admin.display(description=gettext_lazy("kind"))
-    def kind_shown(self, row: Break) -> str:
+    def kind_shown(self, row: Discrepancy) -> str:
         return row.get_kind_display()
 
     @admin.display(description=gettext_lazy("state"))
-    def state_shown(self, row: Break) -> SafeString:
+    def state_shown(self, row: Discrepancy) -> SafeString:
         return _state(row)
 
     @admin.display(description=gettext_lazy("money at stake"))
-    def stake_shown(self, row: Break) -> SafeString:
+    def stake_shown(self, row: Discrepancy) -> SafeString:
         return _stake(row)
 
     @admin.display(description=gettext_lazy("payment"))
-    def payment_shown(self, row: Break) -> SafeString | str:
+    def payment_shown(self, row: Discrepancy) -> SafeString | str:
         return display.payment_link(row.payment_id) if row.payment_id else display.EMPTY
 
     @admin.display(description=gettext_lazy("here"))
-    def ours(self, row: Break) -> SafeString | str:
+    def ours(self, row: Discrepancy) -> SafeString | str:
         return _ours(row)
 
     @admin.display(description=gettext_lazy("at FeexPay"))
-    def theirs(self, row: Break) -> SafeString | str:
+    def theirs(self, row: Discrepancy) -> SafeString | str:
         return _theirs(row)
 
 
@@ -197,19 +197,19 @@ class FindingAdmin(LedgerAdmin):
     fields = ("difference", "comparison", "is_open", "money_at_stake")
 
 
-def _stake(row: Break) -> SafeString:
+def _stake(row: Discrepancy) -> SafeString:
     if not row.money_at_stake:
         return format_html("{}", display.EMPTY)
-    return display.pill(_("yes"), Tone.BAD if row.state == Break.State.OPEN else Tone.QUIET)
+    return display.pill(_("yes"), Tone.BAD if row.state == Discrepancy.State.OPEN else Tone.QUIET)
 
 
-def _ours(row: Break) -> SafeString | str:
+def _ours(row: Discrepancy) -> SafeString | str:
     if row.our_amount is None:
         return display.EMPTY
     return format_html("{} {}", display.status_badge(row.our_status), display.amount(row.our_amount, row.currency))
 
 
-def _theirs(row: Break) -> SafeString | str:
+def _theirs(row: Discrepancy) -> SafeString | str:
     """FeexPay's word in the badge of our status of the same name; a word we do not know in a doubtful one."""
     if not row.their_word:
         return display.EMPTY

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: At most so many payments an act, and no new one is begun after so many seconds: the browser waits for the page.
 MOST_PAYMENTS = 50
-PATIENCE_SECONDS = 15.0
+TIMEOUT_SECONDS = 15.0
 _LOOK_SECONDS = 5.0
 
 
@@ -208,7 +208,7 @@ def _context(
 def _run(
     model_admin: AnyModelAdmin, request: HttpRequest, act: Act, payments: Sequence[Payment], reason: str
 ) -> list[tuple[Payment, Outcome]]:
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     endings = []
     for payment in payments:
         if time.monotonic() >= give_up_at:

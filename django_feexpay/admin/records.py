@@ -72,7 +72,7 @@ class AttemptAdmin(OfPaymentAdmin):
     fieldsets = (
         (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
-        (_("Looks"), {"fields": ("next_poll_at", "last_look_at", "look_count", "first_empty_look_at")}),
+        (_("Looks"), {"fields": ("next_poll_at", "last_polled_at", "poll_count", "first_empty_search_at")}),
         (
             _("Times"),
             {"fields": ("created_at", "sent_at", "expires_at", "updated_at", "settled_at")},

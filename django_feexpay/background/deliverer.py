@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from django_feexpay.background.worker_pool import Crew, survive
+from django_feexpay.background.worker_pool import WorkerPool, survive
 from django_feexpay.payments import outbox, receivers
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
 
@@ -27,7 +27,7 @@ class Deliverer:
     """
 
     def __init__(self) -> None:
-        self._crew = Crew(THREADS, "deliver")
+        self._crew = WorkerPool(THREADS, "deliver")
         self._stopping = threading.Event()
 
     def start_due(self) -> int:

@@ -41,14 +41,14 @@ def sweep_once() -> int:
     return sweep_for(0, name=CLUSTER)
 
 
-def compare_night() -> str:
+def run_nightly() -> str:
     """What the second schedule runs each hour; most of the time there is nothing to do, and that is one statement.
 
     Missed nights are made up one after the other, as many as there is time for; the next hour goes on.
     """
     done: list[str] = []
     ends_at = time.monotonic() + _SWEEP_SECONDS
-    while time.monotonic() < ends_at and (comparison := nightly.compare_night(source=Source.WORKER)) is not None:
+    while time.monotonic() < ends_at and (comparison := nightly.run_nightly(source=Source.WORKER)) is not None:
         done.append(f"comparison {comparison.pk}: {comparison.state}")
     return ", ".join(done)
 
@@ -74,7 +74,7 @@ def schedule() -> bool:
     Schedule.objects.update_or_create(
         name=NIGHT_SCHEDULE_NAME,
         defaults={
-            "func": "django_feexpay.background.tasks.compare_night",
+            "func": "django_feexpay.background.tasks.run_nightly",
             "schedule_type": Schedule.HOURLY,
             "repeats": -1,
         },

@@ -20,7 +20,7 @@ from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.background.deliverer import STOP_SECONDS, Deliverer
-from django_feexpay.background.worker_pool import Crew, survive
+from django_feexpay.background.worker_pool import WorkerPool, survive
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
@@ -49,7 +49,7 @@ _CORRECT_EVERY = timedelta(seconds=60)
 
 
 class Worker:
-    """Sweeps with crews of threads, so that none waits for another: those who ask about live attempts; those who ask
+    """Sweeps with pools of threads, so that none waits for another: those who ask about live attempts; those who ask
     about settled ones, fewer, so that any number of webhooks about the past delays no payment of now; those who send,
     because a synchronous provider's answer takes minutes; those who deliver, because a host's receiver may take any
     time; and one that keeps the night's comparison while it runs.
@@ -59,11 +59,11 @@ class Worker:
 
     def __init__(self, *, name: str = WORKER, concurrency: int = 8) -> None:
         self.name = name
-        self._asking = Crew(concurrency, "ask")
-        self._asking_settled = Crew(max(1, concurrency // 2), "ask-settled")
-        self._sending = Crew(2 * concurrency, "send")
+        self._asking = WorkerPool(concurrency, "ask")
+        self._asking_settled = WorkerPool(max(1, concurrency // 2), "ask-settled")
+        self._sending = WorkerPool(2 * concurrency, "send")
         self._deliverer = Deliverer()
-        self._comparing = Crew(1, "compare")
+        self._comparing = WorkerPool(1, "compare")
         self._beat = _Every(_HEARTBEAT_EVERY)
         self._night = _Every(_NIGHT_LOOK_EVERY)
         self._correction = _Every(_CORRECT_EVERY)
@@ -74,8 +74,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for crew in (self._asking, self._asking_settled, self._sending, self._comparing):
-            crew.close()
+        for pool in (self._asking, self._asking_settled, self._sending, self._comparing):
+            pool.close()
         self._deliverer.close()
 
     def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
@@ -84,7 +84,7 @@ class Worker:
         while not stop.is_set():
             try:
                 pause = 0 if self._round() else every_seconds
-                self._keep_the_night(stop)
+                self._run_nightly(stop)
             except AnyDatabaseError as error:
                 pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
                 logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
@@ -98,10 +98,10 @@ class Worker:
         else:
             self._asking.wait_for_room(seconds)
 
-    def _keep_the_night(self, stop: threading.Event) -> None:
+    def _run_nightly(self, stop: threading.Event) -> None:
         """Look whether the night's comparison is to be done; it ends early, to be done again, when we are stopped."""
         if self._comparing.free and self._night.is_time():
-            self._comparing.put(survive, partial(nightly.compare_night, source=Source.WORKER, stop=stop.is_set))
+            self._comparing.put(survive, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
 
     def sweep(self) -> int:
         """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
@@ -115,8 +115,8 @@ class Worker:
     def settle(self) -> int:
         """`sweep`, but the receivers are not waited for."""
         claimed = self._claim()
-        for crew in (self._asking, self._asking_settled, self._sending):
-            while not crew.wait(_DELIVERED_EVERY_SECONDS):
+        for pool in (self._asking, self._asking_settled, self._sending):
+            while not pool.wait(_DELIVERED_EVERY_SECONDS):
                 self._deliverer.start_due()  # a slow answer keeps no signal waiting
         self._side_work()
         self._deliverer.start_due()
@@ -138,9 +138,9 @@ class Worker:
         to_send = leases.claim_due(self._sending.free, unsent=True)
         to_ask = leases.claim_due(self._asking.free, unsent=False, live=True)
         settled = leases.claim_due(self._asking_settled.free, unsent=False, live=False)
-        for crew, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
+        for pool, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
             for held in claims:
-                crew.put(_see_to, held)
+                pool.put(_see_to, held)
         return len(to_send) + len(to_ask) + len(settled)
 
     def _side_work(self) -> None:
@@ -245,6 +245,6 @@ def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
     if held.status is Status.CREATED:
         initiate.send_due(held, source=source)
     elif held.status is Status.SENDING:
-        initiate.lose(held.attempt_id, source=source)
+        initiate.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)

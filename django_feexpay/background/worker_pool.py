@@ -17,10 +17,10 @@ from django.db import close_old_connections, connections
 logger = logging.getLogger("django_feexpay.worker")
 
 
-class Crew:
+class WorkerPool:
     """Threads that see to claims, `size` of them at once; what does not fit stays due for somebody who has time.
 
-    Not an executor: a cluster makes a crew each minute, and an executor's threads cannot be told to close the
+    Not an executor: a cluster makes a pool each minute, and an executor's threads cannot be told to close the
     connections they keep open between two claims. For one caller's thread.
     """
 

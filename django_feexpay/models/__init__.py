@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_feexpay.models.comparison import Break, Comparison, Finding
+from django_feexpay.models.comparison import Comparison, Discrepancy, Finding
 from django_feexpay.models.counter import Counter
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
@@ -16,7 +16,7 @@ from django_feexpay.models.review import ReviewDecision, ReviewProposal
 
 __all__ = [
     "Attempt",
-    "Break",
+    "Discrepancy",
     "Comparison",
     "Counter",
     "Credit",

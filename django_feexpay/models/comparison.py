@@ -54,18 +54,18 @@ class Comparison(PrimaryModel):
         return f"{self.first_day} – {self.last_day}"
 
 
-class BreakQuerySet(PrimaryQuerySet["Break"]):
+class DiscrepancyQuerySet(PrimaryQuerySet["Discrepancy"]):
     """Reads that several rooms share."""
 
-    def still_open(self) -> BreakQuerySet:
-        return self.filter(state=Break.State.OPEN)
+    def still_open(self) -> DiscrepancyQuerySet:
+        return self.filter(state=Discrepancy.State.OPEN)
 
-    def at_stake(self) -> BreakQuerySet:
+    def at_stake(self) -> DiscrepancyQuerySet:
         """Open, and somebody's money may be taken and not credited, or credited and not taken."""
         return self.still_open().filter(money_at_stake=True)
 
 
-class Break(PrimaryModel):
+class Discrepancy(PrimaryModel):
     """One difference between our rows and FeexPay's history. The same difference found again is the same row.
 
     `identity` tells which it is: its kind with the attempt or FeexPay's reference. What staff closed stays closed
@@ -98,10 +98,20 @@ class Break(PrimaryModel):
     kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     identity = models.CharField(_("identity"), max_length=200, unique=True)
     attempt = models.ForeignKey(
-        Attempt, verbose_name=_("attempt"), null=True, blank=True, on_delete=models.PROTECT, related_name="breaks"
+        Attempt,
+        verbose_name=_("attempt"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="discrepancies",
     )
     payment = models.ForeignKey(
-        Payment, verbose_name=_("payment"), null=True, blank=True, on_delete=models.PROTECT, related_name="breaks"
+        Payment,
+        verbose_name=_("payment"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="discrepancies",
     )
     gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, blank=True)
     echo = models.CharField(_("id sent along"), max_length=200, blank=True)
@@ -115,10 +125,10 @@ class Break(PrimaryModel):
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.OPEN)
     outcome = models.CharField(_("what asking did"), max_length=16, choices=Outcome.choices, blank=True)
     comparison = models.ForeignKey(
-        Comparison, verbose_name=_("found by"), on_delete=models.PROTECT, related_name="breaks_found"
+        Comparison, verbose_name=_("found by"), on_delete=models.PROTECT, related_name="discrepancies_found"
     )
     last_comparison = models.ForeignKey(
-        Comparison, verbose_name=_("last seen by"), on_delete=models.PROTECT, related_name="breaks"
+        Comparison, verbose_name=_("last seen by"), on_delete=models.PROTECT, related_name="discrepancies"
     )
     ended_by = models.ForeignKey(
         Comparison,
@@ -132,13 +142,15 @@ class Break(PrimaryModel):
     ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True)
 
-    objects = BreakQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
+    objects = DiscrepancyQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
     class Meta:
         verbose_name = _("difference")
         verbose_name_plural = _("differences")
         ordering = ("-id",)
-        indexes = (models.Index(fields=("money_at_stake",), name="feexpay_break_open", condition=Q(state="open")),)
+        indexes = (
+            models.Index(fields=("money_at_stake",), name="feexpay_discrepancy_open", condition=Q(state="open")),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.gateway_reference or self.echo}"
@@ -158,7 +170,7 @@ class Finding(PrimaryModel):
         Comparison, verbose_name=_("comparison"), on_delete=models.CASCADE, related_name="findings"
     )
     difference = models.ForeignKey(
-        Break, verbose_name=_("difference"), on_delete=models.PROTECT, related_name="findings"
+        Discrepancy, verbose_name=_("difference"), on_delete=models.PROTECT, related_name="findings"
     )
     is_open = models.BooleanField(_("left open"))
     money_at_stake = models.BooleanField(_("money at stake"))

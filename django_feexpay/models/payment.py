@@ -29,9 +29,9 @@ _UNSEEN_OF_ATTEMPT = (
     *(
         "otp_count",
         "sent_at",
-        "last_look_at",
-        "look_count",
-        "first_empty_look_at",
+        "last_polled_at",
+        "poll_count",
+        "first_empty_search_at",
         "created_at",
         "updated_at",
         "settled_at",
@@ -284,9 +284,9 @@ class Attempt(PrimaryModel):
     )
     expires_at = models.DateTimeField(_("expires at"))
     next_poll_at = models.DateTimeField(_("next look"), null=True, blank=True)
-    last_look_at = models.DateTimeField(_("last look"), null=True, blank=True)
-    look_count = models.PositiveIntegerField(_("looks"), default=0)
-    first_empty_look_at = models.DateTimeField(_("first empty look in history"), null=True, blank=True)
+    last_polled_at = models.DateTimeField(_("last polled at"), null=True, blank=True)
+    poll_count = models.PositiveIntegerField(_("polls"), default=0)
+    first_empty_search_at = models.DateTimeField(_("first empty search of the history"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)

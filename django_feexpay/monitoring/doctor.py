@@ -29,7 +29,7 @@ from django_feexpay.models import Heartbeat, OutboxMessage
 from django_feexpay.monitoring import health
 
 #: A look that takes longer is given up: the doctor never hangs.
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 _WORKER_SILENT = timedelta(minutes=3)
 #: Signed webhooks are refused when clocks are further apart than five minutes.
 _CLOCKS_APART = timedelta(seconds=60)
@@ -252,7 +252,7 @@ def _webhook(url: str) -> Finding:
     return Finding(Mark.BAD, "webhook", _("something else answers there (HTTP %d)") % reply.status, advice)
 
 
-def _within(look: Callable[[], Value], seconds: float = PATIENCE_SECONDS) -> Value:
+def _within(look: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
     """What `look` returns or raises; TimeoutError when it does not end. A resolver or a driver may wait for ever."""
     done: list[tuple[Value | None, BaseException | None]] = []
 

@@ -13,7 +13,7 @@ from django_feexpay import conf
 from django_feexpay.background import worker
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
+from django_feexpay.models import Attempt, Comparison, Discrepancy, Heartbeat, OutboxMessage
 from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.outbox import HANGS
 
@@ -72,7 +72,7 @@ def _components() -> dict[str, str]:
 
 def _comparison(now: datetime) -> str:
     """Whether somebody's money waits for staff, and whether the nights are kept where they were kept before."""
-    if Break.objects.at_stake().exists():
+    if Discrepancy.objects.at_stake().exists():
         return "money_at_stake"
     nights = Comparison.objects.exclude(night=None).exclude(finished_at__gt=now + conf.CLOCK_SLACK)
     last = nights.aggregate(last=Max("finished_at"))["last"]

@@ -45,14 +45,14 @@ def note_absence(attempt: Attempt, source: Source, found: history_search.Found) 
         return None
     ending = _ending_of_unknown if attempt.life_status is Status.UNKNOWN else _ending_of_page
     now = conf.now()
-    first_absence_at = attempt.first_empty_look_at or (now if found.complete else None)
+    first_absence_at = attempt.first_empty_search_at or (now if found.complete else None)
     if first_absence_at is not None and first_absence_at > now + conf.CLOCK_SLACK:  # by a clock that was ahead
         first_absence_at = now
     if not ending(attempt, source, found, first_absence_at):
         if attempt.life_status is Status.UNKNOWN:
-            leases.schedule(attempt, first_empty_look_at=first_absence_at)
+            leases.schedule(attempt, first_empty_search_at=first_absence_at)
         else:
-            look_later(attempt, over=found.complete and attempt.sent_at is None)
+            poll_later(attempt, over=found.complete and attempt.sent_at is None)
     return NOT_IN_HISTORY if found.complete else None
 
 
@@ -102,10 +102,10 @@ def _ending_of_unknown(
         "last_absence_at": _written(now),
     }
     changes = {
-        "first_empty_look_at": first_absence_at,
+        "first_empty_search_at": first_absence_at,
         "payer_sealed": None,
-        "next_poll_at": leases.unless_changed(attempt, leases.next_look(attempt, ending.to_status)),
-        "look_count": attempt.look_count + 1,
+        "next_poll_at": leases.unless_changed(attempt, leases.next_poll(attempt, ending.to_status)),
+        "poll_count": attempt.poll_count + 1,
         "reason_code": ending.because if ending.to_status is Status.EXPIRED else attempt.reason_code,
     }
     cause = Cause(source=source, because=ending.because, evidence=evidence)
@@ -126,8 +126,8 @@ def _ending_of_page(attempt: Attempt, source: Source, found: history_search.Foun
     if found.complete and now >= attempt.expires_at:
         changes = {
             "payer_sealed": None,
-            "next_poll_at": leases.unless_changed(attempt, leases.next_look(attempt, Status.EXPIRED)),
-            "look_count": attempt.look_count + 1,
+            "next_poll_at": leases.unless_changed(attempt, leases.next_poll(attempt, Status.EXPIRED)),
+            "poll_count": attempt.poll_count + 1,
             "reason_code": "expired",
         }
         cause = Cause(source=source, because="page_not_used")
@@ -138,7 +138,7 @@ def _ending_of_page(attempt: Attempt, source: Source, found: history_search.Foun
     return False
 
 
-def look_later(attempt: Attempt, *, over: bool = False) -> None:
+def poll_later(attempt: Attempt, *, over: bool = False) -> None:
     """Count a look that moved nothing. What waits to be sent is due when it is to be sent, and never for a look.
 
     over: there is nothing left to look for, unless a webhook names it.
@@ -147,15 +147,15 @@ def look_later(attempt: Attempt, *, over: bool = False) -> None:
         return
     if over:
         rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-        rows.update(look_count=F("look_count") + 1, next_poll_at=leases.unless_changed(attempt, None))
+        rows.update(poll_count=F("poll_count") + 1, next_poll_at=leases.unless_changed(attempt, None))
     else:
         leases.schedule(attempt)
 
 
 def to_review(attempt: Attempt, source: Source, because: str, evidence: Mapping[str, Any] = _NO_EVIDENCE) -> None:
     """Give an attempt to staff; one that is in REVIEW already is only looked at again, later."""
-    next_poll_at = leases.next_look(attempt, Status.REVIEW, looks=attempt.look_count + 1)
+    next_poll_at = leases.next_poll(attempt, Status.REVIEW, polls=attempt.poll_count + 1)
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None}
     cause = Cause(source=source, because=because, evidence=evidence)
     if not ledger.move(attempt.pk, Status.REVIEW, cause, changes=changes):
-        look_later(attempt)
+        poll_later(attempt)

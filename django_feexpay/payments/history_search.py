@@ -34,14 +34,14 @@ class Found:
     answered: bool = True
 
 
-def search(attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None) -> Found:
+def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None) -> Found:
     """Our row in the history of the days on which it can have been made; a search ends early with one that was paid.
 
     longest_question_seconds: for those who wait for a page themselves. Changes: nothing.
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in _parts(attempt, patience_seconds, longest_question_seconds):
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
         complete = complete and part.gap is None
         answered = answered or part.gap not in UNHEARD
         for row in part.rows:
@@ -55,25 +55,25 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
 
 
 def charges(
-    attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None
+    attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None
 ) -> list[HistoryRow]:
     """Every payment of an attempt in that history that was paid, each once, as far as the history was shown.
 
     Changes: nothing.
     """
     found: dict[str, HistoryRow] = {}
-    for part in _parts(attempt, patience_seconds, longest_question_seconds):
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
                 found.setdefault(str(row.report.reference).casefold(), row)
     return list(found.values())
 
 
-def _parts(attempt: Attempt, patience_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
+def _parts(attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
     """The history of the days on which an attempt's payment can have been made."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
-        patience_seconds=patience_seconds,
+        timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
     )
     last = _last_instant(attempt)

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Break, Incident, OutboxMessage
+from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage
 
 #: The signal that tells the host of an incident: one for each, written in the incident's transaction.
 SIGNALS: Mapping[Incident.Kind, OutboxMessage.Signal] = {
@@ -63,15 +63,15 @@ def close(incident_id: int, note: str) -> bool:
     """Close an incident, and the differences about the same charge, with what was done about it; True if this call
     did: the first note stands.
 
-    Changes: Incident, Break. Safe to repeat: yes.
+    Changes: Incident, Discrepancy. Safe to repeat: yes.
     """
     now = conf.now()
     still_open = Incident.objects.filter(pk=incident_id, closed_at=None)
     if not still_open.update(closed_at=now, note=note):
         return False
     incident = Incident.objects.get(pk=incident_id)
-    differences = Break.objects.still_open().filter(_about_charge(incident), attempt=incident.attempt_id)
-    differences.update(state=Break.State.CLOSED, ended_at=now, note=note)
+    differences = Discrepancy.objects.still_open().filter(_about_charge(incident), attempt=incident.attempt_id)
+    differences.update(state=Discrepancy.State.CLOSED, ended_at=now, note=note)
     return True
 
 
@@ -79,5 +79,5 @@ def _about_charge(incident: Incident) -> Q:
     """The differences that say of a charge what its incident says."""
     same = Q(gateway_reference__iexact=incident.gateway_reference)
     if incident.kind == Incident.Kind.DUPLICATE_CHARGE:
-        return same & Q(kind=Break.Kind.SECOND_ROW)
-    return same & Q(kind=Break.Kind.STATUS, outcome=Break.Outcome.INCIDENT)
+        return same & Q(kind=Discrepancy.Kind.SECOND_ROW)
+    return same & Q(kind=Discrepancy.Kind.STATUS, outcome=Discrepancy.Outcome.INCIDENT)

@@ -87,7 +87,7 @@ def start(order: Order, *, source: Source, key: idempotency.Key | None = None) -
     if key is not None:
         idempotency.refuse_or_replay(key)
     terms = judge(order)
-    with gate.entrance(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse(terms, key)):
+    with gate.admit(terms.spec.code, queued=is_queued(terms.spec), first=lambda: _refuse(terms, key)):
         _ask_about_refusals(terms.order, source)
         attempt = _open(terms, source, key)
         failpoints.hit("started")
@@ -148,11 +148,11 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         _expire_unsent(attempt, source, sought=is_there is None)
         return
     if is_there is None:
-        leases.postpone(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
+        leases.release(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
-        wait_at_most = min(timedelta(seconds=wait), leases.LONGEST_POSTPONEMENT)
-        leases.postpone(held, min(now + wait_at_most, attempt.expires_at))
+        wait_at_most = min(timedelta(seconds=wait), leases.LONGEST_RELEASE)
+        leases.release(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = leases.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else leases.LEASE
     window = min(feexpay.expiry, SHORTEST_WINDOW)
@@ -163,12 +163,12 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
 def _expire_unsent(attempt: Attempt, source: Source, *, sought: bool) -> None:
     """Nobody waits for it any more. sought: a webhook names it, and history could not be read: it is looked for on."""
-    next_poll_at = leases.next_look(attempt, Status.EXPIRED) if sought else None
+    next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if sought else None
     changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
     ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
 
 
-def lose(attempt_id: UUID, *, source: Source) -> None:
+def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
     """A SENDING attempt outlived its lease: its sender died, so its outcome is unknown. It is never sent again.
 
     But for a page: its address died with the sender, so nobody can pay on it, and another one is asked for.
@@ -188,9 +188,9 @@ def lose(attempt_id: UUID, *, source: Source) -> None:
 def _open(terms: Terms, source: Source, key: idempotency.Key | None) -> Attempt:
     """Intent first: everything that must exist before the gateway hears of it."""
     order, now = terms.order, conf.now()
-    one_at_a_time(order.user.pk if order.user else None)
+    lock_user(order.user.pk if order.user else None)
     _refuse_known(terms, key)
-    prompts.one_at_a_time(terms.spec, _hash(terms.msisdn))
+    prompts.lock_msisdn(terms.spec, _hash(terms.msisdn))
     _refuse_prompt(terms)
     payment = _payment(terms, key, now)
     otp = code_of(order.otp) if order.otp else ""
@@ -235,10 +235,10 @@ def _refuse_known(terms: Terms, key: idempotency.Key | None) -> None:
     """Raises what is the answer to an order that was placed already: AlreadyAnswered or NotAllowedError."""
     if key is not None:
         idempotency.refuse_or_replay(key)
-    refuse_twins(_twins(terms, key, conf.now()))
+    refuse_duplicates(_duplicates(terms, key, conf.now()))
 
 
-def one_at_a_time(user_id: object) -> None:
+def lock_user(user_id: object) -> None:
     """Let one start of a user at a time through to the commit, so that two taps at once see each other.
 
     SQLite has one writer anyway.
@@ -261,7 +261,7 @@ def has_credit(payment: Payment) -> bool:
     return of_order.filter(status=Status.SUCCESSFUL).exists()
 
 
-def refuse_twins(twins: QuerySet[Payment]) -> None:
+def refuse_duplicates(twins: QuerySet[Payment]) -> None:
     """Raises NotAllowedError `duplicate_payment`, naming the newest of what is being paid or is paid already."""
     twin = twins.order_by("-created_at").first()
     if twin is not None:
@@ -269,7 +269,7 @@ def refuse_twins(twins: QuerySet[Payment]) -> None:
         raise NotAllowedError("duplicate_payment", message, payment_id=twin.pk)
 
 
-def _twins(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet[Payment]:
+def _duplicates(terms: Terms, key: idempotency.Key | None, now: datetime) -> QuerySet[Payment]:
     order = terms.order
     mine = Payment.objects.of_order(order.user, order.merchant_reference)
     if order.merchant_reference:
@@ -381,7 +381,7 @@ def _ask_gateway(attempt: Attempt) -> Accepted | HostedPage:
     """The one call that may move money, or the one that has a page made. Raises the errors of the gateway."""
     if _is_hosted(attempt):
         return conf.gateway().open_page(_page_request(attempt))
-    return conf.gateway().collect(collect_request(attempt), total_seconds=_patience(attempt))
+    return conf.gateway().collect(collect_request(attempt), total_seconds=_timeout(attempt))
 
 
 def _page_request(attempt: Attempt) -> PageRequest:
@@ -398,7 +398,7 @@ def _page_request(attempt: Attempt) -> PageRequest:
     )
 
 
-def _patience(attempt: Attempt) -> float | None:
+def _timeout(attempt: Attempt) -> float | None:
     return leases.SYNCHRONOUS_SECONDS if attempt.payment.provider.spec.synchronous else None
 
 
@@ -438,7 +438,7 @@ def _show_page(attempt: Attempt, page: HostedPage, source: Source) -> None:
         "redirect_url": page.url,
         "sought_by_echo": True,
         "payer_sealed": None,
-        "next_poll_at": leases.next_look(attempt, Status.PENDING),
+        "next_poll_at": leases.next_poll(attempt, Status.PENDING),
     }
     ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
 
@@ -454,7 +454,7 @@ def _take_on(attempt: Attempt, accepted: Accepted, source: Source) -> None:
         "redirect_url": accepted.redirect_url or "",
         "otp_required": accepted.otp_required,
         "payer_sealed": attempt.payer_sealed if accepted.otp_required else None,
-        "next_poll_at": conf.now() if final else leases.next_look(attempt, Status.PENDING),
+        "next_poll_at": conf.now() if final else leases.next_poll(attempt, Status.PENDING),
     }
     cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})
     try:
@@ -472,7 +472,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
     # When it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
-    again_at = conf.now() + min(wait, leases.LONGEST_POSTPONEMENT)
+    again_at = conf.now() + min(wait, leases.LONGEST_RELEASE)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
@@ -483,7 +483,7 @@ def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
     one that a webhook contradicts, which came while the attempt was on its way.
     """
     doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
-    next_poll_at = leases.next_look(attempt, Status.FAILED) if doubtful else None
+    next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None
     changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
     ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
 
@@ -492,7 +492,7 @@ def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
     """It may have been taken on: it is looked for by our id, closed when it surely is not there, never sent again."""
     changes = {
         "payer_sealed": None,
-        "next_poll_at": leases.next_look(attempt, Status.UNKNOWN),
+        "next_poll_at": leases.next_poll(attempt, Status.UNKNOWN),
         "sought_by_echo": _is_hosted(attempt),
     }
     ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)

@@ -20,9 +20,9 @@ from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in
 from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.models import (
     Attempt,
-    Break,
     Comparison,
     Credit,
+    Discrepancy,
     IdempotencyRecord,
     Incident,
     OutboxMessage,
@@ -137,7 +137,7 @@ def _charges_beside_the_credited_one() -> Iterator[str]:
     for pk, reference in _rows(beside.annotate(held=held).filter(wrong), "pk", "gateway_reference"):
         yield f"incident {pk}: {reference or 'no reference'} is no second charge of its attempt"
     reported = _duplicate_charges().filter(attempt=OuterRef("attempt"), reference=Lower(OuterRef("gateway_reference")))
-    confirmed = Break.objects.filter(kind=Break.Kind.SECOND_ROW, outcome=Break.Outcome.INCIDENT)
+    confirmed = Discrepancy.objects.filter(kind=Discrepancy.Kind.SECOND_ROW, outcome=Discrepancy.Outcome.INCIDENT)
     for pk in _ids(confirmed.exclude(Exists(reported))):
         yield f"difference {pk}: FeexPay confirmed a second charge, and there is no incident"
 
@@ -420,7 +420,9 @@ def incidents_are_told_once() -> Iterator[str]:
 
 def differences_end_in_their_period() -> Iterator[str]:
     """I16: a difference is called gone only by a comparison of the day on which its attempt was sent."""
-    gone = Break.objects.filter(state=Break.State.GONE, ended_by__isnull=False, attempt__sent_at__isnull=False)
+    gone = Discrepancy.objects.filter(
+        state=Discrepancy.State.GONE, ended_by__isnull=False, attempt__sent_at__isnull=False
+    )
     gone = gone.annotate(day=TruncDate("attempt__sent_at", tzinfo=UTC))
     elsewhere = Q(day__lt=F("ended_by__first_day")) | Q(day__gt=F("ended_by__last_day"))
     for pk, comparison in _rows(gone.filter(elsewhere), "pk", "ended_by_id"):

@@ -1,4 +1,4 @@
-"""Whose turn it is, and who looks: leases on attempts.
+"""Whose turn it is, and who polls: leases on attempts.
 
 A claim pushes `next_poll_at` behind the longest call plus a margin. Who claimed writes the next look only if that
 lease still stands; a webhook that pulled it forward meanwhile keeps its word. A claimer that dies changes nothing:
@@ -22,7 +22,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt
 from django_feexpay.payments.durability import durable
-from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS, longest_waits, next_look_at
+from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS, longest_waits, next_poll_time
 
 #: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
 LEASE = timedelta(seconds=45)
@@ -41,9 +41,9 @@ AGAIN_AFTER_CREDIT = timedelta(minutes=15)
 
 #: A claim given back is looked at again by then, however long FeexPay asked to be left alone: no look lies so far
 #: ahead that a wrong clock could not be told from it.
-LONGEST_POSTPONEMENT = timedelta(minutes=5)
+LONGEST_RELEASE = timedelta(minutes=5)
 
-#: Above the longest wait: the lease of who looks, and the clocks.
+#: Above the longest wait: the lease of who polls, and the clocks.
 _MARGIN = LEASE + conf.CLOCK_SLACK
 
 #: What has no next look is searched for among the payments of these days.
@@ -66,7 +66,7 @@ def claim_due(limit: int, *, unsent: bool, live: bool | None = None) -> list[Cla
 
     `unsent`: those that wait to be sent, else those to be asked about. Of these, `live`: those whose payer waits, or
     only the settled ones; None: both, the live ones first, so that news about the past delays no payment of now.
-    Changes: `next_poll_at`, `last_look_at` of the taken rows. Safe to repeat: yes.
+    Changes: `next_poll_at`, `last_polled_at` of the taken rows. Safe to repeat: yes.
     """
     waits = Q(status__in=sorted(LIVE - {Status.CREATED}))
     kinds = {True: [waits], False: [~Q(status__in=sorted(LIVE))], None: [waits, ~Q(status__in=sorted(LIVE))]}
@@ -87,7 +87,7 @@ def _claim_kind(kind: Q, limit: int) -> list[Claim]:
     with durable():
         rows = list(due.select_for_update(skip_locked=True).values_list("pk", "status")[:limit])
         taken = Attempt.objects.filter(pk__in=[pk for pk, _ in rows])
-        taken.update(next_poll_at=now + LEASE, last_look_at=now)
+        taken.update(next_poll_at=now + LEASE, last_polled_at=now)
     return [Claim(pk, now + LEASE, Status(status)) for pk, status in rows]
 
 
@@ -95,7 +95,7 @@ def claim(attempt: Attempt, now: datetime) -> Claim | None:
     """Take one attempt, if `next_poll_at` still stands as it was read; None when somebody else was quicker."""
     lease = now + LEASE
     rows = Attempt.objects.filter(pk=attempt.pk, next_poll_at=attempt.next_poll_at)
-    taken = rows.update(next_poll_at=lease, last_look_at=now)
+    taken = rows.update(next_poll_at=lease, last_polled_at=now)
     return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
@@ -104,14 +104,14 @@ def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **looke
 
     no_later_than: look again by then, also where the schedule knows no next look.
     """
-    next_poll_at = next_look(attempt, attempt.life_status, looks=attempt.look_count + 1)
+    next_poll_at = next_poll(attempt, attempt.life_status, polls=attempt.poll_count + 1)
     if no_later_than is not None:
         next_poll_at = min(next_poll_at or no_later_than, no_later_than)
     rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-    rows.update(look_count=F("look_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
+    rows.update(poll_count=F("poll_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
 
 
-def postpone(held: Claim, next_poll_at: datetime | None) -> None:
+def release(held: Claim, next_poll_at: datetime | None) -> None:
     """Give a claim back without having looked: due again then (None: never), unless somebody else took it or
     hastened it.
 
@@ -129,30 +129,30 @@ def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
     return Case(When(unchanged, then=Value(next_poll_at, DateTimeField())), default=F("next_poll_at"))
 
 
-def next_look(attempt: Attempt, status: Status, *, looks: int = 0) -> datetime | None:
-    """`looks.next_look_at` for an attempt that is, or is about to be, in `status`, by the host's settings.
+def next_poll(attempt: Attempt, status: Status, *, polls: int = 0) -> datetime | None:
+    """`poll_schedule.next_poll_time` for an attempt that is, or is about to be, in `status`, by the host's settings.
 
     A refusal that no source names is asked about like a failure.
     """
     now = conf.now()
     if status is Status.SUCCESSFUL:
-        return _look_after_credit_at(attempt, now)
+        return _poll_after_credit_at(attempt, now)
     settled_at = attempt.settled_at if status is attempt.life_status else None
     if status is Status.REJECTED and attempt.is_doubtful_refusal:
         status = Status.FAILED
-    return next_look_at(
+    return next_poll_time(
         status,
         now=now,
         created_at=attempt.created_at,
         expires_at=attempt.expires_at,
-        looks=looks,
+        polls=polls,
         settled_at=settled_at,
         poll_seconds=feexpay.poll_seconds,
         dice=_dice,
     )
 
 
-def _look_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
+def _poll_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
     """A page may be paid again until it closes: then it is looked at once. Any other is looked at when a webhook or
     the nightly comparison gives cause.
     """
@@ -160,7 +160,7 @@ def _look_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
     return closed_at if attempt.sought_by_echo and now < closed_at else None
 
 
-def hasten(attempt: Attempt, *, not_before: datetime | None = None) -> None:
+def make_due_now(attempt: Attempt, *, not_before: datetime | None = None) -> None:
     """Make an attempt due now, or as soon as the shortest pause and `not_before` allow; never later than it already is.
 
     Changes: `next_poll_at`, unless the attempt is credited or on its way out (its lease must stand).
@@ -173,7 +173,7 @@ def hasten(attempt: Attempt, *, not_before: datetime | None = None) -> None:
     _pull_forward(attempt, movable, earliest if not_before is None else max(not_before, earliest))
 
 
-def hasten_credited(attempt: Attempt, *, at: datetime | None = None) -> None:
+def make_credited_due_now(attempt: Attempt, *, at: datetime | None = None) -> None:
     """Make a credited attempt due, now or at a given time: FeexPay may have taken the money back, or taken it twice.
     At most one look in PAUSE_AFTER_CREDIT; never later than it already is.
 
@@ -186,7 +186,7 @@ def hasten_credited(attempt: Attempt, *, at: datetime | None = None) -> None:
 def _no_earlier_than(attempt: Attempt, pause: timedelta) -> datetime:
     """After the pause. A last look that lies in the future is by a clock that was ahead: no webhook waits for that."""
     now = conf.now()
-    return now if attempt.last_look_at is None else min(max(now, attempt.last_look_at + pause), now + pause)
+    return now if attempt.last_polled_at is None else min(max(now, attempt.last_polled_at + pause), now + pause)
 
 
 def _pull_forward(attempt: Attempt, movable: Q, at: datetime) -> None:
@@ -209,7 +209,7 @@ def ask_credited_again(attempt: Attempt) -> None:
 def correct_schedule() -> int:
     """Make due what was put off too far, or given up, by a clock that was ahead for a while; how many attempts.
 
-    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only brings looks forward.
+    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only brings polls forward.
     """
     now = conf.now()
     wrong = (Attempt.objects.filter(which) for which in (put_off_too_far(now), given_up_too_early(now)))

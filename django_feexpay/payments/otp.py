@@ -31,7 +31,7 @@ from django_feexpay.payments import idempotency, leases, ledger, webhook_hints
 from django_feexpay.payments.admission import gate
 from django_feexpay.payments.durability import durable, refuse_without_autocommit
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.initiate import collect_request, has_credit, one_at_a_time
+from django_feexpay.payments.initiate import collect_request, has_credit, lock_user
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.terms import code_of
@@ -61,7 +61,7 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
-    with gate.entrance(payment.provider_id, queued=False, first=lambda: _refuse_known(payment, key)):
+    with gate.admit(payment.provider_id, queued=False, first=lambda: _refuse_known(payment, key)):
         attempt = _take(payment, key)
         try:
             _send(attempt, code, source)
@@ -92,7 +92,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
     if key is not None:  # before the payment's lock, as in a retry: the same key may be used on another payment now
-        one_at_a_time(key.user.pk)
+        lock_user(key.user.pk)
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     now = conf.now()
@@ -138,7 +138,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
 def _seek(attempt: Attempt, error: GatewayError) -> None:
     """That code may have been charged: it is looked for by our id, and no other is asked for."""
     logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-    _note(attempt, next_poll_at=leases.next_look(attempt, Status.PENDING), payer_sealed=None)
+    _note(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
 
 
 def _take_on(attempt: Attempt, accepted: Accepted) -> None:
@@ -149,7 +149,7 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
         "redirect_url": accepted.redirect_url or "",
         "sought_by_echo": False,
         "payer_sealed": None,
-        "next_poll_at": conf.now() if final else leases.next_look(attempt, Status.PENDING),
+        "next_poll_at": conf.now() if final else leases.next_poll(attempt, Status.PENDING),
     }
     try:
         with durable():
@@ -172,7 +172,7 @@ def _ask_at_once(attempt: Attempt, source: Source) -> None:
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
     """Surely nothing was charged by that code: the attempt waits for one as before, while it takes any."""
-    next_poll_at = leases.next_look(attempt, Status.PENDING)
+    next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
     _note(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 

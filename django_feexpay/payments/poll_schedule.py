@@ -32,18 +32,18 @@ _A_WEEK = timedelta(days=7)
 _SHARE_OF_AGE = 7
 
 
-def next_look_at(
+def next_poll_time(
     status: Status,
     *,
     now: datetime,
     created_at: datetime,
     expires_at: datetime,
-    looks: int,
+    polls: int,
     settled_at: datetime | None,
     poll_seconds: Sequence[int],
     dice: random.Random,
 ) -> datetime | None:
-    """When to look next at an attempt in `status` that was looked at `looks` times; None: never again.
+    """When to look next at an attempt in `status` that was looked at `polls` times; None: never again.
 
     While we expect the payer, never later than `expires_at`, so that expiry is told on time.
     """
@@ -52,14 +52,14 @@ def next_look_at(
     if status is Status.FAILED:
         return _after_failure(now, settled_at or now)
     if now < expires_at:
-        return min(now + _listed_wait(looks, poll_seconds, dice), expires_at)
-    if status in LIVE and looks < len(poll_seconds):
-        return now + _listed_wait(looks, poll_seconds, dice)  # sent late, or lost late: its payer waits, too
+        return min(now + _listed_wait(polls, poll_seconds, dice), expires_at)
+    if status in LIVE and polls < len(poll_seconds):
+        return now + _listed_wait(polls, poll_seconds, dice)  # sent late, or lost late: its payer waits, too
     return now + longest_wait(status, now - created_at) * dice.uniform(1 - _JITTER, 1)
 
 
 def longest_wait(status: Status, age: timedelta) -> timedelta:
-    """The longest wait between two looks at an attempt of that age that is not decided yet, its expiry being over."""
+    """The longest wait between two polls at an attempt of that age that is not decided yet, its expiry being over."""
     if age > _A_WEEK and status not in LIVE:
         return age / _SHARE_OF_AGE
     return next(wait for limit, wait in (_PATIENCE_WITH_LIVE if status in LIVE else _PATIENCE) if age <= limit)
@@ -75,15 +75,15 @@ def longest_waits(poll_seconds: Sequence[int], *, live: bool) -> list[tuple[time
     return [(age, max(wait, listed)) for age, wait in steps]
 
 
-def _listed_wait(looks: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
-    if looks < len(poll_seconds):
-        return timedelta(seconds=poll_seconds[looks])
-    doublings = min(looks - len(poll_seconds) + 1, 16)
+def _listed_wait(polls: int, poll_seconds: Sequence[int], dice: random.Random) -> timedelta:
+    if polls < len(poll_seconds):
+        return timedelta(seconds=poll_seconds[polls])
+    doublings = min(polls - len(poll_seconds) + 1, 16)
     wait = timedelta(seconds=poll_seconds[-1] * 2**doublings)
     return min(wait, _PATIENCE[0][1]) * dice.uniform(1 - _JITTER, 1)
 
 
 def _after_failure(now: datetime, settled_at: datetime) -> datetime | None:
     since = min(settled_at, now)  # by a clock that was ahead it may have failed in the future
-    looks = (since + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
-    return next((look for look in looks if look > now), None)
+    polls = (since + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
+    return next((look for look in polls if look > now), None)

@@ -39,7 +39,7 @@ LONGEST_LIFT = timedelta(hours=24)
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 
-def one_at_a_time(spec: ProviderSpec, msisdn_hash: str) -> None:
+def lock_msisdn(spec: ProviderSpec, msisdn_hash: str) -> None:
     """Let one transaction at a time add a prompt for this number, until it commits. SQLite has one writer anyway.
 
     It is the last lock that a transaction takes, after the user's and the payment's, so two starts cannot deadlock.
@@ -53,7 +53,7 @@ def one_at_a_time(spec: ProviderSpec, msisdn_hash: str) -> None:
 def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
     """Return quietly where one more prompt of `amount` may go to this number.
 
-    Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `one_at_a_time`.
+    Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `lock_msisdn`.
     """
     if not _is_limited(spec, msisdn_hash):
         return

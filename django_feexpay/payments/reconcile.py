@@ -22,7 +22,7 @@ from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusRep
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import history_search, incidents, leases, ledger, second_charges, webhook_hints
-from django_feexpay.payments.absences import NOT_IN_HISTORY, look_later, note_absence, seek_refused, to_review
+from django_feexpay.payments.absences import NOT_IN_HISTORY, note_absence, poll_later, seek_refused, to_review
 from django_feexpay.payments.admission import gate, rate_budget
 from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
@@ -30,8 +30,8 @@ from django_feexpay.payments.ledger import Cause, Source
 logger = logging.getLogger("django_feexpay.payments")
 
 #: How long one search may take. With the last answer it ends within a lease.
-PATIENCE_SECONDS = 25.0
-PATIENCE_OF_PEOPLE_SECONDS = 5.0
+TIMEOUT_SECONDS = 25.0
+INTERACTIVE_TIMEOUT_SECONDS = 5.0
 
 
 #: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have
@@ -166,7 +166,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
     """
     credited = held.status is Status.SUCCESSFUL
     if wait := (credited and rate_budget.wait_after_credit_seconds()) or rate_budget.wait_seconds(rate_budget.POLLING):
-        leases.postpone(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_POSTPONEMENT))
+        leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_RELEASE))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     answered = _look(attempt, source=source) is not None
@@ -177,7 +177,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
 
 def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
     """Look for other charges of an attempt that is credited; not answered, FeexPay is asked again."""
-    answered = second_charges.look_for(attempt, patience_seconds=_patience(source, None))
+    answered = second_charges.look_for(attempt, timeout_seconds=_timeout(source, None))
     if not answered:
         leases.ask_credited_again(attempt)
     return answered
@@ -190,12 +190,12 @@ def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     try:
-        found = history_search.search(attempt, patience_seconds=_patience(source, None))
+        found = history_search.search(attempt, timeout_seconds=_timeout(source, None))
     except GatewayError as error:
         logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
         return None
     if found.row is not None:
-        return adopt(attempt, str(found.row.report.reference), source) or None
+        return record_reference(attempt, str(found.row.report.reference), source) or None
     return False if found.complete else None
 
 
@@ -219,7 +219,7 @@ def _look(
     # Its answer was lost or its page is closed, so nothing tells that FeexPay made one charge of it and no later look
     # is planned; or a webhook named another one.
     if lost or closed_page or named:
-        leases.hasten_credited(attempt)
+        leases.make_credited_due_now(attempt)
     return report
 
 
@@ -232,7 +232,7 @@ def _note_silence(attempt: Attempt, source: Source) -> None:
     elif attempt.is_doubtful_refusal:
         seek_refused(attempt, source)
     else:
-        look_later(attempt)
+        poll_later(attempt)
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
@@ -259,11 +259,11 @@ def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> Statu
     if attempt.sought_by_echo and attempt.life_status is not Status.SUCCESSFUL:
         return _ask_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
-        patience = _patience(source, total_seconds)
-        found = history_search.search(attempt, patience_seconds=patience, longest_question_seconds=total_seconds)
+        patience = _timeout(source, total_seconds)
+        found = history_search.search(attempt, timeout_seconds=patience, longest_question_seconds=total_seconds)
         if found.row is None:
             return note_absence(attempt, source, found)
-        if not adopt(attempt, str(found.row.report.reference), source):
+        if not record_reference(attempt, str(found.row.report.reference), source):
             return None
         if attempt.sought_by_echo:
             return _report_of(attempt, found.row, source, total_seconds)
@@ -304,7 +304,7 @@ def settle(
         still=_still(attempt, verdict.to_status),
     )
     if not moved:
-        look_later(attempt)
+        poll_later(attempt)
     failpoints.hit("settled")
     return moved
 
@@ -318,16 +318,16 @@ def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[
     changes: dict[str, Any] = {
         "payer_sealed": None,
         "next_poll_at": leases.unless_changed(
-            attempt, leases.next_look(attempt, to_status, looks=attempt.look_count + 1)
+            attempt, leases.next_poll(attempt, to_status, polls=attempt.poll_count + 1)
         ),
-        "look_count": attempt.look_count + 1,
+        "poll_count": attempt.poll_count + 1,
     }
     if to_status is Status.FAILED:
         changes |= {"reason_code": report.reason_code or UNKNOWN_REASON, "reason_text": report.reason_text[:200]}
     if to_status is Status.EXPIRED:
         changes |= {"reason_code": "expired"}
     if to_status is Status.SUCCESSFUL:
-        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": leases.next_look(attempt, to_status)}
+        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": leases.next_poll(attempt, to_status)}
     return changes
 
 
@@ -363,13 +363,13 @@ def _note_reversal(attempt: Attempt, report: StatusReport) -> None:
 # --- an attempt whose answer was lost ----------------------------------------------------------------
 
 
-def _patience(source: Source, total_seconds: float | None) -> float:
+def _timeout(source: Source, total_seconds: float | None) -> float:
     """A person who waits for a page is not kept as long as a worker."""
-    usual = PATIENCE_SECONDS if source in (Source.WORKER, Source.COMMAND) else PATIENCE_OF_PEOPLE_SECONDS
+    usual = TIMEOUT_SECONDS if source in (Source.WORKER, Source.COMMAND) else INTERACTIVE_TIMEOUT_SECONDS
     return usual if total_seconds is None else min(usual, total_seconds)
 
 
-def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
+def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
     """Write down the reference we found; True if the attempt has one now. UNKNOWN becomes PENDING, and so does one that
     still waits to be sent: it is not sent any more. Elsewhere only the column changes. A reference that another attempt
     holds sends this one to staff.
@@ -400,7 +400,7 @@ def adopt(attempt: Attempt, reference: str, source: Source) -> bool:
 def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     """CREATED to UNKNOWN, by the legal way and without a call: FeexPay has it. False if a sender was quicker.
 
-    One that dies between the two moves leaves what `initiate.lose` puts right.
+    One that dies between the two moves leaves what `initiate.mark_sender_dead` puts right.
     """
     now = conf.now()
     sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}
@@ -433,7 +433,7 @@ def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) 
     of it. Asked anew each time, as another payment may be made on the same page.
     """
     half = None if total_seconds is None else total_seconds / 2
-    found = history_search.search(attempt, patience_seconds=_patience(source, half), longest_question_seconds=half)
+    found = history_search.search(attempt, timeout_seconds=_timeout(source, half), longest_question_seconds=half)
     if found.row is not None:
         report = _report_of(attempt, found.row, source, half)
     elif attempt.gateway_reference is not None:  # given with the request for a code
@@ -456,7 +456,7 @@ def seek_by_echo(attempt: Attempt) -> None:
 def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None) -> StatusReport | None:
     """The status of the payment of that row, with what only the row may know: our id, the amount."""
     reference = str(row.report.reference)
-    if attempt.gateway_reference != reference and not adopt(attempt, reference, source):
+    if attempt.gateway_reference != reference and not record_reference(attempt, reference, source):
         return None
     report = conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
     return replace(

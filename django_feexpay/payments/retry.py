@@ -23,9 +23,9 @@ from django_feexpay.payments.initiate import (
     SHORTEST_QUESTION_SECONDS,
     PayerDetails,
     is_queued,
+    lock_user,
     new_attempt,
-    one_at_a_time,
-    refuse_twins,
+    refuse_duplicates,
     send,
     unsealed,
 )
@@ -65,11 +65,11 @@ def retry(
     if not rates.may_be_used_again(payment):
         message = _("The exchange rate of this payment is too old: please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
-    _refuse_twin_of_order(payment)
+    _refuse_duplicate_of_order(payment)
     judge_again(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     queued = is_queued(payment.provider.spec)
-    with gate.entrance(payment.provider_id, queued=queued, first=lambda: _refuse_known(payment.pk, key)):
+    with gate.admit(payment.provider_id, queued=queued, first=lambda: _refuse_known(payment.pk, key)):
         give_up_at = time.monotonic() + ASK_SECONDS
         for earlier in payment.attempts.order_by("ordinal"):
             left = give_up_at - time.monotonic()
@@ -122,16 +122,16 @@ def _may_have_been_charged(attempt: Attempt) -> bool:
 @durable()
 def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
     """Under the payment's lock, so that two retries at once open one attempt."""
-    one_at_a_time(payment.user_id)
+    lock_user(payment.user_id)
     if key is not None:
         idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     attempts = list(current.attempts.order_by("ordinal"))
-    _refuse_twin_of_order(current)
+    _refuse_duplicate_of_order(current)
     _refuse_unless_retryable(current, attempts)
     queued = is_queued(payment.provider.spec)
     attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
-    prompts.one_at_a_time(payment.provider.spec, attempt.msisdn_hash)
+    prompts.lock_msisdn(payment.provider.spec, attempt.msisdn_hash)
     prompts.refuse_too_many(payment.provider.spec, attempt.msisdn_hash, attempt.amount)
     ledger.open_attempt(current, attempt, cause, sending=not queued)
     if key is not None:
@@ -139,11 +139,11 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
     return attempt
 
 
-def _refuse_twin_of_order(payment: Payment) -> None:
+def _refuse_duplicate_of_order(payment: Payment) -> None:
     """The payer may have started anew for the same order meanwhile: then that is the payment to go on with."""
     if payment.merchant_reference:
         of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
-        refuse_twins(of_order.exclude(pk=payment.pk))
+        refuse_duplicates(of_order.exclude(pk=payment.pk))
 
 
 def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:

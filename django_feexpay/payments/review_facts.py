@@ -18,7 +18,7 @@ from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.ledger import Source
 
 #: All questions together, and one of them. A web server gives a page thirty seconds.
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 ONE_QUESTION_SECONDS = 5.0
 
 #: Money was taken, or may be: an unknown word may mean either.
@@ -60,7 +60,7 @@ def ask(attempt: Attempt, *, source: Source) -> Facts:
     Must run outside a transaction. Changes: the attempt's reference, if history tells it.
     Raises: GatewayError when FeexPay cannot be asked. Safe to repeat: yes.
     """
-    ends_at = time.monotonic() + PATIENCE_SECONDS
+    ends_at = time.monotonic() + TIMEOUT_SECONDS
     rate_budget.wait_seconds(rate_budget.SENDING)  # a person waits: it is spent, and never refused
     asked_at = conf.now()
     by_reference = None
@@ -70,7 +70,7 @@ def ask(attempt: Attempt, *, source: Source) -> Facts:
             return Facts(report=by_reference, asked_at=asked_at, holder=_holder(attempt, by_reference))
     found = history_search.search(
         attempt,
-        patience_seconds=max(0.0, ends_at - time.monotonic() - ONE_QUESTION_SECONDS),
+        timeout_seconds=max(0.0, ends_at - time.monotonic() - ONE_QUESTION_SECONDS),
         longest_question_seconds=ONE_QUESTION_SECONDS,
     )
     if by_reference is None and not found.answered:
@@ -117,7 +117,9 @@ def _is_ours_now(attempt: Attempt, reference: str, source: Source) -> bool:
     known = attempt.gateway_reference
     if known is not None and same_reference(known, reference):
         return True
-    return reconcile.adopt(attempt, reference, source) and same_reference(str(attempt.gateway_reference), reference)
+    return reconcile.record_reference(attempt, reference, source) and same_reference(
+        str(attempt.gateway_reference), reference
+    )
 
 
 def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:

@@ -288,7 +288,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
     taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
     # Credited, it is looked at once more: what was charged beside it was no second charge while it was under review.
-    next_poll_at = leases.unless_changed(attempt, leases.next_look(attempt, to_status)) if not_paid else conf.now()
+    next_poll_at = leases.unless_changed(attempt, leases.next_poll(attempt, to_status)) if not_paid else conf.now()
     moved = ledger.move(
         attempt.pk,
         to_status,

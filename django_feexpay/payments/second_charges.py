@@ -34,7 +34,7 @@ class Checked(StrEnum):
     NO_ANSWER = "no_answer"
 
 
-def look_for(attempt: Attempt, *, patience_seconds: float) -> bool:
+def look_for(attempt: Attempt, *, timeout_seconds: float) -> bool:
     """Look for charges beside the credited one: those that webhooks named, those in FeexPay's history. False if
     FeexPay did not answer every question.
 
@@ -42,7 +42,7 @@ def look_for(attempt: Attempt, *, patience_seconds: float) -> bool:
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
-        rows = history_search.charges(attempt, patience_seconds=patience_seconds)
+        rows = history_search.charges(attempt, timeout_seconds=timeout_seconds)
     except GatewayError as error:
         logger.warning("no history for attempt %s: %s", attempt.pk, error.code)
         return False

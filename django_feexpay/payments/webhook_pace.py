@@ -32,11 +32,11 @@ SETTLED_OF_USER = Pace(at_once=5, seconds_apart=10)
 SETTLED_OF_ALL = Pace(at_once=30, seconds_apart=1)
 
 
-def hasten(attempt: Attempt, user_id: Any) -> None:
+def make_due_now(attempt: Attempt, user_id: Any) -> None:
     """Make an attempt due as soon as its user's pace and everybody's allow; never later than it already is.
 
-    Changes: `next_poll_at`, as `due.hasten` or, once it is credited, `due.hasten_credited`. Safe to repeat: yes; what
-    is due soon enough takes no place in a queue.
+    Changes: `next_poll_at`, as `leases.make_due_now` or, once it is credited, `leases.make_credited_due_now`. Safe to
+    repeat: yes; what is due soon enough takes no place in a queue.
     """
     if attempt.life_status is Status.SENDING:
         return
@@ -52,9 +52,9 @@ def hasten(attempt: Attempt, user_id: Any) -> None:
             break
     soon = conf.now() + timedelta(seconds=at - now)
     if attempt.life_status is Status.SUCCESSFUL:
-        leases.hasten_credited(attempt, at=soon)
+        leases.make_credited_due_now(attempt, at=soon)
     else:
-        leases.hasten(attempt, not_before=soon)
+        leases.make_due_now(attempt, not_before=soon)
 
 
 def _queues(attempt: Attempt, user_id: Any) -> dict[str, Pace]:

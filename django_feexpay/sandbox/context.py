@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from django_feexpay.sandbox.fault_settings import Conditions, Switchboard
+from django_feexpay.sandbox.fault_settings import Conditions, FaultSettings
 from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
-from django_feexpay.sandbox.payment_engine import Till
+from django_feexpay.sandbox.payment_engine import PaymentEngine
 from django_feexpay.sandbox.store import Payment, Store
 from django_feexpay.sandbox.timers import Timers
 
@@ -27,14 +27,14 @@ class Sandbox:
     options: Options
     store: Store
     timers: Timers
-    switchboard: Switchboard
+    switchboard: FaultSettings
 
     @property
     def conditions(self) -> Conditions:
         return self.switchboard.now
 
     @property
-    def till(self) -> Till:
+    def till(self) -> PaymentEngine:
         return self.timers.till
 
     def flow_of(self, network: Network) -> Flow:

@@ -450,7 +450,7 @@ class Memory(Protocol):
     def remembered(self, name: str) -> str: ...
 
 
-class Switchboard:
+class FaultSettings:
     """The conditions of one sandbox: those it was started with, and what was changed since, also before a restart."""
 
     def __init__(self, memory: Memory, at_start: Conditions) -> None:

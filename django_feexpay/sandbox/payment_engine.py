@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from django_feexpay.sandbox import bodies, scenarios
-from django_feexpay.sandbox.fault_settings import Switchboard
+from django_feexpay.sandbox.fault_settings import FaultSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
-from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, Postbox, Wish
+from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, WebhookQueue, Wish
 
 _MAY_BECOME = {
     scenarios.PENDING: {scenarios.SUCCESSFUL, scenarios.FAILED},
@@ -25,11 +25,13 @@ _MAY_BECOME = {
 }
 
 
-class Till:
+class PaymentEngine:
     """Takes payments in and ends them. `on_change` is called after every change that may be due soon."""
 
-    def __init__(self, store: Store, options: Options, switchboard: Switchboard, on_change: Callable[[], None]) -> None:
-        self.postbox = Postbox(store, options, switchboard)
+    def __init__(
+        self, store: Store, options: Options, switchboard: FaultSettings, on_change: Callable[[], None]
+    ) -> None:
+        self.postbox = WebhookQueue(store, options, switchboard)
         self._store = store
         self._options = options
         self._switchboard = switchboard

@@ -39,7 +39,7 @@ from django_feexpay.sandbox import (
     phone_page,
 )
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
-from django_feexpay.sandbox.fault_settings import Switchboard
+from django_feexpay.sandbox.fault_settings import FaultSettings
 from django_feexpay.sandbox.faults import FaultyLine
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.same_origin import SameOriginOnly
@@ -58,7 +58,7 @@ def build_app(options: Options, store: Store) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        switchboard = Switchboard(store, options.conditions)
+        switchboard = FaultSettings(store, options.conditions)
         timers = Timers(store, options, switchboard)
         app.state.sandbox = Sandbox(options, store, timers, switchboard)
         loop = asyncio.create_task(timers.run())

@@ -10,9 +10,9 @@ import asyncio
 import time
 
 from django_feexpay.sandbox import webhooks
-from django_feexpay.sandbox.fault_settings import Switchboard
+from django_feexpay.sandbox.fault_settings import FaultSettings
 from django_feexpay.sandbox.options import Options
-from django_feexpay.sandbox.payment_engine import Till
+from django_feexpay.sandbox.payment_engine import PaymentEngine
 from django_feexpay.sandbox.store import Delivery, Store
 
 _MOST_AT_ONCE = 16
@@ -24,8 +24,8 @@ _IDLE_SECONDS = 60.0
 class Timers:
     """The loop. `wake` tells it that something may be due earlier than it thought."""
 
-    def __init__(self, store: Store, options: Options, switchboard: Switchboard) -> None:
-        self.till = Till(store, options, switchboard, on_change=self.wake)
+    def __init__(self, store: Store, options: Options, switchboard: FaultSettings) -> None:
+        self.till = PaymentEngine(store, options, switchboard, on_change=self.wake)
         self._store = store
         self._options = options
         self._woken = asyncio.Event()

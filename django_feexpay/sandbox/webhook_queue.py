@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_feexpay.sandbox import bodies, scenarios
-from django_feexpay.sandbox.fault_settings import Conditions, Switchboard
+from django_feexpay.sandbox.fault_settings import Conditions, FaultSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Payment, Store
 
@@ -30,10 +30,10 @@ class Wish:
     signed: bool = True
 
 
-class Postbox:
+class WebhookQueue:
     """Queues webhooks in the store; the timers send them. Without a webhook address it takes none."""
 
-    def __init__(self, store: Store, options: Options, switchboard: Switchboard) -> None:
+    def __init__(self, store: Store, options: Options, switchboard: FaultSettings) -> None:
         self._store = store
         self._options = options
         self._switchboard = switchboard

@@ -27,7 +27,7 @@ SHOP_ID = "SANDBOXSHOP0001"
 QUICK = 0.01
 
 # A machine that is busy with other tests answers late.
-_PATIENCE_SECONDS = 30
+_TIMEOUT_SECONDS = 30
 
 
 @dataclass(slots=True)
@@ -49,10 +49,10 @@ class RunningSandbox:
         return {"ENVIRONMENT": "development", "BASE_URL": self.api_url, "API_KEY": API_KEY, "SHOP_ID": SHOP_ID}
 
     def get(self, path: str, **options: Any) -> requests.Response:
-        return self.session.get(self.base_url + path, timeout=_PATIENCE_SECONDS, **options)
+        return self.session.get(self.base_url + path, timeout=_TIMEOUT_SECONDS, **options)
 
     def post(self, path: str, **options: Any) -> requests.Response:
-        return self.session.post(self.base_url + path, timeout=_PATIENCE_SECONDS, **options)
+        return self.session.post(self.base_url + path, timeout=_TIMEOUT_SECONDS, **options)
 
     def payments(self, echo: str | None = None) -> list[dict[str, Any]]:
         """What was collected, newest first; with `echo`, only what carries this `callback_info` or `custom_id`."""
@@ -119,11 +119,11 @@ class RunningSandbox:
     def stop(self) -> int:
         """Ends it as a supervisor would; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=_PATIENCE_SECONDS)
+        return self.process.wait(timeout=_TIMEOUT_SECONDS)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=_PATIENCE_SECONDS)
+        self.process.wait(timeout=_TIMEOUT_SECONDS)
 
     def _listing(self, echo: str | None) -> dict[str, Any]:
         answer = self.get("/control/payments", params={} if echo is None else {"echo": echo})

@@ -17,8 +17,8 @@ from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import (
     Attempt,
-    Break,
     Comparison,
+    Discrepancy,
     Finding,
     Heartbeat,
     Payment,
@@ -135,7 +135,7 @@ def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
     return ReviewProposal.objects.create(**(values | columns))
 
 
-def differ(attempt: Attempt | None, **columns: Any) -> Break:
+def differ(attempt: Attempt | None, **columns: Any) -> Discrepancy:
     """A difference of a finished comparison, about an attempt or about nothing we know."""
     now = conf.now()
     comparison = Comparison.objects.create(
@@ -157,7 +157,7 @@ def differ(attempt: Attempt | None, **columns: Any) -> Break:
         "last_comparison": comparison,
         "found_at": now,
     }
-    row = Break.objects.create(**(values | columns))
+    row = Discrepancy.objects.create(**(values | columns))
     Finding.objects.create(comparison=comparison, difference=row, is_open=True, money_at_stake=row.money_at_stake)
     return row
 

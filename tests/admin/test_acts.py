@@ -249,7 +249,7 @@ def test_act_begins_nothing_new_when_its_time_is_up(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_payment()
-    monkeypatch.setattr("django_feexpay.admin.payment_actions.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("django_feexpay.admin.payment_actions.TIMEOUT_SECONDS", 0.0)
 
     assert told(boss, ask(payment)) == [
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",

@@ -9,7 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from django_feexpay.models import Break
+from django_feexpay.models import Discrepancy
 from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
 
 pytestmark = pytest.mark.django_db
@@ -19,11 +19,11 @@ CLOSE = f"{LIST}close/"
 
 
 @pytest.fixture
-def difference(start_payment: StartPayment) -> Break:
+def difference(start_payment: StartPayment) -> Discrepancy:
     return differ(start_payment().attempt)
 
 
-def test_list_shows_both_sides_and_leads_to_the_payment(boss: Client, difference: Break) -> None:
+def test_list_shows_both_sides_and_leads_to_the_payment(boss: Client, difference: Discrepancy) -> None:
     page = boss.get(LIST).content.decode()
 
     assert "another status" in page
@@ -48,7 +48,7 @@ def test_what_feexpay_has_is_shown_whatever_it_is(columns: dict[str, Any], shown
     assert shown in boss.get(f"{LIST}{row.pk}/change/").content.decode()
 
 
-def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Break) -> None:
+def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Discrepancy) -> None:
     differ(None)
 
     page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
@@ -61,7 +61,9 @@ def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Break
     assert boss.get(link).context["cl"].result_count == 1
 
 
-def test_comparison_hides_differences_from_who_may_not_see_them(staff_client: StaffClient, difference: Break) -> None:
+def test_comparison_hides_differences_from_who_may_not_see_them(
+    staff_client: StaffClient, difference: Discrepancy
+) -> None:
     client = staff_client("view_comparison")
 
     page = client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
@@ -70,20 +72,20 @@ def test_comparison_hides_differences_from_who_may_not_see_them(staff_client: St
 
 
 @pytest.mark.parametrize(("filters", "listed"), [({"state": "open"}, 2), ({"kind": "status"}, 1), ({"q": "theirs"}, 1)])
-def test_list_is_narrowed(filters: dict[str, str], listed: int, boss: Client, difference: Break) -> None:
+def test_list_is_narrowed(filters: dict[str, str], listed: int, boss: Client, difference: Discrepancy) -> None:
     differ(None)
     differ(None, state="gone", gateway_reference="others", kind="amount")
 
     assert boss.get(LIST, filters).context["cl"].result_count == listed
 
 
-def test_difference_is_found_by_its_payment(boss: Client, difference: Break) -> None:
+def test_difference_is_found_by_its_payment(boss: Client, difference: Discrepancy) -> None:
     differ(None)
 
     assert boss.get(LIST, {"q": str(difference.payment_id)}).context["cl"].result_count == 1
 
 
-def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, difference: Break) -> None:
+def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, difference: Discrepancy) -> None:
     client = staff_client("view_break", "change_break")
     asked = client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]})
     assert asked["Location"] == f"{CLOSE}?break={difference.pk}"
@@ -97,8 +99,8 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, differe
     assert [str(message) for message in answer.context["messages"]] == ["1 difference closed, 0 ended before."]
 
 
-def test_close_of_what_ended_changes_nothing(boss: Client, difference: Break) -> None:
-    Break.objects.update(state="settled")
+def test_close_of_what_ended_changes_nothing(boss: Client, difference: Discrepancy) -> None:
+    Discrepancy.objects.update(state="settled")
 
     answer = boss.post(f"{CLOSE}?break={difference.pk}", {"note": "late"}, follow=True)
 
@@ -108,23 +110,23 @@ def test_close_of_what_ended_changes_nothing(boss: Client, difference: Break) ->
 
 
 @pytest.mark.parametrize("held", [["view_break"], ["change_break"]])
-def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient, difference: Break) -> None:
+def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient, difference: Discrepancy) -> None:
     client = staff_client(*held)
 
     assert client.post(f"{CLOSE}?break={difference.pk}", {"note": "x"}).status_code == 403
-    assert Break.objects.get().state == "open"
+    assert Discrepancy.objects.get().state == "open"
 
 
-def test_open_difference_offers_to_be_closed(boss: Client, difference: Break) -> None:
+def test_open_difference_offers_to_be_closed(boss: Client, difference: Discrepancy) -> None:
     page = f"{LIST}{difference.pk}/change/"
     assert f"{CLOSE}?break={difference.pk}" in boss.get(page).content.decode()
 
-    Break.objects.update(state="gone")
+    Discrepancy.objects.update(state="gone")
 
     assert CLOSE not in boss.get(page).content.decode()
 
 
-def test_close_takes_a_bounded_number(boss: Client, difference: Break, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_takes_a_bounded_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_feexpay.admin.close_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
@@ -134,7 +136,7 @@ def test_close_takes_a_bounded_number(boss: Client, difference: Break, monkeypat
     ]
 
 
-def test_pages_speak_french(boss: Client, difference: Break) -> None:
+def test_pages_speak_french(boss: Client, difference: Discrepancy) -> None:
     boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
 
     listed = boss.get(LIST).content.decode()
@@ -146,9 +148,9 @@ def test_pages_speak_french(boss: Client, difference: Break) -> None:
     assert "Les 100 plus récents sont montrés ici." in comparison
 
 
-def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: Client, difference: Break) -> None:
+def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: Client, difference: Discrepancy) -> None:
     """The counts above the rows are of that time: a row that ended later must not contradict them."""
-    Break.objects.update(state="gone")
+    Discrepancy.objects.update(state="gone")
 
     page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
@@ -156,9 +158,9 @@ def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: C
     assert row.index("open") < row.index("not found any more")
 
 
-def test_comparison_still_shows_what_a_later_one_saw_again(boss: Client, difference: Break) -> None:
+def test_comparison_still_shows_what_a_later_one_saw_again(boss: Client, difference: Discrepancy) -> None:
     later = differ(None).comparison
-    Break.objects.filter(pk=difference.pk).update(last_comparison=later)
+    Discrepancy.objects.filter(pk=difference.pk).update(last_comparison=later)
 
     page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 

@@ -22,7 +22,7 @@ from tests.sandbox.running import RunningSandbox
 # The live server has threads and a connection of its own, which SQLite in memory does not give it.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 PRICE = 5000
 
 SUCCESSFUL, FAILED = ("successful", "credited", None), "failed"
@@ -78,7 +78,7 @@ def open_doors(
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """For what happens in the sandbox, whose time is not ours."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, what
         time.sleep(0.02)

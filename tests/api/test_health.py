@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from django_feexpay.models import Attempt, Break, Comparison, Heartbeat, OutboxMessage
+from django_feexpay.models import Attempt, Comparison, Discrepancy, Heartbeat, OutboxMessage
 from tests.api.caller import Caller
 from tests.api.test_history import kept
 
@@ -136,15 +136,15 @@ def test_open_difference_with_money_at_stake_is_told(caller: Caller, all_well: N
     night = Comparison.objects.create(
         first_day=today, last_day=today, night=today, started_at=today, beat_at=today, finished_at=today
     )
-    difference = Break.objects.create(
+    difference = Discrepancy.objects.create(
         kind="missing_here", identity="x", comparison=night, last_comparison=night, found_at=today
     )
     assert caller.get("health/").json()["status"] == "ok"
 
-    Break.objects.filter(pk=difference.pk).update(money_at_stake=True)
+    Discrepancy.objects.filter(pk=difference.pk).update(money_at_stake=True)
     assert caller.get("health/").json()["components"]["comparison"] == "money_at_stake"
 
-    Break.objects.filter(pk=difference.pk).update(state="closed")
+    Discrepancy.objects.filter(pk=difference.pk).update(state="closed")
     assert caller.get("health/").json()["status"] == "ok"
 
 

@@ -1,4 +1,4 @@
-"""With the queue, every entrance answers at once and nothing is sent before the worker has a hand free."""
+"""With the queue, every entry point answers at once and nothing is sent before the worker has a hand free."""
 
 from __future__ import annotations
 

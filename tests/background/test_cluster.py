@@ -25,7 +25,7 @@ from tests.sandbox.running import API_KEY, ROOT, SHOP_ID, RunningSandbox, run_sa
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def waking(environment: dict[str, str]) -> Iterator[None]:
 
 def until(come_true: Callable[[], Any], environment: dict[str, str]) -> None:
     """Wake the cluster until it has done it: a lost task costs a minute in life, and another task here."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not come_true():
         assert time.monotonic() < give_up_at, list(Attempt.objects.values("status", "next_poll_at", "sent_at"))
         with waking(environment):
@@ -134,7 +134,7 @@ def test_cluster_killed_in_the_middle_of_sending_asks_nobody_twice(
     """Killed while it waits for the slow answer of number 17: what it sent is unknown, is found, and is credited."""
     begin(phone_ending="17")
     with cluster(environment) as kill, waking(environment):
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        give_up_at = time.monotonic() + TIMEOUT_SECONDS
         while sandbox.prompts() == 0 and time.monotonic() < give_up_at:
             time.sleep(0.05)
         kill()

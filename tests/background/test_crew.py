@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import close_old_connections, connection
 
-from django_feexpay.background.worker_pool import Crew
+from django_feexpay.background.worker_pool import WorkerPool
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -29,39 +29,39 @@ def test_connections_that_are_kept_open_between_two_claims_are_closed_in_the_end
         gate.wait()
         close_old_connections()
 
-    crew = Crew(3, "test")
+    pool = WorkerPool(3, "test")
     for _ in range(3):
-        crew.put(see_to_it)
-    crew.wait()
+        pool.put(see_to_it)
+    pool.wait()
     assert [line.closed for line in opened] == [False] * 3, "they are kept for the next claim"
 
-    crew.close()
+    pool.close()
 
     assert [line.closed for line in opened] == [True] * 3
 
 
 def test_threads_are_made_as_they_are_needed_and_used_again() -> None:
     names: set[int] = set()
-    crew = Crew(8, "test")
+    pool = WorkerPool(8, "test")
     for _ in range(5):
-        crew.put(lambda: names.add(threading.get_ident()))
-        crew.wait()
-    crew.close()
+        pool.put(lambda: names.add(threading.get_ident()))
+        pool.wait()
+    pool.close()
 
     assert len(names) <= 2
-    assert crew.free == 8
+    assert pool.free == 8
 
 
 def test_error_ends_neither_the_thread_nor_the_wait() -> None:
     done: list[int] = []
-    crew = Crew(1, "test")
+    pool = WorkerPool(1, "test")
 
     def fail() -> None:
         raise SystemExit
 
-    crew.put(fail)
-    crew.put(lambda: done.append(1))
-    crew.wait()
-    crew.close()
+    pool.put(fail)
+    pool.put(lambda: done.append(1))
+    pool.wait()
+    pool.close()
 
     assert done == [1]

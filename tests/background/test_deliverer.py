@@ -18,7 +18,7 @@ from django_feexpay.background.worker import Worker, sweep_for
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox, receivers
-from tests.background.test_worker import PATIENCE_SECONDS, at_work, make_due, wait_until
+from tests.background.test_worker import TIMEOUT_SECONDS, at_work, make_due, wait_until
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Recorder, now
@@ -38,7 +38,7 @@ class Hanging:
     def receive(self, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         self.entered.append(payment.pk)
         if not self.payments or payment.pk in self.payments:
-            assert self.released.wait(PATIENCE_SECONDS)
+            assert self.released.wait(TIMEOUT_SECONDS)
         self.returned.append(payment.pk)
 
 
@@ -281,7 +281,7 @@ def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
         wait_until(lambda: OutboxMessage.objects.get().last_error != "")
         hanging.released.set()
         thread, line = opened[0]
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
 
     assert (thread.is_alive(), line.closed) == (False, True)
 

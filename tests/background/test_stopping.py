@@ -22,7 +22,7 @@ from tests.sandbox.running import ROOT
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 #: Of systemd's 90 s. The worker itself waits for receivers four.
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, gateway: ModelGateway) -> None:
@@ -39,14 +39,14 @@ def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, ga
     }
     command = [sys.executable, "-m", "tests.background.hanging"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        last_resort = threading.Timer(2 * PATIENCE_SECONDS, process.kill)
+        last_resort = threading.Timer(2 * TIMEOUT_SECONDS, process.kill)
         last_resort.start()
         try:
             assert process.stdout is not None
             assert "feexpay_worker is at work.\n" in process.stdout
             assert "a receiver hangs\n" in process.stdout
             process.send_signal(signal.SIGTERM)
-            rest, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            rest, _ = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             last_resort.cancel()
             process.kill()

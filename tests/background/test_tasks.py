@@ -37,7 +37,7 @@ def test_schedule_is_made_once_and_brought_up_to_date() -> None:
     schedule, night = Schedule.objects.order_by("id")
     assert (schedule.name, schedule.func) == ("feexpay_sweep", "django_feexpay.background.tasks.sweep")
     assert (schedule.schedule_type, schedule.minutes, schedule.repeats) == (Schedule.MINUTES, 1, -1)
-    assert (night.func, night.schedule_type) == ("django_feexpay.background.tasks.compare_night", Schedule.HOURLY)
+    assert (night.func, night.schedule_type) == ("django_feexpay.background.tasks.run_nightly", Schedule.HOURLY)
 
 
 def test_sweep_once_settles_what_is_due(begin: Begin, gateway: ModelGateway) -> None:
@@ -115,5 +115,5 @@ def test_cluster_keeps_the_night(begin: Begin, gateway: ModelGateway, clock: Clo
     begin()
     clock.advance(2 * 86_400)
 
-    assert tasks.compare_night().endswith(": complete")
-    assert tasks.compare_night() == ""
+    assert tasks.run_nightly().endswith(": complete")
+    assert tasks.run_nightly() == ""

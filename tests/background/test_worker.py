@@ -25,7 +25,7 @@ from tests.payments.fakes import Clock, Recorder, now, only_attempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def at_work(**options: Any) -> Iterator[Worker]:
             yield running
         finally:
             stop.set()
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
             assert not thread.is_alive()
 
 
@@ -61,7 +61,7 @@ def hearing(receiver: Callable[..., None]) -> Iterator[None]:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     ticks = threading.Event()
-    for _ in range(PATIENCE_SECONDS * 100):
+    for _ in range(TIMEOUT_SECONDS * 100):
         if condition():
             return
         ticks.wait(0.01)
@@ -176,7 +176,7 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
     def slow(charge: Charge) -> WireReply:
         gateway.lock.release()  # the model answers one at a time; this one lets the others through
         try:
-            assert released.wait(PATIENCE_SECONDS)
+            assert released.wait(TIMEOUT_SECONDS)
         finally:
             gateway.lock.acquire()
         return accept(charge)
@@ -217,7 +217,7 @@ def test_looks_at_settled_payments_keep_no_live_one_waiting(
             asked.append(reference)
             gateway.lock.release()  # the model answers one at a time; this one lets the others through
             try:
-                assert released.wait(PATIENCE_SECONDS)
+                assert released.wait(TIMEOUT_SECONDS)
             finally:
                 gateway.lock.acquire()
         return answer(reference)
@@ -423,14 +423,14 @@ def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGate
 
     def slow(**kwargs: Any) -> None:
         entered.set()
-        assert released.wait(PATIENCE_SECONDS)
+        assert released.wait(TIMEOUT_SECONDS)
 
     begin(merchant_reference="first")
     gateway.last().approve()
     make_due()
     with hearing(slow), at_work():
         try:
-            assert entered.wait(PATIENCE_SECONDS)
+            assert entered.wait(TIMEOUT_SECONDS)
             second = begin(merchant_reference="second")
             gateway.last().approve()
             Attempt.objects.filter(payment=second).update(next_poll_at=now())

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.models import Break, Incident
+from django_feexpay.models import Discrepancy, Incident
 from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
@@ -65,5 +65,5 @@ def test_push_that_was_doubled_and_page_that_was_paid_twice_are_found_by_the_nig
     assert {pk: row.gateway_reference for pk, row in found.items()} == seconds
     assert {row.amount for row in found.values()} == {5000}
     assert signals.names().count("duplicate_charge_found") == 2
-    assert Break.objects.at_stake().count() == 2
+    assert Discrepancy.objects.at_stake().count() == 2
     assert list(violations()) == []

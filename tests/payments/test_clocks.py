@@ -29,7 +29,7 @@ from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.invariants import INVARIANTS
-from django_feexpay.payments.poll_schedule import longest_waits, next_look_at
+from django_feexpay.payments.poll_schedule import longest_waits, next_poll
 from django_feexpay.payments.reconciliation import nightly
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
@@ -125,7 +125,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
         sweep()
-    assert only_attempt(payment).first_empty_look_at is not None
+    assert only_attempt(payment).first_empty_search_at is not None
 
     clock.advance(300)
     worker.correct_clocks()
@@ -346,12 +346,12 @@ def test_no_look_lies_beyond_the_longest_wait_of_its_age(status: Status) -> None
     waits = longest_waits([5, 10, 900], live=status in LIVE)
     for _ in range(500):
         now = made + timedelta(seconds=dice.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
-        look = next_look_at(
+        look = next_poll(
             status,
             now=now,
             created_at=made,
             expires_at=made + timedelta(seconds=dice.choice([30, 900, 10_000_000])),
-            looks=dice.randrange(40),
+            polls=dice.randrange(40),
             settled_at=None,
             poll_seconds=[5, 10, 900],
             dice=dice,

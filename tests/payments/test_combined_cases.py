@@ -277,7 +277,7 @@ def test_credited_payments_that_wait_for_their_turn_are_no_wrong_clock(
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
-    leases.hasten_credited(only_attempt(payment), at=clock.at + timedelta(hours=2))
+    leases.make_credited_due_now(only_attempt(payment), at=clock.at + timedelta(hours=2))
 
     assert leases.correct_schedule() == 0
     assert list(violations()) == []

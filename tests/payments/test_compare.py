@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from django_feexpay.gateway.errors import MisconfiguredError
-from django_feexpay.models import Attempt, Break, Comparison, Credit, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, Payment
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import discrepancies
@@ -61,7 +61,7 @@ def settled(begin: Begin, gateway: ModelGateway, **changes: Any) -> Payment:
 
 
 def found() -> list[tuple[str, str, str, bool]]:
-    rows = Break.objects.order_by("id").values_list("kind", "state", "outcome", "money_at_stake")
+    rows = Discrepancy.objects.order_by("id").values_list("kind", "state", "outcome", "money_at_stake")
     return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
@@ -139,7 +139,7 @@ def test_success_that_we_do_not_know_is_asked_about_and_credited(
     assert moves(payment) == ["sending", "pending", "successful"]
     assert found() == [("status", "settled", "moved", True)]
     assert (comparison.settled_count, comparison.open_count, comparison.at_stake_count) == (1, 0, 0)
-    difference = Break.objects.get()
+    difference = Discrepancy.objects.get()
     assert (difference.payment, difference.our_status, difference.their_word) == (payment, "pending", "successful")
     assert payment.events.latest("id").note == f"comparison {comparison.pk}"
 
@@ -214,7 +214,7 @@ def test_attempt_said_never_to_have_left_that_the_history_knows_is_asked_about_a
 
     way = ["expired"] if expired else ["sending", "unknown", "pending"]
     assert moves(payment) == ["sending", "created", *way, "successful"]
-    assert Break.objects.still_open().count() == 0
+    assert Discrepancy.objects.still_open().count() == 0
     assert (Credit.objects.get().attempt, len(gateway.charges)) == (attempt, 1)
     assert only_attempt(payment).sent_at == attempt.created_at
 
@@ -245,7 +245,7 @@ def test_other_amount_stays_open_whatever_asking_says(
     run()
 
     assert found() == [("amount", "open", "no_change", True)]
-    difference = Break.objects.get()
+    difference = Discrepancy.objects.get()
     assert (difference.our_amount, difference.their_amount, difference.currency) == (5000, 4999, "XOF")
 
 
@@ -269,7 +269,7 @@ def test_second_row_of_an_attempt_is_a_difference_of_its_own(
     comparison = run()
 
     assert found() == [("second_row", "open", "no_change", True)]  # asked by that reference, FeexPay knows nothing
-    assert (Break.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
+    assert (Discrepancy.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
 
 
 def test_same_row_in_two_answers_is_no_second_row(
@@ -305,7 +305,7 @@ def test_card_that_nobody_asked_about_is_found_by_our_id_and_credited(
     run()
 
     assert moves(payment)[-1] == "successful"
-    assert Break.objects.still_open().count() == 0
+    assert Discrepancy.objects.still_open().count() == 0
     assert {kind for kind, *_ in found()} == {"reference", "status"}
 
 
@@ -332,7 +332,7 @@ def test_second_card_that_was_charged_after_a_refused_one_is_asked_about(
     run()
 
     assert moves(payment)[-1] == "successful"
-    assert Break.objects.still_open().count() == 0
+    assert Discrepancy.objects.still_open().count() == 0
 
 
 def test_two_cards_charged_on_one_page_are_a_second_row(
@@ -359,7 +359,7 @@ def test_row_with_an_id_like_ours_that_we_do_not_know_is_missing_here(archive: A
     run()
 
     assert found() == [("missing_here", "open", "", True)]
-    assert (Break.objects.get().echo, Break.objects.get().gateway_reference) == (echo, "theirs")
+    assert (Discrepancy.objects.get().echo, Discrepancy.objects.get().gateway_reference) == (echo, "theirs")
 
 
 def test_lost_reference_is_adopted_and_the_payment_settled(
@@ -374,7 +374,7 @@ def test_lost_reference_is_adopted_and_the_payment_settled(
 
     assert moves(payment) == ["sending", "unknown", "pending", "successful"]
     assert ("reference", "settled", "adopted", True) in found()
-    assert Break.objects.still_open().count() == 0
+    assert Discrepancy.objects.still_open().count() == 0
 
 
 def test_credit_that_feexpay_lacks_and_does_not_know_is_open(begin: Begin, gateway: ModelGateway, run: Run) -> None:
@@ -455,7 +455,7 @@ def test_long_and_busy_period_is_read_whole(
     comparison = run(day, day + 39 * DAY)
 
     assert (comparison.state, comparison.compared_count, comparison.foreign_count) == ("complete", 39, 2400)
-    [difference] = Break.objects.all()
+    [difference] = Discrepancy.objects.all()
     assert difference.payment is not None
     assert (difference.kind, difference.payment.merchant_reference) == ("missing_there", "order-20")
 
@@ -475,31 +475,31 @@ def test_only_so_many_are_asked_about_at_once_and_the_others_are_made_due(
     sweep()
     assert Credit.objects.count() == 3
     assert run().open_count == 0
-    assert Break.objects.still_open().count() == 0
+    assert Discrepancy.objects.still_open().count() == 0
 
 
 # --- again ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def doubted(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> Break:
+def doubted(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> Discrepancy:
     """FeexPay's history has another amount than we credited."""
     settled(begin, gateway)
     write(archive, gateway.last(), day, amount=4999)
     run()
-    return Break.objects.get()
+    return Discrepancy.objects.get()
 
 
-def test_same_difference_found_again_is_the_same_row(doubted: Break, run: Run) -> None:
+def test_same_difference_found_again_is_the_same_row(doubted: Discrepancy, run: Run) -> None:
     again = run()
 
-    row = Break.objects.get()
+    row = Discrepancy.objects.get()
     assert (row.pk, row.comparison_id, row.last_comparison_id) == (doubted.pk, doubted.comparison_id, again.pk)
     assert row.state == "open"
 
 
 def test_difference_that_is_not_found_any_more_is_gone(
-    doubted: Break, archive: Archive, gateway: ModelGateway, day: date, run: Run
+    doubted: Discrepancy, archive: Archive, gateway: ModelGateway, day: date, run: Run
 ) -> None:
     archive.rows.clear()
     write(archive, gateway.last(), day)
@@ -509,23 +509,25 @@ def test_difference_that_is_not_found_any_more_is_gone(
     assert found() == [("amount", "gone", "no_change", True)]
 
 
-def test_what_staff_closed_stays_closed(doubted: Break, run: Run) -> None:
+def test_what_staff_closed_stays_closed(doubted: Discrepancy, run: Run) -> None:
     assert discrepancies.close(doubted.pk, "refunded") is True
     assert discrepancies.close(doubted.pk, "again") is False
 
     comparison = run()
 
-    row = Break.objects.get()
+    row = Discrepancy.objects.get()
     assert (row.state, row.note, comparison.found_count) == ("closed", "refunded", 0)
 
 
-def test_what_staff_closed_is_open_again_when_the_facts_change(doubted: Break, archive: Archive, run: Run) -> None:
+def test_what_staff_closed_is_open_again_when_the_facts_change(
+    doubted: Discrepancy, archive: Archive, run: Run
+) -> None:
     discrepancies.close(doubted.pk, "a typing mistake of theirs")
     archive.rows[0]["amount"] = 1
 
     run()
 
-    assert (Break.objects.get().state, Break.objects.get().their_amount) == ("open", 1)
+    assert (Discrepancy.objects.get().state, Discrepancy.objects.get().their_amount) == ("open", 1)
 
 
 # --- ends -----------------------------------------------------------------------------------------------
@@ -584,7 +586,7 @@ def test_feexpay_that_falls_silent_while_it_is_asked_leaves_the_difference_open_
 
     assert found() == [("status", "open", "no_answer", True)]
     gateway.away = False
-    Attempt.objects.update(last_look_at=None)
+    Attempt.objects.update(last_polled_at=None)
     sweep()
     assert Credit.objects.count() == 1
 

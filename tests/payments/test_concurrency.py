@@ -210,7 +210,7 @@ def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
         credited.wait(30)
 
     monkeypatch.setattr(ledger, "_credit_once", credit_slowly)
-    monkeypatch.setattr("django_feexpay.payments.retry.one_at_a_time", begin_slowly)
+    monkeypatch.setattr("django_feexpay.payments.retry.lock_user", begin_slowly)
 
     def succeed_or_retry(number: int) -> object:
         if number:

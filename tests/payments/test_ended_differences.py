@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from django_feexpay.models import Break, Comparison, Finding
+from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.monitoring import health
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
@@ -52,7 +52,7 @@ def run(clock: Clock) -> Run:
 
 
 def state() -> str:
-    return Break.objects.get().state
+    return Discrepancy.objects.get().state
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])
@@ -92,7 +92,7 @@ def test_comparison_of_its_day_ends_it_when_it_is_gone(
     ended_by = run(day + first * DAY, day + last * DAY)
 
     assert state() == "gone"
-    assert Break.objects.get().ended_by == ended_by
+    assert Discrepancy.objects.get().ended_by == ended_by
     assert list(violations()) == []
 
 
@@ -125,7 +125,7 @@ def test_row_of_a_refused_card_on_the_next_day_ends_nothing(
 
     run(day)
 
-    assert Break.objects.filter(kind="amount", state="open").exists()
+    assert Discrepancy.objects.filter(kind="amount", state="open").exists()
 
 
 def test_stopped_comparison_ends_nothing(stake: None, archive: Archive, day: date, run: Run, clock: Clock) -> None:
@@ -149,7 +149,7 @@ def test_difference_that_was_gone_is_open_again_when_it_is_found_again(
 
     run(day)
 
-    row = Break.objects.get()
+    row = Discrepancy.objects.get()
     assert (row.state, row.ended_at, row.ended_by) == ("open", None, None)
 
 
@@ -197,7 +197,7 @@ def test_counts_are_those_of_the_rows_after_report_only_and_a_second_run(three: 
 
 def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day: date, run: Run) -> None:
     first = run(day, repair=False)
-    discrepancies.close(Break.objects.get(kind="amount").pk, "their typing mistake")
+    discrepancies.close(Discrepancy.objects.get(kind="amount").pk, "their typing mistake")
 
     second = run(day)
 
@@ -207,7 +207,7 @@ def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day:
 
 def test_second_start_of_a_night_counts_anew(stake: None, archive: Archive, clock: Clock, day: date) -> None:
     clock.at = clock.at.replace(hour=3) + DAY
-    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: Finding.objects.exists())
+    stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: Finding.objects.exists())
     assert stopped is not None
     assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
     archive.rows[0]["amount"] = 5000

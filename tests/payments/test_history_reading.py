@@ -265,7 +265,7 @@ def test_reader_who_waits_himself_is_kept_no_longer_than_he_said(
     monkeypatch.setattr(history, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(Gateway, "search_history", answer_late)
 
-    read(reader=Reader(most_questions=14, patience_seconds=1.0, longest_question_seconds=1.0))
+    read(reader=Reader(most_questions=14, timeout_seconds=1.0, longest_question_seconds=1.0))
 
     assert len(asked) == 3
     assert max(asked) == pytest.approx(101.0)

@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import initiate, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
+from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, record_reference
 from django_feexpay.payments.reconciliation import discrepancies
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
@@ -457,6 +457,6 @@ def test_credited_page_keeps_the_reference_it_was_credited_by(
     gateway.pay_on_page().approve()
     run_until_told(payment, clock)
 
-    adopt(before, "card-0002", Source.WORKER)
+    record_reference(before, "card-0002", Source.WORKER)
 
     assert only_attempt(payment).gateway_reference == "card-0001"

@@ -15,9 +15,9 @@ from django_feexpay import conf
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
-    Break,
     Comparison,
     Credit,
+    Discrepancy,
     IdempotencyRecord,
     Incident,
     OutboxMessage,
@@ -432,12 +432,12 @@ def test_i15_reports_a_reversal_of_what_was_never_credited(waiting: Payment) -> 
     assert f"incident {wrong.pk}: its attempt was never credited" in list(INVARIANTS["I15"]())
 
 
-def difference(attempt: Attempt, **columns: Any) -> Break:
+def difference(attempt: Attempt, **columns: Any) -> Discrepancy:
     """A difference of a comparison of the attempt's day."""
     now, day = conf.now(), (attempt.sent_at or attempt.created_at).astimezone(UTC).date()
     seen = Comparison.objects.create(first_day=day, last_day=day, started_at=now, beat_at=now)
     values = {"kind": "status", "identity": uuid4().hex, "found_at": now, "comparison": seen, "last_comparison": seen}
-    return Break.objects.create(attempt=attempt, payment_id=attempt.payment_id, **{**values, **columns})
+    return Discrepancy.objects.create(attempt=attempt, payment_id=attempt.payment_id, **{**values, **columns})
 
 
 @pytest.mark.parametrize(("days", "is_fine"), [(0, True), (-1, False), (1, False)])
@@ -449,7 +449,7 @@ def test_i16_reports_a_difference_that_a_comparison_of_other_days_ended(
     ended_by.first_day += timedelta(days=days)
     ended_by.last_day += timedelta(days=days)
     ended_by.save()
-    Break.objects.update(ended_by=ended_by)
+    Discrepancy.objects.update(ended_by=ended_by)
 
     text = f"difference {row.pk}: ended by comparison {ended_by.pk}, which is about other days"
     assert list(INVARIANTS["I16"]()) == ([] if is_fine else [text])

@@ -19,7 +19,7 @@ from django_feexpay.payments import leases, ledger, otp, reconcile, webhook_hint
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
-from django_feexpay.payments.initiate import one_at_a_time
+from django_feexpay.payments.initiate import lock_user
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
 from tests.api.caller import BASE, new_token, wish
@@ -287,6 +287,6 @@ def test_without_autocommit_the_api_says_so_and_payments_can_be_read(
 
 def test_autocommit_comes_back_behind_a_transaction(begin: Begin, gateway: ModelGateway) -> None:
     with transaction.atomic():
-        one_at_a_time(uuid4())
+        lock_user(uuid4())
 
     assert begin().status == "pending"

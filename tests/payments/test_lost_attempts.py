@@ -76,7 +76,7 @@ def test_absence_from_a_history_that_is_cut_proves_nothing(lost: Payment, archiv
     look_again(clock)
 
     attempt = only_attempt(lost)
-    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+    assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
     assert len(archive.asked) <= MOST_QUESTIONS
 
 
@@ -86,7 +86,7 @@ def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
     fill(archive, clock, 400)
 
     look_again(clock)
-    first = only_attempt(lost).first_empty_look_at
+    first = only_attempt(lost).first_empty_search_at
     while Payment.objects.get().status == "unknown":
         look_again(clock)
 
@@ -102,7 +102,7 @@ def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock
     look_again(clock)
 
     attempt = only_attempt(lost)
-    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+    assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
 def test_days_around_its_sending_are_asked_about_and_no_others(lost: Payment, archive: Archive, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from django.core.cache import cache
 
 import django_feexpay
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Break, Credit, Incident
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident
 from django_feexpay.payments import incidents, initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -75,7 +75,7 @@ def live_through(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
     for seconds in instants:
         clock.advance_to(began_at + timedelta(seconds=seconds))
         sweep()
-        while nightly.compare_night(source=Source.WORKER) is not None:
+        while nightly.run_nightly(source=Source.WORKER) is not None:
             pass
 
 
@@ -101,8 +101,8 @@ def is_in_front_of_a_person(taken: Taken, attempt: Attempt) -> bool:
         return True
     if Incident.objects.filter(attempt=attempt, closed_at=None, gateway_reference=taken.reference).exists():
         return True
-    ours = Break.objects.at_stake().filter(attempt=attempt)
-    return ours.exists() or Break.objects.at_stake().filter(gateway_reference=taken.reference).exists()
+    ours = Discrepancy.objects.at_stake().filter(attempt=attempt)
+    return ours.exists() or Discrepancy.objects.at_stake().filter(gateway_reference=taken.reference).exists()
 
 
 def ended_by_proof(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
@@ -126,7 +126,7 @@ def close_all(ama: User) -> None:
         close_review_of(attempt, ama)
     for incident_id in Incident.objects.filter(closed_at=None).values_list("pk", flat=True):
         assert incidents.close(incident_id, "given back")
-    for difference_id in Break.objects.still_open().values_list("pk", flat=True):
+    for difference_id in Discrepancy.objects.still_open().values_list("pk", flat=True):
         assert discrepancies.close(difference_id, "looked into")
 
 
@@ -168,7 +168,7 @@ def unaccounted_in_the_end(gateway: LyingGateway) -> list[str]:
     """The charges without a credit, a closed incident, or a person's or FeexPay's word that ended them."""
     attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
     seen = {incident.gateway_reference for incident in Incident.objects.exclude(closed_at=None)}
-    seen |= {row.gateway_reference for row in Break.objects.filter(state="closed")}
+    seen |= {row.gateway_reference for row in Discrepancy.objects.filter(state="closed")}
     return [
         f"{taken.reference}: {taken.plan}, {attempts[taken.echo].status}"
         for taken in gateway.taken()

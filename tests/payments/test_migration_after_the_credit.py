@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from django_feexpay.models import Attempt, Break, Comparison, Finding, Incident, OutboxMessage, Payment
+from django_feexpay.models import Attempt, Comparison, Discrepancy, Finding, Incident, OutboxMessage, Payment
 from django_feexpay.payments import incidents
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
@@ -108,7 +108,7 @@ def test_older_comparisons_keep_the_differences_they_were_the_last_to_see(credit
     seen = Comparison.objects.create(first_day=day, last_day=day, started_at=clock.at, beat_at=clock.at)
     about = {"attempt": only_attempt(credited), "comparison": seen, "last_comparison": seen, "found_at": clock.at}
     for state in ("open", "gone", "settled", "closed"):
-        Break.objects.create(kind="status", identity=state, state=state, money_at_stake=True, **about)
+        Discrepancy.objects.create(kind="status", identity=state, state=state, money_at_stake=True, **about)
     migrate(before())
 
     migrate([OURS])

@@ -18,12 +18,12 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE_SECONDS = 10
+TIMEOUT_SECONDS = 10
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """For what happens in the sandbox, whose time is not ours."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, "the sandbox did not get there"
         time.sleep(0.01)

@@ -217,7 +217,7 @@ def test_gateway_that_is_away_is_no_news(begin: Begin, gateway: ModelGateway, cl
     sweep()
 
     attempt = only_attempt(payment)
-    assert (attempt.status, attempt.look_count) == ("pending", 1)
+    assert (attempt.status, attempt.poll_count) == ("pending", 1)
     assert attempt.next_poll_at is not None
     assert attempt.next_poll_at > clock.at
 
@@ -282,7 +282,7 @@ def test_history_that_was_cut_proves_nothing(begin: Begin, gateway: ModelGateway
         look_again(clock)
 
     attempt = only_attempt(payment)
-    assert (attempt.status, attempt.first_empty_look_at) == ("unknown", None)
+    assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
 def test_lost_payment_whose_history_is_always_cut_goes_to_staff_after_a_day(

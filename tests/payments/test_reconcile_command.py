@@ -13,7 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
-from django_feexpay.models import Break, Comparison, Credit, Payment
+from django_feexpay.models import Comparison, Credit, Discrepancy, Payment
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import Archive
@@ -169,7 +169,7 @@ def test_whole_lives_agree_with_the_sandbox_and_what_was_missed_is_credited(
     paid = Payment.objects.get(pk=paid.pk)
     assert (code, paid.status, Payment.objects.get(pk=declined.pk).status) == (0, "successful", "failed")
     assert Credit.objects.count() == 1
-    assert sorted(Break.objects.values_list("kind", "state")) == [("status", "settled")] * 2
+    assert sorted(Discrepancy.objects.values_list("kind", "state")) == [("status", "settled")] * 2
     assert reconcile()[0] == 0
     assert Comparison.objects.latest("pk").found_count == 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.models import Break, Credit, Incident, OutboxMessage, Payment
+from django_feexpay.models import Credit, Discrepancy, Incident, OutboxMessage, Payment
 from django_feexpay.payments import incidents, leases, webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
@@ -77,7 +77,7 @@ def test_reversal_that_no_webhook_tells_is_found_by_the_night(
 
     assert len(reversals()) == 1
     assert signals.names() == ["payment_succeeded", "payment_reversed"]
-    row = Break.objects.get()
+    row = Discrepancy.objects.get()
     assert (row.kind, row.state, row.outcome, row.money_at_stake) == ("status", "open", "incident", True)
     assert (comparison.open_count, comparison.at_stake_count) == (1, 1)
     assert is_still_credited(credited)
@@ -151,7 +151,7 @@ def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_i
 
     incidents.close(Incident.objects.get().pk, "coins taken back")
 
-    assert (Break.objects.get().state, Break.objects.get().note) == ("closed", "coins taken back")
+    assert (Discrepancy.objects.get().state, Discrepancy.objects.get().note) == ("closed", "coins taken back")
     comparison = run.compare(run.begin(day, day), source=Source.WORKER)
     assert (comparison.found_count, len(reversals())) == (0, 1)
 

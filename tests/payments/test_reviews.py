@@ -12,7 +12,7 @@ from django.db import transaction
 
 import django_feexpay
 from django_feexpay.api.outputs import payment_body
-from django_feexpay.models import Attempt, Break, Credit, Incident, Payment, PaymentEvent
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, PaymentEvent
 from django_feexpay.payments import outbox, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -365,11 +365,11 @@ def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
 
     clock.advance(2 * 86_400)
     run.compare(run.begin(day, day), source=Source.COMMAND)
-    assert Break.objects.count() == 0
+    assert Discrepancy.objects.count() == 0
 
     archive.rows[0]["amount"] = 4000
     run.compare(run.begin(day, day), source=Source.COMMAND)
-    assert [difference.kind for difference in Break.objects.all()] == ["amount"]
+    assert [difference.kind for difference in Discrepancy.objects.all()] == ["amount"]
 
 
 # --- what is given -------------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ import pytest
 
 from django_feexpay import conf
 from django_feexpay.gateway.reports import hint_from
-from django_feexpay.models import Attempt, Break, Credit, Incident, OutboxMessage, Payment
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, OutboxMessage, Payment
 from django_feexpay.payments import incidents, second_charges, webhook_hints
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.reconcile import adopt, reconcile, reconcile_if_due
+from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, record_reference
 from django_feexpay.payments.reconciliation import discrepancies, run
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
@@ -145,7 +145,7 @@ def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_it
     payment = begin(provider="visa", phone="")
     gateway.pay_on_page().approve()
     tell("card-0001", ref_link="page0001")
-    assert adopt(only_attempt(payment), "card-0001", Source.WORKER)
+    assert record_reference(only_attempt(payment), "card-0001", Source.WORKER)
     gateway.pay_on_page().approve()
     run_until_told(payment, clock)
     assert only_attempt(payment).gateway_reference == "card-0002"
@@ -215,7 +215,7 @@ def test_nightly_comparison_finds_it_and_keeps_the_difference_open(
     sweep()
 
     assert found() == [("ref-again", "ref-0001", 5000, "XOF")]
-    row = Break.objects.get(kind="second_row")
+    row = Discrepancy.objects.get(kind="second_row")
     assert (row.state, row.outcome, row.money_at_stake) == ("open", "incident", True)
     assert signals.names() == ["payment_succeeded", "duplicate_charge_found"]
     assert list(violations()) == []
@@ -227,7 +227,7 @@ def test_comparison_that_only_reports_opens_no_incident(credited: Payment, gatew
     compare_today(clock, repair=False)
 
     assert found() == []
-    assert Break.objects.get(kind="second_row").state == "open"
+    assert Discrepancy.objects.get(kind="second_row").state == "open"
 
 
 # --- once -----------------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_closing_the_incident_closes_the_difference_about_the_same_charge(
 
     assert incidents.close(Incident.objects.get().pk, "refunded, R-7") is True
 
-    row = Break.objects.get(kind="second_row")
+    row = Discrepancy.objects.get(kind="second_row")
     assert (row.state, row.note) == ("closed", "refunded, R-7")
 
 
@@ -464,4 +464,4 @@ def test_row_that_was_given_back_is_no_money_at_stake_any_more(
 
     run.compare(run.begin(day, day), source=Source.WORKER)
 
-    assert Break.objects.get(kind="second_row").money_at_stake is False
+    assert Discrepancy.objects.get(kind="second_row").money_at_stake is False

@@ -86,7 +86,7 @@ def test_hint_costs_three_statements_and_a_repeat_two(begin: Begin, gateway: Mod
     begin()
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
-    # the attempt, the delivery, when to look; and while the attempt is due, nothing is left to hasten
+    # the attempt, the delivery, when to look; and while the attempt is due, there is nothing to make due
     assert len(statements(lambda: webhook_hints.receive(hint))) == 3
     assert len(statements(lambda: webhook_hints.receive(hint))) == 2
 

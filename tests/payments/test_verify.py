@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Break, Comparison, Credit, IdempotencyRecord, OutboxMessage, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, IdempotencyRecord, OutboxMessage, Payment
 from django_feexpay.payments.invariants import INVARIANTS
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -52,7 +52,7 @@ def two_live_attempts(payment: Payment) -> None:
 
 def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
     row = difference(only_attempt(payment), state="gone")
-    Break.objects.update(ended_by=row.comparison)
+    Discrepancy.objects.update(ended_by=row.comparison)
     Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
 
 

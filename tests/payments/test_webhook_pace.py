@@ -168,7 +168,7 @@ def test_attempt_on_its_way_takes_no_place(begin: Begin, gateway: ModelGateway, 
 
 def test_shortest_pause_of_one_payment_holds_as_well(begin_failed: BeginFailed, clock: Clock) -> None:
     [payment] = begin_failed(1)
-    Attempt.objects.update(last_look_at=clock.at - timedelta(seconds=1))
+    Attempt.objects.update(last_polled_at=clock.at - timedelta(seconds=1))
 
     post(payment)
 

@@ -14,7 +14,7 @@ from demo_processes import DemoError, Processes
 
 from tests.house.tree import ROOT
 
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 # Says who it is, then waits; `stubborn` does not listen to SIGTERM.
 WAITING = """
@@ -52,7 +52,7 @@ def processes(folder: Path) -> Processes:
 
 def eventually(look: Callable[[], bool]) -> bool:
     """Whether it becomes true before anybody loses patience."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not look() and time.monotonic() < give_up_at:
         time.sleep(0.02)
     return look()

@@ -46,7 +46,7 @@ def main() -> int:
     return code
 
 
-def _soak(drawn: plan.Plan, folder: Path, database_url: str, patience_seconds: float) -> int:
+def _soak(drawn: plan.Plan, folder: Path, database_url: str, timeout_seconds: float) -> int:
     _make_durable(database_url)
     secret = secrets.token_hex(32)
     shop_port, sandbox_port = _free_ports()
@@ -58,7 +58,7 @@ def _soak(drawn: plan.Plan, folder: Path, database_url: str, patience_seconds: f
     django.setup()
     from tests.soak.run import Place, Soak  # it imports models, which is possible only now
 
-    return Soak(drawn, Place(folder, database_url, shop, sandbox, secret, environment, patience_seconds)).run()
+    return Soak(drawn, Place(folder, database_url, shop, sandbox, secret, environment, timeout_seconds)).run()
 
 
 def _arguments() -> argparse.Namespace:

@@ -20,9 +20,9 @@ from django_feexpay.background.worker import Worker
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import (
     Attempt,
-    Break,
     Comparison,
     Credit,
+    Discrepancy,
     Incident,
     OutboxMessage,
     Payment,
@@ -95,7 +95,7 @@ def attempts() -> dict[str, OurAttempt]:
     credited = dict(Credit.objects.values_list("attempt_id", "amount"))
     duplicates = _named_by(Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE))
     reversals = _named_by(Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT))
-    differences = _named_by(Break.objects.at_stake().filter(attempt__isnull=False))
+    differences = _named_by(Discrepancy.objects.at_stake().filter(attempt__isnull=False))
     return {
         str(attempt.pk): OurAttempt(
             payment=str(attempt.payment_id),
@@ -112,7 +112,7 @@ def attempts() -> dict[str, OurAttempt]:
     }
 
 
-def _named_by(rows: QuerySet[Incident] | QuerySet[Break]) -> dict[UUID, frozenset[str]]:
+def _named_by(rows: QuerySet[Incident] | QuerySet[Discrepancy]) -> dict[UUID, frozenset[str]]:
     """The references that rows name, by attempt."""
     found: dict[UUID, frozenset[str]] = defaultdict(frozenset)
     for pk, reference in rows.values_list("attempt_id", "gateway_reference"):
@@ -135,7 +135,7 @@ def doubts() -> Counter[str]:
 
 def differences() -> Counter[str]:
     """The differences that the comparison left, by kind, state and what asking did."""
-    rows = Break.objects.values_list("kind", "state", "outcome")
+    rows = Discrepancy.objects.values_list("kind", "state", "outcome")
     return Counter(f"{kind} {state} {outcome}".strip() for kind, state, outcome in rows)
 
 
@@ -182,7 +182,7 @@ def tally() -> dict[str, int]:
         "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
         "charged twice": Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).count(),
         "taken back after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
-        "differences left open": Break.objects.still_open().count(),
+        "differences left open": Discrepancy.objects.still_open().count(),
         "signals told more than once": OutboxMessage.objects.filter(delivery_count__gt=1).count(),
     }
 

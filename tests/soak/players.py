@@ -32,11 +32,11 @@ class Players:
     `codes`: HTTP codes by how often; `surprises`: answers no app should get; `ids`: by key, the payments named.
     """
 
-    def __init__(self, shop: str, tokens: Sequence[str], *, patience_seconds: float) -> None:
-        """patience_seconds: how long a player's app asks again with the same key before it gives up."""
+    def __init__(self, shop: str, tokens: Sequence[str], *, timeout_seconds: float) -> None:
+        """timeout_seconds: how long a player's app asks again with the same key before it gives up."""
         self._shop = shop
         self._tokens = tokens
-        self._patience_seconds = patience_seconds
+        self._patience_seconds = timeout_seconds
         self._lock = threading.Lock()
         self.codes: Counter[int] = Counter()
         self.surprises: list[str] = []

@@ -49,7 +49,7 @@ _PAST_NIGHT = _PAST_SEARCHES[-1] + 5
 
 @dataclass(frozen=True)
 class Place:
-    """Where a soak runs. URLs end without a slash; `patience_seconds`: how long to wait for quiet in real time."""
+    """Where a soak runs. URLs end without a slash; `timeout_seconds`: how long to wait for quiet in real time."""
 
     folder: Path
     database_url: str
@@ -57,7 +57,7 @@ class Place:
     sandbox: str
     webhook_secret: str
     environment: Mapping[str, str]
-    patience_seconds: float
+    timeout_seconds: float
 
 
 class Soak:
@@ -77,7 +77,7 @@ class Soak:
         """Exit code 0 only when the books of both sides agree and every invariant holds."""
         call_command("migrate", verbosity=0)
         patience = self._plan.player_patience_seconds
-        self._players = Players(self._place.shop, ours.make_players(self._plan.players), patience_seconds=patience)
+        self._players = Players(self._place.shop, ours.make_players(self._plan.players), timeout_seconds=patience)
         with Fleet(self._place.folder, self._place.environment) as fleet:
             self._start(fleet)
             self._load(fleet)
@@ -123,11 +123,11 @@ class Soak:
     def _await_quiet(self) -> None:
         """No more faults: the last payers choose, the last webhooks arrive, the leases of the dead end."""
         self._say("no more purchases and faults")
-        if wait_until(self._is_quiet, seconds=self._place.patience_seconds, every_seconds=0.5):
+        if wait_until(self._is_quiet, seconds=self._place.timeout_seconds, every_seconds=0.5):
             self._say("quiet")
         else:
             left = ", ".join(f"{count} {kind}" for kind, count in ours.unfinished().items()) or "late payers"
-            self._say(f"not quiet within {self._place.patience_seconds:.0f} s: {left}")
+            self._say(f"not quiet within {self._place.timeout_seconds:.0f} s: {left}")
 
     def _hurry(self, fleet: Fleet) -> None:
         """What the dead held for minutes, payers long after their time, and who is to be found in no history."""

@@ -28,7 +28,7 @@ SELECT md5('p' || n)::uuid, CASE WHEN n %% 10 = 0 THEN %(player)s ELSE %(other)s
 FROM (SELECT n, now() - n * interval '1 second' AS at FROM generate_series(%(first)s, %(last)s) AS n) AS rows;
 INSERT INTO feexpay_attempt (id, payment_id, ordinal, status, amount, gateway_reference, masked_msisdn, msisdn_hash,
     return_url, cancel_url, redirect_url, otp_required, reason_code, reason_text, sent_at, expires_at, next_poll_at,
-    look_count, created_at, updated_at)
+    poll_count, created_at, updated_at)
 SELECT md5('a' || n)::uuid, md5('p' || n)::uuid, 1, CASE WHEN n %% 2 = 0 THEN 'pending' ELSE 'successful' END,
     5000, 'ref-' || n, '+229 01 •• •• •• 50', '', '', '', '', false, '', '', at, now() + interval '1 day',
     CASE WHEN n %% 2 = 0 THEN now() + interval '1 day' END, 0, at, at
@@ -42,7 +42,7 @@ SELECT 'ref-' || n, '', 'pending', 5000, now(), now() FROM generate_series(1, %s
 _NOTHING_DUE = "UPDATE feexpay_attempt SET next_poll_at = now() + interval '1 day' WHERE next_poll_at <= now()"
 #: Spread over the whole table, as they are in life.
 _SOME_DUE = """
-UPDATE feexpay_attempt SET next_poll_at = now() - n * interval '1 second', look_count = 0
+UPDATE feexpay_attempt SET next_poll_at = now() - n * interval '1 second', poll_count = 0
 FROM generate_series(1, %(count)s) AS n WHERE gateway_reference = 'ref-' || (2 * n * (%(rows)s / 2 / %(count)s))
 """
 

@@ -25,7 +25,7 @@ from tools.bench.measuring import Effort, Figure, counted
 GATEWAY_SECONDS = 0.2
 LEAST_OF_IDEAL = 0.85
 MOST_CPU = 1.3
-_PATIENCE_SECONDS = 60
+_TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,12 @@ def _worker(count: int, concurrency: int, effort: Effort) -> Poll:
         loop = threading.Thread(target=_run, args=(worker, stop))
         begun, cpu = time.perf_counter(), time.process_time()
         loop.start()
-        finished = tally.done.wait(_PATIENCE_SECONDS)
+        finished = tally.done.wait(_TIMEOUT_SECONDS)
         seconds = time.perf_counter() - begun
         stop.set()
         loop.join()
     if not finished:
-        raise RuntimeError(f"the worker did not ask {count} times in {_PATIENCE_SECONDS} s")
+        raise RuntimeError(f"the worker did not ask {count} times in {_TIMEOUT_SECONDS} s")
     return Poll(count / seconds, (time.process_time() - cpu) / count, len(seen) / count)
 
 

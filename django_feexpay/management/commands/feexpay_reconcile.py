@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_feexpay import conf
 from django_feexpay.gateway.errors import MisconfiguredError
-from django_feexpay.models import Break, Comparison
+from django_feexpay.models import Comparison, Discrepancy
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation.run import begin, compare
 
@@ -65,18 +65,18 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"{first_day} to {last_day}: {error}", returncode=USAGE) from error
 
-    def _tell(self, row: Break) -> None:
+    def _tell(self, row: Discrepancy) -> None:
         ours = f"{row.our_status} {row.our_amount}" if row.attempt_id else "nothing"
         theirs = f"{row.their_word} {row.their_amount}" if row.their_word else "nothing"
         about = f"attempt {row.attempt_id}" if row.attempt_id else f"id {row.echo}"
-        stake = " MONEY AT STAKE" if row.money_at_stake and row.state == Break.State.OPEN else ""
+        stake = " MONEY AT STAKE" if row.money_at_stake and row.state == Discrepancy.State.OPEN else ""
         asked = f", {row.outcome}" if row.outcome else ""
         self.stdout.write(
             f"{row.kind} {about}, reference {row.gateway_reference or 'none'}: here {ours}, at FeexPay {theirs}"
             f" → {row.state}{asked}{stake}"
         )
 
-    def _tell_json(self, row: Break) -> None:
+    def _tell_json(self, row: Discrepancy) -> None:
         facts = {
             "kind": row.kind,
             "payment": row.payment_id and str(row.payment_id),

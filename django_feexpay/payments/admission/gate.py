@@ -20,7 +20,7 @@ _COME_BACK_SECONDS = 3
 
 
 @contextmanager
-def entrance(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Iterator[None]:
+def admit(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Iterator[None]:
     """Let a door start or retry an attempt in this block. `queued`: it is only written down, and the worker sends it.
     `first`: called before somebody is turned away, or let through as a probe, to raise what they are to hear instead.
 
@@ -36,7 +36,7 @@ def entrance(provider_code: str, *, queued: bool, first: Callable[[], None]) -> 
 
 
 def wait_to_send(provider_code: str, *, before_probe: Callable[[], None] = lambda: None) -> int:
-    """0: send it now. Else the seconds to wait before asking again. before_probe: see `breaker.wait_seconds`."""
+    """0: send it now. Else the seconds to wait before asking again. before_probe: see `circuit_breaker.wait_seconds`."""
     return circuit_breaker.wait_seconds(
         provider_code, Door.SEND, before_probe=before_probe
     ) or rate_budget.wait_seconds(rate_budget.SENDING)

@@ -16,14 +16,14 @@ from django.db.models import Q
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
 from django_feexpay.lifecycle import LIVE, Status
-from django_feexpay.models import Attempt, Break, Comparison, Finding, Incident, ReviewDecision
+from django_feexpay.models import Attempt, Comparison, Discrepancy, Finding, Incident, ReviewDecision
 from django_feexpay.payments import leases, reconcile, second_charges
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.second_charges import Checked
 
-Kind = Break.Kind
-State = Break.State
-Outcome = Break.Outcome
+Kind = Discrepancy.Kind
+State = Discrepancy.State
+Outcome = Discrepancy.Outcome
 
 _OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -137,16 +137,16 @@ def repair(difference: Difference, source: Source, note: str) -> Outcome:
         return _check_second_charge(attempt, difference)
     lost = attempt.gateway_reference is None
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
-        reconcile.adopt(attempt, str(difference.report.reference), source)
+        reconcile.record_reference(attempt, str(difference.report.reference), source)
     if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
         reconcile.seek_by_echo(attempt)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
     if lost:  # credited just now, it may have another row, which was judged before
-        leases.hasten_credited(attempt)
+        leases.make_credited_due_now(attempt)
     if report is None:
-        leases.hasten(attempt)
+        leases.make_due_now(attempt)
     if report is not None and report.takes_back and _was_reversed(attempt):
         return Outcome.INCIDENT
     if kind is Kind.REFERENCE:
@@ -164,7 +164,7 @@ def _check_second_charge(attempt: Attempt, difference: Difference) -> Outcome:
         return Outcome.NOT_ASKED
     answer = second_charges.check(attempt.pk, str(difference.report.reference), difference.row)
     if answer is Checked.NO_ANSWER:
-        leases.hasten_credited(attempt)
+        leases.make_credited_due_now(attempt)
     return _OUTCOME_OF[answer]
 
 
@@ -195,13 +195,13 @@ def _is_settled(difference: Difference, answer: StatusReport) -> bool:
 # --- the rows -----------------------------------------------------------------------------------------
 
 
-def record(comparison: Comparison, difference: Difference) -> Break:
+def record(comparison: Comparison, difference: Difference) -> Discrepancy:
     """Write a difference down, or bring its row up to date. It is open, unless staff closed it and nothing is new.
 
-    Changes: Break. Safe to repeat: yes.
+    Changes: Discrepancy. Safe to repeat: yes.
     """
     columns = _columns(difference)
-    row, is_new = Break.objects.get_or_create(
+    row, is_new = Discrepancy.objects.get_or_create(
         identity=difference.identity,
         defaults={
             "kind": difference.kind,
@@ -223,10 +223,10 @@ def record(comparison: Comparison, difference: Difference) -> Break:
     return row
 
 
-def tell(row: Break, outcome: Outcome) -> None:
+def tell(row: Discrepancy, outcome: Outcome) -> None:
     """Write down what asking did about an open difference; where it put things right, that is its end.
 
-    Changes: Break. Safe to repeat: yes.
+    Changes: Discrepancy. Safe to repeat: yes.
     """
     row.outcome = outcome
     if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
@@ -234,7 +234,7 @@ def tell(row: Break, outcome: Outcome) -> None:
     row.save(update_fields=["outcome", "state", "ended_at"])
 
 
-def keep_finding(comparison: Comparison, row: Break) -> None:
+def keep_finding(comparison: Comparison, row: Discrepancy) -> None:
     """Write down how a comparison leaves a difference, for good: it may end later.
 
     Changes: Finding. Safe to repeat: yes, the last one stands.
@@ -264,31 +264,31 @@ def _columns(difference: Difference) -> dict[str, Any]:
     return columns
 
 
-def open_about(start: datetime, end: datetime) -> list[Break]:
+def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
     """The open differences about attempts that were sent from `start` on and before `end`, or never; but those that
     FeexPay has a row too many, which its absence from one reading does not end.
     """
     sent = Q(attempt__sent_at__gte=start, attempt__sent_at__lt=end)
     unsent = Q(attempt__isnull=False, attempt__sent_at=None)
-    rows = Break.objects.still_open().filter(sent | unsent).exclude(kind=Kind.SECOND_ROW)
+    rows = Discrepancy.objects.still_open().filter(sent | unsent).exclude(kind=Kind.SECOND_ROW)
     return list(rows.select_related("attempt__payment__provider").order_by("pk"))
 
 
-def end(row: Break, comparison: Comparison) -> None:
+def end(row: Discrepancy, comparison: Comparison) -> None:
     """End an open difference that a comparison, which judged its attempt, did not find again.
 
-    Changes: Break. Safe to repeat: yes.
+    Changes: Discrepancy. Safe to repeat: yes.
     """
-    still_open = Break.objects.still_open().filter(pk=row.pk)
+    still_open = Discrepancy.objects.still_open().filter(pk=row.pk)
     still_open.update(state=State.GONE, ended_at=conf.now(), ended_by=comparison)
 
 
 def close(break_id: int, note: str) -> bool:
     """Close a difference with what was done about it; True if this call did: the first note stands.
 
-    Changes: Break. Safe to repeat: yes.
+    Changes: Discrepancy. Safe to repeat: yes.
     """
-    still_open = Break.objects.still_open().filter(pk=break_id)
+    still_open = Discrepancy.objects.still_open().filter(pk=break_id)
     return bool(still_open.update(state=State.CLOSED, ended_at=conf.now(), note=note))
 
 

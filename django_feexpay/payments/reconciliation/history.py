@@ -95,7 +95,7 @@ class Part:
 class Reader:
     """Reads periods with a bounded number of questions. One page is held at a time.
 
-    most_questions, patience_seconds: when they are used up, what is left is a gap. stop: asked before each question;
+    most_questions, timeout_seconds: when they are used up, what is left is a gap. stop: asked before each question;
     True ends the reading as if they were. waits_seconds: so long, all in all, it waits for a turn where FeexPay is
     used to the full, and lets others go first. longest_question_seconds: another deadline of
     each than the usual one.
@@ -105,14 +105,14 @@ class Reader:
         self,
         *,
         most_questions: int,
-        patience_seconds: float | None = None,
+        timeout_seconds: float | None = None,
         waits_seconds: float = 0,
         longest_question_seconds: float | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.questions = 0
         self._most = most_questions
-        self._ends_at = None if patience_seconds is None else time.monotonic() + patience_seconds
+        self._ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         self._longest_question = longest_question_seconds
         self._stop = stop
         self._waits = waits_seconds

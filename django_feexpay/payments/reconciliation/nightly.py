@@ -48,7 +48,7 @@ _MAY_BE_ANSWERED_LATER = {Gap.UNANSWERED, Gap.NOT_ASKED, Gap.REFUSED}
 _IS_SILENT = {Gap.UNANSWERED, Gap.REFUSED}
 
 
-def compare_night(*, source: Source, stop: Callable[[], bool] = lambda: False) -> Comparison | None:
+def run_nightly(*, source: Source, stop: Callable[[], bool] = lambda: False) -> Comparison | None:
     """The comparison of the oldest night that is still to be done, if no other process does it; else None, after one
     statement. More nights may be left: call again.
 

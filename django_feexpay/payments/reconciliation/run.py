@@ -18,7 +18,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.gateway.reports import HistoryRow
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Break, Comparison
+from django_feexpay.models import Attempt, Comparison, Discrepancy
 from django_feexpay.payments import leases
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies
@@ -41,7 +41,7 @@ MOST_ASKED = 500
 _GAPS_KEPT = 100
 _BEAT_EVERY = timedelta(seconds=10)
 
-Watcher = Callable[[Break], None]
+Watcher = Callable[[Discrepancy], None]
 
 
 def compare(
@@ -56,7 +56,7 @@ def compare(
 
     repair: False only reports. stop: asked again and again; True ends it as STOPPED, to be done anew. watch: told each
     difference as it is found. One day's attempts are held at a time, however long the period.
-    Changes: Comparison, Break, Finding; attempts and incidents, by `reconcile` and `second_charges` alone.
+    Changes: Comparison, Discrepancy, Finding; attempts and incidents, by `reconcile` and `second_charges` alone.
     Raises: MisconfiguredError. Safe to repeat: yes.
     """
     return _Run(comparison, source=source, repair=repair, stop=stop, watch=watch).through()
@@ -207,7 +207,7 @@ class _Run:
     def _see_to(self, difference: Difference) -> None:
         self._found.add(difference.identity)
         row = discrepancies.record(self._row, difference)
-        if row.state == Break.State.CLOSED:
+        if row.state == Discrepancy.State.CLOSED:
             return
         if self._repair:
             self._ask_about(row, difference)
@@ -215,10 +215,10 @@ class _Run:
         self._watch(row)
         self._beat()
 
-    def _ask_about(self, row: Break, difference: Difference) -> None:
+    def _ask_about(self, row: Discrepancy, difference: Difference) -> None:
         if self._asked >= MOST_ASKED or self._stop():
             if difference.attempt is not None:
-                leases.hasten(difference.attempt)
+                leases.make_due_now(difference.attempt)
             return
         self._asked += difference.attempt is not None
         discrepancies.tell(row, discrepancies.repair(difference, self._source, f"comparison {self._row.pk}"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_feexpay.lifecycle import LIVE, Status
-from django_feexpay.payments.poll_schedule import next_look_at
+from django_feexpay.payments.poll_schedule import next_poll_time
 
 CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EXPIRES = CREATED + timedelta(minutes=15)
@@ -39,12 +39,12 @@ def wait(
 ) -> float | None:
     """Seconds until the next look, `age` seconds after the attempt was made; None: never."""
     now = CREATED + timedelta(seconds=age)
-    look = next_look_at(
+    look = next_poll_time(
         status,
         now=now,
         created_at=CREATED,
         expires_at=expires,
-        looks=looks,
+        polls=looks,
         settled_at=None if settled_ago is None else now - timedelta(seconds=settled_ago),
         poll_seconds=POLL_SECONDS,
         dice=LoadedDice(share),
@@ -54,24 +54,24 @@ def wait(
 
 @pytest.mark.parametrize(("looks", "seconds"), [(0, 5), (1, 10), (2, 15), (3, 30), (4, 60)])
 def test_first_looks_follow_the_hosts_list_to_the_second(looks: int, seconds: int) -> None:
-    assert wait(Status.PENDING, looks=looks, share=0) == seconds
+    assert wait(Status.PENDING, polls=looks, share=0) == seconds
 
 
 @pytest.mark.parametrize(
     ("looks", "shortest", "longest"), [(5, 96, 120), (6, 192, 240), (7, 240, 300), (8, 240, 300), (500, 240, 300)]
 )
 def test_waits_then_double_up_to_five_minutes_less_a_fifth_at_most(looks: int, shortest: int, longest: int) -> None:
-    assert wait(Status.PENDING, looks=looks, share=0) == shortest
-    assert wait(Status.PENDING, looks=looks, share=1) == longest
+    assert wait(Status.PENDING, polls=looks, share=0) == shortest
+    assert wait(Status.PENDING, polls=looks, share=1) == longest
 
 
 def test_expiry_is_looked_at_on_time() -> None:
-    assert wait(Status.PENDING, age=890, looks=4) == 10
-    assert wait(Status.UNKNOWN, age=890, looks=4) == 10
+    assert wait(Status.PENDING, age=890, polls=4) == 10
+    assert wait(Status.UNKNOWN, age=890, polls=4) == 10
 
 
 def test_an_expiry_far_away_does_not_hold_up_the_list() -> None:
-    assert wait(Status.PENDING, looks=1, expires=CREATED + timedelta(days=1)) == 10
+    assert wait(Status.PENDING, polls=1, expires=CREATED + timedelta(days=1)) == 10
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW, Status.CREATED])
@@ -80,14 +80,14 @@ def test_an_expiry_far_away_does_not_hold_up_the_list() -> None:
     [(900, 300), (1800, 300), (1801, 900), (86_400, 900), (108_001, 86_400), (6 * 86_400, 86_400), (604_800, 86_400)],
 )
 def test_patience_grows_with_age(status: Status, age: int, seconds: int) -> None:
-    assert wait(status, age=age, looks=5, share=1) == seconds
-    assert wait(status, age=age, looks=5, share=0) == pytest.approx(seconds * 0.8)
+    assert wait(status, age=age, polls=5, share=1) == seconds
+    assert wait(status, age=age, polls=5, share=0) == pytest.approx(seconds * 0.8)
 
 
 @pytest.mark.parametrize("status", sorted(LIVE))
 @pytest.mark.parametrize(("looks", "seconds"), [(0, 5), (4, 60)])
 def test_what_was_sent_or_lost_after_its_expiry_is_looked_at_soon(status: Status, looks: int, seconds: int) -> None:
-    assert wait(status, age=901, looks=looks) == seconds
+    assert wait(status, age=901, polls=looks) == seconds
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
@@ -95,18 +95,18 @@ def test_what_was_sent_or_lost_after_its_expiry_is_looked_at_soon(status: Status
 def test_what_is_in_doubt_is_asked_about_for_ever_and_ever_more_slowly(
     status: Status, days: int, days_between: int
 ) -> None:
-    seconds = wait(status, age=days * 86_400 + 1, looks=5, share=1)
+    seconds = wait(status, age=days * 86_400 + 1, polls=5, share=1)
 
     assert seconds is not None
     assert round(seconds / 86_400) == days_between
-    assert wait(status, age=days * 86_400 + 1, looks=5, share=0) == pytest.approx(seconds * 0.8)
+    assert wait(status, age=days * 86_400 + 1, polls=5, share=0) == pytest.approx(seconds * 0.8)
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
 def test_a_year_of_doubt_costs_a_few_questions(status: Status) -> None:
     age, looks = 604_800.0, 0
     while age < 365 * 86_400:
-        age += wait(status, age=age, looks=100, share=0) or 0
+        age += wait(status, age=age, polls=100, share=0) or 0
         looks += 1
 
     assert looks < 40
@@ -114,7 +114,7 @@ def test_a_year_of_doubt_costs_a_few_questions(status: Status) -> None:
 
 @pytest.mark.parametrize("status", sorted(LIVE))
 def test_what_may_still_be_charged_is_never_forgotten(status: Status) -> None:
-    assert wait(status, age=30 * 86_400, looks=5) == 86_400
+    assert wait(status, age=30 * 86_400, polls=5) == 86_400
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_credit_and_refusal_are_never_looked_at_again(status: Status) -> None:
 @given(
     status=st.sampled_from([status for status in Status if status not in (Status.SUCCESSFUL, Status.REJECTED)]),
     age=st.integers(0, 604_800),
-    looks=st.integers(0, 10_000),
+    polls=st.integers(0, 10_000),
     share=st.floats(0, 1),
 )
 def test_every_open_attempt_is_looked_at_again_within_a_day(status: Status, age: int, looks: int, share: float) -> None:
-    seconds = wait(status, age=age, looks=looks, share=share)
+    seconds = wait(status, age=age, polls=looks, share=share)
 
     assert seconds is not None
     assert 0 < seconds <= 86_400

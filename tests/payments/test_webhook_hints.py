@@ -88,7 +88,7 @@ def test_hint_that_does_not_take_a_credit_back_is_stored_and_asks_nothing(
 def test_hint_never_delays_a_look_that_is_nearer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     nearer = clock.at + timedelta(seconds=1)
-    Attempt.objects.filter(payment=payment).update(next_poll_at=nearer, last_look_at=clock.at)
+    Attempt.objects.filter(payment=payment).update(next_poll_at=nearer, last_polled_at=clock.at)
 
     tell(gateway)
 

@@ -109,7 +109,7 @@ def test_polling_that_must_yield_is_due_again_and_counts_as_no_look(
 
     attempt = only_attempt(payment)
     assert attempt.next_poll_at is not None
-    assert ((attempt.next_poll_at - clock.at).total_seconds(), attempt.look_count, gateway.questions) == (1, 0, 0)
+    assert ((attempt.next_poll_at - clock.at).total_seconds(), attempt.poll_count, gateway.questions) == (1, 0, 0)
 
 
 @pytest.mark.django_db
@@ -206,6 +206,6 @@ def test_nobody_is_kept_out_while_the_cache_is_away(
     with rate_budget.place() as first, rate_budget.place() as second:
         assert (first, second) == (True, True)
     assert spend(3, rate_budget.POLLING) == [0, 0, 0]
-    doors = [gate.entrance("mtn_bj", queued=False, first=pytest.fail) for _ in range(2)]
+    doors = [gate.admit("mtn_bj", queued=False, first=pytest.fail) for _ in range(2)]
     with doors[0], doors[1]:
         pass

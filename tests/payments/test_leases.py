@@ -131,4 +131,4 @@ def test_look_that_found_nothing_writes_nothing_on_an_attempt_that_moved_meanwhi
     leases.schedule(attempt)
 
     moved = Attempt.objects.get()
-    assert (moved.status, moved.next_poll_at, moved.look_count) == ("successful", None, 0)
+    assert (moved.status, moved.next_poll_at, moved.poll_count) == ("successful", None, 0)

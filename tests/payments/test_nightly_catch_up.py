@@ -8,7 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from django_feexpay.background import tasks
-from django_feexpay.models import Break, Comparison, Credit, Incident
+from django_feexpay.models import Comparison, Credit, Discrepancy, Incident
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
@@ -73,7 +73,7 @@ def test_nothing_that_was_sent_on_a_missed_night_is_left_out(
 
     assert {moves(payment)[-1] for payment in payments} == {"successful"}
     assert Credit.objects.count() == missed
-    assert not Break.objects.at_stake().exists()
+    assert not Discrepancy.objects.at_stake().exists()
 
 
 def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: Clock) -> None:
@@ -87,7 +87,7 @@ def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: 
 
 def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: True)
+    stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
@@ -134,8 +134,8 @@ def test_gap_between_two_nights_is_filled(first_night: date, clock: Clock) -> No
 def test_cluster_makes_up_as_many_as_it_has_time_for(first_night: date, clock: Clock) -> None:
     clock.advance(3 * 86_400)
 
-    assert tasks.compare_night().count(": complete") == 3
-    assert tasks.compare_night() == ""
+    assert tasks.run_nightly().count(": complete") == 3
+    assert tasks.run_nightly() == ""
 
 
 def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from django_feexpay.models import Break, Comparison, Credit
+from django_feexpay.models import Comparison, Credit, Discrepancy
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
@@ -25,7 +25,7 @@ NightOf = Callable[..., datetime]
 
 
 def keep() -> Comparison | None:
-    return nightly.compare_night(source=Source.WORKER)
+    return nightly.run_nightly(source=Source.WORKER)
 
 
 TUESDAY = 2
@@ -104,7 +104,7 @@ def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) ->
 
 
 def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
-    stopped = nightly.compare_night(source=Source.WORKER, stop=lambda: True)
+    stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
@@ -138,7 +138,7 @@ def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_fo
 
 def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> None:
     for _ in range(2 * nightly.MOST_STARTS):
-        nightly.compare_night(source=Source.WORKER, stop=lambda: True)
+        nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
 
     kept = keep()
 
@@ -194,4 +194,4 @@ def test_of_many_at_once_one_keeps_the_night(night: None) -> None:
     kept = at_once(4, lambda _: keep())
 
     assert sum(comparison is not None for comparison in kept) == 1
-    assert (Comparison.objects.count(), Break.objects.count(), Credit.objects.count()) == (1, 1, 1)
+    assert (Comparison.objects.count(), Discrepancy.objects.count(), Credit.objects.count()) == (1, 1, 1)
