@@ -12,8 +12,9 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.never_arrived import may_be_of
 from django_feexpay.payments.reconciliation.history import A_DAY, UNHEARD, Part, Reader
 
-#: What one search may ask: three days, each by three words, fit.
-MOST_QUESTIONS = 14
+#: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the sixteen
+#: providers that the filter knows.
+MOST_QUESTIONS = 64
 
 #: Of several payments with our id the one that was paid counts, else one that still may be.
 _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
@@ -23,7 +24,7 @@ _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
 class Found:
     """What a search came to.
 
-    complete: nothing of that history is missing, so that absence says something. similar: rows that may be the
+    complete: nothing of its provider's history is missing, so that absence says something. similar: rows that may be the
     attempt's payment though they do not prove it (`never_arrived.may_be_of`). answered: FeexPay answered at least one
     question.
     """
@@ -42,7 +43,7 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
     for part in _parts(attempt, timeout_seconds, longest_question_seconds):
-        complete = complete and part.gap is None
+        complete = complete and not (part.gap and part.slice.concerns(attempt.payment.provider.spec))
         answered = answered or part.gap not in UNHEARD
         for row in part.rows:
             if is_of(attempt, row):

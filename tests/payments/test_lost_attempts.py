@@ -96,6 +96,23 @@ def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
     assert (attempt.status, attempt.reason_code) == ("expired", "never_arrived")
 
 
+def test_absence_counts_where_reversed_payments_and_the_provider_are_reached_by_no_filter(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
+    """History is asked word by word, and provider by provider for what was reversed: all of it is read."""
+    gateway.next_collects.append(lose_the_answer)
+    lost = begin(provider="orange_ml", phone="70 00 00 50")
+    fill(archive, clock, 400)
+    fill(archive, clock, 90, reseau="MOOV")
+    fill(archive, clock, 30, reseau="MOOV", status="REVERSED")
+
+    look_again(clock)
+    clock.advance(24 * 3600)
+    look_again(clock)
+
+    assert only_attempt(lost).reason_code == "never_arrived"
+
+
 def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
     archive.silent_after = 0
 
