@@ -12,8 +12,8 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.never_arrived import may_be_of
 from django_feexpay.payments.reconciliation.history import A_DAY, UNHEARD, Part, Reader
 
-#: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the sixteen
-#: providers that the filter knows.
+#: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the
+#: sixteen providers that the filter knows.
 MOST_QUESTIONS = 64
 
 #: Of several payments with our id the one that was paid counts, else one that still may be.
@@ -24,9 +24,9 @@ _WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
 class Found:
     """What a search came to.
 
-    complete: nothing of its provider's history is missing, so that absence says something. similar: rows that may be the
-    attempt's payment though they do not prove it (`never_arrived.may_be_of`). answered: FeexPay answered at least one
-    question.
+    complete: nothing of its provider's history is missing, so that absence says something. similar: rows that may be
+    the attempt's payment though they do not prove it (`never_arrived.may_be_of`). answered: FeexPay answered at least
+    one question.
     """
 
     row: HistoryRow | None
