@@ -36,7 +36,7 @@ def admit(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Ite
 
 
 def wait_to_send(provider_code: str, *, before_probe: Callable[[], None] = lambda: None) -> int:
-    """0: send it now. Else the seconds to wait before asking again. before_probe: see `circuit_breaker.wait_seconds`."""
+    """Seconds to wait before asking again; 0: send now. before_probe: see `circuit_breaker.wait_seconds`."""
     return circuit_breaker.wait_seconds(
         provider_code, Door.SEND, before_probe=before_probe
     ) or rate_budget.wait_seconds(rate_budget.SENDING)
