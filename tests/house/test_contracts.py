@@ -42,6 +42,7 @@ def test_import_contracts_are_kept() -> None:
         ("gateway/errors.py", "import django.conf", "gateway, catalogue and lifecycle import no Django"),
         ("lifecycle.py", "import django.db", "gateway, catalogue and lifecycle import no Django"),
         ("payments/ledger.py", "import rest_framework", "payments imports no entry point and no queue"),
+        ("models/payment.py", "import django_feexpay.gateway.reports", "import no gateway"),
         ("payments/ledger.py", "import requests", "speaks HTTP"),
         ("payments/ledger.py", "import django_q", "Only background/tasks.py knows the queue"),
         ("sandbox/__init__.py", "import django_feexpay.gateway.errors", "The sandbox shares nothing"),
