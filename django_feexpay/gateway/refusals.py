@@ -32,8 +32,8 @@ _NETWORK_DOWN_CODES = {"NETWORK_UNAVAILABLE", "ERR_NETWORK_UNAVAILABLE"}
 _SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|merchant not found", re.IGNORECASE)
 _NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
 
-#: Refusals that sources name by a text or a code, besides those in `outcomes.REASONS`, with our code for each. Any other
-#: refusal is `unknown_reason`: the payer is told "refused", and FeexPay is still asked (`outcomes.DOUBTFUL_REFUSALS`).
+#: Refusals that sources name by a text or a code, besides those in `outcomes.REASONS`, with our code for each. Any
+#: other is `unknown_reason`: the payer is told "refused", and FeexPay is still asked (`outcomes.DOUBTFUL_REFUSALS`).
 _NAMED_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"channel not configured", re.IGNORECASE), "provider_not_activated"),
     (re.compile(r"api error", re.IGNORECASE), "operator_error"),  # "Celtiis BJ API Error": also an outage
