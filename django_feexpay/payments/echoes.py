@@ -57,17 +57,20 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
 
 def charges(
     attempt: Attempt, *, patience_seconds: float, longest_question_seconds: float | None = None
-) -> list[HistoryRow]:
-    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown.
+) -> tuple[list[HistoryRow], bool]:
+    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown; and
+    whether FeexPay answered every question.
 
     Changes: nothing.
     """
     found: dict[str, HistoryRow] = {}
+    answered = True
     for part in _parts(attempt, patience_seconds, longest_question_seconds):
+        answered = answered and not (part.gap in UNHEARD and part.slice.concerns(attempt.payment.provider.spec))
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
                 found.setdefault(str(row.report.reference).casefold(), row)
-    return list(found.values())
+    return list(found.values()), answered
 
 
 def _parts(attempt: Attempt, patience_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
