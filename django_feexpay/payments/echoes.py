@@ -10,7 +10,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history import A_DAY, UNHEARD, Part, Reader
-from django_feexpay.payments.never_arrived import may_be_of
+from django_feexpay.payments.never_arrived import CLOSED_AFTER, may_be_of
 
 #: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the
 #: sixteen providers that the filter knows.
@@ -42,7 +42,9 @@ def search(attempt: Attempt, *, patience_seconds: float, longest_question_second
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in _parts(attempt, patience_seconds, longest_question_seconds):
+    # Before that age absence closes nothing.
+    is_final = conf.now() - (attempt.sent_at or attempt.created_at) >= CLOSED_AFTER
+    for part in _parts(attempt, patience_seconds, longest_question_seconds, other_words=is_final):
         complete = complete and not (part.gap and part.slice.concerns(attempt.payment.provider.spec))
         answered = answered or part.gap not in UNHEARD
         for row in part.rows:
@@ -65,7 +67,7 @@ def charges(
     """
     found: dict[str, HistoryRow] = {}
     answered = True
-    for part in _parts(attempt, patience_seconds, longest_question_seconds):
+    for part in _parts(attempt, patience_seconds, longest_question_seconds, other_words=False):
         answered = answered and not (part.gap in UNHEARD and part.slice.concerns(attempt.payment.provider.spec))
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
@@ -73,12 +75,15 @@ def charges(
     return list(found.values()), answered
 
 
-def _parts(attempt: Attempt, patience_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
+def _parts(
+    attempt: Attempt, patience_seconds: float, longest_question_seconds: float | None, *, other_words: bool
+) -> Iterator[Part]:
     """The history of the days on which an attempt's payment can have been made."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
         patience_seconds=patience_seconds,
         longest_question_seconds=longest_question_seconds,
+        other_words=other_words,
     )
     last = _last_instant(attempt)
     first = min(attempt.created_at, last)  # by a clock that was ahead it may have been made in the future
