@@ -144,7 +144,7 @@ def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history
     gateway.pay_on_page().approve()
     clock.advance(EXPIRY + PAUSE)
     with monkeypatch.context() as busy:
-        busy.setattr(budget, "wait_seconds", lambda share: 1 if share == budget.READING else 0)
+        busy.setattr(rate_budget, "wait_seconds", lambda share: 1 if share == rate_budget.READING else 0)
         sweep()
     assert found() == []
 
