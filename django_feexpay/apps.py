@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.core.signals import setting_changed
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 
@@ -18,6 +19,7 @@ class FeexPayConfig(AppConfig):
         from django_feexpay import (
             checks,  # noqa: F401 -- registers the system checks
             conf,
+            payable,
         )
         from django_feexpay.models import Provider
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
@@ -26,6 +28,8 @@ class FeexPayConfig(AppConfig):
         conf.observe(circuit_breaker.see)
         conf.observe(rate_budget.see)
         url_token.guard_logs()
+        payable.connect()
+        setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")
         if apps.is_installed("drf_spectacular"):
             from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls
 

@@ -21,6 +21,7 @@ from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
+from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
 
 #: 45 s of sweeping, and the 120 s a synchronous provider's payer has.
@@ -262,12 +263,31 @@ def _bounds() -> Found:
 
 def _payable() -> Found:
     path = conf.given().get("PAYABLE")
+    if not path:
+        text = "PAYABLE is not set: POST initiate/ answers 503 not_configured, as any client could name its own price."
+        hint = (
+            'Set FEEXPAY["PAYABLE"] to the dotted path of a subclass of django_feexpay.Payable, for example'
+            ' "shop.orders.Orders", or to "any_amount" if payers choose the amount.'
+        )
+        yield _warning(14, text, hint)
+        return
     try:
-        good = path is None or callable(import_string(path))
+        target = feexpay.payable_target
+        good = path == conf.ANY_AMOUNT or _names_a_price(target)
     except (ImportError, AttributeError):
         good = False
     if not good:
-        yield _error(19, f"PAYABLE {path!r} is no function.", 'A dotted path, for example "shop.prices.payable".')
+        hint = (
+            'The dotted path of a function, or of a subclass of django_feexpay.Payable with a method "price" and no'
+            ' required arguments to make one: "shop.orders.Orders". Or "any_amount".'
+        )
+        yield _error(19, f"PAYABLE {path!r} names no price.", hint)
+
+
+def _names_a_price(target: Any) -> bool:
+    if not isinstance(target, type):
+        return callable(target)
+    return issubclass(target, Payable) and target.price is not Payable.price
 
 
 def _rates_source() -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -44,6 +45,8 @@ from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import Order, quote
 from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
+
+logger = logging.getLogger("django_feexpay.api")
 
 #: A reader waits this long for FeexPay at most.
 _READ_SECONDS = 2.0
@@ -103,6 +106,9 @@ class InitiateView(FeexPayView):
     """`POST initiate/`: start a payment."""
 
     def post(self, request: Request) -> Response:
+        if not feexpay.payable_path:  # the client would name the price
+            logger.error('initiate/ is refused: FEEXPAY["PAYABLE"] is not set (feexpay.W014)')
+            raise NotAllowedError("not_configured", _("Payments are not set up here yet. Nothing was charged."))
         given = _validated(InitiateInput, request)
         key = _key(request, "initiate")
         host = urlsplit(f"//{request.get_host()}").hostname

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
-from django_feexpay.payments.never_arrived import may_be_of
+from django_feexpay.payments.never_arrived import CLOSED_AFTER, may_be_of
 from django_feexpay.payments.reconciliation.history import A_DAY, UNHEARD, Part, Reader
 
 #: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the
@@ -42,7 +42,9 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
+    # Before that age absence closes nothing.
+    is_final = conf.now() - (attempt.sent_at or attempt.created_at) >= CLOSED_AFTER
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds, other_words=is_final):
         complete = complete and not (part.gap and part.slice.concerns(attempt.payment.provider.spec))
         answered = answered or part.gap not in UNHEARD
         for row in part.rows:
@@ -57,25 +59,31 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
 
 def charges(
     attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None
-) -> list[HistoryRow]:
-    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown.
+) -> tuple[list[HistoryRow], bool]:
+    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown; and
+    whether FeexPay answered every question.
 
     Changes: nothing.
     """
     found: dict[str, HistoryRow] = {}
-    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
+    answered = True
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds, other_words=False):
+        answered = answered and not (part.gap in UNHEARD and part.slice.concerns(attempt.payment.provider.spec))
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
                 found.setdefault(str(row.report.reference).casefold(), row)
-    return list(found.values())
+    return list(found.values()), answered
 
 
-def _parts(attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
+def _parts(
+    attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None, *, other_words: bool
+) -> Iterator[Part]:
     """The history of the days on which an attempt's payment can have been made."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
         timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
+        other_words=other_words,
     )
     last = _last_instant(attempt)
     first = min(attempt.created_at, last)  # by a clock that was ahead it may have been made in the future

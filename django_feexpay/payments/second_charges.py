@@ -42,12 +42,12 @@ def look_for(attempt: Attempt, *, timeout_seconds: float) -> bool:
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
-        rows = history_search.charges(attempt, timeout_seconds=timeout_seconds)
+        rows, answered = history_search.charges(attempt, timeout_seconds=timeout_seconds)
     except GatewayError as error:
         logger.warning("no history for attempt %s: %s", attempt.pk, error.code)
         return False
     answers += [check(attempt.pk, str(row.report.reference), row) for row in rows]
-    return Checked.NO_ANSWER not in answers
+    return answered and Checked.NO_ANSWER not in answers
 
 
 def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Checked:

@@ -43,7 +43,7 @@ class Answers:
 @pytest.fixture
 def answers(configure: Configure, settings: Any, transactional_db: None) -> Iterator[Answers]:
     settings.DEBUG = True
-    configure(API_KEY=KEY, PAYABLE=None)
+    configure(API_KEY=KEY, PAYABLE="any_amount")
     Heartbeat.objects.create(name=worker.WORKER, beat_at=conf.now())
     answers = Answers()
     with conf.use_transport(answers):

@@ -27,7 +27,7 @@ Settle = Callable[..., Payment]
 
 @pytest.fixture(autouse=True)
 def free_top_up(configure: Configure) -> None:
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
 
 
 def start(user: Any, ending: str = "50", **changes: Any) -> Payment:

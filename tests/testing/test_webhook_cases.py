@@ -14,7 +14,7 @@ STANDARD_SECRET = "whsec_" + base64.b64encode(b"a standard key of 24 bytes").dec
 
 @pytest.fixture(autouse=True)
 def free_top_up(configure: Configure) -> None:
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
 
 
 class TestWithoutCredentials(WebhookCases):

@@ -98,7 +98,8 @@ class Reader:
     most_questions, timeout_seconds: when they are used up, what is left is a gap. stop: asked before each question;
     True ends the reading as if they were. waits_seconds: so long, all in all, it waits for a turn where FeexPay is
     used to the full, and lets others go first. longest_question_seconds: another deadline of
-    each than the usual one.
+    each than the usual one. other_words: False spares the questions, sixteen a busy day, about payments whose word is
+    none of _WORDS; where there are such payments, that is a gap.
     """
 
     def __init__(
@@ -108,12 +109,14 @@ class Reader:
         timeout_seconds: float | None = None,
         waits_seconds: float = 0,
         longest_question_seconds: float | None = None,
+        other_words: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.questions = 0
         self._most = most_questions
         self._ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         self._longest_question = longest_question_seconds
+        self._other_words = other_words
         self._stop = stop
         self._waits = waits_seconds
         self._silences = 0
@@ -144,7 +147,7 @@ class Reader:
         for piece in pieces:
             accounted += yield from self._read(piece)
         missing = _left_out(question, page, accounted)
-        if missing is not None and missing.word is None:
+        if missing is not None and missing.word is None and self._other_words:
             missing = yield from self._read_other_words(missing, page.total - accounted)
         if missing is not None:
             yield Part(missing, gap=Gap.UNCOUNTED)
