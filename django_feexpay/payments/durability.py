@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import isolation
+from django_feexpay.payments.database import refuse_other_database
 from django_feexpay.payments.errors import NotAllowedError
 
 logger = logging.getLogger("django_feexpay.payments")
