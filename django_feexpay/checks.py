@@ -187,9 +187,7 @@ def _return_hosts() -> Found:
 def _require_idempotency_key() -> Found:
     value = conf.given().get("REQUIRE_IDEMPOTENCY_KEY", False)
     if not isinstance(value, bool):
-        yield _error(
-            26, f"REQUIRE_IDEMPOTENCY_KEY is {value!r}.", "Write True or False; the string 'False' is true."
-        )
+        yield _error(26, f"REQUIRE_IDEMPOTENCY_KEY is {value!r}.", "Write True or False; the string 'False' is true.")
 
 
 def _webhook_modes() -> Found:
@@ -460,19 +458,21 @@ def _time_zones() -> Found:
         yield _error(22, "USE_TZ is off: an hour each year would be ambiguous.", "Set USE_TZ = True.")
 
 
-def _queue_timing() -> Found:
+QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
+
+
+def queue_timing() -> Found:
     """django-q2 starts a task again after `retry` seconds, even while it still runs."""
     cluster = getattr(settings, "Q_CLUSTER", {})
     if not cluster:
         return
     timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
-    hint = 'For example "timeout": 240, "retry": 480.'
     if timeout is None or retry <= timeout:
-        yield _error(23, "Q_CLUSTER needs a timeout, and a retry that is longer.", hint)
+        yield _error(23, "Q_CLUSTER needs a timeout, and a retry that is longer.", QUEUE_TIMING_HINT)
     elif timeout < _LONGEST_SWEEP_SECONDS:
         # A killed sweep loses no payment, but it may lose an answer, and then searches FeexPay's history for it.
         text = f"Q_CLUSTER: timeout is below {_LONGEST_SWEEP_SECONDS} s, the longest sweep with a synchronous provider."
-        yield _warning(11, text, hint)
+        yield _warning(11, text, QUEUE_TIMING_HINT)
 
 
 def _shared_cache() -> Found:
@@ -488,7 +488,7 @@ def _mounted_urls() -> Found:
         yield _warning(13, "django_feexpay.urls is not mounted: FeexPay's webhooks have no address here.", hint)
 
 
-def _receivers() -> Found:
+def receivers() -> Found:
     if not payment_succeeded.has_listeners():
         hint = (
             'Override `paid` in the class that FEEXPAY["PAYABLE"] names, or connect a receiver to'
@@ -515,7 +515,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _compare_at,
     _bounds,
     _payable,
-    _receivers,
+    receivers,
     _rates_source,
     _rates,
     _rates_stale,
@@ -527,7 +527,7 @@ _CHECKS: tuple[Callable[[], Found], ...] = (
     _atomic_requests,
     _pool_size,
     _time_zones,
-    _queue_timing,
+    queue_timing,
     _mounted_urls,
 )
 _DEPLOYMENT_CHECKS: tuple[Callable[[], Found], ...] = (
