@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from django_feexpay.background.worker import Worker
+from django_feexpay.checks import refuse_unsafe_server
 
 
 class Command(BaseCommand):
@@ -22,6 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="one sweep, then stop")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_unsafe_server()
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
