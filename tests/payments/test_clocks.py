@@ -57,7 +57,7 @@ def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
 
 def one_minute_of_work(clock: Clock) -> None:
     """What a worker does within a minute."""
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     sweep()
     clock.advance(60)
     sweep()
@@ -128,7 +128,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).first_empty_search_at is not None
 
     clock.advance(300)
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     while only_attempt(payment).status == "unknown":
         look_again(clock)
 
@@ -275,7 +275,7 @@ def test_a_night_of_next_year_is_given_back(
         assert nightly.take(clock.at) is not None
     assert "I19" in broken()
 
-    worker.correct_clocks()
+    worker.correct_clock_errors()
 
     assert not Comparison.objects.filter(night__gt=clock.at.date()).exists()
     tonight = nightly.take(clock.at)
