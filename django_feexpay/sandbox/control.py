@@ -215,6 +215,12 @@ async def play_link(request: Request) -> Response:
 
 
 @loopback_only
+async def run_scripts(request: Request) -> Response:
+    """POST run_scripts: every payer with a magic number decides now."""
+    return JSONResponse({"steps": sandbox_of(request).till.run_scripts()})
+
+
+@loopback_only
 async def reset(request: Request) -> Response:
     """POST reset: every payment, step, link and delivery is forgotten, every condition as at the start."""
     sandbox = sandbox_of(request)
@@ -367,5 +373,6 @@ ROUTES = [
     Route("/control/payments/{reference}", payment, methods=["GET"]),
     Route("/control/payments/{reference}/resend", resend, methods=["POST"]),
     Route("/control/payments/{reference}/{choice}", choose, methods=["POST"]),
+    Route("/control/run_scripts", run_scripts, methods=["POST"]),
     Route("/control/reset", reset, methods=["POST"]),
 ]

@@ -88,6 +88,11 @@ class Step:
     webhooks: tuple[str, ...] = ()
     short_by: int = 0
 
+    @property
+    def is_payers_decision(self) -> bool:
+        """False for a page that nobody finished, and for a reversal."""
+        return self.status not in TAKEN_BACK and self.reason != EXPIRED
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
