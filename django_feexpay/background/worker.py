@@ -173,7 +173,7 @@ def correct_clocks() -> None:
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """
-    attempts, nights_given_back = leases.correct_schedule(), nightly.give_back_future_nights(conf.now())
+    attempts, nights_given_back = leases.correct_schedule(), nightly.release_future_nights(conf.now())
     if attempts or nights_given_back:
         logger.warning(
             "a clock was wrong: %d attempts are due now, %d future nights are free again", attempts, nights_given_back
