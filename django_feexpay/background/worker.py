@@ -187,7 +187,7 @@ def correct_clock_errors() -> None:
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """
-    attempts, comparisons = leases.correct_schedule(), nightly.give_back_future_nights(conf.now())
+    attempts, comparisons = leases.correct_schedule(), nightly.release_future_nights(conf.now())
     if attempts or comparisons:
         logger.warning(
             "a clock was wrong: %d attempts are due now, %d future comparisons were dropped", attempts, comparisons
