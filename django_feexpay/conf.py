@@ -210,7 +210,7 @@ class Settings:
     @property
     def payable_path(self) -> str:
         """PAYABLE as written: a dotted path, ANY_AMOUNT, or "" when it is not set."""
-        return _value("PAYABLE") or ""
+        return str(_value("PAYABLE") or "")
 
     @property
     def payable_target(self) -> Any:
@@ -225,7 +225,8 @@ class Settings:
     def payable(self) -> Callable[..., Any] | None:
         """The function that returns what is owed. None: any amount within the provider's limits may be paid."""
         target = self.payable_target
-        return target().price if isinstance(target, type) else target
+        price: Callable[..., Any] | None = target().price if isinstance(target, type) else target
+        return price
 
     @property
     def require_idempotency_key(self) -> bool:
