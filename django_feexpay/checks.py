@@ -17,6 +17,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.module_loading import import_string
 
 from django_feexpay import conf
+from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
@@ -285,7 +286,7 @@ def _rates_source() -> Found:
 
 def _rates_url() -> Found:
     """The address itself is not told: it may hold a key."""
-    if not rates.is_safe(feexpay.rates_url.reveal()):
+    if secure_url(feexpay.rates_url.reveal()) is None:
         yield _error(43, "RATES_URL is no https address.", "For example https://host/latest?base={currency}.")
     if not feexpay.rates_key_path:
         yield _error(44, "RATES_KEY_PATH is not set.", "Where the rate stands in the answer: rates.{into}.")

@@ -16,7 +16,7 @@ from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import PERSONAL, Order
+from django_feexpay.payments.terms import PERSONAL, PaymentRequest
 from django_feexpay.private import PrivateText
 
 
@@ -26,13 +26,13 @@ def start_payment(
     """Ask a payer for money; returns the payment as it stands when the gateway has answered, or has not.
 
     `amount`: integer in the minor unit of the currency (XOF and XAF have none). `order`: further fields of
-    `payments.order.Order`, such as merchant_reference, description, metadata, return_url.
+    `payments.terms.PaymentRequest`, such as merchant_reference, description, metadata, return_url.
     With `idempotency_key`, the same call again returns the same payment.
     Raises: payments.errors.NotAllowedError; then nothing was written and nobody was asked.
     """
     order = _masked({"provider": provider, "amount": amount, "phone": phone, **order})
     phone = ""  # from here on only the masked one is in a variable
-    wish = Order(user=user, **order)
+    wish = PaymentRequest(user=user, **order)
     key = _key(user, idempotency_key, order)
     try:
         payment = initiate.start(wish, source=Source.HOST, key=key)

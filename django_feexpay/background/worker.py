@@ -24,7 +24,7 @@ from django_feexpay.background.worker_pool import WorkerPool, survive
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import initiate, leases, webhook_hints
+from django_feexpay.payments import leases, sending, webhook_hints
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
@@ -243,8 +243,8 @@ def _see_to(held: leases.Claim) -> None:
 def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
     """Bring a claimed attempt one step on: send what waits, give up what was lost on its way, ask about the rest."""
     if held.status is Status.CREATED:
-        initiate.send_due(held, source=source)
+        sending.send_due(held, source=source)
     elif held.status is Status.SENDING:
-        initiate.mark_sender_dead(held.attempt_id, source=source)
+        sending.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)

@@ -247,8 +247,8 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    with rate_budget.place() as free:
-        if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
+    with rate_budget.slot() as free:
+        if not free or gate.is_gateway_circuit_open() or rate_budget.wait_seconds(rate_budget.READING):
             return False  # the last known is told
         taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
@@ -400,7 +400,7 @@ def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
 def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     """CREATED to UNKNOWN, by the legal way and without a call: FeexPay has it. False if a sender was quicker.
 
-    One that dies between the two moves leaves what `initiate.mark_sender_dead` puts right.
+    One that dies between the two moves leaves what `sending.mark_sender_dead` puts right.
     """
     now = conf.now()
     sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}

@@ -53,7 +53,7 @@ def bank(configure: Configure) -> type[Bank]:
 
 
 def dollar() -> Decimal | None:
-    return rates.promised(None, "USD", "XOF")
+    return rates.held_rate(None, "USD", "XOF")
 
 
 def assert_unavailable() -> None:
@@ -72,8 +72,8 @@ def pause_over() -> None:
 
 @pytest.mark.parametrize("into", ["XOF", "XAF"])
 def test_euro_goes_by_the_treaty_and_nobody_is_asked(bank: type[Bank], into: str) -> None:
-    assert rates.promised(None, "EUR", into) == Decimal("655.957")
-    assert rates.promised(None, into, into) is None
+    assert rates.held_rate(None, "EUR", into) == Decimal("655.957")
+    assert rates.held_rate(None, into, into) is None
     assert bank.asked == 0
 
 
