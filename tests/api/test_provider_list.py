@@ -276,7 +276,7 @@ def test_list_works_with_the_cache_away(
     caller: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
     Provider.objects.filter(pk="mtn_bj").update(enabled=False)

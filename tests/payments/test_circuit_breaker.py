@@ -367,7 +367,7 @@ class BrokenCache(LocMemCache):
 @pytest.fixture
 def no_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
 
 
 @pytest.mark.django_db
@@ -391,7 +391,7 @@ def test_cache_that_comes_back_is_used_again(
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "back"}}
     assert cache_state.count_up("x", 5) == 0, "it is left alone for a while"
 
-    monkeypatch.setattr(cache_state._line, "_away_until", 0.0)
+    monkeypatch.setattr(cache_state._availability, "_skip_until", 0.0)
 
     assert [cache_state.count_up("x", 5), cache_state.count_up("x", 5)] == [1, 2]
     assert "the cache is back" in caplog.text

@@ -201,7 +201,7 @@ def test_nobody_is_kept_out_while_the_cache_is_away(
     clock: Clock, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(GATEWAY_AT_ONCE=1, GATEWAY_PER_SECOND=1)
-    monkeypatch.setattr(cache_state._line, "_away_until", float("inf"))
+    monkeypatch.setattr(cache_state._availability, "_skip_until", float("inf"))
 
     with rate_budget.slot() as first, rate_budget.slot() as second:
         assert (first, second) == (True, True)

@@ -214,7 +214,7 @@ def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configu
 def test_without_a_cache_nothing_is_converted(
     bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())  # what it learns here is for this test alone
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
