@@ -41,7 +41,8 @@ _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if sp
 def lock_msisdn(spec: ProviderSpec, msisdn_hash: str) -> None:
     """Lock this number until the transaction ends, so that one start at a time adds a prompt.
 
-    SQLite has one writer anyway. Take it after the locks on the user and the payment, so that two starts cannot deadlock.
+    Take it after the locks on the user and the payment, so that two starts cannot deadlock. SQLite has one writer
+    anyway.
     """
     if _is_limited(spec, msisdn_hash) and connection.vendor == "postgresql":
         number = zlib.crc32(msisdn_hash.encode()) - 2**31
