@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from django_feexpay.catalogue.web_addresses import LOOPBACK
 
 
 def why_refused(base_url: str, *, insecure_hosts: Collection[str], sandbox_allowed: bool) -> str:

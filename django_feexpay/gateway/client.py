@@ -18,7 +18,8 @@ from urllib.parse import quote, urlsplit
 
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import ProviderSpec
-from django_feexpay.gateway.addresses import LOOPBACK, why_refused
+from django_feexpay.catalogue.web_addresses import LOOPBACK
+from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
