@@ -142,7 +142,7 @@ def close_review_of(attempt: Attempt, ama: User) -> None:
 
 
 @pytest.mark.parametrize("history", ["whole", "cut short", "away"])
-def test_every_charge_is_credited_or_in_front_of_a_person_who_can_close_it(
+def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     player: User, ama: User, clock: Clock, guard: Guard, history: str
 ) -> None:
     which = [plan for plan in plans() if history == "whole" or plan.history == "true"]

@@ -373,7 +373,7 @@ def wipe() -> None:
     Provider.objects.update(enabled=True)
 
 
-def test_money_adds_up_whatever_happens_in_whatever_order(player: User) -> None:
+def test_money_adds_up_in_any_order_of_events(player: User) -> None:
     class Life(PaymentLife):
         user = player
 
