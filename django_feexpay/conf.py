@@ -225,7 +225,8 @@ class Settings:
     def payable(self) -> Callable[..., Any] | None:
         """The function that returns what is owed. None: any amount within the provider's limits may be paid."""
         target = self.payable_target
-        return target().price if isinstance(target, type) else target
+        price: Callable[..., Any] | None = target().price if isinstance(target, type) else target
+        return price
 
     @property
     def require_idempotency_key(self) -> bool:

@@ -394,7 +394,7 @@ def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
-    difference = discrepancies.Difference(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
+    difference = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
     gateway.away = True
 
     assert discrepancies.repair(difference, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
