@@ -329,17 +329,17 @@ def _payable() -> Found:
         )
         yield _warning(14, text, hint)
         return
+    why = ""
     try:
-        target = feexpay.payable_target
-        good = path == conf.ANY_AMOUNT or _names_a_price(target)
-    except (ImportError, AttributeError):
-        good = False
+        good = path == conf.ANY_AMOUNT or _names_a_price(feexpay.payable_target)
+    except (ImportError, AttributeError) as error:
+        good, why = False, f": {error}"
     if not good:
         hint = (
-            'The dotted path of a function, or of a subclass of django_feexpay.Payable with a method "price" and no'
-            ' required arguments to make one: "shop.orders.Orders". Or "any_amount".'
+            'The dotted path of a subclass of django_feexpay.Payable with a method "price", for example'
+            ' "shop.orders.Orders"; or of a function that returns the price; or "any_amount".'
         )
-        yield _error(19, f"PAYABLE {path!r} names no price.", hint)
+        yield _error(19, f"PAYABLE {path!r} names no price{why}.", hint)
 
 
 def _names_a_price(target: Any) -> bool:

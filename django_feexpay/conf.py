@@ -210,7 +210,7 @@ class Settings:
     @property
     def payable_path(self) -> str:
         """PAYABLE as written: a dotted path, ANY_AMOUNT, or "" when it is not set."""
-        return _value("PAYABLE") or ""
+        return str(_value("PAYABLE") or "")
 
     @property
     def payable_target(self) -> Any:

@@ -65,10 +65,10 @@ def connect(**kwargs: Any) -> None:
     """
     if kwargs.get("setting", "FEEXPAY") != "FEEXPAY":
         return
+    path = ""
     try:
-        target = feexpay.payable_target
-    except (ImportError, AttributeError):
-        target = None
+        path, target = feexpay.payable_path, feexpay.payable_target
+    except (ImportError, AttributeError):  # feexpay.E019, or E001 where FEEXPAY is no dict
         overridden = set(_SIGNALS)
     else:
         is_payable = isinstance(target, type) and issubclass(target, Payable)
@@ -76,7 +76,7 @@ def connect(**kwargs: Any) -> None:
     for name, signal in _SIGNALS.items():
         signal.disconnect(dispatch_uid=_UID)
         if name in overridden:
-            signal.connect(_receiver(feexpay.payable_path, name), weak=False, dispatch_uid=_UID)
+            signal.connect(_receiver(path, name), weak=False, dispatch_uid=_UID)
 
 
 def _receiver(path: str, name: str) -> Callable[..., None]:

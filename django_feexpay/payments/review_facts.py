@@ -131,8 +131,8 @@ def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
     return others.filter(gateway_reference__in=spellings_of(report.reference)).first()
 
 
-def in_words(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
-    """FeexPay's answer in words for staff: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
+def describe_report(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
+    """What FeexPay said about an attempt, for staff: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
     said = _said(attempt, report, history_complete)
     if report.reference:
         return _("%(said)s, reference %(reference)s.") % {"said": said, "reference": report.reference}

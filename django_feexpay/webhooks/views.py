@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
@@ -54,7 +55,8 @@ class WebhookView(View):
             return problem_response(request, "payload_too_large")
         except WebhookRejectedError as error:
             logger.warning("webhook rejected: %s", error.cause_code)
-            return problem_response(request, "not_authenticated")
+            text = _("The proof of this webhook is missing or wrong, so nothing was stored. Check its secret.")
+            return problem_response(request, "not_authenticated", detail=text, headers={"WWW-Authenticate": "Webhook"})
         except strict_json.MalformedBodyError as error:
             return problem_response(request, "malformed_request", detail=str(error))
         except (DatabaseError, NotAllowedError) as error:
