@@ -32,7 +32,6 @@ from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.provider_list import provider_list
 from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, XLSXRenderer
 from django_feexpay.api.throttles import UserThrottle
-from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment
@@ -256,8 +255,6 @@ def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment], *, sta
         payment = act()
     except idempotency.AlreadyAnswered as answered:
         return _replay(answered, status)
-    if payment.status == Status.CREATED:
-        tasks.wake()  # where only a cluster works, it is sent now and not at its next minute
     status, body = status or _started(payment), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)

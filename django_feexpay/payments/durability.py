@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import isolation
+from django_feexpay.payments.database import refuse_other_database
 from django_feexpay.payments.errors import InsideAtomicError, NotAllowedError
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -75,6 +76,7 @@ def refuse_without_autocommit() -> None:
 
     A rollback by the host would delete the row of a payment that its payer was already asked for.
     """
+    refuse_other_database()
     if commits_by_itself():
         return
     logger.error("autocommit is off on this database connection: payments are refused, as nothing would be committed")

@@ -41,7 +41,7 @@ def gateway(settings: Settings) -> Iterator[PlayedGateway]:
     settings.FEEXPAY = {
         **settings.FEEXPAY,
         "PAYABLE": "any_amount",
-    }  # a free top-up: the shop's prices are not the matter here
+    }
     played = PlayedGateway()
     with conf.use_transport(played):
         yield played
