@@ -85,7 +85,7 @@ def challenges(view: Any, request: Any) -> str:
     Without Basic if a class that needs no challenge comes first, as DRF does: a browser would open its password
     dialog over the host's page. `Session` if no class has a challenge, because HTTP asks for one in every 401.
     """
-    classes = view.authentication_classes or api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    classes: Any = view.authentication_classes or api_settings.DEFAULT_AUTHENTICATION_CLASSES
     headers = [authentication().authenticate_header(request) for authentication in classes]
     from_page = bool(headers) and not headers[0]
     offered = [header for header in headers if header and not (from_page and header.startswith("Basic"))]
