@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.lifecycle import Status
 from django_feexpay.payments import review_facts
 

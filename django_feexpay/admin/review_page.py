@@ -157,7 +157,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
     attempt = reviews.under_review(payment.pk)
     if attempt is None:
         raise NotAllowedError("not_under_review", _("This payment is not under review."))
-    facts = reviews.look(attempt, source=Source.ADMIN, actor=str(request.user.pk))
+    facts = reviews.fetch_facts(attempt, source=Source.ADMIN, actor=str(request.user.pk))
     proposal = reviews.open_proposal(attempt)
     context = {
         **model_admin.admin_site.each_context(request),
@@ -184,7 +184,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
 
 def _hidden(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, str]:
     """What the page shows now: also after a form that was sent incomplete, and older."""
-    return {"attempt": str(attempt.pk), "seen": facts.gist, "proposed": proposal.decision if proposal else ""}
+    return {"attempt": str(attempt.pk), "seen": facts.fingerprint, "proposed": proposal.decision if proposal else ""}
 
 
 def _options(attempt: Attempt, facts: Facts) -> list[Option]:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 
 WRITTEN = (
     r'because="(\w+)"',
-    r'Verdict\([^"]+?, "(\w+)"\)',
-    r'(?:to_review|_mark_unknown)\(.+, "(\w+)"\)',
+    r'(?:Verdict|Decision)\([^"]+?, "(\w+)"',
+    r'_mark_unknown\(.+, "(\w+)"\)',
     r'return "(\w+_(?:mismatch|missing))"',
 )
 
