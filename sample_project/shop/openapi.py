@@ -1,10 +1,23 @@
-"""The shop's own calls in the description of the API, written as django_feexpay writes its own."""
+"""OpenAPI description of the shop's own calls."""
 
 from __future__ import annotations
 
-from django_feexpay.api.calls import PROBLEMS_ALWAYS, PROBLEMS_SIGNED_IN, PROBLEMS_WITH_BODY, Answer, Call
-from django_feexpay.api.openapi import describe
-from django_feexpay.api.schema import AMOUNT, INSTANT, TEXT, UUID, described, nullable, one_of, record
+from django_feexpay.openapi import (
+    AMOUNT,
+    INSTANT,
+    PROBLEMS_ALWAYS,
+    PROBLEMS_SIGNED_IN,
+    PROBLEMS_WITH_BODY,
+    TEXT,
+    UUID,
+    Answer,
+    Call,
+    describe,
+    described,
+    nullable,
+    one_of,
+    record,
+)
 
 _TOKEN = record("A bearer token and when it ends.", token=TEXT, expires_at=INSTANT)
 _SIGN_IN = {
