@@ -99,12 +99,9 @@ def _packs() -> list[dict[str, Any]]:
 
 
 def _providers() -> list[dict[str, Any]]:
-    """The providers that can be paid with, each with a number to try and what its payer does; Benin's first."""
-    return [
-        _offered(row)
-        for row in sorted(Provider.objects.filter(pk__in=list(ProviderCode)), key=_benin_first)
-        if row.is_available
-    ]
+    """The available providers, Benin's first, each with a number to try and what its payer does."""
+    rows = Provider.objects.filter(pk__in=list(ProviderCode))
+    return [_offered(row) for row in sorted(rows, key=_benin_first) if row.is_available]
 
 
 def _offered(row: Provider) -> dict[str, Any]:
