@@ -16,7 +16,6 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.management.base import CommandError
-from django.utils.module_loading import import_string
 
 from django_feexpay import conf
 from django_feexpay.conf import DEFAULTS, feexpay
@@ -24,6 +23,7 @@ from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.monitoring.webhook_route import webhook_path
+from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
 from django_feexpay.payments.database import apps_outside_default
 from django_feexpay.signals import payment_succeeded
@@ -321,12 +321,31 @@ def _bounds() -> Found:
 
 def _payable() -> Found:
     path = conf.given().get("PAYABLE")
+    if not path:
+        text = "PAYABLE is not set: POST initiate/ answers 503 not_configured, as any client could name its own price."
+        hint = (
+            'Set FEEXPAY["PAYABLE"] to the dotted path of a subclass of django_feexpay.Payable, for example'
+            ' "shop.orders.Orders", or to "any_amount" if payers choose the amount.'
+        )
+        yield _warning(14, text, hint)
+        return
+    why = ""
     try:
-        good = path is None or callable(import_string(path))
-    except (ImportError, AttributeError):
-        good = False
+        good = path == conf.ANY_AMOUNT or _names_a_price(feexpay.payable_target)
+    except (ImportError, AttributeError) as error:
+        good, why = False, f": {error}"
     if not good:
-        yield _error(19, f"PAYABLE {path!r} is no function.", 'A dotted path, for example "shop.prices.payable".')
+        hint = (
+            'The dotted path of a subclass of django_feexpay.Payable with a method "price", for example'
+            ' "shop.orders.Orders"; or of a function that returns the price; or "any_amount".'
+        )
+        yield _error(19, f"PAYABLE {path!r} names no price{why}.", hint)
+
+
+def _names_a_price(target: Any) -> bool:
+    if not isinstance(target, type):
+        return callable(target)
+    return issubclass(target, Payable) and target.price is not Payable.price
 
 
 def _rates_source() -> Found:

@@ -184,7 +184,7 @@ EVENTS: Mapping[str, Event] = {
         lambda one: [_true(one, status) for status in ("SUCCESSFUL", "PENDING", "FAILED")],
     ),
     "v1": Event(
-        "a success as the older generation wrote it", lambda one: [bodies.in_v1_look(_true(one, "SUCCESSFUL"))]
+        "a success as the older generation wrote it", lambda one: [bodies.in_v1_format(_true(one, "SUCCESSFUL"))]
     ),
     "forged": Event(
         "a success with another amount: it may be stored, and must credit nothing",

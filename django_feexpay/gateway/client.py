@@ -16,6 +16,7 @@ from datetime import date
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.gateway.addresses import LOOPBACK, why_refused
 from django_feexpay.gateway.errors import (
@@ -37,7 +38,6 @@ from django_feexpay.gateway.reports import (
     HistoryPage,
     HostedPage,
     StatusReport,
-    Word,
     accepted_from,
     balances_from,
     history_page_from,

@@ -45,9 +45,9 @@ class OutcomeUnknownError(GatewayError):
 
 class RefusedError(GatewayError):
     """A refusal with FeexPay's own error body. Named by FeexPay's sources, it was not and will not be charged; a code
-    among `reports.DOUBTFUL_REFUSALS` says that nothing names it, so it is asked about all the same.
+    among `catalogue.outcomes.DOUBTFUL_REFUSALS` says that nothing names it, so it is asked about all the same.
 
-    `code` is one of `reports.REASON_CODES`; `text` is FeexPay's own sentence, kept for staff.
+    `code` is one of `catalogue.outcomes.REASON_CODES`; `text` is FeexPay's own sentence, kept for staff.
     """
 
     code = "refused"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
@@ -18,13 +19,7 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.redaction import safe_words
-from django_feexpay.gateway.reports import (
-    UNKNOWN_REASON,
-    clean_text,
-    json_object,
-    names_payment,
-    reason_code_from,
-)
+from django_feexpay.gateway.reports import clean_text, json_object, names_payment, reason_code_from
 from django_feexpay.private import PrivateText
 
 #: Codes of an unknown outcome whose answer said more than nothing.
@@ -37,8 +32,8 @@ _NETWORK_DOWN_CODES = {"NETWORK_UNAVAILABLE", "ERR_NETWORK_UNAVAILABLE"}
 _SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|merchant not found", re.IGNORECASE)
 _NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
 
-#: The refusals that sources name by a text or a code besides the reasons of `reports.REASONS`, and our word for each.
-#: What neither of the two names is `unknown_reason`: told as refused, and asked about (`reports.DOUBTFUL_REFUSALS`).
+#: Refusals that sources name by a text or a code, besides those in `outcomes.REASONS`, with our code for each. Any
+#: other is `unknown_reason`: the payer is told "refused", and FeexPay is still asked (`outcomes.DOUBTFUL_REFUSALS`).
 _NAMED_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"channel not configured", re.IGNORECASE), "provider_not_activated"),
     (re.compile(r"api error", re.IGNORECASE), "operator_error"),  # "Celtiis BJ API Error": also an outage

@@ -11,10 +11,16 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS as DOUBTFUL_REFUSALS
+from django_feexpay.catalogue.outcomes import REASON_CODES as REASON_CODES
+from django_feexpay.catalogue.outcomes import REASONS as REASONS
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON as UNKNOWN_REASON
+from django_feexpay.catalogue.outcomes import Word as Word
+from django_feexpay.catalogue.outcomes import same_reference as same_reference
+from django_feexpay.catalogue.outcomes import spellings_of as spellings_of
 from django_feexpay.gateway.redaction import (
     safe_echo,
     safe_id,
@@ -39,16 +45,6 @@ _WHOLE_NUMBER = re.compile(r"([0-9]{1,15})(?:\.0{1,4})?")
 _LONG_DIGITS = re.compile(r"[0-9]{7,}")
 
 
-class Word(StrEnum):
-    """FeexPay's status word in ours. An unknown word is its own case: it never means success or failure."""
-
-    PENDING = "pending"
-    SUCCESSFUL = "successful"
-    FAILED = "failed"
-    UNKNOWN = "unknown"  # a word we do not know: keep waiting, tell the operator
-    MISSING = "missing"  # the gateway does not know the reference (yet): 404 NOT_FOUND
-
-
 # Only the words that official material shows. CANCELLED, EXPIRED and the like were only ever seen in other
 # people's defensive code: taking one for a failure would open a second charge.
 _WORDS: Mapping[str, Word] = MappingProxyType(
@@ -70,43 +66,6 @@ _NAMES_OF_A_REFERENCE = ("reference", "transref", "order_id", "transaction_id")
 # dashboard has refunds, and no source shows the word that the API then answers with. Of a payment that was never
 # successful the others stay unknown words.
 _TAKEN_BACK = frozenset({"FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED"})
-
-# FeexPay's and the operators' reasons (upper case, everything else than letters and digits one underscore).
-REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED": "low_balance",
-        "INSUFFICIENT_BALANCE": "low_balance",
-        "BALANCE_IS_INSUFFICIENT": "low_balance",
-        "INSUFFICIENT_FUNDS": "low_balance",
-        "ERR_INSUFFICIENT_BALANCE": "low_balance",
-        "10": "low_balance",
-        "PAYER_NOT_FOUND": "payer_not_found",
-        "SENDER_ACCOUNT_NOT_ACTIVE": "account_not_active",
-        "APPROVAL_REJECTED": "payer_declined",
-        "92": "payer_declined",
-        "37": "amount_too_low",
-        "EXPIRED": "expired",
-        "INTERNAL_PROCESSING_ERROR": "operator_error",
-        "ERR_TRANSACTION_FAILED": "operator_error",
-        "FEEXLINK_EXPIRED": "expired",
-        "NETWORK_UNAVAILABLE": "network_unavailable",
-        "ERR_NETWORK_UNAVAILABLE": "network_unavailable",
-        "ACCESS_DENIED": "provider_not_activated",
-        "ERR_INVALID_PHONE_NUMBER": "invalid_phone",
-        "ERR_INVALID_AMOUNT": "invalid_amount",
-    }
-)
-UNKNOWN_REASON = "unknown_reason"
-#: Refusals (4xx) of these reasons are told to the payer as refused, but may hide a charge: no source names them for a
-#: request that reached nobody. An operator's error is one, as is what only a payer who was asked can have caused.
-DOUBTFUL_REFUSALS: frozenset[str] = frozenset({UNKNOWN_REASON, "operator_error", "payer_declined", "expired"})
-# Every code a payer can be told, for whoever translates them.
-REASON_CODES: frozenset[str] = frozenset(REASONS.values()) | {
-    "invalid_request",
-    "otp_rejected",
-    "provider_unavailable",
-    UNKNOWN_REASON,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,16 +313,6 @@ def usable_reference(raw: object) -> str | None:
         return None
     text = raw.strip(" ")
     return text if _REFERENCE.fullmatch(text) else None
-
-
-def same_reference(left: str, right: str) -> bool:
-    """Is it the same reference? Letter case does not matter: some providers answer with upper-case UUIDs."""
-    return left.casefold() == right.casefold()
-
-
-def spellings_of(reference: str) -> set[str]:
-    """The ways one reference is written: as it came, and in one letter case throughout. For look-ups by an index."""
-    return {reference, reference.lower(), reference.upper()}
 
 
 def reason_code_from(raw: object) -> str | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from django_feexpay.catalogue.money import strict_amount
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.provider_spec import ProviderSpec
-from django_feexpay.gateway.reports import Word
 from django_feexpay.private import PrivateDict, PrivateText
 
 LONGEST_HISTORY_DAYS = 31

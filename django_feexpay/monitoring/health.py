@@ -23,7 +23,7 @@ _ROW_FORGOTTEN = timedelta(minutes=5)
 MESSAGE_LATE = timedelta(seconds=45)
 _LONGEST_CALL = timedelta(seconds=30)
 _NIGHT_FORGOTTEN = timedelta(hours=50)
-_GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
+_GATEWAY_SILENT = 2 * worker.GATEWAY_PROBE_EVERY
 
 
 class Health(StrEnum):
@@ -66,7 +66,7 @@ def _components() -> dict[str, str]:
         "breaker": ", ".join(circuit_breaker.in_trouble(CATALOGUE)) or "ok",
         "budget": "slowed" if rate_budget.pause_seconds() else "ok",
         "comparison": _comparison(now),
-        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
+        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_PROBE), now),
     }
 
 

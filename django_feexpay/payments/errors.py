@@ -30,7 +30,8 @@ class NotAllowedError(Exception):
     retry_after_seconds: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
+        fields = ", ".join(error.field for error in self.errors)
+        return f"{self.message or 'Not allowed.'} ({self.code}{': ' + fields if fields else ''})"
 
 
 class InsideAtomicError(RuntimeError):

@@ -1,32 +1,41 @@
-"""An attempt's payment in FeexPay's history, found by the id of ours that it bears."""
+"""Find an attempt's payments in FeexPay's history by our attempt id, which FeexPay echoes in each row."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django_feexpay import conf
+from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.reports import HistoryRow, Word
 from django_feexpay.models import Attempt
-from django_feexpay.payments.never_arrived import may_be_of
-from django_feexpay.payments.reconciliation.history import A_DAY, UNHEARD, Part, Reader
+from django_feexpay.payments.reconciliation.history import A_DAY, UNANSWERED_GAPS, Part, Reader, utc_day
+from django_feexpay.payments.report_evaluation import amount_agrees, msisdn_agrees
 
-#: What one search may ask. Three days fit, each by three words and, for the words that no filter reaches, by the
+#: Limit of one search. It is enough for three days, each asked by three words and, for words without a filter, by the
 #: sixteen providers that the filter knows.
 MOST_QUESTIONS = 64
 
-#: Of several payments with our id the one that was paid counts, else one that still may be.
-_WORTH = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
+#: An attempt is not closed earlier than this after its sending: FeexPay may list a payment late.
+CLOSED_AFTER = timedelta(hours=24)
+
+#: Of several payments with our id, take a paid one, else one that may still be paid.
+_RANK = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
+
+_ATTEMPT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+_WIRE_NAMES = frozenset(spec.wire_name.casefold() for spec in CATALOGUE.values() if spec.wire_name)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search came to.
+    """The result of one search.
 
-    complete: nothing of its provider's history is missing, so that absence says something. similar: rows that may be
-    the attempt's payment though they do not prove it (`never_arrived.may_be_of`). answered: FeexPay answered at least
-    one question.
+    row: the attempt's payment, if a row shows it. complete: the history of its provider has no gap, so absence means
+    something. similar: rows that may be the attempt's payment without proof (`may_belong_to`). answered: FeexPay
+    answered at least one question.
     """
 
     row: HistoryRow | None
@@ -36,66 +45,93 @@ class Found:
 
 
 def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None) -> Found:
-    """Our row in the history of the days on which it can have been made; a search ends early with one that was paid.
+    """Search the days on which FeexPay can have made the attempt's payment. A paid row ends the search early.
 
-    longest_question_seconds: for those who wait for a page themselves. Changes: nothing.
+    longest_question_seconds: deadline of each question while a person waits for the page. Changes: nothing.
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
+    # Only absence at that age closes an attempt, so only then must every word be read.
+    is_final = conf.now() - (attempt.sent_at or attempt.created_at) >= CLOSED_AFTER
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds, other_words=is_final):
         complete = complete and not (part.gap and part.slice.concerns(attempt.payment.provider.spec))
-        answered = answered or part.gap not in UNHEARD
+        answered = answered or part.gap not in UNANSWERED_GAPS
         for row in part.rows:
-            if is_of(attempt, row):
-                found = row if found is None or _worth(row) >= _worth(found) else found
-            elif may_be_of(attempt, row):
+            if belongs_to(row, attempt):
+                found = row if found is None or _rank(row) >= _rank(found) else found
+            elif may_belong_to(row, attempt):
                 similar.append(row)
         if found is not None and found.report.word is Word.SUCCESSFUL:
             break
     return Found(found, complete, tuple(similar), answered)
 
 
-def charges(
-    attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None
-) -> list[HistoryRow]:
-    """Every payment of an attempt in that history that was paid, each once, as far as the history was shown.
-
-    Changes: nothing.
+def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[HistoryRow], bool]:
+    """Every paid payment of an attempt, once each, as far as FeexPay shows its history, and whether FeexPay answered
+    every question. Changes: nothing.
     """
     found: dict[str, HistoryRow] = {}
-    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
+    answered = True
+    for part in _parts(attempt, timeout_seconds, None, other_words=False):
+        unheard = part.gap in UNANSWERED_GAPS and part.slice.concerns(attempt.payment.provider.spec)
+        answered = answered and not unheard
         for row in part.rows:
-            if row.report.word is Word.SUCCESSFUL and is_of(attempt, row):
+            if row.report.word is Word.SUCCESSFUL and belongs_to(row, attempt):
                 found.setdefault(str(row.report.reference).casefold(), row)
-    return list(found.values())
+    return list(found.values()), answered
 
 
-def _parts(attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
-    """The history of the days on which an attempt's payment can have been made."""
+def _parts(
+    attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None, *, other_words: bool
+) -> Iterator[Part]:
+    """Read the days on which FeexPay can have made the attempt's payment, and one day on either side."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
         timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
+        other_words=other_words,
     )
-    last = _last_instant(attempt)
-    first = min(attempt.created_at, last)  # by a clock that was ahead it may have been made in the future
-    days = (first.astimezone(UTC).date() - A_DAY, last.astimezone(UTC).date() + A_DAY)
-    return reader.read(*days, provider=attempt.payment.provider.spec)
+    last = _latest_payment_at(attempt)
+    first = min(attempt.created_at, last)  # a clock that was ahead may have written a future time
+    return reader.read(utc_day(first) - A_DAY, utc_day(last) + A_DAY, provider=attempt.payment.provider.spec)
 
 
-def _last_instant(attempt: Attempt) -> datetime:
-    """When FeexPay can have made our payment at the latest: it was asked once, but on a page the payer does it."""
+def _latest_payment_at(attempt: Attempt) -> datetime:
+    """The latest time at which FeexPay can have made the payment: at the sending, or while a payment page is open."""
     now = conf.now()
     sent_at = max(attempt.created_at, attempt.sent_at or attempt.created_at)
-    if sent_at > now + conf.CLOCK_SLACK:  # by a clock that was ahead: FeexPay's own had the days of just now
+    if sent_at > now + conf.CLOCK_SLACK:  # written by a clock that was ahead; FeexPay's clock says about now
         return now
     return max(sent_at, min(attempt.expires_at, now)) if attempt.sought_by_echo else sent_at
 
 
-def is_of(attempt: Attempt, row: HistoryRow) -> bool:
-    """Whether a payment of the history is that of an attempt: a collect echoes our id, a page is known by it."""
+def _rank(row: HistoryRow) -> int:
+    return _RANK.get(row.report.word, 0)
+
+
+# --- whose payment a row is ----------------------------------------------------------------------------
+
+
+def belongs_to(row: HistoryRow, attempt: Attempt) -> bool:
+    """Whether a row proves to be the attempt's payment: it has a reference and echoes our id (pages: `custom_id`)."""
     return row.report.reference is not None and str(attempt.pk) in (row.report.echo, row.custom_id)
 
 
-def _worth(row: HistoryRow) -> int:
-    return _WORTH.get(row.report.word, 0)
+def may_belong_to(row: HistoryRow, attempt: Attempt) -> bool:
+    """Whether a row may be the attempt's payment without proof.
+
+    That is: our id without a reference, or the same provider, msisdn and amount, whatever id it echoes. A fact that
+    the row does not give counts as the same.
+    """
+    if str(attempt.pk) in (row.report.echo, row.custom_id):
+        return True
+    named = row.provider_wire_name.casefold()
+    if named in _WIRE_NAMES and named != attempt.payment.provider.spec.wire_name.casefold():
+        return False
+    return msisdn_agrees(attempt, row.report) and amount_agrees(attempt, row.report.amount)
+
+
+def attempt_ids_in(row: HistoryRow) -> list[UUID]:
+    """The ids in a row that have the form of an attempt id. None of them: another system of the shop asked."""
+    names = (row.report.echo, row.custom_id)
+    return [UUID(name) for name in names if name is not None and _ATTEMPT_ID.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""What staff have to put right by hand: opened here, told to the host once, closed by staff."""
+"""Incidents: charges that staff must put right by hand. Each is announced to the host once and closed by staff."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import Q
 from django_feexpay import conf
 from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage
 
-#: The signal that tells the host of an incident: one for each, written in the incident's transaction.
+#: The signal that announces an incident to the host. Its message is written in the incident's transaction.
 SIGNALS: Mapping[Incident.Kind, OutboxMessage.Signal] = {
     Incident.Kind.DUPLICATE_CHARGE: OutboxMessage.Signal.DUPLICATE_CHARGE,
     Incident.Kind.REVERSED_AFTER_CREDIT: OutboxMessage.Signal.REVERSED,
@@ -21,8 +21,9 @@ SIGNALS: Mapping[Incident.Kind, OutboxMessage.Signal] = {
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The charge at FeexPay that an incident is about. amount: in the minor unit of `currency`, None when FeexPay
-    named none. credited_reference: of the charge that was credited.
+    """The charge at FeexPay that an incident is about.
+
+    amount: in the minor unit of `currency`; None: FeexPay gave none. credited_reference: of the credited charge.
     """
 
     reference: str
@@ -33,10 +34,10 @@ class Charge:
 
 @transaction.atomic
 def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetime) -> bool:
-    """Open an incident about a charge and write its signal, unless this charge has one of this kind; True if this
-    call did.
+    """Open an incident about a charge and queue its signal, unless the charge has an incident of this kind.
 
-    Changes: Incident, OutboxMessage. Safe to repeat: yes, also at the same time: a constraint lets one through.
+    Returns True if this call opened it.
+    Changes: Incident, OutboxMessage. Safe to repeat: yes, also concurrently: a unique constraint lets one call through.
     """
     _, opened = Incident.objects.get_or_create(
         kind=kind,
@@ -60,24 +61,20 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
 
 @transaction.atomic
 def close(incident_id: int, note: str) -> bool:
-    """Close an incident, and the differences about the same charge, with what was done about it; True if this call
-    did: the first note stands.
+    """Close an incident and the discrepancies about the same charge, with a note on what staff did.
 
-    Changes: Incident, Discrepancy. Safe to repeat: yes.
+    Returns True if this call closed it. Changes: Incident, Discrepancy. Safe to repeat: yes, the first note stays.
     """
     now = conf.now()
     still_open = Incident.objects.filter(pk=incident_id, closed_at=None)
     if not still_open.update(closed_at=now, note=note):
         return False
     incident = Incident.objects.get(pk=incident_id)
-    differences = Discrepancy.objects.still_open().filter(_about_charge(incident), attempt=incident.attempt_id)
-    differences.update(state=Discrepancy.State.CLOSED, ended_at=now, note=note)
-    return True
-
-
-def _about_charge(incident: Incident) -> Q:
-    """The differences that say of a charge what its incident says."""
-    same = Q(gateway_reference__iexact=incident.gateway_reference)
+    about_charge = Q(gateway_reference__iexact=incident.gateway_reference, attempt=incident.attempt_id)
     if incident.kind == Incident.Kind.DUPLICATE_CHARGE:
-        return same & Q(kind=Discrepancy.Kind.SECOND_ROW)
-    return same & Q(kind=Discrepancy.Kind.STATUS, outcome=Discrepancy.Outcome.INCIDENT)
+        about_charge &= Q(kind=Discrepancy.Kind.SECOND_ROW)
+    else:
+        about_charge &= Q(kind=Discrepancy.Kind.STATUS, outcome=Discrepancy.Outcome.INCIDENT)
+    open_discrepancies = Discrepancy.objects.still_open().filter(about_charge)
+    open_discrepancies.update(state=Discrepancy.State.CLOSED, ended_at=now, note=note)
+    return True

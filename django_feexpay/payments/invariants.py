@@ -1,7 +1,7 @@
-"""What must always hold of the rows, checkable on live data; numbered as in the promises of this package.
+"""Invariants of the stored rows, numbered I1 to I19, checkable on live data.
 
-Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each question
-is one statement, which sees one instant: payments may go on meanwhile. Nothing here writes, and nothing repairs.
+Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each check is one
+statement and so sees one moment: payments may run meanwhile. Nothing here writes or repairs.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import incidents, leases, never_arrived, outbox, prompts
+from django_feexpay.payments import history_search, incidents, leases, missing_attempts, outbox, prompts
 from django_feexpay.payments.poll_schedule import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
 
-#: The longest wait between two looks at what may still be charged, and at an EXPIRED or REVIEW up to a week old.
+#: The longest wait between two polls of a live attempt, and of an EXPIRED or REVIEW up to a week old.
 LONGEST_WAIT = timedelta(days=1)
 
-#: A delivery that crossed with the commit of its reference is matched at the worker's next heartbeat.
+#: A delivery that arrived before the commit of its reference is matched at the worker's next heartbeat.
 MATCHED_WITHIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One row, or sum, that breaks a rule. `rule`: I1 to I19; `about`: what it is and its id; `problem`: in words."""
+    """A row or a sum that breaks an invariant. `rule`: I1 to I19; `about`: its kind and id; `problem`: in words."""
 
     rule: str
     about: str
@@ -57,7 +57,7 @@ class Violation:
 
 
 def violations(rules: Iterable[str] = ()) -> Iterator[Violation]:
-    """Every violation of these rules, of all by default, as they are found. Changes: nothing. Raises: KeyError."""
+    """Yield every violation of these rules, by default of all. Changes: nothing. Raises: KeyError."""
     for rule in rules or INVARIANTS:
         for text in INVARIANTS[rule]():
             about, _, problem = text.partition(": ")
@@ -65,14 +65,14 @@ def violations(rules: Iterable[str] = ()) -> Iterator[Violation]:
 
 
 def name_of(rule: str) -> str:
-    """What a rule is called: `credits add up`."""
+    """The name of a rule in words, such as `credits add up`."""
     return INVARIANTS[rule].__name__.replace("_", " ")
 
 
 def credits_add_up() -> Iterator[str]:
-    """I1: in each currency, as much is credited as the payments with a confirmed attempt were to bring.
+    """I1: in each currency, the credits add up to the charged amounts of the payments with a confirmed attempt.
 
-    Left out, as I6 looks at each: what a person credited by FeexPay's figure instead of what was asked for.
+    Credits of the amount that FeexPay took instead of what we asked for are left out: I6 checks each of them.
     """
     confirmed = Exists(Attempt.objects.filter(payment=OuterRef("pk"), status=Status.SUCCESSFUL))
     of_another_amount = Exists(
@@ -89,9 +89,10 @@ def credits_add_up() -> Iterator[str]:
         yield f"{row['charged_currency']}: credited {row['credited']}, confirmed {row['confirmed']}"
 
 
-def credit_means_successful() -> Iterator[str]:
-    """I2: a payment is SUCCESSFUL exactly if it is credited, by an attempt of its own; else it stands where its
-    newest attempt stands. A second credit is impossible: its payment is its primary key."""
+def successful_means_credited() -> Iterator[str]:
+    """I2: a payment is SUCCESSFUL exactly if it has a credit, by one of its own attempts; else its newest attempt
+    gives its status. A second credit is impossible: the payment is the credit's primary key.
+    """
     unlike = Q(status=Status.SUCCESSFUL, credit=None) | (~Q(status=Status.SUCCESSFUL) & Q(credit__isnull=False))
     for pk, status in _rows(Payment.objects.filter(unlike), "pk", "status"):
         yield f"payment {pk}: {status} {'without' if status == Status.SUCCESSFUL else 'with'} a credit"
@@ -102,8 +103,8 @@ def credit_means_successful() -> Iterator[str]:
         yield f"credit {pk}: its attempt is another payment's, or not successful"
 
 
-def nobody_is_asked_twice() -> Iterator[str]:
-    """I3, as far as our rows know: one live attempt a payment, one charge at the gateway an attempt."""
+def payer_is_never_asked_twice() -> Iterator[str]:
+    """I3: a payment has at most one live attempt, and each gateway reference belongs to one attempt."""
     live = Payment.objects.annotate(live=Count("attempts", filter=Q(attempts__status__in=LIVE)))
     for pk, count in _rows(live.filter(live__gt=1), "pk", "live"):
         yield f"payment {pk}: {count} live attempts"
@@ -112,9 +113,9 @@ def nobody_is_asked_twice() -> Iterator[str]:
         yield f"reference {row['gateway_reference']}: held by {row['holders']} attempts"
 
 
-def second_charges_are_incidents() -> Iterator[str]:
-    """I4: a success beside another one of the same payment or order is a charge to look into, and so is a second charge
-    of one attempt that FeexPay confirmed; nothing else is.
+def second_charge_opens_an_incident() -> Iterator[str]:
+    """I4: each second success of a payment or an order has a duplicate-charge incident, and so has each second charge
+    of one attempt that FeexPay confirmed; nothing else has.
     """
     own = _duplicate_charges().filter(attempt=OuterRef("pk"), reference=Lower(_or_none(OuterRef("gateway_reference"))))
     order = {"payment__user": OuterRef("payment__user"), "payment__merchant_reference": OuterRef(_REFERENCE)}
@@ -125,11 +126,11 @@ def second_charges_are_incidents() -> Iterator[str]:
         yield f"attempt {pk}: a second charge, and no incident"
     for pk in _ids(attempts.filter(~extra, reported=True)):
         yield f"attempt {pk}: an incident, but no second charge"
-    yield from _charges_beside_the_credited_one()
+    yield from _second_charges_of_one_attempt()
 
 
-def _charges_beside_the_credited_one() -> Iterator[str]:
-    """I4, of charges that no attempt holds: an incident is all that our rows know of them."""
+def _second_charges_of_one_attempt() -> Iterator[str]:
+    """I4 for charges that no attempt holds: only an incident and a discrepancy record them."""
     beside = _duplicate_charges().exclude(reference=Lower(_or_none(F("attempt__gateway_reference"))))
     spellings = [OuterRef("gateway_reference"), OuterRef("reference"), Upper(OuterRef("gateway_reference"))]
     held = Exists(Attempt.objects.filter(gateway_reference__in=spellings))
@@ -139,11 +140,11 @@ def _charges_beside_the_credited_one() -> Iterator[str]:
     reported = _duplicate_charges().filter(attempt=OuterRef("attempt"), reference=Lower(OuterRef("gateway_reference")))
     confirmed = Discrepancy.objects.filter(kind=Discrepancy.Kind.SECOND_ROW, outcome=Discrepancy.Outcome.INCIDENT)
     for pk in _ids(confirmed.exclude(Exists(reported))):
-        yield f"difference {pk}: FeexPay confirmed a second charge, and there is no incident"
+        yield f"discrepancy {pk}: FeexPay confirmed a second charge, and there is no incident"
 
 
 def _duplicate_charges() -> QuerySet[Any]:
-    """The incidents of that kind, with FeexPay's reference as `reference` in one letter case."""
+    """The duplicate-charge incidents, with `reference` as FeexPay's reference in lower case."""
     incidents_ = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE)
     return incidents_.annotate(reference=Lower("gateway_reference"))
 
@@ -153,10 +154,10 @@ def _or_none(reference: Any) -> Coalesce:
     return Coalesce(reference, Value(""), output_field=CharField())
 
 
-def events_are_a_chain() -> Iterator[str]:
-    """I5: each event begins where the one before ended, by a legal move, and the attempt stands where the last ended.
+def events_form_a_chain() -> Iterator[str]:
+    """I5: each event starts at the status where the one before ended, is a legal move, and the last gives the status.
 
-    Nothing leaves SUCCESSFUL: there is no such move.
+    No legal move leaves SUCCESSFUL.
     """
     before = Window(
         Lag("to_status", default=Value("", output_field=CharField())), partition_by=[F("attempt")], order_by="id"
@@ -167,18 +168,18 @@ def events_are_a_chain() -> Iterator[str]:
     steps = PaymentEvent.objects.exclude(from_status="").order_by().values_list("from_status", "to_status").distinct()
     for from_status, to_status in steps:
         if not may_move(Status(from_status), Status(to_status)):
-            yield f"a move that there is not: {from_status} to {to_status}"
+            yield f"illegal move: {from_status} to {to_status}"
     newest = PaymentEvent.objects.filter(attempt=OuterRef("pk")).order_by("-id").values("to_status")[:1]
     attempts = Attempt.objects.annotate(ended=Subquery(newest))
     for pk, status, ended in _rows(attempts.filter(Q(ended=None) | ~Q(ended=F("status"))), "pk", "status", "ended"):
         yield f"attempt {pk}: {status}, its events end at {ended or 'nothing'}"
 
 
-def credits_rest_on_proof() -> Iterator[str]:
-    """I6: each credit names an event whose report was about our reference, attempt, amount and currency.
+def credit_has_proof() -> Iterator[str]:
+    """I6: each credit names an event whose report has our reference, attempt id, amount and currency.
 
-    The one exception is a review that a person closed: that credit is of FeexPay's figure in its evidence, or of what
-    was asked for. Who closed it, and why, is I13's.
+    A review that a person closed is the exception: its credit is FeexPay's amount in the evidence, or the amount that
+    we asked for. I13 checks who closed it and why. This check repeats `report_evaluation` on purpose.
     """
     credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_OF_PROOF)
     for credit in credits_.order_by("pk").iterator():
@@ -186,7 +187,7 @@ def credits_rest_on_proof() -> Iterator[str]:
             yield f"credit {credit.pk}: {flaw}"
 
 
-#: All that `_flaw` looks at: whole rows take twice as long, and it is the one check that reads each credit.
+#: The columns that `_flaw` reads. This check reads every credit, and whole rows take twice as long.
 _OF_PROOF = (
     *("amount", "currency", "attempt__amount", "attempt__gateway_reference"),
     *(f"event__{name}" for name in ("attempt_id", "to_status", "because", "evidence")),
@@ -195,25 +196,22 @@ _OF_PROOF = (
 
 
 def _flaw(credit: Credit) -> str:
-    """What is wrong with a credit, or ""."""
+    """The problem of a credit, or ""."""
     event, attempt, payment = credit.event, credit.attempt, credit.payment
     if (event.attempt_id, event.to_status) != (attempt.pk, Status.SUCCESSFUL):
         return "its event is not the success of its attempt"
     if event.because == ReviewDecision.CREDIT_TAKEN:
-        return _flaw_of_taken(credit, event.evidence, payment)
+        taken = event.evidence.get("amount")
+        if event.evidence.get("word") != Word.SUCCESSFUL:
+            return "closed by FeexPay's figure, and FeexPay named none"
+        if (credit.amount, credit.currency) != (taken, payment.charged_currency):
+            return f"{credit.amount} {credit.currency}, FeexPay took {taken} {payment.charged_currency}"
+        return ""
     if (credit.amount, credit.currency) != (attempt.amount, payment.charged_currency):
         return f"{credit.amount} {credit.currency}, asked for {attempt.amount} {payment.charged_currency}"
     if event.because == ReviewDecision.CREDIT_PRICE:
         return ""
     return _missing_proof(event.evidence, attempt, payment)
-
-
-def _flaw_of_taken(credit: Credit, evidence: Mapping[str, Any], payment: Payment) -> str:
-    if evidence.get("word") != Word.SUCCESSFUL:
-        return "closed by FeexPay's figure, and FeexPay named none"
-    if (credit.amount, credit.currency) != (evidence.get("amount"), payment.charged_currency):
-        return f"{credit.amount} {credit.currency}, FeexPay took {evidence.get('amount')} {payment.charged_currency}"
-    return ""
 
 
 def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payment) -> str:
@@ -230,9 +228,10 @@ def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payme
     return ""
 
 
-def nothing_is_forgotten() -> Iterator[str]:
-    """I7: what may still be charged has a next look within a day; what we doubt (REVIEW, and EXPIRED if it was sent)
-    has one for ever: within a day while it is younger than a week, then within a seventh of its age."""
+def undecided_attempt_has_a_next_poll() -> Iterator[str]:
+    """I7: a live attempt is polled within a day; REVIEW and a sent EXPIRED are polled for ever: within a day in the
+    first week, then within a seventh of their age.
+    """
     now = conf.now()
     watched = Q(status__in=[*LIVE, Status.REVIEW]) | Q(status=Status.EXPIRED, sent_at__isnull=False)
     late = Q(next_poll_at=None) | Q(next_poll_at__gt=now + LONGEST_WAIT)
@@ -240,13 +239,14 @@ def nothing_is_forgotten() -> Iterator[str]:
     for pk, status, created_at, next_poll_at in _rows(Attempt.objects.filter(watched, late), *names):
         longest = max(LONGEST_WAIT, longest_wait(Status(status), now - created_at))
         if next_poll_at is None or next_poll_at > now + longest:
-            yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
+            yield f"attempt {pk}: {status}, next poll {next_poll_at or 'never'}"
 
 
-def deliveries_are_matched() -> Iterator[str]:
-    """I8: a delivery that names an attempt's reference belongs to that attempt, and to no other. One that names a
-    reference of no attempt belongs to the attempt whose id it echoes, or that has an incident about it: it may be a
-    second charge.
+def delivery_matches_its_attempt() -> Iterator[str]:
+    """I8: a delivery belongs to the attempt whose reference it names.
+
+    If no attempt has that reference, it may be a second charge: the delivery belongs to the attempt whose id it echoes
+    or that has an incident about the reference.
     """
     crossed = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
@@ -256,23 +256,23 @@ def deliveries_are_matched() -> Iterator[str]:
     )
     for pk, attempt, body in _rows(crossed.exclude(Exists(second)), "pk", "attempt_id", "body"):
         if echo_kept_in(body) != str(attempt):
-            yield f"delivery {pk}: given to attempt {attempt}, whose reference is another"
+            yield f"delivery {pk}: matched to attempt {attempt}, which has another reference"
     named = Attempt.objects.filter(gateway_reference=OuterRef("gateway_reference"))
     waiting = WebhookDelivery.objects.filter(attempt=None, received_at__lt=conf.now() - MATCHED_WITHIN)
     for pk in _ids(waiting.exclude(gateway_reference="").filter(Exists(named))):
-        yield f"delivery {pk}: nobody matched it with the attempt it names"
+        yield f"delivery {pk}: not matched to the attempt that it names"
 
 
-def one_key_is_one_payment() -> Iterator[str]:
-    """I9: an idempotency key leads to one payment of its own user, and its remembered answer is about that one."""
-    owned = IdempotencyRecord.objects.exclude(payment__user=None)  # erased users leave their payments without one
+def idempotency_key_leads_to_one_payment() -> Iterator[str]:
+    """I9: an idempotency key leads to one payment of its own user, and the stored answer is about that payment."""
+    owned = IdempotencyRecord.objects.exclude(payment__user=None)  # erasing a user leaves the payment without one
     for pk in _ids(owned.exclude(payment__user=F("user"))):
         yield f"idempotency record {pk}: its payment is another user's"
     answered = IdempotencyRecord.objects.filter(answer_body__isnull=False)
     for pk, payment, body in _rows(answered, "pk", "payment_id", "answer_body"):
         if body.get("id") != str(payment):
             yield f"idempotency record {pk}: it answers with another payment"
-    # A payment older than the record had the key before: keys are forgotten in the end, and may come again.
+    # A payment older than the record used the key earlier: records are purged, and a client may reuse the key.
     other = IdempotencyRecord.objects.filter(
         user=OuterRef("user"), key=OuterRef("idempotency_key"), created_at__lte=OuterRef("created_at")
     ).exclude(payment=OuterRef("pk"))
@@ -280,8 +280,8 @@ def one_key_is_one_payment() -> Iterator[str]:
         yield f"payment {pk}: its idempotency key leads to another"
 
 
-def every_news_is_told() -> Iterator[str]:
-    """I10: a credit, a review, a second charge each have their messages; a message is told or still to be told."""
+def every_outcome_has_its_message() -> Iterator[str]:
+    """I10: each credit, review and second charge has its outbox message; each message is delivered or scheduled."""
     for pk in _ids(Credit.objects.exclude(Exists(_messages("payment_id", OutboxMessage.Signal.SUCCEEDED)))):
         yield f"credit {pk}: no message"
     doubted = PaymentEvent.objects.filter(to_status=Status.REVIEW)
@@ -295,18 +295,17 @@ def every_news_is_told() -> Iterator[str]:
     for row in twice.annotate(told=Count("pk")).filter(told__gt=1).order_by("payment_id"):
         yield f"payment {row['payment_id']}: its success has {row['told']} messages"
     for pk in _ids(OutboxMessage.objects.filter(delivered_at=None, next_delivery_at=None)):
-        yield f"message {pk}: not told, and not to be told"
+        yield f"message {pk}: not delivered and not scheduled"
 
 
 def _messages(payment: str, signal: OutboxMessage.Signal) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(payment_id=OuterRef(payment), signal=signal)
 
 
-def amounts_are_whole() -> Iterator[str]:
-    """I12: amounts are positive, and the payer is asked for what the payment says: the price, converted by the rate
-    that stands beside it, or that and the fee.
+def amounts_agree() -> Iterator[str]:
+    """I12: amounts are positive, and each attempt asks for the payment's price at its stored rate, with or without fee.
 
-    The provider's limits are judged when a payment starts; they may be others today, so they are not judged again.
+    The provider's limits are checked when a payment starts and may have changed since, so they are not checked here.
     """
     cheap = Q(charged_currency=F("currency"), charged_amount__lt=F("amount"))
     unlike_rate = Q(exchange_rate=None) ^ Q(charged_currency=F("currency"))
@@ -322,9 +321,9 @@ def amounts_are_whole() -> Iterator[str]:
         yield f"attempt {pk}: asks for {amount}, its payment for {charged}"
 
 
-def doubt_is_not_dropped() -> Iterator[str]:
-    """I14: what never arrived was searched for as long as the rule says, only what surely did not leave was put back to
-    be sent again, and a refusal that no source names is still asked about on its first day.
+def doubtful_attempt_is_searched_long_enough() -> Iterator[str]:
+    """I14: an attempt is closed as never arrived only after the full search; it is put back for sending only if it was
+    surely not sent; a doubtful refusal is polled on its first day.
     """
     closed = PaymentEvent.objects.filter(because=NEVER_ARRIVED)
     for pk, attempt, from_status, evidence in _rows(closed, "pk", "attempt_id", "from_status", "evidence"):
@@ -332,16 +331,16 @@ def doubt_is_not_dropped() -> Iterator[str]:
             yield f"attempt {attempt}: event {pk} closed it, {flaw}"
     said_so = Attempt.objects.filter(status=Status.EXPIRED, reason_code=NEVER_ARRIVED)
     for pk in _ids(said_so.exclude(Exists(closed.filter(attempt=OuterRef("pk"))))):
-        yield f"attempt {pk}: said never to have arrived, and no event closed it so"
+        yield f"attempt {pk}: closed as never arrived, and no event says so"
     put_back = PaymentEvent.objects.filter(from_status=Status.SENDING, to_status=Status.CREATED)
     for pk, attempt, because in _rows(put_back.exclude(_SURELY_NOT_SENT), "pk", "attempt_id", "because"):
         yield f"attempt {attempt}: event {pk} put it back to be sent again, because {because}"
     doubted = Attempt.objects.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
     for pk in _ids(doubted.filter(settled_at__gt=conf.now() - LONGEST_WAIT, next_poll_at=None)):
-        yield f"attempt {pk}: refused in words that no source names, and not asked about"
+        yield f"attempt {pk}: a doubtful refusal without a next poll"
 
 
-#: Of a page, an answer that did not come and a sender that died leave nothing to pay on.
+#: Without its answer a hosted page has no address, so nobody can pay on it.
 _SURELY_NOT_SENT = Q(because__in=["not_sent", "no_page"]) | Q(
     because="sender_died",
     payment__provider__in=sorted(code for code, spec in CATALOGUE.items() if spec.flow == "hosted"),
@@ -349,16 +348,16 @@ _SURELY_NOT_SENT = Q(because__in=["not_sent", "no_page"]) | Q(
 
 
 def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
-    """What is wrong with the proof that a request never arrived, or ""."""
+    """The problem of the proof that a request never arrived, or ""."""
     if from_status != Status.UNKNOWN:
-        return f"which stood in {from_status or 'nothing'}"
+        return f"which was {from_status or 'nothing'}"
     if evidence.get("complete") is not True or evidence.get("unclaimed") != 0:
         return "but the history had gaps or a payment like it"
     try:
         sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
     except (KeyError, TypeError, ValueError):
         return "but it is not written when it was searched for"
-    if last - sent < never_arrived.CLOSED_AFTER or last - first < never_arrived.APART:
+    if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.APART:
         return "too soon"
     return ""
 
@@ -366,9 +365,10 @@ def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
 _INSTANTS_OF_CLOSING = ("sent_at", "first_absence_at", "last_absence_at")
 
 
-def reviews_are_closed_by_people() -> Iterator[str]:
-    """I13: each closing of a review names who and why; above the limit of that day a second person approved it; not
-    paid was said of nothing that FeexPay called charged. A proposal waits only while its attempt is under review.
+def review_is_closed_by_a_person() -> Iterator[str]:
+    """I13: each closed review names a person and a reason; above that day's limit a second person approved it.
+
+    `not_paid` never contradicts FeexPay. A proposal is open only while its attempt is under review.
     """
     closings = PaymentEvent.objects.filter(because__in=ReviewDecision.values).select_related("attempt")
     for event in closings.order_by("pk").iterator():
@@ -380,7 +380,7 @@ def reviews_are_closed_by_people() -> Iterator[str]:
 
 
 def _flaw_of_review(event: PaymentEvent) -> str:
-    """What is wrong with how a review was closed, or ""."""
+    """The problem of how a review was closed, or ""."""
     not_paid = event.because == ReviewDecision.NOT_PAID
     ends = Status.FAILED if not_paid else Status.SUCCESSFUL
     if (event.from_status, event.to_status) != (Status.REVIEW, ends):
@@ -400,103 +400,103 @@ def _missing_second_person(event: PaymentEvent) -> str:
     approved = ReviewProposal.objects.filter(pk=proposal_id, attempt=event.attempt_id, decision=event.because)
     approved = approved.filter(outcome=ReviewProposal.Outcome.APPROVED, ended_by=event.actor)
     if not approved.exclude(proposed_by=event.actor).exists():
-        return "approved by who proposed it, or never proposed"
+        return "approved by the person who proposed it, or never proposed"
     return ""
 
 
-def incidents_are_told_once() -> Iterator[str]:
-    """I15: each incident has its one signal, and each such signal its incident. What FeexPay took back was credited."""
+def incident_is_announced_once() -> Iterator[str]:
+    """I15: each incident has one signal, and each such signal an incident. A reversed attempt has a credit."""
     for kind, signal in incidents.SIGNALS.items():
         opened = Count("incidents", filter=Q(incidents__kind=kind), distinct=True)
         told = Count("outbox", filter=Q(outbox__signal=signal), distinct=True)
         concerned = Payment.objects.filter(Q(incidents__kind=kind) | Q(outbox__signal=signal)).values("pk").distinct()
         payments = Payment.objects.filter(pk__in=concerned).annotate(opened=opened, told=told)
         for pk, incident_count, told_count in _rows(payments.exclude(opened=F("told")), "pk", "opened", "told"):
-            yield f"payment {pk}: {incident_count} incidents {kind}, told {told_count} times"
+            yield f"payment {pk}: {incident_count} incidents {kind}, announced {told_count} times"
     reversed_ = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
     for pk in _ids(reversed_.filter(attempt__credit=None)):
         yield f"incident {pk}: its attempt was never credited"
 
 
-def differences_end_in_their_period() -> Iterator[str]:
-    """I16: a difference is called gone only by a comparison of the day on which its attempt was sent."""
+def discrepancy_ends_in_its_own_period() -> Iterator[str]:
+    """I16: only a comparison of the day on which the attempt was sent ends a discrepancy as gone."""
     gone = Discrepancy.objects.filter(
         state=Discrepancy.State.GONE, ended_by__isnull=False, attempt__sent_at__isnull=False
     )
     gone = gone.annotate(day=TruncDate("attempt__sent_at", tzinfo=UTC))
     elsewhere = Q(day__lt=F("ended_by__first_day")) | Q(day__gt=F("ended_by__last_day"))
     for pk, comparison in _rows(gone.filter(elsewhere), "pk", "ended_by_id"):
-        yield f"difference {pk}: ended by comparison {comparison}, which is about other days"
+        yield f"discrepancy {pk}: ended by comparison {comparison}, which is about other days"
 
 
-def every_message_has_a_next_delivery() -> Iterator[str]:
-    """I17: a message that was not told is tried again within an hour and says what it waits for; a told one is not."""
+def message_is_delivered_or_scheduled() -> Iterator[str]:
+    """I17: an undelivered message is tried again within an hour and stores its last error; a delivered one is not."""
     now = conf.now()
     waiting = OutboxMessage.objects.filter(delivered_at=None)
     late = waiting.filter(next_delivery_at__gt=now + outbox.LONGEST_WAIT)
     for pk, next_delivery_at in _rows(late, "pk", "next_delivery_at"):
-        yield f"message {pk}: not told, next delivery {next_delivery_at}"
+        yield f"message {pk}: not delivered, next delivery {next_delivery_at}"
     silent = waiting.filter(delivery_count__gt=0, last_error="", next_delivery_at__gt=now + outbox.LEASE)
     for pk, count in _rows(silent, "pk", "delivery_count"):
-        yield f"message {pk}: given up without a word after {count} deliveries"
+        yield f"message {pk}: no error stored after {count} deliveries"
     for pk in _ids(OutboxMessage.objects.filter(delivered_at__isnull=False, next_delivery_at__isnull=False)):
-        yield f"message {pk}: told, and still to be told"
+        yield f"message {pk}: delivered, and scheduled again"
 
 
 def prompts_are_bounded() -> Iterator[str]:
     """I18: within the last hour no number got more prompts than the setting allows, unless staff lifted the limit.
 
-    Older hours are not judged: the setting of then is not known any more.
+    Older hours are not checked: the setting of that time is unknown.
     """
     for attempt, count, amount, allowed in prompts.beyond_the_limit():
         said, period = (f" of {amount}", "ten minutes") if amount else ("", "the hour")
         yield f"attempt {attempt}: {count} prompts{said} to its number within {period}, {allowed} are allowed"
 
 
-def nothing_waits_for_the_future() -> Iterator[str]:
-    """I19: no row is put off farther than its own rules go, and none was made in the future: a clock was wrong.
+def no_time_is_too_far_ahead() -> Iterator[str]:
+    """I19: no row waits longer than its rules allow, and no row was created in the future (a clock was wrong).
 
-    The worker puts the waits right within a minute. What bears a wrong time of its own stays, for staff to know.
+    The worker corrects the waits within a minute. A wrong creation time stays, so that staff see it.
     """
     now = conf.now()
     put_off = Attempt.objects.filter(leases.put_off_too_far(now) | leases.given_up_too_early(now))
     for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
-        yield f"attempt {pk}: {status}, next look {next_poll_at or 'never'}"
+        yield f"attempt {pk}: {status}, next poll {next_poll_at or 'never'}"
     late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)
     for pk, at in _rows(late, "pk", "next_delivery_at"):
-        yield f"message {pk}: not told before {at}"
+        yield f"message {pk}: not delivered before {at}"
     future = Q(created_at__gt=now + conf.CLOCK_SLACK) | Q(sent_at__gt=now + conf.CLOCK_SLACK)
     for pk, created_at in _rows(Attempt.objects.filter(future), "pk", "created_at"):
-        yield f"attempt {pk}: made or sent in the future ({created_at})"
+        yield f"attempt {pk}: created or sent in the future ({created_at})"
     for pk, night in _rows(Comparison.objects.filter(night__gt=now.date() + LONGEST_WAIT), "pk", "night"):
-        yield f"comparison {pk}: of the night of {night}, which is not here yet"
+        yield f"comparison {pk}: of the night of {night}, which is in the future"
 
 
-#: Those that rows can show. I11, that no msisdn leaves them, is not among these.
+#: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests hold it.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
-    "I2": credit_means_successful,
-    "I3": nobody_is_asked_twice,
-    "I4": second_charges_are_incidents,
-    "I5": events_are_a_chain,
-    "I6": credits_rest_on_proof,
-    "I7": nothing_is_forgotten,
-    "I8": deliveries_are_matched,
-    "I9": one_key_is_one_payment,
-    "I10": every_news_is_told,
-    "I12": amounts_are_whole,
-    "I13": reviews_are_closed_by_people,
-    "I14": doubt_is_not_dropped,
-    "I15": incidents_are_told_once,
-    "I16": differences_end_in_their_period,
-    "I17": every_message_has_a_next_delivery,
+    "I2": successful_means_credited,
+    "I3": payer_is_never_asked_twice,
+    "I4": second_charge_opens_an_incident,
+    "I5": events_form_a_chain,
+    "I6": credit_has_proof,
+    "I7": undecided_attempt_has_a_next_poll,
+    "I8": delivery_matches_its_attempt,
+    "I9": idempotency_key_leads_to_one_payment,
+    "I10": every_outcome_has_its_message,
+    "I12": amounts_agree,
+    "I13": review_is_closed_by_a_person,
+    "I14": doubtful_attempt_is_searched_long_enough,
+    "I15": incident_is_announced_once,
+    "I16": discrepancy_ends_in_its_own_period,
+    "I17": message_is_delivered_or_scheduled,
     "I18": prompts_are_bounded,
-    "I19": nothing_waits_for_the_future,
+    "I19": no_time_is_too_far_ahead,
 }
 
 
 def _rows(rows: QuerySet[Any], *names: str) -> Iterator[tuple[Any, ...]]:
-    """Those columns of each row, in a fixed order, without holding all of them in memory."""
+    """The named columns of each row, by primary key, without holding all rows in memory."""
     return rows.order_by("pk").values_list(*names).iterator()
 
 

@@ -1,108 +1,60 @@
-"""Ask FeexPay about an attempt, and settle it by the answer. The authenticated answer is the only proof there is.
+"""Ask FeexPay about an attempt and settle the attempt by the authenticated answer, the only proof of a payment.
 
-`judge` is pure and decides; `settle` writes what was decided; `reconcile` asks. Whoever reconciles at the same time
-gets the same end: the ledger lets one move through.
+Each entry point follows the same three steps: fetch the report, evaluate it (`report_evaluation`, pure), settle the
+attempt by it. Concurrent calls end in the same state, because the ledger lets only one of two equal moves through.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word, same_reference
-from django_feexpay.lifecycle import LIVE, Status
+from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident
-from django_feexpay.payments import history_search, incidents, leases, ledger, second_charges, webhook_hints
-from django_feexpay.payments.absences import NOT_IN_HISTORY, note_absence, poll_later, seek_refused, to_review
+from django_feexpay.payments import (
+    history_search,
+    incidents,
+    leases,
+    ledger,
+    missing_attempts,
+    second_charges,
+    webhook_hints,
+)
 from django_feexpay.payments.admission import gate, rate_budget
 from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
 from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of, mismatch_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How long one search may take. With the last answer it ends within a lease.
+#: Deadline of one search. Together with the last answer it ends within a lease.
 TIMEOUT_SECONDS = 25.0
+#: The same while a person waits for the page.
 INTERACTIVE_TIMEOUT_SECONDS = 5.0
 
-
-#: So long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay cannot be asked; an answer would have
-#: ended it. With the usual expiry a person sees it within a day of the request.
+#: How long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay gives no answer. Then staff decide: with
+#: the usual expiry within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
+#: A doubtful refusal whose history cannot be read completely is searched for again at least this often.
+_SEARCH_REFUSAL_EVERY = timedelta(hours=1)
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a report means for an attempt. `to_status` None: nothing to move, look again later."""
-
-    to_status: Status | None
-    because: str
+#: FeexPay's complete history does not show the attempt. Nothing is settled by this report.
+NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
-def judge(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
-    """What a report means for an attempt, decided from these two and the time alone.
-
-    A success counts only if the report names our reference, echoes our attempt, is about the payer's msisdn, and
-    is of the amount (or that plus the fee) and currency asked for. An unknown word is never a success and never a
-    failure. A failure on a page that is still open is none yet: the payer may take another card.
-    """
-    mismatch = _mismatch(attempt, report)
-    if report.word is Word.SUCCESSFUL:
-        doubt = mismatch or _missing_proof(attempt, report)
-        return Verdict(Status.REVIEW, doubt) if doubt else Verdict(Status.SUCCESSFUL, "confirmed")
-    if report.word is Word.FAILED:
-        if attempt.life_status is Status.FAILED:  # no news, whomever it is about; a person may have closed it so
-            return Verdict(None, "waiting")
-        if attempt.sought_by_echo and attempt.life_status in LIVE and now < attempt.expires_at:
-            return Verdict(None, "may_be_tried_again")
-        return Verdict(Status.REVIEW, mismatch) if mismatch else Verdict(Status.FAILED, "failed")
-    if attempt.life_status in (Status.FAILED, Status.REJECTED) and report.word is not Word.MISSING:
-        return Verdict(Status.REVIEW, "alive_after_failure")
-    if now < attempt.expires_at or attempt.life_status not in LIVE:
-        return Verdict(None, "waiting")
-    if report.word is Word.PENDING:
-        return Verdict(Status.EXPIRED, "payer_did_not_answer")
-    return Verdict(Status.REVIEW, "unknown_to_gateway" if report.word is Word.MISSING else "unknown_word")
-
-
-def _mismatch(attempt: Attempt, report: StatusReport) -> str:
-    """The first fact of the report that contradicts ours, or ""."""
-    if report.reference is not None and not same_reference(report.reference, attempt.gateway_reference or ""):
-        return "reference_mismatch"
-    if report.echo is not None and report.echo != str(attempt.pk):
-        return "echo_mismatch"
-    known = attempt.masked_msisdn  # a card has none
-    if known and report.msisdn_ending is not None and not known.endswith(report.msisdn_ending):
-        return "msisdn_mismatch"
-    if report.currency not in (None, attempt.payment.charged_currency):
-        return "currency_mismatch"
-    return ""
-
-
-def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
-    """What a success lacks to be credited, or "". An absent amount is allowed, as some answers carry none; but not of
-    a card, whose payer's msisdn proves nothing.
-    """
-    if report.reference is None:
-        return "reference_missing"
-    if report.echo is None:
-        return "echo_missing"
-    if report.amount is None and not attempt.masked_msisdn:
-        return "amount_missing"
-    return "" if amount_agrees(attempt, report.amount) else "amount_mismatch"
-
-
-def amount_agrees(attempt: Attempt, amount: int | None) -> bool:
-    """Whether FeexPay speaks of the amount we asked for, or of that with the fee. None: it does not speak of it."""
-    return amount in (None, attempt.amount, attempt.payment.charged_price + attempt.payment.fee)
+# --- entry points --------------------------------------------------------------------------------------
 
 
 def reconcile(
@@ -113,21 +65,20 @@ def reconcile(
     note: str = "",
     total_seconds: float | None = None,
 ) -> bool:
-    """Ask FeexPay about an attempt and settle it; True if it gave its word, or its whole history lacks the attempt.
+    """Ask FeexPay about an attempt and settle it; True if FeexPay answered, or its complete history lacks the attempt.
 
-    What is on its way just now is not asked about.
-    Its next look is written only if nobody changed it meanwhile. `total_seconds` bounds the call.
-    A gateway that cannot be reached is no news: the attempt stays as it is and is looked at again.
-    About a credited attempt FeexPay is asked, unless the call is bounded, whether it was charged a second time, too.
+    An attempt that is being sent is not asked about. A gateway without an answer changes nothing: the attempt is polled
+    again. `total_seconds` bounds the call; without it, FeexPay is also asked whether a credited attempt was charged a
+    second time.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
-    attempt = _to_ask_about(attempt_id)
+    attempt = _read_for_asking(attempt_id)
     if attempt is None:
         return False
     credited = attempt.life_status is Status.SUCCESSFUL
-    report = _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    report = _ask_and_settle(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
     if credited and report is not None and total_seconds is None:
-        _look_for_second_charges(attempt, source)
+        _check_second_charges(attempt, source)
     return report is not None
 
 
@@ -139,18 +90,18 @@ def ask(
     note: str = "",
     total_seconds: float | None = None,
 ) -> StatusReport | None:
-    """FeexPay's word on an attempt, which is settled by it: None for none, Word.MISSING when it has no such payment.
+    """Ask FeexPay about an attempt, settle it, and return the report; None: no answer. Word.MISSING: no such payment.
 
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
-    attempt = _to_ask_about(attempt_id)
+    attempt = _read_for_asking(attempt_id)
     if attempt is None:
         return None
-    return _look(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
+    return _ask_and_settle(attempt, source=source, actor=actor, note=note, total_seconds=total_seconds)
 
 
-def _to_ask_about(attempt_id: UUID) -> Attempt | None:
-    """The attempt, unless it is on its way just now. The question is spent of the budget, and never refused."""
+def _read_for_asking(attempt_id: UUID) -> Attempt | None:
+    """Read the attempt, unless it is being sent. The call counts against the rate budget, but is never refused."""
     refuse_without_autocommit()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
@@ -160,7 +111,7 @@ def _to_ask_about(attempt_id: UUID) -> Attempt | None:
 
 
 def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
-    """Reconcile an attempt whose turn it is, unless FeexPay is used to the full: then it is due again soon.
+    """Reconcile a claimed attempt. If the rate budget is spent, release the claim instead: it is due again soon.
 
     Changes: as `reconcile`. Safe to repeat: yes.
     """
@@ -169,77 +120,17 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
         leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_RELEASE))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
-    answered = _look(attempt, source=source) is not None
-    if credited and _look_for_second_charges(attempt, source) and answered:
+    answered = _ask_and_settle(attempt, source=source) is not None
+    if credited and _check_second_charges(attempt, source) and answered:
         leases.schedule(attempt)
     return answered
 
 
-def _look_for_second_charges(attempt: Attempt, source: Source) -> bool:
-    """Look for other charges of an attempt that is credited; not answered, FeexPay is asked again."""
-    answered = second_charges.look_for(attempt, timeout_seconds=_timeout(source, None))
-    if not answered:
-        leases.ask_credited_again(attempt)
-    return answered
-
-
-def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
-    """Look in FeexPay's history for an attempt that waits to be sent; True if it is there, None if nobody can tell.
-
-    Found, it stands in PENDING and is not sent. Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
-    """
-    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
-    try:
-        found = history_search.search(attempt, timeout_seconds=_timeout(source, None))
-    except GatewayError as error:
-        logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        return None
-    if found.row is not None:
-        return record_reference(attempt, str(found.row.report.reference), source) or None
-    return False if found.complete else None
-
-
-def _look(
-    attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
-) -> StatusReport | None:
-    credited = attempt.life_status is Status.SUCCESSFUL
-    lost = attempt.gateway_reference is None and not attempt.sought_by_echo
-    try:
-        report = _ask(attempt, source, total_seconds)
-    except GatewayError as error:
-        logger.warning("no news of attempt %s: %s", attempt.pk, error.code)
-        _note_silence(attempt, source)
-        return None
-    if report is None or report is NOT_IN_HISTORY:
-        return report
-    failpoints.hit("asked")
-    moved = settle(attempt, report, source=source, actor=actor, note=note)
-    closed_page = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
-    named = moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)
-    # Its answer was lost or its page is closed, so nothing tells that FeexPay made one charge of it and no later look
-    # is planned; or a webhook named another one.
-    if lost or closed_page or named:
-        leases.make_credited_due_now(attempt)
-    return report
-
-
-def _note_silence(attempt: Attempt, source: Source) -> None:
-    """FeexPay could not be asked: ask again later. What was silent for a day goes to staff, too."""
-    if attempt.life_status is Status.SUCCESSFUL:
-        leases.ask_credited_again(attempt)
-    elif attempt.life_status in (Status.PENDING, Status.UNKNOWN) and conf.now() - attempt.expires_at >= LONGEST_SILENCE:
-        to_review(attempt, source, "gateway_silent")
-    elif attempt.is_doubtful_refusal:
-        seek_refused(attempt, source)
-    else:
-        poll_later(attempt)
-
-
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
-    """Reconcile when the attempt is due, its reference is known and nobody else is at it. For doors that read a status.
+    """Reconcile a due attempt before its status is shown. False leaves the status as last known.
 
-    Looking for a lost reference, or for what became of a credit, takes longer than a reader waits: that is left to the
-    worker.
+    The worker does what takes longer: it searches for lost references and checks credited attempts.
+    Changes: as `reconcile`. Safe to repeat: yes.
     """
     now = conf.now()
     findable = attempt.gateway_reference is not None or attempt.sought_by_echo
@@ -249,212 +140,92 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     with rate_budget.place() as free:
         if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
-            return False  # the last known is told
+            return False
         taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
-def _ask(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """FeexPay's word on an attempt; None while its payment may be where we could not look."""
+def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
+    """Search FeexPay's history for an attempt that waits to be sent. True: found; None: the history is incomplete.
+
+    A found attempt becomes PENDING and is not sent. Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    try:
+        found = history_search.search(attempt, timeout_seconds=_timeout(source, None))
+    except GatewayError as error:
+        _log_no_answer(attempt, error)
+        return None
+    if found.row is not None:
+        return record_reference(attempt, str(found.row.report.reference), source) or None
+    return False if found.complete else None
+
+
+# --- fetch the report ----------------------------------------------------------------------------------
+
+
+def _ask_and_settle(
+    attempt: Attempt, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
+) -> StatusReport | None:
+    credited = attempt.life_status is Status.SUCCESSFUL
+    answer_was_lost = attempt.gateway_reference is None and not attempt.sought_by_echo
+    try:
+        report = _fetch_report(attempt, source, total_seconds)
+    except GatewayError as error:
+        _log_no_answer(attempt, error)
+        _handle_no_answer(attempt, source)
+        return None
+    if report is None or report is NOT_IN_HISTORY:
+        return report
+    failpoints.hit("asked")
+    moved = settle(attempt, report, source=source, actor=actor, note=note)
+    page_is_closed = attempt.sought_by_echo and not credited and conf.now() >= attempt.expires_at
+    has_other_reference = moved and report.word is Word.SUCCESSFUL and second_charges.named_by_webhooks(attempt)
+    # A second charge is possible and no later poll is planned, or a webhook named another charge: check once more.
+    if answer_was_lost or page_is_closed or has_other_reference:
+        leases.make_credited_due_now(attempt)
+    return report
+
+
+def _fetch_report(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
+    """Ask FeexPay about an attempt; None: its payment may be in a part of the history that FeexPay did not show."""
     if attempt.sought_by_echo and attempt.life_status is not Status.SUCCESSFUL:
-        return _ask_by_echo(attempt, source, total_seconds)
+        return _fetch_report_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
-        patience = _timeout(source, total_seconds)
-        found = history_search.search(attempt, timeout_seconds=patience, longest_question_seconds=total_seconds)
+        timeout = _timeout(source, total_seconds)
+        found = history_search.search(attempt, timeout_seconds=timeout, longest_question_seconds=total_seconds)
         if found.row is None:
-            return note_absence(attempt, source, found)
+            return _settle_missing(attempt, source, found)
         if not record_reference(attempt, str(found.row.report.reference), source):
             return None
         if attempt.sought_by_echo:
-            return _report_of(attempt, found.row, source, total_seconds)
+            return _fetch_report_of_row(attempt, found.row, source, total_seconds)
     return conf.gateway().fetch_status(str(attempt.gateway_reference), total_seconds=total_seconds)
 
 
-def settle(
-    attempt: Attempt,
-    report: StatusReport,
-    *,
-    source: Source,
-    actor: str = "",
-    note: str = "",
-) -> bool:
-    """Bring an attempt to where a report puts it; True if it moved.
+def _fetch_report_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
+    """Find the payment that echoes our id in the history, then ask for its status.
 
-    Changes: the attempt, by `ledger.move`; without a move, when to look next. A credited attempt stays as it is; that
-    its money was taken back becomes an Incident. Safe to repeat: yes.
-    """
-    if attempt.life_status is Status.SUCCESSFUL:
-        _note_reversal(attempt, report)
-        return False
-    verdict = judge(attempt, report, conf.now())
-    if verdict.because == "unknown_word" or report.word is Word.UNKNOWN:
-        logger.error("FeexPay says %r about attempt %s: a word we do not know", report.raw_word, attempt.pk)
-    cause = Cause(
-        source=source,
-        because=verdict.because,
-        actor=actor,
-        note=note,
-        evidence=evidence_of(attempt, report),
-    )
-    moved = verdict.to_status is not None and ledger.move(
-        attempt.pk,
-        verdict.to_status,
-        cause,
-        changes=_changes(attempt, verdict.to_status, report),
-        still=_still(attempt, verdict.to_status),
-    )
-    if not moved:
-        poll_later(attempt)
-    failpoints.hit("settled")
-    return moved
-
-
-def _still(attempt: Attempt, to_status: Status) -> dict[str, Any]:
-    """A failure says nothing of a code that was sent while FeexPay was asked: that may be charged. A success counts."""
-    return {} if to_status is Status.SUCCESSFUL else {"otp_count": attempt.otp_count}
-
-
-def _changes(attempt: Attempt, to_status: Status, report: StatusReport) -> dict[str, Any]:
-    changes: dict[str, Any] = {
-        "payer_sealed": None,
-        "next_poll_at": leases.unless_changed(
-            attempt, leases.next_poll(attempt, to_status, polls=attempt.poll_count + 1)
-        ),
-        "poll_count": attempt.poll_count + 1,
-    }
-    if to_status is Status.FAILED:
-        changes |= {"reason_code": report.reason_code or UNKNOWN_REASON, "reason_text": report.reason_text[:200]}
-    if to_status is Status.EXPIRED:
-        changes |= {"reason_code": "expired"}
-    if to_status is Status.SUCCESSFUL:
-        changes |= {"reason_code": "", "reason_text": "", "next_poll_at": leases.next_poll(attempt, to_status)}
-    return changes
-
-
-def evidence_of(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
-    """What the decision rested on; the invariants re-check a credit by it."""
-    return {
-        "word": report.word,
-        "reference": report.reference,
-        "echo_matches": report.echo == str(attempt.pk),
-        "amount": report.amount,
-        "currency": report.currency,
-        "asked_for": attempt.amount,
-        "fee": attempt.payment.fee,
-    }
-
-
-def _note_reversal(attempt: Attempt, report: StatusReport) -> None:
-    """FeexPay, asked about a credited attempt, says that its money was taken back: for staff and the host to decide.
-
-    A second charge that was given back is none: its attempt has no credit.
-    """
-    if not report.takes_back or _mismatch(attempt, report):
-        return
-    credit = Credit.objects.filter(attempt=attempt).first()
-    if credit is None:
-        return
-    reference = attempt.gateway_reference or ""
-    charge = incidents.Charge(reference, credit.amount, credit.currency, credited_reference=reference)
-    if incidents.open_once(Incident.Kind.REVERSED_AFTER_CREDIT, attempt, charge, conf.now()):
-        logger.error("FeexPay takes back the success of attempt %s: %r", attempt.pk, report.raw_word)
-
-
-# --- an attempt whose answer was lost ----------------------------------------------------------------
-
-
-def _timeout(source: Source, total_seconds: float | None) -> float:
-    """A person who waits for a page is not kept as long as a worker."""
-    usual = TIMEOUT_SECONDS if source in (Source.WORKER, Source.COMMAND) else INTERACTIVE_TIMEOUT_SECONDS
-    return usual if total_seconds is None else min(usual, total_seconds)
-
-
-def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Write down the reference we found; True if the attempt has one now. UNKNOWN becomes PENDING, and so does one that
-    still waits to be sent: it is not sent any more. Elsewhere only the column changes. A reference that another attempt
-    holds sends this one to staff.
-
-    Changes: the attempt, its deliveries. Safe to repeat: yes.
-    """
-    cause = Cause(source=source, because="found_in_history")
-    try:
-        if attempt.life_status is Status.CREATED and not _mark_as_sent(attempt, cause):
-            return False  # its sender took it just now
-        if attempt.life_status in (Status.CREATED, Status.UNKNOWN):
-            ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
-        else:
-            _keep_reference(attempt, reference)
-    except IntegrityError as error:
-        if not ledger.is_reference_conflict(error):
-            raise
-        if attempt.life_status is Status.FAILED:  # a person closed it, knowing that
-            leases.schedule(attempt)
-        else:
-            to_review(attempt, source, "reference_conflict")
-        return False
-    attempt.refresh_from_db()
-    webhook_hints.match(attempt.pk, reference)
-    return attempt.gateway_reference is not None
-
-
-def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
-    """CREATED to UNKNOWN, by the legal way and without a call: FeexPay has it. False if a sender was quicker.
-
-    One that dies between the two moves leaves what `initiate.mark_sender_dead` puts right.
-    """
-    now = conf.now()
-    sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}
-    if not ledger.move(attempt.pk, Status.SENDING, cause, changes=sending):
-        return False
-    is_page = attempt.payment.provider.spec.flow == "hosted"
-    unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
-    return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
-
-
-def _keep_reference(attempt: Attempt, reference: str) -> None:
-    """The first one stays, but where the payment that counts may be another: there the newest, until it is credited.
-
-    What was said never to have left did leave. What a person credited without a reference takes the first.
-    """
-    rows = Attempt.objects.filter(pk=attempt.pk)
-    takes_it = Q(gateway_reference=None)
-    if attempt.sought_by_echo:
-        takes_it |= Q(sought_by_echo=True) & ~Q(status=Status.SUCCESSFUL)
-    rows.filter(takes_it).update(gateway_reference=reference, sent_at=Coalesce("sent_at", "created_at"))
-
-
-# --- an attempt that any payment with our id may stand for ---------------------------------------------
-
-
-def _ask_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """FeexPay's word on the payment that bears our id in its history; None while there may be one we were not shown.
-
-    Two authenticated answers make the proof: history says that the payment is our attempt's, its status what became
-    of it. Asked anew each time, as another payment may be made on the same page.
+    Both answers are authenticated: the history says whose payment it is, the status whether it was paid. The search is
+    repeated each time, as the payer may pay again on the same page.
     """
     half = None if total_seconds is None else total_seconds / 2
     found = history_search.search(attempt, timeout_seconds=_timeout(source, half), longest_question_seconds=half)
     if found.row is not None:
-        report = _report_of(attempt, found.row, source, half)
-    elif attempt.gateway_reference is not None:  # given with the request for a code
+        report = _fetch_report_of_row(attempt, found.row, source, half)
+    elif attempt.gateway_reference is not None:  # FeexPay gave it when it sent the payer a code
         report = conf.gateway().fetch_status(attempt.gateway_reference, total_seconds=half)
     else:
-        return note_absence(attempt, source, found)
+        return _settle_missing(attempt, source, found)
     if report is not None and report.word is Word.FAILED and not found.complete:
-        return note_absence(attempt, source, found)  # one that was paid may be among what we were not shown
+        return _settle_missing(attempt, source, found)  # the missing part of the history may show a paid one
     return report
 
 
-def seek_by_echo(attempt: Attempt) -> None:
-    """From now on whichever payment bears our id stands for the attempt, unless it is credited already.
-
-    Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
-    """
-    Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)
-
-
-def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """The status of the payment of that row, with what only the row may know: our id, the amount."""
+def _fetch_report_of_row(
+    attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None
+) -> StatusReport | None:
+    """Ask for the status of a history row's payment. What the status leaves out (our id, the amount) the row gives."""
     reference = str(row.report.reference)
     if attempt.gateway_reference != reference and not record_reference(attempt, reference, source):
         return None
@@ -465,3 +236,211 @@ def _report_of(attempt: Attempt, row: HistoryRow, source: Source, total_seconds:
         amount=row.report.amount if report.amount is None else report.amount,
         currency=row.report.currency if report.currency is None else report.currency,
     )
+
+
+def _check_second_charges(attempt: Attempt, source: Source) -> bool:
+    """Check a credited attempt for other charges; without a complete answer, ask again later."""
+    answered = second_charges.find(attempt, timeout_seconds=_timeout(source, None))
+    if not answered:
+        leases.ask_credited_again(attempt)
+    return answered
+
+
+def _timeout(source: Source, total_seconds: float | None) -> float:
+    usual = TIMEOUT_SECONDS if source in (Source.WORKER, Source.COMMAND) else INTERACTIVE_TIMEOUT_SECONDS
+    return usual if total_seconds is None else min(usual, total_seconds)
+
+
+def _log_no_answer(attempt: Attempt, error: GatewayError) -> None:
+    logger.warning("FeexPay did not answer about attempt %s: %s", attempt.pk, error.code)
+
+
+# --- settle the attempt --------------------------------------------------------------------------------
+
+
+def settle(attempt: Attempt, report: StatusReport, *, source: Source, actor: str = "", note: str = "") -> bool:
+    """Move an attempt to the status that a report calls for; True if it moved.
+
+    Without a move it schedules the next poll. A credited attempt does not move: if FeexPay took its money back, an
+    incident is opened.
+    Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
+    """
+    if attempt.life_status is Status.SUCCESSFUL:
+        _open_reversal(attempt, report)
+        return False
+    verdict = evaluate_report(attempt, report, conf.now())
+    if verdict.because == "unknown_word" or report.word is Word.UNKNOWN:
+        logger.error("FeexPay answered with the unknown status %r about attempt %s", report.raw_word, attempt.pk)
+    moved = False
+    if verdict.to_status is not None:
+        evidence = evidence_of(attempt, report)
+        cause = Cause(source=source, because=verdict.because, actor=actor, note=note, evidence=evidence)
+        moved = _move(attempt, verdict.to_status, cause, _reason_columns(verdict.to_status, report))
+    if not moved:
+        _poll_later(attempt)
+    failpoints.hit("settled")
+    return moved
+
+
+def _reason_columns(to_status: Status, report: StatusReport) -> dict[str, Any]:
+    if to_status is Status.FAILED:
+        return {"reason_code": report.reason_code or UNKNOWN_REASON, "reason_text": report.reason_text[:200]}
+    if to_status is Status.EXPIRED:
+        return {"reason_code": "expired"}
+    return {"reason_code": "", "reason_text": ""} if to_status is Status.SUCCESSFUL else {}
+
+
+def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[str, Any]) -> bool:
+    """Move an attempt and write its next poll with it.
+
+    Except for a success, an OTP sent while we asked FeexPay stops the move: its charge is not in the answer.
+    """
+    polls = attempt.poll_count + 1
+    next_poll_at = leases.next_poll(attempt, to_status, polls=polls)
+    is_success = to_status is Status.SUCCESSFUL
+    return ledger.move(
+        attempt.pk,
+        to_status,
+        cause,
+        changes={
+            "payer_sealed": None,
+            "next_poll_at": next_poll_at if is_success else leases.unless_changed(attempt, next_poll_at),
+            "poll_count": polls,
+            **columns,
+        },
+        still={} if is_success else {"otp_count": attempt.otp_count},
+    )
+
+
+def _open_reversal(attempt: Attempt, report: StatusReport) -> None:
+    """Open an incident if FeexPay took back the money of a credited attempt: staff and the host decide.
+
+    A second charge that was refunded is no reversal: its attempt has no credit.
+    """
+    if not report.takes_back or mismatch_of(attempt, report):
+        return
+    credit = Credit.objects.filter(attempt=attempt).first()
+    if credit is None:
+        return
+    reference = attempt.gateway_reference or ""
+    charge = incidents.Charge(reference, credit.amount, credit.currency, credited_reference=reference)
+    if incidents.open_once(Incident.Kind.REVERSED_AFTER_CREDIT, attempt, charge, conf.now()):
+        logger.error("FeexPay took back the money of attempt %s: status %r", attempt.pk, report.raw_word)
+
+
+def _settle_missing(attempt: Attempt, source: Source, found: history_search.Found) -> StatusReport | None:
+    """Settle an attempt that the history does not show, as `missing_attempts` decides; or search again later.
+
+    Returns NOT_IN_HISTORY if the history was complete, else None.
+    """
+    now = conf.now()
+    searched: dict[str, Any] = {}
+    if attempt.life_status is Status.UNKNOWN:
+        searched["first_empty_search_at"] = missing_attempts.first_absence_at(attempt, found, now)
+    decision = missing_attempts.decide(attempt, found, now)
+    if decision is None or not _move_as_decided(attempt, source, decision, searched):
+        nothing_to_find = found.complete and attempt.sent_at is None and attempt.life_status is not Status.UNKNOWN
+        _poll_later(attempt, searched, history_unread=not found.complete, nothing_to_find=nothing_to_find)
+    return NOT_IN_HISTORY if found.complete else None
+
+
+def _move_as_decided(
+    attempt: Attempt, source: Source, decision: missing_attempts.Decision, columns: Mapping[str, Any]
+) -> bool:
+    reason = {"reason_code": decision.reason_code} if decision.reason_code else {}
+    cause = Cause(source=source, because=decision.because, evidence=decision.evidence)
+    return _move(attempt, decision.to_status, cause, {**columns, **reason})
+
+
+def _handle_no_answer(attempt: Attempt, source: Source) -> None:
+    """FeexPay gave no answer: ask again later. After a day without an answer, staff decide."""
+    now = conf.now()
+    if attempt.life_status is Status.SUCCESSFUL:
+        leases.ask_credited_again(attempt)
+        return
+    decision = missing_attempts.decide_unread_refusal(attempt, now)
+    if attempt.life_status in (Status.PENDING, Status.UNKNOWN) and now - attempt.expires_at >= LONGEST_SILENCE:
+        decision = missing_attempts.Decision(Status.REVIEW, "gateway_silent")
+    if decision is None or not _move_as_decided(attempt, source, decision, {}):
+        _poll_later(attempt, history_unread=True)
+
+
+def _poll_later(
+    attempt: Attempt,
+    searched: Mapping[str, Any] | None = None,
+    *,
+    history_unread: bool = False,
+    nothing_to_find: bool = False,
+) -> None:
+    """Count a poll that moved nothing, and schedule the next one.
+
+    nothing_to_find: poll again only when a webhook names the attempt. An attempt that waits to be sent keeps its time.
+    """
+    if attempt.life_status is Status.CREATED:
+        return
+    if nothing_to_find:
+        rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
+        rows.update(poll_count=F("poll_count") + 1, next_poll_at=leases.unless_changed(attempt, None))
+        return
+    capped = history_unread and attempt.is_doubtful_refusal
+    no_later_than = conf.now() + _SEARCH_REFUSAL_EVERY if capped else None
+    leases.schedule(attempt, no_later_than=no_later_than, **(searched or {}))
+
+
+# --- the reference -------------------------------------------------------------------------------------
+
+
+def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
+    """Write the reference that the history gave; True if the attempt has a reference now.
+
+    UNKNOWN becomes PENDING, and so does CREATED, which is then not sent any more. In other statuses only the column
+    changes. If another attempt holds the reference, this one goes to staff.
+    Changes: the attempt, its deliveries. Safe to repeat: yes.
+    """
+    cause = Cause(source=source, because="found_in_history")
+    try:
+        if attempt.life_status is Status.CREATED and not _mark_as_sent(attempt, cause):
+            return False  # a sender claimed it meanwhile
+        if attempt.life_status in (Status.CREATED, Status.UNKNOWN):
+            ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
+        else:
+            # The first reference stays, except where another payment may be the one that counts (a page, an OTP):
+            # there the newest replaces it until the credit. An attempt with a reference was sent, whatever we wrote.
+            may_take = Q(gateway_reference=None)
+            if attempt.sought_by_echo:
+                may_take |= Q(sought_by_echo=True) & ~Q(status=Status.SUCCESSFUL)
+            rows = Attempt.objects.filter(may_take, pk=attempt.pk)
+            rows.update(gateway_reference=reference, sent_at=Coalesce("sent_at", "created_at"))
+    except IntegrityError as error:
+        if not ledger.is_reference_conflict(error):
+            raise
+        conflict = missing_attempts.Decision(Status.REVIEW, "reference_conflict")
+        # FAILED: staff closed it and knew about the conflict.
+        if attempt.life_status is Status.FAILED or not _move_as_decided(attempt, source, conflict, {}):
+            _poll_later(attempt)
+        return False
+    attempt.refresh_from_db()
+    webhook_hints.match(attempt.pk, reference)
+    return attempt.gateway_reference is not None
+
+
+def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
+    """Move CREATED to UNKNOWN without a call: the history shows that FeexPay has it. False if a sender was quicker.
+
+    If the process dies between the two moves, `mark_sender_dead` repairs the attempt.
+    """
+    now = conf.now()
+    sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}
+    if not ledger.move(attempt.pk, Status.SENDING, cause, changes=sending):
+        return False
+    is_page = attempt.payment.provider.spec.flow == "hosted"
+    unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
+    return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
+
+
+def seek_by_echo(attempt: Attempt) -> None:
+    """From now on accept any payment that echoes the attempt's id, unless the attempt is credited already.
+
+    Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
+    """
+    Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)

@@ -102,6 +102,10 @@ def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total
     surely_unsent = attempt.sent_at is None and not _may_have_been_charged(attempt)
     if heard or surely_unsent or (in_time and not _may_have_been_charged(attempt)):
         return
+    if attempt.events.filter(to_status=Status.REVIEW, because="reference_conflict").exists():
+        # Its only payment at FeexPay belongs to another attempt, so FeexPay's word about it can never come.
+        message = _("FeexPay counts this payment under another one. Please start a new payment.")
+        raise NotAllowedError("not_retryable", message, payment_id=attempt.payment_id)
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     raise NotAllowedError(
         "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=COME_BACK_SECONDS

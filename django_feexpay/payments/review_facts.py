@@ -1,4 +1,4 @@
-"""What FeexPay shows about an attempt under review, asked just now: all that a person needs to decide."""
+"""FeexPay's facts about an attempt under review, fetched now: all that a person needs to decide."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ from django_feexpay.payments import history_search, reconcile
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.ledger import Source
 
-#: All questions together, and one of them. A web server gives a page thirty seconds.
+#: Deadline of all questions together, and of each. A web server usually gives a page thirty seconds.
 TIMEOUT_SECONDS = 20.0
 ONE_QUESTION_SECONDS = 5.0
 
-#: Money was taken, or may be: an unknown word may mean either.
+#: Money was taken or may be taken; an unknown word may mean either.
 CHARGED = frozenset({Word.SUCCESSFUL, Word.PENDING, Word.UNKNOWN})
 
-#: Of several answers about one attempt the one that speaks of money counts.
+#: Of several answers about one attempt, the one closest to a charge counts.
 _WEIGHT = {Word.SUCCESSFUL: 4, Word.PENDING: 3, Word.UNKNOWN: 2, Word.FAILED: 1, Word.MISSING: 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """FeexPay's word on an attempt.
+    """What FeexPay shows about an attempt.
 
-    report: of all that FeexPay shows under our reference or our id, what speaks most of money; MISSING: it shows
-    nothing. is_proof: FeexPay was asked about that payment itself; False: only its history says so.
-    history_complete: None where history did not have to be read.
-    holder: another attempt of ours that this payment of FeexPay's belongs to.
+    report: the answer closest to a charge, under our reference or our id; MISSING: FeexPay shows no payment.
+    is_proof: it is FeexPay's status of that payment; False: only a history row. history_complete: None if the history
+    was not needed. holder: the other attempt of ours that holds the payment's reference.
     """
 
     report: StatusReport
@@ -49,19 +48,19 @@ class Facts:
         return self.report.word in CHARGED
 
     @property
-    def gist(self) -> str:
-        """What a decision rests on, to see whether FeexPay still says the same."""
+    def fingerprint(self) -> str:
+        """Equal as long as FeexPay says the same of what a decision depends on."""
         return f"{self.report.word}:{self.report.amount}"
 
 
-def ask(attempt: Attempt, *, source: Source) -> Facts:
-    """Ask FeexPay about an attempt: by its reference, and where that shows no charge, by our id in its history.
+def fetch(attempt: Attempt, *, source: Source) -> Facts:
+    """Ask FeexPay about an attempt: by its reference, and if that shows no charge, by our id in its history.
 
-    Must run outside a transaction. Changes: the attempt's reference, if history tells it.
-    Raises: GatewayError when FeexPay cannot be asked. Safe to repeat: yes.
+    Must run outside a transaction. Changes: the attempt's reference, if the history gives one.
+    Raises: GatewayError if FeexPay does not answer. Safe to repeat: yes.
     """
     ends_at = time.monotonic() + TIMEOUT_SECONDS
-    rate_budget.wait_seconds(rate_budget.SENDING)  # a person waits: it is spent, and never refused
+    rate_budget.wait_seconds(rate_budget.SENDING)  # counted, never refused: a person waits
     asked_at = conf.now()
     by_reference = None
     if attempt.gateway_reference is not None and not attempt.sought_by_echo:
@@ -75,7 +74,7 @@ def ask(attempt: Attempt, *, source: Source) -> Facts:
     )
     if by_reference is None and not found.answered:
         raise OutcomeUnknownError("FeexPay's history did not answer")
-    report, is_proof = _heaviest(attempt, by_reference, found.row, source)
+    report, is_proof = _closest_to_a_charge(attempt, by_reference, found.row, source)
     return Facts(
         report=report,
         asked_at=asked_at,
@@ -89,17 +88,17 @@ def _status_of(reference: str) -> StatusReport:
     return conf.gateway().fetch_status(reference, total_seconds=ONE_QUESTION_SECONDS)
 
 
-def _heaviest(
+def _closest_to_a_charge(
     attempt: Attempt, by_reference: StatusReport | None, row: HistoryRow | None, source: Source
 ) -> tuple[StatusReport, bool]:
-    """What speaks most of money, and whether FeexPay was asked about that payment itself."""
+    """The answer closest to a charge, and whether it is FeexPay's status of that payment (else a history row)."""
     if row is None:
         if by_reference is None and attempt.gateway_reference is not None:
-            by_reference = _status_of(attempt.gateway_reference)  # a page, or the request for a code
+            by_reference = _status_of(attempt.gateway_reference)  # of a page or of an OTP request
         return by_reference or StatusReport(word=Word.MISSING), True
     listed = replace(row.report, echo=str(attempt.pk))
     asked = [by_reference] if by_reference is not None else []
-    if _is_ours_now(attempt, str(listed.reference), source) and by_reference is None:
+    if by_reference is None and _takes_reference(attempt, str(listed.reference), source):
         status = _status_of(str(attempt.gateway_reference))
         asked.append(
             replace(
@@ -108,12 +107,14 @@ def _heaviest(
                 amount=listed.amount if status.amount is None else status.amount,
             )
         )
-    best = max([*asked, listed], key=lambda report: _WEIGHT[report.word])  # of equals the first: it was asked about
+    best = max(
+        [*asked, listed], key=lambda report: _WEIGHT[report.word]
+    )  # of two equal ones the status, which comes first
     return best, best is not listed
 
 
-def _is_ours_now(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Whether the attempt holds the reference of its row in history, written down if nothing stood there."""
+def _takes_reference(attempt: Attempt, reference: str, source: Source) -> bool:
+    """Whether the attempt holds the reference of its history row; it is written if the attempt has none."""
     known = attempt.gateway_reference
     if known is not None and same_reference(known, reference):
         return True
@@ -123,14 +124,14 @@ def _is_ours_now(attempt: Attempt, reference: str, source: Source) -> bool:
 
 
 def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
-    """The other attempt of ours that a payment of FeexPay's belongs to: one charge is never credited twice."""
+    """The other attempt of ours that holds the payment's reference. One charge is never credited twice."""
     if report.reference is None:
         return None
     others = Attempt.objects.exclude(pk=attempt.pk).select_related("payment")
     return others.filter(gateway_reference__in=spellings_of(report.reference)).first()
 
 
-def in_words(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
+def describe_report(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
     """What FeexPay said about an attempt, for staff: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
     said = _said(attempt, report, history_complete)
     if report.reference:
@@ -162,5 +163,5 @@ def _taken(attempt: Attempt, amount: int) -> str:
 
 
 def _unbroken(amount: int, currency: str) -> str:
-    """An amount that no line breaks in two."""
+    """An amount with no-break spaces."""
     return money.show(amount, currency).replace(" ", "\u00a0")

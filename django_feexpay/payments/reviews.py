@@ -1,7 +1,7 @@
-"""Close an attempt under review: a person decides what FeexPay's answers alone cannot.
+"""Close an attempt under review: a person decides what FeexPay's answers leave open.
 
-FeexPay is asked first. Where its answer decides by itself, that settles the attempt and the person's decision is
-refused. Above `REVIEW_TWO_PERSON_ABOVE` one person proposes and another one approves.
+Each decision asks FeexPay first. If the answer is decisive, it settles the attempt and the person's decision is
+refused. Above `REVIEW_TWO_PERSON_ABOVE` one person proposes and a second one approves.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from django_feexpay.payments import leases, ledger, reconcile, review_facts
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
+from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of
 from django_feexpay.payments.review_facts import Facts
 
 Outcome = ReviewProposal.Outcome
 
 LONGEST_REASON = 500
 
-#: What an attempt that a person closed as not paid carries as its reason.
+#: The reason code of an attempt that a person closed as not paid.
 NOT_PAID_REASON = "not_paid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """What came of it. proposal: waits for a second person; None: the attempt is closed."""
+    """The result of `close`. proposal: it waits for a second person; None: the attempt is closed."""
 
     payment: Payment
     attempt: Attempt
@@ -53,23 +54,23 @@ def close(
     attempt_id: UUID | None = None,
     seen: str | None = None,
 ) -> Closing:
-    """Close the newest attempt under review of a payment, or propose it where two persons are needed.
+    """Close the newest attempt under review of a payment, or propose to close it where two persons are needed.
 
-    `actor`: the primary key of a user. `approve`: carry out what another person proposed. `attempt_id`, `seen`: the
-    attempt and the `Facts.gist` that the person looked at; nothing is done to another attempt or on other facts.
-    Must run outside a transaction: FeexPay is asked first.
-    Changes: by `ledger.move` as any other move; or ReviewProposal.
-    Raises: NotAllowedError, and then nobody decided anything: `validation_error`, `not_under_review`,
+    `actor`: the primary key of a user. `approve`: carry out another person's proposal. `attempt_id`, `seen`: the
+    attempt and the `Facts.fingerprint` that the person saw; if they differ now, nothing is decided.
+    Must run outside a transaction, because it asks FeexPay.
+    Changes: the attempt, by `ledger.move`; or ReviewProposal.
+    Raises: NotAllowedError if no decision was made: `validation_error`, `not_under_review`,
     `gateway_unavailable`, `decided_by_gateway`; `charge_of_another`, `no_charge_shown`, `charge_shown`,
     `history_incomplete`, `answer_changed`; `already_proposed`, `no_proposal`, `same_person`.
-    Safe to repeat: yes, the second call finds nothing under review, or the same proposal.
+    Safe to repeat: yes, a second call finds nothing under review, or the same proposal.
     """
     chosen, reason = _decision(decision), _reason(reason)
     attempt = under_review(payment_id)
     if attempt is None or attempt_id not in (None, attempt.pk):
         raise _not_under_review(payment_id)
-    facts, is_outdated = _ask(attempt, source=source, actor=actor)
-    if seen not in (None, facts.gist) or (approve and is_outdated):
+    facts, is_outdated = _fetch(attempt, source=source, actor=actor)
+    if seen not in (None, facts.fingerprint) or (approve and is_outdated):
         message = _("FeexPay says something else than before. Look at the payment again, then decide.")
         raise NotAllowedError("answer_changed", message, payment_id=payment_id)
     if refusal := refusal_of(chosen, attempt, facts):
@@ -84,41 +85,41 @@ def close(
     return Closing(payment=_read(payment_id), attempt=Attempt.objects.get(pk=attempt.pk))
 
 
-def look(attempt: Attempt, *, source: Source, actor: str) -> Facts:
-    """What FeexPay shows about an attempt under review now; a proposal made on other facts ends.
+def fetch_facts(attempt: Attempt, *, source: Source, actor: str) -> Facts:
+    """Ask FeexPay about an attempt under review. It ends a proposal that was made on other facts.
 
-    Changes: the attempt, if the answer decides by itself; ReviewProposal.
+    Changes: the attempt, if the answer is decisive; ReviewProposal.
     Raises: NotAllowedError `decided_by_gateway`, `gateway_unavailable`. Safe to repeat: yes.
     """
-    facts, _is_outdated = _ask(attempt, source=source, actor=actor)
+    facts, _is_outdated = _fetch(attempt, source=source, actor=actor)
     return facts
 
 
 def under_review(payment_id: UUID) -> Attempt | None:
-    """The newest attempt under review of a payment. The others can be closed after it."""
+    """The newest attempt under review of a payment. Older ones can be closed after it."""
     attempts = Attempt.objects.select_related("payment__provider").filter(payment=payment_id, status=Status.REVIEW)
     return attempts.order_by("-ordinal").first()
 
 
 def open_proposal(attempt: Attempt) -> ReviewProposal | None:
-    """What waits for a second person."""
+    """The proposal that waits for a second person, if any."""
     return ReviewProposal.objects.filter(attempt=attempt, outcome=Outcome.OPEN).first()
 
 
 def needs_second_person(attempt: Attempt, facts: Facts) -> bool:
-    """Whether the larger of what was asked for and what FeexPay took is above the host's limit."""
+    """Whether the amount that we asked for, or the one that FeexPay took, is above the host's limit."""
     limit = feexpay.review_two_person_above
     return limit is not None and max(attempt.amount, facts.report.amount or 0) > limit
 
 
 def refusal_of(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> NotAllowedError | None:
-    """Why FeexPay's answer does not allow this decision, or None."""
+    """The error if FeexPay's answer does not allow this decision, else None."""
     code, message = _objection(decision, attempt, facts)
     return NotAllowedError(code, message, payment_id=attempt.payment_id) if code else None
 
 
 def actor_of(user: Any) -> str:
-    """The primary key of an active user, given as such or by user name. Raises: NotAllowedError `validation_error`."""
+    """The primary key of an active user, given as a user or a user name. Raises: NotAllowedError `validation_error`."""
     users = get_user_model()
     if isinstance(user, str):
         user = users._default_manager.filter(**{users.USERNAME_FIELD: user}).first()
@@ -127,7 +128,7 @@ def actor_of(user: Any) -> str:
     return str(user.pk)
 
 
-# --- what is asked for ---------------------------------------------------------------------------------
+# --- the input -----------------------------------------------------------------------------------------
 
 
 def _decision(name: str) -> ReviewDecision:
@@ -151,25 +152,25 @@ def _not_under_review(payment_id: UUID) -> NotAllowedError:
     return NotAllowedError("not_under_review", _("This payment is not under review."), payment_id=payment_id)
 
 
-def _ask(attempt: Attempt, *, source: Source, actor: str) -> tuple[Facts, bool]:
-    """What FeexPay shows, and whether that ended a proposal which was made on another answer."""
+def _fetch(attempt: Attempt, *, source: Source, actor: str) -> tuple[Facts, bool]:
+    """FeexPay's facts, and whether they ended a proposal that was made on other facts."""
     try:
-        facts = review_facts.ask(attempt, source=source)
+        facts = review_facts.fetch(attempt, source=source)
     except GatewayError:
         message = _("FeexPay cannot be asked at the moment. Nothing is decided without its answer; try again soon.")
         raise NotAllowedError(
             "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=30
         ) from None
-    _settle_if_decided(attempt, facts, source, actor)
+    _settle_if_decisive(attempt, facts, source, actor)
     return facts, _end_outdated(attempt, facts)
 
 
 # --- what FeexPay's answer allows ----------------------------------------------------------------------
 
 
-def _settle_if_decided(attempt: Attempt, facts: Facts, source: Source, actor: str) -> None:
-    """Let an answer that decides by itself settle the attempt. Raises: NotAllowedError that says so."""
-    verdict = reconcile.judge(attempt, facts.report, conf.now())
+def _settle_if_decisive(attempt: Attempt, facts: Facts, source: Source, actor: str) -> None:
+    """Settle the attempt if FeexPay's answer decides it. Raises: NotAllowedError `decided_by_gateway` then."""
+    verdict = evaluate_report(attempt, facts.report, conf.now())
     may_hide_a_charge = attempt.sought_by_echo and not facts.history_complete and verdict.to_status is Status.FAILED
     if verdict.to_status not in (Status.SUCCESSFUL, Status.FAILED) or not facts.is_proof or may_hide_a_charge:
         return
@@ -182,9 +183,9 @@ def _settle_if_decided(attempt: Attempt, facts: Facts, source: Source, actor: st
 
 
 def _objection(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> tuple[str, str]:
-    """The code and the words of what stands against a decision, or two empty texts."""
+    """The code and the message of the objection to a decision, or two empty texts."""
     if decision is ReviewDecision.NOT_PAID:
-        return _objection_to_failing(attempt, facts)
+        return _objection_to_not_paid(attempt, facts)
     if facts.shows_charge and facts.holder is not None:
         message = _("This money belongs to payment %(payment)s at FeexPay. It cannot be credited a second time.")
         return "charge_of_another", message % {"payment": facts.holder.payment_id}
@@ -196,22 +197,18 @@ def _objection(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> tupl
     return "", ""
 
 
-def _objection_to_failing(attempt: Attempt, facts: Facts) -> tuple[str, str]:
-    if facts.shows_charge and not _is_credited_elsewhere(facts):
+def _objection_to_not_paid(attempt: Attempt, facts: Facts) -> tuple[str, str]:
+    is_credited_elsewhere = facts.holder is not None and facts.holder.life_status is Status.SUCCESSFUL
+    if facts.shows_charge and not is_credited_elsewhere:
         if facts.report.word is Word.SUCCESSFUL:
             return "charge_shown", _("FeexPay says that money was taken.")
         return "charge_shown", _("FeexPay does not say that it failed: money may still be taken.")
-    told_by_reference = attempt.gateway_reference is not None and not attempt.sought_by_echo
-    if facts.history_complete is False and not told_by_reference:
+    known_by_reference = attempt.gateway_reference is not None and not attempt.sought_by_echo
+    if facts.history_complete is False and not known_by_reference:
         return "history_incomplete", _(
             "FeexPay's history could not be read whole: the payment may be in the part that is missing."
         )
     return "", ""
-
-
-def _is_credited_elsewhere(facts: Facts) -> bool:
-    """Whether this charge counts already, for the attempt that holds its reference."""
-    return facts.holder is not None and facts.holder.life_status is Status.SUCCESSFUL
 
 
 # --- two persons ---------------------------------------------------------------------------------------
@@ -219,7 +216,7 @@ def _is_credited_elsewhere(facts: Facts) -> bool:
 
 @durable()
 def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Cause) -> ReviewProposal:
-    """Write a proposal, in the place of another one. The same one by the same person stays as it is."""
+    """Write a proposal; it replaces an open one. The same proposal by the same person stays as it is."""
     _lock_review(attempt)
     earlier = open_proposal(attempt)
     if earlier is not None and earlier.decision == decision:
@@ -227,7 +224,6 @@ def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Ca
             return earlier
         message = _("Another person proposed this already: approve it.")
         raise NotAllowedError("already_proposed", message, payment_id=attempt.payment_id)
-    now = conf.now()
     if earlier is not None:
         _end(earlier, Outcome.REPLACED, cause.actor)
     return ReviewProposal.objects.create(
@@ -238,18 +234,16 @@ def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Ca
         gateway_amount=facts.report.amount,
         source=cause.source,
         proposed_by=cause.actor,
-        proposed_at=now,
+        proposed_at=conf.now(),
     )
 
 
 @durable()
 def _end_outdated(attempt: Attempt, facts: Facts) -> bool:
-    """End a proposal that was made on another answer of FeexPay's; whether there was one."""
+    """End a proposal that was made on another answer of FeexPay; True if there was one."""
     proposal = open_proposal(attempt)
-    if proposal is None or (proposal.gateway_word, proposal.gateway_amount) == (
-        facts.report.word,
-        facts.report.amount,
-    ):
+    answer = (facts.report.word, facts.report.amount)
+    if proposal is None or (proposal.gateway_word, proposal.gateway_amount) == answer:
         return False
     _lock_review(attempt)
     _end(proposal, Outcome.OUTDATED, "")
@@ -262,14 +256,14 @@ def _end(proposal: ReviewProposal, outcome: Outcome, actor: str) -> None:
 
 
 def _lock_review(attempt: Attempt) -> None:
-    """Hold the payment's lock, as every move does, and see that the attempt still is under review."""
+    """Take the payment's lock, as every move does, and check that the attempt is still under review."""
     Payment.objects.select_for_update(of=("self",)).get(pk=attempt.payment_id)
     if not Attempt.objects.filter(pk=attempt.pk, status=Status.REVIEW).exists():
         raise _not_under_review(attempt.payment_id)
 
 
 def _approvable(attempt: Attempt, decision: ReviewDecision, actor: str) -> ReviewProposal:
-    """The open proposal of this decision, by another person."""
+    """The open proposal of this decision by another person. Raises: NotAllowedError."""
     proposal = open_proposal(attempt)
     if proposal is None or proposal.decision != decision:
         message = _("No decision was proposed for this payment, so there is nothing to approve.")
@@ -287,7 +281,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     not_paid = cause.because == ReviewDecision.NOT_PAID
     to_status = Status.FAILED if not_paid else Status.SUCCESSFUL
     taken = facts.report.amount if cause.because == ReviewDecision.CREDIT_TAKEN else None
-    # Credited, it is looked at once more: what was charged beside it was no second charge while it was under review.
+    # Poll a credited attempt once more: until now its other charges did not count as second charges.
     next_poll_at = leases.unless_changed(attempt, leases.next_poll(attempt, to_status)) if not_paid else conf.now()
     moved = ledger.move(
         attempt.pk,
@@ -305,7 +299,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
             "reason_code": NOT_PAID_REASON if not_paid else "",
             "reason_text": "",
         },
-        # What FeexPay was asked about must still be what the attempt is: its reference, and the codes it was sent.
+        # FeexPay answered about this reference and these OTPs: if either changed meanwhile, nothing is moved.
         still={"gateway_reference": attempt.gateway_reference, "otp_count": attempt.otp_count},
         credited_amount=taken,
         proposal_id=None if proposal is None else proposal.pk,
@@ -316,9 +310,9 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
 
 
 def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, Any]:
-    """What FeexPay said, and by which rule one or two persons decided; the invariants check a closing by it."""
+    """FeexPay's answer and the two-person rule of the day. Invariant I13 checks the closing against them."""
     return {
-        **reconcile.evidence_of(attempt, facts.report),
+        **evidence_of(attempt, facts.report),
         "asked_at": facts.asked_at.isoformat(timespec="seconds"),
         "history_complete": facts.history_complete,
         "two_person_above": feexpay.review_two_person_above,

@@ -1,8 +1,7 @@
-"""Charges that FeexPay made beside the one that was credited, under the same attempt: a page that was paid twice, a
-push that it doubled.
+"""Second charges of a credited attempt: a payment page that was paid twice, a prompt that FeexPay sent twice.
 
-FeexPay's history and its webhooks only tell that there may be one. It becomes an incident when FeexPay, asked about
-that charge by its own reference, says that it was paid.
+The history and webhooks only give a cause to ask. An incident is opened when FeexPay's status of that charge, asked by
+its own reference, says that it was paid.
 """
 
 from __future__ import annotations
@@ -22,39 +21,38 @@ from django_feexpay.payments import history_search, incidents
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How many references that webhooks named are asked about in one look: anybody who knows an attempt's id may post them.
+#: At most this many references from webhooks are checked in one poll: a forged webhook may name any number.
 MOST_NAMED = 3
 
 
 class Checked(StrEnum):
-    """What came of asking about a charge."""
+    """The result of asking FeexPay about a charge."""
 
-    SECOND_CHARGE = "second_charge"  # FeexPay confirms it; there is an incident
-    NOT_CONFIRMED = "not_confirmed"  # it was not paid, or it is not this attempt's, or the attempt is not credited
+    SECOND_CHARGE = "second_charge"  # FeexPay confirms it, an incident is open
+    NOT_CONFIRMED = "not_confirmed"  # not paid, not this attempt's, or the attempt is not credited
     NO_ANSWER = "no_answer"
 
 
-def look_for(attempt: Attempt, *, timeout_seconds: float) -> bool:
-    """Look for charges beside the credited one: those that webhooks named, those in FeexPay's history. False if
-    FeexPay did not answer every question.
+def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
+    """Check the other charges of an attempt that webhooks or the history name; False if FeexPay left one unanswered.
 
     Changes: as `check`. Safe to repeat: yes.
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
-        rows = history_search.charges(attempt, timeout_seconds=timeout_seconds)
+        rows, answered = history_search.paid_rows(attempt, timeout_seconds=timeout_seconds)
     except GatewayError as error:
-        logger.warning("no history for attempt %s: %s", attempt.pk, error.code)
+        logger.warning("FeexPay did not answer with the history of attempt %s: %s", attempt.pk, error.code)
         return False
     answers += [check(attempt.pk, str(row.report.reference), row) for row in rows]
-    return Checked.NO_ANSWER not in answers
+    return answered and Checked.NO_ANSWER not in answers
 
 
 def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Checked:
-    """Ask FeexPay about a charge that may be a second one of a credited attempt; confirmed, it is an incident.
+    """Ask FeexPay whether a charge is a second one of a credited attempt; if it is, open an incident.
 
-    row: where it stands in FeexPay's history, which may know whose it is when its status does not say.
-    Changes: Incident, OutboxMessage. Safe to repeat: yes; a charge that is an incident already is not asked about.
+    row: the charge in FeexPay's history, which may echo our id where the status does not.
+    Changes: Incident, OutboxMessage. Safe to repeat: yes; a charge that has an incident is not asked about again.
     """
     attempt = Attempt.objects.select_related("payment").get(pk=attempt_id)
     if not _may_be_second(attempt, reference):
@@ -64,16 +62,23 @@ def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Ch
     try:
         report = conf.gateway().fetch_status(reference)
     except GatewayError as error:
-        logger.warning("no news of a second charge of attempt %s: %s", attempt.pk, error.code)
+        logger.warning("FeexPay did not answer about a second charge of attempt %s: %s", attempt.pk, error.code)
         return Checked.NO_ANSWER
     if not _is_proof(attempt, reference, report, row):
         return Checked.NOT_CONFIRMED
-    _report(attempt, reference, report, row)
+    charge = incidents.Charge(
+        reference=reference,
+        amount=report.amount if report.amount is not None or row is None else row.report.amount,
+        currency=attempt.payment.charged_currency,
+        credited_reference=attempt.gateway_reference or "",
+    )
+    if incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, conf.now()):
+        logger.error("attempt %s was charged a second time, reference %s", attempt.pk, reference)
     return Checked.SECOND_CHARGE
 
 
 def named_by_webhooks(attempt: Attempt) -> list[str]:
-    """References that webhooks named together with the id of this attempt, and that are not known yet; the newest."""
+    """The newest references that webhooks named with this attempt's id and that have no incident yet."""
     deliveries = WebhookDelivery.objects.filter(attempt=attempt).exclude(gateway_reference="").order_by("-id")
     own = (attempt.gateway_reference or "").casefold()
     named: dict[str, str] = {}
@@ -91,30 +96,19 @@ def _incidents_of(attempt: Attempt) -> QuerySet[Incident]:
 
 
 def _may_be_second(attempt: Attempt, reference: str) -> bool:
-    """Whether an attempt is credited, by another charge than this one, which no attempt of ours holds."""
+    """Whether the attempt is credited for another charge, and no attempt of ours holds this reference."""
     if attempt.life_status is not Status.SUCCESSFUL or same_reference(reference, attempt.gateway_reference or ""):
         return False
     return not Attempt.objects.filter(gateway_reference__in=spellings_of(reference)).exists()
 
 
 def _is_proof(attempt: Attempt, reference: str, report: StatusReport, row: HistoryRow | None) -> bool:
-    """Whether FeexPay's answer says that this charge was paid and is the attempt's. A payment on a page is known by
-    the id that only its history row bears.
+    """Whether FeexPay's answer says that this charge was paid and belongs to the attempt.
+
+    For a payment page only the history row carries the attempt's id.
     """
     if report.word is not Word.SUCCESSFUL or not same_reference(report.reference or "", reference):
         return False
     if report.echo is None:
-        return row is not None and history_search.is_of(attempt, row)
+        return row is not None and history_search.belongs_to(row, attempt)
     return report.echo == str(attempt.pk)
-
-
-def _report(attempt: Attempt, reference: str, report: StatusReport, row: HistoryRow | None) -> None:
-    amount = report.amount if report.amount is not None or row is None else row.report.amount
-    charge = incidents.Charge(
-        reference=reference,
-        amount=amount,
-        currency=attempt.payment.charged_currency,
-        credited_reference=attempt.gateway_reference or "",
-    )
-    if incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, conf.now()):
-        logger.error("attempt %s was charged a second time, reference %s", attempt.pk, reference)

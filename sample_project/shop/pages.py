@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
 from shop.models import CoinPack
-from shop.prices import FRANCS_PER_COIN
+from shop.orders import FRANCS_PER_COIN
 from shop.totals import totals
 
 _CONTENT_SECURITY_POLICY = (

@@ -38,7 +38,10 @@ StaffClient = Callable[..., Client]
 
 @pytest.fixture
 def gateway(settings: Settings) -> Iterator[PlayedGateway]:
-    settings.FEEXPAY = {**settings.FEEXPAY, "PAYABLE": None}  # a free top-up: the shop's prices are not the matter here
+    settings.FEEXPAY = {
+        **settings.FEEXPAY,
+        "PAYABLE": "any_amount",
+    }
     played = PlayedGateway()
     with conf.use_transport(played):
         yield played

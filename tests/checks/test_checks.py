@@ -23,6 +23,7 @@ DEVELOPMENT = {
     "SHOP_ID": "SHOP",
     "FIELD_KEYS": [KEY],
     "HASH_KEY": LONG,
+    "PAYABLE": "any_amount",
 }
 PRODUCTION = {
     "ENVIRONMENT": "production",
@@ -35,7 +36,7 @@ PRODUCTION = {
     "WEBHOOK_SECRETS": "header:Bearer " + LONG,
     "RETURN_HOSTS": ["shop.example"],
     "REQUIRE_IDEMPOTENCY_KEY": True,
-    "PAYABLE": "shop.prices.payable",
+    "PAYABLE": "shop.orders.Orders",
 }
 #: A test server: DEBUG off, a sandbox and a test key.
 STAGING = {
@@ -204,10 +205,13 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E018", "rate a fortnight", {"RATE_LIMIT": "100/fortnight"}),
     ("E018", "rate of none", {"RATE_LIMIT": "0/min"}),
     ("E018", "rate as a number", {"RATE_LIMIT": 100}),
-    ("E019", "price function that is not there", {"PAYABLE": "shop.prices.nothing"}),
-    ("E019", "module that is not there", {"PAYABLE": "shoppe.prices.payable"}),
-    ("E019", "price that is no function", {"PAYABLE": "shop.prices.FRANCS"}),
+    ("E019", "price function that is not there", {"PAYABLE": "shop.orders.nothing"}),
+    ("E019", "module that is not there", {"PAYABLE": "shoppe.orders.Orders"}),
+    ("E019", "price that is no function", {"PAYABLE": "shop.orders.FRANCS"}),
     ("E019", "function and not its path", {"PAYABLE": print}),
+    ("E019", "class that is no Payable", {"PAYABLE": "shop.models.Order"}),
+    ("E019", "Payable without a price", {"PAYABLE": "django_feexpay.Payable"}),
+    ("W014", "no price", {"PAYABLE": ...}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
@@ -233,7 +237,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W010", "host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
     ("E026", "false as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
     ("E041", "rates source that is not there", {"RATES_SOURCE": "shop.rates.Bank"}),
-    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.prices.payable"}),
+    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.orders.Orders"}),
     ("E043", "rates by http", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
     ("E043", "no rates address", {**HTTP_RATES, "RATES_URL": ...}),
     ("E044", "no way to the rate", {**HTTP_RATES, "RATES_KEY_PATH": ...}),

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, REASON_CODES, Word
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, REASON_CODES, Accepted, Word
+from django_feexpay.gateway.reports import Accepted
 from tests.gateway.canned import REFERENCE, attempt, gateway_that_answers
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"

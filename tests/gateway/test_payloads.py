@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.client import Gateway, PageRequest
 from django_feexpay.gateway.errors import (
@@ -21,7 +22,7 @@ from django_feexpay.gateway.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from django_feexpay.gateway.reports import Accepted, HistoryPage, HostedPage, StatusReport, Word, hint_from
+from django_feexpay.gateway.reports import Accepted, HistoryPage, HostedPage, StatusReport, hint_from
 from tests.gateway.canned import ATTEMPT, REFERENCE, attempt, gateway_that_answers
 
 FOLDER = Path(__file__).resolve().parents[1] / "payloads"

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_feexpay.catalogue.outcomes import REASONS
 from django_feexpay.gateway.redaction import safe_echo, safe_id, safe_instant, safe_number, safe_page_name, safe_words
 from django_feexpay.gateway.refusals import refusal_of_collect
-from django_feexpay.gateway.reports import REASONS, hint_from, redacted, status_report_from
+from django_feexpay.gateway.reports import hint_from, redacted, status_report_from
 
 UUID = "0a1b2c3d-1111-4222-8333-444455556666"
 

@@ -6,12 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_feexpay.catalogue.outcomes import REASON_CODES, REASONS, Word, same_reference
 from django_feexpay.gateway.reports import (
-    REASON_CODES,
-    REASONS,
     Accepted,
     StatusReport,
-    Word,
     accepted_from,
     balances_from,
     clean_text,
@@ -19,7 +17,6 @@ from django_feexpay.gateway.reports import (
     history_page_from,
     json_object,
     reason_code_from,
-    same_reference,
     status_report_from,
     usable_reference,
     word_from,

@@ -226,6 +226,10 @@ UNKNOWN_CASES: dict[str, Callable[[Peer], None]] = {
     "end in a chunk": after_reading(CHUNKED + b'20\r\n{"half":'),
     "bad chunk": after_reading(CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n"),
     "bad gzip": after_reading(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnot gzip"),
+    "half of a gzip": after_reading(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + gzip.compress(bytes(500))[:20]
+    ),
+    "unknown coding": after_reading(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"),
     "garbage": after_reading(b"\x00\x01\x02 no protocol\r\n\r\n"),
     "endless header": after_reading(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
     "too many headers": after_reading(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 150 + b"\r\n"),
@@ -408,6 +412,27 @@ def test_compressed_bomb_is_unknown(transport: HttpTransport, serve: ServerFacto
 
     with pytest.raises(OutcomeUnknownError, match="256 kB"):
         transport.exchange(asking(server.url))
+
+
+def test_bomb_inside_a_bomb_is_not_decoded(transport: HttpTransport, serve: ServerFactory) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(5_000_000)))
+
+    def behave(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer(bomb, headers=["Content-Encoding: gzip, gzip"])
+
+    server = serve(behave)
+
+    with pytest.raises(OutcomeUnknownError, match="content coding"):
+        transport.exchange(asking(server.url))
+
+
+def test_compressed_reply_is_decoded(transport: HttpTransport, serve: ServerFactory) -> None:
+    def behave(peer: Peer) -> None:
+        peer.read_request()
+        peer.answer(gzip.compress(b'{"status": "PENDING"}'), headers=["Content-Encoding: gzip"])
+
+    assert transport.exchange(asking(serve(behave).url)).body == b'{"status": "PENDING"}'
 
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found"])

@@ -31,7 +31,7 @@ Begin = Callable[..., Payment]
 @pytest.fixture(autouse=True)
 def free_top_up(configure: Configure) -> None:
     """No price of the sample shop's, unless a test sets one."""
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.invariants import INVARIANTS
-from django_feexpay.payments.poll_schedule import longest_waits, next_poll
+from django_feexpay.payments.poll_schedule import longest_waits, next_poll_time
 from django_feexpay.payments.reconciliation import nightly
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
@@ -57,7 +57,7 @@ def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
 
 def one_minute_of_work(clock: Clock) -> None:
     """What a worker does within a minute."""
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     sweep()
     clock.advance(60)
     sweep()
@@ -128,7 +128,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).first_empty_search_at is not None
 
     clock.advance(300)
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     while only_attempt(payment).status == "unknown":
         look_again(clock)
 
@@ -272,13 +272,13 @@ def test_a_night_of_next_year_is_given_back(
     begin()
     clock.advance(86_400)
     with wrong(clock, YEAR):
-        assert nightly.take(clock.at) is not None
+        assert nightly.claim(clock.at) is not None
     assert "I19" in broken()
 
-    worker.correct_clocks()
+    worker.correct_clock_errors()
 
     assert not Comparison.objects.filter(night__gt=clock.at.date()).exists()
-    tonight = nightly.take(clock.at)
+    tonight = nightly.claim(clock.at)
     assert tonight is not None
     assert tonight.night == clock.at.date()
 
@@ -289,12 +289,12 @@ def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
     configure(COMPARE_AT="00:00")
     begin()
     clock.advance(86_400)
-    first = nightly.take(clock.at)
-    assert nightly.take(clock.at) is None
+    first = nightly.claim(clock.at)
+    assert nightly.claim(clock.at) is None
     Comparison.objects.update(beat_at=clock.at + YEAR)
 
-    assert nightly.take(clock.at) == first
-    assert nightly.take(clock.at) is None
+    assert nightly.claim(clock.at) == first
+    assert nightly.claim(clock.at) is None
 
 
 # --- trouble that is kept in the cache ------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_no_look_lies_beyond_the_longest_wait_of_its_age(status: Status) -> None
     waits = longest_waits([5, 10, 900], live=status in LIVE)
     for _ in range(500):
         now = made + timedelta(seconds=dice.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
-        look = next_poll(
+        look = next_poll_time(
             status,
             now=now,
             created_at=made,

@@ -60,7 +60,7 @@ def test_i14_reports_an_attempt_that_no_event_closed_so(waiting: Payment) -> Non
     Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived")
 
     attempt = only_attempt(waiting)
-    assert list(INVARIANTS["I14"]()) == [f"attempt {attempt.pk}: said never to have arrived, and no event closed it so"]
+    assert list(INVARIANTS["I14"]()) == [f"attempt {attempt.pk}: closed as never arrived, and no event says so"]
 
 
 @pytest.mark.parametrize(("because", "right"), [("not_sent", True), ("rate_limited", False), ("sender_died", False)])

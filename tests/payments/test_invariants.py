@@ -198,7 +198,7 @@ def test_i5_reports_who_left_successful(credited: Payment) -> None:
     add_event(attempt, "successful", "failed")
     Attempt.objects.update(status="failed")
 
-    assert list(INVARIANTS["I5"]()) == ["a move that there is not: successful to failed"]
+    assert list(INVARIANTS["I5"]()) == ["illegal move: successful to failed"]
 
 
 def test_i5_reports_a_status_without_event(waiting: Payment) -> None:
@@ -247,7 +247,7 @@ def test_i7_reports_who_is_forgotten(waiting: Payment, status: str, days_old: in
     attempt = only_attempt(waiting)
     Attempt.objects.update(status=status, next_poll_at=None, created_at=attempt.created_at - timedelta(days=days_old))
 
-    assert list(INVARIANTS["I7"]()) == [f"attempt {attempt.pk}: {status}, next look never"]
+    assert list(INVARIANTS["I7"]()) == [f"attempt {attempt.pk}: {status}, next poll never"]
 
 
 def test_i7_reports_a_look_too_far_away(waiting: Payment) -> None:
@@ -296,7 +296,7 @@ def test_i7_lets_rest_what_nobody_waits_for(waiting: Payment, status: str, chang
 def test_i8_reports_a_delivery_of_another_attempt(waiting: Payment) -> None:
     attempt = only_attempt(waiting)
     stray = delivery("another-reference", attempt, minutes_old=0)
-    text = f"delivery {stray.pk}: given to attempt {attempt.pk}, whose reference is another"
+    text = f"delivery {stray.pk}: matched to attempt {attempt.pk}, which has another reference"
 
     assert list(INVARIANTS["I8"]()) == [text]
 
@@ -314,7 +314,7 @@ def test_i8_reports_a_delivery_that_nobody_matched(waiting: Payment) -> None:
     delivery(reference, None, minutes_old=1)
     delivery("a stranger's", None, minutes_old=3)
 
-    assert list(INVARIANTS["I8"]()) == [f"delivery {old.pk}: nobody matched it with the attempt it names"]
+    assert list(INVARIANTS["I8"]()) == [f"delivery {old.pk}: not matched to the attempt that it names"]
 
 
 def test_i9_reports_a_key_of_another_user(waiting: Payment) -> None:
@@ -342,7 +342,7 @@ def test_i9_reports_a_key_with_two_payments(begin: Begin, gateway: ModelGateway)
     ("break_it", "text"),
     [
         (lambda: OutboxMessage.objects.all().delete(), "no message"),
-        (lambda: OutboxMessage.objects.update(next_delivery_at=None), "not told, and not to be told"),
+        (lambda: OutboxMessage.objects.update(next_delivery_at=None), "not delivered and not scheduled"),
         (lambda: tell_again(), "its success has 2 messages"),
     ],
 )
@@ -397,7 +397,7 @@ def test_i4_accepts_a_second_charge_that_only_feexpay_holds(credited: Payment) -
 def test_i4_reports_a_confirmed_second_charge_that_is_no_incident(credited: Payment) -> None:
     row = difference(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
     assert list(INVARIANTS["I4"]()) == [
-        f"difference {row.pk}: FeexPay confirmed a second charge, and there is no incident"
+        f"discrepancy {row.pk}: FeexPay confirmed a second charge, and there is no incident"
     ]
 
     incident(only_attempt(credited), "BESIDE")
@@ -415,7 +415,7 @@ def test_i8_accepts_a_delivery_of_another_charge_that_echoes_the_attempt(credite
 def test_i15_reports_an_incident_that_is_not_told(credited: Payment, kind: str) -> None:
     incident(only_attempt(credited), "beside", kind=kind)
 
-    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 1 incidents {kind}, told 0 times"]
+    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 1 incidents {kind}, announced 0 times"]
 
 
 def test_i15_reports_a_signal_without_its_incident(credited: Payment) -> None:
@@ -423,7 +423,7 @@ def test_i15_reports_a_signal_without_its_incident(credited: Payment) -> None:
         payment=credited, signal="payment_reversed", next_delivery_at=conf.now(), created_at=conf.now()
     )
 
-    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 0 incidents reversed_after_credit, told 1 times"]
+    assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 0 incidents reversed_after_credit, announced 1 times"]
 
 
 def test_i15_reports_a_reversal_of_what_was_never_credited(waiting: Payment) -> None:
@@ -451,7 +451,7 @@ def test_i16_reports_a_difference_that_a_comparison_of_other_days_ended(
     ended_by.save()
     Discrepancy.objects.update(ended_by=ended_by)
 
-    text = f"difference {row.pk}: ended by comparison {ended_by.pk}, which is about other days"
+    text = f"discrepancy {row.pk}: ended by comparison {ended_by.pk}, which is about other days"
     assert list(INVARIANTS["I16"]()) == ([] if is_fine else [text])
 
 
@@ -500,9 +500,9 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
 @pytest.mark.parametrize(
     ("values", "problem"),
     [
-        ({"next_delivery_at": 3700}, "not told, next delivery "),
-        ({"next_delivery_at": 600, "delivery_count": 4}, "given up without a word after 4 deliveries"),
-        ({"next_delivery_at": 5, "delivered_at": 0}, "told, and still to be told"),
+        ({"next_delivery_at": 3700}, "not delivered, next delivery "),
+        ({"next_delivery_at": 600, "delivery_count": 4}, "no error stored after 4 deliveries"),
+        ({"next_delivery_at": 5, "delivered_at": 0}, "delivered, and scheduled again"),
     ],
     ids=["put off for too long", "given up silently", "told and open"],
 )

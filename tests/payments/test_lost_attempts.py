@@ -106,8 +106,9 @@ def test_absence_counts_where_reversed_payments_and_the_provider_are_reached_by_
     fill(archive, clock, 90, reseau="MOOV")
     fill(archive, clock, 30, reseau="MOOV", status="REVERSED")
 
-    look_again(clock)
     clock.advance(24 * 3600)
+    look_again(clock)
+    clock.advance(600)
     look_again(clock)
 
     assert only_attempt(lost).reason_code == "never_arrived"

@@ -91,7 +91,7 @@ def test_where_nothing_was_sent_there_is_nothing_to_compare(archive: Archive) ->
 
 
 def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) -> None:
-    taken = nightly.take(clock.at)
+    taken = nightly.claim(clock.at)
     assert taken is not None
 
     clock.advance(300)
@@ -148,12 +148,12 @@ def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> Non
 
 def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clock: Clock) -> None:
     for _ in range(20):
-        nightly.take(clock.at)
+        nightly.claim(clock.at)
         clock.advance(601)
     assert Comparison.objects.get().start_count == nightly.MOST_STARTS
 
     clock.advance(86_400)
-    nightly.take(clock.at)
+    nightly.claim(clock.at)
 
     assert Comparison.objects.order_by("night")[0].start_count == nightly.MOST_STARTS + 1
 

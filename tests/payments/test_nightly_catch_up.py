@@ -17,7 +17,7 @@ from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fake_history import Archive
 from tests.payments.fakes import Clock, moves, only_attempt, run_until_told, sweep
 from tests.payments.test_compare import write
-from tests.payments.test_nights import TUESDAY, go_to, keep
+from tests.payments.test_nightly import TUESDAY, go_to, keep
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -98,7 +98,7 @@ def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, 
 
 def test_night_is_not_begun_while_another_is_being_compared(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    taken = nightly.take(clock.at)
+    taken = nightly.claim(clock.at)
     assert taken is not None
 
     assert keep() is None

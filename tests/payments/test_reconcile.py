@@ -191,7 +191,7 @@ def test_success_taken_back_leaves_the_credit_and_tells_staff(
 
     assert Payment.objects.get().status == "successful"
     assert [incident.kind for incident in payment.incidents.all()] == ["reversed_after_credit"]
-    assert "takes back the success" in caplog.text
+    assert "took back the money" in caplog.text
 
 
 @pytest.mark.parametrize("word", ["PENDING", "ON HOLD"])

@@ -97,7 +97,7 @@ def test_i6_reports_a_closing_of_an_amount_that_is_neither_feexpays_nor_the_pric
             {"evidence": {"two_person_above": 5000, "amount": 6000}},
             "6000 is above 5000, and one person closed it",
         ),
-        ("credit_taken", {"evidence": {"proposal": 0}}, "approved by who proposed it, or never proposed"),
+        ("credit_taken", {"evidence": {"proposal": 0}}, "approved by the person who proposed it, or never proposed"),
     ],
 )
 def test_i13_reports_a_closing_without_its_people(

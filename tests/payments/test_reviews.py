@@ -20,7 +20,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import run
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin
-from tests.payments.fake_gateway import ModelGateway, lose_the_answer
+from tests.payments.fake_gateway import ModelGateway, accept_as, lose_the_answer
 from tests.payments.fake_history import Archive, row
 from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
 from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
@@ -303,6 +303,25 @@ def test_lost_request_is_credited_by_the_figure_of_the_payment_that_bears_our_id
     assert (Credit.objects.get().amount, verified()) == (4999, [])
 
 
+def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
+    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
+) -> None:
+    """FeexPay never confirms that attempt, so "try again soon" would never become true."""
+    first = begin(merchant_reference="order-1")
+    gateway.next_collects.append(accept_as(str(only_attempt(first).gateway_reference)))
+    second = begin(merchant_reference="order-2")
+    gateway.charges[0].approve()
+    reconcile(only_attempt(first).pk, source=Source.WORKER)
+    reconcile(only_attempt(second).pk, source=Source.WORKER)
+    close(second, "not_paid", ama)
+
+    with pytest.raises(NotAllowedError) as caught:
+        retry(second.pk, source=Source.API)
+
+    assert (caught.value.code, caught.value.retry_after_seconds) == ("not_retryable", None)
+    assert begin(merchant_reference="order-2").status == "pending"
+
+
 def test_charge_of_another_attempt_is_not_credited_twice(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
@@ -492,10 +511,10 @@ def test_person_decides_about_the_attempt_and_the_answer_that_were_shown(
 ) -> None:
     payment = doubted()
     attempt = only_attempt(payment)
-    shown = reviews.look(reviews.under_review(payment.pk) or attempt, source=Source.ADMIN, actor=str(ama.pk))
+    shown = reviews.fetch_facts(reviews.under_review(payment.pk) or attempt, source=Source.ADMIN, actor=str(ama.pk))
     gateway.last().lies = {"amount": 4000}
 
-    for stale in ({"seen": shown.gist}, {"attempt_id": uuid4()}):
+    for stale in ({"seen": shown.fingerprint}, {"attempt_id": uuid4()}):
         with pytest.raises(NotAllowedError, match="answer_changed|not_under_review"):
             reviews.close(payment.pk, "credit_taken", reason="seen", actor=str(ama.pk), source=Source.ADMIN, **stale)
     assert Credit.objects.count() == 0

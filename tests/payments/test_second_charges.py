@@ -138,6 +138,21 @@ def test_page_that_is_paid_twice_and_credited_after_it_closed_is_looked_at_once_
     assert only_attempt(payment).next_poll_at is None
 
 
+def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.pay_on_page().approve()
+    clock.advance(EXPIRY + PAUSE)
+    with monkeypatch.context() as busy:
+        busy.setattr(rate_budget, "wait_seconds", lambda share: 1 if share == rate_budget.READING else 0)
+        sweep()
+    assert found() == []
+
+    look_again(clock)
+
+    assert [reference for reference, *_ in found()] == ["card-0002"]
+
+
 def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_its_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
@@ -379,7 +394,7 @@ def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
-    difference = discrepancies.Difference(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
+    difference = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
     gateway.away = True
 
     assert discrepancies.repair(difference, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER

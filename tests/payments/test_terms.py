@@ -100,7 +100,7 @@ def test_provider_that_is_switched_off_is_refused_with_its_reason(order: MakeOrd
         judge(order())
 
     assert (refused.value.code, refused.value.message) == ("provider_unavailable", "MTN is being serviced.")
-    assert str(refused.value) == "provider_unavailable: MTN is being serviced."
+    assert str(refused.value) == "MTN is being serviced. (provider_unavailable)"
 
 
 def test_provider_that_feexpay_cannot_serve_stays_refused_when_switched_on(order: MakeOrder) -> None:
@@ -135,7 +135,7 @@ def sells_nothing(**wish: Any) -> int:
 
 
 def test_price_function_is_asked_with_the_order(order: MakeOrder, configure: Configure) -> None:
-    configure(PAYABLE="tests.payments.test_order.owes_5000")
+    configure(PAYABLE="tests.payments.test_terms.owes_5000")
     asked.clear()
     wish = order(merchant_reference="order-7", metadata={"pack": "small"})
 
@@ -154,7 +154,7 @@ def test_price_function_is_asked_with_the_order(order: MakeOrder, configure: Con
 
 @pytest.mark.parametrize("amount", [4999, 5001])
 def test_another_amount_than_the_price_is_refused(order: MakeOrder, configure: Configure, amount: int) -> None:
-    configure(PAYABLE="tests.payments.test_order.owes_5000")
+    configure(PAYABLE="tests.payments.test_terms.owes_5000")
 
     with pytest.raises(NotAllowedError) as refused:
         judge(order(amount=amount))
@@ -164,7 +164,7 @@ def test_another_amount_than_the_price_is_refused(order: MakeOrder, configure: C
 
 
 def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: ModelGateway) -> None:
-    configure(PAYABLE="tests.payments.test_order.sells_nothing")
+    configure(PAYABLE="tests.payments.test_terms.sells_nothing")
 
     with pytest.raises(NotAllowedError) as refused:
         begin()

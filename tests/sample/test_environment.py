@@ -54,7 +54,7 @@ def serve(*requests: tuple[str, str, Any, dict[str, str]], **variables: str) -> 
 @pytest.fixture
 def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSandbox:
     running_sandbox.reset()
-    configure(**running_sandbox.feexpay, PAYABLE=None)
+    configure(**running_sandbox.feexpay, PAYABLE="any_amount")
     return running_sandbox
 
 

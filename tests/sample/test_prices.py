@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import translation
 from shop.models import CoinPack
-from shop.prices import payable
+from shop.orders import Orders
 
 from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
@@ -18,7 +18,7 @@ NOT_A_CODE = "metadata.pack must be the code of a pack, as text."
 
 
 def owed(metadata: dict[str, Any], amount: int = 5_000, currency: str = "XOF") -> int:
-    return payable(user=None, merchant_reference="", amount=amount, currency=currency, metadata=metadata)
+    return Orders().price(user=None, merchant_reference="", amount=amount, currency=currency, metadata=metadata)
 
 
 def initiate(client: Client, **body: Any) -> Any:

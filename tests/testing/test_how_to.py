@@ -22,7 +22,7 @@ DATABASES = {"default": {
     "ENGINE": "django.db.backends.sqlite3", "NAME": "reader.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"},
 }}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-FEEXPAY = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "BASE_URL": "http://127.0.0.1:9/api"}
+FEEXPAY = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "BASE_URL": "http://127.0.0.1:9/api", "PAYABLE": "any_amount"}
 """
 URLS = """
 from django.urls import include, path

@@ -25,7 +25,7 @@ MODES = {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": ["hmac:a secret of 24 bytes
 
 @pytest.fixture
 def payment(feexpay_sandbox: RunningSandbox, django_user_model: Any, configure: Configure) -> Payment:
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
     user = django_user_model.objects.create_user("ama")
     return django_feexpay.start_payment(user=user, provider="mtn_bj", amount=500, phone="01 61 00 00 50")
 

@@ -1,11 +1,10 @@
-"""Differences between an attempt and FeexPay's history: what is one, what asking does about it, and its row.
+"""Discrepancies between an attempt and FeexPay's history: find them, ask about them, store them.
 
-History only tells that it is time to ask: nothing is credited, failed or given up on its word.
+The history only shows where to ask: it credits nothing, fails nothing and closes nothing.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,21 +13,24 @@ from typing import Any
 from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference
+from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Comparison, Discrepancy, Finding, Incident, ReviewDecision
 from django_feexpay.payments import leases, reconcile, second_charges
+from django_feexpay.payments.history_search import attempt_ids_in
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.report_evaluation import amount_agrees
 from django_feexpay.payments.second_charges import Checked
 
 Kind = Discrepancy.Kind
 State = Discrepancy.State
 Outcome = Discrepancy.Outcome
 
-_OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-#: What FeexPay's final words mean in ours.
+#: The statuses that agree with FeexPay's final words.
 _AGREE = {Word.SUCCESSFUL: {Status.SUCCESSFUL}, Word.FAILED: {Status.FAILED, Status.REJECTED}}
+
+#: The statuses that agree with any other word. CREATED does not: it means that the attempt was never sent.
+_UNSETTLED = (LIVE - {Status.CREATED}) | {Status.EXPIRED, Status.REVIEW}
 
 _OUTCOME_OF = {
     Checked.SECOND_CHARGE: Outcome.INCIDENT,
@@ -36,13 +38,10 @@ _OUTCOME_OF = {
     Checked.NO_ANSWER: Outcome.NO_ANSWER,
 }
 
-#: What fits a payment that is not settled yet. CREATED does not: it is said never to have left.
-_UNSETTLED = (LIVE - {Status.CREATED}) | {Status.EXPIRED, Status.REVIEW}
-
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A kind, with the attempt and FeexPay's row it is about; `row` None: there is none, `attempt` None: likewise."""
+class Found:
+    """A discrepancy as a comparison finds it, before it is stored. attempt, row: None where that side has nothing."""
 
     kind: Kind
     attempt: Attempt | None
@@ -50,11 +49,11 @@ class Difference:
 
     @property
     def identity(self) -> str:
-        """The same difference found again has the same."""
+        """Equal for the same discrepancy found again."""
         if self.attempt is not None and self.kind is not Kind.SECOND_ROW:
             return f"{self.kind}:{self.attempt.pk}"
-        known = self.report.reference or (our_id(self.row) if self.row else None)
-        return f"{self.kind}:{known}"
+        ids = attempt_ids_in(self.row) if self.row else []
+        return f"{self.kind}:{self.report.reference or (ids[0] if ids else None)}"
 
     @property
     def report(self) -> StatusReport:
@@ -62,7 +61,7 @@ class Difference:
 
     @property
     def money_at_stake(self) -> bool:
-        """One side says that the money was taken, and the other does not say the same."""
+        """One side says that the money was taken, and the other does not."""
         if self.kind is Kind.SECOND_ROW:
             return self.report.word is Word.SUCCESSFUL
         return self.report.word is Word.SUCCESSFUL or (
@@ -70,141 +69,143 @@ class Difference:
         )
 
 
-def our_id(row: HistoryRow) -> str | None:
-    """What came back with a row and looks like an attempt's id, of a collect or of a page; None where another system
-    of the shop asked.
-    """
-    names = (row.report.echo, row.custom_id)
-    return next((name for name in names if name is not None and _OUR_ID.fullmatch(name)), None)
+# --- find ----------------------------------------------------------------------------------------------
+
+
+def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
+    """Find our attempt for each row: by the attempt id that it echoes, else by its reference. Two statements."""
+    ids = {row: known[0] for row in rows if (known := attempt_ids_in(row))}
+    attempts = Attempt.objects.select_related("payment__provider")
+    by_id = attempts.in_bulk(set(ids.values()))
+    unmatched = [row for row in rows if ids.get(row) not in by_id]
+    spellings = {
+        spelling for row in unmatched if row.report.reference for spelling in spellings_of(row.report.reference)
+    }
+    by_reference = {
+        str(attempt.gateway_reference).casefold(): attempt
+        for attempt in attempts.filter(gateway_reference__in=spellings)
+    }
+    found = {row: by_id[known] for row, known in ids.items() if known in by_id}
+    for row in unmatched:
+        attempt = by_reference.get((row.report.reference or "").casefold())
+        if attempt is not None:
+            found[row] = attempt
+    return found
 
 
 def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
-    """The kinds of difference between an attempt and the row that bears its id or its reference.
-
-    What is on its way just now is not judged.
-    """
-    report = row.report
-    if attempt.life_status is Status.SENDING:
+    """The kinds of discrepancy between an attempt and its row. An attempt that is being sent has none yet."""
+    report, status = row.report, attempt.life_status
+    if status is Status.SENDING:
         return
     if attempt.gateway_reference is None:
         if report.reference:
             yield Kind.REFERENCE
-    elif report.reference and not same_reference(report.reference, attempt.gateway_reference):
-        yield from _of_another_charge(attempt, report)
+    elif _has_other_reference(attempt, report):
+        # A paid one is a second charge of a credited attempt; of any other attempt it may be the one to credit.
+        if report.word is Word.SUCCESSFUL:
+            yield Kind.SECOND_ROW if status is Status.SUCCESSFUL else Kind.STATUS
+        # On a page the payer may try several cards, and an OTP is a second step: each may have a row of its own.
+        elif not attempt.sought_by_echo and attempt.payment.provider.spec.flow != "otp":
+            yield Kind.SECOND_ROW
         return
-    if not reconcile.amount_agrees(attempt, report.amount) and not _was_decided(attempt, report):
+    if not amount_agrees(attempt, report.amount) and not _staff_decided_amount(attempt, report):
         yield Kind.AMOUNT
-    if not agrees(attempt.life_status, report.word):
+    if not agrees(status, report.word):
         yield Kind.STATUS
 
 
-def _was_decided(attempt: Attempt, report: StatusReport) -> bool:
-    """Whether a person closed the attempt's review knowing this very amount."""
+def _has_other_reference(attempt: Attempt, report: StatusReport) -> bool:
+    known = attempt.gateway_reference
+    return bool(report.reference and known) and not same_reference(str(report.reference), str(known))
+
+
+def _staff_decided_amount(attempt: Attempt, report: StatusReport) -> bool:
+    """Whether a person closed the attempt's review with this amount in view."""
     closings = attempt.events.filter(from_status=Status.REVIEW, because__in=ReviewDecision.values)
     return closings.filter(evidence__amount=report.amount).exists()
 
 
-def _takes_several(attempt: Attempt) -> bool:
-    """On a page the payer may try several cards, and a code is sent in a second step: each may have a row."""
-    return attempt.sought_by_echo or attempt.payment.provider.spec.flow == "otp"
-
-
-def _of_another_charge(attempt: Attempt, report: StatusReport) -> Iterator[Kind]:
-    """One that was paid is a second charge of a credited attempt; of any other it may be the one to credit."""
-    if report.word is Word.SUCCESSFUL:
-        yield Kind.SECOND_ROW if attempt.life_status is Status.SUCCESSFUL else Kind.STATUS
-    elif not _takes_several(attempt):
-        yield Kind.SECOND_ROW
-
-
 def agrees(status: Status, word: Word) -> bool:
-    """Whether FeexPay's word fits where an attempt stands."""
+    """Whether FeexPay's word agrees with an attempt's status."""
     return status in _AGREE.get(word, _UNSETTLED)
 
 
-# --- what asking does ---------------------------------------------------------------------------------
+# --- ask about it --------------------------------------------------------------------------------------
 
 
-def repair(difference: Difference, source: Source, note: str) -> Outcome:
-    """Ask FeexPay about the attempt and let the answer settle it; what came of it.
+def repair(found: Found, source: Source, note: str) -> Outcome:
+    """Ask FeexPay about the attempt, settle it by the answer, and return the outcome.
 
-    Changes: the attempt, by `ledger.move`; its reference if it had none. Safe to repeat: yes.
+    Changes: the attempt, by `ledger.move`; its reference if it had none; Incident. Safe to repeat: yes.
     """
-    attempt, kind = difference.attempt, difference.kind
+    attempt, kind = found.attempt, found.kind
     if attempt is None:
         return Outcome.NOT_ASKED
     if kind is Kind.SECOND_ROW:
-        return _check_second_charge(attempt, difference)
-    lost = attempt.gateway_reference is None
+        return _check_second_row(attempt, found)
+    had_no_reference = attempt.gateway_reference is None
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
-        reconcile.record_reference(attempt, str(difference.report.reference), source)
-    if kind is Kind.STATUS and _is_of_another_payment(attempt, difference.report):
+        reconcile.record_reference(attempt, str(found.report.reference), source)
+    if kind is Kind.STATUS and _has_other_reference(attempt, found.report):  # its OTP was refused, and charged anyway
         reconcile.seek_by_echo(attempt)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
-    if lost:  # credited just now, it may have another row, which was judged before
+    if had_no_reference:  # if it is credited now: a second row of it may have been compared before
         leases.make_credited_due_now(attempt)
     if report is None:
         leases.make_due_now(attempt)
-    if report is not None and report.takes_back and _was_reversed(attempt):
+    if report is not None and report.takes_back and _has_reversal(attempt):
         return Outcome.INCIDENT
     if kind is Kind.REFERENCE:
         return Outcome.NO_CHANGE if attempt.gateway_reference is None else Outcome.ADOPTED
     if report is None:
         return Outcome.NO_ANSWER
-    if not _is_settled(difference, report):
+    if not _is_explained(found, attempt.life_status, report):
         return Outcome.NO_CHANGE
     return Outcome.CONFIRMED if attempt.life_status is before else Outcome.MOVED
 
 
-def _check_second_charge(attempt: Attempt, difference: Difference) -> Outcome:
-    """A row that was paid, beside the one that was credited, is asked about by its own reference."""
-    if difference.row is None or difference.report.word is not Word.SUCCESSFUL:
+def _check_second_row(attempt: Attempt, found: Found) -> Outcome:
+    if found.row is None or found.report.word is not Word.SUCCESSFUL:
         return Outcome.NOT_ASKED
-    answer = second_charges.check(attempt.pk, str(difference.report.reference), difference.row)
+    answer = second_charges.check(attempt.pk, str(found.report.reference), found.row)
     if answer is Checked.NO_ANSWER:
         leases.make_credited_due_now(attempt)
     return _OUTCOME_OF[answer]
 
 
-def _was_reversed(attempt: Attempt) -> bool:
+def _has_reversal(attempt: Attempt) -> bool:
     return attempt.incidents.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).exists()
 
 
-def _is_of_another_payment(attempt: Attempt, report: StatusReport) -> bool:
-    """Whether the row is not the payment that we hold for the attempt's: a code was refused, and charged after all."""
-    known = attempt.gateway_reference
-    return bool(report.reference and known) and not same_reference(str(report.reference), str(known))
+def _is_explained(found: Found, status: Status, answer: StatusReport) -> bool:
+    """Whether the attempt's status after the answer explains the discrepancy.
 
-
-def _is_settled(difference: Difference, answer: StatusReport) -> bool:
-    """Whether the answer explains the difference. Two final words of FeexPay's that contradict each other do not,
-    and neither does an amount: that is for staff.
+    Two final words of FeexPay that contradict each other stay open, and so does another amount: staff decide.
     """
-    assert difference.attempt is not None  # noqa: S101 -- the caller looked
-    now = difference.attempt.life_status
-    if difference.kind is Kind.MISSING_THERE:
-        return answer.word is not Word.MISSING and agrees(now, answer.word)
-    if difference.kind is Kind.AMOUNT:
+    if found.kind is Kind.MISSING_THERE:
+        return answer.word is not Word.MISSING and agrees(status, answer.word)
+    if found.kind is Kind.AMOUNT:
         return False
-    said = difference.report.word
-    return agrees(now, said) if said in _AGREE else agrees(now, answer.word)
+    listed = found.report.word
+    return agrees(status, listed if listed in _AGREE else answer.word)
 
 
-# --- the rows -----------------------------------------------------------------------------------------
+# --- store it ------------------------------------------------------------------------------------------
 
 
-def record(comparison: Comparison, difference: Difference) -> Discrepancy:
-    """Write a difference down, or bring its row up to date. It is open, unless staff closed it and nothing is new.
+def record(comparison: Comparison, found: Found) -> Discrepancy:
+    """Store a discrepancy, or update its row. It is open, unless staff closed it and its facts did not change.
 
     Changes: Discrepancy. Safe to repeat: yes.
     """
-    columns = _columns(difference)
+    columns = _columns(found)
     row, is_new = Discrepancy.objects.get_or_create(
-        identity=difference.identity,
+        identity=found.identity,
         defaults={
-            "kind": difference.kind,
+            "kind": found.kind,
             "comparison": comparison,
             "last_comparison": comparison,
             "found_at": conf.now(),
@@ -223,35 +224,15 @@ def record(comparison: Comparison, difference: Difference) -> Discrepancy:
     return row
 
 
-def tell(row: Discrepancy, outcome: Outcome) -> None:
-    """Write down what asking did about an open difference; where it put things right, that is its end.
-
-    Changes: Discrepancy. Safe to repeat: yes.
-    """
-    row.outcome = outcome
-    if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
-        row.state, row.ended_at = State.SETTLED, conf.now()
-    row.save(update_fields=["outcome", "state", "ended_at"])
-
-
-def keep_finding(comparison: Comparison, row: Discrepancy) -> None:
-    """Write down how a comparison leaves a difference, for good: it may end later.
-
-    Changes: Finding. Safe to repeat: yes, the last one stands.
-    """
-    left = {"is_open": row.state == State.OPEN, "money_at_stake": row.money_at_stake}
-    Finding.objects.update_or_create(comparison=comparison, difference=row, defaults=left)
-
-
-def _columns(difference: Difference) -> dict[str, Any]:
-    attempt, row, report = difference.attempt, difference.row, difference.report
+def _columns(found: Found) -> dict[str, Any]:
+    attempt, row, report = found.attempt, found.row, found.report
     columns: dict[str, Any] = {
         "gateway_reference": report.reference or (attempt.gateway_reference if attempt else None) or "",
         "echo": report.echo or "",
         "their_word": "" if row is None else report.word,
         "their_amount": report.amount,
         "their_date": "" if row is None else row.created_at,
-        "money_at_stake": difference.money_at_stake,
+        "money_at_stake": found.money_at_stake,
     }
     if attempt is not None:
         columns |= {
@@ -264,9 +245,30 @@ def _columns(difference: Difference) -> dict[str, Any]:
     return columns
 
 
+def record_outcome(row: Discrepancy, outcome: Outcome) -> None:
+    """Write the outcome of asking on an open discrepancy, and settle it if the outcome explains it.
+
+    Changes: Discrepancy. Safe to repeat: yes.
+    """
+    row.outcome = outcome
+    if outcome in (Outcome.MOVED, Outcome.CONFIRMED, Outcome.ADOPTED):
+        row.state, row.ended_at = State.SETTLED, conf.now()
+    row.save(update_fields=["outcome", "state", "ended_at"])
+
+
+def record_finding(comparison: Comparison, row: Discrepancy) -> None:
+    """Write how a comparison left a discrepancy; it stays when the discrepancy ends later.
+
+    Changes: Finding. Safe to repeat: yes, the last call counts.
+    """
+    left = {"is_open": row.state == State.OPEN, "money_at_stake": row.money_at_stake}
+    Finding.objects.update_or_create(comparison=comparison, difference=row, defaults=left)
+
+
 def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
-    """The open differences about attempts that were sent from `start` on and before `end`, or never; but those that
-    FeexPay has a row too many, which its absence from one reading does not end.
+    """The open discrepancies of attempts that were sent from `start` until before `end`, or never.
+
+    Second rows are left out: one comparison that does not see the row does not end them.
     """
     sent = Q(attempt__sent_at__gte=start, attempt__sent_at__lt=end)
     unsent = Q(attempt__isnull=False, attempt__sent_at=None)
@@ -275,7 +277,7 @@ def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
 
 
 def end(row: Discrepancy, comparison: Comparison) -> None:
-    """End an open difference that a comparison, which judged its attempt, did not find again.
+    """End an open discrepancy that a comparison of its attempt did not find again.
 
     Changes: Discrepancy. Safe to repeat: yes.
     """
@@ -283,39 +285,10 @@ def end(row: Discrepancy, comparison: Comparison) -> None:
     still_open.update(state=State.GONE, ended_at=conf.now(), ended_by=comparison)
 
 
-def close(break_id: int, note: str) -> bool:
-    """Close a difference with what was done about it; True if this call did: the first note stands.
+def close(discrepancy_id: int, note: str) -> bool:
+    """Close a discrepancy with a note on what staff did; True if this call closed it: the first note stays.
 
     Changes: Discrepancy. Safe to repeat: yes.
     """
-    still_open = Discrepancy.objects.still_open().filter(pk=break_id)
+    still_open = Discrepancy.objects.still_open().filter(pk=discrepancy_id)
     return bool(still_open.update(state=State.CLOSED, ended_at=conf.now(), note=note))
-
-
-def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
-    """Our attempts that these rows are about: by the id that was sent along, else by the reference.
-
-    Two statements, however many rows.
-    """
-    ids = {row: known for row in rows if (known := our_id(row)) is not None}
-    by_id = {str(attempt.pk): attempt for attempt in _attempts(Q(pk__in=set(ids.values())))}
-    nameless = [row for row in rows if ids.get(row) not in by_id]
-    spellings = {way for row in nameless if row.report.reference for way in _spellings(row.report.reference)}
-    by_reference = {
-        str(attempt.gateway_reference).casefold(): attempt for attempt in _attempts(Q(gateway_reference__in=spellings))
-    }
-    found = {row: by_id[known] for row, known in ids.items() if known in by_id}
-    for row in nameless:
-        attempt = by_reference.get((row.report.reference or "").casefold())
-        if attempt is not None:
-            found[row] = attempt
-    return found
-
-
-def _attempts(which: Q) -> list[Attempt]:
-    return list(Attempt.objects.filter(which).select_related("payment__provider"))
-
-
-def _spellings(reference: str) -> set[str]:
-    """Some providers answer with an upper-case UUID for what was a lower-case one."""
-    return {reference, reference.lower(), reference.upper()}

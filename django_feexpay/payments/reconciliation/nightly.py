@@ -1,8 +1,8 @@
-"""Once a night the days before are compared with FeexPay's history, by whichever process is first.
+"""The nightly comparison with FeexPay's history, run by whichever process claims it first.
 
-The night's Comparison row is the turn-taking. A process that dies is relieved, and a night on which FeexPay did not
-answer is tried again. Nights on which nothing ran are made up, the oldest first, one after the other: each of them is
-the comparison it would have been.
+The Comparison row is the claim: its `night` is unique, its `beat_at` the heartbeat of the process that runs it. When
+that process dies, another one takes over. When FeexPay gave no answer, the comparison is started again. Nights that
+were missed are made up one by one, oldest first, each for the days it would have compared.
 """
 
 from __future__ import annotations
@@ -21,52 +21,50 @@ from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.reconciliation.history import A_DAY, Gap
+from django_feexpay.payments.reconciliation.history import A_DAY, UNANSWERED_GAPS, Gap, utc_day
 from django_feexpay.payments.reconciliation.run import begin, compare
 
 logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: Yesterday, and the day before once more: some successes and some rows are late.
+#: Yesterday and the day before: some successes and some history rows come a day late.
 DAYS = 2
 
-#: On the night to Sunday the week before them, too: what FeexPay took back later, and no webhook told, is found then.
+#: Sunday's comparison also covers the week before: it finds reversals that no webhook announced.
 DAYS_ON_SUNDAY = 9
 
-#: After so many starts in vain a night is tried once a day, for a month.
+#: After this many starts without success a comparison is started once a day, for a month.
 MOST_STARTS = 5
 SILENT_AFTER = timedelta(minutes=10)
 AGAIN_AFTER = timedelta(hours=1)
-AGAIN_LATER = timedelta(days=1)
+AGAIN_LATER = A_DAY
 GIVEN_UP_AFTER = timedelta(days=LONGEST_HISTORY_DAYS)
 
-#: A gap between two nights is looked for among the newest; what is older than all of these is compared by hand.
+#: Missed nights are found among this many newest ones. Staff compare older days by command.
 NIGHTS_REMEMBERED = 100
-
-_MAY_BE_ANSWERED_LATER = {Gap.UNANSWERED, Gap.NOT_ASKED, Gap.REFUSED}
-_IS_SILENT = {Gap.UNANSWERED, Gap.REFUSED}
 
 
 def run_nightly(*, source: Source, stop: Callable[[], bool] = lambda: False) -> Comparison | None:
-    """The comparison of the oldest night that is still to be done, if no other process does it; else None, after one
-    statement. More nights may be left: call again.
+    """Run the oldest nightly comparison that is due; None if none is due or another process runs one.
 
-    Changes: as `compare.compare`. Safe to repeat: yes, also at the same time.
+    More may be due afterwards: call again. A call with nothing to do costs one statement.
+    Changes: as `run.compare`. Safe to repeat: yes, also concurrently.
     """
-    taken = take(conf.now())
-    if taken is None:
+    claimed = claim(conf.now())
+    if claimed is None:
         return None
     try:
-        return compare(taken, source=source, stop=stop)
+        return compare(claimed, source=source, stop=stop)
     except MisconfiguredError as error:
-        logger.error("the night's comparison: FeexPay refuses to answer us: %s", error.code)
-        return taken
+        logger.error("nightly comparison: FeexPay refuses our requests: %s", error.code)
+        return claimed
 
 
-def take(now: datetime) -> Comparison | None:
-    """The right to do one night's comparison, for one caller: the oldest that is missing, or is to be done again.
+def claim(now: datetime) -> Comparison | None:
+    """Claim the oldest nightly comparison that is missing or must be started again, for one caller.
 
+    Nothing is claimed while another nightly comparison runs, or shortly after one in which FeexPay did not answer.
     Changes: Comparison. Safe to repeat: yes.
     """
     at = feexpay.compare_at
@@ -75,101 +73,91 @@ def take(now: datetime) -> Comparison | None:
     tonight = (now.astimezone(UTC) - timedelta(hours=at.hour, minutes=at.minute)).date()
     newest = Comparison.objects.filter(night__isnull=False).order_by("-night")[:NIGHTS_REMEMBERED]
     known = sorted(newest, key=_night_of)
-    if any(_holds_up_the_others(row, now) for row in known):
+    if any(_blocks_others(row, now) for row in known):
         return None
-    again = next((row for row in known if _is_to_be_done_again(row, now)), None)
-    missing = _first_missing(known, tonight)
-    if again is not None and (missing is None or _night_of(again) < missing):
-        return _again(again, now)
-    return None if missing is None else _first(missing)
+    unfinished = next((row for row in known if _must_restart(row, now)), None)
+    missed = _first_missed(known, tonight)
+    if unfinished is not None and (missed is None or _night_of(unfinished) < missed):
+        return _restart(unfinished, now)
+    if missed is None:
+        return None
+    days = DAYS_ON_SUNDAY if missed.isoweekday() == 7 else DAYS
+    try:
+        with durable():
+            return begin(missed - days * A_DAY, missed - A_DAY, night=missed)
+    except IntegrityError:  # another process claimed it
+        return None
 
 
 def _night_of(row: Comparison) -> date:
-    assert row.night is not None  # noqa: S101 -- the caller asks for those that have one
+    assert row.night is not None  # noqa: S101 -- the caller selects rows with a night
     return row.night
 
 
-def _first_missing(known: list[Comparison], tonight: date) -> date | None:
-    """The oldest night, up to tonight, that has no comparison."""
-    nights = [_night_of(row) for row in known]
-    first = nights[0] if nights else _first_night(tonight)
-    if first is None:
-        return None
-    taken = set(nights)
-    return next((night for night in _days(first, tonight) if night not in taken), None)
+def _first_missed(known: list[Comparison], tonight: date) -> date | None:
+    """The oldest night, up to tonight, without a comparison.
 
-
-def _first_night(tonight: date) -> date | None:
-    """Where there was no night yet: the one after the first attempt was sent, a month ago at most; None before it."""
-    sent_at: datetime | None = Attempt.objects.aggregate(first=Min("sent_at"))["first"]
-    if sent_at is None:
-        return None
-    after = sent_at.astimezone(UTC).date() + A_DAY
-    return None if after > tonight else max(after, tonight - GIVEN_UP_AFTER)
-
-
-def _days(first: date, last: date) -> list[date]:
-    return [first + number * A_DAY for number in range((last - first).days + 1)]
-
-
-def _first(night: date) -> Comparison | None:
-    days = DAYS_ON_SUNDAY if night.isoweekday() == 7 else DAYS
-    try:
-        with durable():
-            return begin(night - days * A_DAY, night - A_DAY, night=night)
-    except IntegrityError:  # another process was quicker
-        return None
-
-
-def _holds_up_the_others(row: Comparison, now: datetime) -> bool:
-    """Whether a night is being compared, or FeexPay was silent about one just now: nights are done one by one, and
-    none of them would be answered.
+    The first one ever is the night after the first attempt was sent, at most a month ago.
     """
-    since = now - row.beat_at
-    if since < -conf.CLOCK_SLACK:  # by a clock that was ahead
+    nights = {_night_of(row) for row in known}
+    if nights:
+        night = min(nights)
+    else:
+        sent_at: datetime | None = Attempt.objects.aggregate(first=Min("sent_at"))["first"]
+        if sent_at is None:
+            return None
+        night = max(utc_day(sent_at) + A_DAY, tonight - GIVEN_UP_AFTER)
+    while night in nights:
+        night += A_DAY
+    return night if night <= tonight else None
+
+
+def _blocks_others(row: Comparison, now: datetime) -> bool:
+    """Whether this comparison runs now, or FeexPay just gave it no answer: the next one would get none either."""
+    age = now - row.beat_at
+    if age < -conf.CLOCK_SLACK:  # a clock that was ahead wrote the heartbeat
         return False
     if row.state == State.RUNNING:
-        return since <= SILENT_AFTER
-    return row.state == State.INCOMPLETE and since <= AGAIN_AFTER and _has_gap(row, _IS_SILENT)
+        return age <= SILENT_AFTER
+    return row.state == State.INCOMPLETE and age <= AGAIN_AFTER and _has_gap(row, UNANSWERED_GAPS - {Gap.NOT_ASKED})
 
 
-def _is_to_be_done_again(row: Comparison, now: datetime) -> bool:
-    """Whether its process died, was stopped, or got no answers. Not for ever, where it was not stopped by hand."""
+def _must_restart(row: Comparison, now: datetime) -> bool:
+    """Whether a process died during this comparison, stopped it, or got no answers. After a month it is given up."""
     if row.state == State.STOPPED:
         return True
-    unanswered = row.state == State.INCOMPLETE and _has_gap(row, _MAY_BE_ANSWERED_LATER)
+    unanswered = row.state == State.INCOMPLETE and _has_gap(row, UNANSWERED_GAPS)
     if row.state != State.RUNNING and not unanswered:
         return False
-    since = now - row.beat_at
+    age = now - row.beat_at
     if row.start_count < MOST_STARTS:
-        if since < -conf.CLOCK_SLACK:  # its last sign of life is by a clock that was ahead: no process is at it
-            return True
-        return since > (AGAIN_AFTER if unanswered else SILENT_AFTER)
-    return since > AGAIN_LATER and now.astimezone(UTC).date() - _night_of(row) < GIVEN_UP_AFTER
+        # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
+        return age < -conf.CLOCK_SLACK or age > (AGAIN_AFTER if unanswered else SILENT_AFTER)
+    return age > AGAIN_LATER and utc_day(now) - _night_of(row) < GIVEN_UP_AFTER
 
 
-def _has_gap(row: Comparison, reasons: set[Gap]) -> bool:
+def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:
     return any(gap["why"] in reasons for gap in row.gaps)
 
 
-def _again(known: Comparison, now: datetime) -> Comparison | None:
-    anew = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
+def _restart(known: Comparison, now: datetime) -> Comparison | None:
+    """Reset the comparison's row and its findings; None if another process was quicker."""
+    fresh = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
     columns = [field.name for field in Comparison._meta.fields if field.name not in ("id", "night", "start_count")]
     with durable():
-        taken = Comparison.objects.filter(pk=known.pk, beat_at=known.beat_at).update(
-            **{name: getattr(anew, name) for name in columns}, start_count=F("start_count") + 1
+        claimed = Comparison.objects.filter(pk=known.pk, beat_at=known.beat_at).update(
+            **{name: getattr(fresh, name) for name in columns}, start_count=F("start_count") + 1
         )
-        if not taken:
+        if not claimed:
             return None
-        known.findings.all().delete()  # they are of the start before, and counted anew
+        known.findings.all().delete()
     known.refresh_from_db()
     return known
 
 
-def give_back_future_nights(now: datetime) -> int:
-    """Free the turns of nights that are not here yet: a clock that was ahead took them; how many.
+def release_future_nights(now: datetime) -> int:
+    """Release the nights that a clock that was ahead claimed before their date; return how many.
 
     Changes: Comparison. Safe to repeat: yes.
     """
-    future = Comparison.objects.filter(night__gt=now.astimezone(UTC).date() + A_DAY)
-    return future.update(night=None)
+    return Comparison.objects.filter(night__gt=utc_day(now) + A_DAY).update(night=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from django_feexpay.gateway.reports import StatusReport, Word, status_report_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.reconcile import Verdict, judge
+from django_feexpay.payments.report_evaluation import Verdict, evaluate_report
 
 CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 EXPIRES = CREATED + timedelta(minutes=15)
@@ -44,7 +44,7 @@ def report(word: Word = Word.SUCCESSFUL, **changes: Any) -> StatusReport:
 def verdict(
     told: StatusReport, *, status: Status = Status.PENDING, now: datetime = BEFORE, reference: str | None = REFERENCE
 ) -> tuple[str | None, str]:
-    found: Verdict = judge(attempt(status, reference), told, now)
+    found: Verdict = evaluate_report(attempt(status, reference), told, now)
     return found.to_status, found.because
 
 
@@ -182,7 +182,7 @@ def test_no_answer_is_a_success_without_every_proof_nor_a_failure_against_one(
         assert "status" not in body
         return
 
-    to_status = judge(attempt(status), told, AFTER if late else BEFORE).to_status
+    to_status = evaluate_report(attempt(status), told, AFTER if late else BEFORE).to_status
 
     word = " ".join(str(body["status"]).upper().split())
     if to_status is Status.SUCCESSFUL:
@@ -202,7 +202,7 @@ def test_only_the_amount_asked_for_or_that_plus_the_fee_is_credited(amount: int,
     ours = attempt()
     ours.amount, ours.payment.fee = amount, fee
 
-    to_status = judge(ours, report(amount=paid), BEFORE).to_status
+    to_status = evaluate_report(ours, report(amount=paid), BEFORE).to_status
 
     assert to_status == ("successful" if paid in (amount, amount + fee) else "review")
 

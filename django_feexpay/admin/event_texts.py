@@ -1,4 +1,7 @@
-"""Why a status changed, in words for staff. The code itself stays beside them: it is what logs and questions name."""
+"""Texts for staff: why a status changed, and what FeexPay had answered.
+
+Pages show the code beside its text, because logs name the code.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.lifecycle import Status
 from django_feexpay.payments import review_facts
 
@@ -16,8 +20,8 @@ if TYPE_CHECKING:
 
     from django_feexpay.models import Attempt, PaymentEvent
 
-#: What the moves of `payments` say under `because`, except FeexPay's own reasons for a refusal.
-CAUSES: Mapping[str, str | StrPromise] = {
+#: By `PaymentEvent.because`.
+EVENT_TEXTS: Mapping[str, str | StrPromise] = {
     "started": _("the payment was started"),
     "retried": _("a new attempt was started"),
     "sent": _("the request is on its way to FeexPay"),
@@ -71,20 +75,20 @@ CAUSES: Mapping[str, str | StrPromise] = {
 _REFUSED = _("FeexPay refused it")
 
 
-def told(event: PaymentEvent) -> str:
-    """`because` of an event in words; "" for a code that only a newer or older release knows."""
-    words = CAUSES.get(event.because)
-    if words is None and event.to_status == Status.REJECTED:
-        words = _REFUSED
-    return str(words or "")
+def event_text(event: PaymentEvent) -> str:
+    """Why the status changed; "" for a code of another release."""
+    text = EVENT_TEXTS.get(event.because)
+    if text is None and event.to_status == Status.REJECTED:
+        text = _REFUSED
+    return str(text or "")
 
 
-def said(attempt: Attempt, event: PaymentEvent) -> str:
-    """What FeexPay had said when it moved, in words and amounts; "" where nothing of it was kept."""
+def answer_text(attempt: Attempt, event: PaymentEvent) -> str:
+    """The answer of FeexPay that changed the status, with its amounts; "" if the event keeps none."""
     word = event.evidence.get("word")
-    if word not in list(Word) or word == Word.UNKNOWN:  # which unknown word it was stands in the log only
+    if word not in list(Word) or word == Word.UNKNOWN:  # only the log names an unknown status
         return ""
     report = StatusReport(
         word=Word(word), reference=event.evidence.get("reference"), amount=event.evidence.get("amount")
     )
-    return review_facts.in_words(attempt, report, history_complete=event.evidence.get("history_complete"))
+    return review_facts.describe_report(attempt, report, history_complete=event.evidence.get("history_complete"))

@@ -20,7 +20,7 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import Archive
 from tests.payments.fakes import Clock
 from tests.payments.test_compare import settled, write
-from tests.payments.test_nights import TUESDAY, go_to, keep
+from tests.payments.test_nightly import TUESDAY, go_to, keep
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from django_feexpay.sandbox.fault_settings import every_condition
+from django_feexpay.sandbox.fault_settings import every_setting
 from tests.sandbox.feexpay import BEARER, collect, status_of
 from tests.sandbox.receiver import Receiver, receive_webhooks
 from tests.sandbox.running import SHOP_ID, RunningSandbox, run_sandbox
@@ -208,12 +208,12 @@ def test_an_unknown_link_or_choice_is_not_found(sandbox: RunningSandbox, path: s
     assert _control(sandbox, path.format(code=_link(sandbox))).status_code == 404
 
 
-# The conditions
+# The fault settings
 
 
 def test_conditions_are_all_told_and_changed_together_or_not_at_all(sandbox: RunningSandbox) -> None:
     told = sandbox.get("/control/conditions").json()["conditions"]
-    assert list(told) == list(every_condition())
+    assert list(told) == list(every_setting())
     answer = _control(sandbox, "conditions", {"success_code": 202, "seed": "many"})
     assert (answer.status_code, answer.json()["error"]) == (400, "seed must be a whole number from 0 to 1000000000")
     assert sandbox.get("/control/conditions").json()["conditions"] == told
@@ -291,7 +291,7 @@ def test_a_button_that_is_none_does_nothing(sandbox: RunningSandbox, form: dict[
 
 def test_the_control_page_has_every_condition_and_saves_them_all(sandbox: RunningSandbox) -> None:
     page = sandbox.get("/control")
-    assert all(f'id="{name}"' in page.text for name in every_condition())
+    assert all(f'id="{name}"' in page.text for name in every_setting())
     form = dict(re.findall(r'name="(\w+)" value="([^"]*)" autocomplete', page.text))
     saved = sandbox.post("/control", data=form | {"act": "change", "blocked": "mtn,moov", "webhook_v1": "true"})
     assert (saved.status_code, "Saved." in saved.text) == (200, True)
@@ -304,7 +304,7 @@ def test_the_control_page_has_every_condition_and_saves_them_all(sandbox: Runnin
     )
     wrong = sandbox.post("/control", data={"act": "change", "seed": "many"})
     assert (wrong.status_code, "seed must be" in wrong.text) == (400, True)
-    sandbox.post("/control", data={"act": "reset_conditions"})
+    sandbox.post("/control", data={"act": "reset_settings"})
     assert sandbox.get("/control/conditions").json()["conditions"]["blocked"] == []
 
 
