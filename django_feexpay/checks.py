@@ -26,7 +26,7 @@ from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.monitoring.webhook_route import webhook_path
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
-from django_feexpay.payments.database import models_outside_default
+from django_feexpay.payments.database import apps_outside_default
 from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
@@ -415,10 +415,10 @@ def _sqlite_in_production() -> Found:
 
 
 def _other_database() -> Found:
-    if models := models_outside_default():
+    if elsewhere := apps_outside_default():
         text = (
-            f'DATABASE_ROUTERS sends {", ".join(models)} to another database than DATABASES["default"]: payments are'
-            " refused, because locks and transactions would be taken on the wrong connection."
+            f"DATABASE_ROUTERS keeps the tables of {', '.join(elsewhere)} outside the default database: payments are"
+            " refused, because their locks and transactions use the default connection."
         )
         hint = 'Let the router leave the app "feexpay" and AUTH_USER_MODEL on "default", or return None for them.'
         yield _error(52, text, hint)
