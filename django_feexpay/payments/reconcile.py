@@ -24,7 +24,7 @@ from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import history_search, incidents, leases, ledger, second_charges, webhook_hints
 from django_feexpay.payments.absences import NOT_IN_HISTORY, note_absence, poll_later, seek_refused, to_review
 from django_feexpay.payments.admission import gate, rate_budget
-from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
+from django_feexpay.payments.durability import commits_by_itself, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -151,7 +151,7 @@ def ask(
 
 def _to_ask_about(attempt_id: UUID) -> Attempt | None:
     """The attempt, unless it is on its way just now. The question is spent of the budget, and never refused."""
-    refuse_without_autocommit()
+    refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
