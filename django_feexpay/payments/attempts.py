@@ -1,4 +1,4 @@
-"""Attempts before they are sent: how one is built, who may open one, and what FeexPay is asked to collect."""
+"""Attempts before they are sent: building, locks against double taps, questions about earlier attempts."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def unsealed(sealed: Sealed | None) -> dict[str, str]:
         return {}
 
 
-# --- who may open one --------------------------------------------------------------------------------
+# --- locks and refusals ------------------------------------------------------------------------------
 
 
 def lock_user(user_id: object) -> None:
@@ -160,10 +160,10 @@ def is_credited(payment: Payment) -> bool:
     return of_order.filter(status=Status.SUCCESSFUL).exists()
 
 
-def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, but: UUID | None = None) -> bool:
-    """Ask FeexPay about the refusals of an order that may hide a charge; False if one of them could not be asked about.
+def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, excluding: UUID | None = None) -> bool:
+    """Ask FeexPay about the undocumented refusals of an order, as one may hide a charge; False if an answer is missing.
 
-    A refusal whose words no source names does not prove that nothing was charged. `but`: a payment to leave out.
+    `excluding`: a payment to leave out.
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     if not merchant_reference:
@@ -171,7 +171,7 @@ def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, bu
     of_order = Attempt.objects.filter(payment__user=user, payment__merchant_reference=merchant_reference)
     refused = of_order.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
     give_up_at = time.monotonic() + ASK_SECONDS
-    for pk in refused.exclude(payment=but).filter(next_poll_at__isnull=False).values_list("pk", flat=True):
+    for pk in refused.exclude(payment=excluding).filter(next_poll_at__isnull=False).values_list("pk", flat=True):
         left = give_up_at - time.monotonic()
         if left < SHORTEST_QUESTION_SECONDS or not reconcile(pk, source=source, total_seconds=left / 2):
             return False

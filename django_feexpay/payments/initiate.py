@@ -25,6 +25,7 @@ from django_feexpay.payments.attempts import (
     refuse_duplicates,
 )
 from django_feexpay.payments.durability import durable_or_joined, refuse_outer_atomic, refuse_without_autocommit
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.sending import send
 from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, code_of, validate
@@ -52,9 +53,14 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
     queued = is_queued(terms.spec)
     if not queued:
         refuse_outer_atomic()
-    # Asked here so that a duplicate gets its own answer while FeexPay is in trouble, and does not use up the probe of
-    # a circuit; asked again under the lock.
-    _refuse_known(terms, key)
+    # Checked before admission, so that a duplicate gets its own answer while FeexPay is in trouble, and does not take
+    # the probe of a circuit; checked again under the lock.
+    try:
+        _refuse_duplicate(terms, has_key=key is not None)
+    except NotAllowedError:
+        if key is not None:  # the duplicate may be the first request with this key, committed just now
+            idempotency.refuse_or_replay(key)
+        raise
     with gate.admit(terms.spec.code, queued=queued):
         if not queued and not ask_about_refusals(request.user, request.merchant_reference, source=source):
             raise cannot_ask()
@@ -73,7 +79,7 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None) -> At
     if key is not None:
         idempotency.refuse_or_replay(key)
     prompts.lock_msisdn(terms.spec, hash_msisdn(terms.msisdn))
-    _refuse_known(terms, key)
+    _refuse_duplicate(terms, has_key=key is not None)
     payment = Payment(
         user=request.user,
         provider=terms.provider,
@@ -105,7 +111,7 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None) -> At
     return attempt
 
 
-def _refuse_known(terms: AgreedTerms, key: idempotency.Key | None) -> None:
+def _refuse_duplicate(terms: AgreedTerms, *, has_key: bool) -> None:
     """Raise NotAllowedError `duplicate_payment` or `too_many_prompts`. Exact only under the locks."""
     request, now = terms.request, conf.now()
     duplicates = Payment.objects.of_order(request.user, request.merchant_reference)
@@ -118,6 +124,6 @@ def _refuse_known(terms: AgreedTerms, key: idempotency.Key | None) -> None:
             created_at__gt=now - _DOUBLE_TAP,
             created_at__lt=now + _CLOCK_WAS_AHEAD,
         )
-    if request.merchant_reference or key is None:  # a key of its own without an order: a payment of its own
+    if request.merchant_reference or not has_key:  # without an order, each key means a payment of its own
         refuse_duplicates(duplicates)
     prompts.refuse_too_many(terms.spec, hash_msisdn(terms.msisdn), terms.charged_amount)

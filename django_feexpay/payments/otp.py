@@ -38,7 +38,7 @@ from django_feexpay.payments.terms import code_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How many codes an attempt takes, so that nobody can guess the code of another person's number.
+#: How many codes an attempt takes, against guessing the code of another person's number.
 MOST_CODES = 5
 
 #: How long the caller waits for FeexPay's status of a code that its answer calls final.
@@ -62,7 +62,9 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
-    if not _waiting(payment, conf.now()).exists():  # asked again under the lock, in _take
+    if not _waiting(payment, conf.now()).exists():  # checked again under the lock, in _take
+        if key is not None:  # the first request with this key may have taken the code just now
+            idempotency.refuse_or_replay(key)
         raise _not_expected(payment)
     with gate.admit(payment.provider_id, queued=False):
         attempt = _take(payment, key)
@@ -126,7 +128,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         return
     failpoints.hit("after_send")
     _mark_accepted(attempt, accepted)
-    if accepted.word is Word.FAILED:  # ask for its status now, so that the payer hears at once that the code was wrong
+    if accepted.word is Word.FAILED:  # poll now, so that the payer is told at once that the code was wrong
         reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
         now = Attempt.objects.get(pk=attempt.pk)
         if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":

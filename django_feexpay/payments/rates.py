@@ -129,7 +129,7 @@ def may_be_used_again(payment: Payment) -> bool:
 
 
 def is_plausible(currency: str, rate: object) -> bool:
-    """Whether this can be the francs for one unit of a currency without a fixed parity."""
+    """Whether this can be the price in francs of one unit, for a currency without a fixed parity."""
     least, most = PLAUSIBLE[currency]
     return isinstance(rate, Decimal) and rate.is_finite() and least <= rate <= most
 
@@ -204,7 +204,7 @@ def _refresh(source: RatesSource, currency: str, into: str, name: str) -> Decima
         logger.warning("the last exchange rate for %s is used: %s", currency, error)
         return known.rate
     finally:
-        if rate is None:  # after an unexpected error, too: nobody may wait for this caller any longer
+        if rate is None:  # after an unexpected error, too, so that the others stop waiting
             cache_state.put(f"{name}:asking", _FAILED, PAUSE_SECONDS)
     lifetime = max(FRESH, feexpay.rates_stale).total_seconds()
     cache_state.put(name, (str(rate), conf.now().timestamp()), int(lifetime))

@@ -32,7 +32,7 @@ from django_feexpay.payments import (
     webhook_hints,
 )
 from django_feexpay.payments.admission import gate, rate_budget
-from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
+from django_feexpay.payments.durability import commits_by_itself, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of, mismatch_of
 
@@ -102,7 +102,7 @@ def ask(
 
 def _read_for_asking(attempt_id: UUID) -> Attempt | None:
     """Read the attempt, unless it is being sent. The call counts against the rate budget, but is never refused."""
-    refuse_without_autocommit()
+    refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None

@@ -58,11 +58,12 @@ def retry(
     _refuse_duplicate_of_order(payment)
     validate_retry(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
-    # An open payment may turn out to have failed once FeexPay is asked. While it may not be asked, the payment stays
-    # open: the payer hears that, and the retry does not use up the probe of a circuit.
-    if payment.status in LIVE and gate.is_restricted(payment.provider_id):
+    queued = is_queued(payment.provider.spec)
+    # FeexPay's answer may show that an open payment has failed. While FeexPay cannot be asked, the payment stays open:
+    # the payer is told so, and the retry does not take the probe of a circuit.
+    if payment.status in LIVE and gate.is_restricted(payment.provider_id, queued=queued):
         raise _still_open(payment.pk)
-    with gate.admit(payment.provider_id, queued=is_queued(payment.provider.spec)):
+    with gate.admit(payment.provider_id, queued=queued):
         cause = Cause(source=source, because="retried", actor=actor, note=note)
         give_up_at = time.monotonic() + attempts.ASK_SECONDS
         for earlier in payment.attempts.order_by("ordinal"):
@@ -79,7 +80,7 @@ def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
     total_seconds: the time left for it. With none left the retry is refused, and the worker asks by its schedule.
     """
     if attempt.life_status in (Status.CREATED, Status.SENDING):
-        return  # it is live, so the retry is refused anyway
+        return  # the payment is open, so the retry is refused under the lock
     in_time = total_seconds >= attempts.SHORTEST_QUESTION_SECONDS
     # Without a reference it takes two questions: history first, then the status.
     each = total_seconds if attempt.gateway_reference else total_seconds / 2
@@ -97,8 +98,10 @@ def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
-    """Whether an attempt that reads failed needs FeexPay's answer of today: a failure, a refusal whose words no source
-    names, one that never arrived, or one that a webhook names though it was refused or never sent.
+    """Whether an attempt that did not succeed may be charged by now, so that FeexPay must be asked again.
+
+    That is a failure, an undocumented refusal, an attempt that never arrived, or one that a webhook names although it
+    was refused or never sent.
     """
     if attempt.life_status is Status.EXPIRED:
         return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())
@@ -148,7 +151,7 @@ def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:
     if not all(attempt.is_not_charged for attempt in earlier):
         raise _still_open(payment.pk)
     if len(earlier) >= feexpay.max_attempts:
-        message = _("There were enough attempts of this payment. Please start a new one.")
+        message = _("This payment has had its maximum number of attempts. Please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
 
 

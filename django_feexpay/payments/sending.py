@@ -22,7 +22,7 @@ from django_feexpay.payments.ledger import Cause, Source
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: A queued attempt that FeexPay may already have, or whose order may be charged, is looked at again after this.
+#: How long a queued attempt waits while FeexPay may already have it, or while its order may be charged.
 _ASK_AGAIN = timedelta(seconds=30)
 #: An attempt that is sent late gives its payer this long to answer, or the whole of a shorter expiry.
 SHORTEST_WINDOW = timedelta(minutes=5)
@@ -78,7 +78,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
     if found:
         return
     known = found is False and ask_about_refusals(
-        payment.user_id, payment.merchant_reference, source=source, but=payment.pk
+        payment.user_id, payment.merchant_reference, source=source, excluding=payment.pk
     )
     if found is False and is_credited(payment):
         _reject(attempt, source, "already_credited", "")
@@ -102,7 +102,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
 
 def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
-    """Close a SENDING attempt whose lease ended: its sender died, so its outcome is unknown and it is never resent.
+    """Mark a SENDING attempt whose lease ended UNKNOWN: its sender died. It is never resent.
 
     A hosted page is asked for again: its address died with the sender, so it cannot be paid on.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
@@ -183,7 +183,7 @@ def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> Non
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None:
-    """PENDING with its reference. A final word in this answer is not believed: it only makes the attempt due now.
+    """PENDING with its reference. A final status in this answer only makes the attempt due now: a poll must prove it.
 
     If a code must follow, the same request goes out once more with it, so the payer's details are kept for that.
     """
@@ -222,8 +222,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
 def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
     """Refused by FeexPay, or not sent after all.
 
-    FeexPay is asked about it later if it may be charged: no source names the words of the refusal, or a webhook that
-    came in the meantime contradicts it.
+    FeexPay is asked about it later if it may be charged: the refusal is undocumented, or a webhook names the attempt.
     """
     doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
     next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None

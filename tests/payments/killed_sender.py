@@ -1,4 +1,4 @@
-"""A process that starts a payment and is killed with signal 9 at a failpoint (`test_crashes.py` runs it).
+"""A process that starts a payment and is killed with signal 9 at a failpoint; `test_crashes.py` runs it.
 
 python -m tests.payments.killed_sender USER_ID BASE_URL FAILPOINT
 """

@@ -138,6 +138,7 @@ def test_everything_that_calls_feexpay_is_refused(begin: Begin, gateway: ModelGa
         "host's retry": lambda: django_feexpay.retry_payment(payment.pk),
         "code": lambda: otp.submit(payment.pk, "123456", source=Source.API),
         "host's code": lambda: django_feexpay.submit_otp(payment.pk, "123456"),
+        "reconcile": lambda: reconcile(only_attempt(payment).pk, source=Source.API),
         "host's reconcile": lambda: django_feexpay.reconcile_payment(payment.pk),
         "review": lambda: django_feexpay.close_review(payment, decision="not_paid", reason="x", actor="staff"),
     }

@@ -36,7 +36,7 @@ IN_A_ROW, WINDOW, HALF = 5, 20, 10
 PAUSE_SECONDS = 30
 
 _MEMORY_SECONDS = 600
-#: An open circuit that nobody probes closes by itself after this.
+#: An open circuit without a probe closes by itself after this.
 _LONGEST_OPEN_SECONDS = 3600
 #: Two processes' clocks tell when a call began.
 _SLACK_SECONDS = 1.0
@@ -67,7 +67,7 @@ def wait_seconds(provider_code: str, action: Action) -> int:
 
 
 def seconds_until_probe(codes: Iterable[str]) -> dict[str, int]:
-    """For each open circuit (GATEWAY included) that admits nobody yet: the seconds until its next probe."""
+    """The seconds until the next probe, for each open circuit (GATEWAY included) whose pause is not over."""
     now = conf.now().timestamp() if (states := _open_states((GATEWAY, *codes))) else 0.0
     return {circuit: math.ceil(left) for circuit, (_, until) in states.items() if (left := _left(until, now)) > 0}
 
@@ -169,7 +169,7 @@ def _open(circuit: str) -> None:
 
 
 def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: float) -> bool:
-    """Whether this caller gets the probe. One that only queues does not restart the pause for those who send."""
+    """Whether this caller gets the probe. The probe of a queueing caller does not restart the pause of sending."""
     since, until = state
     if not cache_state.take(f"probe:{circuit}:{action}:{until}", PAUSE_SECONDS, otherwise=True):
         return False
@@ -180,7 +180,7 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
 
 
 def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
-    """For each open circuit: when it opened, and until when it admits nobody."""
+    """For each open circuit: when it opened, and when its pause ends."""
     circuit_of = {_open_key(circuit): circuit for circuit in circuits}
     return {circuit_of[key]: state for key, state in cache_state.read(circuit_of).items()}
 

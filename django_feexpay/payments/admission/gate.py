@@ -35,13 +35,11 @@ def admit(provider_code: str, *, queued: bool) -> Iterator[None]:
         yield
 
 
-def is_restricted(provider_code: str) -> bool:
-    """Whether `admit` may refuse now, or would admit as the probe of an open circuit. Takes nothing."""
-    return bool(
-        circuit_breaker.open_circuits((provider_code,))
-        or rate_budget.pause_seconds()
-        or not rate_budget.has_free_slot()
-    )
+def is_restricted(provider_code: str, *, queued: bool) -> bool:
+    """Whether `admit` would refuse now, or admit only as the probe of an open circuit. Takes nothing."""
+    if circuit_breaker.open_circuits((provider_code,)):
+        return True
+    return not queued and (rate_budget.pause_seconds() > 0 or not rate_budget.has_free_slot())
 
 
 def wait_to_send(provider_code: str) -> int:
