@@ -151,7 +151,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         leases.release(held, min(now + _SEARCH_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(attempt.payment.provider_id):
-        wait_at_most = min(timedelta(seconds=wait), leases.LONGEST_RELEASE)
+        wait_at_most = min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY)
         leases.release(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = leases.SYNCHRONOUS_LEASE if attempt.payment.provider.spec.synchronous else leases.LEASE
@@ -472,7 +472,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
     wait = timedelta(seconds=error.retry_after_seconds or 0)
     wait = max(wait, min(_GROWING_WAIT * 2 ** _times_put_back(attempt), timedelta(minutes=2)))
     # When it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
-    again_at = conf.now() + min(wait, leases.LONGEST_RELEASE)
+    again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without the window of a late sending
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)

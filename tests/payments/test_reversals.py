@@ -226,7 +226,7 @@ def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
 
     tell("REVERSED")
 
-    assert only_attempt(payment).next_poll_at == clock.at + leases.PAUSE_AFTER_CREDIT
+    assert only_attempt(payment).next_poll_at == clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT
 
 
 def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
@@ -241,7 +241,7 @@ def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
     tell("REVERSED")
     with failpoints.arm("asked", reverse):
         sweep()
-    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.PAUSE_AFTER_CREDIT)
+    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT)
 
     look_again(clock)
 
