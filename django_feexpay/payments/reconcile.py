@@ -117,7 +117,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
     """
     credited = held.status is Status.SUCCESSFUL
     if wait := (credited and rate_budget.wait_after_credit_seconds()) or rate_budget.wait_seconds(rate_budget.POLLING):
-        leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_RELEASE))
+        leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     answered = _ask_and_settle(attempt, source=source) is not None

@@ -91,7 +91,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         leases.release(held, min(now + _ASK_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(payment.provider_id):
-        wait_at_most = min(timedelta(seconds=wait), leases.LONGEST_RELEASE)
+        wait_at_most = min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY)
         leases.release(held, min(now + wait_at_most, attempt.expires_at))
         return
     lease = leases.SYNCHRONOUS_LEASE if payment.provider.spec.synchronous else leases.LEASE
@@ -213,7 +213,7 @@ def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
         min(_FIRST_BACK_OFF * 2 ** _times_put_back(attempt), _LONGEST_BACK_OFF),
     )
     # Once it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
-    again_at = conf.now() + min(wait, leases.LONGEST_RELEASE)
+    again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
     expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # SHORTEST_WINDOW is taken back
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)

@@ -258,11 +258,11 @@ def test_a_heartbeat_of_next_year_is_no_sign_of_life(clock: Clock) -> None:
     assert (components["worker"], components["gateway"]) == ("silent", "silent")
 
 
-def test_a_worker_of_next_year_does_not_keep_the_cluster_asleep(clock: Clock) -> None:
+def test_a_worker_heartbeat_of_next_year_does_not_stop_the_cluster(clock: Clock) -> None:
     Heartbeat.objects.create(name=worker.WORKER, beat_at=clock.at + YEAR)
-    Heartbeat.objects.create(name=worker.CLUSTER, beat_at=clock.at)
+    tasks.schedule()
 
-    assert tasks._cluster_works_alone()
+    assert tasks._is_cluster_in_charge()
 
 
 def test_a_night_of_next_year_is_given_back(
@@ -340,23 +340,23 @@ def broken() -> set[str]:
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in (Status.SENDING, Status.FAILED)])
-def test_no_look_lies_beyond_the_longest_wait_of_its_age(status: Status) -> None:
-    dice = random.Random(7)  # noqa: S311 -- not for secrets
+def test_no_poll_is_planned_later_than_the_longest_wait_of_its_age(status: Status) -> None:
+    random_source = random.Random(7)  # noqa: S311 -- not for secrets
     made = datetime(2026, 11, 28, tzinfo=UTC)
     waits = longest_waits([5, 10, 900], live=status in LIVE)
     for _ in range(500):
-        now = made + timedelta(seconds=dice.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
-        look = next_poll_time(
+        now = made + timedelta(seconds=random_source.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
+        at = next_poll_time(
             status,
             now=now,
             created_at=made,
-            expires_at=made + timedelta(seconds=dice.choice([30, 900, 10_000_000])),
-            polls=dice.randrange(40),
+            expires_at=made + timedelta(seconds=random_source.choice([30, 900, 10_000_000])),
+            polls=random_source.randrange(40),
             settled_at=None,
             poll_seconds=[5, 10, 900],
-            dice=dice,
+            random_source=random_source,
         )
-        assert look is None or look - now <= next(wait for age, wait in waits if now - made <= age)
+        assert at is None or at - now <= next(wait for age, wait in waits if now - made <= age)
 
 
 def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

@@ -222,7 +222,7 @@ def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gatewa
 
     tell("REVERSED")
 
-    assert only_attempt(payment).next_poll_at == clock.at + leases.PAUSE_AFTER_CREDIT
+    assert only_attempt(payment).next_poll_at == clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT
 
 
 def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
@@ -237,7 +237,7 @@ def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
     tell("REVERSED")
     with failpoints.arm("asked", reverse):
         sweep()
-    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.PAUSE_AFTER_CREDIT)
+    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT)
 
     look_again(clock)
 

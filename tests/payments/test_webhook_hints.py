@@ -129,7 +129,7 @@ def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGatew
 @pytest.fixture
 def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two unmatched deliveries are kept, and counted with each."""
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
 
@@ -155,9 +155,9 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
 def test_flood_is_counted_with_some_deliveries_only(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     drawn = iter([1] * 8 + [0])
-    monkeypatch.setattr(webhook_hints._dice, "randrange", lambda stop: next(drawn))
+    monkeypatch.setattr(webhook_hints._random_source, "randrange", lambda stop: next(drawn))
 
     flood(4)
     assert WebhookDelivery.objects.count() == 4
@@ -200,7 +200,7 @@ def test_matched_deliveries_are_never_dropped(
 def test_late_match_finds_its_delivery_behind_any_number_of_others(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "_MATCHED_AT_ONCE", 3)
+    monkeypatch.setattr(webhook_hints, "_MATCH_BATCH", 3)
     payment = begin()
     webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     WebhookDelivery.objects.update(attempt=None)
@@ -313,7 +313,7 @@ def test_letter_case_does_not_matter_where_the_hint_came_first(
 def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "KEPT_OF_ATTEMPT", 3)
+    monkeypatch.setattr(webhook_hints, "MAX_PER_ATTEMPT", 3)
     payment = begin()
 
     for number in range(6):

@@ -200,7 +200,7 @@ def test_unknown_reference_is_kept_unmatched_and_nobody_is_asked(gateway: ModelG
 
 
 def test_strangers_cannot_fill_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 3)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 3)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
     codes = [knock(delivery(f"made-up-{number}")).status_code for number in range(6)]
