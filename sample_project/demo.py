@@ -86,6 +86,7 @@ class Demo:
             "FEEXPAY_BASE_URL": f"{self.sandbox}/api",
             "FEEXPAY_API_KEY": "test_sandbox_key",
             "FEEXPAY_SHOP_ID": "SANDBOXSHOP0001",
+            "FEEXPAY_RATES": "USD:600",  # a made-up rate for made-up money
             "FEEXPAY_PROMPTS_PER_PHONE": "0",  # no real phone is prompted: use one magic number often
             "FEEXPAY_WEBHOOK_MODES": "status,hmac",
             "FEEXPAY_WEBHOOK_SECRETS": f"hmac:{self.webhook_secret}",

@@ -56,6 +56,7 @@ class Purchase:
     def run(self) -> Outcome:
         self._sign_in()
         pack = self._choose_pack()
+        self._quote_in_dollars()
         before = self._balance()["coins"]
         self._say(f"balance: {before} coins")
         payment = self._initiate(pack)
@@ -77,6 +78,11 @@ class Purchase:
         best: dict[str, Any] = max(packs, key=lambda pack: pack["coins"] / pack["price"])
         self._say(f"chosen: {best['name']}, {best['coins']} coins for {_francs(best['price'])}")
         return best
+
+    def _quote_in_dollars(self) -> None:
+        quoted = self._get(f"/api/v1/payments/feexpay/quote/?provider={PROVIDER}&amount=500&currency=USD")
+        total, rate = _francs(quoted["total"]), quoted["exchange_rate"]
+        self._say(f"a price in dollars: 5.00 USD are {total} at a rate of {rate}")
 
     def _initiate(self, pack: dict[str, Any]) -> dict[str, Any]:
         """Ask for the payment; the gateway must have taken it on and gone to the payer."""

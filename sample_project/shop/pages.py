@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import wraps
 from itertools import groupby
 from operator import itemgetter
@@ -21,7 +22,7 @@ from django_feexpay import ProviderCode
 from django_feexpay.models import Provider
 from shop.models import CoinPack
 from shop.orders import FRANCS_PER_COIN
-from shop.totals import totals
+from shop.totals import DOLLAR_CENTS, IN_DOLLARS, totals
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
@@ -49,10 +50,14 @@ def _own_assets_only(page: Page) -> Page:
 def home(request: HttpRequest) -> HttpResponse:
     """GET: what this is, what it sells, and a form that buys through the same API as any client."""
     providers = _providers()
+    known = totals(provider["code"] for provider in providers)
     context = {
         "packs": _packs(),
+        "dollars": next((offers[IN_DOLLARS] for offers in known.values() if IN_DOLLARS in offers), None),
+        "dollar_price": Decimal(DOLLAR_CENTS) / 100,
+        "dollar_cents": DOLLAR_CENTS,
         "provider_groups": _grouped(providers),
-        "totals": totals(provider["code"] for provider in providers),
+        "totals": known,
         "francs_per_coin": FRANCS_PER_COIN,
         "texts": _script_texts(),
         "wiring": _wiring(),
@@ -145,21 +150,21 @@ def _script_texts() -> dict[str, str]:
     """What home.js says, by the payment's `detail` and for its own troubles."""
     return {
         "signing_in": _("Signing in…"),
-        "starting": _("Asking for the payment…"),
+        "starting": _("Starting the payment…"),
         "queued": _("Waiting to be sent."),
         "waiting_for_payer": _("Approve the payment on your phone."),
         "otp_required": _("Enter the code you received by SMS."),
         "redirect": _("Finish on the payment page, then come back here."),
         "checking": _("Checking with the provider. Do not pay again."),
-        "under_review": _("Our staff is looking at this payment. Do not pay again."),
+        "under_review": _("Our staff is checking this payment. Do not pay again."),
         "credited": _("Paid. Your coins are on their way."),
         "coins_given": _("Paid. The coins are yours."),
         "refused": _("The payment was refused."),
         "declined": _("The payment was declined."),
-        "expired": _("Nobody approved in time."),
+        "expired": _("The payment was not approved in time."),
         "under_way": _("A payment is under way. Sign in and press the button to see it: you cannot pay twice."),
         "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
-        "forgotten": _("This tab knows of no payment. If you paid, your coins arrive all the same."),
+        "forgotten": _("This tab has no payment. If you paid, your coins will still arrive."),
         "coins": _("coins"),
-        "fee": _("{fee} of it is the provider's fee."),
+        "fee": _("This includes the provider's fee of {fee}."),
     }

@@ -33,7 +33,7 @@ class SlidingThrottle(SimpleRateThrottle):
             self._wait = wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
-            raise Unavailable(_("Signing in is not possible at the moment. Please try again soon.")) from error
+            raise Unavailable(_("You cannot sign in at the moment. Please try again soon.")) from error
         return not self._wait
 
     def wait(self) -> float:

@@ -32,13 +32,19 @@ function whoPays() {
 
 anew = whoPays;
 
-// The order is the server's, and one of a kind: what is under way or paid for it is followed, and nothing is started.
+// The shop keeps one open order of a pack. If it has a payment, follow that one and start none.
+// A top-up in dollars has no order: the server refuses the same wish within a minute.
 async function start() {
   const pack = chosenPack();
-  const order = await call("POST", wiring.orders, { pack: pack.value });
-  if (order.payment_id) return look(order.payment_id);
-  const wish = { provider: form.provider.value, amount: Number(pack.dataset.price), metadata: { pack: pack.value } };
-  wish.merchant_reference = order.id;
+  const wish = { provider: form.provider.value };
+  if (pack.dataset.currency) {
+    Object.assign(wish, { amount: Number(pack.dataset.amount), currency: pack.dataset.currency });
+  } else {
+    const order = await call("POST", wiring.orders, { pack: pack.value });
+    if (order.payment_id) return look(order.payment_id);
+    Object.assign(wish, { amount: Number(pack.dataset.price), metadata: { pack: pack.value } });
+    wish.merchant_reference = order.id;
+  }
   if (chosenProvider().dataset.page && mayComeBack()) {
     wish.return_url = wish.cancel_url = new URL(wiring.comeBack, location).href;
   }
