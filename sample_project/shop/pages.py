@@ -1,4 +1,4 @@
-"""The shop's pages for people. They hold no secret but a demo account's, and work without anything from outside."""
+"""The shop's HTML pages. They load nothing from other servers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-#: Numbers that end so have no script at the sandbox: it waits for somebody to approve on the payer's phone.
-_WAITS_FOR_PAGE = "50"
+#: For numbers with this ending the sandbox waits for an approval on the payer's phone.
+_WAITS_FOR_APPROVAL = "50"
 
 Page = Callable[[HttpRequest], HttpResponse]
 
@@ -48,7 +48,7 @@ def _own_assets_only(page: Page) -> Page:
 @require_safe
 @_own_assets_only
 def home(request: HttpRequest) -> HttpResponse:
-    """GET: what this is, what it sells, and a form that buys through the same API as any client."""
+    """GET: the packs, and a form that buys through the public API."""
     providers = _providers()
     known = totals(provider["code"] for provider in providers)
     context = {
@@ -70,14 +70,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @_own_assets_only
 def come_back(request: HttpRequest) -> HttpResponse:
-    """GET: where a provider's page sends its payer. What its address says is not even read: the API is asked."""
+    """GET: the page that a provider sends its payer back to. It ignores its query string and asks the API."""
     return render(request, "shop/return.html", {"texts": _script_texts(), "wiring": _wiring(), **_demo()})
 
 
 @require_safe
 @_own_assets_only
 def api_by_example(request: HttpRequest) -> HttpResponse:
-    """GET: the whole journey as lines for a terminal, with this server's own address in them."""
+    """GET: one purchase as commands for a terminal, with the address of this server."""
     providers = [provider for provider in _providers() if provider["flow"] == "push"]
     context = {
         "root": request.build_absolute_uri("/api/v1"),
@@ -118,7 +118,7 @@ def _offered(row: Provider) -> dict[str, Any]:
         "name": f"{row.name} – {country}" if country else row.name,
         "group": country or _("Cards"),
         "flow": spec.flow,
-        "phone": example and example[: -len(_WAITS_FOR_PAGE)] + _WAITS_FOR_PAGE,
+        "phone": example and example[: -len(_WAITS_FOR_APPROVAL)] + _WAITS_FOR_APPROVAL,
         "otp": spec.needs_otp_first,
         "page": spec.flow == "hosted" or "redirect" in spec.flows,
         "says": spec.instructions_fr if french else spec.instructions_en,
@@ -135,7 +135,7 @@ def _benin_first(row: Provider) -> tuple[bool, bool, bool, str, str]:
 
 
 def _wiring() -> dict[str, str]:
-    """What home.js has to know of this server."""
+    """The addresses that home.js needs."""
     return {
         "token": "/api/v1/auth/token/",
         "balance": "/api/v1/shop/balance/",
@@ -147,7 +147,7 @@ def _wiring() -> dict[str, str]:
 
 
 def _script_texts() -> dict[str, str]:
-    """What home.js says, by the payment's `detail` and for its own troubles."""
+    """The texts of home.js: one for each `detail` of a payment, and its own errors."""
     return {
         "signing_in": _("Signing in…"),
         "starting": _("Starting the payment…"),
