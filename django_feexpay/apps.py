@@ -27,8 +27,8 @@ class FeexPayConfig(AppConfig):
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
 
-        conf.observe(circuit_breaker.see)
-        conf.observe(rate_budget.see)
+        conf.observe(circuit_breaker.record)
+        conf.observe(rate_budget.record)
         url_token.guard_logs()
         payable.connect()
         setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")

@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.management.base import CommandError
 
 from django_feexpay import conf
+from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
@@ -25,7 +26,7 @@ from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.monitoring.webhook_route import webhook_path
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
-from django_feexpay.payments.database import models_outside_default
+from django_feexpay.payments.database import apps_outside_default
 from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
@@ -363,7 +364,7 @@ def _rates_source() -> Found:
 
 def _rates_url() -> Found:
     """No message quotes the address: it may hold a key."""
-    if not rates.is_safe(feexpay.rates_url.reveal()):
+    if secure_url(feexpay.rates_url.reveal()) is None:
         yield _error(43, "RATES_URL is not an https address.", "For example https://host/latest?base={currency}.")
     if not feexpay.rates_key_path:
         yield _error(44, "RATES_KEY_PATH is not set.", "Write the path of the rate in the answer: rates.{into}.")
@@ -414,10 +415,10 @@ def _sqlite_in_production() -> Found:
 
 
 def _other_database() -> Found:
-    if models := models_outside_default():
+    if elsewhere := apps_outside_default():
         text = (
-            f'DATABASE_ROUTERS sends {", ".join(models)} to another database than DATABASES["default"]: payments are'
-            " refused, because locks and transactions would be taken on the wrong connection."
+            f"DATABASE_ROUTERS keeps the tables of {', '.join(elsewhere)} outside the default database: payments are"
+            " refused, because their locks and transactions use the default connection."
         )
         hint = 'Let the router leave the app "feexpay" and AUTH_USER_MODEL on "default", or return None for them.'
         yield _error(52, text, hint)

@@ -27,7 +27,7 @@ from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import PERSONAL, Order, Quote
+from django_feexpay.payments.terms import PERSONAL, PaymentRequest, Quote
 from django_feexpay.private import PrivateText
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def start_payment(
         "last_name": last_name,
         "email": email,
     }
-    order = Order(user=_user_or_guest(user), **wanted)
+    order = PaymentRequest(user=_user_or_guest(user), **wanted)
     key = None
     if idempotency_key:
         if user is None:

@@ -18,16 +18,16 @@ from django_feexpay.payments.errors import NotAllowedError
 logger = logging.getLogger("django_feexpay.payments")
 
 
-def models_outside_default() -> list[str]:
-    """The models of ours, and the user model, that DATABASE_ROUTERS writes to another alias than `default`."""
+def apps_outside_default() -> list[str]:
+    """The apps, ours or the users', with a model that DATABASE_ROUTERS writes to another alias than `default`."""
     models = [*apps.get_app_config("feexpay").get_models(), get_user_model()]
-    return sorted(model._meta.label for model in models if router.db_for_write(model) != DEFAULT_DB_ALIAS)
+    return sorted({model._meta.app_label for model in models if router.db_for_write(model) != DEFAULT_DB_ALIAS})
 
 
 def refuse_other_database() -> None:
     """Raise NotAllowedError `not_configured` where a router keeps our tables outside the default database."""
-    if models := models_outside_default():
-        logger.error("feexpay.E052: DATABASE_ROUTERS sends %s to another database: payments are refused", models)
+    if elsewhere := apps_outside_default():
+        logger.error("feexpay.E052: DATABASE_ROUTERS keeps %s outside the default database", ", ".join(elsewhere))
         raise NotAllowedError(
             "not_configured", _("Payments cannot be made here: the server is not set up for them. Nothing was taken.")
         )

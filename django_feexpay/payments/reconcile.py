@@ -138,8 +138,8 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    with rate_budget.place() as free:
-        if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
+    with rate_budget.slot() as free:
+        if not free or gate.is_gateway_circuit_open() or rate_budget.wait_seconds(rate_budget.READING):
             return False
         taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)

@@ -16,7 +16,7 @@ from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.outbox import SIGNALS
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import Archive
@@ -24,7 +24,7 @@ from tests.payments.fakes import Clock, Guard, Recorder, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
 from tests.sandbox.running import RunningSandbox
 
-MakeOrder = Callable[..., Order]
+MakeOrder = Callable[..., PaymentRequest]
 Begin = Callable[..., Payment]
 
 
@@ -72,9 +72,9 @@ def player(db: None) -> User:
 def order(player: User) -> MakeOrder:
     """`order(phone_ending="09", amount=100)`: a wish to be paid, with the changes asked for."""
 
-    def make(*, phone_ending: str = "50", **changes: Any) -> Order:
+    def make(*, phone_ending: str = "50", **changes: Any) -> PaymentRequest:
         wish = {"user": player, "provider": "mtn_bj", "amount": 5000, "phone": f"01610000{phone_ending}"}
-        return Order(**{**wish, **changes})
+        return PaymentRequest(**{**wish, **changes})
 
     return make
 

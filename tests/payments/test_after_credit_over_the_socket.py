@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("status", ["REVERSED", "REFUNDED", "CANCELLED", "FAILED"])
-def test_reversal_after_success_is_told(
+def test_reversal_after_success_is_announced(
     signals: Recorder, begin: Begin, sandbox: RunningSandbox, clock: Clock, status: str
 ) -> None:
     payment = begin(phone_ending="00")
@@ -41,7 +41,7 @@ def test_reversal_after_success_is_told(
     assert list(violations()) == []
 
 
-def test_push_that_was_doubled_and_page_that_was_paid_twice_are_found_by_the_night(
+def test_nightly_comparison_finds_a_doubled_prompt_and_a_page_paid_twice(
     signals: Recorder, begin: Begin, sandbox: RunningSandbox, clock: Clock
 ) -> None:
     push = begin(phone_ending="00", merchant_reference="push")

@@ -21,7 +21,7 @@ from django_feexpay.gateway.errors import (
 )
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.admission import circuit_breaker
-from django_feexpay.payments.admission.circuit_breaker import GATEWAY, Door
+from django_feexpay.payments.admission.circuit_breaker import GATEWAY, Action
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
@@ -53,7 +53,7 @@ def seen(
 
 def see(count: int, exchange: CallSeen) -> None:
     for _ in range(count):
-        circuit_breaker.see(exchange)
+        circuit_breaker.record(exchange)
 
 
 LOST = seen(OutcomeUnknownError())
@@ -69,51 +69,51 @@ GOOD = seen()
 @pytest.mark.parametrize("trouble", [LOST, NOT_SENT, SERVER_ERROR], ids=["lost", "not sent", "502"])
 def test_opens_after_five_in_a_row_for_the_provider_and_the_gateway(trouble: CallSeen, clock: Clock) -> None:
     see(4, trouble)
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
-    circuit_breaker.see(trouble)
+    circuit_breaker.record(trouble)
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
-    assert circuit_breaker.wait_seconds("wave_sn", Door.SEND) == 30
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.wait_seconds("wave_sn", Action.SEND) == 30
 
 
 def test_one_that_goes_well_begins_the_row_anew(clock: Clock) -> None:
     see(4, LOST)
-    circuit_breaker.see(GOOD)
+    circuit_breaker.record(GOOD)
     see(4, LOST)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 def test_opens_when_half_of_the_last_twenty_went_wrong(clock: Clock) -> None:
     for _ in range(9):
-        circuit_breaker.see(LOST)
-        circuit_breaker.see(GOOD)
-    assert circuit_breaker.in_trouble(CODES) == []
+        circuit_breaker.record(LOST)
+        circuit_breaker.record(GOOD)
+    assert circuit_breaker.open_circuits(CODES) == []
 
-    circuit_breaker.see(LOST)
-    circuit_breaker.see(GOOD)
-    circuit_breaker.see(LOST)
+    circuit_breaker.record(LOST)
+    circuit_breaker.record(GOOD)
+    circuit_breaker.record(LOST)
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
 def test_a_third_of_trouble_does_not_open_it(clock: Clock) -> None:
     for _ in range(40):
-        circuit_breaker.see(LOST)
+        circuit_breaker.record(LOST)
         see(2, GOOD)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 def test_one_maintenance_answer_opens_nothing_and_five_only_the_provider(clock: Clock) -> None:
-    circuit_breaker.see(SERVICED)
-    assert circuit_breaker.in_trouble(CODES) == []
+    circuit_breaker.record(SERVICED)
+    assert circuit_breaker.open_circuits(CODES) == []
 
     see(4, SERVICED)
 
-    assert circuit_breaker.in_trouble(CODES) == ["mtn_bj"]
-    assert circuit_breaker.wait_seconds("wave_sn", Door.SEND) == 0
+    assert circuit_breaker.open_circuits(CODES) == ["mtn_bj"]
+    assert circuit_breaker.wait_seconds("wave_sn", Action.SEND) == 0
 
 
 @pytest.mark.parametrize(
@@ -144,13 +144,13 @@ def test_one_maintenance_answer_opens_nothing_and_five_only_the_provider(clock: 
 def test_what_is_no_trouble_of_feexpays_never_opens_it(exchange: CallSeen, clock: Clock) -> None:
     see(50, exchange)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 def test_questions_that_fail_open_the_gateway_and_no_provider(clock: Clock) -> None:
     see(5, seen(OutcomeUnknownError(), operation="history", status=500))
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY]
 
 
 # --- while it is open --------------------------------------------------------------------------------
@@ -159,66 +159,66 @@ def test_questions_that_fail_open_the_gateway_and_no_provider(clock: Clock) -> N
 def test_one_probe_each_thirty_seconds(clock: Clock) -> None:
     see(5, LOST)
     clock.advance(29)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 1
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 1
 
     clock.advance(1)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 30
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 30
 
-    circuit_breaker.see(LOST)
+    circuit_breaker.record(LOST)
     clock.advance(30)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
 
 def test_what_is_only_written_down_does_not_take_the_probe_of_who_sends_it(clock: Clock) -> None:
     see(5, LOST)
     clock.advance(30)
 
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.QUEUE) == 0
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.QUEUE) == 30
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.QUEUE) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.QUEUE) == 30
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
 
 def test_probe_that_goes_well_closes_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     see(5, LOST)
     clock.advance(31)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
-    circuit_breaker.see(GOOD)
+    circuit_breaker.record(GOOD)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
     assert "mtn_bj works again" in caplog.text
     see(4, LOST)
-    assert circuit_breaker.in_trouble(CODES) == [], "the row before it closed still counts"
+    assert circuit_breaker.open_circuits(CODES) == [], "the row before it closed still counts"
 
 
 def test_straggler_that_left_before_the_first_probe_closes_nothing(clock: Clock) -> None:
     see(5, LOST)
     clock.advance(40)
 
-    circuit_breaker.see(seen(seconds=15.0))
+    circuit_breaker.record(seen(seconds=15.0))
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
 def test_question_that_is_answered_closes_the_gateway_and_leaves_the_provider(clock: Clock) -> None:
     see(5, LOST)
     clock.advance(31)
 
-    circuit_breaker.see(seen(operation="status", provider=None))
+    circuit_breaker.record(seen(operation="status", provider=None))
 
-    assert circuit_breaker.in_trouble(CODES) == ["mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == ["mtn_bj"]
 
 
 def test_payers_are_shown_trouble_only_until_somebody_may_probe(clock: Clock) -> None:
     see(5, LOST)
     clock.advance(10)
-    assert circuit_breaker.closed_to_payers(CODES) == {GATEWAY: 20, "mtn_bj": 20}
+    assert circuit_breaker.seconds_until_probe(CODES) == {GATEWAY: 20, "mtn_bj": 20}
 
     clock.advance(20)
 
-    assert circuit_breaker.closed_to_payers(CODES) == {}
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.seconds_until_probe(CODES) == {}
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
 def test_trouble_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -297,7 +297,7 @@ def test_queued_attempt_waits_where_it_is_and_goes_out_when_the_trouble_is_over(
 
     look_again(clock)
     assert moves(payment) == ["created", "sending", "pending"]
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 @pytest.mark.django_db
@@ -331,7 +331,7 @@ def test_maintenance_word_over_the_wire_is_doubted_and_opens_nothing(
 
     assert payment.events.latest("id").because == "network_unavailable"
     assert (payment.status, payment.detail) == ("unknown", "checking")
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 @pytest.mark.django_db
@@ -367,7 +367,7 @@ class BrokenCache(LocMemCache):
 @pytest.fixture
 def no_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
 
 
 @pytest.mark.django_db
@@ -391,7 +391,7 @@ def test_cache_that_comes_back_is_used_again(
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "back"}}
     assert cache_state.count_up("x", 5) == 0, "it is left alone for a while"
 
-    monkeypatch.setattr(cache_state._line, "_away_until", 0.0)
+    monkeypatch.setattr(cache_state._availability, "_skip_until", 0.0)
 
     assert [cache_state.count_up("x", 5), cache_state.count_up("x", 5)] == [1, 2]
     assert "the cache is back" in caplog.text

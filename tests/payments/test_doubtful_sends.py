@@ -15,8 +15,8 @@ from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
-from django_feexpay.payments import initiate, webhook_hints
 from django_feexpay.payments import retry as retrying
+from django_feexpay.payments import sending, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -398,7 +398,7 @@ def test_unsent_attempt_that_a_false_webhook_names_is_sent(
 def test_webhook_about_an_expired_attempt_that_never_left_is_asked_about(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
+    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
     assert run_until_told(unsent, clock).status == "expired"
     charge = have_it(unsent, gateway)
     charge.approve()
@@ -466,7 +466,7 @@ def test_retry_that_a_late_success_overtakes_is_not_sent(
     def credit_the_first(attempt_id: Any, *, source: Source) -> None:
         gateway.last().approve()
         reconcile(first.pk, source=Source.WORKER)
-        initiate.send(attempt_id, source=source)
+        sending.send(attempt_id, source=source)
 
     monkeypatch.setattr(retrying, "send", credit_the_first)
 

@@ -137,7 +137,7 @@ def test_every_status_is_final_or_has_an_exit() -> None:
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_exit_leads_out(status: Status, world: World) -> None:
+def test_each_exit_leaves_its_status(status: Status, world: World) -> None:
     BEGINNINGS[status](world)
     assert world.attempt().life_status is status
 
@@ -148,7 +148,7 @@ def test_exit_leads_out(status: Status, world: World) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_exits_lead_to_an_end_that_the_payer_is_told(status: Status, world: World) -> None:
+def test_each_exit_leads_to_an_end_that_the_payer_sees(status: Status, world: World) -> None:
     BEGINNINGS[status](world)
 
     for _step in range(5):
@@ -164,7 +164,7 @@ def test_exits_lead_to_an_end_that_the_payer_is_told(status: Status, world: Worl
 # --- what stands in the way of a second payment --------------------------------------------------------------
 
 
-def test_what_is_being_paid_or_is_paid_stands_in_the_way_of_another_payment() -> None:
+def test_open_or_paid_payment_blocks_another_one_for_the_order() -> None:
     assert {"created", "sending", "pending", "unknown", "review", "successful"} == OPEN_OR_PAID
 
 

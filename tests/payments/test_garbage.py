@@ -40,7 +40,7 @@ class Nonsense:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(status=st.sampled_from([200, 201, 202, 204, 302, 400, 404, 500, 502, 503]), raw=_RAW)
 @pytest.mark.parametrize(("provider", "phone"), [("mtn_bj", "0161000050"), ("visa", ""), ("wave_ci", "0700000050")])
-def test_nonsense_settles_nothing(
+def test_malformed_answers_settle_nothing(
     begin: Begin, guard: Guard, clock: Clock, provider: str, phone: str, status: int, raw: bytes
 ) -> None:
     guard.inner = Nonsense(status, raw)

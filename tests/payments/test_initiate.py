@@ -10,7 +10,7 @@ from django.db import IntegrityError, OperationalError
 from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
-from django_feexpay.payments import initiate, leases, ledger
+from django_feexpay.payments import attempts, leases, ledger, sending
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -141,7 +141,7 @@ def test_what_was_not_sent_in_time_expires_on_time(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     """However long it cannot be sent: the payer is told at the expiry."""
-    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
+    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
     started_at = clock.at
 
     payment = run_until_told(begin(), clock)
@@ -337,7 +337,7 @@ def test_claim_on_an_attempt_that_somebody_else_is_sending_sends_nothing(
     [held] = leases.claim_due(10, unsent=True)
     Attempt.objects.filter(payment=payment).update(status="sending")
 
-    initiate.send_due(held, source=Source.WORKER)
+    sending.send_due(held, source=Source.WORKER)
 
     assert gateway.charges == []
 
@@ -370,7 +370,7 @@ def test_queued_attempt_of_an_order_that_is_paid_meanwhile_is_not_sent(
 
 
 def test_details_of_the_payer_are_in_no_repr() -> None:
-    assert "Ama" not in repr(initiate.PayerDetails(first_name="Ama", otp="123456"))
+    assert "Ama" not in repr(attempts.PayerDetails(first_name="Ama", otp="123456"))
 
 
 def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(

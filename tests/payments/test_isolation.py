@@ -16,10 +16,10 @@ from django_feexpay.gateway.reports import hint_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, WebhookDelivery
 from django_feexpay.payments import leases, ledger, otp, reconcile, webhook_hints
+from django_feexpay.payments.attempts import lock_user
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
-from django_feexpay.payments.initiate import lock_user
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
 from tests.api.caller import BASE, new_token, wish

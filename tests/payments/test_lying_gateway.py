@@ -20,7 +20,7 @@ from django_feexpay.payments import incidents, initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.payments.fakes import Clock, Guard, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
 
@@ -58,7 +58,7 @@ def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, hi
     guard.inner = gateway
     clock.at = clock.at.replace(hour=12)
     for amount in gateway.plans:
-        wish = Order(
+        wish = PaymentRequest(
             user=player,
             provider="mtn_bj",
             amount=amount,
@@ -142,7 +142,7 @@ def close_review_of(attempt: Attempt, ama: User) -> None:
 
 
 @pytest.mark.parametrize("history", ["whole", "cut short", "away"])
-def test_every_charge_is_credited_or_in_front_of_a_person_who_can_close_it(
+def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     player: User, ama: User, clock: Clock, guard: Guard, history: str
 ) -> None:
     which = [plan for plan in plans() if history == "whole" or plan.history == "true"]

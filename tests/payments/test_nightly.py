@@ -46,7 +46,7 @@ def night(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -
     clock.at = clock.at.replace(hour=2, minute=0) + timedelta(days=1)
 
 
-def test_two_days_are_compared_and_put_right(night: None, clock: Clock) -> None:
+def test_nightly_comparison_covers_two_days_and_repairs(night: None, clock: Clock) -> None:
     comparison = keep()
 
     assert comparison is not None
@@ -56,7 +56,7 @@ def test_two_days_are_compared_and_put_right(night: None, clock: Clock) -> None:
     assert Credit.objects.count() == 1
 
 
-def test_it_is_done_once_a_night_and_again_the_next(
+def test_comparison_runs_once_a_night(
     night: None, clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     keep()
@@ -70,7 +70,7 @@ def test_it_is_done_once_a_night_and_again_the_next(
     assert Comparison.objects.count() == 2
 
 
-def test_it_is_not_done_before_its_time(night: None, clock: Clock) -> None:
+def test_comparison_does_not_run_before_compare_at(night: None, clock: Clock) -> None:
     keep()
     clock.advance(24 * 3600 - 60)
 
@@ -78,19 +78,19 @@ def test_it_is_not_done_before_its_time(night: None, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("at", "kept"), [("", False), ("02:00", True), ("03:30", False), (None, False)])
-def test_its_time_is_a_setting(at: str | None, kept: bool, night: None, clock: Clock, configure: Configure) -> None:
+def test_compare_at_is_a_setting(at: str | None, kept: bool, night: None, clock: Clock, configure: Configure) -> None:
     """At 02:00; with a later time the night before is still due, but nothing had been sent before that one."""
     configure(COMPARE_AT=at)
 
     assert (keep() is not None) is kept
 
 
-def test_where_nothing_was_sent_there_is_nothing_to_compare(archive: Archive) -> None:
+def test_without_a_sent_attempt_nothing_is_compared(archive: Archive) -> None:
     assert keep() is None
     assert Comparison.objects.count() == 0
 
 
-def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) -> None:
+def test_running_comparison_is_taken_over_only_without_a_heartbeat(night: None, clock: Clock) -> None:
     taken = nightly.claim(clock.at)
     assert taken is not None
 
@@ -103,7 +103,7 @@ def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) ->
     assert (relief.pk, relief.start_count, relief.state) == (taken.pk, 2, "complete")
 
 
-def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
+def test_stopped_comparison_is_taken_over_at_once(night: None) -> None:
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
@@ -114,7 +114,7 @@ def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
     assert (again.start_count, again.state, again.compared_count) == (2, "complete", 1)
 
 
-def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_for_a_month(
+def test_unanswered_comparison_restarts_after_an_hour_then_daily_for_a_month(
     night: None, archive: Archive, clock: Clock
 ) -> None:
     archive.silent_after = 0
@@ -136,7 +136,7 @@ def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_fo
     assert first.state == "incomplete"
 
 
-def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> None:
+def test_comparison_that_is_stopped_repeatedly_still_completes(night: None) -> None:
     for _ in range(2 * nightly.MOST_STARTS):
         nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
 
@@ -146,7 +146,7 @@ def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> Non
     assert (kept.state, Credit.objects.count()) == ("complete", 1)
 
 
-def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clock: Clock) -> None:
+def test_comparison_whose_process_dies_repeatedly_restarts_daily(night: None, clock: Clock) -> None:
     for _ in range(20):
         nightly.claim(clock.at)
         clock.advance(601)
@@ -158,7 +158,7 @@ def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clo
     assert Comparison.objects.order_by("night")[0].start_count == nightly.MOST_STARTS + 1
 
 
-def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:
+def test_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:
     archive.silent_after = 0
     keep()
     archive.silent_after = None
@@ -170,7 +170,7 @@ def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archiv
     assert (comparison.state, comparison.gap_count, comparison.gaps) == ("complete", 0, [])
 
 
-def test_history_that_is_cut_is_not_asked_for_again(night: None, archive: Archive, clock: Clock) -> None:
+def test_cut_history_causes_no_restart(night: None, archive: Archive, clock: Clock) -> None:
     archive.add((clock.at - timedelta(days=1)).date().isoformat(), 501)
     keep()
     clock.advance(2 * 3600)
@@ -179,7 +179,7 @@ def test_history_that_is_cut_is_not_asked_for_again(night: None, archive: Archiv
     assert Comparison.objects.get().state == "incomplete"
 
 
-def test_wrong_key_is_an_incomplete_night(night: None, configure: Configure) -> None:
+def test_wrong_key_makes_the_nightly_comparison_incomplete(night: None, configure: Configure) -> None:
     configure(API_KEY="")
 
     comparison = keep()
@@ -190,7 +190,7 @@ def test_wrong_key_is_an_incomplete_night(night: None, configure: Configure) -> 
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_keeps_the_night(night: None) -> None:
+def test_concurrent_workers_run_one_comparison(night: None) -> None:
     kept = at_once(4, lambda _: keep())
 
     assert sum(comparison is not None for comparison in kept) == 1

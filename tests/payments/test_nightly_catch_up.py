@@ -45,7 +45,7 @@ def keep_all(most: int = 100) -> list[Comparison]:
 
 
 @pytest.mark.parametrize("missed", [1, 3, 40])
-def test_missed_nights_are_made_up_in_order(first_night: date, clock: Clock, missed: int) -> None:
+def test_missed_nights_are_compared_oldest_first(first_night: date, clock: Clock, missed: int) -> None:
     clock.advance((missed + 1) * 86_400)
 
     done = keep_all()
@@ -55,7 +55,7 @@ def test_missed_nights_are_made_up_in_order(first_night: date, clock: Clock, mis
 
 
 @pytest.mark.parametrize("missed", [3, 40])
-def test_nothing_that_was_sent_on_a_missed_night_is_left_out(
+def test_charge_of_a_missed_night_is_found(
     first_night: date, begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, missed: int
 ) -> None:
     """FeexPay refused, and charged all the same: nobody asks about it but the night."""
@@ -76,7 +76,7 @@ def test_nothing_that_was_sent_on_a_missed_night_is_left_out(
     assert not Discrepancy.objects.at_stake().exists()
 
 
-def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: Clock) -> None:
+def test_each_call_compares_one_night(first_night: date, clock: Clock) -> None:
     clock.advance(5 * 86_400)
 
     kept = keep()
@@ -85,7 +85,7 @@ def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: 
     assert (kept.night, Comparison.objects.count()) == (first_night + DAY, 2)
 
 
-def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, clock: Clock) -> None:
+def test_stopped_comparison_runs_before_later_nights(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
@@ -96,7 +96,7 @@ def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, 
     assert [comparison.night for comparison in done] == [first_night + number * DAY for number in range(1, 5)]
 
 
-def test_night_is_not_begun_while_another_is_being_compared(first_night: date, clock: Clock) -> None:
+def test_no_comparison_starts_while_another_runs(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
     taken = nightly.claim(clock.at)
     assert taken is not None
@@ -107,7 +107,9 @@ def test_night_is_not_begun_while_another_is_being_compared(first_night: date, c
     assert [comparison.night for comparison in keep_all()][:2] == [taken.night, first_night + 2 * DAY]
 
 
-def test_feexpay_that_is_silent_is_left_alone_for_an_hour(first_night: date, archive: Archive, clock: Clock) -> None:
+def test_after_an_unanswered_comparison_none_starts_for_an_hour(
+    first_night: date, archive: Archive, clock: Clock
+) -> None:
     clock.advance(4 * 86_400)
     archive.asked.clear()
     archive.silent_after = 0
@@ -122,7 +124,7 @@ def test_feexpay_that_is_silent_is_left_alone_for_an_hour(first_night: date, arc
     assert {comparison.state for comparison in done} == {"complete"}
 
 
-def test_gap_between_two_nights_is_filled(first_night: date, clock: Clock) -> None:
+def test_missed_night_between_two_others_is_compared(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
     keep_all()
     missing = first_night + 2 * DAY
@@ -131,14 +133,14 @@ def test_gap_between_two_nights_is_filled(first_night: date, clock: Clock) -> No
     assert [comparison.night for comparison in keep_all()] == [missing]
 
 
-def test_cluster_makes_up_as_many_as_it_has_time_for(first_night: date, clock: Clock) -> None:
+def test_cluster_compares_as_many_nights_as_time_allows(first_night: date, clock: Clock) -> None:
     clock.advance(3 * 86_400)
 
     assert tasks.run_nightly().count(": complete") == 3
     assert tasks.run_nightly() == ""
 
 
-def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(
+def test_without_any_comparison_at_most_a_month_is_compared(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     begin()
@@ -152,7 +154,7 @@ def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_make_up_each_night_once(first_night: date, clock: Clock) -> None:
+def test_two_workers_compare_each_night_once(first_night: date, clock: Clock) -> None:
     clock.advance(6 * 86_400)
 
     for _ in range(12):
@@ -162,7 +164,7 @@ def test_two_workers_make_up_each_night_once(first_night: date, clock: Clock) ->
     assert kept == [(first_night + number * DAY, 1) for number in range(7)]
 
 
-def test_night_to_sunday_looks_at_the_week_before_too(
+def test_sunday_comparison_covers_the_week_before(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     """The money was taken back when its day had been compared twice, and no webhook told."""

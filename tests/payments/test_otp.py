@@ -264,7 +264,7 @@ def test_lost_code_that_failed_fails_when_its_time_is_over(
 def test_sender_that_died_leaves_the_payment_to_be_looked_for(
     waiting: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otp, "_take_on", lambda *args: None)
+    monkeypatch.setattr(otp, "_mark_accepted", lambda *args: None)
     submit(waiting)
     monkeypatch.undo()
 

@@ -84,7 +84,9 @@ def test_same_reference_of_another_user_is_no_incident(
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_order_paid_twice_at_once_is_seen_by_exactly_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_two_concurrent_payments_of_an_order_open_one_incident(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     for number in range(20):
         first = expire(begin(merchant_reference=f"order-{number}"))
         both = [first, only_attempt(begin(merchant_reference=f"order-{number}"))]

@@ -20,7 +20,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order, msisdn_of
+from django_feexpay.payments.terms import PaymentRequest, msisdn_of
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
 from tests.payments.fakes import Clock, run_until_told, sweep
@@ -321,7 +321,7 @@ def test_sixty_players_at_once_prompt_one_phone_five_times(
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(60)]
 
     def start(number: int) -> Payment:
-        wish = Order(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
+        wish = PaymentRequest(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
         return initiate.start(wish, source=Source.API)
 
     answers = at_once(60, start)
@@ -342,7 +342,7 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(6)]
     numbers = [f"016100005{number}" for number in range(3)]
     for user in users:
-        wish = Order(user=user, provider="mtn_bj", amount=900, phone="0161000099")
+        wish = PaymentRequest(user=user, provider="mtn_bj", amount=900, phone="0161000099")
         configure(PROMPTS_PER_PHONE=0)
         initiate.start(wish, source=Source.API)
         gateway.last().decline()
@@ -353,7 +353,7 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
         phone = numbers[number % 3]
         if number < 6:
             return retry(failed[number], source=Source.API, phone=phone)
-        wish = Order(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
+        wish = PaymentRequest(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
         return initiate.start(wish, source=Source.API)
 
     answers = at_once(24, act)

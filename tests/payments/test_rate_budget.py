@@ -77,20 +77,20 @@ def test_nothing_is_spent_twice_with_a_cache_that_cannot_count(
     everybody_is_in = threading.Barrier(30, timeout=30)
 
     def enter(number: int) -> bool:
-        with rate_budget.place() as free:
+        with rate_budget.slot() as free:
             everybody_is_in.wait()
             return free
 
     spent = at_once(30, lambda number: rate_budget.wait_seconds(rate_budget.SENDING))
     places = at_once(30, enter)
     counts = at_once(30, lambda number: cache_state.count_up("trouble", 600))
-    at_once(5, lambda number: circuit_breaker.see(trouble))
+    at_once(5, lambda number: circuit_breaker.record(trouble))
 
     assert Counter(spent) == {0: 7, 1: 23}
     assert places.count(True) == 3
     assert sorted(map(int, counts)) == list(range(1, 31))
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == ["gateway", "mtn_bj"]
-    with rate_budget.place() as free:  # given back
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == ["gateway", "mtn_bj"]
+    with rate_budget.slot() as free:  # given back
         assert free
     cache_state.drop("trouble")
     assert cache_state.read(["trouble"]) == {}
@@ -161,21 +161,21 @@ def too_many(charge: object) -> object:
 def test_places_are_as_many_as_there_are_and_are_given_back(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=2)
 
-    with rate_budget.place() as first, rate_budget.place() as second:
-        with rate_budget.place() as third:
+    with rate_budget.slot() as first, rate_budget.slot() as second:
+        with rate_budget.slot() as third:
             assert (first, second, third) == (True, True, False)
-        with rate_budget.place() as fourth:
+        with rate_budget.slot() as fourth:
             assert fourth is False
-    with rate_budget.place() as again:
+    with rate_budget.slot() as again:
         assert again is True
 
 
 def test_place_is_given_back_whatever_happens_in_it(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with pytest.raises(RuntimeError), rate_budget.place():
+    with pytest.raises(RuntimeError), rate_budget.slot():
         raise RuntimeError
 
-    with rate_budget.place() as free:
+    with rate_budget.slot() as free:
         assert free is True
 
 
@@ -184,7 +184,7 @@ def test_full_house_turns_starts_away_and_lets_the_queue_in(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with rate_budget.place():
+    with rate_budget.slot():
         with pytest.raises(NotAllowedError) as refusal:
             begin()
         assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 3)
@@ -201,11 +201,11 @@ def test_nobody_is_kept_out_while_the_cache_is_away(
     clock: Clock, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(GATEWAY_AT_ONCE=1, GATEWAY_PER_SECOND=1)
-    monkeypatch.setattr(cache_state._line, "_away_until", float("inf"))
+    monkeypatch.setattr(cache_state._availability, "_skip_until", float("inf"))
 
-    with rate_budget.place() as first, rate_budget.place() as second:
+    with rate_budget.slot() as first, rate_budget.slot() as second:
         assert (first, second) == (True, True)
     assert spend(3, rate_budget.POLLING) == [0, 0, 0]
-    doors = [gate.admit("mtn_bj", queued=False, first=pytest.fail) for _ in range(2)]
+    doors = [gate.admit("mtn_bj", queued=False) for _ in range(2)]
     with doors[0], doors[1]:
         pass

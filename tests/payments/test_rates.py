@@ -53,7 +53,7 @@ def bank(configure: Configure) -> type[Bank]:
 
 
 def dollar() -> Decimal | None:
-    return rates.promised(None, "USD", "XOF")
+    return rates.held_rate(None, "USD", "XOF")
 
 
 def assert_unavailable() -> None:
@@ -72,8 +72,8 @@ def pause_over() -> None:
 
 @pytest.mark.parametrize("into", ["XOF", "XAF"])
 def test_euro_goes_by_the_treaty_and_nobody_is_asked(bank: type[Bank], into: str) -> None:
-    assert rates.promised(None, "EUR", into) == Decimal("655.957")
-    assert rates.promised(None, into, into) is None
+    assert rates.held_rate(None, "EUR", into) == Decimal("655.957")
+    assert rates.held_rate(None, into, into) is None
     assert bank.asked == 0
 
 
@@ -214,7 +214,7 @@ def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configu
 def test_without_a_cache_nothing_is_converted(
     bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())  # what it learns here is for this test alone
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",

@@ -284,7 +284,7 @@ def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
     gateway.last().decline()
     slow = SlowAnswers(gateway, 3.0)
     guard.inner = slow
-    for module in ("retry", "history"):
+    for module in ("retry", "reconciliation.history"):
         monkeypatch.setattr(f"django_feexpay.payments.{module}.time", slow)
 
     with suppress(NotAllowedError):

@@ -48,7 +48,7 @@ def is_still_credited(payment: Payment) -> bool:
 
 
 @pytest.mark.parametrize("word", TAKEN_BACK)
-def test_reversal_that_a_webhook_tells_is_asked_about_and_told(
+def test_reversal_named_by_a_webhook_is_checked_and_announced(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     gateway.last().status = word
@@ -65,7 +65,7 @@ def test_reversal_that_a_webhook_tells_is_asked_about_and_told(
 
 
 @pytest.mark.parametrize("word", ["FAILED", "REVERSED", "REFUNDED", "CANCELLED"])
-def test_reversal_that_no_webhook_tells_is_found_by_the_night(
+def test_nightly_comparison_finds_a_reversal_without_a_webhook(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     gateway.last().status = word
@@ -112,7 +112,7 @@ def test_other_word_about_a_credit_is_no_reversal(credited: Payment, gateway: Mo
     [{"reference": "ref-9999"}, {"callback_info": "another"}, {"phoneNumber": "2290161000051"}],
     ids=str,
 )
-def test_answer_about_another_payment_takes_nothing_back(
+def test_report_about_another_payment_is_no_reversal(
     credited: Payment, gateway: ModelGateway, lies: dict[str, str]
 ) -> None:
     gateway.last().lies = {"status": "REVERSED", **lies}
@@ -122,9 +122,7 @@ def test_answer_about_another_payment_takes_nothing_back(
     assert reversals() == []
 
 
-def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
-    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_reversal_is_announced_once(signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.last().status = "REVERSED"
     day = clock.at.date()
 
@@ -141,7 +139,7 @@ def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
     assert signals.names().count("payment_reversed") == 1
 
 
-def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_it(
+def test_closed_reversal_stays_closed_and_closes_its_discrepancy(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REFUNDED"
@@ -158,7 +156,7 @@ def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_i
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_that_find_it_at_once_one_tells(credited: Payment, gateway: ModelGateway) -> None:
+def test_concurrent_checks_announce_a_reversal_once(credited: Payment, gateway: ModelGateway) -> None:
     gateway.last().status = "REVERSED"
     attempt_id = only_attempt(credited).pk
 
@@ -168,7 +166,7 @@ def test_of_many_that_find_it_at_once_one_tells(credited: Payment, gateway: Mode
     assert OutboxMessage.objects.filter(signal="payment_reversed").count() == 1
 
 
-def test_second_charge_that_was_given_back_takes_no_credit_back(
+def test_refunded_second_charge_is_no_reversal_of_the_credit(
     signals: Recorder, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     """Two payments of one order; staff gave one of two charges of the same attempt back on FeexPay's dashboard."""
@@ -188,7 +186,7 @@ def test_second_charge_that_was_given_back_takes_no_credit_back(
 
 
 @pytest.mark.parametrize("word", ["REVERSED", "REFUNDED", "CANCELLED"])
-def test_of_what_was_never_successful_these_words_mean_nothing(
+def test_reversal_words_settle_no_uncredited_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     """Taking one for a failure would let the payer be asked a second time."""
@@ -201,7 +199,7 @@ def test_of_what_was_never_successful_these_words_mean_nothing(
     assert (payment.status, reversals()) == ("pending", [])
 
 
-def test_feexpay_that_is_away_is_asked_again_until_it_answers(
+def test_reversal_check_is_repeated_until_feexpay_answers(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REVERSED"
@@ -217,9 +215,7 @@ def test_feexpay_that_is_away_is_asked_again_until_it_answers(
     assert len(reversals()) == 1
 
 
-def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -229,7 +225,7 @@ def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
     assert only_attempt(payment).next_poll_at == clock.at + leases.PAUSE_AFTER_CREDIT
 
 
-def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
+def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     """FeexPay answered `successful` a moment before it took the money back."""

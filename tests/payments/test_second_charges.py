@@ -63,7 +63,7 @@ def compare_today(clock: Clock, **options: Any) -> None:
 # --- who finds it ---------------------------------------------------------------------------------------
 
 
-def test_webhook_that_names_our_echo_with_another_reference_is_asked_about(
+def test_webhook_with_our_echo_and_another_reference_is_checked(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -79,7 +79,7 @@ def test_webhook_that_names_our_echo_with_another_reference_is_asked_about(
     assert list(violations()) == []
 
 
-def test_page_that_is_paid_twice_is_found_when_it_closes(
+def test_second_payment_of_a_page_is_found_when_the_page_closes(
     signals: Recorder, paid_page: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     """No webhook came at all."""
@@ -93,7 +93,7 @@ def test_page_that_is_paid_twice_is_found_when_it_closes(
     assert signals.names(paid_page) == ["payment_succeeded", "duplicate_charge_found"]
 
 
-def test_webhook_of_a_page_that_is_paid_twice_is_asked_about_soon(
+def test_webhook_about_a_second_payment_of_a_page_is_checked_soon(
     paid_page: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.pay_on_page().approve()
@@ -106,9 +106,7 @@ def test_webhook_of_a_page_that_is_paid_twice_is_asked_about_soon(
     assert list(violations()) == []
 
 
-def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
-    paid_page: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_page_polled_before_it_closed_is_polled_again(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
     tell("card-0001", status="FAILED")
     clock.advance(PAUSE)
     sweep()
@@ -120,9 +118,7 @@ def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
-def test_page_that_is_paid_twice_and_credited_after_it_closed_is_looked_at_once_more(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_page_credited_after_it_closed_is_polled_once_more(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(provider="visa", phone="", merchant_reference="order-1")
     gateway.pay_on_page().approve()
     gateway.pay_on_page().approve()
@@ -153,7 +149,7 @@ def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
-def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_its_attempt(
+def test_delivery_about_the_second_charge_stays_with_its_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     """A look found the first charge and died; the next one found the second, which is credited."""
@@ -172,7 +168,7 @@ def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_it
     assert list(violations()) == []
 
 
-def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_credit(
+def test_prompt_with_a_lost_answer_is_checked_for_a_second_charge(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -191,7 +187,7 @@ def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_cr
 
 
 @pytest.mark.parametrize("provider", ["mtn_bj", "visa"])
-def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
+def test_comparison_that_credits_one_of_two_charges_has_the_other_checked(
     begin: Begin, gateway: ModelGateway, clock: Clock, provider: str
 ) -> None:
     if provider == "visa":
@@ -213,7 +209,7 @@ def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
     assert {extra, credited} == {charge.reference for charge in gateway.charges}
 
 
-def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None:
+def test_question_by_staff_finds_the_second_charge(credited: Payment, gateway: ModelGateway) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
 
     reconcile(only_attempt(credited).pk, source=Source.ADMIN)
@@ -221,7 +217,7 @@ def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None
     assert [reference for reference, *_ in found()] == ["ref-again"]
 
 
-def test_nightly_comparison_finds_it_and_keeps_the_difference_open(
+def test_nightly_comparison_finds_the_second_charge_and_keeps_the_discrepancy_open(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -248,7 +244,7 @@ def test_comparison_that_only_reports_opens_no_incident(credited: Payment, gatew
 # --- once -----------------------------------------------------------------------------------------------
 
 
-def test_it_is_told_once_whichever_finds_it_and_however_often(
+def test_second_charge_is_announced_once(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -295,7 +291,7 @@ def test_incident_that_staff_closed_is_not_opened_again(credited: Payment, gatew
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_that_find_it_at_once_one_opens_the_incident(credited: Payment, gateway: ModelGateway) -> None:
+def test_concurrent_checks_open_one_incident(credited: Payment, gateway: ModelGateway) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     attempt_id = only_attempt(credited).pk
 
@@ -321,7 +317,7 @@ def test_of_many_that_find_it_at_once_one_opens_the_incident(credited: Payment, 
     ],
     ids=str,
 )
-def test_charge_that_feexpay_does_not_confirm_when_asked_is_no_incident(
+def test_charge_that_feexpay_does_not_confirm_opens_no_incident(
     credited: Payment, gateway: ModelGateway, clock: Clock, lies: dict[str, str]
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again").lies = lies
@@ -330,7 +326,7 @@ def test_charge_that_feexpay_does_not_confirm_when_asked_is_no_incident(
     assert found() == []
 
 
-def test_charge_of_another_attempt_is_none(credited: Payment, begin: Begin, gateway: ModelGateway) -> None:
+def test_charge_of_another_attempt_is_no_second_charge(credited: Payment, begin: Begin, gateway: ModelGateway) -> None:
     begin(merchant_reference="order-2")
     gateway.last().approve()
     gateway.last().echo = str(only_attempt(credited).pk)
@@ -338,7 +334,9 @@ def test_charge_of_another_attempt_is_none(credited: Payment, begin: Begin, gate
     assert second_charges.check(only_attempt(credited).pk, "REF-0002") is second_charges.Checked.NOT_CONFIRMED
 
 
-def test_card_that_was_refused_on_a_paid_page_is_none(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_refused_card_on_a_paid_page_is_no_second_charge(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.pay_on_page().decline()
     before = only_attempt(paid_page).next_poll_at
 
@@ -356,7 +354,7 @@ def test_attempt_that_is_not_credited_has_no_second_charge(begin: Begin, gateway
     assert second_charges.check(only_attempt(payment).pk, "ref-again") is second_charges.Checked.NOT_CONFIRMED
 
 
-def test_charge_under_our_echo_is_credited_where_the_known_one_failed(
+def test_charge_with_our_echo_is_credited_when_the_known_one_failed(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     """FeexPay doubled the push, and the payer said yes to the one we did not hear of."""
@@ -375,7 +373,9 @@ def test_charge_under_our_echo_is_credited_where_the_known_one_failed(
 # --- FeexPay that does not answer, and strangers who post -----------------------------------------------
 
 
-def test_feexpay_that_is_away_is_asked_again(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_unanswered_question_about_a_credit_is_asked_again(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     tell("ref-again", callback_info=str(only_attempt(credited).pk))
     gateway.away = True
@@ -389,7 +389,7 @@ def test_feexpay_that_is_away_is_asked_again(credited: Payment, gateway: ModelGa
     assert only_attempt(credited).next_poll_at is None
 
 
-def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
+def test_comparison_without_an_answer_leaves_the_attempt_due(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
@@ -408,7 +408,7 @@ def _history(clock: Clock) -> Any:
     return conf.gateway().search_history(clock.at.date(), clock.at.date()).rows
 
 
-def test_forged_deliveries_about_a_credit_cost_one_bounded_look_a_pause(
+def test_forged_deliveries_about_a_credit_cost_one_bounded_poll_per_pause(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     attempt_id = str(only_attempt(credited).pk)
@@ -449,7 +449,7 @@ def test_forged_deliveries_about_many_credits_are_bounded_in_total(
     assert not Attempt.objects.filter(next_poll_at__isnull=False).exists()
 
 
-def test_reader_of_a_status_never_waits_for_it(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_status_read_never_waits_for_the_check(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     tell(gateway.charges[0].reference, status="FAILED")
     before = gateway.questions
 
@@ -457,7 +457,7 @@ def test_reader_of_a_status_never_waits_for_it(credited: Payment, gateway: Model
     assert gateway.questions == before
 
 
-def test_closing_the_incident_closes_the_difference_about_the_same_charge(
+def test_closing_an_incident_closes_the_discrepancy_about_the_same_charge(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -469,9 +469,7 @@ def test_closing_the_incident_closes_the_difference_about_the_same_charge(
     assert (row.state, row.note) == ("closed", "refunded, R-7")
 
 
-def test_row_that_was_given_back_is_no_money_at_stake_any_more(
-    credited: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_refunded_second_row_puts_no_money_at_stake(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     compare_today(clock)
     day = only_attempt(credited).created_at.date()

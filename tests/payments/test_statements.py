@@ -49,18 +49,18 @@ def test_start_writes_the_intent_with_four_inserts(
         "INSERT paymentevent",
         "INSERT idempotencyrecord",
     ]
-    # key, provider, refusals in doubt, lock, key again, twins, four inserts, the payment as it then stands
+    # key, provider, duplicates, lock, key and duplicates again, four inserts, the payment to return
     assert len(texts) == 11
 
 
-def test_limit_of_prompts_costs_a_lock_and_a_count(
+def test_prompt_limit_costs_a_lock_and_two_counts(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, player: Any
 ) -> None:
     configure(DISPATCH="queue")
     without = len(statements(lambda: begin(merchant_reference="order-7")))
     configure(PROMPTS_PER_PHONE=5)
 
-    assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 2
+    assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 3
 
 
 def test_send_writes_the_answer_with_three_statements(

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import judge, msisdn_of, unavailable
+from django_feexpay.payments.terms import msisdn_of, unavailable, validate
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.fake_gateway import ModelGateway
 
@@ -49,7 +49,7 @@ def test_order_that_breaks_a_rule_is_refused_by_the_name_of_its_field(
     order: MakeOrder, changes: dict[str, Any], field: str, code: str
 ) -> None:
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(**changes))
+        validate(order(**changes))
 
     assert refused.value.code == "validation_error"
     assert [(error.field, error.code) for error in refused.value.errors] == [(field, code)]
@@ -68,7 +68,7 @@ def test_order_that_breaks_a_rule_is_refused_by_the_name_of_its_field(
     ],
 )
 def test_order_within_the_rules_is_taken(order: MakeOrder, changes: dict[str, Any]) -> None:
-    terms = judge(order(**changes))
+    terms = validate(order(**changes))
 
     assert (terms.charged_amount, terms.currency, terms.fee) == (5000, "XOF", 85)
     assert terms.msisdn.digits == "2290161000050"
@@ -77,19 +77,19 @@ def test_order_within_the_rules_is_taken(order: MakeOrder, changes: dict[str, An
 def test_return_hosts_of_the_settings_replace_the_hosts_of_the_request(order: MakeOrder, configure: Configure) -> None:
     configure(RETURN_HOSTS=["shop.test"])
 
-    judge(order(return_url="https://shop.test/", return_hosts=("other.test",)))
+    validate(order(return_url="https://shop.test/", return_hosts=("other.test",)))
     with pytest.raises(NotAllowedError):
-        judge(order(return_url="https://other.test/", return_hosts=("other.test",)))
+        validate(order(return_url="https://other.test/", return_hosts=("other.test",)))
 
 
 @pytest.mark.parametrize(("amount", "code"), [(199, "min_value"), (1001, "max_value")])
 def test_limits_are_those_of_the_provider_row(order: MakeOrder, amount: int, code: str) -> None:
     Provider.objects.filter(code="mtn_bj").update(min_amount=200, max_amount=1000)
 
-    judge(order(amount=200))
-    judge(order(amount=1000))
+    validate(order(amount=200))
+    validate(order(amount=1000))
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(amount=amount))
+        validate(order(amount=amount))
     assert refused.value.errors[0].code == code
 
 
@@ -97,7 +97,7 @@ def test_provider_that_is_switched_off_is_refused_with_its_reason(order: MakeOrd
     Provider.objects.filter(code="mtn_bj").update(enabled=False, disabled_reason="MTN is being serviced.")
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order())
+        validate(order())
 
     assert (refused.value.code, refused.value.message) == ("provider_unavailable", "MTN is being serviced.")
     assert str(refused.value) == "MTN is being serviced. (provider_unavailable)"
@@ -107,7 +107,7 @@ def test_provider_that_feexpay_cannot_serve_stays_refused_when_switched_on(order
     Provider.objects.filter(code="mtn_cm").update(enabled=True)
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(provider="mtn_cm"))
+        validate(order(provider="mtn_cm"))
 
     assert refused.value.code == "provider_unavailable"
 
@@ -139,7 +139,7 @@ def test_price_function_is_asked_with_the_order(order: MakeOrder, configure: Con
     asked.clear()
     wish = order(merchant_reference="order-7", metadata={"pack": "small"})
 
-    judge(wish)
+    validate(wish)
 
     assert asked == [
         {
@@ -157,7 +157,7 @@ def test_another_amount_than_the_price_is_refused(order: MakeOrder, configure: C
     configure(PAYABLE="tests.payments.test_terms.owes_5000")
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(amount=amount))
+        validate(order(amount=amount))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("amount", "wrong_price")]
     assert refused.value.message == "The price is 5 000 F CFA."
@@ -175,7 +175,7 @@ def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: 
 
 @pytest.mark.parametrize("phone", ["0161000050", "", "+44 20 7946 0000", "no number at all"])
 def test_number_sent_with_a_card_is_ignored(order: MakeOrder, phone: str) -> None:
-    assert judge(order(provider="visa", phone=phone)).msisdn is None
+    assert validate(order(provider="visa", phone=phone)).msisdn is None
     assert msisdn_of(phone, CATALOGUE["visa"]) is None
 
 
@@ -186,7 +186,7 @@ def test_provider_that_needs_its_code_first_is_refused_without_one(
     wish = {"provider": "orange_bf", "phone": "70000050"}
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(**wish))
+        validate(order(**wish))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("otp", "required")]
-    assert judge(order(**wish, otp="123456")).spec.code == "orange_bf"
+    assert validate(order(**wish, otp="123456")).spec.code == "orange_bf"

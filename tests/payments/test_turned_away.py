@@ -30,7 +30,7 @@ def one_place(configure: Configure, gateway: ModelGateway, clock: Clock) -> None
 
 def refusal(act: Callable[[], object]) -> tuple[str, int | None]:
     """While somebody else has the only place."""
-    with rate_budget.place(), pytest.raises(NotAllowedError) as refused:
+    with rate_budget.slot(), pytest.raises(NotAllowedError) as refused:
         act()
     return refused.value.code, refused.value.retry_after_seconds
 
@@ -49,7 +49,7 @@ def test_same_key(begin: Begin) -> None:
 
     assert refusal(lambda: begin(key=key)) == ("idempotency_conflict", 2)
     idempotency.remember(key, 201, {"id": str(first.pk)})
-    with rate_budget.place(), pytest.raises(idempotency.AlreadyAnswered):
+    with rate_budget.slot(), pytest.raises(idempotency.AlreadyAnswered):
         begin(key=key)
 
 
@@ -79,7 +79,7 @@ def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> Non
     """Else somebody who taps on keeps a circuit open that would close."""
     begin(merchant_reference="order-1")
     for _ in range(circuit_breaker.IN_A_ROW):
-        circuit_breaker.see(
+        circuit_breaker.record(
             CallSeen(operation="collect", outcome="not_sent", seconds=0.1, provider_code="mtn_bj", error=NotSentError())
         )
     clock.advance(circuit_breaker.PAUSE_SECONDS)
@@ -87,4 +87,4 @@ def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> Non
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-1")
     assert begin(merchant_reference="order-2").status == "pending"
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == []

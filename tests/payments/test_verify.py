@@ -138,7 +138,7 @@ def test_unknown_rule_is_refused_with_the_known_ones() -> None:
         call_command("feexpay_verify", "--only", "I11")
 
 
-def test_it_reads_only(credited: Payment) -> None:
+def test_command_only_reads(credited: Payment) -> None:
     with CaptureQueriesContext(connection) as statements:
         verify()
 
