@@ -1,5 +1,4 @@
-"""Against the sandbox on a real socket: what goes wrong after a credit reaches an incident and the host, each way that
-FeexPay may tell."""
+"""Trouble after a credit, against the sandbox on a real socket: each opens an incident and reaches the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`feexpay_close_review` at the shell: one line of what was done, exit code 1 and the reason when it was refused."""
+"""`feexpay_close_review`: it prints one line on success, and exits with 1 and the reason on a refusal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def staff(db: None) -> None:
 
 
 def run(payment: object, decision: str, *more: str, actor: str = "efua", reason: str = "seen") -> tuple[int, str]:
-    """The exit code and what was printed or refused."""
+    """Run the command; return its exit code and its output."""
     out = StringIO()
     given = [str(payment), "--decision", decision, "--reason", reason, "--actor", actor, *more]
     try:

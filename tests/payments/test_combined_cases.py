@@ -1,4 +1,4 @@
-"""Two rules meet in one payment: reviews and second charges, refusals and webhooks, waits and their correction."""
+"""Two rules in one payment: reviews with second charges, refusals with webhooks, waits with clock corrections."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_incident_of_a_second_credit_names_feexpays_amount(
 
 
 def test_webhook_before_a_documented_refusal_is_checked(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """FeexPay refuses in words that sources name, and said by webhook just before that it charged."""
+    """FeexPay refuses with a documented reason, but its webhook just before said that it charged."""
 
     def charge_tell_refuse(charge: Charge) -> WireReply:
         charge.approve()

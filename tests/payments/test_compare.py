@@ -1,5 +1,5 @@
-"""A period held against FeexPay's history: each difference is found once, asked about, and kept; nothing is credited
-on the history's word, and nothing is called missing that a gap could hide."""
+"""A period compared with FeexPay's history: each discrepancy is found once, asked about and stored. Nothing is credited
+by the history alone, and nothing that a gap may hide is called missing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def day(clock: Clock, archive: Archive) -> date:
-    """The day on which the payments of a test are sent."""
+    """The day on which the test sends its payments."""
     return clock.at.date()
 
 
@@ -46,7 +46,7 @@ def run(day: date, clock: Clock, archive: Archive) -> Run:
 
 
 def write(archive: Archive, charge: Charge, day: date, **changes: Any) -> None:
-    """FeexPay's row of a charge as it stands."""
+    """Add FeexPay's history row of a charge."""
     row = shelf.row(charge.reference, day.isoformat())
     own = {"status": charge.status, "amount": charge.amount, "callback_info": {"callback_info": charge.echo}}
     archive.rows.append(row | own | changes)
@@ -143,15 +143,15 @@ def test_unknown_success_is_checked_and_credited(
     assert moves(payment) == ["sending", "pending", "successful"]
     assert found() == [("status", "settled", "moved", True)]
     assert (comparison.settled_count, comparison.open_count, comparison.at_stake_count) == (1, 0, 0)
-    difference = Discrepancy.objects.get()
-    assert (difference.payment, difference.our_status, difference.their_word) == (payment, "pending", "successful")
+    discrepancy = Discrepancy.objects.get()
+    assert (discrepancy.payment, discrepancy.our_status, discrepancy.their_word) == (payment, "pending", "successful")
     assert payment.events.latest("id").note == f"comparison {comparison.pk}"
 
 
 def test_history_alone_credits_nothing(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
-    """History says successful, FeexPay says pending when it is asked."""
+    """The history says successful, the status says pending."""
     begin()
     write(archive, gateway.last(), day, status="SUCCESSFUL")
 
@@ -226,7 +226,7 @@ def test_unsent_attempt_in_the_history_is_checked_and_credited(
 def test_attempt_that_is_being_sent_is_not_compared(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
-    """Its answer brings the reference; a comparison that wrote down another one would be in its way."""
+    """The answer to the request brings the reference; the comparison must not write another one."""
     payment = begin()
     write(archive, gateway.last(), day, status="SUCCESSFUL")
     Attempt.objects.filter(payment=payment).update(status="sending", gateway_reference=None)
@@ -249,8 +249,8 @@ def test_other_amount_stays_open_after_asking(
     run()
 
     assert found() == [("amount", "open", "no_change", True)]
-    difference = Discrepancy.objects.get()
-    assert (difference.our_amount, difference.their_amount, difference.currency) == (5000, 4999, "XOF")
+    discrepancy = Discrepancy.objects.get()
+    assert (discrepancy.our_amount, discrepancy.their_amount, discrepancy.currency) == (5000, 4999, "XOF")
 
 
 def test_price_with_fee_is_the_same_amount(
@@ -272,7 +272,7 @@ def test_second_row_of_an_attempt_is_a_discrepancy_of_its_own(
 
     comparison = run()
 
-    assert found() == [("second_row", "open", "no_change", True)]  # asked by that reference, FeexPay knows nothing
+    assert found() == [("second_row", "open", "no_change", True)]  # FeexPay does not know that reference when asked
     assert (Discrepancy.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
 
 
@@ -293,7 +293,7 @@ def test_same_row_in_two_answers_is_no_second_row(
 
 
 def pay(gateway: ModelGateway, archive: Archive, day: date, *, approved: bool) -> Charge:
-    """A card is entered on the newest page."""
+    """Pay by card on the newest page."""
     charge = gateway.pay_on_page()
     charge.approve() if approved else charge.decline()
     archive.rows.append({**charge.row(), "date": f"{day}T10:00:00Z", "reseau": "VISA", "type": "FEEX_LINK"})
@@ -446,7 +446,7 @@ def test_nothing_is_reported_missing_without_an_answer(
 def test_long_and_busy_period_is_read_completely(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
-    """40 days with a payment of ours each but one, and 501 rows of others on some."""
+    """40 days: one payment of ours on each day but one, and 501 rows of other systems on some."""
     for number in range(40):
         settled(begin, gateway, merchant_reference=f"order-{number}")
         if number != 20:
@@ -459,9 +459,9 @@ def test_long_and_busy_period_is_read_completely(
     comparison = run(day, day + 39 * DAY)
 
     assert (comparison.state, comparison.compared_count, comparison.foreign_count) == ("complete", 39, 2400)
-    [difference] = Discrepancy.objects.all()
-    assert difference.payment is not None
-    assert (difference.kind, difference.payment.merchant_reference) == ("missing_there", "order-20")
+    [discrepancy] = Discrepancy.objects.all()
+    assert discrepancy.payment is not None
+    assert (discrepancy.kind, discrepancy.payment.merchant_reference) == ("missing_there", "order-20")
 
 
 def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
@@ -487,7 +487,7 @@ def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
 
 @pytest.fixture
 def doubted(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> Discrepancy:
-    """FeexPay's history has another amount than we credited."""
+    """FeexPay's history shows another amount than we credited."""
     settled(begin, gateway)
     write(archive, gateway.last(), day, amount=4999)
     run()

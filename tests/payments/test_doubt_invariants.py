@@ -1,4 +1,4 @@
-"""I14: what never arrived was searched for, nothing is sent again after an answer, doubt is asked about."""
+"""I14: missing attempts are searched for, answered ones are never resent, doubtful refusals are polled."""
 
 from __future__ import annotations
 

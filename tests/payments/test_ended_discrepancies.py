@@ -1,5 +1,5 @@
-"""A difference ends when a comparison of its own day finds that it is gone, or a person ends it; a comparison of
-another day ends nothing. The counts of a comparison are those of its rows."""
+"""A discrepancy ends when a comparison of its own day finds it resolved, or when a person closes it. A comparison of
+another day ends nothing. The counts of a comparison are the counts of its findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import Archive
 from tests.payments.fakes import Clock
 from tests.payments.test_compare import settled, write
-from tests.payments.test_nightly import TUESDAY, go_to, keep
+from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +30,14 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def day(clock: Clock, archive: Archive) -> date:
-    """The Tuesday on which the payments of a test are sent."""
-    go_to(clock, TUESDAY)
+    """The Tuesday on which the test sends its payments."""
+    go_to_weekday(clock, TUESDAY)
     return clock.at.date()
 
 
 @pytest.fixture
 def stake(begin: Begin, gateway: ModelGateway, archive: Archive, day: date) -> None:
-    """FeexPay's history has a credited payment with another amount: money at stake, and asking does not end it."""
+    """FeexPay's history shows another amount of a credited payment: money is at stake, and asking does not end it."""
     settled(begin, gateway)
     write(archive, gateway.last(), day, amount=4999)
 
@@ -60,7 +60,7 @@ def test_money_at_stake_survives_later_nightly_comparisons(stake: None, clock: C
     clock.at = clock.at.replace(hour=3) + DAY
 
     for _ in range(count):
-        assert keep() is not None
+        assert run_next() is not None
         clock.advance(86_400)
 
     assert (state(), Comparison.objects.count()) == ("open", count)
@@ -111,7 +111,7 @@ def test_gap_in_the_history_ends_no_discrepancy(
 def test_refused_card_on_the_next_day_ends_no_discrepancy(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
-    """Of two rows of one page only one tells the other amount, and they stand in two answers."""
+    """A page has two rows in two answers, and only one of them has the other amount."""
     begin(provider="visa", phone="")
     paid, refused = gateway.pay_on_page(), gateway.pay_on_page()
     paid.approve()
@@ -171,7 +171,7 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 
 @pytest.fixture
 def three(stake: None, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, clock: Clock) -> None:
-    """Beside the one at stake: a payment that asking settles, and one whose failure history does not know."""
+    """One discrepancy with money at stake, one that asking settles, and one failure that the history lacks."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
     write(archive, gateway.last(), day)
@@ -214,7 +214,7 @@ def test_restarted_nightly_comparison_resets_its_counts(stake: None, archive: Ar
     assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
     archive.rows[0]["amount"] = 5000
 
-    again = keep()
+    again = run_next()
 
     assert again is not None
     assert (again.pk, again.state) == (stopped.pk, "complete")

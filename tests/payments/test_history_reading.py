@@ -1,4 +1,4 @@
-"""The history is read whole however many rows there are, and where it is not whole, that is said."""
+"""The reader reads a history of any size completely, and reports a gap where it cannot."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_reader_without_waiting_time_leaves_a_gap(archive: Archive, monkeypatch:
 
 
 def test_interactive_reading_ends_within_its_timeout(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many questions it takes, and however late the last one begins."""
+    """For any number of questions, and however late the last one starts."""
     now, asked = [100.0], []
 
     def answer_late(*args: Any, total_seconds: float, **more: Any) -> HistoryPage:

@@ -1,4 +1,4 @@
-"""Cards on FeexPay's page: no reference until somebody paid, found by our id, proven by two answers, paid once."""
+"""Cards on FeexPay's page: found by our id, proven by history and status, credited once."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_page_does_not_expire_while_history_may_lack_the_payment(
 def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_charged(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Else the payer would be asked for the money once more."""
+    """Otherwise the payer could be asked to pay a second time."""
     payment = pay_by_card()
     gateway.pay_on_page().decline()
     gateway.history_total = 9999
@@ -208,7 +208,7 @@ def test_page_success_without_an_amount_goes_to_review(pay_by_card: Begin, gatew
     payment = pay_by_card()
     charge = gateway.pay_on_page()
     charge.approve()
-    charge.amount = None  # type: ignore[assignment]  # neither history nor status says it
+    charge.amount = None  # type: ignore[assignment]  # neither the history nor the status gives it
 
     look_again(clock)
 
@@ -447,7 +447,7 @@ def test_page_with_a_wrong_amount_in_history_is_not_credited(
 
 
 def test_credited_page_keeps_its_reference(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """A process that looked before the credit found the second payment of the page."""
+    """A process that polled before the credit found the second payment of the page."""
     payment = pay_by_card()
     before = only_attempt(payment)
     gateway.pay_on_page().approve()

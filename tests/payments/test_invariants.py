@@ -1,4 +1,4 @@
-"""Each invariant holds of a healthy world, and is reported by its number once the rows are broken behind its back."""
+"""Each invariant holds for healthy rows, and a violation is reported by number when a test breaks the rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def a_key() -> idempotency.Key:
 
 
 def second_attempt(payment: Payment, status: Status) -> Attempt:
-    """One more attempt of a payment, with the event it would have been opened by."""
+    """Add one more attempt to a payment, with its opening event."""
     attempt = only_attempt(payment)
     attempt.pk, attempt.ordinal, attempt.status, attempt.gateway_reference = uuid4(), 2, status, uuid4().hex
     attempt.save(force_insert=True)
@@ -72,7 +72,7 @@ def add_event(attempt: Attempt, from_status: str, to_status: str, because: str =
 
 
 def drop_index(name: str) -> None:
-    """What keeps the rows right by itself has to be gone before they can be wrong."""
+    """Drop a database constraint, so that the test can write wrong rows."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -373,7 +373,7 @@ def test_i10_reports_a_review_and_a_second_charge_without_message(credited: Paym
 
 
 def incident(attempt: Attempt, reference: str, *, kind: str = "duplicate_charge", **columns: Any) -> Incident:
-    """An incident that nobody told the host about."""
+    """An incident without its signal."""
     charge = {"gateway_reference": reference, "amount": 5000, "currency": "XOF", "opened_at": conf.now()}
     return Incident.objects.create(kind=kind, payment_id=attempt.payment_id, attempt=attempt, **{**charge, **columns})
 
@@ -395,7 +395,7 @@ def test_i4_accepts_a_second_charge_that_no_attempt_holds(credited: Payment) -> 
 
 
 def test_i4_reports_a_confirmed_second_charge_without_incident(credited: Payment) -> None:
-    row = difference(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
+    row = discrepancy(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
     assert list(INVARIANTS["I4"]()) == [
         f"discrepancy {row.pk}: FeexPay confirmed a second charge, and there is no incident"
     ]
@@ -432,8 +432,8 @@ def test_i15_reports_a_reversal_without_credit(waiting: Payment) -> None:
     assert f"incident {wrong.pk}: its attempt was never credited" in list(INVARIANTS["I15"]())
 
 
-def difference(attempt: Attempt, **columns: Any) -> Discrepancy:
-    """A difference of a comparison of the attempt's day."""
+def discrepancy(attempt: Attempt, **columns: Any) -> Discrepancy:
+    """A discrepancy found by a comparison of the attempt's day."""
     now, day = conf.now(), (attempt.sent_at or attempt.created_at).astimezone(UTC).date()
     seen = Comparison.objects.create(first_day=day, last_day=day, started_at=now, beat_at=now)
     values = {"kind": "status", "identity": uuid4().hex, "found_at": now, "comparison": seen, "last_comparison": seen}
@@ -444,7 +444,7 @@ def difference(attempt: Attempt, **columns: Any) -> Discrepancy:
 def test_i16_reports_a_discrepancy_ended_by_a_comparison_of_other_days(
     waiting: Payment, days: int, is_fine: bool
 ) -> None:
-    row = difference(only_attempt(waiting), state="gone", money_at_stake=True)
+    row = discrepancy(only_attempt(waiting), state="gone", money_at_stake=True)
     ended_by = row.comparison
     ended_by.first_day += timedelta(days=days)
     ended_by.last_day += timedelta(days=days)

@@ -1,4 +1,4 @@
-"""An attempt whose answer was lost is found in the history of a shop of any size, with few questions a look."""
+"""An attempt with a lost answer is found in a history of any size, with few questions per search."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
-    """A payment by MTN that FeexPay took on, as we do not know."""
+    """An MTN payment that FeexPay accepted; its answer to us was lost."""
     gateway.next_collects.append(lose_the_answer)
     return begin()
 
 
 def show(archive: Archive, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object) -> None:
-    """FeexPay's row of the payment, after all the others."""
+    """Add FeexPay's row of the payment after all other rows."""
     charge = gateway.last()
     own = {"callback_info": charge.echo, "amount": charge.amount}
     archive.rows.append(row(charge.reference, clock.at, **own) | changes)
@@ -97,7 +97,7 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive:
 def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """History is asked word by word, and provider by provider for what was reversed: all of it is read."""
+    """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""
     gateway.next_collects.append(lose_the_answer)
     lost = begin(provider="orange_ml", phone="70 00 00 50")
     fill(archive, clock, 400)
@@ -135,7 +135,7 @@ def test_only_the_days_around_the_sending_are_asked_for(lost: Payment, archive: 
 def test_search_continues_until_the_paid_row(
     lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
-    """In an answer that comes before it: the history of a busy shop is read day by day."""
+    """The other row comes in an earlier answer, as the history of a busy shop is read day by day."""
     fill(archive, clock, 300)
     own = {"callback_info": gateway.last().echo, "amount": gateway.last().amount}
     archive.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))

@@ -1,4 +1,4 @@
-"""A request that FeexPay never acknowledged closes itself, once its history proves that it never arrived."""
+"""An unacknowledged attempt is closed once FeexPay's history proves that its request never arrived."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "mai
 
 @pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
-    """A payment whose request was reset before FeexPay saw it, as only FeexPay knows."""
+    """A payment whose request never reached FeexPay. We only know that no answer came."""
     gateway.next_collects = [lose_the_answer]
     payment = begin(merchant_reference="order-1")
     gateway.forget(gateway.last())
@@ -45,7 +45,7 @@ def search_until_closed(clock: Clock, payment: Payment) -> Payment:
 
 
 def show(archive: Archive, clock: Clock, **changes: Any) -> None:
-    """A row that could be our payment's, but says nothing of our id."""
+    """Add a row that may be our payment but does not carry our id."""
     archive.rows.append(shelf.row("unclaimed", clock.at, amount=5000) | changes)
 
 
@@ -95,7 +95,7 @@ def test_429_or_maintenance_without_a_charge_needs_no_staff(
 
 
 def test_one_search_after_a_day_is_not_enough(lost: Payment, clock: Clock) -> None:
-    """All workers were away meanwhile."""
+    """No worker ran in the meantime."""
     clock.advance(86_400 + 60)
     assert search_now(lost) == "unknown"
 
@@ -107,7 +107,7 @@ def test_one_search_after_a_day_is_not_enough(lost: Payment, clock: Clock) -> No
 
 
 def search_now(payment: Payment) -> str:
-    """Whenever the next search would be; where the payment stands then."""
+    """Run one search now; return the payment's status."""
     Attempt.objects.filter(payment=payment).update(next_poll_at=payment.created_at)
     sweep()
     payment.refresh_from_db()
@@ -230,7 +230,7 @@ def test_similar_payment_claimed_by_another_attempt_is_ignored(
 
 
 def test_attempt_named_by_a_webhook_is_closed_only_by_staff(lost: Payment, clock: Clock) -> None:
-    tell(lost)
+    deliver_webhook(lost)
 
     closed = search_until_closed(clock, lost)
 
@@ -240,13 +240,13 @@ def test_attempt_named_by_a_webhook_is_closed_only_by_staff(lost: Payment, clock
 # --- a success after all ----------------------------------------------------------------------------------
 
 
-def tell(payment: Payment) -> None:
+def deliver_webhook(payment: Payment) -> None:
     echo = str(only_attempt(payment).pk)
     webhook_hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
 
 
 def come_late(payment: Payment, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
-    """FeexPay had it after all, and its history shows it only now."""
+    """FeexPay accepted the request after all, and its history shows it only now."""
     attempt = only_attempt(payment)
     charge = Charge("late", str(attempt.pk), "2290161000050", attempt.amount)
     charge.approve()
@@ -261,7 +261,7 @@ def test_late_success_after_the_closing_is_credited(
     closed = search_until_closed(clock, lost)
     come_late(closed, gateway, archive, clock)
 
-    tell(closed)
+    deliver_webhook(closed)
     clock.advance(5)
     sweep()
 

@@ -1,4 +1,4 @@
-"""Whole lives of payments against the sandbox, over a real socket: every magic number comes to its right end."""
+"""Complete payments against the sandbox over a real socket: each magic number reaches its outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 10
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """For what happens in the sandbox, whose time is not ours."""
+    """Wait for an event in the sandbox, which has its own clock."""
     give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, "the sandbox did not get there"

@@ -1,4 +1,4 @@
-"""One order, two payments: after an expiry the payer may start anew, and then both may be paid (case 6)."""
+"""One order, two payments: after an expiry the payer may start again, and both may be paid (case 6)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_order_paid_by_two_payments_is_an_incident_of_the_later_one(
     succeed(second)
     succeed(first)
 
-    assert Credit.objects.count() == 2  # the gateway took both, and each is credited once
+    assert Credit.objects.count() == 2  # FeexPay took both payments, and each is credited once
     assert Incident.objects.get().attempt == first
     assert list(first.payment.outbox.order_by("id").values_list("signal", flat=True)) == [
         "payment_failed",

@@ -1,4 +1,4 @@
-"""Ask and settle: only FeexPay's authenticated answer moves money, whatever order the news come in."""
+"""Reconcile an attempt: only FeexPay's authenticated answer moves money, in any order of answers."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_attempt_that_is_being_sent_is_not_asked_about(begin: Begin, gateway: Mo
 
 
 def test_settling_a_stale_attempt_changes_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """Its news is older than what another look has written meanwhile."""
+    """Another poll wrote a newer status meanwhile."""
     payment = begin()
     old_copy = Attempt.objects.select_related("payment").get(payment=payment)
     gateway.last().approve()

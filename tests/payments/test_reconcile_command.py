@@ -1,4 +1,4 @@
-"""`feexpay_reconcile` at the shell, against the sandbox on a real socket and against histories of any shape."""
+"""`feexpay_reconcile`, against the sandbox over a real socket and against prepared histories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def reconcile(*arguments: str) -> tuple[int, list[str]]:
-    """The exit code and the lines printed; an error's words are the last one."""
+    """Run the command; return its exit code and its lines, with an error message as the last one."""
     out = StringIO()
     try:
         call_command("feexpay_reconcile", *arguments, stdout=out)
@@ -70,9 +70,9 @@ def test_json_lines_end_with_the_summary(begin: Begin, gateway: ModelGateway, ar
 
     code, lines = reconcile("--json")
 
-    difference, whole = map(json.loads, lines)
+    discrepancy, whole = map(json.loads, lines)
     assert code == 0
-    assert (difference["kind"], difference["payment"], difference["state"]) == ("status", str(payment.pk), "settled")
+    assert (discrepancy["kind"], discrepancy["payment"], discrepancy["state"]) == ("status", str(payment.pk), "settled")
     assert (whole["state"], whole["found"], whole["settled"], whole["open"]) == ("complete", 1, 1, 0)
 
 
@@ -156,7 +156,7 @@ def test_stopped_run_says_so(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
 def test_payments_agree_with_the_sandbox_and_a_missed_one_is_credited(
     sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
 ) -> None:
-    """One payment declined; one paid, its webhook lost and nobody looking; one of another system."""
+    """One declined payment, one paid without a webhook or a poll, and one of another system."""
     declined, paid = begin(merchant_reference="declined"), begin(merchant_reference="paid")
     sandbox.decline(str(declined.attempt.gateway_reference))
     sandbox.approve(str(paid.attempt.gateway_reference))
@@ -175,7 +175,7 @@ def test_payments_agree_with_the_sandbox_and_a_missed_one_is_credited(
 def test_more_rows_than_one_answer_holds_are_read_over_the_socket(
     sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
 ) -> None:
-    """500 payments of another system on one day, some paid; ours is the first, and a month is asked about."""
+    """500 payments of another system on one day, ours is the first one; the command compares a month."""
     payment = begin()
     wish = {"phoneNumber": "2290161000050", "amount": 100, "shop": SHOP_ID, "callback_info": "order of a friend"}
     headers = {"Authorization": f"Bearer {API_KEY}"}

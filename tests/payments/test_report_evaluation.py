@@ -1,4 +1,4 @@
-"""What a report of FeexPay's means for an attempt: the rule by which money counts."""
+"""What FeexPay's report means for an attempt: the rule that decides about money."""
 
 from __future__ import annotations
 

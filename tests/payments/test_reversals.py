@@ -1,4 +1,4 @@
-"""FeexPay's word that a credited payment's money is gone again is asked about and told once; nothing is taken back."""
+"""A reversal of a credited payment is confirmed by asking and announced once; the credit stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAKEN_BACK = ["FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED", " rever
 
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -32,7 +32,7 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     return payment
 
 
-def tell(word: str, reference: str = "ref-0001", **body: object) -> None:
+def deliver_webhook(word: str, reference: str = "ref-0001", **body: object) -> None:
     webhook_hints.receive(hint_from({"reference": reference, "status": word} | body))
 
 
@@ -53,7 +53,7 @@ def test_reversal_named_by_a_webhook_is_checked_and_announced(
 ) -> None:
     gateway.last().status = word
 
-    tell(word)
+    deliver_webhook(word)
     assert only_attempt(credited).next_poll_at == clock.at
     sweep()
 
@@ -89,7 +89,7 @@ def test_webhook_that_feexpay_does_not_confirm_changes_nothing(
 ) -> None:
     before = gateway.questions
 
-    tell(word)
+    deliver_webhook(word)
     sweep()
 
     assert gateway.questions > before
@@ -127,7 +127,7 @@ def test_reversal_is_announced_once(signals: Recorder, credited: Payment, gatewa
     day = clock.at.date()
 
     for word in ("REVERSED", "FAILED"):
-        tell(word)
+        deliver_webhook(word)
         clock.advance(61)
         sweep()
         reconcile(only_attempt(credited).pk, source=Source.HOST)
@@ -169,7 +169,7 @@ def test_concurrent_checks_announce_a_reversal_once(credited: Payment, gateway: 
 def test_refunded_second_charge_is_no_reversal_of_the_credit(
     signals: Recorder, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Two payments of one order; staff gave one of two charges of the same attempt back on FeexPay's dashboard."""
+    """Staff refunded one of two charges of an order on FeexPay's dashboard."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -178,7 +178,7 @@ def test_refunded_second_charge_is_no_reversal_of_the_credit(
     reconcile(only_attempt(payment).pk, source=Source.ADMIN)
     again.status = "REFUNDED"
 
-    tell("REFUNDED", "ref-again", callback_info=str(only_attempt(payment).pk))
+    deliver_webhook("REFUNDED", "ref-again", callback_info=str(only_attempt(payment).pk))
     sweep()
 
     assert reversals() == []
@@ -189,7 +189,7 @@ def test_refunded_second_charge_is_no_reversal_of_the_credit(
 def test_reversal_words_settle_no_uncredited_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
-    """Taking one for a failure would let the payer be asked a second time."""
+    """If such a word counted as a failure, the payer could be asked a second time."""
     payment = begin()
     gateway.last().status = word
 
@@ -204,7 +204,7 @@ def test_reversal_check_is_repeated_until_feexpay_answers(
 ) -> None:
     gateway.last().status = "REVERSED"
     gateway.away = True
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
     for _ in range(3):
         look_again(clock)
     assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
@@ -220,7 +220,7 @@ def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gatewa
     gateway.last().approve()
     run_until_told(payment, clock)
 
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
 
     assert only_attempt(payment).next_poll_at == clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT
 
@@ -228,13 +228,13 @@ def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gatewa
 def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay answered `successful` a moment before it took the money back."""
+    """FeexPay answered `successful` just before it reversed the payment."""
 
     def reverse() -> None:
         gateway.last().status = "REVERSED"
-        tell("REVERSED", date="later")
+        deliver_webhook("REVERSED", date="later")
 
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
     with failpoints.arm("asked", reverse):
         sweep()
     assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT)

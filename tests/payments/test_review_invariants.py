@@ -1,4 +1,4 @@
-"""What `feexpay_verify` finds wrong with a review that a person closed: I6 its amount, I13 its people."""
+"""Violations by a closed review: I6 checks its amount, I13 the people who closed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def closed(payment: Payment, because: str, *, credited: int | None = None, **changes: Any) -> Attempt:
-    """A review closed as `reviews` does it, but for what `changes` say of the event and its evidence."""
+    """A review closed as `reviews` does it, with `changes` to the event and its evidence."""
     attempt = only_attempt(payment)
     move(attempt.pk, Status.REVIEW, Cause(source=Source.WORKER, because="amount_mismatch"))
     evidence = {"word": "missing" if because == "not_paid" else "successful", "amount": 4999}

@@ -1,4 +1,4 @@
-"""Closing a review: what a person may decide, what FeexPay's answer forbids, what is written, and by how many."""
+"""Closing a review: the allowed decisions, the objections of FeexPay's answer, the rows written."""
 
 from __future__ import annotations
 
@@ -211,10 +211,10 @@ def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
     ("lies", "code"),
     [
         pytest.param(NO_AMOUNT, "no_charge_shown", id="no amount"),
-        pytest.param({"amount": 0}, "no_charge_shown", id="an amount of nothing"),
+        pytest.param({"amount": 0}, "no_charge_shown", id="an amount of zero"),
         pytest.param({"amount": "much"}, "no_charge_shown", id="an amount that cannot be read"),
-        pytest.param(SHORT | MADE_UP_WORD, "no_charge_shown", id="a word that is not known"),
-        pytest.param(SHORT | {"status": "PENDING"}, "no_charge_shown", id="not taken yet"),
+        pytest.param(SHORT | MADE_UP_WORD, "no_charge_shown", id="an unknown word"),
+        pytest.param(SHORT | {"status": "PENDING"}, "no_charge_shown", id="still pending"),
     ],
 )
 def test_credit_taken_needs_feexpays_amount(
@@ -245,7 +245,7 @@ def test_not_paid_is_refused_while_the_history_shows_a_charge_with_our_id(
 ) -> None:
     payment = doubted()
     charge = gateway.last()
-    charge.lies = {"status": "FAILED"}  # its status says so, its history the opposite
+    charge.lies = {"status": "FAILED"}  # the status says failed, the history says successful
 
     assert refused(payment, "not_paid", ama) == "charge_shown"
     assert close(payment, "credit_taken", ama).status == "successful"
@@ -304,7 +304,7 @@ def test_lost_request_is_credited_with_the_amount_of_the_payment_with_our_id(
 def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
-    """FeexPay never confirms that attempt, so "try again soon" would never become true."""
+    """FeexPay can never confirm that attempt, so the payer must not be told to try again soon."""
     first = begin(merchant_reference="order-1")
     gateway.next_collects.append(accept_as(str(only_attempt(first).gateway_reference)))
     second = begin(merchant_reference="order-2")
@@ -328,7 +328,7 @@ def test_charge_of_another_attempt_is_not_credited_twice(
     gateway.next_collects.append(lose_the_answer)
     second = begin(merchant_reference="second")
     gateway.forget(gateway.last())
-    gateway.last().echo = str(only_attempt(second).pk)  # FeexPay mixes them up: one charge, two of our attempts
+    gateway.last().echo = str(only_attempt(second).pk)  # FeexPay gives one charge to two of our attempts
     reconcile(only_attempt(first).pk, source=Source.WORKER)
     put_under_review(second)
 
@@ -386,7 +386,7 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
 
     archive.rows[0]["amount"] = 4000
     run.compare(run.begin(day, day), source=Source.COMMAND)
-    assert [difference.kind for difference in Discrepancy.objects.all()] == ["amount"]
+    assert [discrepancy.kind for discrepancy in Discrepancy.objects.all()] == ["amount"]
 
 
 # --- what is given -------------------------------------------------------------------------------------

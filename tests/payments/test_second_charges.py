@@ -1,4 +1,4 @@
-"""A second charge under one attempt is found by whichever looks first, proven by asking, and told once."""
+"""A second charge of one attempt is found by any poll, proven by asking FeexPay, and announced once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXPIRY, PAUSE = 900, 30
 
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -37,14 +37,14 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 @pytest.fixture
 def paid_page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A card page that was paid and credited by `card-0001` and is still open."""
+    """A card page, credited by `card-0001` and still open."""
     payment = begin(provider="visa", phone="", merchant_reference="order-1")
     gateway.pay_on_page().approve()
     return run_until_told(payment, clock)
 
 
-def tell(reference: str, **body: Any) -> None:
-    """A delivery at our endpoint, as the webhook view hands it on."""
+def deliver_webhook(reference: str, **body: Any) -> None:
+    """Store a webhook delivery, as the webhook view does."""
     webhook_hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
 
 
@@ -68,7 +68,7 @@ def test_webhook_with_our_echo_and_another_reference_is_checked(
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
 
-    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    deliver_webhook("ref-again", callback_info=str(only_attempt(credited).pk))
     assert only_attempt(credited).next_poll_at == clock.at
     sweep()
 
@@ -82,7 +82,7 @@ def test_webhook_with_our_echo_and_another_reference_is_checked(
 def test_second_payment_of_a_page_is_found_when_the_page_closes(
     signals: Recorder, paid_page: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """No webhook came at all."""
+    """No webhook arrives."""
     gateway.pay_on_page().approve()
 
     look_again(clock)
@@ -98,7 +98,7 @@ def test_webhook_about_a_second_payment_of_a_page_is_checked_soon(
 ) -> None:
     gateway.pay_on_page().approve()
 
-    tell("card-0002", ref_link="page0001")
+    deliver_webhook("card-0002", ref_link="page0001")
     clock.advance(PAUSE)
     sweep()
 
@@ -107,7 +107,7 @@ def test_webhook_about_a_second_payment_of_a_page_is_checked_soon(
 
 
 def test_page_polled_before_it_closed_is_polled_again(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    tell("card-0001", status="FAILED")
+    deliver_webhook("card-0001", status="FAILED")
     clock.advance(PAUSE)
     sweep()
     assert found() == []
@@ -152,10 +152,10 @@ def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history
 def test_delivery_about_the_second_charge_stays_with_its_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """A look found the first charge and died; the next one found the second, which is credited."""
+    """One poll found the first charge and its process died; the next poll found the second one, which was credited."""
     payment = begin(provider="visa", phone="")
     gateway.pay_on_page().approve()
-    tell("card-0001", ref_link="page0001")
+    deliver_webhook("card-0001", ref_link="page0001")
     assert record_reference(only_attempt(payment), "card-0001", Source.WORKER)
     gateway.pay_on_page().approve()
     run_until_told(payment, clock)
@@ -251,7 +251,7 @@ def test_second_charge_is_announced_once(
     attempt = only_attempt(credited)
 
     for _ in range(2):
-        tell("ref-again", callback_info=str(attempt.pk))
+        deliver_webhook("ref-again", callback_info=str(attempt.pk))
         clock.advance(PAUSE)
         sweep()
         reconcile(attempt.pk, source=Source.HOST)
@@ -340,7 +340,7 @@ def test_refused_card_on_a_paid_page_is_no_second_charge(
     gateway.pay_on_page().decline()
     before = only_attempt(paid_page).next_poll_at
 
-    tell("card-0002", ref_link="page0001", status="FAILED")
+    deliver_webhook("card-0002", ref_link="page0001", status="FAILED")
     assert only_attempt(paid_page).next_poll_at == before
     look_again(clock)
 
@@ -357,7 +357,7 @@ def test_attempt_that_is_not_credited_has_no_second_charge(begin: Begin, gateway
 def test_charge_with_our_echo_is_credited_when_the_known_one_failed(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay doubled the push, and the payer said yes to the one we did not hear of."""
+    """FeexPay sent two prompts, and the payer approved the one that we have no reference of."""
     payment = begin()
     gateway.last().decline()
     run_until_told(payment, clock)
@@ -377,7 +377,7 @@ def test_unanswered_question_about_a_credit_is_asked_again(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
-    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    deliver_webhook("ref-again", callback_info=str(only_attempt(credited).pk))
     gateway.away = True
     sweep()
     assert only_attempt(credited).next_poll_at is not None
@@ -394,10 +394,10 @@ def test_comparison_without_an_answer_leaves_the_attempt_due(
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
-    difference = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
+    discrepancy = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
     gateway.away = True
 
-    assert discrepancies.repair(difference, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
+    assert discrepancies.repair(discrepancy, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
 
     gateway.away = False
     sweep()
@@ -414,11 +414,11 @@ def test_forged_deliveries_about_a_credit_cost_one_bounded_poll_per_pause(
     attempt_id = str(only_attempt(credited).pk)
     before = gateway.questions
     for number in range(30):
-        tell(f"forged-{number}", callback_info=attempt_id)
+        deliver_webhook(f"forged-{number}", callback_info=attempt_id)
     for _ in range(30):
         sweep()
 
-    # its own reference, three of those named, the history
+    # calls: the attempt's own reference, three named references, the history
     assert gateway.questions - before == 1 + second_charges.MOST_NAMED + 1
     assert found() == []
     clock.advance(PAUSE - 1)
@@ -437,7 +437,7 @@ def test_forged_deliveries_about_many_credits_are_bounded_in_total(
     clock.advance(3600)
     before = gateway.questions
     for charge in list(gateway.charges):
-        tell(charge.reference, status="FAILED")
+        deliver_webhook(charge.reference, status="FAILED")
 
     sweep()
     assert gateway.questions - before == 2 * 2
@@ -450,7 +450,7 @@ def test_forged_deliveries_about_many_credits_are_bounded_in_total(
 
 
 def test_status_read_never_waits_for_the_check(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    tell(gateway.charges[0].reference, status="FAILED")
+    deliver_webhook(gateway.charges[0].reference, status="FAILED")
     before = gateway.questions
 
     assert reconcile_if_due(only_attempt(credited), source=Source.API, total_seconds=2) is False

@@ -1,4 +1,4 @@
-"""Above a limit one person proposes how a review is closed and another one approves; and people who act at once."""
+"""Above a limit one person proposes a decision and another approves it; also when both act concurrently."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def test_proposal_ends_when_feexpay_decides(doubted: Callable[..., Payment], gat
         pytest.param(None, SHORT, "successful", id="unset"),
         pytest.param("", SHORT, "successful", id="empty"),
         pytest.param(5000, SHORT, "successful", id="not above"),
-        pytest.param(4999, SHORT, "review", id="what was asked for is above"),
-        pytest.param("5000", {"amount": 6000}, "review", id="what FeexPay took is above"),
+        pytest.param(4999, SHORT, "review", id="the amount asked for is above"),
+        pytest.param("5000", {"amount": 6000}, "review", id="the amount taken is above"),
         pytest.param(0, SHORT, "review", id="always two"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`feexpay_verify` at the shell: silent about what holds, a line for each violation, an exit code that says which."""
+"""`feexpay_verify`: one line for each violation, and an exit code that says whether there are any."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 
 def verify(*arguments: str) -> tuple[int, str]:
-    """The exit code and what was printed."""
+    """Run the command; return its exit code and its output."""
     out = StringIO()
     try:
         call_command("feexpay_verify", *arguments, stdout=out)
@@ -64,7 +64,7 @@ def six_prompts_of_one_number(payment: Payment) -> None:
         attempt.save(force_insert=True)
 
 
-#: How the rows are broken, so that this rule sees it.
+#: How to break the rows for each rule.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
     "I2": lambda payment: Credit.objects.all().delete(),
