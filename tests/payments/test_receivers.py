@@ -75,7 +75,7 @@ def test_hanging_call_does_not_count_against_the_limit_of_calls(
 ) -> None:
     hang(bulkhead, time, messages, 3)
 
-    assert bulkhead.room(HANGS) == 4
+    assert bulkhead.free_calls(HANGS) == 4
 
 
 def test_message_is_not_given_again_to_the_receiver_that_hangs_with_it(
@@ -103,7 +103,7 @@ def test_receiver_with_four_hanging_calls_is_called_once_in_ten_minutes(
 
     bulkhead.end(tried)
     time.at += 599
-    assert bulkhead.room(HANGS) == 1, "the trial returned, so nothing of it counts"
+    assert bulkhead.free_calls(HANGS) == 1, "the trial returned, so nothing of it counts"
 
 
 def test_receiver_never_holds_more_than_eight_threads(
@@ -119,7 +119,7 @@ def test_receiver_never_holds_more_than_eight_threads(
 
     for invocation in hanging[:5]:
         assert bulkhead.end(invocation) is False
-    assert bulkhead.room(HANGS) == 4, "it is called as before once its calls return"
+    assert bulkhead.free_calls(HANGS) == 4, "it is called as before once its calls return"
 
 
 def test_call_is_given_up_or_returns_but_never_both(
