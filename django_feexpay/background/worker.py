@@ -138,7 +138,7 @@ class Worker:
             if self._polls.free:
                 stop.wait(min(pause, left))
             else:  # more attempts may be due than there are threads: go on as soon as one is free
-                self._polls.wait_for_room(min(pause, left))
+                self._polls.wait_for_free_thread(min(pause, left))
 
     def sweep(self) -> int:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.

@@ -53,7 +53,7 @@ class WorkerPool:
         """Wait until all work is done, or `seconds` have passed; whether it is done."""
         return not wait(self._under_way, seconds).not_done
 
-    def wait_for_room(self, seconds: float) -> None:
+    def wait_for_free_thread(self, seconds: float) -> None:
         """Wait until one thread is free, or `seconds` have passed."""
         wait(self._under_way, seconds, FIRST_COMPLETED)
 

@@ -81,28 +81,28 @@ def claim(limit: int, bulkhead: Bulkhead) -> list[Claim]:
     if limit <= 0:
         return []
     now = conf.now()
-    room = {name: _room(name, bulkhead) for name in SIGNALS}
-    stuck = [name for name in SIGNALS if not room[name] and _hangs(name, bulkhead)]
+    free_calls = {name: _free_calls(name, bulkhead) for name in SIGNALS}
+    stuck = [name for name in SIGNALS if not free_calls[name] and _hangs(name, bulkhead)]
     earlier = OutboxMessage.objects.filter(
         payment=OuterRef("payment"), pk__lt=OuterRef("pk"), next_delivery_at__isnull=False, last_error=""
     )
     # A delivery planned later than LONGEST_WAIT was planned by a clock that ran ahead.
     due_now = Q(next_delivery_at__lte=now) | Q(next_delivery_at__gt=now + LONGEST_WAIT + conf.CLOCK_SLACK)
-    due = OutboxMessage.objects.filter(due_now, signal__in=[name for name in room if room[name]])
+    due = OutboxMessage.objects.filter(due_now, signal__in=[name for name in free_calls if free_calls[name]])
     due = due.exclude(Exists(earlier.exclude(signal__in=stuck))).order_by("next_delivery_at", "id")
     if not connection.features.has_select_for_update_skip_locked:
-        rows = _within_room(due[:limit], room)
+        rows = _within_limits(due[:limit], free_calls)
         return [held for message in rows if (held := _claim_one(message, now)) is not None]
     with durable():
-        rows = _within_room(due.select_for_update(skip_locked=True, of=("self",))[:limit], room)
+        rows = _within_limits(due.select_for_update(skip_locked=True, of=("self",))[:limit], free_calls)
         taken = OutboxMessage.objects.filter(pk__in=[message.pk for message in rows])
         taken.update(next_delivery_at=now + LEASE, delivery_count=F("delivery_count") + 1)
     return [Claim(message, now + LEASE) for message in rows]
 
 
-def _room(signal: str, bulkhead: Bulkhead) -> int:
+def _free_calls(signal: str, bulkhead: Bulkhead) -> int:
     """How many messages of a signal may be delivered now. Without receivers they are only closed."""
-    free = [bulkhead.room(name) for name in receivers_of(SIGNALS[signal])]
+    free = [bulkhead.free_calls(name) for name in receivers_of(SIGNALS[signal])]
     return max(0, *free) if free else receivers.AT_ONCE
 
 
@@ -111,11 +111,11 @@ def _hangs(signal: str, bulkhead: Bulkhead) -> bool:
     return all(bulkhead.hangs(name) for name in receivers_of(SIGNALS[signal]))
 
 
-def _within_room(due: Iterable[OutboxMessage], room: dict[str, int]) -> list[OutboxMessage]:
+def _within_limits(due: Iterable[OutboxMessage], free_calls: dict[str, int]) -> list[OutboxMessage]:
     rows = []
     for message in due:
-        if room[message.signal] > 0:
-            room[message.signal] -= 1
+        if free_calls[message.signal] > 0:
+            free_calls[message.signal] -= 1
             rows.append(message)
     return rows
 

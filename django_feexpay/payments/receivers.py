@@ -97,7 +97,7 @@ class Bulkhead:
         with self._lock:
             if self._hangs_with(invocation):
                 return Start.HANGS
-            if self._room(invocation.receiver) <= 0:
+            if self._free_calls(invocation.receiver) <= 0:
                 return Start.HANGS if self._hangs(invocation.receiver) else Start.BUSY
             self._invocations.add(invocation)
             return Start.BEGUN
@@ -134,12 +134,12 @@ class Bulkhead:
         with self._lock:
             return self._hangs(receiver)
 
-    def room(self, receiver: str) -> int:
+    def free_calls(self, receiver: str) -> int:
         """How many calls of a receiver may begin now."""
         with self._lock:
-            return self._room(receiver)
+            return self._free_calls(receiver)
 
-    def _room(self, receiver: str) -> int:
+    def _free_calls(self, receiver: str) -> int:
         invocations, hanging = self._invocations_of(receiver), self._hanging(receiver)
         if hanging >= HANGING_AT_MOST:
             return 0

@@ -72,7 +72,7 @@ def one_minute_of_work(clock: Clock) -> None:
 def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, told: Ending
 ) -> None:
-    """Expired, it had no next look at all; declined, its next one was a year away."""
+    """Expired, it had no next poll; declined, its next poll was a year away."""
     payment = begin()
     told(gateway.last())
     with wrong(clock, YEAR):
@@ -119,7 +119,7 @@ def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
 def test_two_empty_searches_are_needed_after_the_clock_is_right(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """The first one bears a time of next year, and would be waited for until then."""
+    """The first one has a time of next year, and would delay the second until then."""
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
@@ -136,7 +136,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).reason_code == "never_arrived"
 
 
-def test_a_webhook_still_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_still_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
@@ -172,7 +172,7 @@ def test_a_signal_that_was_put_off_until_next_year_goes_out(
 
 
 def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """Whoever took it died."""
+    """The worker that held it died."""
     payment = begin()
     clock.advance(5)
     with wrong(clock, YEAR):
@@ -188,7 +188,7 @@ def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, cl
 # --- an hour back ---------------------------------------------------------------------------------------
 
 
-def test_an_hour_back_nobody_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -201,7 +201,7 @@ def test_an_hour_back_nobody_waits_an_hour(begin: Begin, gateway: ModelGateway, 
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_webhook_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -246,10 +246,10 @@ def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
     assert (answered.value.payment, len(gateway.charges)) == (payment, 1)
 
 
-# --- who is at work -------------------------------------------------------------------------------------
+# --- heartbeats -------------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_of_next_year_is_no_sign_of_life(clock: Clock) -> None:
+def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
@@ -265,7 +265,7 @@ def test_a_worker_heartbeat_of_next_year_does_not_stop_the_cluster(clock: Clock)
     assert tasks._is_cluster_in_charge()
 
 
-def test_a_night_of_next_year_is_given_back(
+def test_a_comparison_of_a_future_night_is_dropped(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
