@@ -1,19 +1,20 @@
-# The commands of this repository. They need make and a Python >= 3.11 with pip, nothing else, and
-# install nothing outside this folder.
+# The commands of this repository. They need only make and a Python >= 3.11 with pip, and install nothing outside
+# this folder.
 
 PYTHON ?= python3
-VENV := .venv
+# LOWEST=1 works in an environment of its own, with the oldest versions that pyproject.toml admits.
+VENV := $(if $(filter-out 0,$(LOWEST)),.venv-lowest,.venv)
 PY := $(VENV)/bin/python
 
-# The client lives apart: Kivy has no wheels for the newest Python, and a server needs no window.
+# The client has its own environment: Kivy has no wheels for the newest Python, and a server needs no window.
 CLIENT_VENV := .venv-client
 CLIENT_PY := $(CLIENT_VENV)/bin/python
 
-# Some tests are long: who is done early takes over from the other.
+# Some tests are long, so an idle process takes tests from a busy one.
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
-# What another project left in the shell must not choose our settings or our packages.
+# Variables of another project in this shell must not choose our settings or our packages.
 unexport DJANGO_SETTINGS_MODULE PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -24,25 +25,32 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# --- the environment: one stamp per extra of pyproject.toml, so that each command installs only its own ---
+# --- the environment: one stamp per dependency group of pyproject.toml, so that each command installs only its own ---
 
 .venv: $(VENV)/.check ## everything a developer needs, in .venv (PYTHON=python3.12 chooses another Python)
 
 $(PY):
-	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is %d.%d: say make PYTHON=python3.12, or where yours is" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@# A half-made environment would look like a whole one to the next make.
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or run make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is %d.%d: run make PYTHON=python3.12, or another path" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@# A half-made environment would look complete to the next make.
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.%: pyproject.toml | $(PY)
 	@echo "installing into $(VENV): $*" >&2
-	@$(PY) -m pip install -qq --editable '.[$*]'
+	@# Dependency groups need pip 25.1; Python 3.11 and 3.12 bring an older one.
+	@$(PY) -m pip install -qq 'pip>=25.1'
+ifeq ($(VENV),.venv-lowest)
+	@$(PY) -m pip install -qq uv
+	@$(PY) -m uv pip install -q --python $(PY) --resolution lowest-direct -r pyproject.toml --all-extras --group $* --editable .
+else
+	@$(PY) -m pip install -qq --editable . --group $*
+endif
 	@touch $@
 
 .venv-client: $(CLIENT_VENV)/.test ## the Kivy client's own environment, in .venv-client
 
 $(CLIENT_PY):
-	@$(PYTHON) -c 'import sys; sys.exit("The client needs Python 3.11, 3.12 or 3.13 (Kivy has wheels for no other), $(PYTHON) is %d.%d: say make PYTHON=python3.12" % sys.version_info[:2] if not (3, 11) <= sys.version_info < (3, 14) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("The client needs Python 3.11, 3.12 or 3.13 (Kivy has wheels for no other), $(PYTHON) is %d.%d: run make PYTHON=python3.12" % sys.version_info[:2] if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 	@$(PYTHON) -m venv $(CLIENT_VENV) || { rm -rf $(CLIENT_VENV); exit 1; }
 
 $(CLIENT_VENV)/.%: client_app/pyproject.toml | $(CLIENT_PY)
@@ -52,44 +60,45 @@ $(CLIENT_VENV)/.%: client_app/pyproject.toml | $(CLIENT_PY)
 
 # --- the commands ---
 
-# With a display the client's window opens, too. Whatever keeps it from opening, the rest of the demo goes on.
+# With a display the client's window opens too. If it cannot open, the demo goes on without it.
 WINDOW := $(if $(filter-out 0,$(ONCE)),,$(DISPLAY)$(WAYLAND_DISPLAY))
 
-demo: $(VENV)/.demo ## a player buys coins, all on this machine (ONCE=1: once, and leave; PORT=8000)
+demo: $(VENV)/.demo ## a player buys coins, all on this machine (ONCE=1: one purchase, then exit; PORT=8000)
 ifneq ($(WINDOW),)
 	@$(MAKE) --no-print-directory $(CLIENT_VENV)/.keyring || echo "The demo goes on without the client's window." >&2
 endif
 	@$(PY) sample_project/demo.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PORT),--port $(PORT)) $(if $(WINDOW),--client $(CLIENT_PY))
 
-client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the demo that runs)
+client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the running demo)
 	@$(CLIENT_PY) tools/client.py run
 
-# First what must hold on SQLite too, then everything on PostgreSQL, which tests/launcher.py starts.
-test: $(VENV)/.test client-test ## every test that CI runs (WORKERS=2; 0: one after the other)
+# First the tests that must also pass on SQLite, then all on PostgreSQL, which tests/launcher.py starts.
+test: $(VENV)/.test client-test ## every test that CI runs (WORKERS=2; 0: in one process; LOWEST=1: on the oldest dependencies)
 	DATABASE_URL=sqlite:///test.sqlite3 $(PYTEST) -q -m "django_db and not postgres_only" tests/payments tests/api tests/webhooks
 	$(PYTEST) --cov --cov-report=term -p tests.coverage_gate
 
-# The client's tests in a process of their own: Kivy and Django share no interpreter here.
+# The client's tests run in a process of their own: Kivy and Django are not installed in one environment.
+client-test: export FEEXPAY_SERVER_PYTHON := $(CURDIR)/$(PY)
 client-test: $(VENV)/.demo $(CLIENT_VENV)/.test
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@$(CLIENT_PY) tools/client.py graphics
 	cd client_app && ../$(CLIENT_PY) -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 else
-	@echo "SKIP_GUI: the client's tests that need no window, and only those" >&2
+	@echo "SKIP_GUI: only those tests of the client that need no window" >&2
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core tests/e2e --numprocesses=$(WORKERS) --dist=worksteal -m "not window"
 endif
 
-client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## the client killed in every state and started again: charges and payments counted
+client-matrix: $(VENV)/.demo $(CLIENT_VENV)/.test ## kill the client in every state, start it again, count charges and payments
 	@cd client_app && ../$(CLIENT_PY) -m tests.e2e.matrix
 
-client-shots: $(CLIENT_VENV)/.test ## draw the pictures of docs/client.md anew
+client-shots: $(CLIENT_VENV)/.test ## redraw the pictures of docs/client.md
 	@cd client_app && ../$(CLIENT_PY) -m tests.shots
 
-client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## the client as a folder that runs without Python, in dist/feexpay_client
+client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## build the client as a folder that runs without Python: dist/feexpay_client
 	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
-bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks as ratios in one run (GATE=1: a missed goal fails)
+bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks as ratios in one run (GATE=1: fail if a goal is missed)
 	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@cd client_app && ../$(CLIENT_PY) -m tests.bench $(if $(filter-out 0,$(GATE)),--gate)
@@ -106,20 +115,20 @@ check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, mig
 	$(PY) tools/deploy_check.py
 	$(PY) tools/audit.py $(AUDIT)
 
-postman: $(VENV)/.demo ## the Postman collection of docs/reference, out of the API's own description
+postman: $(VENV)/.demo ## write the Postman collection of docs/reference from the API description
 	@$(PY) tools/postman.py
 
-# Processes and connections die at instants drawn from a seed; what was taken and what was credited is compared.
-soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats another one's plan)
+# Processes and connections are killed at times drawn from a seed; then charges and credits are compared.
+soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats an earlier run)
 	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
 
-# `make test` tries the same examples each time; this tries new ones, for half an hour. What it finds becomes a fixed example.
-nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds and the state machine at length (250 lives of 60 steps)
+# `make test` tries the same examples each time; this tries new ones for half an hour. Add each finding as a fixed example.
+nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds, and the state machine for 250 runs of 60 steps
 	$(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core --hypothesis-profile=nightly
 	$(PY) -m pytest tests/payments/test_statemachine.py --hypothesis-profile=nightly
 
-clean: ## remove everything the commands above made
-	rm -rf $(VENV) $(CLIENT_VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove everything that the commands above created
+	rm -rf .venv .venv-lowest $(CLIENT_VENV) .demo .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist htmlcov *.egg-info *.sqlite3 *.sqlite3-*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

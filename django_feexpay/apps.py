@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.core.signals import setting_changed
+from django.db import connections, router
 from django.db.models.signals import post_delete, post_migrate, post_save
 
 
@@ -18,14 +20,22 @@ class FeexPayConfig(AppConfig):
         from django_feexpay import (
             checks,  # noqa: F401 -- registers the system checks
             conf,
+            payable,
         )
         from django_feexpay.models import Provider
+        from django_feexpay.payments import leases
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
 
-        conf.observe(circuit_breaker.see)
-        conf.observe(rate_budget.see)
+        conf.observe(circuit_breaker.record)
+        conf.observe(rate_budget.record)
         url_token.guard_logs()
+        payable.connect()
+        setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")
+        if apps.is_installed("django_q"):
+            from django_feexpay.background import tasks
+
+            leases.due_listeners.append(tasks.wake)
         if apps.is_installed("drf_spectacular"):
             from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls
 
@@ -40,11 +50,19 @@ def _renew_provider_list(sender: type[Any], using: str, **kwargs: Any) -> None:
     renew_copies(using)
 
 
-def _sync_providers(sender: AppConfig, using: str, plan: Any = None, **kwargs: Any) -> None:
-    """Provider rows follow the catalogue. When our tables are migrated away again there is nothing to sync."""
-    from django.db import connections
+def _sync_providers(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Bring the provider rows up to date with the catalogue, if the table has the columns of this release.
 
+    After `migrate feexpay <an earlier migration>` it has not, and after `zero` there is no table.
+    """
     from django_feexpay.models import Provider
 
-    if Provider._meta.db_table in connections[using].introspection.table_names():
+    if not router.allow_migrate_model(using, Provider):
+        return
+    with connections[using].cursor() as cursor:
+        introspection, table = connections[using].introspection, Provider._meta.db_table
+        if table not in introspection.table_names(cursor):
+            return
+        columns = {column.name for column in introspection.get_table_description(cursor, table)}
+    if columns == {field.column for field in Provider._meta.concrete_fields}:
         Provider.objects.sync_with_catalogue(using=using)

@@ -67,6 +67,8 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 DEVELOPMENT, STAGING, PRODUCTION = "development", "staging", "production"
+#: PAYABLE: free top-ups, the payer names the amount.
+ANY_AMOUNT = "any_amount"
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
 
@@ -206,10 +208,25 @@ class Settings:
         return timedelta(seconds=int(_value("RATES_STALE_SECONDS")))
 
     @property
+    def payable_path(self) -> str:
+        """PAYABLE as written: a dotted path, ANY_AMOUNT, or "" when it is not set."""
+        return str(_value("PAYABLE") or "")
+
+    @property
+    def payable_target(self) -> Any:
+        """What PAYABLE names: a subclass of Payable or a function. None: not set, or any amount may be paid.
+
+        Raises: ImportError.
+        """
+        path = self.payable_path
+        return import_string(path) if path not in ("", ANY_AMOUNT) else None
+
+    @property
     def payable(self) -> Callable[..., Any] | None:
-        """The host's price function, or None: then any amount within the provider's limits is a free top-up."""
-        path = _value("PAYABLE")
-        return import_string(path) if path else None
+        """The function that returns what is owed. None: any amount within the provider's limits may be paid."""
+        target = self.payable_target
+        price: Callable[..., Any] | None = target().price if isinstance(target, type) else target
+        return price
 
     @property
     def require_idempotency_key(self) -> bool:

@@ -1,8 +1,8 @@
 """READ COMMITTED for our own transactions, whatever isolation level the host's database settings ask for.
 
-Every rule about money takes a lock and then reads what stands there. Under REPEATABLE READ the statement that waits
-for the lock has fixed the snapshot already, so the read after it shows the rows as they were before the wait. A
-transaction may still choose its level before its first query; SQLite knows none.
+Every rule about money takes a lock and then reads. Under REPEATABLE READ the statement that waits for the lock has
+already fixed the snapshot, so the read after it shows the rows as they were before the wait. A transaction may still
+choose its level before its first query. SQLite has no levels.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from weakref import WeakKeyDictionary
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: PostgreSQL treats the weaker one as the other.
+#: PostgreSQL runs READ UNCOMMITTED as READ COMMITTED.
 _ENOUGH = frozenset({"read committed", "read uncommitted"})
 
-#: What the server gives a session that asks for nothing, by the driver's connection: it does not change in its life.
+#: The server's default for a session that asks for no level, by driver connection: it never changes during one.
 _server_defaults: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 @contextmanager
 def read_committed(using: str) -> Iterator[None]:
-    """Run a statement at READ COMMITTED if it stands alone; inside a transaction that one's level counts."""
+    """Run a single statement at READ COMMITTED; inside a transaction the level of that transaction stays."""
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit() or is_read_committed(connection):
         yield
@@ -35,9 +35,9 @@ def read_committed(using: str) -> Iterator[None]:
 
 
 def is_read_committed(connection: BaseDatabaseWrapper) -> bool:
-    """Whether a new transaction is at READ COMMITTED without being told.
+    """Whether a new transaction starts at READ COMMITTED.
 
-    Asks the server once a connection, as a role or a database may have a level of its own. Must run outside a
+    Asks the server once per connection, because a role or a database may set a level of its own. Must run outside a
     transaction.
     """
     if connection.vendor != "postgresql":
@@ -48,13 +48,20 @@ def is_read_committed(connection: BaseDatabaseWrapper) -> bool:
         return str(level.name).lower().replace("_", " ") in _ENOUGH
     known = _server_defaults.get(connection.connection)
     if known is None:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW transaction_isolation")
-            known = _server_defaults[connection.connection] = cursor.fetchone()[0] in _ENOUGH
+        known = _server_defaults[connection.connection] = current_is_read_committed(connection)
     return known
 
 
+def current_is_read_committed(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the open transaction is at READ COMMITTED; outside a transaction, whether the next one will be."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        return cursor.fetchone()[0] in _ENOUGH
+
+
 def choose_read_committed(connection: BaseDatabaseWrapper) -> None:
-    """Must be the first statement of its transaction."""
+    """Set the level of the open transaction. Must be its first statement."""
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")

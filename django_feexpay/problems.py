@@ -1,4 +1,4 @@
-"""Problems as RFC 9457 wants them, for every door. A code fixes the HTTP status and the title."""
+"""Problem bodies by RFC 9457, for every entry point. A code fixes the HTTP status and the title."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy
 
 CONTENT_TYPE = "application/problem+json"
 
-#: Every code a client can meet, with its status and title.
+#: Status and title of every problem code.
 PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
     "validation_error": (HTTPStatus.BAD_REQUEST, gettext_lazy("Some values are not valid")),
     "malformed_request": (HTTPStatus.BAD_REQUEST, gettext_lazy("The request could not be read")),
-    "not_authenticated": (HTTPStatus.UNAUTHORIZED, gettext_lazy("You are not signed in")),
+    "not_authenticated": (HTTPStatus.UNAUTHORIZED, gettext_lazy("Credentials are missing or wrong")),
     "permission_denied": (HTTPStatus.FORBIDDEN, gettext_lazy("You may not do this")),
     "not_found": (HTTPStatus.NOT_FOUND, gettext_lazy("There is nothing here")),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, gettext_lazy("Wrong method")),
@@ -50,21 +50,21 @@ PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
     "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
 }
 
-#: How long to stay away from something that is not available.
+#: `Retry-After` of a 503.
 RETRY_AFTER_SECONDS = 5
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_LOGGABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id(request: Any) -> str:
-    """The id of a request: the client's `X-Request-ID` if it is harmless in a log, else one made once."""
+    """The id of a request: the client's `X-Request-ID` if a log can take it, else a new one that stays."""
     http: HttpRequest = getattr(request, "_request", request)
-    known = getattr(http, "feexpay_request_id", "")
-    if not known:
+    value = getattr(http, "feexpay_request_id", "")
+    if not value:
         given = http.headers.get("X-Request-ID", "")
-        known = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-        http.feexpay_request_id = known  # type: ignore[attr-defined]  # ours, carried on the request
-    return str(known)
+        value = given if _LOGGABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        http.feexpay_request_id = value  # type: ignore[attr-defined]  # ours, carried on the request
+    return str(value)
 
 
 def problem(
@@ -76,8 +76,7 @@ def problem(
     **extra: Any,
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and body of a problem. `extra` are further members, such as `payment_id`."""
-    status, words = PROBLEMS[code]
-    title = str(words)
+    status, title = PROBLEMS[code][0], str(PROBLEMS[code][1])
     body = {
         "type": f"urn:feexpay:problem:{code}",
         "title": title,
@@ -92,10 +91,8 @@ def problem(
 
 
 def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """What HTTP wants beside the body of a problem."""
+    """The headers of a problem, but for the `WWW-Authenticate` of a 401, which depends on the entry point."""
     headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
-    if body["status"] == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
     if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return headers
@@ -110,5 +107,5 @@ def problem_response(
 
 
 def server_error(request: HttpRequest, *args: Any) -> JsonResponse:
-    """For a host's `handler500`: says nothing about what happened but the id to quote."""
-    return problem_response(request, "server_error", detail=_("Please try again, or tell us this request id."))
+    """For a host's `handler500`: it names the request id and nothing about the error."""
+    return problem_response(request, "server_error", detail=_("Please try again, or give us this request id."))

@@ -1,95 +1,168 @@
-"""What a host project's Python code calls. The same functions the API and the admin use, with a host's arguments.
+"""The functions that a host project calls: those of the HTTP API and the admin, with a host's arguments.
 
-Call them outside a transaction: what is sent to a payer's phone cannot be rolled back, so calling inside
-`transaction.atomic` raises RuntimeError. Where autocommit is off nothing would ever be committed: they raise
-NotAllowedError `not_configured`.
+Call them outside a transaction, because a prompt on the payer's phone cannot be rolled back: inside one they raise
+InsideAtomicError. Only start_payment with DISPATCH "queue" may be part of your transaction. With autocommit off they
+raise NotAllowedError `not_configured`. A payment id that no payment has, or that is no UUID, raises
+Payment.DoesNotExist. FeexPay's errors never come out of these functions: they become statuses of the payment.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from django_feexpay.models import Payment
-from django_feexpay.payments import idempotency, initiate, retry, reviews
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+
+from django_feexpay.catalogue import money
+from django_feexpay.catalogue.phone import PhoneError, parse
+from django_feexpay.catalogue.provider_code import ProviderCode
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.models import Payment, Provider
+from django_feexpay.payments import idempotency, initiate, retry, reviews, terms
 from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import PERSONAL, Order
+from django_feexpay.payments.terms import PERSONAL, PaymentRequest, Quote
 from django_feexpay.private import PrivateText
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import AnonymousUser
+
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
 
 
 def start_payment(
-    *, user: Any, provider: str, amount: int, phone: str = "", idempotency_key: str = "", **order: Any
+    *,
+    user: AbstractBaseUser | AnonymousUser | None,
+    provider: ProviderCode | str,
+    amount: int | Decimal,
+    currency: str = "",
+    phone: str = "",
+    merchant_reference: str = "",
+    description: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    otp: str = "",
+    return_url: str = "",
+    cancel_url: str = "",
+    return_hosts: Sequence[str] = (),
+    first_name: str = "",
+    last_name: str = "",
+    email: str = "",
+    idempotency_key: str = "",
 ) -> Payment:
-    """Ask a payer for money; returns the payment as it stands when the gateway has answered, or has not.
+    """Ask a payer for money; return the payment as it is once the gateway has answered or timed out.
 
-    `amount`: integer in the minor unit of the currency (XOF and XAF have none). `order`: further fields of
-    `payments.order.Order`, such as merchant_reference, description, metadata, return_url.
-    With `idempotency_key`, the same call again returns the same payment.
-    Raises: payments.errors.NotAllowedError; then nothing was written and nobody was asked.
+    user: None for a guest. An AnonymousUser is refused: say `user=None` if you sell to guests.
+    amount: an integer in the minor unit of `currency` (XOF and XAF have none). A Decimal without a fraction is
+    accepted in francs only: in euros it could mean euros or cents.
+    currency: "" for the provider's own. return_hosts: hosts that `return_url` and `cancel_url` may lead to.
+    idempotency_key: the same call with the same key returns the same payment; needs a user.
+    Raises: NotAllowedError when the payment may not be started, then nothing was written or sent; TypeError and
+    ValueError for arguments that only the calling code can have got wrong.
     """
-    order = _masked({"provider": provider, "amount": amount, "phone": phone, **order})
-    phone = ""  # from here on only the masked one is in a variable
-    wish = Order(user=user, **order)
-    key = _key(user, idempotency_key, order)
+    phone, otp, first_name, last_name, email = _private(phone, otp, first_name, last_name, email)
+    wanted: dict[str, Any] = {
+        "provider": str(provider),
+        "amount": _whole(amount, currency),
+        "currency": currency,
+        "phone": phone,
+        "merchant_reference": merchant_reference,
+        "description": description,
+        "metadata": metadata or {},
+        "otp": otp,
+        "return_url": return_url,
+        "cancel_url": cancel_url,
+        "return_hosts": tuple(return_hosts),
+        "first_name": first_name,
+        "last_name": last_name,
+        "email": email,
+    }
+    order = PaymentRequest(user=_user_or_guest(user), **wanted)
+    key = None
+    if idempotency_key:
+        if user is None:
+            raise ValueError("idempotency_key belongs to a user: pass a user, or no key")
+        given = {name: value for name, value in wanted.items() if value}
+        fingerprint = idempotency.fingerprint("start_payment", given)
+        key = idempotency.Key(user=user, value=idempotency_key, fingerprint=fingerprint)
     try:
-        payment = initiate.start(wish, source=Source.HOST, key=key)
+        payment = initiate.start(order, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
         return _read(answered.payment.pk)
     if key is not None:
-        idempotency.remember(key, 201, {"id": str(payment.pk)})  # a host is given the payment itself, not a body
+        idempotency.remember(key, 201, {"id": str(payment.pk)})  # a host gets the payment itself, not a body
     return payment
 
 
-def retry_payment(payment_id: UUID, *, phone: str = "", otp: str = "") -> Payment:
-    """Start a new attempt of a payment whose earlier ones surely failed, after asking FeexPay about each.
+def _asynchronous(function: Callable[_Arguments, _Answer]) -> Callable[_Arguments, Awaitable[_Answer]]:
+    """The same call as a coroutine function; personal arguments stay masked in every frame they pass."""
 
-    Raises: payments.errors.NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
+    @functools.wraps(function)
+    async def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        for name in PERSONAL:
+            if type(kwargs.get(name)) is str:
+                kwargs[name] = PrivateText(str(kwargs[name]))
+        return await sync_to_async(function)(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = f"a{function.__name__}"
+    return call
+
+
+astart_payment = _asynchronous(start_payment)
+
+
+def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> Payment:
+    """Start a new attempt of a payment whose earlier attempts surely failed, after asking FeexPay about each.
+
+    Raises: NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
-    phone, otp = PrivateText(phone), PrivateText(otp)
+    phone, otp = _private(phone, otp)
     refuse_outer_atomic()
-    return retry.retry(payment_id, source=Source.HOST, phone=phone, otp=otp)
+    return retry.retry(_uuid(payment_id), source=Source.HOST, phone=phone, otp=otp)
 
 
-def submit_otp(payment_id: UUID, otp: str) -> Payment:
-    """Send the code that a payer was sent after the start; returns the payment as it stands afterwards.
+def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
+    """Send FeexPay the code that the payer received after the start; return the payment as it is then.
 
-    Raises: payments.errors.NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable` or
-    `validation_error`.
+    Raises: NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable`, `validation_error`.
     """
     otp = PrivateText(otp)
     refuse_outer_atomic()
-    return otp_step.submit(payment_id, otp, source=Source.HOST)
+    return otp_step.submit(_uuid(payment_id), otp, source=Source.HOST)
 
 
-def reconcile_payment(payment_id: UUID, *, total_seconds: float | None = None) -> Payment:
-    """Ask FeexPay about every attempt of a payment now, and settle it by the answers; returns it as it then stands.
+def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = None) -> Payment:
+    """Ask FeexPay now about every attempt of a payment and settle it by the answers; return it as it is then.
 
-    `total_seconds` bounds each question, for a page that a payer comes back to.
+    total_seconds: the timeout of each question, for a page that a payer waits for.
     """
     refuse_outer_atomic()
-    for attempt_id in _read(payment_id).attempts.values_list("pk", flat=True):
+    payment = _read(payment_id)
+    for attempt_id in payment.attempts.values_list("pk", flat=True):
         reconcile(attempt_id, source=Source.HOST, total_seconds=total_seconds)
-    return _read(payment_id)
+    return _read(payment.pk)
 
 
 def close_review(
     payment: Payment | UUID | str, *, decision: str, reason: str, actor: Any, approve: bool = False
 ) -> Payment:
-    """Close a payment under review by a person's decision, after asking FeexPay; returns it as it then stands.
+    """Close a payment under review by a person's decision, after asking FeexPay; return it as it is then.
 
-    `decision`: `credit_taken` (the amount FeexPay says it took), `credit_price` (what was asked for) or `not_paid`.
-    `actor`: the user who decides, or the user name. Where two persons are needed (`REVIEW_TWO_PERSON_ABOVE`) the
-    payment returned is still under review, and another actor calls this again with `approve`.
-    Raises: payments.errors.NotAllowedError; then nothing was decided. `decided_by_gateway`: FeexPay's answer settled
-    the payment, whatever the person wanted. Payment.DoesNotExist.
+    decision: `credit_taken` (the amount FeexPay says it took), `credit_price` (the price) or `not_paid`.
+    actor: the user who decides, or the user name. Above `REVIEW_TWO_PERSON_ABOVE` the payment returned is still under
+    review, and another actor calls this again with `approve`.
+    Raises: NotAllowedError; then nothing was decided. `decided_by_gateway`: FeexPay's answer settled the payment.
     """
     refuse_outer_atomic()
-    payment_id = payment.pk if isinstance(payment, Payment) else _read(payment).pk
     closing = reviews.close(
-        payment_id,
+        payment.pk if isinstance(payment, Payment) else _read(payment).pk,
         decision,
         reason=reason,
         actor=reviews.actor_of(actor),
@@ -99,18 +172,76 @@ def close_review(
     return closing.payment
 
 
-def _masked(order: dict[str, Any]) -> dict[str, Any]:
-    """The same order with what is personal in it masked."""
-    return order | {name: PrivateText(order[name]) for name in PERSONAL if type(order.get(name)) is str}
+def quote(
+    *,
+    provider: Provider | ProviderCode | str,
+    amount: int | Decimal,
+    currency: str = "",
+    user: AbstractBaseUser | AnonymousUser | None = None,
+) -> Quote:
+    """What the payer would be charged now, fee and exchange rate included. Asks neither FeexPay nor PAYABLE.
+
+    provider: its code, or its row where you have read that already.
+    user: starts of this user within ten minutes get the rate of this quote. None: nobody is promised a rate.
+    Raises: NotAllowedError `validation_error`, `provider_unavailable`, `rate_unavailable`.
+    """
+    payer, whole = _user_or_guest(user), _whole(amount, currency)
+    if isinstance(provider, Provider):
+        return terms.quote_with(provider, whole, currency, user=payer)
+    return terms.quote(user=payer, provider=str(provider), amount=whole, currency=currency)
 
 
-def _key(user: Any, value: str, body: dict[str, Any]) -> idempotency.Key | None:
-    if not value:
-        return None
-    if user is None:
-        raise ValueError("an idempotency key is a user's: give a user, or no key")
-    return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", body))
+def guess_provider(phone: str, *, country: str = "") -> ProviderCode | None:
+    """The provider whose network the number's prefix belongs to; None when no network or several match.
+
+    country: "BJ", …; without it a number needs its country code ("+229 01 97 00 00 50") to be told apart.
+    Suggest it in a form, and do not refuse another choice: payers keep their number when they change networks.
+    """
+    phone = PrivateText(phone)
+    found = []
+    for code, spec in CATALOGUE.items():
+        if spec.phone is None or not spec.served or (country and spec.country != country.upper()):
+            continue
+        try:
+            national = parse(phone, spec.phone).national
+        except PhoneError:
+            continue
+        if national.startswith(spec.phone.prefixes):
+            found.append(ProviderCode(code))
+    return found[0] if len(found) == 1 else None
+
+
+def _whole(amount: int | Decimal, currency: str) -> int:
+    if type(amount) is int:
+        return amount
+    if isinstance(amount, Decimal) and currency not in money.CONVERTIBLE and amount.is_finite() and not amount % 1:
+        return int(amount)
+    raise (ValueError if isinstance(amount, Decimal) else TypeError)(
+        f"amount={amount!r}: pass an int in the minor unit of the currency, 5000 for 5 000 F CFA or 4990 for 49.90 EUR"
+    )
+
+
+def _user_or_guest(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBaseUser | None:
+    if user is None or isinstance(user, get_user_model()):
+        return user
+    if getattr(user, "is_anonymous", False):
+        raise TypeError("user is an AnonymousUser: let the payer sign in, or pass user=None to sell to a guest")
+    raise TypeError(f"user must be a {get_user_model().__name__}, or None for a guest, not {type(user).__name__}")
+
+
+def _private(*texts: str) -> tuple[str, ...]:
+    """The texts masked. Other types stay as they are: the rules of an order refuse them."""
+    return tuple(PrivateText(text) if type(text) is str else text for text in texts)
+
+
+def _uuid(payment_id: UUID | str) -> UUID:
+    if isinstance(payment_id, UUID):
+        return payment_id
+    try:
+        return UUID(payment_id)
+    except (ValueError, TypeError, AttributeError):
+        raise Payment.DoesNotExist(f"{payment_id!r} is no payment id: a UUID") from None
 
 
 def _read(payment_id: UUID | str) -> Payment:
-    return Payment.objects.for_reading().get(pk=payment_id)
+    return Payment.objects.for_reading().get(pk=_uuid(payment_id))

@@ -30,6 +30,10 @@ and a second charge that FeexPay made for one attempt, are not credited: refund 
 merchant_reference of the same user that is paid already is credited, with a `payment_succeeded` of its own: it is yours
 to refund or to keep as a balance."""
 
+payment_refunded = Signal()
+"""You gave the payer's money back. Reserved: this version records no refunds, so it is never sent. Money that FeexPay
+takes back, refunds made in its dashboard included, is `payment_reversed`."""
+
 payment_reversed = Signal()
 """FeexPay took back money that was credited. When: once for each credit, after FeexPay confirmed it when asked.
 The credit stays and the payment stays `successful`: what was sold is yours to take back or to leave.

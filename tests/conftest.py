@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.cache import cache
 from hypothesis import settings as hypothesis_settings
 
 from django_feexpay import conf
+from django_feexpay.background import tasks
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
@@ -45,6 +47,12 @@ def gateway(guard: Guard) -> ModelGateway:
 def empty_cache() -> None:
     """Trouble that one test makes is none of the next one's."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No django-q2 cluster does the work, and no statement asks: tests of the engine set this back."""
+    monkeypatch.setattr(tasks, "_engine", (math.inf, False))
 
 
 @pytest.fixture(scope="session")

@@ -165,7 +165,7 @@ def _package(name: str) -> Path:
     """The folder of an installed package, found without importing it."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"The package {name} is missing: run `make .venv` or pip install -e .[test].")
+        raise RuntimeError(f"The package {name} is missing: run `make .venv`.")
     return Path(spec.submodule_search_locations[0]).resolve()
 
 

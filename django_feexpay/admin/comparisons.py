@@ -1,4 +1,4 @@
-"""What comparing with FeexPay's history found: each comparison with its counts, each difference until it ends."""
+"""Comparisons with FeexPay's history, and the differences they found."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
-from django_feexpay.admin.close_action import ClosableAdmin, Rows
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, Rows, close_action
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
@@ -37,8 +37,8 @@ _TONES: Mapping[str, Tone] = {
 }
 
 
-#: What leads from a comparison to its differences.
-_OF_COMPARISON = "findings__comparison__id__exact"
+#: The list filter for the differences of one comparison.
+_COMPARISON_FILTER = "findings__comparison__id__exact"
 
 
 def _state(row: Any) -> SafeString:
@@ -78,12 +78,12 @@ class ComparisonAdmin(LedgerAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         comparison: Comparison | None = context.get("original")
-        if comparison is not None and request.user.has_perm("feexpay.view_break"):
+        if comparison is not None and request.user.has_perm("feexpay.view_discrepancy"):
             rows = comparison.findings.order_by("-id").select_related("difference__payment", "difference__attempt")
-            context["breaks"] = [_told(finding) for finding in rows[:MOST_ROWS]]
+            context["findings"] = [_finding_cells(finding) for finding in rows[:MOST_ROWS]]
             context["most_rows"] = MOST_ROWS
-            query = urlencode({_OF_COMPARISON: comparison.pk})
-            context["breaks_url"] = f"{reverse('admin:feexpay_break_changelist')}?{query}"
+            query = urlencode({_COMPARISON_FILTER: comparison.pk})
+            context["discrepancies_url"] = f"{reverse('admin:feexpay_discrepancy_changelist')}?{query}"
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=gettext_lazy("period (UTC)"))
@@ -105,7 +105,7 @@ class ComparisonAdmin(LedgerAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(ClosableAdmin):
+class DiscrepancyAdmin(ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -124,7 +124,15 @@ class DiscrepancyAdmin(ClosableAdmin):
     search_fields = ("gateway_reference__exact",)  # shows the box; `get_search_results` does the search
     search_help_text = gettext_lazy("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
     ordering = ("-id",)
-    confirm_template = "admin/feexpay/break/confirm.html"
+    confirm_columns = ("kind_shown", "payment_shown", "ours", "theirs", "gateway_reference", "found_at")
+    confirmed_actions = (
+        close_action(
+            "feexpay.change_discrepancy",
+            discrepancies.close,
+            is_open=lambda row: row.state == Discrepancy.State.OPEN,
+            already_closed=gettext_lazy("This had ended before: nothing was changed."),
+        ),
+    )
     fieldsets = (
         (None, {"fields": ("kind_shown", "state_shown", "stake_shown", "outcome", "ended_at", "note")}),
         (gettext_lazy("Here"), {"fields": ("payment", "attempt", "ours")}),
@@ -134,30 +142,13 @@ class DiscrepancyAdmin(ClosableAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """A comparison's page leads to its differences."""
-        return lookup == _OF_COMPARISON or super().lookup_allowed(lookup, value, request)
+        return lookup == _COMPARISON_FILTER or super().lookup_allowed(lookup, value, request)
 
     def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
         term = search_term.strip()
         if not term:
             return queryset, False
         return queryset.filter(Q(payment__in=list(payment_ids(term))) | Q(gateway_reference=term)), False
-
-    def is_open(self, row: Discrepancy) -> bool:
-        return row.state == Discrepancy.State.OPEN
-
-    def close_row(self, row: Discrepancy, note: str) -> bool:
-        return discrepancies.close(row.pk, note)
-
-    def words_for(self, closed: int, skipped: int) -> str:
-        words = ngettext(
-            "%(closed)d difference closed, %(skipped)d ended before.",
-            "%(closed)d differences closed, %(skipped)d ended before.",
-            closed,
-        )
-        return words % {"closed": closed, "skipped": skipped}
-
-    def words_for_too_many(self, most: int) -> str:
-        return _("At most %(most)d differences at once: nothing was done. Choose fewer.") % {"most": most}
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -171,7 +162,9 @@ class DiscrepancyAdmin(ClosableAdmin):
 
     @admin.display(description=gettext_lazy("money at stake"))
     def stake_shown(self, row: Discrepancy) -> SafeString:
-        return _stake(row)
+        if not row.money_at_stake:
+            return display.line("")
+        return display.pill(_("yes"), Tone.BAD if row.state == Discrepancy.State.OPEN else Tone.QUIET)
 
     @admin.display(description=gettext_lazy("payment"))
     def payment_shown(self, row: Discrepancy) -> SafeString | str:
@@ -197,12 +190,6 @@ class FindingAdmin(LedgerAdmin):
     fields = ("difference", "comparison", "is_open", "money_at_stake")
 
 
-def _stake(row: Discrepancy) -> SafeString:
-    if not row.money_at_stake:
-        return format_html("{}", display.EMPTY)
-    return display.pill(_("yes"), Tone.BAD if row.state == Discrepancy.State.OPEN else Tone.QUIET)
-
-
 def _ours(row: Discrepancy) -> SafeString | str:
     if row.our_amount is None:
         return display.EMPTY
@@ -210,20 +197,20 @@ def _ours(row: Discrepancy) -> SafeString | str:
 
 
 def _theirs(row: Discrepancy) -> SafeString | str:
-    """FeexPay's word in the badge of our status of the same name; a word we do not know in a doubtful one."""
+    """FeexPay's status in the badge of our status of the same name; a status we do not know in the badge for doubt."""
     if not row.their_word:
         return display.EMPTY
     known = row.their_word in set(Status)
     word = display.status_badge(row.their_word) if known else display.pill(_("unknown word"), Tone.DOUBT)
     if row.their_amount is None:
         return word
-    # Of what we do not have, we do not know the currency.
+    # A payment that only FeexPay has comes without a currency.
     amount = display.amount(row.their_amount, row.currency) if row.currency else display.line(str(row.their_amount))
     return format_html("{} {}", word, amount)
 
 
-def _told(finding: Finding) -> dict[str, Any]:
-    """A difference as its comparison left it, beside where it stands now."""
+def _finding_cells(finding: Finding) -> dict[str, Any]:
+    """A difference as this comparison left it, and its state now."""
     row = finding.difference
     left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("put right by asking"), Tone.GOOD)
     stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")

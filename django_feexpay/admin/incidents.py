@@ -1,4 +1,4 @@
-"""Incidents: what somebody has to put right by hand, and then closes with a note on what was done."""
+"""Incidents: staff put them right by hand and close them with a note on what was done."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
-from django_feexpay.admin.close_action import ClosableAdmin
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
 from django_feexpay.models import Incident
 from django_feexpay.payments import incidents
@@ -39,7 +39,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ClosableAdmin):
+class IncidentAdmin(ConfirmedActionsAdmin):
     """Incidents, newest first."""
 
     list_display = (
@@ -59,30 +59,23 @@ class IncidentAdmin(ClosableAdmin):
         (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at", "closed_at", "note")}),
         (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),
     )
-    confirm_template = "admin/feexpay/incident/confirm.html"
-
-    def is_open(self, row: Incident) -> bool:
-        return row.closed_at is None
-
-    def close_row(self, row: Incident, note: str) -> bool:
-        return incidents.close(row.pk, note)
-
-    def words_for(self, closed: int, skipped: int) -> str:
-        words = ngettext(
-            "%(closed)d incident closed, %(skipped)d closed before.",
-            "%(closed)d incidents closed, %(skipped)d closed before.",
-            closed,
-        )
-        return words % {"closed": closed, "skipped": skipped}
-
-    def words_for_too_many(self, most: int) -> str:
-        return _("At most %(most)d incidents at once: nothing was done. Choose fewer.") % {"most": most}
+    confirm_columns = ("kind", "payment_shown", "attempt", "amount_shown", "gateway_reference", "opened_at")
+    confirmed_actions = (
+        close_action(
+            "feexpay.change_incident",
+            incidents.close,
+            is_open=lambda incident: incident.closed_at is None,
+            already_closed=gettext_lazy("This was closed before; its first note stays."),
+        ),
+    )
 
     # --- columns -------------------------------------------------------------------------------------
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, incident: Incident) -> SafeString:
-        return display.pill(_("Open"), Tone.BAD) if self.is_open(incident) else display.pill(_("Closed"), Tone.QUIET)
+        return (
+            display.pill(_("Open"), Tone.BAD) if incident.closed_at is None else display.pill(_("Closed"), Tone.QUIET)
+        )
 
     @admin.display(description=gettext_lazy("payment"))
     def payment_shown(self, incident: Incident) -> SafeString:

@@ -1,4 +1,4 @@
-"""Everything that is known of one payment, as its page shows it: a fixed number of statements, bounded rows."""
+"""The sections of a payment's admin page: a fixed number of statements, bounded rows."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, payment_actions, reason_texts, review_page, search
+from django_feexpay.admin import display, event_texts, review_page, search
 from django_feexpay.admin.people import names_of
-from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
 
-#: Rows of one section. A sender of webhooks must not be able to make this page endless.
+#: Rows of one section: the sender of webhooks must not be able to make this page endless.
 MOST_ROWS = 100
 
 
 def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
-    """The template's words for one payment. Who may view the payment may view all of this."""
+    """The template's context for one payment. Staff who may view the payment may view all of it."""
     reviewed = reviews.under_review(payment.pk)
     return {
-        "acts": _acts(payment, reviewed, request),
         "review": _review(reviewed, request),
         "proposals": review_page.proposals_of(payment, MOST_ROWS),
         "status": display.status_badge(payment.status),
@@ -37,31 +35,16 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _acts(payment: Payment, reviewed: Attempt | None, request: HttpRequest) -> list[dict[str, Any]]:
-    """What this member of staff may do to it: no retry of what is paid, or may be."""
-    offered = [payment_actions.RECONCILE]
-    if reviewed is None and payment.status != Status.SUCCESSFUL:
-        offered.append(payment_actions.RETRY)
-    links = [
-        {"title": act.title, "url": payment_actions.address(act, [payment.pk])}
-        for act in offered
-        if payment_actions.may(request, act)
-    ]
-    if reviewed is not None and review_page.may(request):
-        links.append({"title": review_page.TITLE, "url": review_page.address(payment.pk)})
-    return links
-
-
 def _review(reviewed: Attempt | None, request: HttpRequest) -> dict[str, Any] | None:
-    """Why the payment is under review, and the way to close it for who may."""
+    """Why the payment is under review, and the address that closes it for staff with the permission."""
     if reviewed is None:
         return None
     url = review_page.address(reviewed.payment_id) if review_page.may(request) else ""
-    return {"answer": review_page.last_answer(reviewed), "url": url, "waits": reviews.open_proposal(reviewed)}
+    return {"answer": review_page.last_answer(reviewed), "url": url, "is_proposed": reviews.open_proposal(reviewed)}
 
 
 def _newest(rows: QuerySet[Any]) -> list[Any]:
-    """The newest rows, oldest of them first: a history is read forward."""
+    """The newest rows, the oldest of them first."""
     return list(rows[:MOST_ROWS])[::-1]
 
 
@@ -85,8 +68,8 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
             "row": event,
             "before": display.status_badge(event.from_status),
             "after": display.status_badge(event.to_status),
-            "told": reason_texts.told(event),
-            "said": reason_texts.said(event.attempt, event),
+            "text": event_texts.event_text(event),
+            "answer": event_texts.answer_text(event.attempt, event),
             "actor": names.get(event.actor, event.actor),
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }

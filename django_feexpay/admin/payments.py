@@ -1,4 +1,4 @@
-"""Payments: the list, the page of one with everything that happened to it, and the acts."""
+"""Payments: the list, the page of one with its whole history, and the actions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
@@ -19,10 +19,11 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
 from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
-from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
+from django_feexpay.payments import reviews
 
 if TYPE_CHECKING:
     PaymentRows = QuerySet[Payment]
@@ -34,8 +35,8 @@ logger = logging.getLogger("django_feexpay.admin")
 
 
 @admin.register(Payment)
-class PaymentAdmin(LedgerAdmin):
-    """Payments, newest first. Read-only; what staff may do to them goes through `acts`."""
+class PaymentAdmin(ConfirmedActionsAdmin):
+    """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
 
     list_display = (
         "short_id",
@@ -59,9 +60,11 @@ class PaymentAdmin(LedgerAdmin):
     search_fields = ("merchant_reference__exact",)  # shows the box; `get_search_results` does the search
     search_help_text = _(
         "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
-        "stand in the address. Use “Find by phone number”."
+        "appear in the address. Use “Find by phone number”."
     )
-    actions = ("ask_gateway", "retry", "export_csv", "export_xlsx")
+    actions = ("export_csv", "export_xlsx")
+    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY)
+    confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
     fieldsets = (
@@ -92,26 +95,18 @@ class PaymentAdmin(LedgerAdmin):
         return (search.exact(queryset, term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        mine = [*(self._act_url(act) for act in payment_actions.ACTS), self._review_url()]
         find = self.admin_site.admin_view(self.find_view)
-        return [*mine, path("find/", find, name="feexpay_payment_find"), *super().get_urls()]
+        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
+        return [
+            path("find/", find, name="feexpay_payment_find"),
+            path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
+            *super().get_urls(),
+        ]
 
-    def _act_url(self, act: payment_actions.Act) -> URLPattern:
-        @require_http_methods(["GET", "POST"])
-        def view(request: HttpRequest) -> HttpResponse:
-            return payment_actions.confirm(self, request, act)
-
-        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view is still outside any transaction.
-        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
-        return path(f"{act.name}/", outside, name=f"feexpay_payment_{act.name}")
-
-    def _review_url(self) -> URLPattern:
-        @require_http_methods(["GET", "POST"])
-        def view(request: HttpRequest) -> HttpResponse:
-            return review_page.close_review(self, request)
-
-        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
-        return path(f"{review_page.NAME}/", outside, name=f"feexpay_payment_{review_page.NAME}")
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def review_view(self, request: HttpRequest) -> HttpResponse:
+        return review_page.close_review(self, request)
 
     @method_decorator(sensitive_post_parameters("phone"))
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -121,21 +116,13 @@ class PaymentAdmin(LedgerAdmin):
         context["feexpay"] = payment_page.sections(context["original"], request)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # --- acts ----------------------------------------------------------------------------------------
+    def page_actions(self, request: HttpRequest, row: Payment) -> list[dict[str, Any]]:
+        actions = super().page_actions(request, row)
+        if review_page.may(request) and reviews.under_review(row.pk) is not None:
+            actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
+        return actions
 
-    def has_reconcile_permission(self, request: HttpRequest) -> bool:
-        return payment_actions.may(request, payment_actions.RECONCILE)
-
-    def has_retry_permission(self, request: HttpRequest) -> bool:
-        return payment_actions.may(request, payment_actions.RETRY)
-
-    @admin.action(description=payment_actions.RECONCILE.title, permissions=["reconcile"])
-    def ask_gateway(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
-        return self._ask_for_reason(request, queryset, payment_actions.RECONCILE)
-
-    @admin.action(description=payment_actions.RETRY.title, permissions=["retry"])
-    def retry(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponse | None:
-        return self._ask_for_reason(request, queryset, payment_actions.RETRY)
+    # --- exports -------------------------------------------------------------------------------------
 
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self._may(request, "export")
@@ -149,7 +136,7 @@ class PaymentAdmin(LedgerAdmin):
         return self._export(request, queryset, "xlsx")
 
     def _export(self, request: HttpRequest, queryset: PaymentRows, name: str) -> HttpResponseBase | None:
-        """The chosen rows, or with "select all" every row of the filtered list. Who took them stands in the log."""
+        """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
         try:
             response = exports.download(cast(PaymentQuerySet, queryset), name)
         except exports.ExportError as error:
@@ -158,20 +145,15 @@ class PaymentAdmin(LedgerAdmin):
         logger.info("user %s exports payments as %s", request.user.pk, name)
         return response
 
-    def _ask_for_reason(
-        self, request: HttpRequest, queryset: PaymentRows, act: payment_actions.Act
-    ) -> HttpResponse | None:
-        chosen = list(queryset.values_list("pk", flat=True)[: payment_actions.MOST_PAYMENTS + 1])
-        if len(chosen) > payment_actions.MOST_PAYMENTS:
-            payment_actions.too_many(self, request)
-            return None
-        return HttpResponseRedirect(payment_actions.address(act, chosen))
-
     # --- columns -------------------------------------------------------------------------------------
 
     @admin.display(description=_("id"))
     def short_id(self, payment: Payment) -> SafeString:
         return display.short_id(payment.pk)
+
+    @admin.display(description=_("payment"))
+    def payment_shown(self, payment: Payment) -> SafeString:
+        return display.payment_link(payment.pk)
 
     @admin.display(description=_("status"))
     def status_shown(self, payment: Payment) -> SafeString:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.admin import display, reason_texts
+from django_feexpay.admin import display, event_texts
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -101,11 +101,11 @@ class AttemptAdmin(OfPaymentAdmin):
 class PaymentEventAdmin(OfPaymentAdmin):
     """Everything that ever happened, newest first."""
 
-    list_display = ("created_at", "payment_shown", "before", "after", "because_told", "source", "actor", "note")
+    list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor", "note")
     list_filter = ("source",)
     ordering = ("-id",)
     fields = (
-        *("payment", "attempt", "before", "after", "because_told"),
+        *("payment", "attempt", "before", "after", "because_shown"),
         *("source", "actor", "note", "evidence_shown", "created_at"),
     )
 
@@ -118,8 +118,8 @@ class PaymentEventAdmin(OfPaymentAdmin):
         return display.status_badge(event.to_status)
 
     @admin.display(description=_("because"))
-    def because_told(self, event: PaymentEvent) -> str:
-        return reason_texts.told(event) or event.because
+    def because_shown(self, event: PaymentEvent) -> str:
+        return event_texts.event_text(event) or event.because
 
     @admin.display(description=_("evidence"))
     def evidence_shown(self, event: PaymentEvent) -> SafeString | str:

@@ -20,7 +20,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import display, payment_actions, reason_texts
+from django_feexpay.admin import display, event_texts
+from django_feexpay.admin.confirm_action import ReasonForm
 from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue import money
@@ -58,7 +59,7 @@ class Option:
     objection: str
 
 
-class ReviewForm(payment_actions.ReasonForm):
+class ReviewForm(ReasonForm):
     """A decision and its reason; what was shown comes back hidden. To approve, the shown proposal is the decision."""
 
     decision = forms.ChoiceField(
@@ -114,7 +115,11 @@ def last_answer(attempt: Attempt) -> dict[str, Any] | None:
     event = attempt.events.filter(to_status=Status.REVIEW).order_by("-id").first()
     if event is None:
         return None
-    return {"cause": reason_texts.told(event), "said": reason_texts.said(attempt, event), "at": event.created_at}
+    return {
+        "cause": event_texts.event_text(event),
+        "text": event_texts.answer_text(attempt, event),
+        "at": event.created_at,
+    }
 
 
 def _payment(request: HttpRequest) -> Payment:
@@ -160,10 +165,10 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
         "title": TITLE,
         "media": model_admin.media,
         "form": form,
-        "way_back": _page_of(payment),
+        "back_url": _page_of(payment),
         "payment": payment,
         "attempt": attempt,
-        "said": review_facts.in_words(attempt, facts.report, history_complete=facts.history_complete),
+        "said": review_facts.describe_report(attempt, facts.report, history_complete=facts.history_complete),
         "asked_at": facts.asked_at,
         "answer": last_answer(attempt),
         "hidden": _hidden(attempt, facts, proposal),

@@ -1,4 +1,4 @@
-"""Every way a call can end badly, as a problem. Set on our views, never through the host's REST_FRAMEWORK."""
+"""Errors of API calls as problems. Set on our views, never through the host's REST_FRAMEWORK."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django.http.request import HttpHeaders
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.problems import CONTENT_TYPE, headers_of, problem, request_id
 
 logger = logging.getLogger("django_feexpay.api")
 
-#: Errors by the problem they are; the first that fits counts.
+#: The problem code of each error; the first match counts.
 _CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.NotAuthenticated, "not_authenticated"),
     (exceptions.AuthenticationFailed, "not_authenticated"),
@@ -35,7 +38,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ParseError, "malformed_request"),
     (BadRequest, "malformed_request"),
     (SuspiciousOperation, "malformed_request"),
-    # The database is away. Its other errors are mistakes of ours.
+    # The database is unavailable. Its other errors are our mistakes.
     (OperationalError, "gateway_unavailable"),
     (InterfaceError, "gateway_unavailable"),
 )
@@ -45,14 +48,14 @@ _OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable")
 
 
 class Unavailable(exceptions.APIException):
-    """503: what it takes to answer is not there at the moment; nothing was started."""
+    """503: something this call needs is unavailable; nothing was started."""
 
     status_code = 503
     default_code = "gateway_unavailable"
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """The problem for an error. An unexpected one is logged and told to whoever listens, as Django would."""
+    """Turn an error into a problem. Log an unexpected one and send `got_request_exception`, as Django would."""
     request = context["request"]
     if isinstance(error, NotAllowedError):
         return _refusal(request, error)
@@ -61,17 +64,42 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     if isinstance(error, exceptions.APIException) and error.default_code in _OUR_CODES:
         return respond(request, error.default_code, detail=str(error.detail))
     code = next((code for kind, code in _CODES if isinstance(error, kind)), "server_error")
-    if code == "server_error":
-        _tell_operators(request, error)
+    if code == "not_authenticated":
+        text = _("You are not signed in, or your session has ended. Sign in, then send the request again.")
+        return respond(request, code, detail=text, headers={"WWW-Authenticate": challenges(context["view"], request)})
+    if code == "throttled":
+        seconds = math.ceil(getattr(error, "wait", None) or 1)
+        text = _("Too many requests. Please try again in %(seconds)d s.") % {"seconds": seconds}
+        return respond(request, code, detail=text, headers={"Retry-After": str(seconds)})
+    if code == "server_error":  # our answer must not hide the error from the log, from Sentry or from a test client
+        logger.error("unexpected error", exc_info=error, extra={"request_id": request_id(request)})
+        got_request_exception.send(sender=None, request=getattr(request, "_request", request))
     if code == "gateway_unavailable":
-        logger.error("database away: %s", type(error).__name__, extra={"request_id": request_id(request)})
-    return respond(request, code, headers=_headers(error), detail=_when_to_come_back(error))
+        logger.error("database unavailable: %s", type(error).__name__, extra={"request_id": request_id(request)})
+    return respond(request, code, detail=_csrf_text(error))
 
 
-def _tell_operators(request: Any, error: Exception) -> None:
-    """Answering ourselves must not hide the error from the log, from Sentry or from a test client."""
-    logger.error("unexpected error", exc_info=error, extra={"request_id": request_id(request)})
-    got_request_exception.send(sender=None, request=getattr(request, "_request", request))
+def challenges(view: Any, request: Any) -> str:
+    """`WWW-Authenticate` by the authentication classes of a view, or the host's where the view has none.
+
+    Without Basic if a class that needs no challenge comes first, as DRF does: a browser would open its password
+    dialog over the host's page. `Session` if no class has a challenge, because HTTP asks for one in every 401.
+    """
+    classes: Any = view.authentication_classes or api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    headers = [authentication().authenticate_header(request) for authentication in classes]
+    from_page = bool(headers) and not headers[0]
+    offered = [header for header in headers if header and not (from_page and header.startswith("Basic"))]
+    return ", ".join(dict.fromkeys(offered)) or "Session"
+
+
+def _csrf_text(error: Exception) -> str:
+    """What to do about a failed CSRF check; "" for any other error."""
+    text = str(getattr(error, "detail", ""))
+    if not (isinstance(error, exceptions.PermissionDenied) and text.startswith("CSRF Failed: ")):
+        return ""
+    header = HttpHeaders.parse_header_name(settings.CSRF_HEADER_NAME) or settings.CSRF_HEADER_NAME
+    message = _("The CSRF check failed: %(reason)s Send the CSRF token of your page in the header %(header)s.")
+    return message % {"reason": text.removeprefix("CSRF Failed: "), "header": header}
 
 
 def respond(request: Any, code: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
@@ -88,21 +116,8 @@ def _refusal(request: Any, error: NotAllowedError) -> Response:
     return respond(request, error.code, headers=headers, detail=error.message, errors=errors, **extra)
 
 
-def _headers(error: Exception) -> dict[str, str]:
-    wait = getattr(error, "wait", None)
-    return {} if wait is None else {"Retry-After": str(math.ceil(wait))}
-
-
-def _when_to_come_back(error: Exception) -> str:
-    """For people, what Retry-After is for programs."""
-    wait = getattr(error, "wait", None)
-    if wait is None:
-        return ""
-    return _("Too many requests. Please try again in %(seconds)d s.") % {"seconds": math.ceil(wait)}
-
-
 def _flatten(details: Any, field: str = "") -> Iterator[dict[str, str]]:
-    """DRF's nested details as rows; a list's errors are told by their field, a dict's by its path."""
+    """DRF's nested details as rows: the errors of a list by their field, those of a dict by their path."""
     if isinstance(details, list):
         for item in details:
             yield from _flatten(item, field)
@@ -114,5 +129,5 @@ def _flatten(details: Any, field: str = "") -> Iterator[dict[str, str]]:
 
 
 def unknown_field(name: str) -> dict[str, list[exceptions.ErrorDetail]]:
-    """A field we do not know: refused, so that a misspelt one is not silently ignored."""
+    """The error for a field we do not know. A misspelt field must not be ignored silently."""
     return {name: [exceptions.ErrorDetail(_("There is no such field."), code="unknown")]}

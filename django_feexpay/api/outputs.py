@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay import conf
 from django_feexpay.catalogue.money import show_rate
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.reports import UNKNOWN_REASON
 from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments.rates import may_be_used_again

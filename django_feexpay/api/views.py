@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -31,7 +32,6 @@ from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.provider_list import provider_list
 from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, XLSXRenderer
 from django_feexpay.api.throttles import UserThrottle
-from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Payment
@@ -42,8 +42,10 @@ from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order, quote
+from django_feexpay.payments.terms import PaymentRequest, quote
 from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
+
+logger = logging.getLogger("django_feexpay.api")
 
 #: A reader waits this long for FeexPay at most.
 _READ_SECONDS = 2.0
@@ -103,10 +105,13 @@ class InitiateView(FeexPayView):
     """`POST initiate/`: start a payment."""
 
     def post(self, request: Request) -> Response:
+        if not feexpay.payable_path:  # the client would name the price
+            logger.error('initiate/ is refused: FEEXPAY["PAYABLE"] is not set (feexpay.W014)')
+            raise NotAllowedError("not_configured", _("Payments are not set up here yet. Nothing was charged."))
         given = _validated(InitiateInput, request)
         key = _key(request, "initiate")
         host = urlsplit(f"//{request.get_host()}").hostname
-        order = Order(user=request.user, return_hosts=(host or "",), **given)
+        order = PaymentRequest(user=request.user, return_hosts=(host or "",), **given)
         return _answer_once(key, lambda: initiate.start(order, source=Source.API, key=key))
 
 
@@ -250,8 +255,6 @@ def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment], *, sta
         payment = act()
     except idempotency.AlreadyAnswered as answered:
         return _replay(answered, status)
-    if payment.status == Status.CREATED:
-        tasks.wake()  # where only a cluster works, it is sent now and not at its next minute
     status, body = status or _started(payment), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)

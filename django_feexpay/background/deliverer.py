@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from django_feexpay.background.worker_pool import WorkerPool, survive
+from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.payments import outbox, receivers
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
 
@@ -38,7 +38,7 @@ class Deliverer:
         self._leave(BULKHEAD.under_way(longer_than_seconds=receivers.LIMIT_SECONDS))
         claims = outbox.claim(self._crew.free, BULKHEAD)
         for held in claims:
-            self._crew.put(survive, self._deliver, held)
+            self._crew.put(run_logged, self._deliver, held)
         return len(claims)
 
     def deliver_due(self, seconds: float) -> None:
@@ -53,7 +53,7 @@ class Deliverer:
         """Take nothing more, wait some seconds for the receivers under way, and leave those that do not return."""
         self._stopping.set()
         if not self._crew.wait(STOP_SECONDS):
-            survive(self._leave, BULKHEAD.under_way())
+            run_logged(self._leave, BULKHEAD.under_way())
         self._crew.close(_JOIN_SECONDS)
 
     def _deliver(self, held: Claim) -> None:

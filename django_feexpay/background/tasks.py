@@ -1,62 +1,92 @@
-"""The seam to django-q2, and the only module that knows it. Its tasks only wake the sweep: a task that is lost, late,
-doubled or out of order changes nothing. No task carries an argument about a payment.
+"""The django-q2 engine: short sweep tasks that enqueue each other while work is due. The only module that imports it.
 
-A host that does not list `django_q` among its apps runs `feexpay_worker` and is none the worse: hence the late imports.
+A payment that starts, or a webhook, enqueues the first task (`wake`); each task sweeps for a few seconds and enqueues
+the next one while anything is due soon; a schedule starts them again each minute if one was lost. Short tasks let a
+cluster stop within seconds. One Heartbeat row, SWEEP_TASK, allows one task at a time: its instant is that task's
+argument, and a task with another instant does nothing. So a task that is lost, late or doubled costs a minute at most.
+
+Hosts without `django_q` in INSTALLED_APPS run `feexpay_worker`: that is why `django_q` is imported inside functions.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from datetime import datetime, timedelta
 
 from django.apps import apps
+from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.background.worker import CLUSTER, WORKER, is_recent, sweep_for
-from django_feexpay.models import Heartbeat
+from django_feexpay.background.worker import CLUSTER, WORKER, Intervals, Worker, is_recent
+from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 
 logger = logging.getLogger("django_feexpay.worker")
 
 SCHEDULE_NAME = "feexpay_sweep"
-NIGHT_SCHEDULE_NAME = "feexpay_compare_night"
+NIGHTLY_SCHEDULE_NAME = "feexpay_compare_night"
 
-#: A schedule fires once a minute at the finest; the sweep fills most of it and stays below the cluster's timeout.
-_SWEEP_SECONDS = 45.0
-_FRESH = timedelta(seconds=60)
-_LOOK_EVERY_SECONDS = 30.0
+#: The Heartbeat row that exists while a sweep task is enqueued or runs.
+SWEEP_TASK = "sweep_task"
 
-_alone: tuple[float, bool] = (-_LOOK_EVERY_SECONDS, False)
+_SWEEP_SECONDS = 3.0
+#: A task enqueues the next one if work is due within this time. The schedule runs each minute, checked twice a minute.
+_SOON = timedelta(seconds=90)
+#: A task that was not followed by another after this time is lost.
+_LOST_AFTER = timedelta(seconds=30)
+#: A feexpay_worker with a heartbeat of this age does the work.
+_WORKER_ALIVE = timedelta(seconds=60)
+_NIGHTLY_SECONDS = 45.0
+_CHECK_ENGINE_EVERY_SECONDS = 30.0
+
+_intervals = Intervals()
+#: (monotonic time of the check, whether tasks of a cluster do the work)
+_engine: tuple[float, bool] = (-_CHECK_ENGINE_EVERY_SECONDS, False)
 
 
-def sweep() -> int:
-    """What the schedule runs each minute."""
-    return sweep_for(_SWEEP_SECONDS, name=CLUSTER)
+def sweep(turn: datetime | None = None) -> str:
+    """Sweep for some seconds, then enqueue the next task if work is due soon. `turn`: None from the schedule.
 
-
-def sweep_once() -> int:
-    """What `wake` runs."""
-    return sweep_for(0, name=CLUSTER)
+    Changes: Heartbeat, and whatever the payments functions change. Safe to repeat: yes, also at the same time.
+    """
+    held = _begin(turn)
+    if held is None:
+        return "another task sweeps"
+    stop, needed = threading.Event(), not _is_worker_alive()
+    with Worker(name=CLUSTER, intervals=_intervals, nightly=False) as worker:
+        worker.run(stop, seconds=_SWEEP_SECONDS if needed else 0)
+        # Before leaving, which waits for slow calls: another process of the cluster goes on meanwhile.
+        if needed and _is_work_due_soon():
+            _continue(held)
+        else:
+            Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=held).delete()
+            if needed and _is_work_due_soon():  # committed just before the delete, so that its `wake` did nothing
+                _enqueue_first()
+    return "swept"
 
 
 def run_nightly() -> str:
-    """What the second schedule runs each hour; most of the time there is nothing to do, and that is one statement.
-
-    Missed nights are made up one after the other, as many as there is time for; the next hour goes on.
-    """
+    """Run the nightly comparisons that are due, one after the other. Scheduled each hour; usually one statement."""
     done: list[str] = []
-    ends_at = time.monotonic() + _SWEEP_SECONDS
-    while time.monotonic() < ends_at and (comparison := nightly.run_nightly(source=Source.WORKER)) is not None:
+    ends_at = time.monotonic() + _NIGHTLY_SECONDS
+    while time.monotonic() < ends_at:
+        comparison = nightly.run_nightly(source=Source.WORKER, stop=_is_cluster_stopping)
+        if comparison is None:
+            break
         done.append(f"comparison {comparison.pk}: {comparison.state}")
+        if _is_cluster_stopping():
+            break
     return ", ".join(done)
 
 
 def schedule() -> bool:
-    """Make the two schedules, or bring them up to date; True if they are new. Safe to repeat: yes, by name.
+    """Create or update the two schedules, found by name; True if they are new. Safe to repeat: yes.
 
-    Raises LookupError where `django_q` is not among INSTALLED_APPS.
+    Raises: LookupError where `django_q` is not among INSTALLED_APPS.
     """
     apps.get_app_config("django_q")
     from django_q.models import Schedule
@@ -72,7 +102,7 @@ def schedule() -> bool:
         },
     )
     Schedule.objects.update_or_create(
-        name=NIGHT_SCHEDULE_NAME,
+        name=NIGHTLY_SCHEDULE_NAME,
         defaults={
             "func": "django_feexpay.background.tasks.run_nightly",
             "schedule_type": Schedule.HOURLY,
@@ -83,35 +113,81 @@ def schedule() -> bool:
 
 
 def wake() -> None:
-    """Something became due. Where only a cluster works, give it a task now; a worker sees it by itself.
+    """Enqueue a sweep task because an attempt became due, unless one is enqueued already or a feexpay_worker is alive.
 
-    Call after the commit. Never raises: a lost wake-up costs a minute, not a payment.
+    Runs after each such commit (`leases.due_listeners`). Never raises: a lost wake-up costs a minute, no payment.
+    Changes: Heartbeat. Safe to repeat: yes.
     """
-    if not apps.is_installed("django_q"):
-        return
+    global _engine
     try:
-        if _cluster_is_alone():
-            _enqueue_sweep()
-    except Exception as error:  # brokers, the host's choice, share no error
+        if time.monotonic() - _engine[0] >= _CHECK_ENGINE_EVERY_SECONDS:
+            _engine = time.monotonic(), _is_cluster_in_charge()
+        if _engine[1]:
+            _enqueue_first()
+    except Exception as error:  # every broker, chosen by the host, has its own errors
         logger.warning("no wake-up for the cluster: %s", type(error).__name__)
 
 
-def _enqueue_sweep() -> None:
+def _is_cluster_in_charge() -> bool:
+    if not apps.is_installed("django_q"):
+        return False
+    from django_q.conf import Conf
+    from django_q.models import Schedule
+
+    if Conf.SYNC:  # tasks would run inside the payer's request
+        return False
+    return Schedule.objects.filter(name=SCHEDULE_NAME).exists() and not _is_worker_alive()
+
+
+def _is_worker_alive() -> bool:
+    beat_at = Heartbeat.objects.filter(name=WORKER).values_list("beat_at", flat=True).first()
+    return beat_at is not None and is_recent(beat_at, conf.now(), _WORKER_ALIVE)
+
+
+def _is_work_due_soon() -> bool:
+    soon = conf.now() + _SOON
+    return (
+        Attempt.objects.filter(next_poll_at__lte=soon).exists()
+        or OutboxMessage.objects.filter(next_delivery_at__lte=soon).exists()
+    )
+
+
+# --- one task at a time ------------------------------------------------------------------------------
+
+
+def _enqueue_first() -> None:
+    turn = conf.now()
+    if Heartbeat.objects.get_or_create(name=SWEEP_TASK, defaults={"beat_at": turn})[1]:
+        _enqueue(turn)
+
+
+def _begin(turn: datetime | None) -> datetime | None:
+    """Take the row for the task that begins: the one enqueued with `turn`, or the schedule's if no other is alive."""
+    now = conf.now()
+    row = Heartbeat.objects.filter(name=SWEEP_TASK)
+    if turn is not None:
+        return now if row.filter(beat_at=turn).update(beat_at=now) else None
+    is_lost = Q(beat_at__lte=now - _LOST_AFTER) | Q(beat_at__gt=now + conf.CLOCK_SLACK)
+    if row.filter(is_lost).update(beat_at=now):
+        return now
+    return now if Heartbeat.objects.get_or_create(name=SWEEP_TASK, defaults={"beat_at": now})[1] else None
+
+
+def _continue(held: datetime) -> None:
+    turn = conf.now()
+    if Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=held).update(beat_at=turn):
+        _enqueue(turn)
+
+
+def _enqueue(turn: datetime) -> None:
     from django_q.tasks import async_task
 
-    async_task("django_feexpay.background.tasks.sweep_once")
+    async_task("django_feexpay.background.tasks.sweep", turn, save=False)
 
 
-def _cluster_is_alone() -> bool:
-    """Who works here, looked up at most every 30 s a process."""
-    global _alone
-    if time.monotonic() - _alone[0] >= _LOOK_EVERY_SECONDS:
-        _alone = time.monotonic(), _cluster_works_alone()
-    return _alone[1]
+def _is_cluster_stopping() -> bool:
+    """Whether our cluster got SIGTERM. Known where it keeps its state in a cache that processes share."""
+    from django_q.conf import Conf
+    from django_q.status import Stat
 
-
-def _cluster_works_alone() -> bool:
-    beats: dict[str, datetime] = dict(Heartbeat.objects.values_list("name", "beat_at"))
-    now = conf.now()
-    lives = {name for name in (CLUSTER, WORKER) if name in beats and is_recent(beats[name], now, _FRESH)}
-    return lives == {CLUSTER}
+    return any(stat.sentinel == os.getppid() and stat.status == Conf.STOPPING for stat in Stat.get_all())

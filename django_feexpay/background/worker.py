@@ -1,12 +1,13 @@
-"""The sweep: take what is due, see to each, deliver the outbox. Any number of sweeps may run at once.
+"""The sweep: claim due attempts, work on each, deliver the outbox. Any number of sweeps may run at once.
 
-`feexpay_worker` runs it in a loop; a django-q2 cluster runs the same one from a schedule. Neither holds anything in
-memory that matters: killed at any moment, its leases end and the next sweep goes on.
+`feexpay_worker` sweeps in a loop; a django-q2 cluster sweeps in short tasks (`tasks.py`). Neither keeps state in memory
+that matters: after a kill the leases end, and the next sweep claims the same rows.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from datetime import datetime, timedelta
@@ -19,12 +20,14 @@ from django.db import close_old_connections, connection
 from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.background.deliverer import STOP_SECONDS, Deliverer
-from django_feexpay.background.worker_pool import WorkerPool, survive
+from django_feexpay.background.database_errors import cause_of
+from django_feexpay.background.deliverer import Deliverer
+from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import initiate, leases, webhook_hints
+from django_feexpay.payments import leases, sending, webhook_hints
+from django_feexpay.payments.durability import commits_by_itself
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
@@ -32,41 +35,75 @@ from django_feexpay.payments.reconciliation import nightly
 
 logger = logging.getLogger("django_feexpay.worker")
 
-#: The heartbeats: who does the work, and the last time FeexPay answered a question.
-WORKER, CLUSTER, GATEWAY = "worker", "cluster", "gateway"
+#: Names of heartbeats: the two engines, FeexPay's last answer to the probe, and the last probe.
+WORKER, CLUSTER, GATEWAY, GATEWAY_PROBE = "worker", "cluster", "gateway", "gateway_probe"
 
-GATEWAY_LOOK = "gateway_look"
-
-GATEWAY_LOOK_EVERY = timedelta(seconds=300)
+GATEWAY_PROBE_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
+_NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
+_CLOCK_CHECK_EVERY = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
-_NIGHT_LOOK_EVERY = timedelta(seconds=60)
-#: How often a sweep looks for signals to deliver while it waits for FeexPay.
-_DELIVERED_EVERY_SECONDS = 0.5
-#: A sweep waits for its receivers at most so long; one that hangs is left earlier.
-_DELIVERIES_SECONDS = 2 * LIMIT_SECONDS
-_CORRECT_EVERY = timedelta(seconds=60)
+#: While a sweep waits for FeexPay, it starts due deliveries this often.
+_DELIVER_EVERY_SECONDS = 0.5
+#: `Worker.sweep` waits this long for receivers; one that hangs is abandoned after LIMIT_SECONDS.
+_DELIVERY_SECONDS = 2 * LIMIT_SECONDS
+
+
+class AutocommitOffError(RuntimeError):
+    """The worker cannot run on a connection that commits nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Autocommit is off on the worker's database connection, so nothing it writes would be committed. Remove "
+            'AUTOCOMMIT from DATABASES["default"] (Django\'s default is on) and start the worker again.'
+        )
+
+
+class Interval:
+    """Whether an interval has passed since it last had, by the monotonic clock, which a wrong time cannot stop."""
+
+    def __init__(self, gap: timedelta) -> None:
+        self._seconds = gap.total_seconds()
+        self._last = -math.inf
+
+    def has_passed(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+class Intervals:
+    """When the periodic work is due. The tasks of a cluster share one per process: each task makes its own Worker."""
+
+    def __init__(self) -> None:
+        self.heartbeat = Interval(_HEARTBEAT_EVERY)
+        self.nightly = Interval(_NIGHTLY_CHECK_EVERY)
+        self.clocks = Interval(_CLOCK_CHECK_EVERY)
 
 
 class Worker:
-    """Sweeps with pools of threads, so that none waits for another: those who ask about live attempts; those who ask
-    about settled ones, fewer, so that any number of webhooks about the past delays no payment of now; those who send,
-    because a synchronous provider's answer takes minutes; those who deliver, because a host's receiver may take any
-    time; and one that keeps the night's comparison while it runs.
+    """Sweeps with one pool of threads per kind of work, so that no kind delays another.
 
-    Use as a context manager: leaving waits for the calls under way. `name` is the heartbeat it leaves.
+    Polls of live attempts come first. Polls of settled attempts have fewer threads, so that webhooks about old payments
+    cannot delay payers. Sends have their own, as a synchronous provider answers after minutes; so have deliveries, as a
+    host's receiver may take any time, and the nightly comparison.
+
+    Use as a context manager: leaving waits for the calls under way. `name` is its heartbeat.
     """
 
-    def __init__(self, *, name: str = WORKER, concurrency: int = 8) -> None:
-        self.name = name
-        self._asking = WorkerPool(concurrency, "ask")
-        self._asking_settled = WorkerPool(max(1, concurrency // 2), "ask-settled")
-        self._sending = WorkerPool(2 * concurrency, "send")
+    def __init__(
+        self, *, name: str = WORKER, concurrency: int = 8, intervals: Intervals | None = None, nightly: bool = True
+    ) -> None:
+        self._name = name
+        self._intervals = intervals or Intervals()
+        self._does_nightly = nightly
+        self._polls = WorkerPool(concurrency, "poll")
+        self._settled_polls = WorkerPool(max(1, concurrency // 2), "poll-settled")
+        self._sends = WorkerPool(2 * concurrency, "send")
+        self._comparison = WorkerPool(1, "compare")
         self._deliverer = Deliverer()
-        self._comparing = WorkerPool(1, "compare")
-        self._beat = _Every(_HEARTBEAT_EVERY)
-        self._night = _Every(_NIGHT_LOOK_EVERY)
-        self._correction = _Every(_CORRECT_EVERY)
 
     def __enter__(self) -> Self:
         return self
@@ -74,177 +111,136 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in (self._asking, self._asking_settled, self._sending, self._comparing):
+        for pool in (self._polls, self._settled_polls, self._sends, self._comparison):
             pool.close()
         self._deliverer.close()
 
-    def run(self, stop: threading.Event, *, every_seconds: float = 0.5) -> None:
-        """Sweep until `stop` is set, without waiting for slow calls. A database that is away is waited for."""
+    def run(self, stop: threading.Event, *, every_seconds: float = 0.5, seconds: float = math.inf) -> None:
+        """Sweep until `stop` is set or `seconds` have passed, without waiting for slow calls. Survives database errors.
+
+        Raises: AutocommitOffError.
+        """
+        ends_at = time.monotonic() + seconds
         pause = every_seconds
         while not stop.is_set():
             try:
                 pause = 0 if self._round() else every_seconds
-                self._run_nightly(stop)
+                if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
+                    compare = partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set)
+                    self._comparison.put(run_logged, compare)
             except AnyDatabaseError as error:
                 pause = min(max(pause, every_seconds) * 2, _LONGEST_PAUSE_SECONDS)
-                logger.error("database away, sweeping again in %.1f s: %s", pause, type(error).__name__)
+                logger.error("no sweep: %s; trying again in %.1f s", cause_of(error), pause)
                 connection.close()
-            self._rest(stop, pause)
-
-    def _rest(self, stop: threading.Event, seconds: float) -> None:
-        """More may be due than there are threads: then the rest is over when one of them is free."""
-        if self._asking.free:
-            stop.wait(seconds)
-        else:
-            self._asking.wait_for_room(seconds)
-
-    def _run_nightly(self, stop: threading.Event) -> None:
-        """Look whether the night's comparison is to be done; it ends early, to be done again, when we are stopped."""
-        if self._comparing.free and self._night.is_time():
-            self._comparing.put(survive, partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set))
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                return
+            if self._polls.free:
+                stop.wait(min(pause, left))
+            else:  # more attempts may be due than there are threads: go on as soon as one is free
+                self._polls.wait_for_room(min(pause, left))
 
     def sweep(self) -> int:
-        """One round, waited for: the due attempts, then the outbox; how many attempts were seen to.
+        """Do one round, wait for its calls and its receivers, and count the attempts worked on.
 
-        Changes: whatever the payments functions change. Safe to repeat: yes, also at the same time.
+        Changes: whatever the payments functions change. Raises: AutocommitOffError.
+        Safe to repeat: yes, also at the same time.
         """
-        claimed = self.settle()
-        self._deliverer.deliver_due(_DELIVERIES_SECONDS)
-        return claimed
-
-    def settle(self) -> int:
-        """`sweep`, but the receivers are not waited for."""
         claimed = self._claim()
-        for pool in (self._asking, self._asking_settled, self._sending):
-            while not pool.wait(_DELIVERED_EVERY_SECONDS):
-                self._deliverer.start_due()  # a slow answer keeps no signal waiting
-        self._side_work()
-        self._deliverer.start_due()
+        for pool in (self._polls, self._settled_polls, self._sends):
+            while not pool.wait(_DELIVER_EVERY_SECONDS):
+                self._deliverer.start_due()  # a slow answer must not delay a signal
+        self._do_periodic_work()
+        self._deliverer.deliver_due(_DELIVERY_SECONDS)
         return claimed
-
-    def deliver_for(self, seconds: float) -> None:
-        """Deliver what is due, at most for so long."""
-        self._deliverer.deliver_due(seconds)
 
     def _round(self) -> int:
         claimed = self._claim()
         self._deliverer.start_due()
-        self._side_work()
+        self._do_periodic_work()
         return claimed
 
     def _claim(self) -> int:
-        """Take as many due attempts as there are threads free for them."""
+        """Claim as many due attempts as there are free threads for them, and start the work."""
         close_old_connections()
-        to_send = leases.claim_due(self._sending.free, unsent=True)
-        to_ask = leases.claim_due(self._asking.free, unsent=False, live=True)
-        settled = leases.claim_due(self._asking_settled.free, unsent=False, live=False)
-        for pool, claims in ((self._sending, to_send), (self._asking, to_ask), (self._asking_settled, settled)):
+        if not commits_by_itself():
+            raise AutocommitOffError
+        to_send = leases.claim_due(self._sends.free, unsent=True)
+        to_poll = leases.claim_due(self._polls.free, unsent=False, live=True)
+        settled = leases.claim_due(self._settled_polls.free, unsent=False, live=False)
+        for pool, claims in ((self._sends, to_send), (self._polls, to_poll), (self._settled_polls, settled)):
             for held in claims:
-                pool.put(_see_to, held)
-        return len(to_send) + len(to_ask) + len(settled)
+                pool.put(_work_on, held)
+        return len(to_send) + len(to_poll) + len(settled)
 
-    def _side_work(self) -> None:
-        """Every ten seconds: late webhooks, the heartbeat, and whether FeexPay answers. Each minute: wrong clocks."""
-        if self._correction.is_time():
-            correct_clocks()
-        if self._beat.is_time():
-            webhook_hints.match_stragglers()
-            _beat(self.name)
-            self._asking.put(survive, look_at_gateway)
-
-
-class _Every:
-    """Whether it is time again, by the monotonic clock: no clock that is set changes how often."""
-
-    def __init__(self, gap: timedelta) -> None:
-        self._seconds = gap.total_seconds()
-        self._last: float | None = None
-
-    def is_time(self) -> bool:
-        now = time.monotonic()
-        if self._last is not None and now - self._last < self._seconds:
-            return False
-        self._last = now
-        return True
+    def _do_periodic_work(self) -> None:
+        if self._intervals.clocks.has_passed():
+            correct_clock_errors()
+        if self._intervals.heartbeat.has_passed():
+            webhook_hints.match_late_references()
+            _write_heartbeat(self._name)
+            self._polls.put(run_logged, probe_gateway)
 
 
-def correct_clocks() -> None:
-    """Put right what a clock that was ahead for a while wrote: looks that are years away, and turns of future nights.
+def correct_clock_errors() -> None:
+    """Correct what a clock that ran ahead wrote: polls put off for years, and comparisons of future nights.
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """
-    attempts, nights_given_back = leases.correct_schedule(), nightly.release_future_nights(conf.now())
-    if attempts or nights_given_back:
+    attempts, comparisons = leases.correct_schedule(), nightly.release_future_nights(conf.now())
+    if attempts or comparisons:
         logger.warning(
-            "a clock was wrong: %d attempts are due now, %d future nights are free again", attempts, nights_given_back
+            "a clock was wrong: %d attempts are due now, %d future comparisons were dropped", attempts, comparisons
         )
 
 
 def is_recent(beat_at: datetime, now: datetime, within: timedelta) -> bool:
-    """Whether a sign of life is that young. One from the future is by a clock that was ahead, and says nothing."""
+    """Whether a heartbeat is younger than `within`. One from the future, by a clock that ran ahead, is not."""
     return -conf.CLOCK_SLACK <= now - beat_at < within
 
 
-def sweep_for(seconds: float, *, name: str) -> int:
-    """Sweep again and again for this long, resting while nothing is due; how many rows were seen to."""
-    ends_at = time.monotonic() + seconds
-    total = 0
-    with Worker(name=name) as worker:
-        while True:
-            busy = worker.settle()
-            total += busy
-            if time.monotonic() >= ends_at:
-                worker.deliver_for(STOP_SECONDS)
-                return total
-            if not busy:
-                time.sleep(min(1.0, max(0.0, ends_at - time.monotonic())))
+def probe_gateway() -> None:
+    """Ask FeexPay for our balance, which moves no money, to learn whether it answers our key.
 
-
-def look_at_gateway() -> None:
-    """Ask for the balance, which moves no money: that FeexPay answers our key is its heartbeat.
-
-    At most every five minutes, however many workers there are. Changes: Heartbeat.
+    At most once in five minutes, however many workers run. Changes: Heartbeat.
     """
-    if not _is_time_to_look(conf.now()):
-        return
+    now = conf.now()
+    last = Heartbeat.objects.filter(name=GATEWAY_PROBE)
+    is_due = Q(beat_at__lte=now - GATEWAY_PROBE_EVERY) | Q(beat_at__gt=now + conf.CLOCK_SLACK)
+    # The row decides which worker probes: the update or the insert succeeds for one of them.
+    if not last.filter(is_due).update(beat_at=now):
+        _, is_first = Heartbeat.objects.get_or_create(name=GATEWAY_PROBE, defaults={"beat_at": now})
+        if not is_first:
+            return
     try:
         conf.gateway().balance()
     except GatewayError as error:
         logger.warning("the gateway does not answer: %s", error.code)
     else:
-        _beat(GATEWAY)
+        _write_heartbeat(GATEWAY)
 
 
-def _is_time_to_look(now: datetime) -> bool:
-    """Whether this caller is the one to look now: the row is the turn-taking."""
-    rows = Heartbeat.objects.filter(name=GATEWAY_LOOK)
-    long_ago_or_in_the_future = Q(beat_at__lte=now - GATEWAY_LOOK_EVERY) | Q(beat_at__gt=now + conf.CLOCK_SLACK)
-    if rows.filter(long_ago_or_in_the_future).update(beat_at=now):
-        return True
-    return Heartbeat.objects.get_or_create(name=GATEWAY_LOOK, defaults={"beat_at": now})[1]
-
-
-def _beat(name: str) -> None:
+def _write_heartbeat(name: str) -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": conf.now()})
 
 
-def _see_to(held: leases.Claim) -> None:
-    """Work on one claim. An error here must not take the others along: the lease brings the row back."""
+def _work_on(held: leases.Claim) -> None:
+    """Work on one claim. An error must not stop the others: when the lease ends, the attempt is due again."""
     try:
         advance(held)
     except AnyDatabaseError as error:
-        logger.error("attempt %s is due again when its lease ends: %s", held.attempt_id, type(error).__name__)
+        logger.error("attempt %s is due again when its lease ends: %s", held.attempt_id, cause_of(error))
     except Exception:
-        logger.exception("attempt %s could not be seen to; it is due again when its lease ends", held.attempt_id)
+        logger.exception("attempt %s failed; it is due again when its lease ends", held.attempt_id)
     finally:
         close_old_connections()
 
 
 def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
-    """Bring a claimed attempt one step on: send what waits, give up what was lost on its way, ask about the rest."""
+    """Do the next step of a claimed attempt: send it, report its sender dead, or poll it."""
     if held.status is Status.CREATED:
-        initiate.send_due(held, source=source)
+        sending.send_due(held, source=source)
     elif held.status is Status.SENDING:
-        initiate.mark_sender_dead(held.attempt_id, source=source)
+        sending.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)

@@ -103,7 +103,7 @@ def _do(future: Future[None], work: Callable[[], None]) -> None:
         future.set_result(None)
 
 
-def survive(work: Callable[..., object], *args: Any) -> None:
+def run_logged(work: Callable[..., object], *args: Any) -> None:
     """Side work in a thread: without the database it is for the next round."""
     try:
         work(*args)

@@ -1,10 +1,13 @@
-"""The only socket to the gateway: one HTTP exchange that ends in time and knows whether anything left.
+"""The only socket to the gateway: one HTTP exchange, bounded in time, that knows whether the request left.
 
-No exception of requests tells surely whether a request was sent: a TLS handshake that hangs looks like a
-missing answer, garbage after the request looks like a failed handshake. So the connection itself notes when
-the first byte of a request is written, and every read and write is cut to what is left of one deadline for
-the whole exchange. Both reach into urllib3 (response class, pool classes, `_get_conn`, `_new_conn`): the
-versions are pinned, and tests/gateway/test_transport_cases.py holds the table of cases that guards them.
+No exception of requests shows reliably whether a request was sent: a TLS handshake that hangs looks like a
+missing answer, and garbage after the request looks like a failed handshake. The transport therefore reports
+NotSentError only for a failure before urllib3 received the request, or while a connection of its own class
+was connecting. Every other failure is an unknown outcome, also with a connection class of a future urllib3.
+
+Extension points used: the adapter's, pool's and connection's public classes and methods, http.client's
+`response_class`, and urllib3's `_new_conn`. Without the last two, only the deadline would be less exact.
+tests/gateway/test_transport_cases.py is the table of cases; run it against each new version of either package.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import ssl
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
@@ -43,8 +47,7 @@ logger = logging.getLogger("django_feexpay.gateway")
 REPLY_LIMIT_BYTES = 256 * 1024
 _CHUNK_BYTES = 8192
 
-# Everything requests, urllib3, http.client and the socket raise; ValueError is what a few of their parsers
-# let out.
+# All that requests, urllib3, http.client and the socket raise; a few of their parsers raise ValueError.
 _FAILURES = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -52,15 +55,15 @@ _FAILURES = (
     GatewayError,
     OSError,
     ValueError,
+    zlib.error,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. connect: TCP and, again, the TLS handshake. read: silence between two bytes. total:
-    everything.
+    """Limits in seconds. connect: for TCP, and again for the TLS handshake. read: between two bytes. total: for all.
 
-    Only the name look-up obeys the system's resolver and not these.
+    None of them bounds the name lookup: the system's resolver has its own limits.
     """
 
     connect: float = 3.0
@@ -70,12 +73,14 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """One request as it goes out. fresh_connection: never over a connection that was used before. A longer answer
-    than reply_limit_bytes is an unknown outcome.
+    """One request as it goes out.
+
+    fresh_connection: use no connection that was used before. A reply longer than reply_limit_bytes is an
+    unknown outcome.
     """
 
     method: str
-    url: str = field(repr=False)  # a source of rates may take its key in it
+    url: str = field(repr=False)  # a source of exchange rates may expect its key here
     timeouts: Timeouts
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
@@ -85,7 +90,7 @@ class WireRequest:
 
 @dataclass(frozen=True, slots=True)
 class WireReply:
-    """A complete answer of any HTTP status. headers: names in lower case. body: decoded, at most what was asked for."""
+    """A complete reply of any HTTP status. headers: names in lower case. body: decoded, within the request's limit."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -96,48 +101,48 @@ class WireReply:
 
 
 class Transport(Protocol):
-    """What carries a request to the gateway. Tests and simulations bring their own."""
+    """Carries a request to the gateway. Tests and simulations bring their own."""
 
     def exchange(self, request: WireRequest) -> WireReply:
-        """Send once and return the whole answer.
+        """Send the request once and return the whole reply.
 
-        Raises NotSentError if surely no byte of the request left, OutcomeUnknownError if one may have.
+        Raises: NotSentError if certainly no byte of the request left, OutcomeUnknownError if one may have.
         """
         ...
 
 
-class _Call(threading.local):
-    """The exchange under way in this thread: a session, and so each of its connections, belongs to one."""
+class _Exchange(threading.local):
+    """The exchange that runs in this thread. A session, and so each of its connections, belongs to one thread."""
 
     deadline = 0.0
     read_seconds = 0.0
-    fresh_connection = False
-    began = False
-    under_way = False
+    needs_new_connection = False
+    may_have_left = False
+    is_running = False
 
-    def begin(self, request: WireRequest) -> None:
+    def start(self, request: WireRequest) -> None:
         self.deadline = time.monotonic() + request.timeouts.total
         self.read_seconds = request.timeouts.read
-        self.fresh_connection = request.fresh_connection
-        self.began = False
-        self.under_way = True
+        self.needs_new_connection = request.fresh_connection
+        self.may_have_left = False
+        self.is_running = True
 
-    def left(self, at_most: float) -> float:
-        """Seconds until the deadline or `at_most`; TimeoutError once it has passed."""
+    def seconds_left(self, at_most: float) -> float:
+        """Seconds until the deadline, or `at_most` if that is less. Raises: TimeoutError past the deadline."""
         seconds = self.deadline - time.monotonic()
         if seconds <= 0:
             raise TimeoutError("the exchange took too long")
         return min(seconds, at_most)
 
 
-_call = _Call()
+_exchange = _Exchange()
 
 
 class _WithoutQuery(logging.Filter):
-    """urllib3 writes each address at DEBUG, and a source of rates may take its key in the query of it."""
+    """Drops the query from the addresses that urllib3 logs: a source of exchange rates may expect its key there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if _call.under_way and isinstance(record.args, tuple):
+        if _exchange.is_running and isinstance(record.args, tuple):
             record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
         return True
 
@@ -146,7 +151,7 @@ logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQuery())
 
 
 class _TimedReader(io.RawIOBase):
-    """Reads a socket, never past the deadline of the exchange."""
+    """Reads a socket until the deadline of the exchange."""
 
     def __init__(self, sock: socket.socket, inner: io.RawIOBase) -> None:
         self._sock = sock
@@ -156,7 +161,7 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_call.left(_call.read_seconds))
+        self._sock.settimeout(_exchange.seconds_left(_exchange.read_seconds))
         return self._inner.readinto(buffer)
 
     def close(self) -> None:
@@ -172,29 +177,35 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """Notes the first byte of a request, and bounds connecting and writing by the deadline."""
+    """A connection that connects and writes within the deadline, and records while it connects that nothing left."""
 
     response_class = _TimedResponse
-    _connecting = False
+
+    @property
+    def is_connected(self) -> bool:
+        # urllib3 asks before it reuses a connection, and reopens one that is not connected. A payment request
+        # must not use an idle connection: if the gateway closes it in the instant between this check and the
+        # write, that looks exactly like "charged, then dropped".
+        return super().is_connected and not _exchange.needs_new_connection
 
     def connect(self) -> None:
-        self._connecting = True
-        try:
-            super().connect()
-        finally:
-            self._connecting = False
+        # A base class that is not http.client's may write the request here.
+        _exchange.may_have_left = not isinstance(self, http.client.HTTPConnection)
+        _exchange.needs_new_connection = False
+        super().connect()
+        _exchange.may_have_left = True
 
     def _new_conn(self) -> socket.socket:
-        # Not an OSError: urllib3 takes a reset for a failed write, and would go on to read from nothing.
+        # urllib3 takes an OSError from here for a failed write, and would go on to read from no socket.
         try:
             return self._connected()
         except OSError as error:
             raise NewConnectionError(self, "no connection") from error
 
     def _connected(self) -> socket.socket:
-        # urllib3 gives every address of a host the whole timeout: two dead ones would outlast the deadline.
-        seconds = self.timeout if self.timeout is not None else _call.read_seconds
-        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
+        # urllib3 gives each address of a host the whole timeout: two dead addresses would outlast the deadline.
+        seconds = self.timeout if self.timeout is not None else _exchange.read_seconds
+        addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in addresses:
             try:
@@ -207,9 +218,9 @@ class _Connection(HTTPConnection):
         try:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
-            sock.settimeout(_call.left(seconds))
+            sock.settimeout(_exchange.seconds_left(seconds))
             sock.connect(address)
-            sock.settimeout(_call.left(seconds))  # the TLS handshake, or a proxy's answer, comes next
+            sock.settimeout(_exchange.seconds_left(seconds))  # for the TLS handshake or the proxy's reply
         except BaseException:
             sock.close()
             raise
@@ -218,9 +229,11 @@ class _Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        self.sock.settimeout(_call.left(_call.read_seconds))
-        # What is written while connecting is the CONNECT to a proxy, not the request.
-        _call.began = _call.began or not self._connecting
+        if _exchange.needs_new_connection:  # a urllib3 that does not ask is_connected
+            self.close()
+            _exchange.may_have_left = False
+            raise ConnectionError("the request needs a new connection")
+        self.sock.settimeout(_exchange.seconds_left(_exchange.read_seconds))
         super().send(data)
 
 
@@ -231,23 +244,9 @@ class _TlsConnection(_Connection, HTTPSConnection):
 class _PlainPool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _reopened(super()._get_conn(timeout))
-
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        return _reopened(super()._get_conn(timeout))
-
-
-def _reopened(connection: Any) -> Any:
-    # Money never goes over a connection that sat idle: closed in the gap between urllib3's check and the
-    # write, it looks just like "charged, then dropped". A closed connection reopens by itself.
-    if _call.fresh_connection:
-        connection.close()
-    return connection
 
 
 _POOLS = {"http": _PlainPool, "https": _TlsPool}
@@ -267,31 +266,40 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._tls, **kwargs)
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = dict(_POOLS)
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=self._tls, **proxy_kwargs)
+        manager = super().proxy_manager_for(proxy, **proxy_kwargs)
         manager.pool_classes_by_scheme = dict(_POOLS)
         return manager
 
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        # requests would name a CA file here, and load it again for every connection.
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)
+        return host, {"cert_reqs": "CERT_REQUIRED", "ssl_context": self._tls}
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        # The context carries the CA bundle; naming a file here would load it again for every connection.
-        conn.cert_reqs = "CERT_REQUIRED"
+        """Leave the pool as it is: its TLS context carries the CA bundle."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        _exchange.may_have_left = True  # until a connection of ours says otherwise
+        return super().send(*args, **kwargs)
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        # Even with redirects off, requests looks at the next one, and reads the whole body for it.
+        # Even with redirects off, requests computes the next request, and reads the whole body for it.
         return None
 
 
 class HttpTransport:
-    """The real transport: requests over pooled connections, one session a thread, safe over a fork.
+    """The transport over real sockets: pooled connections, one session per thread, safe across a fork.
 
-    proxy: `http://[user:password@]host:port` or "": nothing of the environment (proxies, .netrc, CA bundles)
-    is obeyed. tls: another context than the default one (TLS >= 1.2, certifi's authorities). Raises
-    ValueError for another kind of proxy.
+    It ignores the environment (proxies, .netrc, CA bundles). proxy: `http://[user:password@]host:port` or "".
+    tls: a context that replaces the default (TLS >= 1.2, certifi's authorities).
+
+    Raises: ValueError for another kind of proxy.
     """
 
     def __init__(self, *, proxy: str = "", tls: ssl.SSLContext | None = None) -> None:
@@ -302,28 +310,32 @@ class HttpTransport:
         self._mine = threading.local()
 
     def exchange(self, request: WireRequest) -> WireReply:
-        """See Transport. Redirects are answers like others; more than the request's limit is an unknown outcome.
+        """Send the request once, see Transport. A redirect is a reply like any other.
 
-        Whatever else fails in here, a bug included, ends as one of the two errors: its frames hold key and body.
+        Every failure in here, a bug included, ends as one of the two errors, because the frames of the original
+        exception hold the key and the body.
         """
-        _call.begin(request)
+        _exchange.start(request)
         stop: BaseException | None = None
         try:
             return self._exchange(request)
         except Exception as error:
             what = _describe(error)
             if not isinstance(error, _FAILURES):
-                logger.error("an exchange failed in a way the transport does not know: %s", _describe_with_line(error))
-        except BaseException as error:  # the process is to end: gunicorn's time limit raises SystemExit
+                logger.error(
+                    "unexpected exception in an exchange: %s",
+                    _describe_with_line(error),
+                )
+        except BaseException as error:  # the process ends: gunicorn's time limit raises SystemExit
             stop, what = error.with_traceback(None), "stopped"
         finally:
-            _call.under_way = False
-        # Raised out here, so that the chain drops requests' exception: it holds the headers and the body.
+            _exchange.is_running = False
+        # Raised outside the handlers, so that it is not chained to requests' exception, which holds headers and body.
         if stop is not None:
             stop.__context__ = None
             raise stop
-        if _call.began:
-            raise OutcomeUnknownError(f"the answer was lost: {what}")
+        if _exchange.may_have_left:
+            raise OutcomeUnknownError(f"the reply was lost: {what}")
         raise NotSentError(f"nothing was sent: {what}")
 
     def close(self) -> None:
@@ -339,7 +351,7 @@ class HttpTransport:
             request.url,
             data=request.body,
             headers=dict(request.headers),
-            timeout=(min(limits.connect, limits.total), limits.read),
+            timeout=(_exchange.seconds_left(limits.connect), limits.read),
             allow_redirects=False,
             stream=True,
         ) as response:
@@ -347,7 +359,7 @@ class HttpTransport:
             return WireReply(response.status_code, headers, _read_body(response, request.reply_limit_bytes))
 
     def _session(self) -> requests.Session:
-        # A forked child shares its parent's sockets: two processes on one TLS stream read each other's answers.
+        # A forked child shares its parent's sockets, and two processes on one TLS stream read each other's replies.
         if getattr(self._mine, "pid", None) != os.getpid():
             self._mine.__dict__.clear()
         if "session" not in self._mine.__dict__:
@@ -370,12 +382,19 @@ class HttpTransport:
 
 
 def _read_body(response: requests.Response, limit: int) -> bytes:
-    # Counted after decoding: a small compressed answer may be a very large one.
+    """Return the decoded body. Raises: OutcomeUnknownError above the limit or for a coding that we do not decode."""
+    # Decoded here, because older versions of urllib3 expand a compressed chunk whole, and codings within codings.
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("identity", "gzip"):
+        raise OutcomeUnknownError("the reply has a content coding that was not asked for")
+    decoder = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if coding == "gzip" else None
     body = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        body += chunk
+    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+        body += decoder.decompress(chunk, limit + 1 - len(body)) if decoder else chunk
         if len(body) > limit:
-            raise OutcomeUnknownError(f"the answer is larger than {limit // 1024} kB")
+            raise OutcomeUnknownError(f"the reply is larger than {limit // 1024} kB")
+    if decoder and not decoder.eof:
+        raise OutcomeUnknownError("the reply ended early")
     return bytes(body)
 
 
@@ -388,7 +407,7 @@ def _is_http_proxy(proxy: str) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    """The exceptions' names, outermost first: their texts quote URLs and headers. Our own texts quote nothing."""
+    """The names of the chained exceptions, outermost first: their texts quote URLs and headers, ours do not."""
     if isinstance(error, GatewayError):
         return str(error)
     names: list[str] = []
@@ -400,7 +419,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _describe_with_line(error: BaseException) -> str:
-    """`_describe`, and where it was raised: a traceback would bring its frames along."""
+    """`_describe` and the line that raised: a traceback would keep its frames, and so the key and the body."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
     return _describe(error) + place

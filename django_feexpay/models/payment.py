@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.catalogue import money
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
 from django_feexpay.lifecycle import LIVE, NOBODY_WAS_ASKED, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet

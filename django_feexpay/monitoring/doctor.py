@@ -1,4 +1,4 @@
-"""What `feexpay_doctor` looks at. Each look ends by itself, tells what to do, and shows no secret."""
+"""The diagnosis that `feexpay_doctor` prints. Every check ends in time, says what to do, and shows no secret."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.core import checks
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_feexpay import conf
+from django_feexpay import checks, conf
 from django_feexpay.background import worker
+from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.errors import GatewayError
+from django_feexpay.gateway.errors import GatewayError, NotSentError
 from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, WireRequest
 from django_feexpay.models import Heartbeat, OutboxMessage
 from django_feexpay.monitoring import health
+from django_feexpay.monitoring.webhook_route import intercepting_middleware, is_refusal_of_ours, webhook_path
 
-#: A look that takes longer is given up: the doctor never hangs.
+#: A check that takes longer is abandoned.
 TIMEOUT_SECONDS = 20.0
 _WORKER_SILENT = timedelta(minutes=3)
-#: Signed webhooks are refused when clocks are further apart than five minutes.
-_CLOCKS_APART = timedelta(seconds=60)
+#: Signed webhooks are refused when two clocks differ by more than five minutes.
+_LARGEST_CLOCK_ERROR = timedelta(seconds=60)
 _LOCAL_CACHES = ("locmem", "dummy")
 
 Value = TypeVar("Value")
@@ -41,12 +44,12 @@ Value = TypeVar("Value")
 class Mark(StrEnum):
     GOOD = "✔"
     BAD = "✘"
-    NOT_HERE = "–"
+    NOT_APPLICABLE = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line. `advice`: what to do about it."""
+    """One line of the diagnosis. `advice`: what to do about it."""
 
     mark: Mark
     subject: str
@@ -55,8 +58,8 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Seen:
-    """A transport that remembers when FeexPay said it is."""
+class DateRecorder:
+    """A transport that keeps the Date header of the last reply, and when it came."""
 
     inner: Transport
     date: str = field(default="", init=False)
@@ -68,32 +71,30 @@ class Seen:
         return reply
 
 
-Found = Iterator[Finding]
+Findings = Iterator[Finding]
 
 
-def examine(webhook_url: str = "") -> Found:
-    """Every look, in the order in which to mend things. `webhook_url`: the address FeexPay was given."""
+def examine(webhook_url: str = "") -> Findings:
+    """Every check, in the order in which to fix what it finds. `webhook_url`: the address that FeexPay was given."""
     yield from _settings()
     yield _key_and_mode()
-    database = _database()
-    yield database
-    for look in (_migrations, _worker, _signals, _database_clock):
-        yield look() if database.mark is Mark.GOOD else Finding(Mark.NOT_HERE, look.__name__[1:], _("no database"))
+    yield from _database_and_rows()
+    yield _receivers()
     yield _cache()
     yield _queue()
     yield from _gateway()
-    yield _webhook(webhook_url)
+    yield _webhook_route()
+    yield _webhook_from_outside(webhook_url)
 
 
-def _settings() -> Found:
-    """Our own system checks; `manage.py check` tells the rest."""
-    ours = [found for found in checks.run_checks() if str(found.id).startswith("feexpay.")]
-    errors = [found for found in ours if found.is_serious()]
-    for found in errors:
-        yield Finding(Mark.BAD, "settings", f"{found.id} {found.msg}", str(found.hint or ""))
+def _settings() -> Findings:
+    found = [*checks.check_settings(), *checks.check_deployment()]
+    errors = [message for message in found if message.is_serious()]
+    for error in errors:
+        yield Finding(Mark.BAD, "settings", f"{error.id} {error.msg}", str(error.hint or ""))
     if not errors:
-        ids = ", ".join(str(found.id) for found in ours)
-        advice = _("Warnings: %s. `manage.py check` explains them.") % ids if ids else ""
+        ids = ", ".join(str(message.id) for message in found)
+        advice = _("Warnings: %s. `manage.py check --deploy` explains them.") % ids if ids else ""
         yield Finding(Mark.GOOD, "settings", _("no errors"), advice)
 
 
@@ -102,27 +103,44 @@ def _key_and_mode() -> Finding:
     if not key or not feexpay.shop_id:
         advice = _("Set API_KEY and SHOP_ID: FeexPay's dashboard has them.")
         return Finding(Mark.BAD, "key", _("no key or no shop"), advice)
-    live = key.startswith("fp_")
-    if live and feexpay.environment == conf.DEVELOPMENT:
-        return Finding(Mark.BAD, "key", _("a live key in development"), _("Payments would be real: take a test key."))
-    if not live and feexpay.environment == conf.PRODUCTION:
-        return Finding(Mark.BAD, "key", _("no live key in production"), _("Take the key that begins with fp_."))
-    return Finding(Mark.GOOD, "key", _("a live key (fp_…)") if live else _("a test key"))
+    is_live = key.startswith("fp_")
+    if is_live and feexpay.environment == conf.DEVELOPMENT:
+        return Finding(Mark.BAD, "key", _("a live key in development"), _("Payments would be real: use a test key."))
+    if not is_live and feexpay.environment == conf.PRODUCTION:
+        return Finding(Mark.BAD, "key", _("no live key in production"), _("Use the key that begins with fp_."))
+    return Finding(Mark.GOOD, "key", _("a live key (fp_…)") if is_live else _("a test key"))
+
+
+# --- the database -------------------------------------------------------------------------------------
+
+
+def _database_and_rows() -> Findings:
+    database = _database()
+    yield database
+    unreadable = _("no database") if database.mark is Mark.BAD else ""
+    if not unreadable:
+        migrations = _migrations()
+        yield migrations
+        unreadable = _("no tables yet") if migrations.mark is Mark.BAD else ""
+    if not unreadable and not settings.USE_TZ:
+        unreadable = _("not checked while USE_TZ is off")
+    for subject, check in (("worker", _worker), ("signals", _signals), ("database clock", _database_clock)):
+        yield Finding(Mark.NOT_APPLICABLE, subject, unreadable) if unreadable else check()
 
 
 def _database() -> Finding:
     try:
-        _within(_ask_database)
+        _within(_query_database)
     except (DatabaseError, TimeoutError) as error:
-        advice = _("Is it running, and does DATABASES name it?")
+        advice = _("Is it running, and is the address in DATABASES right?")
         return Finding(Mark.BAD, "database", _("no answer (%s)") % type(error).__name__, advice)
     if connection.vendor == "sqlite" and not settings.DEBUG:
-        return Finding(Mark.BAD, "database", "SQLite", _("Production runs on PostgreSQL."))
+        return Finding(Mark.BAD, "database", "SQLite", _("Use PostgreSQL in production."))
     return Finding(Mark.GOOD, "database", connection.display_name)
 
 
-def _ask_database() -> None:
-    """In a thread of its own, and so over a connection of its own."""
+def _query_database() -> None:
+    """Runs in a thread of its own, so the connection is the thread's own, too."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -132,7 +150,7 @@ def _ask_database() -> None:
 
 def _migrations() -> Finding:
     executor = MigrationExecutor(connection)
-    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes("feexpay"))
     if not missing:
         return Finding(Mark.GOOD, "migrations", _("all applied"))
     names = ", ".join(f"{step.app_label}.{step.name}" for step, _backwards in missing[:3])
@@ -140,104 +158,130 @@ def _migrations() -> Finding:
 
 
 def _worker() -> Finding:
-    beats = Heartbeat.objects.filter(name__in=(worker.WORKER, worker.CLUSTER)).order_by("-beat_at")
-    try:
-        last = beats.first()
-    except DatabaseError:  # before the first migrate
-        return Finding(Mark.NOT_HERE, "worker", _("no tables yet"))
+    last = Heartbeat.objects.filter(name__in=(worker.WORKER, worker.CLUSTER)).order_by("-beat_at").first()
     if last is not None and worker.is_recent(last.beat_at, conf.now(), _WORKER_SILENT):
-        return Finding(Mark.GOOD, "worker", _("at work (%s)") % last.name)
-    text = _("never seen") if last is None else _("silent since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
+        return Finding(Mark.GOOD, "worker", _("running (%s)") % last.name)
+    text = _("no heartbeat yet") if last is None else _("no heartbeat since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
     advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")
     return Finding(Mark.BAD, "worker", text, advice)
 
 
 def _signals() -> Finding:
-    """Messages that a receiver has still not taken, and what the newest of them ran into."""
-    try:
-        waiting = OutboxMessage.objects.filter(
-            next_delivery_at__isnull=False, created_at__lt=conf.now() - health.MESSAGE_LATE
-        )
-        count, last = waiting.count(), waiting.exclude(last_error="").order_by("-id").first()
-    except DatabaseError:  # before the first migrate
-        return Finding(Mark.NOT_HERE, "signals", _("no tables yet"))
+    """The messages that a receiver failed on or that nothing delivers, with the newest error."""
+    failed, late = ~Q(last_error=""), Q(created_at__lt=conf.now() - health.MESSAGE_LATE)
+    waiting = OutboxMessage.objects.filter(failed | late, next_delivery_at__isnull=False)
+    count, last = waiting.count(), waiting.filter(failed).order_by("-id").first()
     if not count:
-        return Finding(Mark.GOOD, "signals", _("every receiver took what it was told"))
-    text = _("%d not taken by every receiver") % count
+        return Finding(Mark.GOOD, "signals", _("all delivered"))
+    text = _("%d not delivered to every receiver") % count
     if last is None:
         return Finding(Mark.BAD, "signals", text, _("Start a worker: it delivers them."))
-    advice = _("Mend the receiver, then restart the worker: it is called again by itself.")
+    advice = _("Fix the receiver and restart the worker, which calls the receiver again.")
     return Finding(Mark.BAD, "signals", f"{text} ({last.last_error})", advice)
 
 
 def _database_clock() -> Finding:
     if connection.vendor != "postgresql":
-        return Finding(Mark.NOT_HERE, "database clock", _("the database has none of its own"))
-    return _apart("database clock", conf.DatabaseClock()() - timezone.now())
+        return Finding(Mark.NOT_APPLICABLE, "database clock", _("this database has no clock"))
+    return _clock_error("database clock", conf.DatabaseClock()() - timezone.now())
+
+
+# --- the project --------------------------------------------------------------------------------------
+
+
+def _receivers() -> Finding:
+    for message in checks.receivers():
+        return Finding(Mark.BAD, "receivers", str(message.msg), str(message.hint))
+    return Finding(Mark.GOOD, "receivers", _("payment_succeeded is received"))
 
 
 def _cache() -> Finding:
     backend = str(settings.CACHES.get("default", {}).get("BACKEND", ""))
     try:
         _within(lambda: cache.set("feexpay:doctor", "here", 30))
-        here = _within(lambda: cache.get("feexpay:doctor")) == "here"
-    except Exception as error:  # the host chooses the cache, so its errors have no common name
+        is_kept = _within(lambda: cache.get("feexpay:doctor")) == "here"
+    except ModuleNotFoundError as error:
+        advice = _("Run `pip install %s`.") % error.name
+        return Finding(Mark.BAD, "cache", _("the package %s is not installed") % error.name, advice)
+    except Exception as error:  # each cache backend raises its own exceptions
         return Finding(Mark.BAD, "cache", _("no answer (%s)") % type(error).__name__, _("Is it running?"))
     if any(name in backend for name in _LOCAL_CACHES):
-        mark = Mark.NOT_HERE if settings.DEBUG else Mark.BAD
-        advice = _("With more than one process, take Redis or a database cache: limits are counted there.")
+        mark = Mark.NOT_APPLICABLE if settings.DEBUG else Mark.BAD
+        advice = _("With more than one process use Redis or a database cache: the rate limits are counted there.")
         return Finding(mark, "cache", _("not shared by processes"), advice)
-    if not here:
-        return Finding(Mark.BAD, "cache", _("does not keep what it is given"), _("Look at CACHES."))
-    return Finding(Mark.GOOD, "cache", _("keeps what it is given"))
+    if not is_kept:
+        return Finding(Mark.BAD, "cache", _("loses the values it is given"), _("Check CACHES."))
+    return Finding(Mark.GOOD, "cache", _("keeps the values it is given"))
 
 
 def _queue() -> Finding:
     if not apps.is_installed("django_q"):
-        return Finding(Mark.NOT_HERE, "django-q2", _("not installed: feexpay_worker does the work"))
+        return Finding(Mark.NOT_APPLICABLE, "django-q2", _("not installed: feexpay_worker does the work"))
+    for message in checks.queue_timing():
+        return Finding(Mark.BAD, "django-q2", f"{message.id} {message.msg}", str(message.hint))
     cluster = getattr(settings, "Q_CLUSTER", {})
-    if not cluster.get("timeout") or cluster.get("retry", 60) <= cluster["timeout"]:
-        advice = _("Set timeout, and a longer retry: else a task may run twice.")
-        return Finding(Mark.BAD, "django-q2", _("retry is not longer than timeout"), advice)
-    return Finding(Mark.GOOD, "django-q2", _("timeout %(timeout)s s, retry %(retry)s s") % cluster)
+    if not cluster.get("timeout"):
+        return Finding(Mark.BAD, "django-q2", _("Q_CLUSTER sets no timeout"), checks.QUEUE_TIMING_HINT)
+    return Finding(Mark.GOOD, "django-q2", _("timeout %(timeout)s s, retry %(retry)s s") % {"retry": 60, **cluster})
 
 
-def _gateway() -> Found:
-    """`GET balance` with our key: nothing else is judged by. Its answer also has FeexPay's clock."""
-    seen = Seen(conf.transport())
+def _webhook_route() -> Finding:
+    path = webhook_path()
+    if not path:
+        advice = _('Add path("payments/", include("django_feexpay.urls")) to your urls.')
+        return Finding(Mark.BAD, "webhook route", _("django_feexpay.urls is not mounted"), advice)
+    if middleware := intercepting_middleware(path):
+        advice = _("Exempt %s from it: FeexPay has neither a session nor a login.") % path
+        return Finding(Mark.BAD, "webhook route", _("%s answers instead of the webhook") % middleware, advice)
+    return Finding(Mark.GOOD, "webhook route", path)
+
+
+# --- FeexPay ------------------------------------------------------------------------------------------
+
+
+def _gateway() -> Findings:
+    """`GET balance` with the shop's key moves no money. Its reply also carries FeexPay's clock."""
+    recorder = DateRecorder(conf.transport())
     try:
-        _within(conf.gateway_over(seen).balance)
+        _within(conf.gateway_over(recorder).balance)
+    except NotSentError as error:
+        yield Finding(Mark.BAD, "gateway", str(error) or error.code, _unreachable_advice())
     except (GatewayError, TimeoutError) as error:
         code = getattr(error, "code", "timeout")
-        advice = _("Key, shop, and this server's address on FeexPay's list; then BASE_URL and PROXY.")
+        advice = _("Check the key, the shop, and whether FeexPay's list has this server's address.")
         yield Finding(Mark.BAD, "gateway", _("no balance (%s)") % code, advice)
     else:
-        yield Finding(Mark.GOOD, "gateway", _("answers to our key"))
-    yield _gateway_clock(seen)
+        yield Finding(Mark.GOOD, "gateway", _("accepts the key"))
+    yield _gateway_clock(recorder)
 
 
-def _gateway_clock(seen: Seen) -> Finding:
+def _unreachable_advice() -> str:
+    if urlsplit(feexpay.base_url).hostname in LOOPBACK.union(feexpay.insecure_hosts):
+        return _("Is feexpay_sandbox running?")
+    return _("Check BASE_URL, PROXY, DNS and the firewall.")
+
+
+def _gateway_clock(recorder: DateRecorder) -> Finding:
     try:
-        theirs = parsedate_to_datetime(seen.date)
+        theirs = parsedate_to_datetime(recorder.date)
     except (TypeError, ValueError):
-        return Finding(Mark.NOT_HERE, "gateway clock", _("FeexPay did not say what time it is"))
-    ours = datetime.fromtimestamp(seen.received_at, UTC)
-    return _apart("gateway clock", (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - ours)
+        return Finding(Mark.NOT_APPLICABLE, "gateway clock", _("FeexPay did not send the time"))
+    ours = datetime.fromtimestamp(recorder.received_at, UTC)
+    return _clock_error("gateway clock", (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - ours)
 
 
-def _apart(subject: str, difference: timedelta) -> Finding:
-    seconds = round(abs(difference.total_seconds()))
-    text = _("%d s from ours") % seconds
-    if abs(difference) < _CLOCKS_APART:
+def _clock_error(subject: str, difference: timedelta) -> Finding:
+    text = _("%d s apart from this server's") % round(abs(difference.total_seconds()))
+    if abs(difference) < _LARGEST_CLOCK_ERROR:
         return Finding(Mark.GOOD, subject, text)
-    return Finding(Mark.BAD, subject, text, _("Let NTP set this server's clock."))
+    return Finding(Mark.BAD, subject, text, _("Set this server's clock by NTP."))
 
 
-def _webhook(url: str) -> Finding:
-    """A GET to the address FeexPay was given: our door refuses it in a way nobody else does."""
+def _webhook_from_outside(url: str) -> Finding:
+    """A GET to the address that FeexPay was given: the webhook refuses it with a problem of ours."""
     if not url:
-        advice = _("Give the address FeexPay was given: --webhook-url https://…/webhook/")
-        return Finding(Mark.NOT_HERE, "webhook", _("not looked at"), advice)
+        advice = _("Give the address that FeexPay has: --webhook-url https://…%s") % (webhook_path() or "/webhook/")
+        return Finding(Mark.NOT_APPLICABLE, "webhook", _("not checked"), advice)
     request = WireRequest(
         method="GET", url=url, timeouts=Timeouts(connect=5, read=8, total=12), headers={"Accept": "application/json"}
     )
@@ -246,20 +290,20 @@ def _webhook(url: str) -> Finding:
     except (GatewayError, TimeoutError, ValueError) as error:
         advice = _("DNS, firewall and certificate: FeexPay must reach this address from outside.")
         return Finding(Mark.BAD, "webhook", _("not reachable (%s)") % getattr(error, "code", "timeout"), advice)
-    if reply.status == 405 and b"urn:feexpay:problem:" in reply.body:
-        return Finding(Mark.GOOD, "webhook", _("our door is there"))
-    advice = _("The address must end in …/webhook/, where django_feexpay.urls are mounted.")
+    if is_refusal_of_ours(reply.status, reply.body):
+        return Finding(Mark.GOOD, "webhook", _("reachable"))
+    advice = _("The address must be the webhook route above, and no proxy may answer in its place.")
     return Finding(Mark.BAD, "webhook", _("something else answers there (HTTP %d)") % reply.status, advice)
 
 
-def _within(look: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
-    """What `look` returns or raises; TimeoutError when it does not end. A resolver or a driver may wait for ever."""
+def _within(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
+    """What `check` returns or raises; TimeoutError when it does not end. A resolver or a driver may wait for ever."""
     done: list[tuple[Value | None, BaseException | None]] = []
 
     def run() -> None:
         try:
-            done.append((look(), None))
-        except BaseException as error:  # raised again where it is waited for
+            done.append((check(), None))
+        except BaseException as error:  # raised again in the waiting thread
             done.append((None, error))
 
     thread = threading.Thread(target=run, daemon=True)
@@ -270,4 +314,4 @@ def _within(look: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Valu
     value, error = done[0]
     if error is not None:
         raise error
-    return value  # type: ignore[return-value]  # no error, so it is what look returned
+    return value  # type: ignore[return-value]  # no error, so it is the check's own value

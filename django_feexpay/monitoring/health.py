@@ -23,7 +23,7 @@ _ROW_FORGOTTEN = timedelta(minutes=5)
 MESSAGE_LATE = timedelta(seconds=45)
 _LONGEST_CALL = timedelta(seconds=30)
 _NIGHT_FORGOTTEN = timedelta(hours=50)
-_GATEWAY_SILENT = 2 * worker.GATEWAY_LOOK_EVERY
+_GATEWAY_SILENT = 2 * worker.GATEWAY_PROBE_EVERY
 
 
 class Health(StrEnum):
@@ -63,10 +63,10 @@ def _components() -> dict[str, str]:
         "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in at_work) else "silent",
         "attempts": _forgotten(Attempt.objects.filter(next_poll_at__lt=now - _ROW_FORGOTTEN).exists()),
         "outbox": _outbox(now),
-        "breaker": ", ".join(circuit_breaker.in_trouble(CATALOGUE)) or "ok",
+        "breaker": ", ".join(circuit_breaker.open_circuits(CATALOGUE)) or "ok",
         "budget": "slowed" if rate_budget.pause_seconds() else "ok",
         "comparison": _comparison(now),
-        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_LOOK), now),
+        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_PROBE), now),
     }
 
 

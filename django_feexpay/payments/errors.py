@@ -1,4 +1,4 @@
-"""Why payments refuses. The door translates: `code` is the problem code of the API."""
+"""Why payments refuses a request. The API answers with `code` as its problem code."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class FieldError:
 
 @dataclass(eq=False)
 class NotAllowedError(Exception):
-    """The request may not go on; nothing was written and nothing was sent.
+    """The request is refused; nothing was written and nothing was sent.
 
-    `payment_id` names the payment that stands in the way. `retry_after_seconds`: when asking again makes sense.
+    `payment_id` names the payment that is the reason. `retry_after_seconds`: when to ask again.
     """
 
     code: str
@@ -30,7 +30,21 @@ class NotAllowedError(Exception):
     retry_after_seconds: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
+        fields = ", ".join(error.field for error in self.errors)
+        return f"{self.message or 'Not allowed.'} ({self.code}{': ' + fields if fields else ''})"
+
+
+class InsideAtomicError(RuntimeError):
+    """The host called from inside a database transaction; nothing was written and nothing was sent.
+
+    A mistake in the host's code, so no NotAllowedError: the payer can do nothing about it. The text names the remedy.
+    """
+
+    def __init__(self, problem: str = "FeexPay must not be called inside a database transaction") -> None:
+        super().__init__(
+            f"{problem}. Put @transaction.non_atomic_requests on the view (ATOMIC_REQUESTS), or call outside of"
+            ' `transaction.atomic`. To start a payment inside a transaction, set FEEXPAY["DISPATCH"] = "queue".'
+        )
 
 
 def invalid(field_name: str, code: str, message: str) -> NotAllowedError:

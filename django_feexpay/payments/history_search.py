@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django_feexpay import conf
@@ -18,6 +18,9 @@ from django_feexpay.payments.report_evaluation import amount_agrees, msisdn_agre
 #: Limit of one search. It is enough for three days, each asked by three words and, for words without a filter, by the
 #: sixteen providers that the filter knows.
 MOST_QUESTIONS = 64
+
+#: An attempt is not closed earlier than this after its sending: FeexPay may list a payment late.
+CLOSED_AFTER = timedelta(hours=24)
 
 #: Of several payments with our id, take a paid one, else one that may still be paid.
 _RANK = {Word.SUCCESSFUL: 3, Word.PENDING: 2, Word.UNKNOWN: 1}
@@ -49,7 +52,9 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
-    for part in _parts(attempt, timeout_seconds, longest_question_seconds):
+    # Only absence at that age closes an attempt, so only then must every word be read.
+    is_final = conf.now() - (attempt.sent_at or attempt.created_at) >= CLOSED_AFTER
+    for part in _parts(attempt, timeout_seconds, longest_question_seconds, other_words=is_final):
         complete = complete and not (part.gap and part.slice.concerns(attempt.payment.provider.spec))
         answered = answered or part.gap not in UNANSWERED_GAPS
         for row in part.rows:
@@ -62,22 +67,31 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
     return Found(found, complete, tuple(similar), answered)
 
 
-def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> list[HistoryRow]:
-    """Each paid payment of an attempt that FeexPay shows, once. Changes: nothing."""
+def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[HistoryRow], bool]:
+    """Each paid payment of an attempt, once, and whether FeexPay answered everything.
+
+    Changes: nothing.
+    """
     found: dict[str, HistoryRow] = {}
-    for part in _parts(attempt, timeout_seconds, None):
+    answered = True
+    for part in _parts(attempt, timeout_seconds, None, other_words=False):
+        unheard = part.gap in UNANSWERED_GAPS and part.slice.concerns(attempt.payment.provider.spec)
+        answered = answered and not unheard
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and belongs_to(row, attempt):
                 found.setdefault(str(row.report.reference).casefold(), row)
-    return list(found.values())
+    return list(found.values()), answered
 
 
-def _parts(attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None) -> Iterator[Part]:
+def _parts(
+    attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None, *, other_words: bool
+) -> Iterator[Part]:
     """Read the days of the attempt's possible payment, and one day on either side."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
         timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
+        other_words=other_words,
     )
     last = _latest_payment_at(attempt)
     first = min(attempt.created_at, last)  # a clock that was ahead may have written a future time

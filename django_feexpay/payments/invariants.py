@@ -32,7 +32,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import incidents, leases, missing_attempts, outbox, prompts
+from django_feexpay.payments import history_search, incidents, leases, missing_attempts, outbox, prompts
 from django_feexpay.payments.poll_schedule import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
@@ -364,7 +364,7 @@ def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
         sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
     except (KeyError, TypeError, ValueError):
         return "but it is not written when it was searched for"
-    if last - sent < missing_attempts.CLOSED_AFTER or last - first < missing_attempts.APART:
+    if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.APART:
         return "too soon"
     return ""
 

@@ -8,13 +8,13 @@ the lease ends and the row is due again.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Case, DateTimeField, F, Q, Value, When
 
 from django_feexpay import conf
@@ -50,6 +50,9 @@ _MARGIN = LEASE + conf.CLOCK_SLACK
 _RECENT = timedelta(days=7)
 
 _dice = random.SystemRandom()
+
+#: Called after each commit that made an attempt due earlier: a cluster enqueues its sweep task then.
+due_listeners: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ def release(held: Claim, next_poll_at: datetime | None) -> None:
     Changes: `next_poll_at`. Safe to repeat: yes.
     """
     Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
+
+
+def call_due_listeners() -> None:
+    """Call `due_listeners` once the surrounding transaction is committed, or now if there is none."""
+    for listener in due_listeners:
+        transaction.on_commit(listener, robust=True)
 
 
 def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
@@ -191,7 +200,8 @@ def _no_earlier_than(attempt: Attempt, pause: timedelta) -> datetime:
 
 def _pull_forward(attempt: Attempt, movable: Q, at: datetime) -> None:
     later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
-    Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at)
+    if Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at):
+        call_due_listeners()
 
 
 def ask_credited_again(attempt: Attempt) -> None:

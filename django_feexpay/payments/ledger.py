@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django_feexpay import conf
 from django_feexpay.lifecycle import PublicStatus, Status, may_move, public
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, ReviewProposal
-from django_feexpay.payments import incidents
+from django_feexpay.payments import incidents, leases
 from django_feexpay.payments.durability import durable
 
 Signal = OutboxMessage.Signal
@@ -47,6 +47,7 @@ def open_payment(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
     payment.save(force_insert=True)
     attempt.save(force_insert=True)
     _write_event(attempt, "", cause)
+    leases.call_due_listeners()
 
 
 def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: bool) -> None:
@@ -61,6 +62,7 @@ def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
         latest_attempt=attempt, status=attempt.status, updated_at=attempt.created_at, settled_at=None
     )
     _write_event(attempt, "", cause)
+    leases.call_due_listeners()
 
 
 @durable()

@@ -17,13 +17,10 @@ from django_feexpay import conf
 from django_feexpay.gateway.reports import HistoryRow, Word, spellings_of
 from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
-from django_feexpay.payments.history_search import Found, attempt_ids_in
+from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_ids_in
 
 #: Two searches count as two only if they are this far apart.
 APART = timedelta(minutes=10)
-
-#: An attempt is not closed earlier than this after its sending: FeexPay may list a payment late.
-CLOSED_AFTER = timedelta(hours=24)
 
 #: After a day of incomplete readings staff decide: otherwise the payer would wait for ever.
 LONGEST_SEARCH = timedelta(days=1)

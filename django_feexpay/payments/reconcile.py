@@ -33,7 +33,7 @@ from django_feexpay.payments import (
     webhook_hints,
 )
 from django_feexpay.payments.admission import gate, rate_budget
-from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
+from django_feexpay.payments.durability import commits_by_itself, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of, mismatch_of
 
@@ -104,7 +104,7 @@ def ask(
 
 def _read_for_asking(attempt_id: UUID) -> Attempt | None:
     """Read the attempt, unless it is being sent; count the call in the rate budget."""
-    refuse_without_autocommit()
+    refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
@@ -141,8 +141,8 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    with rate_budget.place() as free:
-        if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
+    with rate_budget.slot() as free:
+        if not free or gate.is_gateway_circuit_open() or rate_budget.wait_seconds(rate_budget.READING):
             return False
         taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)

@@ -132,7 +132,7 @@ def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
     return others.filter(gateway_reference__in=spellings_of(report.reference)).first()
 
 
-def in_words(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
+def describe_report(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
     """The answer in words: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
     said = _said(attempt, report, history_complete)
     if report.reference:

@@ -41,12 +41,12 @@ def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
     try:
-        rows = history_search.paid_rows(attempt, timeout_seconds=timeout_seconds)
+        rows, answered = history_search.paid_rows(attempt, timeout_seconds=timeout_seconds)
     except GatewayError as error:
         logger.warning("FeexPay did not answer with the history of attempt %s: %s", attempt.pk, error.code)
         return False
     answers += [check(attempt.pk, str(row.report.reference), row) for row in rows]
-    return Checked.NO_ANSWER not in answers
+    return answered and Checked.NO_ANSWER not in answers
 
 
 def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Checked:

@@ -81,7 +81,7 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
             webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # annotated by _attempts
 
 
-def match_stragglers() -> int:
+def match_late_references() -> int:
     """Match deliveries that crossed with the commit of their reference; how many.
 
     Changes: as `match`. Safe to repeat: yes.

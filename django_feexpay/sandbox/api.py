@@ -23,11 +23,11 @@ async def status(request: Request) -> Response:
     sandbox, payment = sandbox_of(request), payment_of(request)
     if payment is None or payment.is_payout:
         raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
-    conditions = sandbox.conditions
-    unknown_until = payment.created_at + conditions.status_unknown_seconds * sandbox.options.time_scale
+    settings = sandbox.settings
+    unknown_until = payment.created_at + settings.status_unknown_seconds * sandbox.options.time_scale
     if time.time() < unknown_until:
         raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
-    return JSONResponse(bodies.status(payment, in_pending_state=conditions.in_pending_state))
+    return JSONResponse(bodies.status(payment, in_pending_state=settings.in_pending_state))
 
 
 async def status_without_reference(request: Request) -> Response:
@@ -38,7 +38,7 @@ async def status_without_reference(request: Request) -> Response:
 async def v1_status(request: Request) -> Response:
     """GET getrequesttopay: v2 has no such path; v1 answered it without a key."""
     payment = payment_of(request)
-    if not sandbox_of(request).conditions.v1_status:
+    if not sandbox_of(request).settings.v1_status:
         raise ApiError(404, bodies.no_such_path("GET", request.url.path))
     if payment is None:
         raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
@@ -51,9 +51,7 @@ async def balance(request: Request) -> Response:
     sandbox = sandbox_of(request)
     options = sandbox.options
     by_suffix = sandbox.store.balances()
-    return JSONResponse(
-        bodies.balance(options.shop_id, options.shop_name, by_suffix, sandbox.conditions.opening_balance)
-    )
+    return JSONResponse(bodies.balance(options.shop_id, options.shop_name, by_suffix, sandbox.settings.opening_balance))
 
 
 async def shop(request: Request) -> Response:
@@ -62,7 +60,7 @@ async def shop(request: Request) -> Response:
     options = sandbox.options
     if request.path_params["shop"] != options.shop_id:
         raise ApiError(404, bodies.error(404, "Shop introuvable"))
-    if sandbox.conditions.shop_disabled:
+    if sandbox.settings.shop_disabled:
         raise ApiError(400, bodies.error(400, "Shop is disabled"))
     return JSONResponse({"name": options.shop_name, "reference": options.shop_id, "systemCardPay": None})
 

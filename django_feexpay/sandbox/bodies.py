@@ -206,7 +206,7 @@ def history_webhook(export: Export, result_url: str, rows: list[dict[str, Any]],
     }
 
 
-def in_v1_look(body: dict[str, Any]) -> dict[str, Any]:
+def in_v1_format(body: dict[str, Any]) -> dict[str, Any]:
     """A webhook as the older generation sent it: the number as a number, no `ref_operator`."""
     body = {name: value for name, value in body.items() if name != "ref_operator"}
     number = body.get("phoneNumber")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from urllib.parse import urlsplit
 
-from django_feexpay.sandbox.fault_settings import Conditions, changed, every_condition
+from django_feexpay.sandbox.fault_settings import FaultSettings, changed, every_setting
 from django_feexpay.sandbox.options import (
     DEFAULT_API_KEY,
     DEFAULT_SHOP_ID,
@@ -61,23 +61,23 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
     )
     parser.add_argument(
         "--set",
-        dest="conditions",
+        dest="settings",
         metavar="NAME=VALUE",
-        type=_condition,
+        type=_name_and_value,
         action="append",
-        default=[_condition(one) for one in environ.get("FEEXPAY_SANDBOX_SET", "").split(";") if one.strip()],
-        help="a condition to start with; may be repeated. "
-        + " ".join(f"{name}: {one.metadata['en']}" for name, one in every_condition().items()).replace("%", "%%"),
+        default=[_name_and_value(one) for one in environ.get("FEEXPAY_SANDBOX_SET", "").split(";") if one.strip()],
+        help="a fault setting to start with; may be repeated. "
+        + " ".join(f"{name}: {one.metadata['en']}" for name, one in every_setting().items()).replace("%", "%%"),
     )
 
 
 def read_options(values: Mapping[str, object]) -> Options:
     """The options among parsed `values`; `ValueError` when they contradict each other."""
-    wishes: dict[str, object] = {"flows": values["flows"], "moov_synchronous": values["moov_synchronous"]}
-    pairs = values["conditions"]
-    wishes |= dict(pairs) if isinstance(pairs, list) else {}
-    plain = {one.name: values[one.name] for one in fields(Options) if one.name != "conditions"}
-    options = Options(**plain, conditions=changed(Conditions(), wishes))  # type: ignore[arg-type]  # argparse has read each by its own type
+    settings: dict[str, object] = {"flows": values["flows"], "moov_synchronous": values["moov_synchronous"]}
+    pairs = values["settings"]
+    settings |= dict(pairs) if isinstance(pairs, list) else {}
+    plain = {one.name: values[one.name] for one in fields(Options) if one.name != "settings"}
+    options = Options(**plain, settings=changed(FaultSettings(), settings))  # type: ignore[arg-type]  # argparse has read each by its own type
     if options.webhook_mode != "none" and not options.webhook_secret:
         raise ValueError(f"--webhook-mode {options.webhook_mode} needs --webhook-secret")
     if options.webhook_mode == "standard_webhooks":
@@ -141,7 +141,7 @@ def _number(text: str) -> float:
         return -1.0
 
 
-def _condition(text: str) -> tuple[str, str]:
+def _name_and_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")

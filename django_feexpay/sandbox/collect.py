@@ -24,7 +24,7 @@ from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Flow, Network
 from django_feexpay.sandbox.scenarios import Answer, Script, Step
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
-from django_feexpay.sandbox.webhook_queue import Wish
+from django_feexpay.sandbox.webhook_queue import WebhookRequest
 
 # What an operator that answers only after the payer waits for at most.
 SYNCHRONOUS_SECONDS = 110.0
@@ -70,7 +70,7 @@ async def collect_from(
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
     if flow == "otp" and script.answer not in _BEFORE_THE_OTP:
         return await _collect_with_otp(request, network, asked, script)
-    payment = _taken_in(sandbox_of(request), network, asked, script, flow)
+    payment = _create(sandbox_of(request), network, asked, script, flow)
     return await _answer(request, script, payment)
 
 
@@ -81,7 +81,7 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
     if network.two_steps and asked.otp:
         waiting = sandbox.store.waiting_for_otp(network.suffix, asked.msisdn, asked.amount, asked.callback_info)
     if network.two_steps and not asked.otp:
-        payment = _taken_in(sandbox, network, asked, Script(), "otp")
+        payment = _create(sandbox, network, asked, Script(), "otp")
         return JSONResponse(bodies.otp_sent(payment), status_code=201)
     # A code that no first request asked for cannot be the right one.
     orphan = network.two_steps and waiting is None
@@ -89,13 +89,13 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
     if refusal is not None:
         script = Script((Step(0.0, scenarios.FAILED, refusal, webhooks=(scenarios.FAILED,)),), Answer.FINAL)
     if waiting is None:
-        payment = _taken_in(sandbox, network, asked, script, "push")
+        payment = _create(sandbox, network, asked, script, "push")
     else:
-        payment = sandbox.till.otp_came(waiting, script.steps)
+        payment = sandbox.engine.accept_otp(waiting, script.steps)
     return await _answer(request, script, payment)
 
 
-def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script: Script, flow: Flow) -> Payment:
+def _create(sandbox: Sandbox, network: Network, asked: CollectRequest, script: Script, flow: Flow) -> Payment:
     now = time.time()
     _refuse_duplicate(sandbox, network, asked, now)
     payment = Payment(
@@ -122,12 +122,12 @@ def _taken_in(sandbox: Sandbox, network: Network, asked: CollectRequest, script:
         echo_is_json=asked.echo_is_json,
         waits_for={"redirect": "page", "otp": "otp"}.get(flow, "phone"),
     )
-    return sandbox.till.take_in(payment, _steps(sandbox, script, flow))
+    return sandbox.engine.accept(payment, _steps(sandbox, script, flow))
 
 
 def _refuse_duplicate(sandbox: Sandbox, network: Network, asked: CollectRequest, now: float) -> None:
     """FeexPay lists the code and does not say what makes two payments identical: this is our guess."""
-    since = now - sandbox.conditions.duplicate_seconds
+    since = now - sandbox.settings.duplicate_seconds
     if since < now and sandbox.store.is_duplicate(network.suffix, asked.msisdn, asked.amount, since):
         raise ApiError(409, bodies.error(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION"))
 
@@ -144,11 +144,11 @@ async def _answer(request: Request, script: Script, payment: Payment) -> Respons
     sandbox = sandbox_of(request)
     if script.answer_after_seconds:
         await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
-    if sandbox.conditions.webhook_before_answer:
-        sandbox.till.send(payment, [Wish()])
-    if script.answer is Answer.AFTER_WEBHOOK or sandbox.conditions.webhook_before_answer:
+    if sandbox.settings.webhook_before_answer:
+        sandbox.engine.send(payment, [WebhookRequest()])
+    if script.answer is Answer.AFTER_WEBHOOK or sandbox.settings.webhook_before_answer:
         await sandbox.timers.deliver_now(payment.reference)
-    if payment.suffix == "moov" and sandbox.conditions.moov_synchronous:
+    if payment.suffix == "moov" and sandbox.settings.moov_synchronous:
         payment = await _when_final(sandbox, payment)
         return _played(sandbox, script.answer, bodies.moov_synchronous(payment), payment)
     body = bodies.accepted(payment)
@@ -169,7 +169,7 @@ def _played(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: Pay
         body = bodies.final(payment)
     if answer is Answer.FAILED_202:
         return JSONResponse(bodies.final(payment), status_code=202)
-    return JSONResponse(body, status_code=sandbox.conditions.success_code)
+    return JSONResponse(body, status_code=sandbox.settings.success_code)
 
 
 async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:

@@ -1,4 +1,4 @@
-"""What every endpoint of the sandbox needs, found on the request."""
+"""What endpoints find on a request: the sandbox, the payment, the body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from django_feexpay.sandbox.fault_settings import Conditions, FaultSettings
+from django_feexpay.sandbox.fault_settings import CurrentSettings, FaultSettings
 from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.payment_engine import PaymentEngine
@@ -27,27 +27,26 @@ class Sandbox:
     options: Options
     store: Store
     timers: Timers
-    switchboard: FaultSettings
+    current_settings: CurrentSettings
 
     @property
-    def conditions(self) -> Conditions:
-        return self.switchboard.now
+    def settings(self) -> FaultSettings:
+        return self.current_settings.now
 
     @property
-    def till(self) -> PaymentEngine:
-        return self.timers.till
+    def engine(self) -> PaymentEngine:
+        return self.timers.engine
 
     def flow_of(self, network: Network) -> Flow:
-        """How the payer pays on this network, here and now."""
-        return self.conditions.flows.get(network.suffix, network.flow)
+        return self.settings.flows.get(network.suffix, network.flow)
 
 
 class BodyTooLargeError(Exception):
-    """The body is over `MAX_BODY_BYTES`; the rest of it was not read."""
+    """The body is over `MAX_BODY_BYTES`; the rest was not read."""
 
 
 class ConnectionReset(Response):
-    """No answer at all: the socket is reset, as when a line is cut."""
+    """No answer: the socket is reset."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"][RESET_EXTENSION]()
@@ -61,17 +60,18 @@ def sandbox_of(request: Request) -> Sandbox:
 
 
 def page_url(request: Request, path: str) -> str:
-    """Where a payer's browser finds this page of ours."""
+    """The address at which a payer's browser reaches one of our pages."""
     root = sandbox_of(request).options.public_url or str(request.base_url)
     return root.rstrip("/") + path
 
 
 def payment_of(request: Request) -> Payment | None:
-    """The payment that the path's `reference` names, if there is one."""
+    """The payment that the path's `reference` names, or None."""
     return sandbox_of(request).store.payment(request.path_params["reference"])
 
 
 async def read_body(request: Request) -> bytes:
+    """Raises BodyTooLargeError."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,7 +1,7 @@
-"""Ours, not FeexPay's: look at what was collected, decide for the payer, force, forge, break, start over.
+"""The control interface of the sandbox: list payments, decide for the payer, force, forge, inject faults, reset.
 
-For tests and demos on this machine: a caller that is not on the loopback gets 403. Bodies are JSON objects;
-what a body leaves out keeps its default, and a wrong one is a 400 that says why and changes nothing.
+For tests and demos on this machine: other callers get 403. Bodies are JSON objects; a field that is left out keeps its
+default, a wrong one is a 400 that says why and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, links, scenarios
 from django_feexpay.sandbox.context import Sandbox, payment_of, read_body, sandbox_of
-from django_feexpay.sandbox.fault_settings import ConditionError
-from django_feexpay.sandbox.fault_settings import as_json as conditions_as_json
+from django_feexpay.sandbox.fault_settings import SettingError
+from django_feexpay.sandbox.fault_settings import as_json as settings_as_json
 from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.networks import CARDS, masked
 from django_feexpay.sandbox.store import Delivery, Link, Payment
-from django_feexpay.sandbox.webhook_queue import Wish
+from django_feexpay.sandbox.webhook_queue import WebhookRequest
 
 _LONGEST_DELAY_SECONDS = 86_400
 _MOST_WEBHOOKS = 100
@@ -36,6 +36,14 @@ CHOICES = {
 }
 
 
+class ControlError(Exception):
+    """An answer other than 200: its status code and what went wrong."""
+
+    def __init__(self, status_code: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
 def loopback_only(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
         if request.client is None or not ip_address(request.client.host).is_loopback:
@@ -45,152 +53,152 @@ def loopback_only(endpoint: Endpoint) -> Endpoint:
     return guarded
 
 
-@loopback_only
-async def payments(request: Request) -> Response:
-    """GET payments: newest first; `?echo=` keeps those with exactly this `callback_info`.
+def _endpoint(answer: Callable[[Request], Awaitable[dict[str, Any]]]) -> Endpoint:
+    """An endpoint of the control interface: JSON out, errors as `{"error": …}`, callers on this machine only."""
 
-    `prompts` counts how often the payer was asked, `charges` how often money was taken.
+    @loopback_only
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(await answer(request))
+        except SettingError as error:
+            return _problem(400, str(error))
+        except (ControlError, ApiError) as error:
+            return _problem(error.status_code, str(error))
+
+    return endpoint
+
+
+def _problem(status_code: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=status_code)
+
+
+# --- payments ----------------------------------------------------------------------------------------------------
+
+
+@_endpoint
+async def payments(request: Request) -> dict[str, Any]:
+    """GET payments: newest first; `?echo=` filters by exactly this `callback_info`.
+
+    `prompts` counts how often payers were asked, `charges` how often money was taken.
     """
     sandbox = sandbox_of(request)
     rows = [as_json(sandbox, one) for one in sandbox.store.payments(request.query_params.get("echo"))]
     charges = sum(row["charged"] for row in rows)
-    return JSONResponse({"payments": rows, "prompts": sum(row["prompts"] for row in rows), "charges": charges})
+    return {"payments": rows, "prompts": sum(row["prompts"] for row in rows), "charges": charges}
 
 
-@loopback_only
-async def payment(request: Request) -> Response:
-    found = payment_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
-    return JSONResponse(as_json(sandbox_of(request), found))
+@_endpoint
+async def payment(request: Request) -> dict[str, Any]:
+    return as_json(sandbox_of(request), _payment(request))
 
 
-@loopback_only
-async def choose(request: Request) -> Response:
+@_endpoint
+async def choose(request: Request) -> dict[str, Any]:
     """POST approve, decline or expire. A failed payment may still be approved: a late success."""
-    found = payment_of(request)
+    found = _payment(request)
     choice = CHOICES.get(request.path_params["choice"])
-    if found is None or choice is None:
-        return _problem(404, "no such payment or choice")
-    sandbox = sandbox_of(request)
-    if not sandbox.till.choose(found.reference, *choice):
-        return _problem(409, f"the payment is already {found.status}")
-    return JSONResponse(as_json(sandbox, sandbox.store.payment(found.reference) or found))
+    if choice is None:
+        raise ControlError(404, "no such payment or choice")
+    if not sandbox_of(request).engine.choose(found.reference, *choice):
+        raise ControlError(409, f"the payment is already {found.status}")
+    return _reread(request, found)
 
 
-@loopback_only
-async def resend(request: Request) -> Response:
-    """POST resend: the webhook of the present status goes out once more, even that of a pending one."""
-    found = payment_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
-    sandbox = sandbox_of(request)
-    sandbox.till.send(found, [Wish()])
-    return JSONResponse(as_json(sandbox, found))
+@_endpoint
+async def resend(request: Request) -> dict[str, Any]:
+    """POST resend: send the webhook of the current status once more, also of a pending payment."""
+    found = _payment(request)
+    sandbox_of(request).engine.send(found, [WebhookRequest()])
+    return _reread(request, found)
 
 
-@loopback_only
-async def force(request: Request) -> Response:
-    """POST force `{"status", "reason"?, "paid_amount"?, "webhook"?}`: any status over any other."""
-    found, sandbox = payment_of(request), sandbox_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
-    try:
-        force_status(sandbox, found, await _wishes(request, ("status", "reason", "paid_amount", "webhook")))
-    except ConditionError as error:
-        return _problem(400, str(error))
-    return JSONResponse(as_json(sandbox, sandbox.store.payment(found.reference) or found))
+@_endpoint
+async def force(request: Request) -> dict[str, Any]:
+    """POST force `{"status", "reason"?, "paid_amount"?, "webhook"?}`: set any status over any other."""
+    found = _payment(request)
+    fields = await _read_fields(request, ("status", "reason", "paid_amount", "webhook"))
+    force_status(sandbox_of(request), found, fields)
+    return _reread(request, found)
 
 
-@loopback_only
-async def reverse(request: Request) -> Response:
-    """POST reverse `{"status"?, "webhook"?}`: the money of a payment that was paid is taken back."""
-    found, sandbox = payment_of(request), sandbox_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
-    try:
-        wishes = await _wishes(request, ("status", "webhook"))
-        status = wishes.get("status", scenarios.REVERSED)
-        if status not in (*scenarios.TAKEN_BACK, scenarios.FAILED):
-            raise ConditionError(f"status must be one of {', '.join((*scenarios.TAKEN_BACK, scenarios.FAILED))}")
-        announce = _announce(wishes)
-    except ConditionError as error:
-        return _problem(400, str(error))
-    if not take_back(sandbox, found, str(status), announce=announce):
-        return _problem(409, f"the payment is {found.status}: only one that was paid can be taken back")
-    return JSONResponse(as_json(sandbox, sandbox.store.payment(found.reference) or found))
+@_endpoint
+async def reverse(request: Request) -> dict[str, Any]:
+    """POST reverse `{"status"?, "webhook"?}`: give the money of a paid payment back to the payer."""
+    found, engine = _payment(request), sandbox_of(request).engine
+    fields = await _read_fields(request, ("status", "webhook"))
+    status, announce = fields.get("status", scenarios.REVERSED), _announce(fields)
+    if status not in (*scenarios.REVERSED_STATUSES, scenarios.FAILED):
+        raise SettingError(f"status must be one of {', '.join((*scenarios.REVERSED_STATUSES, scenarios.FAILED))}")
+    if status == scenarios.FAILED and found.charged:
+        engine.force(found, scenarios.FAILED, scenarios.OPERATOR_ERROR, 0, announce=announce)
+    elif status == scenarios.FAILED or not engine.reverse(found.reference, str(status), announce=announce):
+        raise ControlError(409, f"the payment is {found.status}: only a paid payment can be reversed")
+    return _reread(request, found)
 
 
-@loopback_only
-async def charge_again(request: Request) -> Response:
-    """POST charge_again `{"webhook"?}`: the same payer is charged once more, under another reference."""
-    found, sandbox = payment_of(request), sandbox_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
-    try:
-        announce = _announce(await _wishes(request, ("webhook",)))
-    except ConditionError as error:
-        return _problem(400, str(error))
-    second = sandbox.till.charge_again(found.reference, announce=announce)
+@_endpoint
+async def charge_again(request: Request) -> dict[str, Any]:
+    """POST charge_again `{"webhook"?}`: charge the same payer a second time, under another reference."""
+    found, sandbox = _payment(request), sandbox_of(request)
+    announce = _announce(await _read_fields(request, ("webhook",)))
+    second = sandbox.engine.charge_again(found.reference, announce=announce)
     if second is None:
-        return _problem(409, f"the payment is {found.status}: only one that was paid can be charged again")
-    return JSONResponse(as_json(sandbox, second))
+        raise ControlError(409, f"the payment is {found.status}: only a paid payment can be charged again")
+    return as_json(sandbox, second)
 
 
-@loopback_only
-async def webhook(request: Request) -> Response:
-    """POST webhook `{"status"?, "amount"?, "reference"?, "delay_seconds"?, "count"?, "signed"?}`: true or not."""
-    found, sandbox = payment_of(request), sandbox_of(request)
+@_endpoint
+async def webhook(request: Request) -> dict[str, Any]:
+    """POST webhook `{"status"?, "amount"?, "reference"?, "delay_seconds"?, "count"?, "signed"?}`: true or forged."""
+    found = _payment(request)
     names = ("status", "amount", "reference", "delay_seconds", "count", "signed")
-    if found is None:
-        return _problem(404, "no such payment")
-    try:
-        send_webhooks(sandbox, found, await _wishes(request, names))
-    except ConditionError as error:
-        return _problem(400, str(error))
-    return JSONResponse(as_json(sandbox, found))
+    send_webhooks(sandbox_of(request), found, await _read_fields(request, names))
+    return _reread(request, found)
 
 
-@loopback_only
-async def webhooks(request: Request) -> Response:
+@_endpoint
+async def webhooks(request: Request) -> dict[str, Any]:
     """GET webhooks: every webhook about the payment with its body, oldest first."""
-    found = payment_of(request)
-    if found is None:
-        return _problem(404, "no such payment")
+    found = _payment(request)
     deliveries = sandbox_of(request).store.deliveries_of(found.reference)
-    return JSONResponse({"webhooks": [_with_body(found, delivery) for delivery in deliveries]})
+    return {
+        "webhooks": [
+            _as_listed(delivery) | {"signed": delivery.signed, "body": shown_body(found, delivery)}
+            for delivery in deliveries
+        ]
+    }
 
 
-@loopback_only
-async def conditions(request: Request) -> Response:
-    """GET conditions, or POST the ones to change: all of them or, when one is wrong, none."""
-    switchboard = sandbox_of(request).switchboard
+# --- settings, links, reset --------------------------------------------------------------------------------------
+
+
+@_endpoint
+async def settings(request: Request) -> dict[str, Any]:
+    """GET conditions; POST the settings to change: all of them or, when one is wrong, none."""
+    current = sandbox_of(request).current_settings
     if request.method == "POST":
-        try:
-            switchboard.change(await _wishes(request))
-        except ConditionError as error:
-            return _problem(400, str(error))
-    return JSONResponse({"conditions": conditions_as_json(switchboard.now)})
+        current.change(await _read_fields(request))
+    return {"conditions": settings_as_json(current.now)}
 
 
-@loopback_only
-async def reset_conditions(request: Request) -> Response:
-    """POST conditions/reset: as at the start."""
-    switchboard = sandbox_of(request).switchboard
-    switchboard.reset()
-    return JSONResponse({"conditions": conditions_as_json(switchboard.now)})
+@_endpoint
+async def reset_settings(request: Request) -> dict[str, Any]:
+    """POST conditions/reset: the settings of the start."""
+    current = sandbox_of(request).current_settings
+    current.reset()
+    return {"conditions": settings_as_json(current.now)}
 
 
-@loopback_only
-async def all_links(request: Request) -> Response:
-    """GET links: newest first; `?custom_id=` keeps those with exactly this one."""
+@_endpoint
+async def all_links(request: Request) -> dict[str, Any]:
+    """GET links: newest first; `?custom_id=` filters by exactly this one."""
     sandbox, wanted = sandbox_of(request), request.query_params.get("custom_id")
     found = [link for link in sandbox.store.links() if wanted in (None, link.custom_id)]
-    return JSONResponse({"links": [_link_as_json(request, link) for link in found]})
+    return {"links": [_link_as_json(request, link) for link in found]}
 
 
-@loopback_only
-async def play_link(request: Request) -> Response:
+@_endpoint
+async def act_on_link(request: Request) -> dict[str, Any]:
     """POST links/{code}/{choice}: pay, fail, cancel, expire, activate or deactivate, as on its page.
 
     `pay` takes `{"method"?, "ending"?, "phone"?}` and answers with the payment.
@@ -198,96 +206,112 @@ async def play_link(request: Request) -> Response:
     sandbox, code, choice = sandbox_of(request), request.path_params["code"], request.path_params["choice"]
     link = sandbox.store.link(code)
     if link is None or choice not in (*links.SWITCHES, "pay", "fail", "cancel"):
-        return _problem(404, "no such link or choice")
+        raise ControlError(404, "no such link or choice")
     if choice in links.SWITCHES:
         links.SWITCHES[choice](sandbox.store, link)
-        return JSONResponse(_link_as_json(request, sandbox.store.link(code) or link))
+        return _link_as_json(request, sandbox.store.link(code) or link)
+    fields = await _read_fields(request, ("method", "ending", "phone"))
+    form = {"method": CARDS[0].reseau, "choice": choice} | {name: str(value) for name, value in fields.items()}
     try:
-        form = {name: str(value) for name, value in (await _wishes(request, ("method", "ending", "phone"))).items()}
-        payment = links.play(
-            sandbox, links.open_link(sandbox, code), {"method": CARDS[0].reseau, "choice": choice} | form
-        )
-    except (ConditionError, links.FormError) as error:
-        return _problem(400, str(error))
-    except ApiError as error:
-        return _problem(error.status_code, str(error))
-    return JSONResponse(as_json(sandbox, payment))
+        return as_json(sandbox, links.submit(sandbox, links.open_link(sandbox, code), form))
+    except links.FormError as error:
+        raise ControlError(400, str(error)) from error
 
 
-@loopback_only
-async def reset(request: Request) -> Response:
-    """POST reset: every payment, step, link and delivery is forgotten, every condition as at the start."""
+@_endpoint
+async def run_scripts(request: Request) -> dict[str, Any]:
+    """POST run_scripts: every payer with a magic number decides now."""
+    return {"decisions": sandbox_of(request).engine.run_scripts()}
+
+
+@_endpoint
+async def reset(request: Request) -> dict[str, Any]:
+    """POST reset: forget every payment, step, link and delivery; the settings of the start."""
     sandbox = sandbox_of(request)
     sandbox.store.reset()
-    sandbox.switchboard.reset()
-    return JSONResponse({"reset": True})
+    sandbox.current_settings.reset()
+    return {"reset": True}
 
 
-async def _wishes(request: Request, names: tuple[str, ...] | None = None) -> dict[str, object]:
-    """The JSON object of the body, `{}` for none; `ConditionError` for anything else, or a name not in `names`."""
+# --- shared with the control page --------------------------------------------------------------------------------
+
+
+def force_status(sandbox: Sandbox, payment: Payment, fields: Mapping[str, object]) -> None:
+    """Raises SettingError."""
+    status, reason = fields.get("status"), fields.get("reason")
+    if status not in scenarios.STATUSES:
+        raise SettingError(f"status must be one of {', '.join(scenarios.STATUSES)}")
+    if reason is not None and not isinstance(reason, str):
+        raise SettingError("reason must be a text")
+    paid = _whole("paid_amount", fields.get("paid_amount", payment.amount if status == scenarios.SUCCESSFUL else 0))
+    announce = _announce(fields)
+    reason = None if status != scenarios.FAILED else reason or scenarios.DECLINED
+    sandbox.engine.force(payment, str(status), reason, paid, announce=announce)
+
+
+def send_webhooks(sandbox: Sandbox, payment: Payment, fields: Mapping[str, object]) -> None:
+    """Raises SettingError."""
+    status, reference = (fields.get(name) for name in ("status", "reference"))
+    signed, amount = fields.get("signed", True), fields.get("amount")
+    delay, count = fields.get("delay_seconds", 0), fields.get("count", 1)
+    if not isinstance(status, str | None) or not isinstance(reference, str | None):
+        raise SettingError("status and reference must be texts")
+    if not isinstance(signed, bool):
+        raise SettingError("signed must be true or false")
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY_SECONDS:
+        raise SettingError(f"delay_seconds must be a number from 0 to {_LONGEST_DELAY_SECONDS}")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_WEBHOOKS:
+        raise SettingError(f"count must be a whole number from 1 to {_MOST_WEBHOOKS}")
+    request = WebhookRequest(status, None if amount is None else _whole("amount", amount), reference, delay, signed)
+    sandbox.engine.send(payment, [request] * count)
+
+
+def shown_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
+    """The body that was sent, with the number masked."""
+    body: dict[str, Any] = json.loads(delivery.body)
+    return body | {"phoneNumber": masked(payment.msisdn, payment.network)} if "phoneNumber" in body else body
+
+
+# --- reading and writing -----------------------------------------------------------------------------------------
+
+
+def _payment(request: Request) -> Payment:
+    found = payment_of(request)
+    if found is None:
+        raise ControlError(404, "no such payment")
+    return found
+
+
+def _reread(request: Request, payment: Payment) -> dict[str, Any]:
+    sandbox = sandbox_of(request)
+    return as_json(sandbox, sandbox.store.payment(payment.reference) or payment)
+
+
+async def _read_fields(request: Request, names: tuple[str, ...] | None = None) -> dict[str, object]:
+    """The JSON object of the body, `{}` for an empty one; SettingError for anything else, or a name not in `names`."""
     raw = await read_body(request)
     try:
         body = json.loads(raw) if raw else {}
     except (ValueError, RecursionError) as error:
-        raise ConditionError("the body must be JSON") from error
+        raise SettingError("the body must be JSON") from error
     if not isinstance(body, dict):
-        raise ConditionError("the body must be a JSON object")
+        raise SettingError("the body must be a JSON object")
     unknown = [name for name in body if names is not None and name not in names]
     if unknown:
-        raise ConditionError(f"{unknown[0]!r} is none of {', '.join(names or ())}")
+        raise SettingError(f"{unknown[0]!r} is none of {', '.join(names or ())}")
     return body
 
 
-def force_status(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
-    """`ConditionError` says what is wrong with the wishes."""
-    status, reason = wishes.get("status"), wishes.get("reason")
-    if status not in scenarios.STATUSES:
-        raise ConditionError(f"status must be one of {', '.join(scenarios.STATUSES)}")
-    if reason is not None and not isinstance(reason, str):
-        raise ConditionError("reason must be a text")
-    paid = _whole("paid_amount", wishes.get("paid_amount", payment.amount if status == scenarios.SUCCESSFUL else 0))
-    announce = _announce(wishes)
-    reason = None if status != scenarios.FAILED else reason or scenarios.DECLINED
-    sandbox.till.force(payment, str(status), reason, paid, announce=announce)
-
-
-def take_back(sandbox: Sandbox, payment: Payment, status: str, *, announce: bool) -> bool:
-    """Take the money of a payment back; False when it was not paid. FAILED is a word FeexPay has for this, too."""
-    if status in scenarios.TAKEN_BACK:
-        return sandbox.till.take_back(payment.reference, status, announce=announce)
-    if not payment.charged:
-        return False
-    sandbox.till.force(payment, status, scenarios.OPERATOR_ERROR, 0, announce=announce)
-    return True
-
-
-def _announce(wishes: Mapping[str, object]) -> bool:
-    announce = wishes.get("webhook", True)
+def _announce(fields: Mapping[str, object]) -> bool:
+    announce = fields.get("webhook", True)
     if not isinstance(announce, bool):
-        raise ConditionError("webhook must be true or false")
+        raise SettingError("webhook must be true or false")
     return announce
-
-
-def send_webhooks(sandbox: Sandbox, payment: Payment, wishes: Mapping[str, object]) -> None:
-    """`ConditionError` says what is wrong with the wishes."""
-    status, reference = (wishes.get(name) for name in ("status", "reference"))
-    signed, amount = wishes.get("signed", True), wishes.get("amount")
-    delay, count = wishes.get("delay_seconds", 0), wishes.get("count", 1)
-    if not isinstance(status, str | None) or not isinstance(reference, str | None):
-        raise ConditionError("status and reference must be texts")
-    if not isinstance(signed, bool):
-        raise ConditionError("signed must be true or false")
-    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY_SECONDS:
-        raise ConditionError(f"delay_seconds must be a number from 0 to {_LONGEST_DELAY_SECONDS}")
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_WEBHOOKS:
-        raise ConditionError(f"count must be a whole number from 1 to {_MOST_WEBHOOKS}")
-    wish = Wish(status, None if amount is None else _whole("amount", amount), reference, delay, signed)
-    sandbox.till.send(payment, [wish] * count)
 
 
 def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 10**15:
-        raise ConditionError(f"{name} must be a whole number")
+        raise SettingError(f"{name} must be a whole number")
     return value
 
 
@@ -303,16 +327,6 @@ def _link_as_json(request: Request, link: Link) -> dict[str, Any]:
         "custom_id": link.custom_id,
         "expires_at": bodies.iso(link.expires_at),
     }
-
-
-def _with_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
-    return _as_listed(delivery) | {"signed": delivery.signed, "body": shown_body(payment, delivery)}
-
-
-def shown_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
-    """What was sent, the number masked as everywhere."""
-    body: dict[str, Any] = json.loads(delivery.body)
-    return body | {"phoneNumber": masked(payment.msisdn, payment.network)} if "phoneNumber" in body else body
 
 
 def _as_listed(delivery: Delivery) -> dict[str, Any]:
@@ -349,23 +363,20 @@ def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
     }
 
 
-def _problem(status_code: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status_code)
-
-
 ROUTES = [
     Route("/control/payments/{reference}/webhooks", webhooks, methods=["GET"]),
     Route("/control/payments/{reference}/force", force, methods=["POST"]),
     Route("/control/payments/{reference}/webhook", webhook, methods=["POST"]),
     Route("/control/payments/{reference}/reverse", reverse, methods=["POST"]),
     Route("/control/payments/{reference}/charge_again", charge_again, methods=["POST"]),
-    Route("/control/conditions", conditions, methods=["GET", "POST"]),
-    Route("/control/conditions/reset", reset_conditions, methods=["POST"]),
+    Route("/control/conditions", settings, methods=["GET", "POST"]),
+    Route("/control/conditions/reset", reset_settings, methods=["POST"]),
     Route("/control/links", all_links, methods=["GET"]),
-    Route("/control/links/{code}/{choice}", play_link, methods=["POST"]),
+    Route("/control/links/{code}/{choice}", act_on_link, methods=["POST"]),
     Route("/control/payments", payments, methods=["GET"]),
     Route("/control/payments/{reference}", payment, methods=["GET"]),
     Route("/control/payments/{reference}/resend", resend, methods=["POST"]),
     Route("/control/payments/{reference}/{choice}", choose, methods=["POST"]),
+    Route("/control/run_scripts", run_scripts, methods=["POST"]),
     Route("/control/reset", reset, methods=["POST"]),
 ]

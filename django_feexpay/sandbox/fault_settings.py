@@ -1,9 +1,7 @@
-"""What can be changed while the sandbox runs: how it answers, what breaks, and what becomes of its webhooks.
+"""Settings that change while the sandbox runs: its answers, its faults, its webhooks.
 
-Each switch is one field of `Conditions`, with its reader and its sentence in French and English: the command
-line, the control interface, its page and the reference page are all made of these fields. Percentages are of
-calls or of webhooks, decided by `seed` and a count, so that the same calls in the same order meet the same
-faults again.
+Each field of `FaultSettings` carries its reader and its sentence in French and English. The command line, the control
+interface, its page and the reference page are all made from these fields.
 """
 
 from __future__ import annotations
@@ -21,51 +19,44 @@ from django_feexpay.sandbox.networks import BY_SUFFIX, CHOOSABLE_FLOWS, CONTESTE
 
 GROUPS = ("answers", "shop", "faults", "webhooks")
 
-#: What faults can be limited to.
+#: The calls that `fault_calls` may name.
 OPERATIONS = ("collect", "status", "history", "balance", "link", "payout", "other")
 
 Reader = Callable[[object], object]
 
 
-class ConditionError(ValueError):
-    """A condition that does not exist, or a value it cannot have; says which and why."""
+class SettingError(ValueError):
+    """An unknown setting or a wrong value; the message says which and why."""
 
 
-def _is(kind: type) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, kind) and not isinstance(value, bool)
+# --- readers: a JSON value or the text of a form in, a valid value out; SettingError says what is valid ------------
 
 
-def whole(least: int, most: int) -> Reader:
+def _read_whole(least: int, most: int) -> Reader:
     def read(value: object) -> object:
-        text = str(value).strip() if _is(int)(value) or _is(str)(value) else ""
-        if not text.removeprefix("-").isascii() or not text.removeprefix("-").isdigit() or len(text) > 12:
-            raise ConditionError(f"a whole number from {least} to {most}")
-        if not least <= int(text) <= most:
-            raise ConditionError(f"a whole number from {least} to {most}")
+        text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+        digits = text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(text) <= 12 and least <= int(text) <= most):
+            raise SettingError(f"a whole number from {least} to {most}")
         return int(text)
 
     return read
 
 
-def _percent(value: object) -> object:
-    return _number(value, 100.0)
+def _read_number(most: float) -> Reader:
+    def read(value: object) -> object:
+        try:
+            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        except (ValueError, OverflowError):
+            number = math.nan
+        if not 0.0 <= number <= most:
+            raise SettingError(f"a number from 0 to {most:g}")
+        return number
+
+    return read
 
 
-def seconds(value: object) -> object:
-    return _number(value, 1e9)
-
-
-def _number(value: object, most: float) -> float:
-    try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not 0.0 <= number <= most:
-        raise ConditionError(f"a number from 0 to {most:g}")
-    return number
-
-
-def _switch(value: object) -> object:
+def _read_switch(value: object) -> object:
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""
@@ -73,52 +64,49 @@ def _switch(value: object) -> object:
         return True
     if word in ("", "0", "false", "no", "off"):
         return False
-    raise ConditionError("true or false")
+    raise SettingError("true or false")
 
 
-def _code(value: object) -> object:
+def _read_success_code(value: object) -> object:
     if str(value).strip() not in ("200", "201", "202") or isinstance(value, bool):
-        raise ConditionError("200, 201 or 202")
+        raise SettingError("200, 201 or 202")
     return int(str(value))
 
 
 def _parts(value: object) -> list[object]:
-    """A list, or a text with commas."""
+    """The items of a list, or of a text with commas."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
         return list(value)
-    raise ConditionError("a list")
+    raise SettingError("a list")
 
 
-def _several(words: tuple[str, ...]) -> Reader:
+def _read_several(words: tuple[str, ...]) -> Reader:
     def read(value: object) -> object:
         parts = _parts(value)
         if any(part not in words for part in parts):
-            raise ConditionError(f"any of {', '.join(words)}")
+            raise SettingError(f"any of {', '.join(words)}")
         return tuple(dict.fromkeys(parts))
 
     return read
 
 
-def _one_of(words: tuple[str, ...]) -> Reader:
-    def read(value: object) -> object:
-        word = str(value).strip().upper()
-        if word not in words:
-            raise ConditionError(f"one of {', '.join(words)}")
-        return word
-
-    return read
+def _read_reversed_status(value: object) -> object:
+    word = str(value).strip().upper()
+    if word not in scenarios.REVERSED_STATUSES:
+        raise SettingError(f"one of {', '.join(scenarios.REVERSED_STATUSES)}")
+    return word
 
 
-def _addresses(value: object) -> object:
+def _read_addresses(value: object) -> object:
     try:
         return tuple(str(ip_address(str(part))) for part in _parts(value))
     except ValueError as error:
-        raise ConditionError("IP addresses") from error
+        raise SettingError("IP addresses") from error
 
 
-def _web_address(value: object) -> object:
+def _read_url(value: object) -> object:
     text = value.strip() if isinstance(value, str) else "no text"
     try:
         parts = urlsplit(text)
@@ -126,315 +114,179 @@ def _web_address(value: object) -> object:
     except ValueError:
         usable = False
     if text and (not usable or not text.isprintable() or " " in text):
-        raise ConditionError("an http or https address")
+        raise SettingError("an http or https address")
     return text
 
 
-def read_flows(value: object) -> dict[str, Flow]:
+def _read_flows(value: object) -> dict[str, Flow]:
     """`{"orange_sn": "otp"}`, or the text `orange_sn=otp,moov_bf=push`."""
     if isinstance(value, str):
-        value = dict(_pair(part) for part in value.split(",") if part.strip())
+        pairs = (part.partition("=") for part in value.split(",") if part.strip())
+        value = {name.strip(): flow.strip() for name, _, flow in pairs}
     flows: dict[str, Flow] = {}
-    for suffix, wish in value.items() if isinstance(value, Mapping) else [("", "")]:
-        flow = next((one for one in CHOOSABLE_FLOWS if one == wish), None)
+    for suffix, asked in value.items() if isinstance(value, Mapping) else [("", "")]:
+        flow = next((one for one in CHOOSABLE_FLOWS if one == asked), None)
         if suffix not in CONTESTED or flow is None:
-            raise ConditionError(f"one of {', '.join(CONTESTED)}, each with one of {', '.join(CHOOSABLE_FLOWS)}")
+            raise SettingError(f"one of {', '.join(CONTESTED)}, each with one of {', '.join(CHOOSABLE_FLOWS)}")
         flows[suffix] = flow
     return flows
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
-    return name.strip(), value.strip()
+# --- the settings -----------------------------------------------------------------------------------------------
 
 
-def _condition(default: object, group: str, read: Reader, fr: str, en: str) -> Any:
+def _setting(group: str, default: object, read: Reader, fr: str, en: str) -> Any:
     metadata = {"group": group, "read": read, "fr": fr, "en": en}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-_SUFFIXES = tuple(BY_SUFFIX)
-_CHARGED_ERROR_CODES = ("400", "429", "500", "503")
+def _switch(group: str, fr: str, en: str, *, default: bool = False) -> Any:
+    return _setting(group, default, _read_switch, fr, en)
+
+
+def _percent(group: str, fr: str, en: str) -> Any:
+    return _setting(group, 0.0, _read_number(100.0), fr, en)
+
+
+def _seconds(group: str, fr: str, en: str, *, default: float = 0.0) -> Any:
+    return _setting(group, default, _read_number(1e9), fr, en)
+
+
+def _networks(fr: str, en: str) -> Any:
+    return _setting("shop", (), _read_several(tuple(BY_SUFFIX)), fr, en)
+
+
+_ERROR_CODES = ("400", "429", "500", "503")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """The switches as they are now."""
+class FaultSettings:
+    """The values in force. Percentages are of calls or of webhooks."""
 
-    success_code: int = _condition(
-        200, "answers", _code, "Code HTTP d'une demande acceptée.", "HTTP code of an accepted request to collect."
-    )
-    flows: dict[str, Flow] = _condition(
-        {},
-        "answers",
-        read_flows,
-        "Parcours des réseaux dont les sources se contredisent, comme orange_sn=otp.",
-        "Flows of the networks that sources differ on, as orange_sn=otp.",
-    )
-    moov_synchronous: bool = _condition(
-        False,
-        "answers",
-        _switch,
-        "Moov Bénin ne répond qu'une fois le choix du payeur fait.",
-        "Moov Benin answers only when the payer has chosen.",
-    )
-    in_pending_state: bool = _condition(
-        False,
-        "answers",
-        _switch,
-        "Un paiement en attente se dit IN PENDING STATE.",
-        "A pending payment is said to be IN PENDING STATE.",
-    )
-    status_unknown_seconds: float = _condition(
-        0.0,
-        "answers",
-        seconds,
-        "Durée pendant laquelle un nouveau paiement reste inconnu (404) du statut, en secondes.",
-        "How long the status does not know a new payment (404), in seconds.",
-    )
-    duplicate_seconds: float = _condition(
-        0.0,
-        "answers",
-        seconds,
-        "Durée pendant laquelle la même demande est refusée, ERR_DUPLICATE_TRANSACTION, en secondes.",
-        "How long the same number, network and amount are refused, ERR_DUPLICATE_TRANSACTION, in seconds.",
-    )
-    celtiis_down: bool = _condition(
-        False,
-        "answers",
-        _switch,
-        "Celtiis répond 400 Celtiis BJ API Error.",
-        "Celtiis answers 400 Celtiis BJ API Error.",
-    )
-    v1_status: bool = _condition(
-        False,
-        "answers",
-        _switch,
-        "L'ancien statut v1 répond, sans clé.",
-        "The old v1 status answers, without a key.",
-    )
-    shop_disabled: bool = _condition(
-        False, "shop", _switch, "La boutique est désactivée (404).", "The shop is disabled (404)."
-    )
-    not_activated: tuple[str, ...] = _condition(
-        (),
-        "shop",
-        _several(_SUFFIXES),
+    # fmt: off
+    success_code: int = _setting("answers", 200, _read_success_code,
+        "Code HTTP d'une demande acceptée.", "HTTP code of an accepted collect request.")
+    flows: dict[str, Flow] = _setting("answers", {}, _read_flows,
+        "Parcours des réseaux sur lesquels les sources divergent, par exemple orange_sn=otp.",
+        "Flows of the networks that sources disagree on, for example orange_sn=otp.")
+    moov_synchronous: bool = _switch("answers",
+        "Moov Bénin ne répond qu'après la décision du payeur.", "Moov Benin answers only after the payer has decided.")
+    in_pending_state: bool = _switch("answers",
+        "Un paiement en attente a le statut IN PENDING STATE.", "A pending payment has the status IN PENDING STATE.")
+    status_unknown_seconds: float = _seconds("answers",
+        "Durée pendant laquelle le statut d'un nouveau paiement répond 404, en secondes.",
+        "How long the status of a new payment answers 404, in seconds.")
+    duplicate_seconds: float = _seconds("answers",
+        "Durée pendant laquelle la même demande est refusée (ERR_DUPLICATE_TRANSACTION), en secondes.",
+        "How long the same number, network and amount are refused (ERR_DUPLICATE_TRANSACTION), in seconds.")
+    celtiis_down: bool = _switch("answers",
+        "Celtiis répond 400 Celtiis BJ API Error.", "Celtiis answers 400 Celtiis BJ API Error.")
+    v1_status: bool = _switch("answers",
+        "L'ancien statut v1 répond, sans clé.", "The old v1 status answers, without a key.")
+    shop_disabled: bool = _switch("shop", "La boutique est désactivée (404).", "The shop is disabled (404).")
+    not_activated: tuple[str, ...] = _networks(
         "Réseaux absents du contrat (404 channel not configured).",
-        "Networks missing from the contract (404 channel not configured).",
-    )
-    blocked: tuple[str, ...] = _condition(
-        (), "shop", _several(_SUFFIXES), "Réseaux bloqués (403 ACCESS_DENIED).", "Networks blocked (403 ACCESS_DENIED)."
-    )
-    maintenance: tuple[str, ...] = _condition(
-        (),
-        "shop",
-        _several(_SUFFIXES),
-        "Réseaux en maintenance (503 NETWORK_UNAVAILABLE).",
-        "Networks under maintenance (503 NETWORK_UNAVAILABLE).",
-    )
-    allowed_addresses: tuple[str, ...] = _condition(
-        (),
-        "shop",
-        _addresses,
-        "Adresses IP admises pour les versements; vide\u00a0: toutes (403 IP_NOT_ALLOWED).",
-        "IP addresses let in for payouts; empty lets everybody in (403 IP_NOT_ALLOWED).",
-    )
-    addresses_for_all: bool = _condition(
-        False,
-        "shop",
-        _switch,
-        "La liste d'adresses vaut pour tous les appels.",
-        "The list of addresses covers every call.",
-    )
-    payouts_enabled: bool = _condition(
-        True, "shop", _switch, "Les versements sont ouverts.", "Payouts are open (else ERR_PAYOUT_NOT_ENABLED)."
-    )
-    opening_balance: int = _condition(
-        0,
-        "shop",
-        whole(0, 10**9),
-        "Solde de départ de chaque réseau.",
-        "What the balance of each network starts with.",
-    )
-    history_fails: bool = _condition(
-        False,
-        "shop",
-        _switch,
-        "L'export d'historique échoue, sans webhook.",
-        "The asynchronous history fails, without a webhook.",
-    )
-    seed: int = _condition(
-        0, "faults", whole(0, 10**9), "Graine du hasard des pannes.", "Seed of everything given in percent."
-    )
-    fault_calls: tuple[str, ...] = _condition(
-        (),
-        "faults",
-        _several(OPERATIONS),
-        "Appels qui peuvent tomber en panne; vide\u00a0: tous.",
-        "Calls that may fail; empty is all of them.",
-    )
-    latency_percent: float = _condition(
-        0.0, "faults", _percent, "Réponses lentes, en pourcent.", "Slow answers, in percent."
-    )
-    latency_seconds: float = _condition(
-        20.0, "faults", seconds, "Durée d'une réponse lente, en secondes.", "How slow, in seconds."
-    )
-    reset_percent: float = _condition(
-        0.0, "faults", _percent, "Connexions coupées, en pourcent.", "Connections reset, in percent."
-    )
-    error_500_percent: float = _condition(
-        0.0, "faults", _percent, "Erreurs 500 en JSON, en pourcent.", "500 in JSON, in percent."
-    )
-    html_502_percent: float = _condition(
-        0.0, "faults", _percent, "Erreurs 502 en HTML, en pourcent.", "502 in HTML, in percent."
-    )
-    error_503_percent: float = _condition(
-        0.0,
-        "faults",
-        _percent,
-        "Erreurs 503 sans code FeexPay, en pourcent.",
-        "503 without FeexPay's code, in percent.",
-    )
-    rate_limit_percent: float = _condition(
-        0.0, "faults", _percent, "Refus 429, en pourcent.", "429 RATE_LIMIT_EXCEEDED, in percent."
-    )
-    retry_after_seconds: int = _condition(
-        1, "faults", whole(0, 3600), "Retry-After d'un refus 429, en secondes.", "Retry-After of a 429, in seconds."
-    )
-    truncate_percent: float = _condition(
-        0.0, "faults", _percent, "Réponses JSON tronquées, en pourcent.", "JSON cut in half, in percent."
-    )
-    charged_error_percent: float = _condition(
-        0.0,
-        "faults",
-        _percent,
-        "Demandes acceptées dont la réponse est une erreur, en pourcent.",
-        "Accepted requests to collect that are answered by an error all the same, in percent.",
-    )
-    charged_error_codes: tuple[str, ...] = _condition(
-        _CHARGED_ERROR_CODES,
-        "faults",
-        _several(_CHARGED_ERROR_CODES),
-        "Codes HTTP d'une telle erreur.",
-        "HTTP codes of such an error; one of them is drawn.",
-    )
-    charged_error_named_percent: float = _condition(
-        0.0,
-        "faults",
-        _percent,
-        "Erreurs de ce genre qui donnent la référence et l'état du paiement, en pourcent.",
-        "Such errors that name the payment by its reference and status, in percent.",
-    )
-    charged_twice_percent: float = _condition(
-        0.0,
-        "faults",
-        _percent,
-        "Paiements débités une seconde fois sous le même écho, en pourcent.",
-        "Paid payments that are charged a second time under the same echo, in percent.",
-    )
-    reversed_percent: float = _condition(
-        0.0,
-        "faults",
-        _percent,
-        "Paiements réussis puis repris, en pourcent.",
-        "Paid payments that are taken back later, in percent.",
-    )
-    reversed_after_seconds: float = _condition(
-        20.0,
-        "faults",
-        seconds,
-        "Délai avant qu'un paiement soit repris, en secondes.",
-        "How long after it was paid a payment is taken back, in seconds.",
-    )
-    reversed_status: str = _condition(
-        scenarios.REVERSED,
-        "faults",
-        _one_of(scenarios.TAKEN_BACK),
-        "État d'un paiement repris.",
-        "The status of a payment that was taken back.",
-    )
-    webhook_url: str = _condition(
-        "",
-        "webhooks",
-        _web_address,
-        "Où vont les webhooks; vide : où l'option de départ l'a dit.",
-        "Where webhooks go; empty is where the option of the start said.",
-    )
-    webhook_on_failure: bool = _condition(
-        True, "webhooks", _switch, "Annoncer aussi les échecs.", "Failures are announced, too."
-    )
-    webhook_v1: bool = _condition(
-        False,
-        "webhooks",
-        _switch,
-        "Forme v1\u00a0: numéro en nombre, sans ref_operator.",
-        "The v1 look: the phone as a number, no ref_operator.",
-    )
-    webhook_before_answer: bool = _condition(
-        False,
-        "webhooks",
-        _switch,
+        "Networks missing from the contract (404 channel not configured).")
+    blocked: tuple[str, ...] = _networks(
+        "Réseaux bloqués (403 ACCESS_DENIED).", "Networks blocked (403 ACCESS_DENIED).")
+    maintenance: tuple[str, ...] = _networks(
+        "Réseaux en maintenance (503 NETWORK_UNAVAILABLE).", "Networks under maintenance (503 NETWORK_UNAVAILABLE).")
+    allowed_addresses: tuple[str, ...] = _setting("shop", (), _read_addresses,
+        "Adresses IP autorisées pour les versements (sinon 403 IP_NOT_ALLOWED) ; vide\u00a0: toutes.",
+        "IP addresses allowed to send payouts (others: 403 IP_NOT_ALLOWED); empty: all.")
+    addresses_for_all: bool = _switch("shop",
+        "Cette liste d'adresses vaut pour tous les appels.", "This address list applies to every call.")
+    payouts_enabled: bool = _switch("shop",
+        "Les versements sont activés (sinon ERR_PAYOUT_NOT_ENABLED).",
+        "Payouts are enabled (otherwise ERR_PAYOUT_NOT_ENABLED).", default=True)
+    opening_balance: int = _setting("shop", 0, _read_whole(0, 10**9),
+        "Solde initial de chaque réseau.", "Opening balance of each network.")
+    history_fails: bool = _switch("shop",
+        "L'export d'historique échoue, sans webhook.", "The asynchronous history fails, without a webhook.")
+    seed: int = _setting("faults", 0, _read_whole(0, 10**9),
+        "Graine aléatoire de tous les pourcentages.", "Random seed of every percentage.")
+    fault_calls: tuple[str, ...] = _setting("faults", (), _read_several(OPERATIONS),
+        "Appels qui peuvent échouer ; vide\u00a0: tous.", "Calls that may fail; empty: all.")
+    latency_percent: float = _percent("faults", "Réponses lentes (%).", "Slow answers (%).")
+    latency_seconds: float = _seconds("faults",
+        "Durée d'une réponse lente, en secondes.", "Delay of a slow answer, in seconds.", default=20.0)
+    reset_percent: float = _percent("faults", "Connexions coupées (%).", "Connections reset (%).")
+    error_500_percent: float = _percent("faults", "Erreurs 500 en JSON (%).", "500 in JSON (%).")
+    html_502_percent: float = _percent("faults", "Erreurs 502 en HTML (%).", "502 in HTML (%).")
+    error_503_percent: float = _percent("faults",
+        "Erreurs 503 sans code FeexPay (%).", "503 without FeexPay's code (%).")
+    rate_limit_percent: float = _percent("faults", "Refus 429 (%).", "429 RATE_LIMIT_EXCEEDED (%).")
+    retry_after_seconds: int = _setting("faults", 1, _read_whole(0, 3600),
+        "Retry-After d'un refus 429, en secondes.", "Retry-After of a 429, in seconds.")
+    truncate_percent: float = _percent("faults", "Réponses JSON tronquées (%).", "JSON cut in half (%).")
+    charged_error_percent: float = _percent("faults",
+        "Demandes acceptées auxquelles on répond par une erreur (%).",
+        "Accepted collect requests answered with an error (%).")
+    charged_error_codes: tuple[str, ...] = _setting("faults", _ERROR_CODES, _read_several(_ERROR_CODES),
+        "Codes HTTP d'une telle erreur.", "HTTP codes of such an error; one is drawn.")
+    charged_error_named_percent: float = _percent("faults",
+        "Erreurs de ce genre qui donnent la référence et l'état du paiement (%).",
+        "Such errors that give the payment's reference and status (%).")
+    charged_twice_percent: float = _percent("faults",
+        "Paiements débités une seconde fois avec le même callback_info (%).",
+        "Paid payments charged a second time with the same callback_info (%).")
+    reversed_percent: float = _percent("faults",
+        "Paiements réussis, puis annulés (%).", "Paid payments reversed later (%).")
+    reversed_after_seconds: float = _seconds("faults",
+        "Délai entre le paiement et son annulation, en secondes.",
+        "Time from the payment to its reversal, in seconds.", default=20.0)
+    reversed_status: str = _setting("faults", scenarios.REVERSED, _read_reversed_status,
+        "Statut d'un paiement annulé.", "Status of a reversed payment.")
+    webhook_url: str = _setting("webhooks", "", _read_url,
+        "Adresse des webhooks ; vide\u00a0: celle donnée au démarrage.",
+        "Address of the webhooks; empty: the one given at the start.")
+    webhook_on_failure: bool = _switch("webhooks",
+        "Un échec envoie aussi un webhook.", "A failure sends a webhook, too.", default=True)
+    webhook_v1: bool = _switch("webhooks",
+        "Format v1\u00a0: numéro écrit comme un nombre, sans ref_operator.",
+        "Format v1: the phone as a number, no ref_operator.")
+    webhook_before_answer: bool = _switch("webhooks",
         "Un webhook arrive avant la réponse à la demande.",
-        "A webhook arrives before the answer to the request to collect.",
-    )
-    webhook_delay_seconds: float = _condition(
-        0.0, "webhooks", seconds, "Retard de chaque webhook, en secondes.", "How late every webhook is, in seconds."
-    )
-    webhook_lost_percent: float = _condition(
-        0.0, "webhooks", _percent, "Webhooks perdus, en pourcent.", "Webhooks lost, in percent."
-    )
-    webhook_duplicate_percent: float = _condition(
-        0.0, "webhooks", _percent, "Webhooks en double, en pourcent.", "Webhooks sent twice, in percent."
-    )
-    webhook_disorder_percent: float = _condition(
-        0.0,
-        "webhooks",
-        _percent,
-        "Webhooks suivis d'une nouvelle plus ancienne, en pourcent.",
-        "Webhooks followed by older news, in percent.",
-    )
-    webhook_forged_percent: float = _condition(
-        0.0,
-        "webhooks",
-        _percent,
-        "Webhooks accompagnés d'un faux, en pourcent.",
-        "Webhooks with a forged one beside them, in percent.",
-    )
-    webhook_unknown_percent: float = _condition(
-        0.0,
-        "webhooks",
-        _percent,
-        "Webhooks accompagnés d'une référence inconnue, en pourcent.",
-        "Webhooks with one of an unknown reference beside them, in percent.",
-    )
+        "A webhook arrives before the answer to the collect request.")
+    webhook_delay_seconds: float = _seconds("webhooks",
+        "Retard de chaque webhook, en secondes.", "Delay of every webhook, in seconds.")
+    webhook_lost_percent: float = _percent("webhooks", "Webhooks perdus (%).", "Webhooks lost (%).")
+    webhook_duplicate_percent: float = _percent("webhooks", "Webhooks en double (%).", "Webhooks sent twice (%).")
+    webhook_disorder_percent: float = _percent("webhooks",
+        "Webhooks suivis d'un état plus ancien (%).", "Webhooks followed by an older status (%).")
+    webhook_forged_percent: float = _percent("webhooks",
+        "Webhooks accompagnés d'un faux (%).", "Webhooks accompanied by a forged one (%).")
+    webhook_unknown_percent: float = _percent("webhooks",
+        "Webhooks accompagnés d'une référence inconnue (%).",
+        "Webhooks accompanied by one with an unknown reference (%).")
+    # fmt: on
 
 
-def every_condition() -> dict[str, Field[Any]]:
-    return {one.name: one for one in fields(Conditions)}
+def every_setting() -> dict[str, Field[Any]]:
+    return {one.name: one for one in fields(FaultSettings)}
 
 
-def changed(conditions: Conditions, wishes: Mapping[str, object]) -> Conditions:
-    """`conditions` with `wishes` (JSON values, or the texts of a form); `ConditionError` names what is wrong."""
-    known, values = every_condition(), {}
-    for name, wish in wishes.items():
+def changed(settings: FaultSettings, values: Mapping[str, object]) -> FaultSettings:
+    """A copy with `values`, which are JSON values or texts of a form. Raises SettingError."""
+    known, read = every_setting(), {}
+    for name, value in values.items():
         if name not in known:
-            raise ConditionError(f"there is no condition {name!r}")
+            raise SettingError(f"there is no setting {name!r}")
         try:
-            values[name] = known[name].metadata["read"](wish)
-        except ConditionError as error:
-            raise ConditionError(f"{name} must be {error}") from error
-    return replace(conditions, **values)
+            read[name] = known[name].metadata["read"](value)
+        except SettingError as error:
+            raise SettingError(f"{name} must be {error}") from error
+    return replace(settings, **read)
 
 
-def as_json(conditions: Conditions) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(conditions).items()}
+def as_json(settings: FaultSettings) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
 
 
 def as_text(value: object) -> str:
-    """A value as a form shows it and `changed` reads it again."""
+    """A value as a form shows it and `changed` reads it."""
     if isinstance(value, dict):
         return ",".join(f"{name}={flow}" for name, flow in value.items())
     if isinstance(value, tuple):
@@ -442,29 +294,30 @@ def as_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class Memory(Protocol):
-    """Where changes are kept over a restart."""
+class ValueStore(Protocol):
+    """Keeps texts by name over a restart."""
 
-    def remember(self, name: str, value: str) -> None: ...
+    def write_value(self, name: str, value: str) -> None: ...
 
-    def remembered(self, name: str) -> str: ...
+    def read_value(self, name: str) -> str: ...
 
 
-class FaultSettings:
-    """The conditions of one sandbox: those it was started with, and what was changed since, also before a restart."""
+class CurrentSettings:
+    """The settings in force: those of the start, and the changes since, which survive a restart."""
 
-    def __init__(self, memory: Memory, at_start: Conditions) -> None:
-        self._memory = memory
+    def __init__(self, store: ValueStore, at_start: FaultSettings) -> None:
+        self._store = store
         self._at_start = at_start
-        self.now = changed(at_start, json.loads(memory.remembered("conditions") or "{}"))
+        self.now = changed(at_start, json.loads(store.read_value("settings") or "{}"))
 
-    def change(self, wishes: Mapping[str, object]) -> None:
-        """All of the wishes or, with `ConditionError`, none."""
-        self.now = changed(self.now, wishes)
-        news = {name: value for name, value in as_json(self.now).items() if value != as_json(self._at_start)[name]}
-        self._memory.remember("conditions", json.dumps(news))
+    def change(self, values: Mapping[str, object]) -> None:
+        """Change all of `values`, or none with SettingError."""
+        self.now = changed(self.now, values)
+        at_start = as_json(self._at_start)
+        different = {name: value for name, value in as_json(self.now).items() if value != at_start[name]}
+        self._store.write_value("settings", json.dumps(different))
 
     def reset(self) -> None:
-        """Back to the conditions of the start."""
+        """Go back to the settings of the start."""
         self.now = self._at_start
-        self._memory.remember("conditions", "{}")
+        self._store.write_value("settings", "{}")

@@ -1,8 +1,8 @@
-"""A line that breaks: latency, resets, 5xx, 429 and cut answers in front of FeexPay's endpoints, by percentage.
+"""Fault injection in front of FeexPay's endpoints: latency, resets, 5xx, 429 and cut answers, by percentage.
 
-A fault strikes before the request was acted on or after it, as a coin decides; a 429 always before, a cut
-answer always after, and so does the error that an accepted request to collect is answered by. So a broken
-answer to a request to collect says nothing about the money, as in life.
+A fault happens before the request is handled or after it, at random; a 429 always before; a cut answer, and an error in
+answer to an accepted collect request, always after. So a failed collect request does not show whether money moved, as
+with the real FeexPay. The seed, the kind of call and its count decide: the same calls meet the same faults.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from django_feexpay.sandbox import bodies
 from django_feexpay.sandbox.context import ConnectionReset, Sandbox
-from django_feexpay.sandbox.fault_settings import Conditions
+from django_feexpay.sandbox.fault_settings import FaultSettings
 
-_PLACES = (
+_OPERATIONS = (
     ("/api/transactions/public/single/status", "status"),
     ("/api/transactions/public/requesttopay", "collect"),
     ("/api/transactions/requesttopay", "collect"),
@@ -32,8 +32,8 @@ _PLACES = (
 
 _KINDS = ("rate_limit", "reset", "error_500", "html_502", "error_503", "truncate", "charged_error")
 
-#: What strikes one kind of call only, and what strikes only after the request was acted on.
-_ONLY_OF = {"charged_error": "collect"}
+#: Kinds that happen to one operation only, and kinds that happen only after the request was handled.
+_ONLY_OPERATION = {"charged_error": "collect"}
 _ALWAYS_AFTER = ("truncate", "charged_error")
 
 _CHARGED_ERRORS: dict[str, tuple[str, str | None]] = {
@@ -46,9 +46,9 @@ _CHARGED_ERRORS: dict[str, tuple[str, str | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What befalls one call. `kind` "" breaks nothing; `late_seconds` passes before the answer goes out.
+    """The fault of one call. `kind` "" is none; the answer is delayed by `late_seconds`.
 
-    code, named: of an error that an accepted request is answered by.
+    `code`, `named`: of a "charged_error", its HTTP code and whether it names the payment.
     """
 
     kind: str = ""
@@ -59,41 +59,40 @@ class Fault:
 
 
 def operation_of(path: str) -> str:
-    return next((operation for start, operation in _PLACES if path.startswith(start)), "other")
+    return next((operation for start, operation in _OPERATIONS if path.startswith(start)), "other")
 
 
-def may_strike(conditions: Conditions, operation: str) -> bool:
-    if conditions.fault_calls and operation not in conditions.fault_calls:
+def may_fail(settings: FaultSettings, operation: str) -> bool:
+    if settings.fault_calls and operation not in settings.fault_calls:
         return False
-    return any(_percent(conditions, kind, operation) for kind in (*_KINDS, "latency"))
+    return any(_percent(settings, kind, operation) for kind in (*_KINDS, "latency"))
 
 
-def fault_of(conditions: Conditions, operation: str, count: int) -> Fault:
-    """The fault that the `count`th call of this operation meets: the same whenever it is asked."""
-    # Faults are to be repeatable; nothing here is secret.
-    chance = random.Random(f"{conditions.seed}:{operation}:{count}")  # noqa: S311 -- see above
+def fault_of(settings: FaultSettings, operation: str, count: int) -> Fault:
+    """The fault of the `count`th call of this operation; the same for the same arguments."""
+    chance = random.Random(f"{settings.seed}:{operation}:{count}")  # noqa: S311 -- repeatable faults, nothing secret
     roll, slow, before = chance.uniform(0, 100), chance.uniform(0, 100), chance.random() < 0.5
-    late = conditions.latency_seconds if slow < conditions.latency_percent else 0.0
+    late = settings.latency_seconds if slow < settings.latency_percent else 0.0
     passed = 0.0
     for kind in _KINDS:
-        passed += _percent(conditions, kind, operation)
+        passed += _percent(settings, kind, operation)
         if roll < passed and kind == "charged_error":
-            named = chance.uniform(0, 100) < conditions.charged_error_named_percent
-            return Fault(kind, False, late, chance.choice(conditions.charged_error_codes or ("400",)), named)
+            named = chance.uniform(0, 100) < settings.charged_error_named_percent
+            return Fault(kind, False, late, chance.choice(settings.charged_error_codes or ("400",)), named)
         if roll < passed:
             return Fault(kind, kind == "rate_limit" or (before and kind not in _ALWAYS_AFTER), late)
     return Fault(late_seconds=late)
 
 
-def _percent(conditions: Conditions, kind: str, operation: str) -> float:
-    if _ONLY_OF.get(kind, operation) != operation:
+def _percent(settings: FaultSettings, kind: str, operation: str) -> float:
+    if _ONLY_OPERATION.get(kind, operation) != operation:
         return 0.0
-    percent: float = getattr(conditions, f"{kind}_percent")
+    percent: float = getattr(settings, f"{kind}_percent")
     return percent
 
 
-class FaultyLine:
-    """The sandbox's app, behind a line that breaks as the conditions say."""
+class FaultInjection:
+    """ASGI middleware that injects the faults of the settings into calls of FeexPay's endpoints."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -102,57 +101,56 @@ class FaultyLine:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             return await self._app(scope, receive, send)
         sandbox: Sandbox = scope["app"].state.sandbox
-        conditions, operation = sandbox.conditions, operation_of(scope["path"])
-        if not may_strike(conditions, operation):
+        settings, operation = sandbox.settings, operation_of(scope["path"])
+        if not may_fail(settings, operation):
             return await self._app(scope, receive, send)
-        fault = fault_of(conditions, operation, sandbox.store.count(operation))
+        fault = fault_of(settings, operation, sandbox.store.count(operation))
         if fault.before:
-            return await _broken(fault.kind, conditions)(scope, receive, send)
+            return await _failure(fault.kind, settings)(scope, receive, send)
         answer = await _recorded(self._app, scope, receive)
         await asyncio.sleep(fault.late_seconds * sandbox.options.time_scale)
         if fault.kind == "truncate":
             answer = _cut(answer)
-        elif fault.kind == "charged_error" and (said := _accepted(answer)) is not None:
-            return await _error_after(fault, said, conditions)(scope, receive, send)
+        elif fault.kind == "charged_error" and (accepted := _accepted_body(answer)) is not None:
+            return await _charged_error(fault, accepted, settings)(scope, receive, send)
         elif fault.kind and fault.kind != "charged_error":
-            return await _broken(fault.kind, conditions)(scope, receive, send)
+            return await _failure(fault.kind, settings)(scope, receive, send)
         for message in answer:
             await send(message)
         return None
 
 
-def _broken(kind: str, conditions: Conditions) -> Response:
+def _failure(kind: str, settings: FaultSettings) -> Response:
     if kind == "reset":
         return ConnectionReset()
     if kind == "html_502":
         return HTMLResponse(bodies.HTML_502, status_code=502)
     if kind == "rate_limit":
         body = bodies.error(429, "Too many requests", "RATE_LIMIT_EXCEEDED")
-        return JSONResponse(body, status_code=429, headers={"Retry-After": str(conditions.retry_after_seconds)})
+        return JSONResponse(body, status_code=429, headers={"Retry-After": str(settings.retry_after_seconds)})
     if kind == "error_503":
-        # Not NETWORK_UNAVAILABLE: that is FeexPay's word for an operator in maintenance, and `maintenance` says it.
+        # Without NETWORK_UNAVAILABLE, which is FeexPay's code for an operator under maintenance (`maintenance`).
         return JSONResponse(bodies.error(503, "Service Unavailable"), status_code=503)
     return JSONResponse(bodies.error(500, "Internal server error"), status_code=500)
 
 
-def _accepted(answer: list[Message]) -> dict[str, Any] | None:
-    """What an accepted request was answered by; None if it was refused, or its answer is cut or lost already."""
+def _accepted_body(answer: list[Message]) -> dict[str, Any] | None:
+    """The body of a 2xx answer; None when the request was refused, or its answer is already cut or reset."""
     if not any(message["type"] == "http.response.start" and 200 <= message["status"] < 300 for message in answer):
         return None
     try:
-        said: dict[str, Any] = json.loads(b"".join(part.get("body", b"") for part in answer))
+        body: dict[str, Any] = json.loads(b"".join(part.get("body", b"") for part in answer))
     except ValueError:
         return None
-    return said
+    return body
 
 
-def _error_after(fault: Fault, said: dict[str, Any], conditions: Conditions) -> Response:
-    """An error in the place of what was said; where it names the payment, with its reference and status."""
+def _charged_error(fault: Fault, accepted: dict[str, Any], settings: FaultSettings) -> Response:
     message, code = _CHARGED_ERRORS[fault.code]
     body = bodies.error(int(fault.code), message, code)
     if fault.named:
-        body |= {name: said[name] for name in ("reference", "status") if name in said}
-    headers = {"Retry-After": str(conditions.retry_after_seconds)} if fault.code == "429" else None
+        body |= {name: accepted[name] for name in ("reference", "status") if name in accepted}
+    headers = {"Retry-After": str(settings.retry_after_seconds)} if fault.code == "429" else None
     return JSONResponse(body, status_code=int(fault.code), headers=headers)
 
 
@@ -167,12 +165,12 @@ async def _recorded(app: ASGIApp, scope: Scope, receive: Receive) -> list[Messag
 
 
 def _cut(answer: list[Message]) -> list[Message]:
-    """Half of the body, with a length that fits: cut by what answered, not by the line."""
+    """The first half of the body with a matching Content-Length: FeexPay sent half, the connection lost nothing."""
+    start = next((message for message in answer if message["type"] == "http.response.start"), None)
+    if start is None:  # the app reset the connection itself
+        return answer
     body = b"".join(message.get("body", b"") for message in answer)
     half = body[: len(body) // 2]
-    start = next((message for message in answer if message["type"] == "http.response.start"), None)
-    if start is None:  # the inner app reset the connection itself
-        return answer
     headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
     headers.append((b"content-length", str(len(half)).encode()))
     return [{**start, "headers": headers}, {"type": "http.response.body", "body": half}]

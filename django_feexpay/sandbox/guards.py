@@ -46,29 +46,29 @@ def require_key(request: Request) -> None:
 def require_shop(request: Request, shop_id: object) -> None:
     if shop_id != sandbox_of(request).options.shop_id:
         raise ApiError(404, bodies.error(404, "Merchant or Shop not found", "ERR_SHOP_NOT_FOUND"))
-    if sandbox_of(request).conditions.shop_disabled:
+    if sandbox_of(request).settings.shop_disabled:
         raise ApiError(404, bodies.error(404, "Shop is disabled"))
 
 
 def require_address(request: Request, *, payout: bool = False) -> None:
     """The shop's list of addresses, which covers payouts, or every call."""
-    conditions = sandbox_of(request).conditions
-    covered = payout or conditions.addresses_for_all
+    settings = sandbox_of(request).settings
+    covered = payout or settings.addresses_for_all
     address = request.client.host if request.client else ""
-    if covered and conditions.allowed_addresses and address not in conditions.allowed_addresses:
+    if covered and settings.allowed_addresses and address not in settings.allowed_addresses:
         raise ApiError(403, bodies.error(403, "IP address is not allowed", "IP_NOT_ALLOWED"))
 
 
 def require_open(request: Request, network: Network) -> None:
     """Whether this shop may use this network now."""
-    conditions = sandbox_of(request).conditions
-    if network.suffix in conditions.not_activated:
+    settings = sandbox_of(request).settings
+    if network.suffix in settings.not_activated:
         raise ApiError(404, bodies.error(404, f"{network.reseau} channel not configured"))
-    if network.suffix in conditions.blocked:
+    if network.suffix in settings.blocked:
         raise ApiError(403, bodies.error(403, "Access denied for this country or network", "ACCESS_DENIED"))
-    if network.suffix in conditions.maintenance:
+    if network.suffix in settings.maintenance:
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
-    if network.suffix == "celtiis_bj" and conditions.celtiis_down:
+    if network.suffix == "celtiis_bj" and settings.celtiis_down:
         raise ApiError(400, bodies.error(400, "Celtiis BJ API Error"))
 
 

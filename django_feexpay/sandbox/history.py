@@ -45,21 +45,21 @@ async def history_async(request: Request) -> Response:
     """POST history/async: every row, later; 409 where no webhook is configured to announce it."""
     rows = await _rows(request)
     sandbox = sandbox_of(request)
-    if not sandbox.till.postbox.address:
+    if not sandbox.engine.webhook_queue.address:
         raise ApiError(409, bodies.error(409, "History webhook not configured", "HISTORY_WEBHOOK_NOT_CONFIGURED"))
     now = clock.time()
     export = Export(
         request_id=str(uuid.uuid4()),
         created_at=now,
         ready_at=now + EXPORT_SECONDS * sandbox.options.time_scale,
-        failed=sandbox.conditions.history_fails,
+        failed=sandbox.settings.history_fails,
         result=json.dumps(rows),
         row_count=len(rows),
     )
     sandbox.store.add_export(export)
     if not export.failed:
         body = bodies.history_webhook(export, _result_url(request, export), rows, _expires_at(export))
-        sandbox.till.postbox.send_body(export.request_id, body, export.ready_at)
+        sandbox.engine.webhook_queue.send_body(export.request_id, body, export.ready_at)
         sandbox.timers.wake()
     return JSONResponse({"success": True, "data": bodies.export_pending(export, _expires_at(export))}, status_code=202)
 

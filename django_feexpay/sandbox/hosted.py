@@ -1,7 +1,7 @@
-"""Where a payer's browser is sent: the operator's page of a redirect network, and the hosted page of a link.
+"""The pages a payer's browser is sent to: the operator's page of a redirect network, the hosted page of a link.
 
-Both end with the browser on the shop's own page, `?ref=` telling it the reference. What the shop is told there
-is for the payer's eyes only: the proof is the status it asks for.
+Both send the browser back to the shop's page with the reference in `?ref=`. That proves nothing to the shop: it has to
+ask for the status.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OPERATOR_CHOICES = {
 }
 
 
-# The operator's page of a redirect network
+# --- the operator's page of a redirect network ----------------------------------------------------------------
 
 
 async def operator_page(request: Request) -> Response:
@@ -41,20 +41,20 @@ async def operator_page(request: Request) -> Response:
 
 
 async def operator_state(request: Request) -> Response:
-    """GET pay/{reference}/state: the version of what the page would show now."""
+    """GET pay/{reference}/state: the current version of the page."""
     viewer, payment = viewer_of(request), payment_of(request)
     body = EMPTY if payment is None else _operator_body(viewer, payment)
     return JSONResponse({"version": version_of(body)})
 
 
 async def operator_choose(request: Request) -> Response:
-    """POST pay/{reference}: Pay, Cancel or Fail; then the browser is back at the shop."""
+    """POST pay/{reference}: Pay, Cancel or Fail; redirects to the shop."""
     viewer, payment = viewer_of(request), payment_of(request)
     choice = _OPERATOR_CHOICES.get((await _form(request)).get("choice", ""))
     if payment is None or payment.waits_for != "page" or payment.link or choice is None:
         return not_found(request)
     if payment.status == scenarios.PENDING:
-        viewer.sandbox.till.choose(payment.reference, *choice)
+        viewer.sandbox.engine.choose(payment.reference, *choice)
         payment = viewer.sandbox.store.payment(payment.reference) or payment
     back = _shop_url(payment)
     return RedirectResponse(back or viewer.url(f"/pay/{payment.reference}"), status_code=303)
@@ -77,17 +77,17 @@ def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
         **line,
         **_question(viewer, payment.amount, payment.details["description"]),
         action=viewer.url(f"/pay/{payment.reference}"),
-        **_words(viewer, "pay", "cancel", "fail", "abandon"),
+        **viewer.texts("pay", "cancel", "fail", "abandon"),
     )
 
 
 def _shop_url(payment: Payment) -> str:
-    """Where the browser goes now, "" when the shop named no usable place."""
+    """Where the browser is sent back to; "" when the shop gave no usable address."""
     came_back = "cancel_url" if payment.status == scenarios.FAILED else "return_url"
     return with_reference(payment.details.get(came_back, ""), payment.reference)
 
 
-# The hosted page of a link
+# --- the hosted page of a link ----------------------------------------------------------------------------------
 
 
 async def link_page(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def link_page(request: Request) -> Response:
 
 
 async def link_choose(request: Request) -> Response:
-    """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire. Pay plays the ending that was picked, if one was."""
+    """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire. Pay runs the magic number that was chosen, if any."""
     viewer, form = viewer_of(request), await _form(request)
     try:
         link = links.open_link(viewer.sandbox, request.path_params["code"])
@@ -113,14 +113,14 @@ async def link_choose(request: Request) -> Response:
         script = links.script_of(form)
         if script.answer is Answer.UNAVAILABLE_503:
             return HTMLResponse(bodies.HTML_503, status_code=503)
-        payment = links.play(viewer.sandbox, link, form)
+        payment = links.submit(viewer.sandbox, link, form)
     except links.FormError as error:
         return _link_page(request, viewer, link, error=error.key)
-    return await _after_playing(viewer, link, script, payment)
+    return await _answer_browser(viewer, link, script, payment)
 
 
-async def _after_playing(viewer: Viewer, link: Link, script: Script, payment: Payment) -> Response:
-    """What the payer's browser sees of it: the scripted faults are the browser's here."""
+async def _answer_browser(viewer: Viewer, link: Link, script: Script, payment: Payment) -> Response:
+    """Answer the payer's browser, which meets the faults of the magic number here."""
     sandbox = viewer.sandbox
     if script.answer_after_seconds:
         await asyncio.sleep(script.answer_after_seconds * sandbox.options.time_scale)
@@ -130,13 +130,13 @@ async def _after_playing(viewer: Viewer, link: Link, script: Script, payment: Pa
         return ConnectionReset()
     if script.answer in (Answer.HTML_502, Answer.TRUNCATED):
         return HTMLResponse(bodies.HTML_502, status_code=502)
-    wished = link.error_url if payment.status == scenarios.FAILED else link.success_url
-    back = with_reference(wished, payment.reference)
+    target = link.error_url if payment.status == scenarios.FAILED else link.success_url
+    back = with_reference(target, payment.reference)
     return RedirectResponse(back or viewer.url(f"/paid/{payment.reference}"), status_code=303)
 
 
 async def link_result(request: Request) -> Response:
-    """GET paid/{reference}: for a link whose shop named no page to go back to."""
+    """GET paid/{reference}: the result, for a link without an address to go back to."""
     viewer, payment = viewer_of(request), payment_of(request)
     if payment is None or payment.link is None:
         return not_found(request)
@@ -158,22 +158,22 @@ def _link_result(viewer: Viewer, payment: Payment) -> Markup:
 
 def _link_page(request: Request, viewer: Viewer, link: Link, *, error: str = "") -> Response:
     methods = links.METHODS[link.methods]
-    endings = [("", viewer.say("ending_none"))]
+    endings = [("", viewer.text("ending_none"))]
     endings += [(ending, f"{ending} · {magic_number(viewer.language, ending)}") for ending in MAGIC_NUMBERS]
     phone_field = EMPTY
     if link.methods != "CARD":
-        phone_field = fill("link_phone", **_words(viewer, "link_phone", "link_phone_hint"))
+        phone_field = fill("link_phone", **viewer.texts("link_phone", "link_phone_hint"))
     body = fill(
         "link_page",
         **_question(viewer, link.amount, link.description),
         action=viewer.url(request.url.path),
-        error=fill("pin_error", text=viewer.say(error)) if error else EMPTY,
-        method=viewer.say("method"),
+        error=fill("pin_error", text=viewer.text(error)) if error else EMPTY,
+        method=viewer.text("method"),
         methods=join(fill("option", value=one.reseau, text=one.reseau.title()) for one in methods),
         phone_field=phone_field,
-        ending=viewer.say("ending"),
+        ending=viewer.text("ending"),
         endings=join(fill("option", value=value, text=text) for value, text in endings),
-        **_words(viewer, "pay", "fail", "cancel", "expire_link", "link_hint"),
+        **viewer.texts("pay", "fail", "cancel", "expire_link", "link_hint"),
     )
     leads = (link.success_url, link.error_url)
     content = fill("checkout_still", body=body)
@@ -181,21 +181,21 @@ def _link_page(request: Request, viewer: Viewer, link: Link, *, error: str = "")
 
 
 def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:
-    """FeexPay's refusal: a page for a browser, JSON for whoever asks for it."""
+    """FeexPay's refusal, as a page for browsers and as JSON for other callers."""
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(error.body, status_code=error.status_code)
     message, code = str(error.body["message"]), str(error.body.get("code", error.status_code))
-    words = {"FeexLink has expired": "link_expired", "FeexLink usage limit reached": "link_used"}
-    title = viewer.say(words.get(message, "link_closed"))
+    titles = {"FeexLink has expired": "link_expired", "FeexLink usage limit reached": "link_used"}
+    title = viewer.text(titles.get(message, "link_closed"))
     content = fill("checkout_still", body=fill("empty", title=title, more=code))
     return page(viewer, "link_page", request.url.path, content, error.status_code)
 
 
-# What both have
+# --- used by both -----------------------------------------------------------------------------------------------
 
 
 def with_reference(url: str, reference: str) -> str:
-    """`url` with `?ref=`; "" for what a browser must not be sent to."""
+    """`url` with `?ref=`; "" for anything but an http or https address."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
@@ -219,27 +219,23 @@ def _checkout(viewer: Viewer, body: Markup, here: str, state: str) -> Markup:
 
 def _question(viewer: Viewer, amount: int, description: str) -> dict[str, str]:
     shop = viewer.sandbox.options.shop_name
-    return {"question": viewer.say("question", amount=money(amount), shop=shop), "description": description}
-
-
-def _words(viewer: Viewer, *keys: str) -> dict[str, str]:
-    return {key: viewer.say(key) for key in keys}
+    return {"question": viewer.text("question", amount=money(amount), shop=shop), "description": description}
 
 
 def _back(viewer: Viewer, url: str) -> Markup:
-    return fill("others", url=url, text=viewer.say("back_to_shop")) if url else EMPTY
+    return fill("others", url=url, text=viewer.text("back_to_shop")) if url else EMPTY
 
 
 def _outcome(viewer: Viewer, payment: Payment) -> dict[str, str]:
     if payment.charged:
-        more = viewer.say("approved_more", amount=money(payment.paid_amount), shop=viewer.sandbox.options.shop_name)
-        return {"kind": "paid", "title": viewer.say("approved"), "more": more}
+        more = viewer.text("approved_more", amount=money(payment.paid_amount), shop=viewer.sandbox.options.shop_name)
+        return {"kind": "paid", "title": viewer.text("approved"), "more": more}
     if payment.status == scenarios.PENDING:
-        return {"kind": "waiting", "title": viewer.say("still_open"), "more": viewer.say("still_open_more")}
-    if payment.status in scenarios.TAKEN_BACK:
-        return {"kind": "unpaid", "title": viewer.say(payment.status), "more": viewer.say("taken_back_more")}
+        return {"kind": "waiting", "title": viewer.text("still_open"), "more": viewer.text("still_open_more")}
+    if payment.status in scenarios.REVERSED_STATUSES:
+        return {"kind": "unpaid", "title": viewer.text(payment.status), "more": viewer.text("reversed_more")}
     reason = reason_in_words(viewer.language, payment.reason or "").capitalize()
-    return {"kind": "unpaid", "title": viewer.say("failed"), "more": f"{reason}. {viewer.say('not_paid')}"}
+    return {"kind": "unpaid", "title": viewer.text("failed"), "more": f"{reason}. {viewer.text('not_paid')}"}
 
 
 ROUTES = [

@@ -108,7 +108,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
         custom_id=link.custom_id,
         link=link.code,
     )
-    return sandbox.till.take_in(payment, script.steps)
+    return sandbox.engine.accept(payment, script.steps)
 
 
 def script_of(form: Mapping[str, str]) -> Script:
@@ -124,7 +124,7 @@ def script_of(form: Mapping[str, str]) -> Script:
     return scenarios.script_for(phone) if phone else PAID_ON_THE_PAGE
 
 
-def play(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
+def submit(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
     """A payment on an open link, by the card or network of the form's `method`; `FormError` where it does not fit."""
     script, name = script_of(form), form.get("method", "")
     network = next((one for one in METHODS[link.methods] if one.reseau == name), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django_feexpay.sandbox.fault_settings import Conditions
+from django_feexpay.sandbox.fault_settings import FaultSettings
 
 DEFAULT_API_KEY = "test_sandbox_key"
 DEFAULT_SHOP_ID = "SANDBOXSHOP0001"
@@ -33,6 +33,6 @@ class Options:
     language: str = "fr"
     time_scale: float = 1.0
     webhook_header: str = "X-FeexPay-Signature"
-    conditions: Conditions = field(default_factory=Conditions)
+    settings: FaultSettings = field(default_factory=FaultSettings)
     abandon_seconds: float = 3600.0
     public_url: str = ""

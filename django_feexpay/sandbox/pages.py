@@ -1,7 +1,7 @@
-"""What every page has: the viewer's language, the frame, the files beside it. Plain HTML, no outside asset.
+"""The frame of every page: the viewer's language, the navigation, the stylesheet and the script. No outside asset.
 
-A page works without its script. The script only asks whether the server would show something else by now
-(`version`) and then goes there; it never wipes a PIN that is being typed.
+A page works without its script. The script polls the page's `version` and reloads when it has changed, but never while
+a PIN is being typed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from django_feexpay.sandbox import markup
 from django_feexpay.sandbox.context import Sandbox, sandbox_of
 from django_feexpay.sandbox.markup import Markup, fill, join
 from django_feexpay.sandbox.options import LANGUAGES
-from django_feexpay.sandbox.texts import accepted_language, asked_language, say
+from django_feexpay.sandbox.texts import accepted_language, asked_language, text
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
@@ -36,24 +36,26 @@ _HEADERS = {
 
 _LANGUAGE_NAMES = {"fr": ("FR", "Français"), "en": ("EN", "English")}
 
-_PLACES = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"), ("control", "control", "/control"))
+_NAVIGATION = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"), ("control", "control", "/control"))
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks: the sandbox, the language, and whether `?lang=` asked for it (then links keep it)."""
+    """One request for a page: the sandbox, the language, and whether `?lang=` chose it (then links keep it)."""
 
     sandbox: Sandbox
     language: str
     asked: bool
 
-    def say(self, key: str, **values: object) -> str:
-        return say(self.language, key, **values)
+    def text(self, key: str, **values: object) -> str:
+        return text(self.language, key, **values)
+
+    def texts(self, *keys: str) -> dict[str, str]:
+        return {key: self.text(key) for key in keys}
 
     def url(self, path: str, **query: str) -> str:
-        """`path` with its query, and with `?lang=` where this viewer asked for a language."""
-        wish = {"lang": self.language} if self.asked else {}
-        query |= wish
+        """`path` with its query, and with `?lang=` when the viewer chose the language."""
+        query |= {"lang": self.language} if self.asked else {}
         return f"{path}?{urlencode(query)}" if query else path
 
 
@@ -76,29 +78,29 @@ def page(
     status_code: int = 200,
     form_leads_to: Iterable[str] = (),
 ) -> Response:
-    """`content` in the frame; `title` is a key of the texts, `path` what the language links open.
+    """`content` in the frame. `title`: a key of the texts. `path`: where the language links lead.
 
-    `form_leads_to`: addresses elsewhere that the answer to the page's form may send the browser to.
+    `form_leads_to`: addresses of other sites to which the answer to the page's form may redirect.
     """
     whole = fill(
         "page",
         language=viewer.language,
-        title=viewer.say(title),
-        banner=viewer.say("banner"),
-        skip=viewer.say("skip"),
-        links=join(_link(viewer, *place, title) for place in _PLACES),
-        language_label=viewer.say("language"),
+        title=viewer.text(title),
+        banner=viewer.text("banner"),
+        skip=viewer.text("skip"),
+        links=join(_link(viewer, *entry, title) for entry in _NAVIGATION),
+        language_label=viewer.text("language"),
         languages=join(_language_link(viewer, language, path) for language in LANGUAGES),
         content=content,
     )
-    # Browsers hold the answer's redirect to the policy of the form.
+    # Browsers apply the page's form-action policy to the redirect that answers the form.
     origins = "".join(f" {origin}" for url in form_leads_to if (origin := _origin(url)))
     headers = _HEADERS | {"Content-Security-Policy": _POLICY + origins}
     return HTMLResponse(whole, status_code=status_code, headers=headers)
 
 
 def _origin(url: str) -> str:
-    """`https://shop.test:8443`; "" for what cannot stand in a policy."""
+    """The origin of a URL, such as `https://shop.test:8443`; "" when a policy cannot hold it."""
     try:
         parts = urlsplit(url)
         plain = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -109,7 +111,7 @@ def _origin(url: str) -> str:
 
 def _link(viewer: Viewer, key: str, text: str, path: str, title: str) -> Markup:
     current = Markup(' aria-current="page"') if key == title else markup.EMPTY
-    return fill("link", url=viewer.url(path), text=viewer.say(text), attributes=current)
+    return fill("link", url=viewer.url(path), text=viewer.text(text), attributes=current)
 
 
 def _language_link(viewer: Viewer, language: str, path: str) -> Markup:
@@ -123,7 +125,7 @@ def _language_link(viewer: Viewer, language: str, path: str) -> Markup:
 
 def not_found(request: Request) -> Response:
     viewer = viewer_of(request)
-    content = fill("not_found", title=viewer.say("not_found"), back=viewer.say("phone"), url=viewer.url("/"))
+    content = fill("not_found", title=viewer.text("not_found"), back=viewer.text("phone"), url=viewer.url("/"))
     return page(viewer, "not_found", "/", content, status_code=404)
 
 

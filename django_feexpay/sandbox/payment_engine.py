@@ -1,159 +1,164 @@
-"""Where money moves in the sandbox: a payment is taken in, its ending comes, its webhooks are queued.
+"""The life of a payment in the sandbox: it is accepted, it ends, its webhooks are queued.
 
-The only writer of a payment's status. PENDING may become anything, FAILED may still become SUCCESSFUL, SUCCESSFUL
-only what says that the money was taken back; the status, the steps left and the webhooks change in one transaction.
+Only this module writes a payment's status. PENDING may become anything, FAILED may become SUCCESSFUL (a late success),
+SUCCESSFUL only a reversed status; `force` ignores these rules. Status, remaining steps and webhooks change in one
+transaction.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from django_feexpay.sandbox import bodies, scenarios
-from django_feexpay.sandbox.fault_settings import FaultSettings
+from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
-from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, WebhookQueue, Wish
+from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, WebhookQueue, WebhookRequest
 
 _MAY_BECOME = {
     scenarios.PENDING: {scenarios.SUCCESSFUL, scenarios.FAILED},
     scenarios.FAILED: {scenarios.SUCCESSFUL},
-    scenarios.SUCCESSFUL: set(scenarios.TAKEN_BACK),
-    **{status: set[str]() for status in scenarios.TAKEN_BACK},
+    scenarios.SUCCESSFUL: set(scenarios.REVERSED_STATUSES),
+    **{status: set[str]() for status in scenarios.REVERSED_STATUSES},
 }
 
 
 class PaymentEngine:
-    """Takes payments in and ends them. `on_change` is called after every change that may be due soon."""
+    """Accepts payments and ends them. It calls `on_change` after each change, as something may be due sooner."""
 
     def __init__(
-        self, store: Store, options: Options, switchboard: FaultSettings, on_change: Callable[[], None]
+        self, store: Store, options: Options, current_settings: CurrentSettings, on_change: Callable[[], None]
     ) -> None:
-        self.postbox = WebhookQueue(store, options, switchboard)
+        self.webhook_queue = WebhookQueue(store, options, current_settings)
         self._store = store
         self._options = options
-        self._switchboard = switchboard
+        self._current_settings = current_settings
         self._on_change = on_change
 
-    def take_in(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
-        """A new payment, its script running; a script that ends at once has already ended it.
-
-        Asking twice makes two payments: FeexPay knows no idempotency key.
-        """
+    def accept(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
+        """Store a new payment and start its script; the payment after the steps without a delay."""
         with self._store.transaction():
             self._store.add_payment(payment)
             for step in steps:
-                self._plan(payment.reference, step, payment.created_at)
+                self._run_or_plan(payment.reference, step, payment.created_at)
         self._on_change()
-        return self._known(payment.reference)
+        return self._read(payment.reference)
 
-    def otp_came(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
-        """The code came for a payment that waited for it: now its script runs."""
+    def accept_otp(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
+        """Start the script of a payment that waited for its one-time code."""
         with self._store.transaction():
-            self._store.otp_came(payment.reference)
+            self._store.accept_otp(payment.reference)
             for step in steps:
-                self._plan(payment.reference, step, time.time())
+                self._run_or_plan(payment.reference, step, time.time())
         self._on_change()
-        return self._known(payment.reference)
+        return self._read(payment.reference)
 
     def choose(self, reference: str, status: str, reason: str | None = None) -> bool:
-        """The payer's own choice, which ends every script; False when the payment is past choosing."""
+        """Apply the payer's own decision and end the script; False when the payment can no longer change so."""
         step = scenarios.Step(0.0, status, reason, webhooks=(status,))
         with self._store.transaction():
             chosen = self._apply(reference, step, time.time())
             if chosen:
                 self._store.drop_steps_of(reference)
-                self._go_wrong_later(reference, step, time.time())
+                self._inject_faults_after(reference, step, time.time())
         self._on_change()
         return chosen
 
-    def take_back(self, reference: str, status: str, *, announce: bool) -> bool:
-        """The money of a payment that was paid is taken back; False when it was not paid, or is gone already."""
+    def reverse(self, reference: str, status: str, *, announce: bool) -> bool:
+        """Give the money of a paid payment back to the payer; False when it is not paid."""
         step = scenarios.Step(0.0, status, webhooks=(status,) if announce else ())
         with self._store.transaction():
-            taken_back = self._apply(reference, step, time.time())
-            if taken_back:
+            reversed_ = self._apply(reference, step, time.time())
+            if reversed_:
                 self._store.drop_steps_of(reference)
         self._on_change()
-        return taken_back
+        return reversed_
 
     def charge_again(self, reference: str, *, announce: bool) -> Payment | None:
-        """The money of a payment that was paid is taken once more, as a payment of its own; None when it was not."""
+        """Charge the payer of a paid payment a second time; the new payment, or None when the first is not paid."""
         with self._store.transaction():
             second = self._charge_again(reference, time.time(), announce=announce)
         self._on_change()
         return second
 
     def run(self, due: DueStep) -> None:
-        """A step of a script whose time has come."""
+        """Run a step of a script that is due."""
         with self._store.transaction():
             self._store.drop_step(due.id)
             if self._apply(due.reference, due.step, time.time()):
-                self._go_wrong_later(due.reference, due.step, time.time())
+                self._inject_faults_after(due.reference, due.step, time.time())
         self._on_change()
 
+    def run_scripts(self) -> int:
+        """Run every payer's decision that a magic number has planned; how many. Open pages stay open."""
+        decisions = [due for due in self._store.due_steps(math.inf) if due.step.is_payers_decision]
+        for due in decisions:
+            self.run(due)
+        return len(decisions)
+
     def force(self, payment: Payment, status: str, reason: str | None, paid_amount: int, *, announce: bool) -> None:
-        """Any status over any other, which FeexPay never should do; it ends every script."""
+        """Set any status over any other, also what FeexPay should never do, and end the script."""
         with self._store.transaction():
             self._store.force(payment.reference, status, reason, paid_amount, time.time())
             self._store.drop_steps_of(payment.reference)
             if announce:
-                self.postbox.announce(self._known(payment.reference), status, time.time())
+                self.webhook_queue.announce(self._read(payment.reference), status, time.time())
         self._on_change()
 
-    def send(self, payment: Payment, wishes: Iterable[Wish]) -> None:
-        """Webhooks about the payment, exactly as wished."""
+    def send(self, payment: Payment, requests: Iterable[WebhookRequest]) -> None:
+        """Queue these webhooks about the payment, untouched by the fault settings."""
         with self._store.transaction():
-            for wish in wishes:
-                self.postbox.send(payment, wish, time.time())
+            for request in requests:
+                self.webhook_queue.send(payment, request, time.time())
         self._on_change()
 
-    def _plan(self, reference: str, step: scenarios.Step, now: float) -> None:
-        if step.after_seconds == 0.0:
-            if self._apply(reference, step, now):
-                self._go_wrong_later(reference, step, now)
-        else:
+    def _run_or_plan(self, reference: str, step: scenarios.Step, now: float) -> None:
+        if step.after_seconds:
             self._store.add_step(reference, now + step.after_seconds * self._options.time_scale, step)
+        elif self._apply(reference, step, now):
+            self._inject_faults_after(reference, step, now)
 
     def _apply(self, reference: str, step: scenarios.Step, now: float) -> bool:
-        payment = self._known(reference)
+        payment = self._read(reference)
         if step.status is not None:
             if step.status not in _MAY_BECOME[payment.status]:
                 return False
             self._store.settle(payment, step, now)
-            payment = self._known(reference)
+            payment = self._read(reference)
         for position, status in enumerate(step.webhooks):
             spacing = position * SPACING_SECONDS * self._options.time_scale
-            self.postbox.announce(payment, status, now + spacing)
+            self.webhook_queue.announce(payment, status, now + spacing)
         return True
 
-    def _go_wrong_later(self, reference: str, step: scenarios.Step, now: float) -> None:
-        """A payment that was just paid may be taken twice, or taken back, as the conditions say."""
-        conditions = self._switchboard.now
-        if step.status != scenarios.SUCCESSFUL or not (conditions.charged_twice_percent or conditions.reversed_percent):
+    def _inject_faults_after(self, reference: str, step: scenarios.Step, now: float) -> None:
+        """After a success: charge twice, or plan a reversal, by the percentages of the settings."""
+        settings = self._current_settings.now
+        if step.status != scenarios.SUCCESSFUL or not (settings.charged_twice_percent or settings.reversed_percent):
             return
-        # To be repeatable; nothing here is secret.
-        chance = random.Random(f"{conditions.seed}:paid:{self._store.count('paid')}")  # noqa: S311 -- see above
-        if chance.uniform(0, 100) < conditions.charged_twice_percent:
+        seed = f"{settings.seed}:paid:{self._store.count('paid')}"
+        chance = random.Random(seed)  # noqa: S311 -- repeatable faults, nothing secret
+        if chance.uniform(0, 100) < settings.charged_twice_percent:
             self._charge_again(reference, now, announce=True)
-        if chance.uniform(0, 100) < conditions.reversed_percent:
-            status = conditions.reversed_status
-            back = scenarios.Step(conditions.reversed_after_seconds, status, webhooks=(status,))
-            self._store.add_step(reference, now + back.after_seconds * self._options.time_scale, back)
+        if chance.uniform(0, 100) < settings.reversed_percent:
+            status = settings.reversed_status
+            due_at = now + settings.reversed_after_seconds * self._options.time_scale
+            self._store.add_step(reference, due_at, scenarios.Step(0.0, status, webhooks=(status,)))
 
     def _charge_again(self, reference: str, now: float, *, announce: bool) -> Payment | None:
-        first = self._known(reference)
+        first = self._read(reference)
         if not first.charged:
             return None
         new_reference = bodies.new_reference(first.network, now)
         self._store.add_payment(replace(first, reference=new_reference, created_at=now, settled_at=now, prompts=0))
         if announce:
-            self.postbox.announce(self._known(new_reference), scenarios.SUCCESSFUL, now)
-        return self._known(new_reference)
+            self.webhook_queue.announce(self._read(new_reference), scenarios.SUCCESSFUL, now)
+        return self._read(new_reference)
 
-    def _known(self, reference: str) -> Payment:
+    def _read(self, reference: str) -> Payment:
         payment = self._store.payment(reference)
         if payment is None:
             raise LookupError(reference)

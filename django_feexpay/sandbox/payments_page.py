@@ -26,7 +26,7 @@ async def payments(request: Request) -> Response:
     body = _body(viewer)
     content = fill(
         "payments",
-        title=viewer.say("payments"),
+        title=viewer.text("payments"),
         body=body,
         version=version_of(body),
         state_url=viewer.url("/payments/state"),
@@ -36,17 +36,17 @@ async def payments(request: Request) -> Response:
 
 
 async def state(request: Request) -> Response:
-    """GET payments/state: the version of what `payments` would show now."""
+    """GET payments/state: the current version of the list."""
     return JSONResponse({"version": version_of(_body(viewer_of(request)))})
 
 
 def _body(viewer: Viewer) -> Markup:
     every = viewer.sandbox.store.payments()
     if not every:
-        return fill("empty", title=viewer.say("no_payments"), more=viewer.say("start_in_shop"))
+        return fill("empty", title=viewer.text("no_payments"), more=viewer.text("start_in_shop"))
     shown = every[:SHOWN_PAYMENTS]
-    note = viewer.say("newest_only", shown=len(shown), total=len(every)) if len(shown) < len(every) else ""
-    heads = join(fill("table_head", text=viewer.say(column)) for column in _COLUMNS)
+    note = viewer.text("newest_only", shown=len(shown), total=len(every)) if len(shown) < len(every) else ""
+    heads = join(fill("table_head", text=viewer.text(column)) for column in _COLUMNS)
     rows = join(_row(viewer, payment) for payment in shown)
     return fill("table", heads=heads, rows=rows, note=note)
 
@@ -56,9 +56,9 @@ def _row(viewer: Viewer, payment: Payment) -> Markup:
     deliveries = viewer.sandbox.store.deliveries_of(payment.reference)
     return fill(
         "table_row",
-        **{f"{column}_label": viewer.say(column) for column in _COLUMNS},
+        **{f"{column}_label": viewer.text(column) for column in _COLUMNS},
         kind=payment.status.lower(),
-        status=viewer.say(payment.status),
+        status=viewer.text(payment.status),
         reason=reason,
         amount=money(payment.paid_amount or payment.amount),
         network=payment.network.reseau,
@@ -67,17 +67,17 @@ def _row(viewer: Viewer, payment: Payment) -> Markup:
         time=f"{datetime.fromtimestamp(payment.created_at, UTC):%Y-%m-%d %H:%M:%S} UTC",
         reference=payment.reference,
         url=viewer.url(f"/payments/{payment.reference}"),
-        webhooks=join(_webhook(viewer, one) for one in deliveries) or Markup(viewer.say("no_webhook")),
+        webhooks=join(_webhook(viewer, one) for one in deliveries) or Markup(viewer.text("no_webhook")),
     )
 
 
 def _webhook(viewer: Viewer, delivery: Delivery) -> Markup:
-    outcome = viewer.say(LOST) if delivery.outcome == LOST else delivery.outcome or viewer.say("waiting")
+    outcome = viewer.text(LOST) if delivery.outcome == LOST else delivery.outcome or viewer.text("waiting")
     parts = [f"{delivery.status} → {outcome}"]
     if delivery.attempts > 1:
-        parts.append(viewer.say("attempts", count=delivery.attempts))
+        parts.append(viewer.text("attempts", count=delivery.attempts))
     if delivery.attempts and delivery.outcome and not delivery.delivered:
-        parts.append(viewer.say("given_up" if delivery.due_at is None else "again"))
+        parts.append(viewer.text("given_up" if delivery.due_at is None else "again"))
     return fill("webhook", text=" · ".join(parts))
 
 

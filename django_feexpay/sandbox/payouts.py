@@ -51,7 +51,7 @@ async def payout(request: Request) -> Response:
     _validate(body, network)
     require_shop(request, body["shop"])
     require_open(request, network)
-    return JSONResponse(bodies.payout_accepted(_taken_in(request, network, body)))
+    return JSONResponse(bodies.payout_accepted(_create(request, network, body)))
 
 
 def _network(route: str, body: dict[str, Any]) -> Network:
@@ -87,12 +87,12 @@ def _motif_errors(value: object) -> Constraints:
     return {}
 
 
-def _taken_in(request: Request, network: Network, body: dict[str, Any]) -> Payment:
+def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment:
     """The payout, its amount out of the balance at once."""
     sandbox = sandbox_of(request)
-    if not sandbox.conditions.payouts_enabled:
+    if not sandbox.settings.payouts_enabled:
         raise ApiError(403, bodies.error(403, "Payout is not enabled for this shop", "ERR_PAYOUT_NOT_ENABLED"))
-    balance = sandbox.conditions.opening_balance + sandbox.store.balances().get(network.suffix, 0)
+    balance = sandbox.settings.opening_balance + sandbox.store.balances().get(network.suffix, 0)
     if balance < body["amount"]:
         raise ApiError(400, bodies.error(400, "Insufficient balance", "ERR_INSUFFICIENT_BALANCE"))
     now = time.time()
@@ -115,7 +115,7 @@ def _taken_in(request: Request, network: Network, body: dict[str, Any]) -> Payme
     )
     script = scenarios.SCRIPTS.get(msisdn[-2:])
     steps = tuple(step for step in script.steps if step.after_seconds) if script else _PAID
-    return sandbox.till.take_in(payment, steps or _PAID)
+    return sandbox.engine.accept(payment, steps or _PAID)
 
 
 async def payout_status(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The payer's phone: the prompt with its PIN, Approve / Decline / Let it expire, and what came of it."""
+"""The payer's phone: the prompt with its PIN, Approve / Decline / Let it expire, and the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENDINGS = {scenarios.DECLINED: "declined", scenarios.EXPIRED: "expired"}
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What the phone shows: its HTML, the payment in it if there is one, and where a change leads."""
+    """What the phone shows: its HTML, its payment if there is one, and the page to load after a change."""
 
     body: Markup
     reference: str | None
@@ -38,13 +38,13 @@ async def phone(request: Request) -> Response:
 
 
 async def state(request: Request) -> Response:
-    """GET phone/state: the version of what `phone` would show now."""
+    """GET phone/state: the current version of the phone's screen."""
     viewer = viewer_of(request)
     return JSONResponse({"version": version_of(_screen(viewer, _asked_payment(viewer, request)).body)})
 
 
 async def choose(request: Request) -> Response:
-    """POST phone/{reference}: the payer's choice. The PIN is looked at and forgotten."""
+    """POST phone/{reference}: the payer's decision. The PIN is checked for its form and not kept."""
     viewer = viewer_of(request)
     payment = payment_of(request)
     form = parse_qs((await read_body(request)).decode("utf-8", "replace"))
@@ -52,15 +52,15 @@ async def choose(request: Request) -> Response:
     if payment is None or choice is None:
         return not_found(request)
     if payment.waits_for == "otp" and choice[0] == scenarios.SUCCESSFUL:
-        # Paying needs the code, and the code goes through the shop.
+        # Paying needs the code, which the payer enters in the shop.
         return not_found(request)
     if payment.status == scenarios.PENDING:
         pin = form.get("pin", [""])[0]
         if choice[0] == scenarios.SUCCESSFUL and not re.fullmatch("[0-9]{4}", pin):
-            # The script compares with the screen as a fresh look shows it: without the error.
+            # The page's script compares versions with a fresh screen, which has no error.
             version = version_of(_screen(viewer, payment).body)
             return _phone_page(viewer, _screen(viewer, payment, pin_is_wrong=True), version, status_code=422)
-        viewer.sandbox.till.choose(payment.reference, *choice)
+        viewer.sandbox.engine.choose(payment.reference, *choice)
     return RedirectResponse(viewer.url("/", payment=payment.reference), status_code=303)
 
 
@@ -69,7 +69,7 @@ def _asked_payment(viewer: Viewer, request: Request) -> Payment | None:
 
 
 def _screen(viewer: Viewer, payment: Payment | None, *, pin_is_wrong: bool = False) -> Screen:
-    """The payment that was asked for; else the only prompt, a choice of several, or nothing to pay."""
+    """The payment in the address; otherwise the only prompt, a choice of several, or nothing to pay."""
     prompts = viewer.sandbox.store.prompts()
     if payment is None and len(prompts) == 1:
         payment = prompts[0]
@@ -86,25 +86,25 @@ def _screen(viewer: Viewer, payment: Payment | None, *, pin_is_wrong: bool = Fal
 
 def _home(viewer: Viewer, prompts: list[Payment]) -> Markup:
     if not prompts:
-        return fill("empty", title=viewer.say("nothing_to_pay"), more=viewer.say("start_in_shop"))
+        return fill("empty", title=viewer.text("nothing_to_pay"), more=viewer.text("start_in_shop"))
     choices = join(
         fill(
             "choice",
-            url=_place(viewer, prompt),
+            url=_next_page_of(viewer, prompt),
             amount=money(prompt.amount),
-            shop=viewer.say("to_shop", shop=viewer.sandbox.options.shop_name),
+            shop=viewer.text("to_shop", shop=viewer.sandbox.options.shop_name),
             network=prompt.network.reseau,
-            where=viewer.say("on_a_page") if prompt.waits_for == "page" else masked(prompt.msisdn, prompt.network),
+            where=viewer.text("on_a_page") if prompt.waits_for == "page" else masked(prompt.msisdn, prompt.network),
         )
         for prompt in prompts
     )
     if len(prompts) == 1:
-        return fill("choices", title=viewer.say("one_on_a_page"), choices=choices)
-    return fill("choices", title=viewer.say("choose", count=len(prompts)), choices=choices)
+        return fill("choices", title=viewer.text("one_on_a_page"), choices=choices)
+    return fill("choices", title=viewer.text("choose", count=len(prompts)), choices=choices)
 
 
-def _place(viewer: Viewer, prompt: Payment) -> str:
-    """Where the payer goes on: the phone, the operator's page, or what became of a hosted page."""
+def _next_page_of(viewer: Viewer, prompt: Payment) -> str:
+    """The phone, the operator's page, or the result page of a hosted link."""
     if prompt.waits_for != "page":
         return viewer.url("/", payment=prompt.reference)
     return viewer.url(f"/{'paid' if prompt.link else 'pay'}/{prompt.reference}")
@@ -115,11 +115,11 @@ def _sms(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
         "sms",
         network=payment.network.reseau,
         msisdn=masked(payment.msisdn, payment.network),
-        title=viewer.say("sms", network=payment.network.reseau.title(), otp=scenarios.RIGHT_OTP),
-        more=viewer.say("sms_more"),
+        title=viewer.text("sms", network=payment.network.reseau.title(), otp=scenarios.RIGHT_OTP),
+        more=viewer.text("sms_more"),
         action=viewer.url(f"/phone/{payment.reference}"),
-        decline=viewer.say("decline"),
-        expire=viewer.say("expire"),
+        decline=viewer.text("decline"),
+        expire=viewer.text("expire"),
         others=_others(viewer, others),
     )
 
@@ -130,38 +130,38 @@ def _prompt(viewer: Viewer, payment: Payment, others: list[Payment], pin_is_wron
         "prompt",
         network=payment.network.reseau,
         msisdn=masked(payment.msisdn, payment.network),
-        question=viewer.say("question", amount=money(payment.amount), shop=shop),
+        question=viewer.text("question", amount=money(payment.amount), shop=shop),
         description=payment.details["description"],
         action=viewer.url(f"/phone/{payment.reference}"),
-        pin=viewer.say("pin"),
-        pin_hint=viewer.say("pin_hint"),
+        pin=viewer.text("pin"),
+        pin_hint=viewer.text("pin_hint"),
         pin_described_by="pin-error pin-hint" if pin_is_wrong else "pin-hint",
         pin_attributes=Markup(' aria-invalid="true"') if pin_is_wrong else EMPTY,
-        pin_error=fill("pin_error", text=viewer.say("pin_wrong")) if pin_is_wrong else EMPTY,
-        approve=viewer.say("approve"),
-        decline=viewer.say("decline"),
-        expire=viewer.say("expire"),
+        pin_error=fill("pin_error", text=viewer.text("pin_wrong")) if pin_is_wrong else EMPTY,
+        approve=viewer.text("approve"),
+        decline=viewer.text("decline"),
+        expire=viewer.text("expire"),
         others=_others(viewer, others),
     )
 
 
 def _result(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
     title = "approved" if payment.charged else _ENDINGS.get(payment.reason or "", "failed")
-    more = viewer.say("not_paid")
+    more = viewer.text("not_paid")
     if payment.charged:
         amount, shop = money(payment.paid_amount), viewer.sandbox.options.shop_name
-        more = viewer.say("approved_more", amount=amount, shop=shop)
+        more = viewer.text("approved_more", amount=amount, shop=shop)
     elif title == "failed":
         more = f"{reason_in_words(viewer.language, payment.reason or '').capitalize()}. {more}"
     return fill(
         "result",
         kind="paid" if payment.charged else "unpaid",
-        title=viewer.say(title),
+        title=viewer.text(title),
         more=more,
         network=payment.network.reseau,
         msisdn=masked(payment.msisdn, payment.network),
         url=viewer.url("/"),
-        back=viewer.say("back"),
+        back=viewer.text("back"),
         others=_others(viewer, others),
     )
 
@@ -170,24 +170,24 @@ def _others(viewer: Viewer, others: list[Payment]) -> Markup:
     if not others:
         return EMPTY
     key = "waiting_one" if len(others) == 1 else "waiting_many"
-    url = _place(viewer, others[0])
-    return fill("others", url=url, text=viewer.say(key, count=len(others)))
+    url = _next_page_of(viewer, others[0])
+    return fill("others", url=url, text=viewer.text(key, count=len(others)))
 
 
 def _phone_page(viewer: Viewer, screen: Screen, version: str, status_code: int = 200) -> Response:
     query = {} if screen.reference is None else {"payment": screen.reference}
     content = fill(
         "phone",
-        title=viewer.say("phone"),
+        title=viewer.text("phone"),
         body=screen.body,
         version=version,
         state_url=viewer.url("/phone/state", **query),
         next_url=screen.next_url,
-        changed=viewer.say("changed"),
-        look_again=viewer.say("look_again"),
-        magic=viewer.say("magic"),
-        magic_more=viewer.say("magic_more"),
-        otp_codes=viewer.say("otp_codes"),
+        changed=viewer.text("changed"),
+        refresh=viewer.text("refresh"),
+        magic=viewer.text("magic"),
+        magic_more=viewer.text("magic_more"),
+        otp_codes=viewer.text("otp_codes"),
         magic_numbers=join(
             fill("magic_number", ending=ending, meaning=magic_number(viewer.language, ending))
             for ending in MAGIC_NUMBERS

@@ -42,9 +42,9 @@ STATUS_CODES = {LOW_BALANCE: "10", INSUFFICIENT: "10", AMOUNT_TOO_LOW: "37", DEC
 REVERSED = "REVERSED"
 REFUNDED = "REFUNDED"
 CANCELLED = "CANCELLED"
-TAKEN_BACK = (REVERSED, REFUNDED, CANCELLED)
+REVERSED_STATUSES = (REVERSED, REFUNDED, CANCELLED)
 
-STATUSES = (PENDING, SUCCESSFUL, FAILED, *TAKEN_BACK)
+STATUSES = (PENDING, SUCCESSFUL, FAILED, *REVERSED_STATUSES)
 
 # What a forced failure may be given for; any other text will do, too.
 REASONS = (
@@ -87,6 +87,11 @@ class Step:
     reason: str | None = None
     webhooks: tuple[str, ...] = ()
     short_by: int = 0
+
+    @property
+    def is_payers_decision(self) -> bool:
+        """False for a page that nobody finished, and for a reversal."""
+        return self.status not in REVERSED_STATUSES and self.reason != EXPIRED
 
 
 @dataclass(frozen=True, slots=True)

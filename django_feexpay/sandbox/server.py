@@ -1,4 +1,4 @@
-"""All of the sandbox behind one socket: the Starlette app, and uvicorn with one trick more."""
+"""The sandbox as a server: the Starlette app, and a uvicorn that can reset a connection."""
 
 from __future__ import annotations
 
@@ -39,28 +39,40 @@ from django_feexpay.sandbox import (
     phone_page,
 )
 from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
-from django_feexpay.sandbox.fault_settings import FaultSettings
-from django_feexpay.sandbox.faults import FaultyLine
+from django_feexpay.sandbox.fault_settings import CurrentSettings
+from django_feexpay.sandbox.faults import FaultInjection
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.same_origin import SameOriginOnly
 from django_feexpay.sandbox.store import Store
 from django_feexpay.sandbox.timers import Timers
 from django_feexpay.sandbox.validation import ValidationFailedError
 
-ROOMS = (collect, links, history, api, payouts, control, phone_page, hosted, payments_page, control_page, pages)
+ROUTED_MODULES = (
+    collect,
+    links,
+    history,
+    api,
+    payouts,
+    control,
+    phone_page,
+    hosted,
+    payments_page,
+    control_page,
+    pages,
+)
 
-# Requests that wait on purpose (a slow answer, a synchronous operator) do not hold up a stop for longer.
+# At a stop, requests that wait on purpose (slow answer, synchronous operator) are given this long.
 _STOP_SECONDS = 1
 
 
 def build_app(options: Options, store: Store) -> Starlette:
-    """The whole sandbox as an ASGI app; its timers run as long as its lifespan."""
+    """The sandbox as an ASGI app. Its timers run during its lifespan."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        switchboard = FaultSettings(store, options.conditions)
-        timers = Timers(store, options, switchboard)
-        app.state.sandbox = Sandbox(options, store, timers, switchboard)
+        current_settings = CurrentSettings(store, options.settings)
+        timers = Timers(store, options, current_settings)
+        app.state.sandbox = Sandbox(options, store, timers, current_settings)
         loop = asyncio.create_task(timers.run())
         yield
         loop.cancel()
@@ -68,9 +80,9 @@ def build_app(options: Options, store: Store) -> Starlette:
             await loop
 
     app = Starlette(
-        routes=[route for room in ROOMS for route in room.ROUTES],
+        routes=[route for module in ROUTED_MODULES for route in module.ROUTES],
         lifespan=lifespan,
-        middleware=[Middleware(SameOriginOnly), Middleware(FaultyLine)],
+        middleware=[Middleware(SameOriginOnly), Middleware(FaultInjection)],
         exception_handlers={
             guards.ApiError: guards.api_error,
             ValidationFailedError: guards.api_error,
@@ -84,7 +96,7 @@ def build_app(options: Options, store: Store) -> Starlette:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    """NestJS says 404 for a wrong method, too; a person gets a page."""
+    """Answer as NestJS under /api/, where a wrong method is a 404, too; elsewhere with a page."""
     if request.url.path.startswith("/api/"):
         return JSONResponse(bodies.no_such_path(request.method, request.url.path), status_code=404)
     if isinstance(error, HTTPException) and error.status_code == 405:
@@ -93,7 +105,7 @@ async def _not_found(request: Request, error: Exception) -> Response:
 
 
 class _ResettableProtocol(H11Protocol):
-    """HTTP/1.1 that offers each request a way to cut its own connection with a reset."""
+    """HTTP/1.1 with an extension by which a request can reset its own connection."""
 
     async def _app_with_reset(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("extensions", {})[RESET_EXTENSION] = self._reset
@@ -105,13 +117,13 @@ class _ResettableProtocol(H11Protocol):
 
     def _reset(self) -> None:
         connection = self.transport.get_extra_info("socket")
-        # Linger on with zero seconds: closing sends RST and throws away what is not sent.
+        # SO_LINGER with zero seconds: closing sends RST and discards unsent data.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says one line, with the addresses, once connections are accepted."""
+    """Prints one line with the addresses once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, line: str) -> None:
         super().__init__(config)
@@ -124,7 +136,7 @@ class _AnnouncingServer(uvicorn.Server):
 
 
 def serve(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT, then return; `RuntimeError` when the address or the state cannot be had."""
+    """Serve until SIGTERM or SIGINT. Raises RuntimeError when the address or the state file cannot be used."""
     with (
         _until_signalled(),
         contextlib.closing(_listen(options)) as listening,
@@ -144,12 +156,12 @@ def serve(options: Options) -> None:
 
 
 class _StoppedError(BaseException):
-    """A signal asked us to stop; above Exception so that no code on the way takes it for a fault."""
+    """A stop signal. Not an Exception, so that no `except Exception` swallows it."""
 
 
 @contextlib.contextmanager
 def _until_signalled() -> Iterator[None]:
-    """SIGTERM and SIGINT end the block. uvicorn stops gracefully first, then raises the signal again."""
+    """End the block at SIGTERM or SIGINT. uvicorn first stops gracefully, then raises the signal again."""
 
     def stop(signum: int, frame: object) -> None:
         raise _StoppedError
@@ -182,10 +194,10 @@ def _listen(options: Options) -> socket.socket:
         listening = socket.create_server((options.host, options.port), family=family, backlog=256)
     except OSError as error:
         code = error.errno or 0
-        # create_server wraps what the system said in words of its own; a name that is none has no such code.
+        # create_server adds its own words to the system's message; an unknown host name has no errno.
         reason = os.strerror(code) if code > 0 else error.strerror
         raise RuntimeError(f"cannot listen on {options.host}:{options.port}: {reason}") from error
-    # Head and body of an answer are two writes: with Nagle's rule the second waits 40 ms for an ACK.
+    # Head and body of an answer are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

@@ -21,7 +21,7 @@ from django_feexpay.sandbox.networks import Network, network_of
 PAYOUT = "PAYOUT_API"
 
 # Raised with every change of the tables: a file of another version is refused, in words.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS links (
 CREATE TABLE IF NOT EXISTS exports (
     request_id TEXT PRIMARY KEY, created_at REAL NOT NULL, ready_at REAL NOT NULL, failed INTEGER NOT NULL,
     result TEXT NOT NULL, row_count INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS memory (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS named_values (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, count INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS steps (
     id INTEGER PRIMARY KEY, reference TEXT NOT NULL, due_at REAL NOT NULL, status TEXT, reason TEXT,
@@ -226,7 +226,7 @@ class Store:
         )
         return next(iter(found), None)
 
-    def otp_came(self, reference: str) -> None:
+    def accept_otp(self, reference: str) -> None:
         self._connection.execute("UPDATE payments SET waits_for = 'phone' WHERE reference = ?", (reference,))
 
     def created_between(self, start: float, end: float) -> list[Payment]:
@@ -300,11 +300,11 @@ class Store:
 
     # what was changed, what was counted
 
-    def remember(self, name: str, value: str) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (name, value))
+    def write_value(self, name: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO named_values VALUES (?, ?)", (name, value))
 
-    def remembered(self, name: str) -> str:
-        row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
+    def read_value(self, name: str) -> str:
+        row = self._connection.execute("SELECT value FROM named_values WHERE name = ?", (name,)).fetchone()
         return "" if row is None else str(row[0])
 
     def count(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Every sentence of the pages, in French and English, and which of the two a request wants."""
+"""Every text of the pages in French and English, and the choice between the two."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXTS = {
     "question": ("Payer {amount} à {shop}\u00a0?", "Pay {amount} to {shop}?"),
     "pin": ("Code PIN à 4 chiffres", "4-digit PIN"),
     "pin_hint": (
-        "4 chiffres au choix\u00a0: c'est un téléphone d'essai.",
+        "4 chiffres au choix\u00a0: c'est un téléphone de test.",
         "Any 4 digits: this is a test phone.",
     ),
     "pin_wrong": ("Le code PIN a exactement 4 chiffres.", "The PIN has exactly 4 digits."),
@@ -39,13 +39,13 @@ _TEXTS = {
     "expired": ("Demande expirée", "Request expired"),
     "approved_more": ("{amount} payés à {shop}.", "{amount} paid to {shop}."),
     "not_paid": ("Rien n'a été débité.", "Nothing was taken."),
-    "back": ("Revenir à l'accueil du téléphone", "Back to the phone's home"),
-    "changed": ("Du nouveau est arrivé.", "Something new arrived."),
-    "look_again": ("Actualiser", "Update"),
+    "back": ("Revenir à l'accueil du téléphone", "Back to the phone's home screen"),
+    "changed": ("Cette page a changé.", "This page has changed."),
+    "refresh": ("Actualiser", "Refresh"),
     "magic": ("Numéros magiques", "Magic numbers"),
     "magic_more": (
-        "Les deux derniers chiffres du numéro décident. Tout autre numéro attend votre choix ici.",
-        "The last two digits of the number decide. Any other number waits for your choice here.",
+        "Les deux derniers chiffres du numéro décident du résultat. Tout autre numéro attend votre choix ici.",
+        "The last two digits of the number decide the outcome. Any other number waits for your choice here.",
     ),
     "no_payments": ("Aucun paiement pour l'instant.", "No payments yet."),
     "amount": ("Montant", "Amount"),
@@ -56,7 +56,7 @@ _TEXTS = {
     "reference": ("Référence", "Reference"),
     "webhooks": ("Webhooks", "Webhooks"),
     "no_webhook": ("aucun", "none"),
-    "waiting": ("en route", "on its way"),
+    "waiting": ("en attente d'envoi", "not sent yet"),
     "attempts": ("{count} essais", "{count} attempts"),
     "again": ("nouvel essai prévu", "will try again"),
     "given_up": ("abandonné", "given up"),
@@ -65,7 +65,7 @@ _TEXTS = {
     "link_page": ("Page de paiement", "Payment page"),
     "pay": ("Payer", "Pay"),
     "cancel": ("Annuler", "Cancel"),
-    "fail": ("Faire échouer", "Let it fail"),
+    "fail": ("Faire échouer", "Make it fail"),
     "abandon": (
         "Fermer cette page sans choisir : le paiement reste en attente, puis échoue.",
         "Close this page without choosing: the payment stays pending, then fails.",
@@ -74,39 +74,39 @@ _TEXTS = {
     "still_open": ("Paiement en attente", "Payment pending"),
     "still_open_more": ("Cette page se met à jour toute seule.", "This page updates itself."),
     "method": ("Moyen de paiement", "Payment method"),
-    "method_wrong": ("Choisissez un moyen de paiement de la liste.", "Choose a payment method of the list."),
-    "choice_wrong": ("Choisissez un bouton de la page.", "Choose a button of the page."),
+    "method_wrong": ("Choisissez un moyen de paiement dans la liste.", "Choose a payment method from the list."),
+    "choice_wrong": ("Choisissez un bouton de la page.", "Choose a button on the page."),
     "ending": ("Ce qui se passera", "What will happen"),
     "ending_none": ("Payé tout de suite", "Paid at once"),
-    "expire_link": ("Faire expirer le lien", "Let the link expire"),
+    "expire_link": ("Faire expirer le lien", "Expire the link"),
     "link_hint": (
-        "Une carte d'essai : aucun numéro n'est demandé, rien n'est débité.",
-        "A test card: no number is asked for, nothing is taken.",
+        "Carte de test\u00a0: aucun numéro n'est demandé, rien n'est débité.",
+        "A test card: the page asks for no card number and charges nothing.",
     ),
     "link_phone": ("Numéro, avec l'indicatif du pays", "Number, with the country code"),
     "link_phone_hint": ("Pour le mobile money seulement.", "For mobile money only."),
-    "phone_wrong": ("Ce numéro ne va pas avec ce réseau.", "This number does not fit this network."),
+    "phone_wrong": ("Ce numéro n'appartient pas à ce réseau.", "This number does not belong to this network."),
     "link_expired": ("Ce lien a expiré", "This link has expired"),
-    "link_used": ("Ce lien a déjà servi", "This link was used already"),
+    "link_used": ("Ce lien a déjà été utilisé", "This link has already been used"),
     "link_closed": ("Ce lien n'est pas disponible", "This link is not available"),
     "sms": ("Votre code {network} : {otp}", "Your {network} code: {otp}"),
     "sms_more": (
         "Saisissez-le dans la boutique. Ne le donnez à personne d'autre.",
-        "Enter it in the shop. Give it to nobody else.",
+        "Enter it in the shop. Do not give it to anyone else.",
     ),
     "one_on_a_page": ("1 paiement attend", "1 payment is waiting"),
     "on_a_page": ("sur la page de l'opérateur", "on the operator's page"),
     "otp_codes": (
-        "Codes à usage unique : 123456 est juste, 000000 faux, 999999 expiré.",
-        "One-time codes: 123456 is right, 000000 wrong, 999999 expired.",
+        "Codes à usage unique\u00a0: 123456 est correct, 000000 est faux, 999999 a expiré.",
+        "One-time codes: 123456 is correct, 000000 is wrong, 999999 has expired.",
     ),
     scenarios.INVALID_OTP: ("code faux", "wrong code"),
     scenarios.OTP_EXPIRED: ("code expiré", "expired code"),
     scenarios.INSUFFICIENT: ("solde insuffisant", "low balance"),
     "control": ("Contrôle", "Control"),
     "control_more": (
-        "Comment ce bac à sable répond, tombe en panne et envoie ses webhooks. Gardé au redémarrage.",
-        "How this sandbox answers, breaks and sends its webhooks. Kept over a restart.",
+        "Réponses, pannes et webhooks de ce bac à sable. Ces réglages restent après un redémarrage.",
+        "Answers, faults and webhooks of this sandbox. The settings survive a restart.",
     ),
     "group_answers": ("Réponses", "Answers"),
     "group_shop": ("Boutique et réseaux", "Shop and networks"),
@@ -114,33 +114,33 @@ _TEXTS = {
     "group_webhooks": ("Webhooks", "Webhooks"),
     "saved": ("Enregistré.", "Saved."),
     "change": ("Enregistrer", "Save"),
-    "reset_conditions": ("Revenir au départ", "Back to the start"),
-    "payment_desk": ("Un paiement", "One payment"),
+    "reset_settings": ("Rétablir les réglages de départ", "Restore the settings of the start"),
+    "payment_control": ("Un paiement", "One payment"),
     "for_the_payer": ("Choisir pour le payeur", "Choose for the payer"),
     "force_title": ("Forcer un état", "Force a status"),
     "force_more": (
-        "N'importe quel état, même ce que FeexPay ne devrait jamais faire.",
-        "Any status over any other, even what FeexPay should never do.",
+        "Donne n'importe quel état au paiement, même un état que FeexPay ne devrait jamais donner.",
+        "Sets any status, even one that FeexPay should never set.",
     ),
-    "force_reason": ("Raison d'un échec", "Reason of a failure"),
+    "force_reason": ("Motif de l'échec", "Reason of the failure"),
     "force_amount": ("Montant payé", "Amount paid"),
     "force_webhook": ("Envoyer le webhook", "Send the webhook"),
     "force": ("Forcer", "Force"),
     "send_title": ("Envoyer un webhook", "Send a webhook"),
-    "delay_seconds": ("Dans combien de secondes", "In how many seconds"),
-    "resend": ("Le vrai, encore", "The true one, again"),
-    "twice": ("Le vrai, deux fois", "The true one, twice"),
+    "delay_seconds": ("Délai, en secondes", "Delay, in seconds"),
+    "resend": ("Renvoyer le vrai", "Send the true one again"),
+    "twice": ("Envoyer le vrai deux fois", "Send the true one twice"),
     "forge_success": ("Faux : réussi", "Forged: successful"),
     "forge_failure": ("Faux : échoué", "Forged: failed"),
     "forge_amount": ("Faux : 1 F de trop", "Forged: 1 F too much"),
     "forge_reference": ("Faux : référence inconnue", "Forged: unknown reference"),
     "forge_unsigned": ("Faux : sans signature", "Forged: unsigned"),
-    "taken_back_more": (
-        "Le paiement avait réussi, puis l'argent est reparti.",
-        "It was paid, then the money went back.",
+    "reversed_more": (
+        "Le paiement avait réussi, puis l'argent a été rendu au payeur.",
+        "It was paid, then the money was given back to the payer.",
     ),
     "after_paid": ("Après le paiement", "After the payment"),
-    "reverse": ("Reprendre l'argent", "Take the money back"),
+    "reverse": ("Rendre l'argent au payeur", "Give the money back"),
     "charge_again": ("Débiter une seconde fois", "Charge a second time"),
     "webhooks_title": ("Webhooks envoyés", "Webhooks sent"),
     "type": ("Type", "Type"),
@@ -155,7 +155,7 @@ _TEXTS = {
     scenarios.PENDING: ("En attente", "Pending"),
     scenarios.SUCCESSFUL: ("Réussi", "Successful"),
     scenarios.FAILED: ("Échoué", "Failed"),
-    scenarios.REVERSED: ("Repris", "Reversed"),
+    scenarios.REVERSED: ("Annulé après paiement", "Reversed"),
     scenarios.REFUNDED: ("Remboursé", "Refunded"),
     scenarios.CANCELLED: ("Annulé", "Cancelled"),
     scenarios.LOW_BALANCE: ("solde insuffisant", "low balance"),
@@ -187,13 +187,13 @@ MAGIC_NUMBERS = {
 }
 
 
-def say(language: str, key: str, **values: object) -> str:
-    """The sentence `key` in `language`, its {places} filled."""
+def text(language: str, key: str, **values: object) -> str:
+    """The text `key` in `language`, with its {names} replaced."""
     return _TEXTS[key][LANGUAGES.index(language)].format(**values)
 
 
 def reason_in_words(language: str, reason: str) -> str:
-    return say(language, reason) if reason in _TEXTS else reason
+    return text(language, reason) if reason in _TEXTS else reason
 
 
 def magic_number(language: str, ending: str) -> str:
@@ -201,25 +201,25 @@ def magic_number(language: str, ending: str) -> str:
 
 
 def money(amount: int) -> str:
-    """XOF and XAF as the region writes them, with spaces that do not break: 5 000 F CFA."""
+    """XOF and XAF as the region writes them, with non-breaking spaces: 5 000 F CFA."""
     return f"{amount:,} F CFA".replace(",", "\u00a0").replace(" ", "\u00a0")
 
 
 def asked_language(request: Request) -> str | None:
-    """What `?lang=` asks for, if it is a language we speak."""
+    """The language of `?lang=`, or None when there is none or we lack it."""
     lang = request.query_params.get("lang", "")
     return lang if lang in LANGUAGES else None
 
 
-def accepted_language(header: str, otherwise: str) -> str:
+def accepted_language(header: str, default: str) -> str:
     """The best of our languages in an Accept-Language header."""
-    wishes = []
+    accepted = []
     for position, part in enumerate(header.split(",")):
         tag, _, quality = part.strip().partition(";q=")
         language = tag.split("-")[0].lower()
         if language in LANGUAGES:
-            wishes.append((-_quality(quality), position, language))
-    return min(wishes)[2] if wishes else otherwise
+            accepted.append((-_quality(quality), position, language))
+    return min(accepted)[2] if accepted else default
 
 
 def _quality(text: str) -> float:

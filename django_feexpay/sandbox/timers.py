@@ -10,7 +10,7 @@ import asyncio
 import time
 
 from django_feexpay.sandbox import webhooks
-from django_feexpay.sandbox.fault_settings import FaultSettings
+from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.payment_engine import PaymentEngine
 from django_feexpay.sandbox.store import Delivery, Store
@@ -24,8 +24,8 @@ _IDLE_SECONDS = 60.0
 class Timers:
     """The loop. `wake` tells it that something may be due earlier than it thought."""
 
-    def __init__(self, store: Store, options: Options, switchboard: FaultSettings) -> None:
-        self.till = PaymentEngine(store, options, switchboard, on_change=self.wake)
+    def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
+        self.engine = PaymentEngine(store, options, current_settings, on_change=self.wake)
         self._store = store
         self._options = options
         self._woken = asyncio.Event()
@@ -53,7 +53,7 @@ class Timers:
 
     def _run_due(self) -> None:
         for due in self._store.due_steps(time.time()):
-            self.till.run(due)
+            self.engine.run(due)
         for delivery in self._store.due_deliveries(time.time()):
             self._deliver(delivery)
 
@@ -77,7 +77,7 @@ class Timers:
         try:
             async with self._room:
                 self._store.begin_attempt(delivery.id)
-                delivered, outcome = await webhooks.attempt(self._options, self.till.postbox.address, delivery)
+                delivered, outcome = await webhooks.attempt(self._options, self.engine.webhook_queue.address, delivery)
                 due_again_at = None if delivered else self._due_again_at(delivery.attempts)
                 self._store.end_attempt(delivery.id, outcome, delivered, due_again_at)
         finally:

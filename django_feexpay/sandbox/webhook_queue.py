@@ -1,27 +1,29 @@
-"""Which webhooks are sent about a payment, and what becomes of them on the way: late, lost, doubled, forged."""
+"""Which webhooks are sent about a payment, and which of them are lost, late, repeated or forged."""
 
 from __future__ import annotations
 
 import json
 import random
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django_feexpay.sandbox import bodies, scenarios
-from django_feexpay.sandbox.fault_settings import Conditions, FaultSettings
+from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Payment, Store
 
-# Between a webhook and what the conditions send after it.
+# Time between a webhook and those the fault settings add after it.
 SPACING_SECONDS = 1.0
 
 LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """One webhook that somebody asks for. None keeps what is true; `signed` False proves nothing of the sender."""
+class WebhookRequest:
+    """A webhook to send about a payment. None keeps the payment's own value; `signed` False sends no credentials."""
 
     status: str | None = None
     amount: int | None = None
@@ -31,70 +33,65 @@ class Wish:
 
 
 class WebhookQueue:
-    """Queues webhooks in the store; the timers send them. Without a webhook address it takes none."""
+    """Queues webhooks in the store; the timers send them. Without a webhook address nothing is queued."""
 
-    def __init__(self, store: Store, options: Options, switchboard: FaultSettings) -> None:
+    def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
         self._store = store
         self._options = options
-        self._switchboard = switchboard
+        self._current_settings = current_settings
 
     @property
     def address(self) -> str:
         """Where webhooks go now; "" sends none."""
-        return self._switchboard.now.webhook_url or self._options.webhook_url
+        return self._current_settings.now.webhook_url or self._options.webhook_url
 
     def announce(self, payment: Payment, status: str, due_at: float) -> None:
-        """The news that the payment is `status`, with whatever the conditions make of it."""
-        conditions = self._switchboard.now
-        if status == scenarios.FAILED and not conditions.webhook_on_failure:
+        """Queue the webhook of a status, with the faults of the settings."""
+        settings = self._current_settings.now
+        if status == scenarios.FAILED and not settings.webhook_on_failure:
             return
-        self._add(
-            payment, bodies.webhook(payment, status, due_at), due_at + self._scaled(conditions.webhook_delay_seconds)
-        )
-
-    def send(self, payment: Payment, wish: Wish, now: float) -> None:
-        """Exactly what is wished; no condition touches it."""
-        due_at = now + self._scaled(wish.delay_seconds)
-        body = bodies.webhook(payment, wish.status or payment.status, due_at)
-        if wish.amount is not None:
-            body["amount"] = wish.amount
-        if wish.reference is not None:
-            body |= {"reference": wish.reference, "order_id": wish.reference}
-        self._queue(payment.reference, body, due_at, signed=wish.signed)
-
-    def send_body(self, key: str, body: dict[str, Any], due_at: float) -> None:
-        """A webhook that is about no payment; `key` is what its delivery is kept under."""
-        self._queue(key, body, due_at)
-
-    def _add(self, payment: Payment, body: dict[str, Any], due_at: float) -> None:
-        conditions = self._switchboard.now
-        chances = self._chances(conditions)
-        if next(chances) < conditions.webhook_lost_percent:
-            return self._queue(payment.reference, body, None)
+        body = bodies.webhook(payment, status, due_at)
+        due_at += self._scaled(settings.webhook_delay_seconds)
+        roll = self._random_percents()
+        if roll() < settings.webhook_lost_percent:
+            self._queue(payment.reference, body, None)
+            return
         self._queue(payment.reference, body, due_at)
         later = due_at + self._scaled(SPACING_SECONDS)
-        if next(chances) < conditions.webhook_duplicate_percent:
+        if roll() < settings.webhook_duplicate_percent:
             self._queue(payment.reference, body, later)
-        if next(chances) < conditions.webhook_disorder_percent:
+        if roll() < settings.webhook_disorder_percent:
             self._queue(payment.reference, body | {"status": scenarios.PENDING, "reason": ""}, later)
-        if next(chances) < conditions.webhook_forged_percent:
-            self._queue(payment.reference, body | _lie(body, next(chances)), due_at)
-        if next(chances) < conditions.webhook_unknown_percent:
-            nobody = str(uuid.uuid4())
-            self._queue(payment.reference, body | {"reference": nobody, "order_id": nobody}, due_at)
-        return None
+        if roll() < settings.webhook_forged_percent:
+            self._queue(payment.reference, body | _forged_fields(body, roll()), due_at)
+        if roll() < settings.webhook_unknown_percent:
+            unknown = str(uuid.uuid4())
+            self._queue(payment.reference, body | {"reference": unknown, "order_id": unknown}, due_at)
 
-    def _chances(self, conditions: Conditions) -> Any:
-        """Numbers from 0 to 100, the same for the same webhook of the same seed."""
-        # To be repeatable; nothing here is secret.
-        chance = random.Random(f"{conditions.seed}:webhook:{self._store.count('webhook')}")  # noqa: S311 -- see above
-        return iter(lambda: chance.uniform(0, 100), None)
+    def send(self, payment: Payment, request: WebhookRequest, now: float) -> None:
+        """Queue exactly this webhook; the fault settings do not touch it."""
+        due_at = now + self._scaled(request.delay_seconds)
+        body = bodies.webhook(payment, request.status or payment.status, due_at)
+        if request.amount is not None:
+            body["amount"] = request.amount
+        if request.reference is not None:
+            body |= {"reference": request.reference, "order_id": request.reference}
+        self._queue(payment.reference, body, due_at, signed=request.signed)
+
+    def send_body(self, key: str, body: dict[str, Any], due_at: float) -> None:
+        """Queue a webhook about no payment; `key` takes the place of the reference."""
+        self._queue(key, body, due_at)
+
+    def _random_percents(self) -> Callable[[], float]:
+        """Random numbers from 0 to 100, the same ones for the same seed and count of webhooks."""
+        seed = f"{self._current_settings.now.seed}:webhook:{self._store.count('webhook')}"
+        return partial(random.Random(seed).uniform, 0, 100)  # noqa: S311 -- repeatable faults, nothing secret
 
     def _queue(self, key: str, body: dict[str, Any], due_at: float | None, *, signed: bool = True) -> None:
         if not self.address:
             return
-        if self._switchboard.now.webhook_v1:
-            body = bodies.in_v1_look(body)
+        if self._current_settings.now.webhook_v1:
+            body = bodies.in_v1_format(body)
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
         outcome = "" if due_at is not None else LOST
         self._store.add_delivery(key, str(body["status"]), text.encode(), due_at, outcome=outcome, signed=signed)
@@ -103,11 +100,9 @@ class WebhookQueue:
         return seconds * self._options.time_scale
 
 
-def _lie(body: dict[str, Any], chance: float) -> dict[str, Any]:
+def _forged_fields(body: dict[str, Any], chance: float) -> dict[str, Any]:
     """Another status, or one unit more."""
     if chance < 50:
         return {"amount": body["amount"] + 1}
-    return {
-        "status": scenarios.FAILED if body["status"] == scenarios.SUCCESSFUL else scenarios.SUCCESSFUL,
-        "reason": "",
-    }
+    status = scenarios.FAILED if body["status"] == scenarios.SUCCESSFUL else scenarios.SUCCESSFUL
+    return {"status": status, "reason": ""}

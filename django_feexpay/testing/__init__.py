@@ -1,12 +1,28 @@
-"""For the tests of a project that takes payments: a FeexPay of its own, true-to-life webhooks, cases to inherit.
+"""Tools for the tests of a host project: a sandbox as FeexPay, webhooks as FeexPay sends them, cases to inherit.
 
-Installed with the package, the pytest plugin brings four fixtures (`plugin.py`): `feexpay_sandbox`, `feexpay_webhook`,
-`feexpay_settle` and `feexpay_work`. Nothing of the package itself is built on this room.
+plugin.py         the pytest fixtures; pytest loads it in every project, so it imports nothing before a fixture is used
+test_case.py      the same for unittest: `FeexPayTestCase`
+webhook_cases.py  security cases of a webhook address, to inherit
+settling.py       what both call: settle a payment, run the worker, post a webhook
+running.py        the sandbox as a process, with methods to control it
 
-running.py        the sandbox as a process, and what a test asks of it
-plugin.py         the fixtures; imports nothing before one of them is used
-settling.py       brings a payment to the end that a test wants
-webhook_cases.py  what every webhook address must keep, for hosts to inherit
+Nothing else in the package imports this folder.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django_feexpay.testing.test_case import FeexPayTestCase
+
+__all__ = ["FeexPayTestCase"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `FeexPayTestCase` on first use: it needs Django, and the pytest plugin must not."""
+    if name != "FeexPayTestCase":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from django_feexpay.testing.test_case import FeexPayTestCase
+
+    return FeexPayTestCase

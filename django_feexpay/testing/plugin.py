@@ -1,7 +1,7 @@
 """The pytest plugin: fixtures for projects that take payments with django_feexpay.
 
-pytest loads this file in every project where the package is installed, so it imports nothing but pytest: Django,
-its settings and the sandbox are met when a fixture is used. `-p no:feexpay` leaves it out.
+pytest loads this file in every project where the package is installed, so it imports only pytest: Django and the
+sandbox are imported when a fixture is used. `-p no:feexpay` leaves it out.
 """
 
 from __future__ import annotations
@@ -15,19 +15,12 @@ if TYPE_CHECKING:
     from django_feexpay.models import Payment
     from django_feexpay.testing.running import RunningSandbox
 
-
-# Test runners switch DEBUG off, and with it the built-in keys of development.
-_TESTING_KEYS = {
-    "FIELD_KEYS": ["ZGphbmdvLWZlZXhwYXktdGVzdGluZy1maWVsZC1rZXk="],
-    "HASH_KEY": "only for tests, and public",
-}
-
 pytest.register_assert_rewrite("django_feexpay.testing.settling", "django_feexpay.testing.webhook_cases")
 
 
 @pytest.fixture(scope="session")
 def feexpay_sandbox_process() -> Iterator[RunningSandbox]:
-    """One sandbox for the whole run, on a free port of this machine; delays are a hundred times shorter there."""
+    """One sandbox process for the whole run, on a free port; delays are a hundred times shorter there."""
     from django_feexpay.testing.running import run_sandbox
 
     with run_sandbox() as sandbox:
@@ -36,60 +29,54 @@ def feexpay_sandbox_process() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def feexpay_sandbox(feexpay_sandbox_process: RunningSandbox) -> Iterator[RunningSandbox]:
-    """A FeexPay that remembers nothing yet, and FEEXPAY pointed at it for this test, without a limit of prompts for a
-    phone. Ask it what it saw: `payments()`, `prompts()`, `charges()`; decide for the payer: `approve(reference)`;
-    break it: `change(…)`.
+    """An empty sandbox with FEEXPAY pointed at it for this test, without a limit of prompts per phone.
+
+    Read what it received: `payments()`, `prompts()`, `charges()`. Decide for the payer: `approve(reference)`.
+    Inject faults: `change(…)`.
     """
     _require_settings()
-    from django.conf import settings
-    from django.test import override_settings
+    from django_feexpay.testing.settling import use_sandbox
 
-    feexpay_sandbox_process.reset()
-    own = getattr(settings, "FEEXPAY", {})
-    keys = {name: key for name, key in _TESTING_KEYS.items() if not own.get(name)}
-    sandbox = feexpay_sandbox_process.feexpay
-    with override_settings(FEEXPAY={**own, **keys, **sandbox, "PROMPTS_PER_PHONE": 0}):
+    with use_sandbox(feexpay_sandbox_process):
         yield feexpay_sandbox_process
 
 
 @pytest.fixture
 def feexpay_settle(feexpay_sandbox: RunningSandbox) -> Callable[..., Payment]:
-    """`feexpay_settle(payment, "successful")`, or `failed`, `declined`, `expired`: FeexPay says so, it is asked,
-    signals are delivered, and the payment is returned as it then stands. The test needs the database.
+    """`feexpay_settle(payment, "successful")`, or `failed`, `declined`, `expired`: FeexPay reports it, your receivers
+    are called, the payment is returned. The test needs the database.
     """
     from django_feexpay.testing.settling import settle
 
-    def bring(payment: Payment, outcome: str = "successful") -> Payment:
+    def settle_payment(payment: Payment, outcome: str = "successful") -> Payment:
         return settle(feexpay_sandbox, payment, outcome)
 
-    return bring
+    return settle_payment
 
 
 @pytest.fixture
 def feexpay_webhook() -> Callable[..., int]:
-    """`feexpay_webhook(payment, "successful")` posts what FeexPay would, to your own address, in this process, signed
-    as your settings ask; the HTTP code of the (last) answer. Events: those of `feexpay_trigger --list`.
+    """`feexpay_webhook(payment, "successful")` posts what FeexPay would to your own address, in this process, signed
+    as your settings ask; returns the HTTP code of the last answer. Events: `feexpay_trigger --list`.
     """
     _require_settings()
-    from django_feexpay import sample_webhooks
+    from django_feexpay.testing.settling import post_webhook
 
-    def post(payment: Payment, event: str = "successful") -> int:
-        return [sample_webhooks.post(delivery) for delivery in sample_webhooks.deliveries(payment.attempt, event)][-1]
-
-    return post
+    return post_webhook
 
 
 @pytest.fixture
-def feexpay_work() -> Callable[[], int]:
-    """`feexpay_work()` is one round of `feexpay_worker`, in the test's own thread and transaction."""
-    _require_settings()
+def feexpay_work(feexpay_sandbox: RunningSandbox) -> Callable[[], int]:
+    """`feexpay_work()` sends what is queued, lets the sandbox's payers decide, asks FeexPay about every open payment
+    and delivers signals, in the test's own thread and transaction.
+    """
     from django_feexpay.testing.settling import work
 
-    return work
+    return lambda: work(feexpay_sandbox)
 
 
 def _require_settings() -> None:
-    """In words, where there is no Django project around the test."""
+    """Fail with a plain message when the test has no Django project."""
     from django.apps import apps
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured

@@ -112,8 +112,12 @@ class RunningSandbox:
         """On the page of a link: pay, fail, cancel, expire. `form`: method, ending, phone."""
         return self._control(f"links/{code}/{choice}", form)
 
+    def run_scripts(self) -> None:
+        """Let every payer with a magic number decide now, instead of after the number's delay."""
+        self._control("run_scripts")
+
     def reset(self) -> None:
-        """It forgets every payment and every changed condition."""
+        """Forget every payment and every changed setting."""
         self._control("reset")
 
     def stop(self) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from django_feexpay import conf, strict_json
-from django_feexpay.background import tasks
 from django_feexpay.conf import feexpay
 from django_feexpay.crypto import Secret
 from django_feexpay.gateway.errors import WebhookRejectedError
@@ -33,8 +34,10 @@ class WebhookView(View):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Nothing may hold a transaction around the answer: 200 means committed, whatever ATOMIC_REQUESTS says."""
-        return transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs)))
+        """200 means committed, so ATOMIC_REQUESTS must not hold a transaction around the view. FeexPay has no session:
+        the view is exempt from CSRF and from LoginRequiredMiddleware, and checks WEBHOOK_MODES instead.
+        """
+        return login_not_required(transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs))))
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if token := kwargs.get("token"):
@@ -48,12 +51,12 @@ class WebhookView(View):
             raw = _body(request)
             _authenticate(request, raw, token)
             webhook_hints.receive(hint_from(strict_json.load(raw)))
-            tasks.wake()
         except strict_json.BodyTooLargeError:
             return problem_response(request, "payload_too_large")
         except WebhookRejectedError as error:
             logger.warning("webhook rejected: %s", error.cause_code)
-            return problem_response(request, "not_authenticated")
+            text = _("The proof of this webhook is missing or wrong, so nothing was stored. Check its secret.")
+            return problem_response(request, "not_authenticated", detail=text, headers={"WWW-Authenticate": "Webhook"})
         except strict_json.MalformedBodyError as error:
             return problem_response(request, "malformed_request", detail=str(error))
         except (DatabaseError, NotAllowedError) as error:

@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from django_feexpay.problems import problem_response, server_error
+from django_feexpay.rest import problem_response, server_error
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay import ProviderCode
 from django_feexpay.models import Provider
 from shop.models import CoinPack
-from shop.prices import FRANCS_PER_COIN
+from shop.orders import FRANCS_PER_COIN
 from shop.totals import totals
 
 _CONTENT_SECURITY_POLICY = (
@@ -99,10 +99,9 @@ def _packs() -> list[dict[str, Any]]:
 
 
 def _providers() -> list[dict[str, Any]]:
-    """The providers that can be paid with, each with a number to try and what its payer does; Benin's first."""
-    return [
-        _offered(row) for row in sorted(Provider.objects.filter(pk__in=CATALOGUE), key=_benin_first) if row.is_available
-    ]
+    """The available providers, Benin's first, each with a number to try and what its payer does."""
+    rows = Provider.objects.filter(pk__in=list(ProviderCode))
+    return [_offered(row) for row in sorted(rows, key=_benin_first) if row.is_available]
 
 
 def _offered(row: Provider) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from django_feexpay import rate_limit
-from django_feexpay.api.errors import Unavailable
+from django_feexpay.rest import Unavailable, wait_seconds
 
 logger = logging.getLogger("shop")
 
@@ -31,7 +30,7 @@ class SlidingThrottle(SimpleRateThrottle):
         if limit is None or seconds is None:
             return True
         try:
-            self._wait = rate_limit.wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
+            self._wait = wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
             raise Unavailable(_("Signing in is not possible at the moment. Please try again soon.")) from error

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from django_feexpay import NotAllowedError, Quote, quote
 from django_feexpay.models import Provider
-from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import Quote, quote_with
 from shop.models import CoinPack
 
 
@@ -20,12 +19,12 @@ def totals(provider_codes: Iterable[str]) -> dict[str, dict[str, dict[str, int]]
 def _of(provider: Provider, packs: Iterable[CoinPack]) -> Iterator[tuple[str, dict[str, int]]]:
     for pack in packs:
         try:
-            quote = quote_with(provider, pack.price)
+            quoted = quote(provider=provider, amount=pack.price)
         except NotAllowedError:  # outside this provider's limits
             continue
-        yield pack.code, {"total": quote.total, "fee": _on_top(quote)}
+        yield pack.code, {"total": quoted.total, "fee": _on_top(quoted)}
 
 
-def _on_top(quote: Quote) -> int:
-    """The fee where the payer bears it; the seller's fee is none of the payer's business."""
-    return quote.total - quote.amount
+def _on_top(quoted: Quote) -> int:
+    """The fee if the payer pays it on top of the price; 0 if the seller pays it."""
+    return quoted.total - quoted.amount

@@ -11,9 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_feexpay.api.filters import refuse_unknown
-from django_feexpay.api.inputs import StrictInput, StrictString
 from django_feexpay.models import Payment
+from django_feexpay.rest import StrictInput, StrictString, refuse_unknown
 from shop.models import CoinEntry, CoinPack, Order
 
 _NEWEST = 20

@@ -14,7 +14,7 @@ from django.db import connections
 from django.test import Client
 
 from django_feexpay import failpoints
-from django_feexpay.admin.payment_actions import MOST_PAYMENTS
+from django_feexpay.admin.confirm_action import MOST_ROWS
 from django_feexpay.models import Credit, Payment, PaymentEvent
 from tests.admin.conftest import StaffClient, StartPayment, page_of
 from tests.admin.recording_transport import PlayedGateway
@@ -47,7 +47,7 @@ def told(client: Client, url: str) -> list[str]:
 # --- the way there -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("action", "name"), [("ask_gateway", "reconcile"), ("retry", "retry")])
+@pytest.mark.parametrize(("action", "name"), [("reconcile", "reconcile"), ("retry", "retry")])
 def test_action_on_the_list_leads_to_the_page_that_asks_for_a_reason(
     action: str, name: str, boss: Client, start_payment: StartPayment
 ) -> None:
@@ -126,7 +126,7 @@ def test_act_is_refused_without_the_forms_secret(boss: Client, start_payment: St
     assert strict.post(ask(payment), REASON).status_code == 403
 
 
-@pytest.mark.parametrize("name", ["ask_gateway", "retry"])
+@pytest.mark.parametrize("name", ["reconcile", "retry"])
 def test_list_offers_an_action_only_to_who_may(
     name: str, staff_client: StaffClient, start_payment: StartPayment
 ) -> None:
@@ -147,7 +147,7 @@ def test_act_on_what_is_not_there_is_not_found(query: str, boss: Client) -> None
 def test_action_takes_a_bounded_number(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_feexpay.admin.payment_actions.MOST_PAYMENTS", 1)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 1)
     payments = [start_payment(), start_payment()]
 
     answer = boss.post(
@@ -155,15 +155,15 @@ def test_action_takes_a_bounded_number(
     )
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "At most 1 payments at once: nothing was done. Choose fewer."
+        "You chose too many rows: the most is 1 at once. Nothing was done."
     ]
     assert boss.post(retry(*payments), REASON).status_code == 404
 
 
 def test_most_payments_of_an_act_fit_into_an_address() -> None:
-    longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MOST_PAYMENTS)
+    longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MOST_ROWS)
 
-    assert MOST_PAYMENTS == 50
+    assert MOST_ROWS == 50
     assert len(longest) < 4000  # gunicorn's limit is 4094
 
 
@@ -249,11 +249,11 @@ def test_act_begins_nothing_new_when_its_time_is_up(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_payment()
-    monkeypatch.setattr("django_feexpay.admin.payment_actions.TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.TIMEOUT_SECONDS", 0.0)
 
     assert told(boss, ask(payment)) == [
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
-        f"Not reached in the time there was: choose it again. ({str(payment.pk)[:8]}…)",
+        f"There was no time left for it. Choose it again. ({str(payment.pk)[:8]}…)",
     ]
     assert gateway.asked == []
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from django.test import Client
 
-from django_feexpay.admin.reason_texts import CAUSES, told
+from django_feexpay.admin.event_texts import EVENT_TEXTS, event_text
 from django_feexpay.models import PaymentEvent
 from tests.admin.conftest import StartPayment
 from tests.admin.test_payment_page import text_of
@@ -31,7 +31,7 @@ def codes_written() -> set[str]:
 
 def test_every_cause_that_moves_are_given_has_words() -> None:
     assert {"started", "confirmed", "not_found_in_history", "reference_conflict", "echo_missing"} <= codes_written()
-    assert codes_written() - {"waiting", "may_be_tried_again"} - set(CAUSES) == set()  # the two move nothing
+    assert codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()  # the two move nothing
 
 
 def test_timeline_reads_in_words_with_the_code_beside_them(boss: Client, start_payment: StartPayment) -> None:
@@ -48,4 +48,4 @@ def test_timeline_reads_in_words_with_the_code_beside_them(boss: Client, start_p
 def test_codes_of_others_are_no_error(because: str, to_status: str, words: str | None) -> None:
     event = PaymentEvent(because=because, to_status=to_status)
 
-    assert told(event) == (str(CAUSES[because]) if words is None else words)
+    assert event_text(event) == (str(EVENT_TEXTS[because]) if words is None else words)

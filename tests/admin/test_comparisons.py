@@ -14,7 +14,7 @@ from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/feexpay/break/"
+LIST = "/admin/feexpay/discrepancy/"
 CLOSE = f"{LIST}close/"
 
 
@@ -86,40 +86,43 @@ def test_difference_is_found_by_its_payment(boss: Client, difference: Discrepanc
 
 
 def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, difference: Discrepancy) -> None:
-    client = staff_client("view_break", "change_break")
+    client = staff_client("view_discrepancy", "change_discrepancy")
     asked = client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]})
-    assert asked["Location"] == f"{CLOSE}?break={difference.pk}"
+    assert asked["Location"] == f"{CLOSE}?discrepancy={difference.pk}"
     assert "another status" in client.get(asked["Location"]).content.decode()
 
-    answer = client.post(asked["Location"], {"note": "Their list was wrong, ticket 7"}, follow=True)
+    answer = client.post(asked["Location"], {"reason": "Their list was wrong, ticket 7"}, follow=True)
 
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("closed", "Their list was wrong, ticket 7")
-    assert LogEntry.objects.get().change_message == "closed: Their list was wrong, ticket 7"
-    assert [str(message) for message in answer.context["messages"]] == ["1 difference closed, 0 ended before."]
+    assert LogEntry.objects.get().change_message == "close (done): Their list was wrong, ticket 7"
+    assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
 
 
 def test_close_of_what_ended_changes_nothing(boss: Client, difference: Discrepancy) -> None:
     Discrepancy.objects.update(state="settled")
 
-    answer = boss.post(f"{CLOSE}?break={difference.pk}", {"note": "late"}, follow=True)
+    answer = boss.post(f"{CLOSE}?discrepancy={difference.pk}", {"reason": "late"}, follow=True)
 
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("settled", "")
-    assert [str(message) for message in answer.context["messages"]] == ["0 differences closed, 1 ended before."]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "Close: 0 done, 1 skipped, 0 failed.",
+        f"This had ended before: nothing was changed. ({difference.pk})",
+    ]
 
 
-@pytest.mark.parametrize("held", [["view_break"], ["change_break"]])
+@pytest.mark.parametrize("held", [["view_discrepancy"], ["change_discrepancy"]])
 def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient, difference: Discrepancy) -> None:
     client = staff_client(*held)
 
-    assert client.post(f"{CLOSE}?break={difference.pk}", {"note": "x"}).status_code == 403
+    assert client.post(f"{CLOSE}?discrepancy={difference.pk}", {"reason": "x"}).status_code == 403
     assert Discrepancy.objects.get().state == "open"
 
 
 def test_open_difference_offers_to_be_closed(boss: Client, difference: Discrepancy) -> None:
     page = f"{LIST}{difference.pk}/change/"
-    assert f"{CLOSE}?break={difference.pk}" in boss.get(page).content.decode()
+    assert f"{CLOSE}?discrepancy={difference.pk}" in boss.get(page).content.decode()
 
     Discrepancy.objects.update(state="gone")
 
@@ -127,12 +130,12 @@ def test_open_difference_offers_to_be_closed(boss: Client, difference: Discrepan
 
 
 def test_close_takes_a_bounded_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.close_action.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "At most 0 differences at once: nothing was done. Choose fewer."
+        "You chose too many rows: the most is 0 at once. Nothing was done."
     ]
 
 

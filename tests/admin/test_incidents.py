@@ -34,18 +34,18 @@ def test_action_leads_to_the_page_that_asks_for_the_note(boss: Client, incident:
 def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, incident: Incident) -> None:
     client = staff_client("view_incident", "change_incident")
 
-    answer = client.post(f"{CLOSE}?incident={incident.pk}", {"note": "Refunded, R-77"}, follow=True)
+    answer = client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "Refunded, R-77"}, follow=True)
 
     incident.refresh_from_db()
     entry = LogEntry.objects.get()
     assert incident.closed_at is not None
     assert incident.note == "Refunded, R-77"
-    assert (entry.user.username, entry.change_message) == ("staff-1", "closed: Refunded, R-77")
-    assert [str(message) for message in answer.context["messages"]] == ["1 incident closed, 0 closed before."]
+    assert (entry.user.username, entry.change_message) == ("staff-1", "close (done): Refunded, R-77")
+    assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
 
 
 def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
-    page = boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "  "}).content.decode()
+    page = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "  "}).content.decode()
 
     incident.refresh_from_db()
     assert "This field is required." in page
@@ -53,13 +53,16 @@ def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
 
 
 def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "first"}, follow=True)
+    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "first"}, follow=True)
 
-    answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "second"}, follow=True)
+    answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "second"}, follow=True)
 
     incident.refresh_from_db()
     assert incident.note == "first"
-    assert [str(message) for message in answer.context["messages"]] == ["0 incidents closed, 1 closed before."]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "Close: 0 done, 1 skipped, 0 failed.",
+        f"This was closed before; its first note stays. ({incident.pk})",
+    ]
 
 
 @pytest.mark.parametrize("held", [["view_incident"], ["change_incident"]])
@@ -67,7 +70,7 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
     client = staff_client(*held)
 
     assert client.get(f"{CLOSE}?incident={incident.pk}").status_code == 403
-    assert client.post(f"{CLOSE}?incident={incident.pk}", {"note": "x"}).status_code == 403
+    assert client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "x"}).status_code == 403
     incident.refresh_from_db()
     assert incident.closed_at is None
 
@@ -78,12 +81,12 @@ def test_close_of_what_is_not_there_is_not_found(query: str, boss: Client) -> No
 
 
 def test_close_takes_a_bounded_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.close_action.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "At most 0 incidents at once: nothing was done. Choose fewer."
+        "You chose too many rows: the most is 0 at once. Nothing was done."
     ]
     assert boss.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
 
@@ -97,7 +100,7 @@ def test_open_incident_offers_to_be_closed(boss: Client, incident: Incident) -> 
     page = f"{LIST}{incident.pk}/change/"
     assert f"{CLOSE}?incident={incident.pk}" in boss.get(page).content.decode()
 
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"note": "done"})
+    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "done"})
 
     assert CLOSE not in boss.get(page).content.decode()
 

@@ -18,7 +18,7 @@ from tests.admin.conftest import StaffClient, StartPayment, deliver
 
 LEDGERS = [
     "attempt",
-    "break",
+    "discrepancy",
     "comparison",
     "credit",
     "finding",

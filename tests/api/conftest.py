@@ -24,7 +24,7 @@ class Nobody:
 @pytest.fixture(autouse=True)
 def house_rules(configure: Configure) -> None:
     """No price of the sample shop's unless a test sets one, and nothing that an earlier test counted."""
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
     cache.clear()
 
 

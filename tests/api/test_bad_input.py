@@ -194,7 +194,7 @@ def test_idempotency_key_is_demanded_where_the_host_wants_one(caller: Caller, co
     ],
 )
 def test_price_is_the_shops(caller: Caller, configure: Configure, changes: dict[str, Any], error: str) -> None:
-    configure(PAYABLE="shop.prices.payable")
+    configure(PAYABLE="shop.orders.Orders")
     CoinPack.objects.create(code="test-pack", name="Test", coins=500, price=5000)
     before = row_counts()
 

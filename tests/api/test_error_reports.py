@@ -230,7 +230,7 @@ def test_bug_in_the_http_library_ends_as_an_error_of_ours(
 
     assert leaks_of(found.value) == []
     assert (found.value.__cause__, found.value.__context__) == (None, None)
-    assert "in a way the transport does not know: SurpriseError at test_error_reports.py" in caplog.text
+    assert "unexpected exception in an exchange: SurpriseError at test_error_reports.py" in caplog.text
     assert canaries_in(caplog.text) == []
 
 

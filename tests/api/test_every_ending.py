@@ -96,7 +96,7 @@ def settle_all(clock: Clock) -> None:
     for _ in range(500):
         instant = next_due_at()
         if instant is None or instant.timestamp() > end:
-            webhook_hints.match_stragglers()  # the worker does, at its heartbeat
+            webhook_hints.match_late_references()  # the worker does, at its heartbeat
             return
         clock.advance_to(instant)
         sweep()

@@ -112,10 +112,22 @@ def test_initiate_asks_feexpay_once_for_the_price(caller: Caller, gateway: Model
 
 
 def test_price_of_the_pack_is_accepted(caller: Caller, gateway: ModelGateway, configure: Configure) -> None:
-    configure(PAYABLE="shop.prices.payable")
+    configure(PAYABLE="shop.orders.Orders")
     CoinPack.objects.create(code="test-pack", name="Test", coins=500, price=5000)
 
     assert caller.initiate(metadata={"pack": "test-pack"}).status_code == 201
+
+
+def test_without_payable_no_client_names_its_own_price(
+    caller: Caller, gateway: ModelGateway, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(PAYABLE=None)
+
+    answer = caller.initiate()
+
+    assert_problem(answer, 503, "not_configured")
+    assert (Payment.objects.count(), len(gateway.charges)) == (0, 0)
+    assert "feexpay.W014" in caplog.text
 
 
 @pytest.mark.parametrize("host", ["[::1]", "[::1]:8000", "shop.example", "shop.example:8000"])

@@ -10,8 +10,7 @@ from django_q.models import OrmQ
 
 import django_feexpay
 from django_feexpay.background import tasks
-from django_feexpay.background.worker import CLUSTER
-from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
+from django_feexpay.models import Attempt, Credit, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, accept_as, cannot_reach, refuse
@@ -111,18 +110,19 @@ def test_payment_that_could_never_be_sent_says_so_and_may_be_retried(
     assert read["can_retry"] is True
 
 
-def test_start_wakes_a_cluster_that_works_alone(
-    caller: Caller, clock: Clock, monkeypatch: pytest.MonkeyPatch, configure: Configure
+@pytest.mark.parametrize("dispatch", ["inline", "queue"])
+def test_starts_enqueue_one_sweep_task_where_a_cluster_does_the_work(
+    caller: Caller, player: User, configure: Configure, monkeypatch: pytest.MonkeyPatch, dispatch: str
 ) -> None:
-    monkeypatch.setattr(tasks, "_alone", (-1000.0, False))
-    Heartbeat.objects.create(name=CLUSTER, beat_at=clock.at)
+    configure(DISPATCH=dispatch)
+    monkeypatch.setattr(tasks, "_engine", (-1000.0, False))
+    tasks.schedule()
 
     caller.initiate()
     assert OrmQ.objects.count() == 1
 
-    configure(DISPATCH="inline")
-    caller.initiate(merchant_reference="order-8")
-    assert OrmQ.objects.count() == 1, "what was sent needs nobody"
+    django_feexpay.start_payment(user=player, provider="mtn_bj", amount=5000, phone="0161000052")
+    assert OrmQ.objects.count() == 1
 
 
 # --- bounded attempts --------------------------------------------------------------------------------

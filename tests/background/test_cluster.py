@@ -1,4 +1,4 @@
-"""A real django-q2 cluster on the Redis and on the database broker, killed with signal 9: nothing is lost."""
+"""A real django-q2 cluster on the Redis and on the database broker: it settles by itself, stops, and loses nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,8 +17,9 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django_q.models import Schedule
 
-from django_feexpay.background.worker import CLUSTER
+from django_feexpay.background import tasks
 from django_feexpay.models import Attempt, Credit, Heartbeat, Payment
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
@@ -39,6 +41,8 @@ def sandbox(configure: Configure) -> Iterator[RunningSandbox]:
 @pytest.fixture(params=["orm", "redis"])
 def environment(request: pytest.FixtureRequest, sandbox: RunningSandbox) -> dict[str, str]:
     """What the cluster's processes get: this test's database, the sandbox, and one of the two brokers."""
+    tasks.schedule()
+    Schedule.objects.update(next_run=timezone.now() + timedelta(hours=1))  # the tasks follow each other without it
     name = connection.settings_dict["NAME"]
     ours = {
         "DATABASE_URL": urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}")),
@@ -58,8 +62,8 @@ def environment(request: pytest.FixtureRequest, sandbox: RunningSandbox) -> dict
 
 
 @contextmanager
-def cluster(environment: dict[str, str]) -> Iterator[Callable[[], None]]:
-    """A running qcluster; yields what kills it, with all its processes, by signal 9."""
+def cluster(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A running qcluster, killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "sample_project/manage.py", "qcluster"],
         cwd=ROOT,
@@ -68,80 +72,106 @@ def cluster(environment: dict[str, str]) -> Iterator[Callable[[], None]]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-    def kill() -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
     try:
-        yield kill
+        yield process
     finally:
-        kill()
+        kill(process)
 
 
-@contextmanager
-def waking(environment: dict[str, str]) -> Iterator[None]:
-    """As the door does after a start, beside the block: the heartbeat says that a cluster works here, nobody else."""
-    Heartbeat.objects.update_or_create(name=CLUSTER, defaults={"beat_at": timezone.now()})
-    command = [sys.executable, "-m", "tests.background.wake_process"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment):
-        yield
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the cluster with all its processes by signal 9."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
 
 
-def until(come_true: Callable[[], Any], environment: dict[str, str]) -> None:
-    """Wake the cluster until it has done it: a lost task costs a minute in life, and another task here."""
+def wake(environment: dict[str, str]) -> None:
+    """As a web process does after the commit of a start or a webhook."""
+    subprocess.run([sys.executable, "-m", "tests.background.wake_process"], cwd=ROOT, env=environment, check=True)
+
+
+def forget_task() -> None:
+    """As the schedule does 30 s after a kill: the task of the killed cluster counts as lost."""
+    Heartbeat.objects.filter(name=tasks.SWEEP_TASK).delete()
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
     give_up_at = time.monotonic() + TIMEOUT_SECONDS
-    while not come_true():
+    while not condition():
         assert time.monotonic() < give_up_at, list(Attempt.objects.values("status", "next_poll_at", "sent_at"))
-        with waking(environment):
-            for _ in range(30):
-                if come_true():
-                    break
-                time.sleep(0.1)
+        time.sleep(0.1)
 
 
-def test_cluster_sends_asks_and_credits_and_a_kill_loses_nothing(
+def test_cluster_sends_polls_and_credits_after_one_wake_up(
     environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
 ) -> None:
+    """The first payment after the start of the cluster, with no schedule: one task enqueues the next."""
+    begin()
+    with cluster(environment) as process:
+        wake(environment)
+        wait_until(lambda: Attempt.objects.filter(status="pending").exists())
+        sandbox.approve(str(Attempt.objects.get().gateway_reference))
+        wait_until(lambda: Credit.objects.count() == 1)
+
+        process.terminate()
+        assert process.wait(TIMEOUT_SECONDS) == 0
+
+
+def test_kill_of_a_cluster_loses_nothing(environment: dict[str, str], sandbox: RunningSandbox, begin: Begin) -> None:
     first = [begin(merchant_reference=f"order-{number}") for number in range(3)]
-    with cluster(environment) as kill:
-        until(lambda: Attempt.objects.filter(status="pending").count() == 3, environment)
-        kill()
+    with cluster(environment) as process:
+        wake(environment)
+        wait_until(lambda: Attempt.objects.filter(status="pending").count() == 3)
+        kill(process)
 
     second = begin(merchant_reference="order-3")
-    with waking(environment):  # a task that nobody takes; one that a killed Redis cluster took is gone for ever
-        pass
     for row in sandbox.payments():
         sandbox.approve(row["reference"])
     Attempt.objects.update(next_poll_at=timezone.now())  # the leases of the killed end
 
     with cluster(environment):
-        until(lambda: Credit.objects.count() == 3 and sandbox.prompts() == 4, environment)
-        until(lambda: Attempt.objects.get(payment=second).status == "pending", environment)
+        forget_task()
+        wake(environment)
+        wait_until(lambda: Credit.objects.count() == 3 and sandbox.prompts() == 4)
+        wait_until(lambda: Attempt.objects.get(payment=second).status == "pending")
         sandbox.approve(str(Attempt.objects.get(payment=second).gateway_reference))
-        until(lambda: Credit.objects.count() == 4, environment)
+        wait_until(lambda: Credit.objects.count() == 4)
 
     assert (sandbox.prompts(), sandbox.charges()) == (4, 4)
     assert set(Payment.objects.values_list("status", flat=True)) == {"successful"}
     assert {payment.pk for payment in [*first, second]} == set(Credit.objects.values_list("payment_id", flat=True))
 
 
+def test_sigterm_ends_a_cluster_in_the_middle_of_its_sweeps_and_the_next_one_goes_on(
+    environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
+) -> None:
+    begin()
+    with cluster(environment) as process:
+        wake(environment)
+        wait_until(lambda: Attempt.objects.filter(status="pending").exists())
+        process.terminate()
+        assert process.wait(TIMEOUT_SECONDS) == 0
+
+    sandbox.approve(str(Attempt.objects.get().gateway_reference))
+    with cluster(environment):  # its first task is the one that the other left in the broker
+        wait_until(lambda: Credit.objects.count() == 1)
+
+
 @pytest.mark.parametrize("environment", ["redis"], indirect=True)
 def test_cluster_killed_in_the_middle_of_sending_asks_nobody_twice(
     environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
 ) -> None:
-    """Killed while it waits for the slow answer of number 17: what it sent is unknown, is found, and is credited."""
+    """Killed while it waits for the slow answer of number 17: its send is unknown, then found, then credited."""
     begin(phone_ending="17")
-    with cluster(environment) as kill, waking(environment):
-        give_up_at = time.monotonic() + TIMEOUT_SECONDS
-        while sandbox.prompts() == 0 and time.monotonic() < give_up_at:
-            time.sleep(0.05)
-        kill()
-    assert sandbox.prompts() == 1
+    with cluster(environment) as process:
+        wake(environment)
+        wait_until(lambda: sandbox.prompts() == 1)
+        kill(process)
 
     Attempt.objects.update(next_poll_at=timezone.now())  # its lease ends
     with cluster(environment):
-        until(lambda: Credit.objects.count() == 1, environment)
+        forget_task()
+        wake(environment)
+        wait_until(lambda: Credit.objects.count() == 1)
 
     assert (sandbox.prompts(), sandbox.charges()) == (1, 1)

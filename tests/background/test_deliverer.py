@@ -14,7 +14,7 @@ from django.db import OperationalError, connection, connections
 from django_feexpay import signals as host_signals
 from django_feexpay.background import deliverer
 from django_feexpay.background.deliverer import Deliverer
-from django_feexpay.background.worker import Worker, sweep_for
+from django_feexpay.background.worker import Worker
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox, receivers
@@ -234,7 +234,8 @@ def test_cluster_sweep_delivers_while_feexpay_is_slow(
         return answer(reference)
 
     gateway._status = wait_for_the_signal  # type: ignore[method-assign]
-    sweep_for(0, name="cluster")
+    with Worker(name="cluster") as running:
+        running.run(threading.Event(), seconds=0)
 
     assert told(signals) == set(payments)
 
@@ -245,7 +246,8 @@ def test_cluster_sweep_ends_although_a_receiver_hangs(
     stuck, *others = announce(4)
 
     with listening(Hanging(stuck)):
-        sweep_for(0, name="cluster")
+        with Worker(name="cluster") as running:
+            running.run(threading.Event(), seconds=0)
 
         assert set(others) <= told(signals)
         assert OutboxMessage.objects.filter(delivered_at=None).count() == 1

@@ -43,7 +43,7 @@ def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, ga
         last_resort.start()
         try:
             assert process.stdout is not None
-            assert "feexpay_worker is at work.\n" in process.stdout
+            assert "feexpay_worker is running.\n" in process.stdout
             assert "a receiver hangs\n" in process.stdout
             process.send_signal(signal.SIGTERM)
             rest, _ = process.communicate(timeout=TIMEOUT_SECONDS)

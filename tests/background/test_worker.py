@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections
 
 from django_feexpay import signals as host_signals
 from django_feexpay.background import worker
-from django_feexpay.background.worker import Worker, look_at_gateway, sweep_for
+from django_feexpay.background.worker import AutocommitOffError, Worker, probe_gateway
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Comparison, Credit, Heartbeat, OutboxMessage, Payment
@@ -140,17 +141,8 @@ def test_one_attempt_that_cannot_be_seen_to_does_not_take_the_others_along(
         running.sweep()
 
     assert (status_of(broken), status_of(fine)) == ("pending", "successful")
-    assert "could not be seen to" in caplog.text
+    assert "failed; it is due again" in caplog.text
     assert only_attempt(broken).next_poll_at is not None
-
-
-def test_sweep_for_a_while_returns_what_it_did(begin: Begin, gateway: ModelGateway) -> None:
-    begin()
-    gateway.last().approve()
-    make_due()
-
-    assert sweep_for(0.05, name="cluster") == 1
-    assert Heartbeat.objects.filter(name="cluster").exists()
 
 
 # --- the loop -------------------------------------------------------------------------------------------
@@ -261,31 +253,62 @@ def test_receiver_that_raises_does_not_stop_the_loop(begin: Begin, gateway: Mode
     assert status_of(first) == "successful"
 
 
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError, DatabaseError])
-def test_database_that_is_away_is_waited_for(
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OperationalError("FATAL: server closed the connection unexpectedly"), "the server closed the connection"),
+        (InterfaceError("connection already closed"), "InterfaceError"),
+        (DatabaseError("key (user)=(ama) violates a rule"), "DatabaseError"),
+        (OperationalError("no such table: feexpay_attempt"), "run `manage.py migrate`"),
+    ],
+)
+def test_worker_names_the_cause_of_a_database_error_and_tries_again(
     begin: Begin,
     gateway: ModelGateway,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    error: type[Exception],
+    error: Exception,
+    cause: str,
 ) -> None:
     begin()
     gateway.last().approve()
     make_due()
     claim_due, failures = leases.claim_due, [1, 1, 1]
 
-    def away_three_times(*args: Any, **kwargs: Any) -> Any:
+    def fail_three_times(*args: Any, **kwargs: Any) -> Any:
         if failures:
             failures.pop()
-            raise error("the server closed the connection")
+            raise error
         return claim_due(*args, **kwargs)
 
-    monkeypatch.setattr(leases, "claim_due", away_three_times)
+    monkeypatch.setattr(leases, "claim_due", fail_three_times)
     with at_work():
         wait_until(lambda: Credit.objects.count() == 1)
 
-    assert caplog.text.count("database away") == 3
-    assert "0.0 s" in caplog.text
+    assert caplog.text.count(cause) == 3
+    assert "trying again in 0.0 s" in caplog.text
+    assert "ama" not in caplog.text
+
+
+@pytest.fixture
+def no_autocommit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As with AUTOCOMMIT=False in DATABASES; a connection reads it when it connects."""
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+        yield
+        connection.close()
+
+
+@pytest.mark.parametrize("entry", [Worker.sweep, lambda running: running.run(threading.Event())])
+def test_worker_refuses_a_connection_without_autocommit(no_autocommit: None, entry: Callable[[Worker], Any]) -> None:
+    with Worker() as running, pytest.raises(AutocommitOffError, match="Remove AUTOCOMMIT"):
+        entry(running)
+
+
+def test_worker_command_ends_with_an_error_without_autocommit(no_autocommit: None) -> None:
+    with pytest.raises(CommandError, match="Autocommit is off"):
+        call_command("feexpay_worker", "--once")
 
 
 def test_pauses_grow_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,6 +351,16 @@ def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypat
     assert pauses == [0, 0, 0.5, 0, 0.5]
 
 
+class StandingTime:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
 # --- heartbeats -----------------------------------------------------------------------------------------
 
 
@@ -342,12 +375,12 @@ def test_worker_leaves_a_heartbeat_every_ten_seconds(
         assert Heartbeat.objects.get(name="worker").beat_at == started_at
 
         clock.advance(9)
-        time.sleep(9)
+        time.at += 9
         running.sweep()
         assert Heartbeat.objects.get(name="worker").beat_at == started_at
 
         clock.advance(1)
-        time.sleep(1)
+        time.at += 1
         running.sweep()
         assert Heartbeat.objects.get(name="worker").beat_at == clock.at
 
@@ -368,16 +401,16 @@ def test_a_clock_that_was_a_year_ahead_for_one_round_stops_no_heartbeat(
 
 
 def test_gateway_is_looked_at_every_five_minutes_by_one_of_all(gateway: ModelGateway, clock: Clock) -> None:
-    look_at_gateway()
-    look_at_gateway()
+    probe_gateway()
+    probe_gateway()
     assert gateway.questions == 1
 
     clock.advance(299)
-    look_at_gateway()
+    probe_gateway()
     assert gateway.questions == 1
 
     clock.advance(1)
-    look_at_gateway()
+    probe_gateway()
     assert gateway.questions == 2
     assert Heartbeat.objects.get(name="gateway").beat_at == clock.at
 
@@ -387,7 +420,7 @@ def test_gateway_that_does_not_answer_leaves_no_heartbeat(
 ) -> None:
     gateway.away = True
 
-    look_at_gateway()
+    probe_gateway()
 
     assert not Heartbeat.objects.filter(name="gateway").exists()
     assert "the gateway does not answer" in caplog.text
@@ -397,7 +430,7 @@ def test_late_hints_are_matched_with_the_heartbeat(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    monkeypatch.setattr("django_feexpay.payments.webhook_hints.match_stragglers", lambda: calls.append(1))
+    monkeypatch.setattr("django_feexpay.payments.webhook_hints.match_late_references", lambda: calls.append(1))
 
     with Worker() as running:
         running.sweep()
@@ -457,29 +490,6 @@ def test_side_work_without_a_database_is_for_the_next_round(
 
     with at_work():
         wait_until(lambda: signals.names() == ["payment_succeeded"])
-
-
-class StandingTime:
-    """Stands still but for those who sleep."""
-
-    def __init__(self) -> None:
-        self.at, self.rests = 0.0, list[float]()
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-        self.rests.append(seconds)
-
-
-def test_sweep_for_a_while_rests_while_nothing_is_due(gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    time = StandingTime()
-    monkeypatch.setattr(worker, "time", time)
-
-    assert sweep_for(2.5, name="cluster") == 0
-
-    assert time.rests == [1, 1, 0.5]
 
 
 def test_worker_keeps_the_night(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

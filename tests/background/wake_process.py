@@ -1,4 +1,4 @@
-"""A process that does what a web process does after its commit: wake the cluster (`test_cluster.py` runs it)."""
+"""A process that wakes the cluster, as a web process does after a commit (`test_cluster.py` runs it)."""
 
 from __future__ import annotations
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.checks import CheckMessage, registry
+from django.core.management.base import CommandError
 
 from django_feexpay import checks
 from django_feexpay.conf import feexpay
+from django_feexpay.signals import payment_succeeded
 
 LONG = "x" * 32
 KEY = Fernet.generate_key().decode()
@@ -21,6 +23,7 @@ DEVELOPMENT = {
     "SHOP_ID": "SHOP",
     "FIELD_KEYS": [KEY],
     "HASH_KEY": LONG,
+    "PAYABLE": "any_amount",
 }
 PRODUCTION = {
     "ENVIRONMENT": "production",
@@ -33,7 +36,7 @@ PRODUCTION = {
     "WEBHOOK_SECRETS": "header:Bearer " + LONG,
     "RETURN_HOSTS": ["shop.example"],
     "REQUIRE_IDEMPOTENCY_KEY": True,
-    "PAYABLE": "shop.prices.payable",
+    "PAYABLE": "shop.orders.Orders",
 }
 #: A test server: DEBUG off, a sandbox and a test key.
 STAGING = {
@@ -61,20 +64,40 @@ HTTP_RATES = {
     "RATES_KEY_PATH": "rates.{into}",
 }
 
+DJANGO_SETTINGS = ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF")
+
 Found = Callable[..., list[str]]
+
+
+class PaymentsElsewhere:
+    """A router that keeps the payments apart from the default database."""
+
+    def db_for_write(self, model: type[Any], **hints: Any) -> str | None:
+        return "payments" if model._meta.label == "feexpay.Payment" else None
+
+
+@pytest.fixture(autouse=True)
+def connected_receiver() -> Iterator[None]:
+    """The host listens to `payment_succeeded`, as a project with good settings does."""
+
+    def receiver(**kwargs: object) -> None: ...
+
+    payment_succeeded.connect(receiver, weak=False)
+    yield
+    payment_succeeded.disconnect(receiver)
 
 
 @pytest.fixture
 def messages(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[CheckMessage]]:
-    """What the checks say about a good configuration, changed as told; a change to `...` leaves a key out.
+    """The messages of `check --deploy` for a good configuration with `changes`; a change to `...` removes a key.
 
-    `debug` chooses the good configuration of a developer's machine or of production. Names in upper case are
-    settings of Django's, `database` changes DATABASES["default"], all others are keys of FEEXPAY.
+    `debug` chooses the good configuration of a developer's machine or of production. The names in `own` are Django's
+    settings, `database` replaces DATABASES["default"], all others are keys of FEEXPAY.
     """
 
     def run(*, debug: bool = True, database: dict[str, Any] | None = None, **changes: Any) -> list[CheckMessage]:
         base = DEVELOPMENT if debug else PRODUCTION
-        own = {name: changes.pop(name) for name in ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY") if name in changes}
+        own = {name: changes.pop(name) for name in DJANGO_SETTINGS if name in changes}
         good = {name: value for name, value in (base | changes).items() if value is not ...}
         defaults = {"FEEXPAY": good, "CACHES": LOCAL_CACHE if debug else REDIS_CACHE, "Q_CLUSTER": CLUSTER}
         for name, value in ({"DEBUG": debug} | defaults | own).items():
@@ -82,7 +105,7 @@ def messages(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
         # Not by settings: Django does not expect another database while it runs.
         chosen = (SQLITE if debug else POSTGRES) if database is None else database
         monkeypatch.setitem(settings.DATABASES, "default", chosen)
-        return checks.check_settings()
+        return checks.check_settings() + checks.check_deployment()
 
     return run
 
@@ -193,15 +216,21 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E018", "rate a fortnight", {"RATE_LIMIT": "100/fortnight"}),
     ("E018", "rate of none", {"RATE_LIMIT": "0/min"}),
     ("E018", "rate as a number", {"RATE_LIMIT": 100}),
-    ("E019", "price function that is not there", {"PAYABLE": "shop.prices.nothing"}),
-    ("E019", "module that is not there", {"PAYABLE": "shoppe.prices.payable"}),
-    ("E019", "price that is no function", {"PAYABLE": "shop.prices.FRANCS"}),
+    ("E019", "price function that is not there", {"PAYABLE": "shop.orders.nothing"}),
+    ("E019", "module that is not there", {"PAYABLE": "shoppe.orders.Orders"}),
+    ("E019", "price that is no function", {"PAYABLE": "shop.orders.FRANCS"}),
     ("E019", "function and not its path", {"PAYABLE": print}),
+    ("E019", "class that is no Payable", {"PAYABLE": "shop.models.Order"}),
+    ("E019", "Payable without a price", {"PAYABLE": "django_feexpay.Payable"}),
+    ("W014", "no price", {"PAYABLE": ...}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
     ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
     ("E051", "autocommit off", {"database": {**SQLITE, "AUTOCOMMIT": False}}),
+    ("E052", "payments in another database", {"DATABASE_ROUTERS": [f"{__name__}.PaymentsElsewhere"]}),
+    ("W015", "a transaction around each view", {"database": {**SQLITE, "ATOMIC_REQUESTS": True}}),
+    ("W013", "urls of another app only", {"ROOT_URLCONF": "tests.testing.no_urls"}),
     ("W006", "SQLite in production", {"debug": False, "database": SQLITE}),
     ("W007", "deferred SQLite", {"database": {"ENGINE": "django.db.backends.sqlite3"}}),
     ("W008", "no connection kept", {"debug": False, "database": {"ENGINE": "django.db.backends.postgresql"}}),
@@ -219,7 +248,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W010", "host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
     ("E026", "false as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
     ("E041", "rates source that is not there", {"RATES_SOURCE": "shop.rates.Bank"}),
-    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.prices.payable"}),
+    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.orders.Orders"}),
     ("E043", "rates by http", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
     ("E043", "no rates address", {**HTTP_RATES, "RATES_URL": ...}),
     ("E044", "no way to the rate", {**HTTP_RATES, "RATES_KEY_PATH": ...}),
@@ -260,6 +289,52 @@ def test_limit_of_two_persons_may_be_unset(found: Found, limit: object) -> None:
     assert found(REVIEW_TWO_PERSON_ABOVE=limit) == []
 
 
+def test_atomic_requests_suit_a_queue(found: Found) -> None:
+    assert found(DISPATCH="queue", database={**SQLITE, "ATOMIC_REQUESTS": True}) == []
+
+
+def test_unreceived_success_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payment_succeeded, "receivers", [])
+
+    assert found() == ["W016"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("APIKEY", "API_KEY"), ("FEEXPAY_SHOP_ID", "SHOP_ID"), ("poll_second", "POLL_SECONDS")],
+)
+def test_misspelt_key_is_told_the_nearest_setting(
+    messages: Callable[..., list[CheckMessage]], name: str, nearest: str
+) -> None:
+    assert [message.hint for message in messages(**{name: 1})] == [f'Did you mean "{nearest}"?']
+
+
+#: Found by `check --deploy` only: any other command and a host's test run go on.
+DEPLOYMENT_ONLY = {"E003", "E004", "E007", "E011", "E013", "W006", "W008", "W009"}
+
+
+@pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
+def test_missing_production_settings_stop_a_deployment_only(found: Found, number: str, changes: dict[str, Any]) -> None:
+    found(**changes)
+
+    in_production = number == "E006" and feexpay.environment == "production"
+    is_found_everywhere = f"feexpay.{number}" in {message.id for message in checks.check_settings()}
+    assert is_found_everywhere is (number not in DEPLOYMENT_ONLY and not in_production)
+
+
+def test_worker_refuses_a_server_with_errors(found: Found) -> None:
+    found(debug=False, BASE_URL="http://127.0.0.1:8801/api")
+
+    with pytest.raises(CommandError, match=r"feexpay\.E006 .*production"):
+        checks.refuse_unsafe_server()
+
+
+def test_worker_runs_on_a_server_with_warnings_only(found: Found) -> None:
+    found(debug=False, CACHES=LOCAL_CACHE)
+
+    checks.refuse_unsafe_server()
+
+
 def test_every_message_has_a_case() -> None:
     source = inspect.getsource(checks)
     written = {
@@ -267,7 +342,7 @@ def test_every_message_has_a_case() -> None:
         for kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", source)
     }
 
-    assert written == {row[0] for row in CASES}
+    assert written == {row[0] for row in CASES} | {"W016"}
 
 
 def test_every_message_says_what_to_do(messages: Callable[..., list[CheckMessage]]) -> None:
@@ -316,3 +391,5 @@ def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) 
 
 def test_checks_run_with_django_s() -> None:
     assert checks.check_settings in registry.registry.get_checks()
+    assert checks.check_deployment not in registry.registry.get_checks()
+    assert checks.check_deployment in registry.registry.get_checks(include_deployment_checks=True)

@@ -1,10 +1,11 @@
-"""FeexPay's history and balances, read."""
+"""Parsing of FeexPay's history and balances."""
 
 from __future__ import annotations
 
 import pytest
 
-from django_feexpay.gateway.reports import Word, balances_from, history_page_from
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import balances_from, history_page_from
 
 UUID = "0a1b2c3d-1111-4222-8333-444455556666"
 ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
@@ -26,7 +27,7 @@ ROW = {
 }
 
 
-def test_history_row_is_a_report_with_its_provider() -> None:
+def test_history_row_contains_a_report_and_the_provider() -> None:
     page = history_page_from({"success": True, "total": 1, "data": [ROW]})
     assert page is not None
     (row,) = page.rows

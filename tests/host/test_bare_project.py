@@ -20,7 +20,7 @@ INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django_
 DATABASES = {"default": {
     "ENGINE": "django.db.backends.sqlite3", "NAME": "bare.sqlite3", "OPTIONS": {"transaction_mode": "IMMEDIATE"},
 }}
-FEEXPAY = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "BASE_URL": "http://127.0.0.1:9/api"}
+FEEXPAY = {"API_KEY": "test_key", "SHOP_ID": "SHOP", "BASE_URL": "http://127.0.0.1:9/api", "PAYABLE": "any_amount"}
 """
 URLS = """
 from django.urls import include, path

@@ -1,4 +1,4 @@
-"""`feexpay_doctor` finds what is wrong, says what to do, and tells no secret."""
+"""`feexpay_doctor` finds what is wrong, says what to do, and shows no secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.cache.backends.base import BaseCache
 from django.core.management import CommandError, call_command
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 import django_feexpay
 from django_feexpay import conf
@@ -18,40 +20,42 @@ from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from django_feexpay.models import Heartbeat, OutboxMessage
 from django_feexpay.monitoring import doctor
+from django_feexpay.signals import payment_succeeded
 from tests.conftest import Configure
 
-KEY = "test_a_key_nobody_may_read"
-DOOR = b'{"type": "urn:feexpay:problem:method_not_allowed"}'
+KEY = "test_a_key_that_no_line_shows"
+REFUSAL = b'{"type": "urn:feexpay:problem:method_not_allowed"}'
+WEBHOOK = ("--webhook-url", "https://shop.example/pay/webhook/")
 
 
-class Answers:
-    """FeexPay and the internet: `balance` answers, the webhook's address is ours."""
+class Internet:
+    """A transport to a FeexPay that accepts the key, and to a webhook that answers from outside."""
 
     def __init__(self) -> None:
         self.date = ""
-        self.door = WireReply(405, {}, DOOR)
-        self.away = False
+        self.webhook = WireReply(405, {}, REFUSAL)
+        self.error: NotSentError | None = None
 
     def exchange(self, request: WireRequest) -> WireReply:
-        if self.away:
-            raise NotSentError(code="connection_refused")
+        if self.error:
+            raise self.error
         if "/balance/" not in request.url:
-            return self.door
+            return self.webhook
         return WireReply(200, {"date": self.date}, b'{"success": true, "balances": {"MTN": 5000}}')
 
 
 @pytest.fixture
-def answers(configure: Configure, settings: Any, transactional_db: None) -> Iterator[Answers]:
+def internet(configure: Configure, settings: Any, transactional_db: None) -> Iterator[Internet]:
     settings.DEBUG = True
-    configure(API_KEY=KEY, PAYABLE=None)
+    configure(API_KEY=KEY, PAYABLE="any_amount")
     Heartbeat.objects.create(name=worker.WORKER, beat_at=conf.now())
-    answers = Answers()
-    with conf.use_transport(answers):
-        yield answers
+    internet = Internet()
+    with conf.use_transport(internet):
+        yield internet
 
 
 def examined(*arguments: str) -> tuple[str, bool]:
-    """What it wrote, and whether all was well."""
+    """What the command wrote, and whether it found no problem."""
     out = io.StringIO()
     try:
         call_command("feexpay_doctor", *arguments, stdout=out)
@@ -60,53 +64,143 @@ def examined(*arguments: str) -> tuple[str, bool]:
     return out.getvalue(), True
 
 
-def test_all_is_well(answers: Answers) -> None:
-    answers.date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+def test_healthy_project_has_no_problem(internet: Internet) -> None:
+    internet.date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
-    written, well = examined("--webhook-url", "https://shop.example/pay/webhook/")
+    written, is_well = examined(*WEBHOOK)
 
-    assert well, written
+    assert is_well, written
     assert "✘" not in written
-    for line in ("✔ key: a test key", "✔ gateway: answers to our key", "✔ webhook: our door is there"):
+    for line in (
+        "✔ key: a test key",
+        "✔ worker: running (worker)",
+        "✔ signals: all delivered",
+        "✔ receivers: payment_succeeded is received",
+        "✔ gateway: accepts the key",
+        "✔ gateway clock:",
+        "✔ webhook route: /api/v1/payments/feexpay/webhook/",
+        "✔ webhook: reachable",
+    ):
         assert line in written
-    assert "✔ worker: at work (worker)" in written
-    assert "✔ signals: every receiver took what it was told" in written
-    assert "✔ gateway clock:" in written
 
 
 @pytest.mark.parametrize(
     ("spoil", "line"),
     [
-        (lambda answers: setattr(answers, "away", True), "✘ gateway: no balance (connection_refused)"),
-        (lambda answers: setattr(answers, "date", "Mon, 01 Jan 2024 00:00:00 GMT"), "✘ gateway clock:"),
-        (lambda answers: Heartbeat.objects.all().delete(), "✘ worker: never seen"),
-        (lambda answers: setattr(answers, "door", WireReply(200, {}, b"<html>")), "✘ webhook: something else"),
+        (lambda internet: setattr(internet, "date", "Mon, 01 Jan 2024 00:00:00 GMT"), "✘ gateway clock:"),
+        (lambda internet: Heartbeat.objects.all().delete(), "✘ worker: no heartbeat yet"),
+        (lambda internet: setattr(internet, "webhook", WireReply(200, {}, b"<html>")), "✘ webhook: something else"),
     ],
-    ids=["gateway away", "clock wrong", "no worker", "another site"],
+    ids=["clock wrong", "no worker", "another site"],
 )
-def test_what_is_wrong_is_told(answers: Answers, spoil: Callable[[Answers], Any], line: str) -> None:
-    spoil(answers)
+def test_one_problem_is_found_and_counted(internet: Internet, spoil: Callable[[Internet], Any], line: str) -> None:
+    spoil(internet)
 
-    written, well = examined("--webhook-url", "https://shop.example/pay/webhook/")
+    written, is_well = examined(*WEBHOOK)
 
-    assert not well
+    assert not is_well
     assert line in written
+    assert written.endswith("1 problem.\n")
 
 
 @pytest.mark.parametrize(
-    ("error", "told", "advice"),
+    ("base_url", "advice"),
+    [
+        ("http://127.0.0.1:8801/api", "Is feexpay_sandbox running?"),
+        ("https://api-v2.feexpay.me/api", "Check BASE_URL, PROXY, DNS and the firewall."),
+    ],
+)
+def test_unreachable_gateway_is_named_with_its_address(
+    internet: Internet, configure: Configure, base_url: str, advice: str
+) -> None:
+    configure(BASE_URL=base_url)
+    internet.error = NotSentError("connection refused at 127.0.0.1:8801")
+
+    written, _ = examined()
+
+    assert f"✘ gateway: connection refused at 127.0.0.1:8801\n    {advice}\n" in written
+
+
+def test_nothing_that_receives_a_success_is_found(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payment_succeeded, "receivers", [])
+
+    assert "✘ receivers: Nothing receives payment_succeeded" in examined()[0]
+
+
+def test_missing_urls_are_found(internet: Internet, settings: Any) -> None:
+    settings.ROOT_URLCONF = "tests.testing.no_urls"
+
+    assert "✘ webhook route: django_feexpay.urls is not mounted" in examined()[0]
+
+
+class LoginWall:
+    """A host's middleware that sends every visitor to a login page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        pass
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect("/login/")
+
+
+def test_middleware_that_intercepts_the_webhook_is_named(internet: Internet, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.LoginWall", "django.middleware.gzip.GZipMiddleware"]
+
+    assert f"✘ webhook route: {__name__}.LoginWall answers instead of the webhook" in examined()[0]
+
+
+class RedisWithoutItsPackage(BaseCache):
+    def __init__(self, location: str, options: dict[str, Any]) -> None:
+        super().__init__(options)
+
+    def set(self, *arguments: Any, **options: Any) -> None:
+        raise ModuleNotFoundError("No module named 'redis'", name="redis")
+
+
+def test_missing_package_of_the_cache_is_named(internet: Internet, settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.RedisWithoutItsPackage", "LOCATION": ""}}
+
+    assert "✘ cache: the package redis is not installed\n    Run `pip install redis`." in examined()[0]
+
+
+def test_naive_times_are_told_by_the_settings_check_and_compared_with_nothing(
+    internet: Internet, settings: Any
+) -> None:
+    settings.USE_TZ = False
+
+    written, _ = examined()
+
+    assert "✘ settings: feexpay.E022 USE_TZ is off" in written
+    assert "– worker: not checked while USE_TZ is off" in written
+
+
+def test_short_timeout_of_the_queue_is_found(internet: Internet, settings: Any) -> None:
+    settings.Q_CLUSTER = {"timeout": 90, "retry": 120}
+
+    assert "✘ django-q2: feexpay.W011 Q_CLUSTER" in examined()[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "age", "line", "advice"),
     [
         (
             "hangs: shop.receivers.give_coins",
-            "✘ signals: 1 not taken by every receiver (hangs: shop.receivers.give_coins)",
-            "Mend the receiver",
+            timedelta(minutes=1),
+            "✘ signals: 1 not delivered to every receiver (hangs: shop.receivers.give_coins)",
+            "Fix the receiver",
         ),
-        ("", "✘ signals: 1 not taken by every receiver", "Start a worker"),
+        (
+            "ValueError in shop.receivers.give_coins",
+            timedelta(seconds=1),
+            "✘ signals: 1 not delivered to every receiver (ValueError in shop.receivers.give_coins)",
+            "Fix the receiver",
+        ),
+        ("", timedelta(minutes=1), "✘ signals: 1 not delivered to every receiver", "Start a worker"),
     ],
-    ids=["hangs", "never called"],
+    ids=["hangs", "raised just now", "never delivered"],
 )
-def test_signals_that_are_not_taken_are_counted_with_the_receiver_at_fault(
-    answers: Answers, error: str, told: str, advice: str, django_user_model: Any
+def test_undelivered_signals_are_counted_with_the_last_error(
+    internet: Internet, error: str, age: timedelta, line: str, advice: str, django_user_model: Any
 ) -> None:
     payment = django_feexpay.start_payment(
         user=django_user_model.objects.create_user("ama"), provider="mtn_bj", amount=500, phone="0161000050"
@@ -114,19 +208,19 @@ def test_signals_that_are_not_taken_are_counted_with_the_receiver_at_fault(
     OutboxMessage.objects.create(
         payment=payment,
         signal="payment_failed",
-        created_at=conf.now() - timedelta(minutes=1),
+        created_at=conf.now() - age,
         next_delivery_at=conf.now(),
         last_error=error,
     )
 
-    written, well = examined()
+    written, is_well = examined()
 
-    assert not well
-    assert told in written
+    assert not is_well
+    assert line in written
     assert advice in written
 
 
-def test_no_key_and_live_key_are_told(answers: Answers, configure: Configure) -> None:
+def test_missing_and_wrong_keys_are_found(internet: Internet, configure: Configure) -> None:
     configure(API_KEY="")
     assert "✘ key: no key or no shop" in examined()[0]
 
@@ -137,14 +231,14 @@ def test_no_key_and_live_key_are_told(answers: Answers, configure: Configure) ->
     assert "✘ key: no live key in production" in examined()[0]
 
 
-def test_wrong_setting_is_told_with_its_hint(answers: Answers, configure: Configure) -> None:
+def test_wrong_setting_is_shown_with_its_hint(internet: Internet, configure: Configure) -> None:
     configure(POLL_SECOND=[1])
 
     assert '✘ settings: feexpay.E002 FEEXPAY["POLL_SECOND"] is not a setting.' in examined()[0]
 
 
-def test_no_secret_is_shown(answers: Answers, configure: Configure) -> None:
-    answers.away = True
+def test_no_secret_is_shown(internet: Internet, configure: Configure) -> None:
+    internet.error = NotSentError(code="connection_refused")
     configure(WEBHOOK_MODES=["status", "header"], WEBHOOK_SECRETS=["header:Bearer sesame-open-up"])
 
     written, _ = examined()
@@ -153,13 +247,13 @@ def test_no_secret_is_shown(answers: Answers, configure: Configure) -> None:
     assert "sesame" not in written
 
 
-def test_it_speaks_french(answers: Answers) -> None:
+def test_it_speaks_french(internet: Internet) -> None:
     written, _ = examined("--language", "fr")
 
     assert "✔ key: une clé de test" in written
 
 
-def test_look_that_never_ends_is_given_up() -> None:
+def test_check_that_never_ends_is_abandoned() -> None:
     never = threading.Event()
 
     with pytest.raises(TimeoutError):

@@ -21,7 +21,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The part of the repository that the contracts speak of, free to be broken."""
+    """A copy of the code that the contracts cover, in which a test breaks one of them."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for folder in ("django_feexpay", "sample_project"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite3*"))
@@ -39,15 +39,16 @@ def test_import_contracts_are_kept() -> None:
     [
         ("models/payment.py", "import django_feexpay.payments.ledger", "Imports go down only"),
         ("webhooks/__init__.py", "import django_feexpay.api", "Imports go down only"),
-        ("gateway/errors.py", "import django.conf", "gateway and lifecycle know no Django"),
-        ("lifecycle.py", "import django.db", "gateway and lifecycle know no Django"),
-        ("payments/ledger.py", "import rest_framework", "payments knows no door and no queue"),
+        ("gateway/errors.py", "import django.conf", "gateway, catalogue and lifecycle import no Django"),
+        ("lifecycle.py", "import django.db", "gateway, catalogue and lifecycle import no Django"),
+        ("payments/ledger.py", "import rest_framework", "payments imports no entry point and no queue"),
+        ("models/payment.py", "import django_feexpay.gateway.reports", "import no gateway"),
         ("payments/ledger.py", "import requests", "speaks HTTP"),
         ("payments/ledger.py", "import django_q", "Only background/tasks.py knows the queue"),
         ("sandbox/__init__.py", "import django_feexpay.gateway.errors", "The sandbox shares nothing"),
         ("sandbox/__init__.py", "import django.conf", "runs without Django"),
         ("payments/ledger.py", "import django_feexpay.sandbox", "Nothing is built on the sandbox"),
-        ("rehearsal.py", "import django_feexpay.testing", "Nothing is built on the room for hosts' tests"),
+        ("sample_webhooks.py", "import django_feexpay.testing", "Nothing imports the package for the tests of hosts"),
     ],
 )
 def test_import_contracts_break_on(copy: Path, module: str, forbidden_import: str, contract: str) -> None:
@@ -62,7 +63,7 @@ def test_import_contracts_break_on(copy: Path, module: str, forbidden_import: st
 
 
 def test_payments_take_plain_values_and_no_request() -> None:
-    # A contract cannot name a part of Django; django.http is what a request or an answer would need.
-    rooms = python_files("django_feexpay/payments", "django_feexpay/models")
+    # A contract cannot name a part of Django; a request or a response would need django.http.
+    modules = python_files("django_feexpay/payments", "django_feexpay/models")
 
-    assert [relative(path) for path in rooms if "django.http" in path.read_text()] == []
+    assert [relative(path) for path in modules if "django.http" in path.read_text()] == []

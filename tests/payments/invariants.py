@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
 from tests.payments.fake_gateway import Charge, ModelGateway
@@ -19,7 +20,7 @@ def check(gateway: ModelGateway, now: datetime) -> None:
     check_credits_match_what_was_paid(credits_, gateway)
     check_credit_is_the_success_of_its_payment(payments, credits_)
     check_payer_is_never_asked_twice(attempts, gateway)
-    check_second_charge_opens_an_incident(attempts, credits_)
+    check_second_charge_opens_an_incident(attempts, credits_, gateway)
     check_events_form_a_chain(attempts)
     check_credit_has_proof(credits_)
     check_undecided_attempt_has_a_next_poll(attempts, now)
@@ -57,18 +58,24 @@ def were_asked_once(charges: list[Charge]) -> bool:
     return len(charges) - len(coded) <= 1 and sum(not charge.refused for charge in coded) <= 1
 
 
-def check_second_charge_opens_an_incident(attempts: list[Attempt], credits_: list[Credit]) -> None:
-    """I4: each second success of a payment or an order is an incident, and nothing else is."""
-    credited = {credit.attempt_id for credit in credits_}
-    extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited
+def check_second_charge_opens_an_incident(
+    attempts: list[Attempt], credits_: list[Credit], gateway: ModelGateway
+) -> None:
+    """I4: each second success of a payment or an order is an incident, and so is a further paid charge of a credited
+    attempt. Nothing else is.
+    """
+    credited = {credit.attempt_id: credit.attempt.gateway_reference for credit in credits_}
+    extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited.keys()
     orders = set()
     for credit in sorted(credits_, key=lambda credit: credit.event_id):
         order = (credit.payment.user_id, credit.payment.merchant_reference)
         if order in orders and order[1]:
             extra.add(credit.attempt_id)
         orders.add(order)
-    found = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True)
-    assert sorted(extra) == sorted(found)
+    incidents = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", "gateway_reference")
+    further = {(pk, reference) for pk, reference in incidents if pk in credited and reference != credited[pk]}
+    assert further <= {(UUID(charge.attempt_id), charge.reference) for charge in gateway.paid() if charge.attempt_id}
+    assert sorted(extra) == sorted(pk for pk, reference in incidents if (pk, reference) not in further)
 
 
 def check_events_form_a_chain(attempts: list[Attempt]) -> None:

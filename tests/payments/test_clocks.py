@@ -57,7 +57,7 @@ def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
 
 def one_minute_of_work(clock: Clock) -> None:
     """What a worker does within a minute."""
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     sweep()
     clock.advance(60)
     sweep()
@@ -128,7 +128,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).first_empty_search_at is not None
 
     clock.advance(300)
-    worker.correct_clocks()
+    worker.correct_clock_errors()
     while only_attempt(payment).status == "unknown":
         look_again(clock)
 
@@ -275,7 +275,7 @@ def test_a_night_of_next_year_is_given_back(
         assert nightly.claim(clock.at) is not None
     assert "I19" in broken()
 
-    worker.correct_clocks()
+    worker.correct_clock_errors()
 
     assert not Comparison.objects.filter(night__gt=clock.at.date()).exists()
     tonight = nightly.claim(clock.at)
@@ -308,14 +308,14 @@ GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered",
 def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
         for _ in range(circuit_breaker.IN_A_ROW):
-            circuit_breaker.see(TROUBLE)
-        assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == circuit_breaker.PAUSE_SECONDS
+            circuit_breaker.record(TROUBLE)
+        assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == circuit_breaker.PAUSE_SECONDS
 
-    assert circuit_breaker.closed_to_payers(["mtn_bj"]) == {}
-    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == 0
-    circuit_breaker.see(GOOD)
+    assert circuit_breaker.seconds_until_probe(["mtn_bj"]) == {}
+    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == 0
+    circuit_breaker.record(GOOD)
 
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == []
 
 
 def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
@@ -323,11 +323,11 @@ def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
     with wrong(clock, YEAR):
-        rate_budget.see(slow_down)
+        rate_budget.record(slow_down)
         assert rate_budget.pause_seconds() == 60
 
     assert rate_budget.pause_seconds() == 0
-    rate_budget.see(slow_down)
+    rate_budget.record(slow_down)
     assert rate_budget.pause_seconds() == 60
     cache_state.drop("budget:pause")
 

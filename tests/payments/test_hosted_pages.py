@@ -10,7 +10,7 @@ import pytest
 from django_feexpay import conf
 from django_feexpay.gateway.reports import WebhookHint, hint_from
 from django_feexpay.models import Attempt, Credit, Payment
-from django_feexpay.payments import initiate, webhook_hints
+from django_feexpay.payments import sending, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, record_reference
@@ -278,7 +278,7 @@ def test_page_with_a_lost_address_is_requested_again(
 def test_page_of_a_dead_sender_is_requested_again(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(initiate, "_show_page", lambda *args: None)
+    monkeypatch.setattr(sending, "_mark_page_opened", lambda *args: None)
     payment = pay_by_card()
     monkeypatch.undo()
     assert payment.status == "sending"

@@ -104,8 +104,9 @@ def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     fill(archive, clock, 90, reseau="MOOV")
     fill(archive, clock, 30, reseau="MOOV", status="REVERSED")
 
-    look_again(clock)
     clock.advance(24 * 3600)
+    look_again(clock)
+    clock.advance(600)
     look_again(clock)
 
     assert only_attempt(lost).reason_code == "never_arrived"

@@ -20,7 +20,7 @@ from django_feexpay.payments import incidents, initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.payments.fakes import Clock, Guard, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
 
@@ -58,7 +58,7 @@ def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, hi
     guard.inner = gateway
     clock.at = clock.at.replace(hour=12)
     for amount in gateway.plans:
-        wish = Order(
+        wish = PaymentRequest(
             user=player,
             provider="mtn_bj",
             amount=amount,

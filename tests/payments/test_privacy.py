@@ -18,7 +18,7 @@ from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, WebhookDelivery
 from django_feexpay.models.fields import Sealed
 from django_feexpay.payments import webhook_hints
-from django_feexpay.payments.initiate import PayerDetails
+from django_feexpay.payments.attempts import PayerDetails
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
 from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep

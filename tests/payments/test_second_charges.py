@@ -25,6 +25,12 @@ pytestmark = pytest.mark.django_db
 EXPIRY, PAUSE = 900, 30
 
 
+@pytest.fixture(autouse=True)
+def noon(clock: Clock) -> None:
+    """An hour later is still the same day."""
+    clock.at = clock.at.replace(hour=12)
+
+
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """A mobile-money payment, credited by `ref-0001` an hour ago."""
@@ -132,6 +138,21 @@ def test_page_credited_after_it_closed_is_polled_once_more(begin: Begin, gateway
     [(extra, credited, *_)] = found()
     assert {extra, credited} == {"card-0001", "card-0002"}
     assert only_attempt(payment).next_poll_at is None
+
+
+def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.pay_on_page().approve()
+    clock.advance(EXPIRY + PAUSE)
+    with monkeypatch.context() as busy:
+        busy.setattr(rate_budget, "wait_seconds", lambda share: 1 if share == rate_budget.READING else 0)
+        sweep()
+    assert found() == []
+
+    look_again(clock)
+
+    assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
 def test_delivery_about_the_second_charge_stays_with_its_attempt(

@@ -44,7 +44,7 @@ from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import history, run
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.payments import invariants
 from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.fakes import Clock, Guard, next_due_at, sweep
@@ -336,9 +336,11 @@ class PaymentLife(RuleBasedStateMachine):
 
     # --- tools --------------------------------------------------------------------------------------------
 
-    def order(self, **wish: Any) -> Order:
+    def order(self, **wish: Any) -> PaymentRequest:
         self.count += 1
-        return Order(**{"user": self.user, "amount": 5000, "merchant_reference": f"order-{self.count}", **wish})
+        return PaymentRequest(
+            **{"user": self.user, "amount": 5000, "merchant_reference": f"order-{self.count}", **wish}
+        )
 
     def unless_killed(self, place: str | None, work: Any) -> None:
         """Call `work`; kill the process the first time it reaches `place`. A refusal is a normal answer."""

@@ -113,17 +113,17 @@ def test_hint_that_crossed_with_the_answer_is_matched_by_the_worker(
     webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     WebhookDelivery.objects.update(attempt=None)
 
-    assert webhook_hints.match_stragglers() == 1
+    assert webhook_hints.match_late_references() == 1
 
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
-    assert webhook_hints.match_stragglers() == 0
+    assert webhook_hints.match_late_references() == 0
 
 
 def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGateway, clock: Clock) -> None:
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
     assert WebhookDelivery.objects.get().attempt is None
-    assert webhook_hints.match_stragglers() == 0
+    assert webhook_hints.match_late_references() == 0
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_late_match_finds_its_delivery_behind_any_number_of_others(
     clock.advance(1)
     flood(10)
 
-    assert webhook_hints.match_stragglers() == 1
+    assert webhook_hints.match_late_references() == 1
 
     assert WebhookDelivery.objects.get(gateway_reference="ref-0001").attempt == only_attempt(payment)
 
@@ -220,7 +220,7 @@ def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
     Attempt.objects.filter(payment=payment).update(gateway_reference="")
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
-    assert webhook_hints.match_stragglers() == 0
+    assert webhook_hints.match_late_references() == 0
 
     assert WebhookDelivery.objects.get().attempt is None
 
@@ -307,7 +307,7 @@ def test_letter_case_does_not_matter_where_the_hint_came_first(
 
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
     WebhookDelivery.objects.update(attempt=None)
-    assert webhook_hints.match_stragglers() == 1
+    assert webhook_hints.match_late_references() == 1
 
 
 def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(

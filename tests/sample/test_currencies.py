@@ -11,8 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from shop.models import CoinEntry, CoinPack
-from shop.prices import payable
-from shop.receivers import give_coins
+from shop.orders import Orders
 from shop.totals import totals
 
 from django_feexpay.models import Payment, Provider
@@ -28,7 +27,7 @@ def initiate(client: Client, **body: Any) -> Any:
 
 @pytest.mark.parametrize("currency", ["EUR", "USD"])
 def test_top_up_may_be_in_another_currency(db: None, currency: str) -> None:
-    assert payable(user=None, merchant_reference="", amount=5, currency=currency, metadata={}) == 5
+    assert Orders().price(user=None, merchant_reference="", amount=5, currency=currency, metadata={}) == 5
 
 
 def test_pack_is_sold_for_francs_only(signed_in: Client, packs: dict[str, CoinPack]) -> None:
@@ -44,7 +43,7 @@ def test_top_up_gives_coins_for_the_francs_it_comes_to(player: User) -> None:
     Payment.objects.filter(pk=payment.pk).update(amount=1000, currency="EUR", exchange_rate="655.957")
     payment.refresh_from_db()
 
-    give_coins(payment=payment, event_id=uuid.uuid4())
+    Orders().paid(payment=payment, event_id=uuid.uuid4())
 
     assert CoinEntry.objects.balance_of(player) == 656
 
@@ -54,7 +53,7 @@ def test_fee_on_top_buys_no_coins(player: User) -> None:
     Payment.objects.filter(pk=payment.pk).update(amount=5000, fee=85)
     payment.refresh_from_db()
 
-    give_coins(payment=payment, event_id=uuid.uuid4())
+    Orders().paid(payment=payment, event_id=uuid.uuid4())
 
     assert CoinEntry.objects.balance_of(player) == 500
 

@@ -132,7 +132,7 @@ def test_json_log_without_its_package_says_what_to_install() -> None:
     code = "import sys; sys.modules['pythonjsonlogger'] = None; from config.log_format import logging_config;"
     done = run("development", f"{code} logging_config('json')", {})
 
-    assert "pip install 'django-feexpay[logs]'" in done.stderr.splitlines()[-1]
+    assert "pip install 'django-feexpay[production]'" in done.stderr.splitlines()[-1]
 
 
 def test_log_goes_to_one_stream_and_mails_nobody() -> None:

@@ -98,7 +98,7 @@ def test_payers_choice_keeps_what_goes_wrong_after_it(sandbox: RunningSandbox) -
 
 def test_page_of_a_payment_takes_it_back_and_charges_it_again(sandbox: RunningSandbox, paid: str) -> None:
     page = sandbox.get(f"/payments/{paid}?lang=en").text
-    assert "Take the money back" in page
+    assert "Give the money back" in page
     assert "Charge a second time" in page
 
     sandbox.post(f"/payments/{paid}", data={"act": "charge_again"})
@@ -106,4 +106,4 @@ def test_page_of_a_payment_takes_it_back_and_charges_it_again(sandbox: RunningSa
     sandbox.post(f"/payments/{paid}", data={"act": "reverse"})
 
     assert status_of(sandbox, paid)["status"] == "REVERSED"
-    assert "Take the money back" not in sandbox.get(f"/payments/{paid}?lang=en").text
+    assert "Give the money back" not in sandbox.get(f"/payments/{paid}?lang=en").text

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from django_feexpay.sandbox.fault_settings import OPERATIONS, ConditionError, Conditions, changed
-from django_feexpay.sandbox.faults import Fault, fault_of, may_strike, operation_of
+from django_feexpay.sandbox.fault_settings import OPERATIONS, FaultSettings, SettingError, changed
+from django_feexpay.sandbox.faults import Fault, fault_of, may_fail, operation_of
 from tests.sandbox.feexpay import BEARER, collect, search_history, status_of
 from tests.sandbox.receiver import Receiver, receive_webhooks
 from tests.sandbox.running import SHOP_ID, RunningSandbox, run_sandbox
@@ -201,7 +201,7 @@ def test_every_call_belongs_to_an_operation(path: str, operation: str) -> None:
 
 
 def test_percentages_come_about() -> None:
-    conditions = Conditions(seed=3, reset_percent=20.0, rate_limit_percent=30.0)
+    conditions = FaultSettings(seed=3, reset_percent=20.0, rate_limit_percent=30.0)
     kinds = Counter(fault_of(conditions, "collect", count).kind for count in range(2000))
     assert 300 < kinds["reset"] < 500
     assert 500 < kinds["rate_limit"] < 700
@@ -209,8 +209,8 @@ def test_percentages_come_about() -> None:
 
 
 def test_nothing_strikes_at_first() -> None:
-    assert not may_strike(Conditions(), "collect")
-    assert fault_of(Conditions(), "collect", 1) == Fault()
+    assert not may_fail(FaultSettings(), "collect")
+    assert fault_of(FaultSettings(), "collect", 1) == Fault()
 
 
 @pytest.mark.parametrize(
@@ -245,17 +245,17 @@ def test_nothing_strikes_at_first() -> None:
     ],
 )
 def test_a_wrong_condition_is_refused_in_words(name: str, value: object) -> None:
-    with pytest.raises(ConditionError, match=name):
-        changed(Conditions(), {name: value})
+    with pytest.raises(SettingError, match=name):
+        changed(FaultSettings(), {name: value})
 
 
 def test_conditions_are_read_from_texts_as_from_json() -> None:
     from_text = changed(
-        Conditions(),
+        FaultSettings(),
         {"flows": "orange_sn=otp, moov_bf=push", "blocked": "mtn, moov", "latency_percent": "12.5", "webhook_v1": "on"},
     )
     from_json = changed(
-        Conditions(),
+        FaultSettings(),
         {
             "flows": {"orange_sn": "otp", "moov_bf": "push"},
             "blocked": ["mtn", "moov"],

@@ -95,7 +95,7 @@ def test_a_link_is_paid_as_often_as_its_range_says(sandbox: RunningSandbox) -> N
     _press(sandbox, path)
     again = _press(sandbox, path)
     assert (again.status_code, again.json()["message"]) == (400, "FeexLink usage limit reached")
-    assert "This link was used already" in sandbox.get(path, headers=HTML).text
+    assert "This link has already been used" in sandbox.get(path, headers=HTML).text
     endless = _path(sandbox, range=0)
     assert [_press(sandbox, endless).status_code for _ in range(3)] == [303, 303, 303]
 
@@ -156,7 +156,7 @@ def test_a_mobile_link_asks_for_the_number(sandbox: RunningSandbox) -> None:
     path = _path(sandbox, paymentMethod="ALL", range=0)
     assert 'name="phone"' in sandbox.get(path, headers=HTML).text
     wrong = _press(sandbox, path, method="MTN", phone="61000000")
-    assert (wrong.status_code, "does not fit" in wrong.text) == (422, True)
+    assert (wrong.status_code, "does not belong" in wrong.text) == (422, True)
     reference = _reference(_press(sandbox, path, method="MTN", phone="2290161000000"))
     wait_for_status(sandbox, reference, "SUCCESSFUL")
     assert _press(sandbox, path).status_code == 303

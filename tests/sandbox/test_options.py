@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from django_feexpay.sandbox.cli import add_arguments, read_options
-from django_feexpay.sandbox.fault_settings import Conditions
+from django_feexpay.sandbox.fault_settings import FaultSettings
 from django_feexpay.sandbox.options import Options
 from tests.sandbox.feexpay import collect
 from tests.sandbox.running import ROOT, SHOP_ID, run_sandbox
@@ -45,7 +45,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         language="fr",
         time_scale=1.0,
         webhook_header="X-FeexPay-Signature",
-        conditions=Conditions(),
+        settings=FaultSettings(),
         abandon_seconds=3600.0,
         public_url="",
     )
@@ -60,7 +60,7 @@ def test_the_environment_gives_defaults_and_arguments_win() -> None:
     }
     options = _read(["--shop-id", "ARGSHOP"], environ)
     assert (options.port, options.time_scale, options.shop_id) == (9001, 0.5, "ARGSHOP")
-    assert options.conditions.moov_synchronous
+    assert options.settings.moov_synchronous
 
 
 @pytest.mark.parametrize(

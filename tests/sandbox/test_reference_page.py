@@ -1,4 +1,4 @@
-"""docs/reference/sandbox.md says what is there: every condition, option, magic number and endpoint."""
+"""docs/reference/sandbox.md lists every fault setting, option, magic number and endpoint."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import pytest
 
 from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.cli import add_arguments
-from django_feexpay.sandbox.fault_settings import OPERATIONS, Conditions, as_text, every_condition
-from django_feexpay.sandbox.server import ROOMS
+from django_feexpay.sandbox.fault_settings import OPERATIONS, FaultSettings, as_text, every_setting
+from django_feexpay.sandbox.server import ROUTED_MODULES
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS
 from tests.sandbox.running import ROOT
 
 PAGE = (ROOT / "docs/reference/sandbox.md").read_text()
 
-# Not for people: what pages ask and load by themselves, and files that answers name.
+# Requests that pages and answers make, not readers of the page.
 BEHIND_THE_PAGES = re.compile(r"/assets/|/state$|^/exports/|^/phone/")
 
 
-def condition_row(name: str) -> str:
-    default = as_text(getattr(Conditions(), name)).lower()
+def setting_row(name: str) -> str:
+    default = as_text(getattr(FaultSettings(), name)).lower()
     shown = f"`{default}`" if default else ""
-    return f"| `{name}` | {shown} | {every_condition()[name].metadata['en']} |".replace("|  |", "| |")
+    return f"| `{name}` | {shown} | {every_setting()[name].metadata['en']} |".replace("|  |", "| |")
 
 
-@pytest.mark.parametrize("name", every_condition())
-def test_every_condition_is_on_the_page(name: str) -> None:
-    assert condition_row(name) in PAGE
+@pytest.mark.parametrize("name", every_setting())
+def test_every_setting_is_on_the_page(name: str) -> None:
+    assert setting_row(name) in PAGE
 
 
 @pytest.mark.parametrize("ending", MAGIC_NUMBERS)
-def test_every_magic_number_is_on_the_page_and_has_a_part(ending: str) -> None:
+def test_every_magic_number_is_on_the_page_and_has_a_script(ending: str) -> None:
     assert f"| `{ending}` | {MAGIC_NUMBERS[ending][1]} |" in PAGE
     assert ending in scenarios.SCRIPTS
 
 
-def test_no_row_is_left_over() -> None:
+def test_page_lists_nothing_else() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert rows == [*MAGIC_NUMBERS, *every_condition()]
+    assert rows == [*MAGIC_NUMBERS, *every_setting()]
     assert f"`fault_calls` may name {', '.join(f'`{one}`' for one in OPERATIONS)}." in PAGE
 
 
@@ -51,7 +51,7 @@ def test_every_option_is_on_the_page() -> None:
 
 
 def test_every_endpoint_is_on_the_page() -> None:
-    paths = {re.sub(r":path}", "}", route.path) for room in ROOMS for route in room.ROUTES}
-    told = {path for path in paths if not BEHIND_THE_PAGES.search(path)}
-    assert {path for path in told if path.rstrip("/") not in PAGE} == set()
-    assert "/api/feexlinks/generate" in told
+    paths = {re.sub(r":path}", "}", route.path) for module in ROUTED_MODULES for route in module.ROUTES}
+    documented = {path for path in paths if not BEHIND_THE_PAGES.search(path)}
+    assert {path for path in documented if path.rstrip("/") not in PAGE} == set()
+    assert "/api/feexlinks/generate" in documented

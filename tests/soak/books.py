@@ -158,11 +158,15 @@ def _reference(row: Row) -> str:
 
 
 def _may_be_doubted(attempt: OurAttempt, rows: Sequence[Row]) -> bool:
-    """Paid short, paid and taken back after it had failed, or sent by a process that died before it left."""
+    """Paid short; pending or taken back after it had failed; taken back before it was credited; or sent by a process
+    that died before it left.
+    """
     if attempt.because == "amount_mismatch":
         return any(row["charged"] and row["paid_amount"] != attempt.amount for row in rows)
-    if attempt.because == "alive_after_failure":
+    if attempt.because == "unknown_word":
         return any(row["status"] in _WAS_PAID and not row["charged"] for row in rows)
+    if attempt.because == "alive_after_failure":
+        return any(row["status"] != "FAILED" and not row["charged"] for row in rows)
     return attempt.because == "not_found_in_history" and not rows
 
 

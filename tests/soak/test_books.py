@@ -40,10 +40,11 @@ def test_books_that_agree_have_no_violation() -> None:
     revoked = ours(payment="v", status="review", because="alive_after_failure")
     theirs = [
         *(row(), row(echo="b", paid_amount=999), row(echo="d", charged=False, paid_amount=0, status="FAILED")),
-        *(row(echo="e", reference="RE"), taken_back(echo="f")),
+        *(row(echo="e", reference="RE"), taken_back(echo="f"), taken_back(echo="g")),
     ]
     failed = ours(payment="t", status="failed")
     books = {"a": CREDITED, "b": doubted, "c": unsent, "d": failed, "e": sibling, "f": revoked}
+    books["g"] = ours(payment="w", status="review", because="unknown_word")
 
     assert compare(theirs, books, COINS).violations == []
 

@@ -27,7 +27,7 @@ Settle = Callable[..., Payment]
 
 @pytest.fixture(autouse=True)
 def free_top_up(configure: Configure) -> None:
-    configure(PAYABLE=None)
+    configure(PAYABLE="any_amount")
 
 
 def start(user: Any, ending: str = "50", **changes: Any) -> Payment:
@@ -111,17 +111,82 @@ def test_settings_are_the_hosts_again_after_a_test() -> None:
     assert django_settings.FEEXPAY["BASE_URL"] == "http://127.0.0.1:9/api"
 
 
-def test_work_is_a_round_of_the_worker(
-    feexpay_sandbox: RunningSandbox, feexpay_webhook: Callable[..., int], feexpay_work: Callable[[], int], player: Any
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [
+        ("00", "successful"),
+        ("01", "failed"),
+        ("02", "failed"),
+        ("03", "failed"),
+        ("04", "pending"),
+        ("05", "successful"),
+        ("06", "successful"),
+        ("07", "successful"),
+        ("08", "successful"),
+        ("09", "successful"),
+        ("10", "successful"),
+        ("11", "pending"),
+        ("12", "failed"),
+        ("13", "pending"),
+        ("14", "pending"),
+        ("15", "successful"),
+        ("16", "successful"),
+        ("17", "successful"),
+        ("18", "successful"),
+        ("50", "pending"),
+    ],
+)
+def test_work_right_after_the_start_settles_what_the_payer_decides(
+    feexpay_work: Callable[[], int], player: Any, ending: str, status: str
 ) -> None:
-    payment = start(player)
-    feexpay_sandbox.approve(str(payment.attempt.gateway_reference))
-    assert feexpay_webhook(payment) == 200
+    payment = start(player, ending)
 
-    assert feexpay_work() == 1
+    feexpay_work()
 
     payment.refresh_from_db()
-    assert payment.public_status == "successful"
+    assert payment.public_status == status
+    assert Credit.objects.count() == (status == "successful")
+
+
+def test_work_sends_what_is_queued_and_settles_it(
+    feexpay_work: Callable[[], int], player: Any, configure: Configure
+) -> None:
+    configure(DISPATCH="queue")
+    payment = start(player, "00")
+
+    assert feexpay_work() == 2
+
+    payment.refresh_from_db()
+    assert payment.status == "successful"
+
+
+@pytest.mark.parametrize(
+    "wish", [{"provider": "wave_ci", "phone": "07 00 00 00 50"}, {"provider": "visa", "phone": ""}]
+)
+def test_work_leaves_an_open_page_open(feexpay_work: Callable[[], int], player: Any, wish: dict[str, Any]) -> None:
+    payment = start(player, **wish)
+
+    feexpay_work()
+
+    payment.refresh_from_db()
+    assert payment.public_status == "pending"
+
+
+def test_work_finds_a_reversal_that_a_webhook_reports(
+    feexpay_sandbox: RunningSandbox,
+    feexpay_settle: Settle,
+    feexpay_webhook: Callable[..., int],
+    feexpay_work: Callable[[], int],
+    player: Any,
+    signals: Recorder,
+) -> None:
+    payment = feexpay_settle(start(player))
+    feexpay_sandbox.reverse(str(payment.attempt.gateway_reference), webhook=False)
+
+    assert feexpay_webhook(payment, "failed") == 200
+    feexpay_work()
+
+    assert signals.names(payment) == ["payment_succeeded", "payment_reversed"]
 
 
 def test_sandbox_refuses_in_words(feexpay_sandbox: RunningSandbox) -> None:

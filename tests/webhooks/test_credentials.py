@@ -31,7 +31,9 @@ ALL_MODES = {
 
 def assert_refused(response: Any) -> None:
     body = assert_problem(response, 401, "not_authenticated")
-    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.headers["WWW-Authenticate"] == "Webhook"
+    assert "proof of this webhook" in body["detail"]
+    assert "signed in" not in response.content.decode()
     assert body["errors"] == []
     assert WebhookDelivery.objects.count() == 0
 

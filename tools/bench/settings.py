@@ -34,7 +34,7 @@ REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"] = ["tools.bench.identity.KnownU
 
 WEBHOOK_SECRET = "a secret of the benchmark, long enough"  # noqa: S105 -- it guards nothing
 FEEXPAY |= {
-    "PAYABLE": None,
+    "PAYABLE": "any_amount",
     "WEBHOOK_MODES": ["status", "hmac"],
     "WEBHOOK_SECRETS": [WEBHOOK_SECRET],
     "POLL_SECONDS": [3600],  # nothing is looked at twice in one run

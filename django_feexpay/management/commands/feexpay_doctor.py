@@ -1,4 +1,4 @@
-"""Is everything set up, and does everything answer?"""
+"""Diagnose the settings, the servers and the project."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from django_feexpay.monitoring.doctor import Mark, examine
 
 
 class Command(BaseCommand):
     help = (
-        "Look at settings, key, database, migrations, worker, clocks, cache, queue, FeexPay and the webhook. "
-        "A line each: ✔ good, ✘ with what to do, – not applicable. Ends with 1 when a line is ✘. Shows no secret."
+        "Check settings, key, database, migrations, worker, receivers, clocks, cache, queue, FeexPay and the webhook. "
+        "One line each: ✔ good, ✘ with what to do, – not applicable. Exit code 1 when a line is ✘. Shows no secret."
     )
-    requires_system_checks = ()  # it tells of them itself
+    requires_system_checks = ()  # it prints their messages itself
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--webhook-url", default="", help="the address FeexPay was given, to see if it is reached")
+        parser.add_argument("--webhook-url", default="", help="the address that FeexPay has, to check that it answers")
         parser.add_argument("--language", choices=("fr", "en"), help="default: LANGUAGE_CODE of the settings")
 
     def handle(self, *args: Any, **options: Any) -> None:
         with translation.override(options["language"] or settings.LANGUAGE_CODE):
-            bad = 0
+            problems = 0
             for found in examine(options["webhook_url"]):
-                bad += found.mark is Mark.BAD
+                problems += found.mark is Mark.BAD
                 self.stdout.write(f"{found.mark} {found.subject}: {found.text}")
                 if found.advice:
                     self.stdout.write(f"    {found.advice}")
-            if bad:
-                raise CommandError(_("%d to mend.") % bad)
+            if problems:
+                raise CommandError(ngettext("%d problem.", "%d problems.", problems) % problems)
             self.stdout.write(_("All is well."))

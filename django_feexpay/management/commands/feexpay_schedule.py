@@ -11,8 +11,8 @@ from django_feexpay.background import tasks
 
 class Command(BaseCommand):
     help = (
-        "Make the schedules that let a qcluster sweep each minute, and compare with FeexPay's history each night. Safe "
-        "to repeat: there is one of each, by its name."
+        "Let a django-q2 cluster do the background work: create the schedules of the sweep and of the nightly "
+        "comparison. Safe to repeat: existing schedules are updated."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -20,5 +20,5 @@ class Command(BaseCommand):
             created = tasks.schedule()
         except LookupError:
             raise CommandError("Add django_q to INSTALLED_APPS and migrate, or run feexpay_worker instead.") from None
-        names = f"schedules {tasks.SCHEDULE_NAME}, {tasks.NIGHT_SCHEDULE_NAME}"
+        names = f"schedules {tasks.SCHEDULE_NAME}, {tasks.NIGHTLY_SCHEDULE_NAME}"
         self.stdout.write(f"{names}: {'created' if created else 'already there, up to date'}")

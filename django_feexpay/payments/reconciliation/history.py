@@ -105,7 +105,8 @@ class Reader:
 
     most_questions, timeout_seconds: when one of them is used up, the rest becomes a gap. stop: called before each
     question; True has the same effect. waits_seconds: how long in total it waits while the rate budget is spent.
-    longest_question_seconds: deadline of each question, instead of the gateway's usual one.
+    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: False saves
+    the sixteen questions of a busy day about payments whose word is none of _WORDS; such payments are then a gap.
     """
 
     def __init__(
@@ -115,12 +116,14 @@ class Reader:
         timeout_seconds: float | None = None,
         waits_seconds: float = 0,
         longest_question_seconds: float | None = None,
+        other_words: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.questions = 0
         self._most = most_questions
         self._ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         self._longest_question = longest_question_seconds
+        self._other_words = other_words
         self._stop = stop
         self._waits = waits_seconds
         self._failures_in_a_row = 0
@@ -152,7 +155,7 @@ class Reader:
         for piece in pieces:
             accounted += yield from self._read(piece)
         missing = _left_out(question, page, accounted)
-        if missing is not None and missing.word is None:
+        if missing is not None and missing.word is None and self._other_words:
             missing = yield from self._read_other_words(missing, page.total - accounted)
         if missing is not None:
             yield Part(missing, gap=Gap.UNCOUNTED)

@@ -191,4 +191,4 @@ _NAMES = (
     "GATEWAY_AT_ONCE",
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
-FEEXPAY["PAYABLE"] = "shop.prices.payable"
+FEEXPAY["PAYABLE"] = "shop.orders.Orders"

@@ -1,0 +1,253 @@
+"""Actions that staff confirm with a reason: the page that asks, the run and the report.
+
+The page has a view of its own, outside any transaction: the admin's change form runs inside one, where nothing may
+be sent to FeexPay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.utils import display_for_field, label_for_field, lookup_field
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from django_feexpay.admin import display
+from django_feexpay.admin.readonly import LedgerAdmin
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+    Rows = QuerySet[Any]
+else:
+    Rows = QuerySet
+
+#: Rows that one confirmation takes; their ids must fit into an address of 4 000 characters.
+MOST_ROWS = 50
+#: No further row is begun after this time: the browser waits for the page.
+TIMEOUT_SECONDS = 15.0
+_REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
+
+
+class Result(StrEnum):
+    """How an action ended for one row."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result for one row, and what staff should know about it."""
+
+    result: Result
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmedAction:
+    """An action on chosen rows. `run` takes a row, the id of the acting user and the reason.
+
+    `name` stands in the address, in the list of actions and in the admin's log. `applies` says whether the page of a
+    row offers the action.
+    """
+
+    name: str
+    permission: str
+    title: str | StrPromise
+    run: Callable[[Any, str, str], Outcome]
+    applies: Callable[[Any], bool]
+    explanation: str | StrPromise = ""
+    reason_label: str | StrPromise = gettext_lazy("Reason")
+    reason_help: str | StrPromise = _REASON_HELP
+
+
+class ReasonForm(forms.Form):
+    """Why it is done."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
+        help_text=_REASON_HELP,
+    )
+
+
+def close_action(
+    permission: str,
+    close: Callable[[int, str], bool],
+    *,
+    is_open: Callable[[Any], bool],
+    already_closed: str | StrPromise,
+) -> ConfirmedAction:
+    """The action that closes open rows with a note. `close` returns False for a row that was closed before."""
+
+    def run(row: Any, actor: str, note: str) -> Outcome:
+        return Outcome(Result.DONE) if close(row.pk, note) else Outcome(Result.SKIPPED, str(already_closed))
+
+    return ConfirmedAction(
+        name="close",
+        permission=permission,
+        title=gettext_lazy("Close"),
+        run=run,
+        applies=is_open,
+        reason_label=gettext_lazy("What was done"),
+        reason_help=gettext_lazy("For example the reference of the refund. Write no name and no phone number here."),
+    )
+
+
+class ConfirmedActionsAdmin(LedgerAdmin):
+    """A read-only list whose rows take actions that staff confirm with a reason."""
+
+    change_form_template = "admin/feexpay/page_actions.html"
+    confirmed_actions: ClassVar[tuple[ConfirmedAction, ...]]
+    #: Columns of this admin that the confirmation page shows of each row.
+    confirm_columns: ClassVar[tuple[str, ...]]
+    list_select_related: ClassVar[tuple[str, ...]] = ()
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*(self._confirm_path(action) for action in self.confirmed_actions), *super().get_urls()]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Offer each action on the list to staff with its permission."""
+        offered = {} if IS_POPUP_VAR in request.GET else self._offered(request)
+        return {name: (_ask_for_reason(action), name, action.title) for name, action in offered.items()} | (
+            super().get_actions(request)
+        )
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["page_actions"] = self.page_actions(request, context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def page_actions(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
+        """Title and address of each action that this user may do to this row now."""
+        return [
+            {"title": action.title, "url": self.confirm_url(action, [row.pk])}
+            for action in self._offered(request).values()
+            if action.applies(row)
+        ]
+
+    def confirm_url(self, action: ConfirmedAction, ids: Sequence[Any]) -> str:
+        """The address that asks for the reason to do this to these rows."""
+        chosen = urlencode({str(self.opts.model_name): ids}, doseq=True)
+        return f"{reverse(f'admin:feexpay_{self.opts.model_name}_{action.name}')}?{chosen}"
+
+    def confirm(self, request: HttpRequest, action: ConfirmedAction) -> HttpResponse:
+        """Ask for the reason; posted with one, run the action on each row and report.
+
+        Raises: PermissionDenied; Http404 unless every row of the address exists.
+        """
+        if not (self.has_view_permission(request) and request.user.has_perm(action.permission)):
+            raise PermissionDenied
+        rows = self._chosen_rows(request)
+        back_url = self._back_url(rows)
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        form.fields["reason"].label, form.fields["reason"].help_text = action.reason_label, action.reason_help
+        if form.is_valid():
+            self._run(request, action, rows, form.cleaned_data["reason"])
+            return HttpResponseRedirect(back_url)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": action.title,
+            "media": self.media,
+            "form": form,
+            "explanation": action.explanation,
+            "back_url": back_url,
+            "headings": [label_for_field(name, self.model, self) for name in self.confirm_columns],
+            "rows": [[self._cell(row, name) for name in self.confirm_columns] for row in rows],
+        }
+        return TemplateResponse(request, "admin/feexpay/confirm_action.html", context)
+
+    def _confirm_path(self, action: ConfirmedAction) -> URLPattern:
+        @require_http_methods(["GET", "POST"])
+        def view(request: HttpRequest) -> HttpResponse:
+            return self.confirm(request, action)
+
+        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
+        return path(f"{action.name}/", outside, name=f"feexpay_{self.opts.model_name}_{action.name}")
+
+    def _offered(self, request: HttpRequest) -> dict[str, ConfirmedAction]:
+        return {action.name: action for action in self.confirmed_actions if request.user.has_perm(action.permission)}
+
+    def _chosen_rows(self, request: HttpRequest) -> list[Any]:
+        try:
+            ids = {self.opts.pk.to_python(value) for value in request.GET.getlist(str(self.opts.model_name))}
+        except ValidationError:
+            raise Http404 from None
+        queryset = self.get_queryset(request).select_related(*self.list_select_related)
+        rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= MOST_ROWS else []
+        if not rows or len(rows) < len(ids):
+            raise Http404
+        return rows
+
+    def _cell(self, row: Any, column: str) -> Any:
+        field, _attribute, value = lookup_field(column, row, self)
+        return display_for_field(value, field, display.EMPTY) if field else value
+
+    def _back_url(self, rows: Sequence[Any]) -> str:
+        model = f"admin:feexpay_{self.opts.model_name}"
+        return reverse(f"{model}_change", args=[rows[0].pk]) if len(rows) == 1 else reverse(f"{model}_changelist")
+
+    def _run(self, request: HttpRequest, action: ConfirmedAction, rows: Sequence[Any], reason: str) -> None:
+        stop_at = time.monotonic() + TIMEOUT_SECONDS
+        outcomes = []
+        for row in rows:
+            if time.monotonic() >= stop_at:
+                outcomes.append((row, Outcome(Result.SKIPPED, _("There was no time left for it. Choose it again."))))
+                continue
+            outcome = action.run(row, str(request.user.pk), reason)
+            # An action that changes nothing writes no event: only this log keeps who did it, and why.
+            self.log_change(request, row, f"{action.name} ({outcome.result}): {reason}")
+            outcomes.append((row, outcome))
+        self._report(request, action, outcomes)
+
+    def _report(self, request: HttpRequest, action: ConfirmedAction, outcomes: Sequence[tuple[Any, Outcome]]) -> None:
+        """Count the results in one message; name the rows of each explanation in a message of its own."""
+        counts = {result.value: sum(outcome.result is result for _row, outcome in outcomes) for result in Result}
+        explained: dict[str, list[str]] = defaultdict(list)
+        for row, outcome in outcomes:
+            if outcome.explanation:
+                row_id = str(row.pk)
+                explained[outcome.explanation].append(row_id if len(row_id) <= 8 else f"{row_id[:8]}…")
+        summary = _("%(action)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.")
+        smooth = counts[Result.DONE] == len(outcomes) and not explained
+        self.message_user(
+            request, summary % {"action": action.title, **counts}, messages.SUCCESS if smooth else messages.WARNING
+        )
+        for explanation, ids in explained.items():
+            self.message_user(request, f"{explanation} ({', '.join(ids)})", messages.WARNING)
+
+
+def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, Rows], HttpResponse | None]:
+    """The list action that leads to the page of a confirmed action."""
+
+    def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
+        ids = list(queryset.values_list("pk", flat=True)[: MOST_ROWS + 1])
+        if len(ids) > MOST_ROWS:
+            text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MOST_ROWS}
+            admin.message_user(request, text, messages.ERROR)
+            return None
+        return HttpResponseRedirect(admin.confirm_url(action, ids))
+
+    return redirect

@@ -1,0 +1,52 @@
+"""The package as a host installs it: from the wheel, not from this repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).with_name("project")
+
+RunInHost = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder into which pip installed the wheel of this repository."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site-packages"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(target)]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    return target
+
+
+@pytest.fixture
+def host_environment(installed: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a process of the host project. The package comes from the wheel."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{installed}{os.pathsep}{PROJECT}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOST_FOLDER": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def run_in_host(host_environment: dict[str, str], tmp_path: Path) -> RunInHost:
+    """`run_in_host("plain", "-m", "django", "check")` runs Python in the host project with that variant's settings."""
+
+    def run(variant: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**host_environment, "DJANGO_SETTINGS_MODULE": f"variants.{variant}"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run

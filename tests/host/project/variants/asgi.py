@@ -1,0 +1,7 @@
+"""Served by ASGI."""
+
+from __future__ import annotations
+
+from settings import *  # noqa: F403 -- a variant is the base settings with changes
+
+SERVER = "asgi"

@@ -1,0 +1,7 @@
+"""No translations."""
+
+from __future__ import annotations
+
+from settings import *  # noqa: F403 -- a variant is the base settings with changes
+
+USE_I18N = False

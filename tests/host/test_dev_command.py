@@ -1,0 +1,78 @@
+"""`feexpay_dev` runs the sandbox and the worker until it is stopped, and never in production."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+
+from tests.host.conftest import RunInHost
+
+_SECONDS = 60
+
+
+def wait_for_line(process: subprocess.Popen[str], part: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if part in line:
+            return line
+    raise AssertionError(f"no line with {part!r}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_sandbox_and_worker_run_until_ctrl_c(
+    run_in_host: RunInHost, host_environment: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    environment = {**host_environment, "DJANGO_SETTINGS_MODULE": "variants.plain", "SANDBOX_PORT": str(port)}
+    run_in_host("plain", "-m", "django", "migrate", "-v", "0")
+    command = [sys.executable, "-u", "-m", "django", "feexpay_dev"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            ready = wait_for_line(process, "FeexPay sandbox ready")
+            payments = requests.get(f"http://127.0.0.1:{port}/control/payments", timeout=_SECONDS)
+            process.send_signal(signal.SIGINT)
+            assert wait_for_line(process, "stopped") == "Sandbox and worker stopped.\n"
+            assert process.wait(_SECONDS) == 0
+        finally:
+            process.kill()
+
+    assert f":{port}/api" in ready
+    assert payments.json()["payments"] == []
+    assert not is_open(port)
+
+
+def test_taken_port_ends_the_command(run_in_host: RunInHost, host_environment: dict[str, str]) -> None:
+    run_in_host("plain", "-m", "django", "migrate", "-v", "0")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        host_environment["SANDBOX_PORT"] = str(taken.getsockname()[1])
+
+        done = run_in_host("plain", "-m", "django", "feexpay_dev")
+
+    assert done.returncode == 1
+    assert "Address already in use" in done.stderr
+    assert "The sandbox stopped; its last lines are above." in done.stderr
+
+
+def test_command_is_refused_in_production(run_in_host: RunInHost) -> None:
+    done = run_in_host("production_without_keys", "-m", "django", "feexpay_dev")
+
+    assert done.returncode == 1
+    assert "This is production" in done.stderr
