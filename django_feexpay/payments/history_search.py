@@ -68,7 +68,7 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
 
 
 def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[HistoryRow], bool]:
-    """Each paid payment of an attempt that FeexPay shows, once; and whether it answered every question.
+    """Each paid payment of an attempt, once, and whether FeexPay answered everything.
 
     Changes: nothing.
     """

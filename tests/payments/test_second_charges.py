@@ -25,6 +25,12 @@ pytestmark = pytest.mark.django_db
 EXPIRY, PAUSE = 900, 30
 
 
+@pytest.fixture(autouse=True)
+def noon(clock: Clock) -> None:
+    """An hour later is still the same day."""
+    clock.at = clock.at.replace(hour=12)
+
+
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """A mobile-money payment, credited by `ref-0001` an hour ago."""

@@ -24,7 +24,7 @@ from tests.payments.fakes import now, only_attempt
 from tests.payments.test_invariants import (
     add_event,
     delivery,
-    difference,
+    discrepancy,
     drop_index,
     incident,
     second_attempt,
@@ -51,7 +51,7 @@ def two_live_attempts(payment: Payment) -> None:
 
 
 def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
-    row = difference(only_attempt(payment), state="gone")
+    row = discrepancy(only_attempt(payment), state="gone")
     Discrepancy.objects.update(ended_by=row.comparison)
     Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
 
