@@ -146,7 +146,7 @@ class WebhookHint:
     """The unproven claims of a webhook body. Nothing here may decide about money.
 
     reference: "" if the event has none, like the event of a finished history export. echo: our attempt id, if given.
-    link: the name of the payment page, "" for other payments.
+    link: the name of the payment page, "" for other payments. Compared with ours, never stored.
     dedupe_key: SHA-256 over reference, status and canonical body, because FeexPay sends no event id. Store it only
     through a keyed hash: the body contains a msisdn that could be found by trying all numbers.
     redacted: the body without names, e-mail and msisdn; safe to store.
@@ -285,7 +285,7 @@ def hint_from(body: Body) -> WebhookHint:
         dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
         redacted=redacted(inner),
         echo=_echo(inner.get("callback_info")),
-        link=safe_page_name(inner.get("ref_link")),
+        link=PrivateText(safe_page_name(inner.get("ref_link"))),
     )
 
 
@@ -487,7 +487,7 @@ _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
         "ref_operator": safe_id,
         "request_id": safe_id,
         "callback_info": lambda raw: safe_echo(raw) or "",
-        "ref_link": safe_page_name,
+        "ref_link": safe_id,  # a sender may put a name here, and a page name looks like one
         "amount": safe_number,
         "row_count": safe_number,
         "date": safe_instant,
