@@ -74,7 +74,7 @@ def test_two_persons_propose_and_approve(doubted: Callable[..., Payment], config
 def test_payment_that_is_not_under_review_is_refused(begin: Begin, gateway: ModelGateway) -> None:
     payment = begin()
 
-    assert run(payment.pk, "not_paid") == (1, "not_under_review: This payment is not under review.")
+    assert run(payment.pk, "not_paid") == (1, "This payment is not under review. (not_under_review)")
     assert (Attempt.objects.get().status, PaymentEvent.objects.count(), gateway.questions) == ("pending", 2, 0)
 
 
@@ -89,7 +89,7 @@ def test_second_run_is_refused(doubted: Callable[..., Payment]) -> None:
 def test_refusal_states_its_reason(doubted: Callable[..., Payment], gateway: ModelGateway) -> None:
     payment = doubted()
 
-    assert run(payment.pk, "not_paid") == (1, "charge_shown: FeexPay says that money was taken.")
+    assert run(payment.pk, "not_paid") == (1, "FeexPay says that money was taken. (charge_shown)")
     assert run(payment.pk, "credit_taken", actor="nobody")[1].startswith("validation_error: A review is closed by")
     assert run(payment.pk, "credit_taken", reason=" ")[1].startswith("validation_error: A reason is needed")
     gateway.away = True

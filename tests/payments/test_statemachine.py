@@ -99,7 +99,7 @@ class PaymentLife(RuleBasedStateMachine):
         cache.clear()  # the state that the last example left in the cache
         self.stack.enter_context(conf.use_clock(self.clock))
         self.stack.enter_context(conf.use_transport(self.guard))
-        self.stack.enter_context(mock.patch.object(leases, "_dice", random.Random(0)))
+        self.stack.enter_context(mock.patch.object(leases, "_random_source", random.Random(0)))
         # After a 429 a comparison waits; here by the example's clock, not in real time.
         waiting = SimpleNamespace(sleep=self.clock.advance, monotonic=time.monotonic)
         self.stack.enter_context(mock.patch.object(history, "time", waiting))
