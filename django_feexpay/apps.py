@@ -1,4 +1,4 @@
-"""Wiring: system checks, who hears of exchanges with FeexPay, and provider rows after migrate."""
+"""App configuration: checks, observers of FeexPay calls, wake-up of a cluster, provider rows after migrate."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class FeexPayConfig(AppConfig):
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
 
-        conf.observe(circuit_breaker.see)
-        conf.observe(rate_budget.see)
+        conf.observe(circuit_breaker.record)
+        conf.observe(rate_budget.record)
         url_token.guard_logs()
         payable.connect()
         setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")
@@ -37,7 +37,7 @@ class FeexPayConfig(AppConfig):
 
             leases.due_listeners.append(tasks.wake)
         if apps.is_installed("drf_spectacular"):
-            from django_feexpay.api import openapi  # noqa: F401 -- describes the API's calls
+            from django_feexpay.api import openapi  # noqa: F401 -- describes the API
 
         post_migrate.connect(_sync_providers, sender=self, dispatch_uid="feexpay_sync_providers")
         for signal in (post_save, post_delete):

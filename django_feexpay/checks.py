@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.management.base import CommandError
 
 from django_feexpay import conf
+from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
@@ -363,7 +364,7 @@ def _rates_source() -> Found:
 
 def _rates_url() -> Found:
     """No message quotes the address: it may hold a key."""
-    if not rates.is_safe(feexpay.rates_url.reveal()):
+    if secure_url(feexpay.rates_url.reveal()) is None:
         yield _error(43, "RATES_URL is not an https address.", "For example https://host/latest?base={currency}.")
     if not feexpay.rates_key_path:
         yield _error(44, "RATES_KEY_PATH is not set.", "Write the path of the rate in the answer: rates.{into}.")

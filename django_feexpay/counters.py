@@ -1,8 +1,8 @@
-"""Counts that all processes share, exact under concurrency: the one place that counts.
+"""Counters that all processes share, exact under concurrency.
 
-A cache counts by itself where its `incr` is one atomic step: Redis, Memcached, the memory of one process. Django's
-database and file caches inherit `BaseCache.incr`, a read and a write, so 800 parallel requests passed a limit of 100.
-Where the cache cannot count, the counts stand in our own table (`models.Counter`), one upsert each.
+The default cache counts if its `incr` is atomic: Redis, Memcached, local memory. Django's database and file caches
+inherit `BaseCache.incr`, a read and a write: 800 parallel requests passed a limit of 100 (measured). With these the
+counters are rows of our own table (`models.Counter`), one upsert per count.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from django.core.cache.backends.base import BaseCache
 
 
 class Counters(Protocol):
-    """Whole numbers by key, each forgotten some seconds after it was written first. Raises what its store raises."""
+    """Integers by key, each with an expiry. Raises the errors of its store."""
 
     def read(self, keys: Iterable[str]) -> Mapping[str, int]:
-        """The numbers under these keys; what is not known is left out."""
+        """The values of these keys; unknown keys are left out."""
 
     def set_first(self, key: str, value: int, seconds: float) -> bool:
-        """Write a number unless there is one; True for the one caller who did."""
+        """Write a value unless the key exists; True for the one caller that wrote it."""
 
     def increase(self, key: str, seconds: float) -> int:
-        """Add one, from nothing to 1; the number after it. No two callers get the same one."""
+        """Add one (a new key becomes 1) and return the value. No two callers get the same value."""
 
     def keep(self, key: str, seconds: float) -> None:
-        """Keep a number for so long from now on, if it is there."""
+        """Set the expiry of an existing key to `seconds` from now."""
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Drop these."""
+        """Delete these keys."""
 
 
 def counters() -> Counters:
-    """The store that can count: the default cache, else our table."""
+    """The default cache if it can count, else our table."""
     if cache_counts():
         return _CacheCounters()
     return cast(Counters, apps.get_model("feexpay.Counter")._default_manager)  # the models import this package
@@ -61,7 +61,7 @@ class _CacheCounters:
             return 1
         try:
             return int(cache.incr(key))
-        except ValueError:  # it ran out in between
+        except ValueError:  # it expired in between
             return 1 if cache.add(key, 1, seconds) else int(cache.incr(key))
 
     def keep(self, key: str, seconds: float) -> None:

@@ -1,8 +1,7 @@
-"""Values that must not be shown: a wrapper that never prints, and the two keyed functions over a msisdn.
+"""Secrets: a wrapper that never prints its value, encryption of personal fields, and the keyed hash of a msisdn.
 
-The cipher lets us send a msisdn later and be rid of it when it is no longer needed; the keyed hash lets staff
-find a payer's payments without keeping the msisdn. An unkeyed hash would protect nothing: there are too few
-numbers in a country.
+Encryption lets the worker send a msisdn later and delete it when it is no longer needed. The keyed hash lets staff find
+a payer's payments without storing the msisdn. An unkeyed hash would not protect it: a country has few numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from django_feexpay.private import PrivateBytes, PrivateText
 
 
 class Secret:
-    """A string that shows itself only when asked by `reveal()`."""
+    """A string that only `reveal()` returns."""
 
     __slots__ = ("_value",)
 
@@ -27,7 +26,7 @@ class Secret:
         self._value = PrivateText(value)
 
     def reveal(self) -> str:
-        """The string itself, whose repr stays masked."""
+        """The string, whose repr stays masked."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -45,29 +44,29 @@ class Secret:
     __str__ = __repr__
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Secret is not to be pickled: it would end in a queue or a cache")
+        raise TypeError("a Secret must not be pickled: it would be stored in a queue or a cache")
 
 
 class UnreadableError(Exception):
-    """A ciphertext that none of our keys opens: a key was taken out of FIELD_KEYS too early."""
+    """No key of FIELD_KEYS decrypts this value: a key was removed from FIELD_KEYS too early."""
 
 
 def encrypt(plain: Mapping[str, str], keys: Sequence[Secret]) -> bytes:
-    """Fernet token over a small object of strings, made with the first key."""
+    """Encrypt a small dict of strings with the first key; a Fernet token."""
     return _fernet(keys).encrypt(PrivateBytes(json.dumps(dict(plain)).encode()))
 
 
 def decrypt(token: bytes, keys: Sequence[Secret]) -> dict[str, str]:
-    """The object back, with whichever key opens it. Raises UnreadableError."""
+    """Decrypt a token with any of the keys. Raises: UnreadableError."""
     try:
         plain: dict[str, str] = json.loads(_fernet(keys).decrypt(token))
     except InvalidToken:
-        raise UnreadableError("no key of FIELD_KEYS opens this value") from None
+        raise UnreadableError("no key of FIELD_KEYS decrypts this value") from None
     return {name: PrivateText(value) for name, value in plain.items()}
 
 
 def keyed_hash(msisdn: str, key: Secret) -> str:
-    """HMAC-SHA256 of the digits, hex; equal for equal numbers, useless without the key."""
+    """HMAC-SHA256 in hex; equal for equal numbers, useless without the key."""
     return hmac.new(key.reveal().encode(), msisdn.encode(), hashlib.sha256).hexdigest()
 
 

@@ -1,6 +1,6 @@
-"""Named places where a test may kill or break the process: every boundary between two commits.
+"""Fault injection: named points between two commits where a test may kill the process or raise.
 
-Inert in production: `hit` looks at one module variable that only `arm` sets, and `arm` is called by tests.
+Nothing happens in production: `hit` reads one module variable, which only `arm` fills, and only tests call `arm`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-#: Every boundary there is; a test walks this list so that none is forgotten.
+#: Every boundary between two commits; a test runs each of them.
 NAMES = (
     "started",  # payment and attempt committed, nothing sent
     "before_send",  # about to call the gateway
     "after_send",  # the gateway answered, nothing written
     "sent",  # the answer is written
-    "asked",  # the gateway's report is here, nothing written
+    "asked",  # the gateway reported, nothing written
     "settled",  # the report is written, the outbox not delivered
     "signalled",  # receivers ran, the outbox row not yet closed
 )
@@ -23,7 +23,7 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def hit(name: str) -> None:
-    """Do what a test armed for this place; otherwise nothing."""
+    """Run what a test armed for this point; otherwise do nothing."""
     if _armed:
         action = _armed.get(name)
         if action is not None:
@@ -32,7 +32,7 @@ def hit(name: str) -> None:
 
 @contextmanager
 def arm(name: str, action: Callable[[], None]) -> Iterator[None]:
-    """Run `action` whenever `name` is reached. Raises KeyError for a name that does not exist."""
+    """Run `action` whenever `name` is reached inside this block. Raises KeyError for an unknown name."""
     if name not in NAMES:
         raise KeyError(name)
     _armed[name] = action

@@ -1,6 +1,6 @@
-"""A payment's life: the statuses of an attempt, the only moves between them, and what the payer is told.
+"""The statuses of an attempt, the only legal moves between them, and the status that the payer sees.
 
-Knows no Django, so that the models, the tests and a reader can all start here.
+Imports no Django.
 
     CREATED ──► SENDING ──► PENDING ──► SUCCESSFUL      nothing ever leaves SUCCESSFUL
        ▲  │        │  │        ├──────► FAILED ─────┐
@@ -17,21 +17,21 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where an attempt stands. A payment carries the same words."""
+    """The status of an attempt. A payment has the status of its newest attempt, or SUCCESSFUL once it is credited."""
 
-    CREATED = "created"  # written down, not sent
-    SENDING = "sending"  # on its way; past its lease it becomes UNKNOWN, never sent again
-    PENDING = "pending"  # the gateway took it on and gave its reference
-    UNKNOWN = "unknown"  # it may have been taken on: look for it, never send it again
-    SUCCESSFUL = "successful"  # the gateway said so when asked
-    FAILED = "failed"  # the gateway said so when asked
-    REJECTED = "rejected"  # the gateway refused it at the door: surely not charged
-    EXPIRED = "expired"  # ours: we stopped expecting the payer; a late success still counts
-    REVIEW = "review"  # ours: the facts disagree, staff must look
+    CREATED = "created"  # stored, not sent
+    SENDING = "sending"  # being sent; after its lease it becomes UNKNOWN, never resent
+    PENDING = "pending"  # the gateway accepted it and gave its reference
+    UNKNOWN = "unknown"  # the gateway may have accepted it: search for it, never resend it
+    SUCCESSFUL = "successful"  # reported by the gateway when asked
+    FAILED = "failed"  # reported by the gateway when asked
+    REJECTED = "rejected"  # the gateway refused the request, or we did not send it
+    EXPIRED = "expired"  # decided by us: the payer's time is over; a late success still counts
+    REVIEW = "review"  # decided by us: the facts disagree, staff must decide
 
 
 class PublicStatus(StrEnum):
-    """What the payer is told."""
+    """The status that the payer sees."""
 
     PENDING = "pending"
     SUCCESSFUL = "successful"
@@ -39,7 +39,7 @@ class PublicStatus(StrEnum):
 
 
 class Detail(StrEnum):
-    """Why the payer is told that, in one word."""
+    """Why the payer sees that status."""
 
     QUEUED = "queued"
     WAITING_FOR_PAYER = "waiting_for_payer"
@@ -65,13 +65,13 @@ ALLOWED: Mapping[Status, frozenset[Status]] = {
     Status.SUCCESSFUL: frozenset(),
 }
 
-#: What stands in the way of another payment for the same thing: it is being paid, or is paid.
+#: A payment with one of these is being paid or is paid, so the same thing cannot be paid again.
 OPEN_OR_PAID = frozenset(Status) - {Status.FAILED, Status.REJECTED, Status.EXPIRED}
 
-#: An attempt that may still be charged as things stand; at most one a payment (partial unique index).
+#: An attempt with one of these may still be charged; at most one per payment (partial unique index).
 LIVE = frozenset({Status.CREATED, Status.SENDING, Status.PENDING, Status.UNKNOWN})
 
-#: Why an attempt is EXPIRED though nobody can have been asked: no byte of it left, or it never reached FeexPay.
+#: Reasons of an EXPIRED attempt that cannot have prompted its payer: no byte of it left, or it never reached FeexPay.
 NEVER_SENT, NEVER_ARRIVED = "never_sent", "never_arrived"
 NOBODY_WAS_ASKED = frozenset({NEVER_SENT, NEVER_ARRIVED})
 
@@ -101,24 +101,23 @@ _DETAIL: Mapping[Status, Detail] = {
 
 
 def may_move(from_status: Status, to_status: Status) -> bool:
-    """Whether this move is legal. Staying is not a move."""
+    """Whether this move is legal. Keeping the same status is no move."""
     return to_status in ALLOWED[from_status]
 
 
 def public(status: Status) -> PublicStatus:
-    """The payer's word for a status."""
     return PUBLIC[status]
 
 
 def statuses_of(public_status: PublicStatus) -> tuple[Status, ...]:
-    """The statuses a payer's word stands for, in the order of life; for filters."""
+    """The statuses behind a public status, in their order; for filters."""
     return tuple(status for status in Status if PUBLIC[status] is public_status)
 
 
 def detail(status: Status, *, otp_required: bool = False, redirect_url: str = "", sought: bool = False) -> Detail:
-    """The payer's one-word explanation; while waiting, it says what the payer is to do.
+    """Why the payer sees that status, or what the payer must do next.
 
-    sought: nobody told us yet which payment of FeexPay's it is.
+    sought: FeexPay's reference is not known yet.
     """
     if status is Status.PENDING and otp_required:
         return Detail.OTP_REQUIRED

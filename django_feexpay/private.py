@@ -1,11 +1,10 @@
-"""Values that work like their built-in types and never show their content in a repr.
+"""Strings, bytes and dicts whose repr hides their content.
 
-An error reporter writes down the local variables of every frame: Sentry does so by default, Django does in its HTML
-mail to ADMINS. Marking functions as sensitive helps against Django alone. So a payer's number, name, mail and code, our
-keys, and whole bodies travel as these types from the moment they are read: whatever fails, the report shows
-`PrivateText(•••)`.
+Error reports contain the local variables of every frame: Sentry's by default, Django's in its HTML mail to ADMINS.
+Django's `sensitive_variables` protects only the latter. So a payer's phone number, name, mail and OTP, our keys and
+whole bodies have these types from the moment they are read: an error report shows `PrivateText(•••)`.
 
-`str()`, formatting and slicing give plain values back: wrap those again where they are kept in a variable.
+`str()`, formatting and slicing return plain values: wrap them again if you keep them in a variable.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class _Masked:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({MASK})"
 
-    #: Sentry asks for this before it looks inside a mapping, and in bodies of requests instead of the content.
+    #: Sentry calls this before it reads a mapping, and for request bodies.
     __sentry_repr__ = __repr__
 
 
@@ -38,13 +37,13 @@ class PrivateBytes(_Masked, bytes):
 
 
 class PrivateDict(_Masked, dict[str, Any]):
-    """A dict whose repr shows neither its names nor its values."""
+    """A dict whose repr shows neither keys nor values."""
 
     __slots__ = ()
 
 
 def private(value: Any) -> Any:
-    """A JSON value with its texts and objects masked; numbers are hidden only inside an object."""
+    """Wrap the strings and objects of a JSON value. A number is hidden only inside an object."""
     if isinstance(value, _Masked):
         return value
     if isinstance(value, str):

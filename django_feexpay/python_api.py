@@ -21,13 +21,13 @@ from django_feexpay.catalogue import money
 from django_feexpay.catalogue.phone import PhoneError, parse
 from django_feexpay.catalogue.provider_code import ProviderCode
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.models import Payment
+from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import idempotency, initiate, retry, reviews, terms
 from django_feexpay.payments import otp as otp_step
 from django_feexpay.payments.durability import refuse_outer_atomic
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import PERSONAL, Order, Quote
+from django_feexpay.payments.terms import PERSONAL, PaymentRequest, Quote
 from django_feexpay.private import PrivateText
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def start_payment(
         "last_name": last_name,
         "email": email,
     }
-    order = Order(user=_user_or_guest(user), **wanted)
+    order = PaymentRequest(user=_user_or_guest(user), **wanted)
     key = None
     if idempotency_key:
         if user is None:
@@ -174,18 +174,21 @@ def close_review(
 
 def quote(
     *,
-    provider: ProviderCode | str,
+    provider: Provider | ProviderCode | str,
     amount: int | Decimal,
     currency: str = "",
     user: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Quote:
     """What the payer would be charged now, fee and exchange rate included. Asks neither FeexPay nor PAYABLE.
 
+    provider: its code, or its row where you have read that already.
     user: starts of this user within ten minutes get the rate of this quote. None: nobody is promised a rate.
     Raises: NotAllowedError `validation_error`, `provider_unavailable`, `rate_unavailable`.
     """
-    payer = _user_or_guest(user)
-    return terms.quote(user=payer, provider=str(provider), amount=_whole(amount, currency), currency=currency)
+    payer, whole = _user_or_guest(user), _whole(amount, currency)
+    if isinstance(provider, Provider):
+        return terms.quote_with(provider, whole, currency, user=payer)
+    return terms.quote(user=payer, provider=str(provider), amount=whole, currency=currency)
 
 
 def guess_provider(phone: str, *, country: str = "") -> ProviderCode | None:

@@ -1,13 +1,12 @@
 """A sliding-window rate limit, exact under concurrency.
 
-One atomic counter (`counters`) numbers the events of a name. The period is cut into ten parts; the first event of a
-part stores the counter's value as the part's mark. The events of the last period are the counter minus the oldest mark
-within it. All processes share the counter, so of many concurrent events exactly as many pass as the limit allows, and
-there is no window edge at which twice the limit passes.
+One atomic counter (`counters`) numbers the events of a name. The window has ten parts; the first event of a part stores
+the counter's value as the part's mark. The events in the window are the counter minus the oldest mark in it. All
+processes share the counter, so concurrent events never exceed the limit, and no window edge lets twice the limit pass.
 
-The promise: never more than `limit` events in any `seconds`, by the app's clock (`conf.now`). It errs on the strict
-side: an event counts for 1 to 1.1 periods. An event that is refused does not count, so a client that keeps trying is
-admitted again; only one that lost a race with another event may count.
+Never more than `limit` events pass in any `seconds`, by the app's clock (`conf.now`). An event counts for 1 to 1.1
+windows. A refused event does not count, so a client that keeps trying is admitted again; only one that lost a race with
+another event may count.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ _PARTS = 10
 
 
 def wait_seconds(name: str, limit: int, seconds: int) -> float:
-    """Count one event; return 0 when it may go on, else how long to wait before the next try.
+    """Count one event; 0 if it may go on, else how long to wait before the next try.
 
-    Raises: whatever the cache raises (the database, where the cache cannot count). The caller decides whether that
-    admits or refuses. Safe to repeat: no, each call is an event.
+    Raises: the errors of the cache, or of the database where the cache cannot count; the caller decides whether such an
+    error admits or refuses. Safe to repeat: no, each call is an event.
     """
     return _Window(name, limit, seconds).admit()
 
 
 class _Window:
-    """The last period of one name, as one event sees it."""
+    """The window of one name, for one event."""
 
     def __init__(self, name: str, limit: int, seconds: int) -> None:
         self._limit = limit
@@ -43,7 +42,7 @@ class _Window:
         self._store = counters()
 
     def admit(self) -> float:
-        # One part ahead as well: the clock of another process may already be there.
+        # One part ahead as well, for the clock of another process.
         keys = {self._mark(part): part for part in range(self._part - _PARTS, self._part + 2)}
         known = self._store.read([self._counter, *keys])
         count = known.get(self._counter, 0)
@@ -58,9 +57,9 @@ class _Window:
         return self._wait(marks, count)
 
     def _begin_part(self, count: int) -> int:
-        """Store the mark of this part unless another event did; return the mark that stands.
+        """Store the mark of this part unless another event did; return the stored mark.
 
-        Each event stores or sees the mark before it increases the counter, so a mark is never too high.
+        Each event stores or reads the mark before it increases the counter, so a mark is never too high.
         """
         self._store.keep(self._counter, self._kept_seconds)
         mark = self._mark(self._part)
@@ -72,7 +71,7 @@ class _Window:
         return f"{self._counter}:{part}"
 
     def _wait(self, marks: Mapping[int, int], count: int) -> float:
-        """Seconds until so many parts have left the period that one more event fits."""
+        """Seconds until enough parts have left the window for one more event."""
         last = self._part
         for part in sorted(marks):
             later = [mark for other, mark in marks.items() if other > part]
@@ -83,8 +82,8 @@ class _Window:
 
 
 def _oldest(marks: Mapping[int, int], count: int) -> int:
-    """The counter's value before the first event of the period.
+    """The counter's value before the first event in the window.
 
-    A mark above the counter means that the cache lost the counter, which began again at 0.
+    A mark above the counter means that the cache lost the counter, which started again at 0.
     """
     return min([*(mark if mark <= count else 0 for mark in marks.values()), count])

@@ -1,7 +1,7 @@
-"""Webhooks as FeexPay would send them about a payment of ours, and as it never should: for `feexpay_trigger` and for
-tests. They go to the project's own address and move no money: nothing a webhook says is believed.
+"""Sample webhooks about a payment of ours, true and forged, for `feexpay_trigger` and for tests.
 
-The bodies are the sandbox's, which shares nothing with what reads them here.
+They go to the project's own webhook address and move no money: the project believes no webhook and asks FeexPay. The
+sandbox makes the bodies; it shares no code with the reader of webhooks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from django_feexpay.gateway.signatures import HmacScheme, keys_of
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from django_feexpay.models import Attempt
 from django_feexpay.sandbox import bodies
-from django_feexpay.sandbox.networks import BY_SUFFIX, CARDS, Network
+from django_feexpay.sandbox.networks import BY_SUFFIX, CARDS
 from django_feexpay.sandbox.store import Export
 from django_feexpay.sandbox.store import Payment as SandboxPayment
 from django_feexpay.strict_json import MAX_BYTES
@@ -39,13 +39,13 @@ _UNKNOWN_REFERENCE = "00000000-0000-4000-8000-000000000000"
 Body = dict[str, Any]
 
 
-class CannotRehearseError(Exception):
-    """There is nothing to send, or nowhere to send it; says what to do."""
+class CannotSendError(Exception):
+    """There is nothing to send, or no address to send it to; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One request to the webhook address. expected: the HTTP codes that a sound project answers."""
+    """One request to the webhook address. `expected`: the HTTP codes of a correct answer."""
 
     raw: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
@@ -55,7 +55,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing FeexPay, the line or a stranger may do. make: the bodies, in their order."""
+    """A kind of webhook traffic. `make` returns the bodies in the order they are sent."""
 
     text: str
     make: Callable[[Attempt], list[Body | bytes]]
@@ -64,49 +64,42 @@ class Event:
 
 
 def deliveries(attempt: Attempt, event: str) -> list[Delivery]:
-    """What `event` sends about `attempt`, signed as the settings ask.
+    """The requests of `event` about `attempt`, signed as the settings require.
 
-    Raises CannotRehearseError for an event that does not exist, an attempt without a reference, or a mode that has
-    no secret.
+    Raises: CannotSendError for an unknown event, an attempt without a reference, or a mode without a secret.
     """
     known = EVENTS.get(event)
     if known is None:
-        raise CannotRehearseError(f"There is no event {event!r}; there are: {', '.join(EVENTS)}.")
+        raise CannotSendError(f"There is no event {event!r}; there are: {', '.join(EVENTS)}.")
     if not attempt.gateway_reference:
-        raise CannotRehearseError("This payment has no reference yet: FeexPay has not answered about it.")
+        raise CannotSendError("This payment has no reference yet: FeexPay has not accepted it.")
     made = [_delivery(body, known) for body in known.make(attempt)]
-    proof_is_asked = any(mode != "status" for mode in feexpay.webhook_modes)
-    return [replace(one, expected=(401,)) for one in made] if not known.signed and proof_is_asked else made
+    proof_is_required = any(mode != "status" for mode in feexpay.webhook_modes)
+    return [replace(one, expected=(401,)) for one in made] if not known.signed and proof_is_required else made
 
 
 def post(delivery: Delivery, url: str = "") -> int:
-    """The HTTP code of the answer: over HTTP to `url`, else in this process, through the project's middleware.
+    """Send over HTTP to `url`, or without one in this process, through the project's middleware; the HTTP code.
 
-    Raises CannotRehearseError where the project mounts no webhook; gateway errors where `url` does not answer.
+    Raises: CannotSendError when the project includes no webhook URL; a gateway error when `url` does not answer.
     """
     return _post_over_http(delivery, url) if url else _post_in_process(delivery)
 
 
 def _post_in_process(delivery: Delivery) -> int:
     try:
-        place = reverse("feexpay:webhook_with_token", args=[delivery.token]) if delivery.token else _address()
+        if delivery.token:
+            path = reverse("feexpay:webhook_with_token", args=[delivery.token])
+        else:
+            path = reverse("feexpay:webhook")
     except NoReverseMatch as error:
-        raise CannotRehearseError(
-            'The project mounts no webhook: add path("…/", include("django_feexpay.urls")).'
+        raise CannotSendError(
+            'The project has no webhook URL: add path("…/", include("django_feexpay.urls")).'
         ) from error
-    client = Client(raise_request_exception=False, SERVER_NAME=_own_host())
-    answer = client.post(place, delivery.raw, content_type=_JSON, secure=True, headers=dict(delivery.headers))
+    hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    client = Client(raise_request_exception=False, SERVER_NAME=hosts[0] if hosts else "localhost")
+    answer = client.post(path, delivery.raw, content_type=_JSON, secure=True, headers=dict(delivery.headers))
     return int(answer.status_code)
-
-
-def _address() -> str:
-    return reverse("feexpay:webhook")
-
-
-def _own_host() -> str:
-    """A name the project answers to."""
-    named = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-    return named[0] if named else "localhost"
 
 
 def _post_over_http(delivery: Delivery, url: str) -> int:
@@ -124,16 +117,17 @@ def _post_over_http(delivery: Delivery, url: str) -> int:
 # --- bodies -------------------------------------------------------------------------------------------
 
 
-def _true(attempt: Attempt, status: str, **changes: Any) -> Body:
-    payment = _as_the_sandbox_has_it(attempt, status)
+def _webhook(attempt: Attempt, status: str, **changes: Any) -> Body:
+    payment = _sandbox_payment(attempt, status)
     return bodies.webhook(payment, status, time.time()) | changes
 
 
-def _as_the_sandbox_has_it(attempt: Attempt, status: str) -> SandboxPayment:
-    """Nobody's number: the payer's stays where it is."""
+def _sandbox_payment(attempt: Attempt, status: str) -> SandboxPayment:
+    """The attempt as a payment of the sandbox, with a made-up number instead of the payer's."""
+    network = BY_SUFFIX.get(CATALOGUE[attempt.payment.provider_id].suffix, CARDS[0])
     return SandboxPayment(
         reference=attempt.gateway_reference or "",
-        suffix=_network(attempt).suffix,
+        suffix=network.suffix,
         msisdn=number_of(attempt),
         amount=attempt.amount,
         paid_amount=attempt.amount,
@@ -148,22 +142,18 @@ def _as_the_sandbox_has_it(attempt: Attempt, status: str) -> SandboxPayment:
     )
 
 
-def _network(attempt: Attempt) -> Network:
-    return BY_SUFFIX.get(CATALOGUE[attempt.payment.provider_id].suffix, CARDS[0])
-
-
 def number_of(attempt: Attempt) -> str:
-    """The number in a body: nobody's, of the provider's country."""
+    """The made-up number in a body: the example of the provider's country."""
     rule = CATALOGUE[attempt.payment.provider_id].phone
     return "" if rule is None else rule.calling_code + rule.example
 
 
 def _unknown(attempt: Attempt) -> list[Body | bytes]:
-    return [_true(attempt, "SUCCESSFUL", reference=_UNKNOWN_REFERENCE, order_id=_UNKNOWN_REFERENCE)]
+    return [_webhook(attempt, "SUCCESSFUL", reference=_UNKNOWN_REFERENCE, order_id=_UNKNOWN_REFERENCE)]
 
 
 def _history(attempt: Attempt) -> list[Body | bytes]:
-    row = bodies.history_row(_as_the_sandbox_has_it(attempt, "SUCCESSFUL"))
+    row = bodies.history_row(_sandbox_payment(attempt, "SUCCESSFUL"))
     export = Export(str(uuid.uuid4()), time.time(), time.time(), False, "[]", 1)
     url = f"https://api-v2.feexpay.me/exports/{export.request_id}.json"
     return [bodies.history_webhook(export, url, [row], export.ready_at + 86_400)]
@@ -173,38 +163,36 @@ def _raw(body: Body) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-#: Every event by name, with what it is for.
+#: Every event by name.
 EVENTS: Mapping[str, Event] = {
-    "successful": Event("the payer paid", lambda one: [_true(one, "SUCCESSFUL")]),
-    "failed": Event("the payer declined", lambda one: [_true(one, "FAILED")]),
-    "pending": Event("no news: still waiting for the payer", lambda one: [_true(one, "PENDING")]),
-    "duplicate": Event("the same success three times", lambda one: [_true(one, "SUCCESSFUL")] * 3),
+    "successful": Event("the payer paid", lambda one: [_webhook(one, "SUCCESSFUL")]),
+    "failed": Event("the payer declined", lambda one: [_webhook(one, "FAILED")]),
+    "pending": Event("the payment is still waiting for the payer", lambda one: [_webhook(one, "PENDING")]),
+    "duplicate": Event("the same success three times", lambda one: [_webhook(one, "SUCCESSFUL")] * 3),
     "out_of_order": Event(
-        "success, then older news of waiting and of a failure",
-        lambda one: [_true(one, status) for status in ("SUCCESSFUL", "PENDING", "FAILED")],
+        "a success, then the older statuses pending and failed",
+        lambda one: [_webhook(one, status) for status in ("SUCCESSFUL", "PENDING", "FAILED")],
     ),
-    "v1": Event(
-        "a success as the older generation wrote it", lambda one: [bodies.in_v1_format(_true(one, "SUCCESSFUL"))]
-    ),
+    "v1": Event("a success in the v1 format", lambda one: [bodies.in_v1_format(_webhook(one, "SUCCESSFUL"))]),
     "forged": Event(
-        "a success with another amount: it may be stored, and must credit nothing",
-        lambda one: [_true(one, "SUCCESSFUL", amount=one.amount * 10)],
+        "a success with ten times the amount: it must credit nothing",
+        lambda one: [_webhook(one, "SUCCESSFUL", amount=one.amount * 10)],
     ),
     "unsigned": Event(
-        "a success from a stranger: refused where the settings ask for a proof",
-        lambda one: [_true(one, "SUCCESSFUL")],
+        "a success without a proof of its sender: refused if your settings require one",
+        lambda one: [_webhook(one, "SUCCESSFUL")],
         signed=False,
     ),
-    "unknown_reference": Event("a success of a reference that is nobody's", _unknown),
-    "payment_history": Event("a finished export of the history, which names no reference", _history),
+    "unknown_reference": Event("a success with an unknown reference", _unknown),
+    "payment_history": Event("a finished export of the history, without a reference", _history),
     "broken": Event(
-        "half a body, as when a line is cut",
-        lambda one: [_raw(_true(one, "SUCCESSFUL"))[:150]],
+        "half a body, as after a cut connection",
+        lambda one: [_raw(_webhook(one, "SUCCESSFUL"))[:150]],
         expected=(400,),
     ),
     "too_large": Event(
-        "more than any webhook holds",
-        lambda one: [_raw(_true(one, "SUCCESSFUL", description="x" * MAX_BYTES))],
+        "a body over the size limit",
+        lambda one: [_raw(_webhook(one, "SUCCESSFUL", description="x" * MAX_BYTES))],
         expected=(413,),
     ),
 }
@@ -226,10 +214,10 @@ def _delivery(body: Body | bytes, event: Event) -> Delivery:
 
 
 def _key(mode: str) -> bytes:
-    """The newest secret of that mode."""
+    """The newest secret of a mode."""
     for key in keys_of(mode, feexpay.webhook_modes, feexpay.webhook_secrets):
         return key
-    raise CannotRehearseError(f'FEEXPAY["WEBHOOK_MODES"] lists {mode} and FEEXPAY["WEBHOOK_SECRETS"] has none for it.')
+    raise CannotSendError(f'FEEXPAY["WEBHOOK_MODES"] lists {mode} and FEEXPAY["WEBHOOK_SECRETS"] has none for it.')
 
 
 def _header(key: bytes, raw: bytes) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reading a JSON body that a stranger wrote: one object, nothing ambiguous, nothing a database cannot keep."""
+"""Strict parser for JSON request bodies: one object, unambiguous, storable in any database."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django_feexpay.private import PrivateDict, PrivateText, private
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 
-# Possessive, and content with a string that never ends: else 64 kB of escaped quotes cost half a minute.
+# Possessive, and also matches an unterminated string: otherwise 64 kB of escaped quotes take half a minute.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedBodyError(ValueError):
-    """The body is not one clean JSON object. The message may be shown to the sender; it quotes nothing."""
+    """The body is not one valid JSON object. The message contains no part of it, so the sender may see it."""
 
 
 class BodyTooLargeError(ValueError):
@@ -28,11 +28,11 @@ class BodyTooLargeError(ValueError):
 
 
 def load(raw: bytes) -> dict[str, Any]:
-    """The object in `raw`, masked: see `private`.
+    """Parse one JSON object; its values are masked, see `private`.
 
-    Refused: other encodings than UTF-8, a byte-order mark, more than one value, anything but an object, a key given
-    twice, NaN and Infinity, nesting beyond MAX_DEPTH, NUL and lone surrogates in any string, numbers of
-    absurd size. Raises: MalformedBodyError, BodyTooLargeError.
+    Raises: BodyTooLargeError, and MalformedBodyError for other encodings than UTF-8, a byte-order mark, anything but
+    one object, a duplicate key, NaN and Infinity, nesting beyond MAX_DEPTH, NUL and lone surrogates in any string, and
+    numbers that overflow.
     """
     if len(raw) > MAX_BYTES:
         raise BodyTooLargeError(_("The body may have %d bytes at most.") % MAX_BYTES)
@@ -50,7 +50,7 @@ def _object(text: str) -> dict[str, Any]:
         value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
     except MalformedBodyError:
         raise
-    except ValueError:  # also an integer of thousands of digits
+    except ValueError:  # also for an integer of thousands of digits
         raise MalformedBodyError(_("The body is not JSON.")) from None
     if not isinstance(value, dict):
         raise MalformedBodyError(_("The body is not a JSON object."))
@@ -59,7 +59,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Deepest nesting, found before the recursive parser sees it; brackets inside strings do not count."""
+    """Nesting depth, measured before the recursive parser runs; brackets inside strings do not count."""
     depth = deepest = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         if match[0] in "[{":
@@ -71,7 +71,7 @@ def _depth(text: str) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two parsers may disagree on which of two equal keys counts: so neither does."""
+    """Refuse duplicate keys: parsers differ on which of them counts."""
     result = PrivateDict((name, private(value)) for name, value in pairs)
     if len(result) != len(pairs):
         raise MalformedBodyError(_("A key is given twice."))
@@ -79,7 +79,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(digits: str) -> float:
-    """1e400 is JSON, but would become an Infinity that no JSON column takes."""
+    """Refuse numbers like 1e400: valid JSON, but Python reads Infinity, which no JSON column accepts."""
     number = float(digits)
     if not math.isfinite(number):
         raise MalformedBodyError(_("A number is too large."))

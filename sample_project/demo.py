@@ -1,4 +1,4 @@
-"""`make demo`: the shop, its worker and the sandbox on this machine, for a person; `--once`: one purchase, and out."""
+"""`make demo`: shop, worker and sandbox on this machine; with `--once`, one purchase by HTTP and the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _START_SECONDS = 60.0
 _ONCE_SECONDS = 120.0
 _WATCH_EVERY_SECONDS = 0.2
 
-# Whatever else is set for another project or another day must not reach the demo.
+# Variables that are set for another project must not reach the demo.
 _OURS = (
     "FEEXPAY_",
     "DJANGO_",
@@ -50,7 +50,7 @@ _OURS = (
 
 
 class TookTooLongError(Exception):
-    """The alarm rang. No DemoError: those mean "not yet" to whoever waits for an address to answer."""
+    """The alarm rang. Not a DemoError, because wait_for takes that for "not ready yet"."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Demo:
         return self.folder / "db.sqlite3"
 
     def environment(self) -> dict[str, str]:
-        """What the processes get: the environment of the demo's own caller, without what could turn it elsewhere."""
+        """The environment of the demo's processes: the caller's, without variables that could redirect them."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         return kept | {
             "DJANGO_SETTINGS_MODULE": "config.settings.development",
@@ -86,7 +86,8 @@ class Demo:
             "FEEXPAY_BASE_URL": f"{self.sandbox}/api",
             "FEEXPAY_API_KEY": "test_sandbox_key",
             "FEEXPAY_SHOP_ID": "SANDBOXSHOP0001",
-            "FEEXPAY_PROMPTS_PER_PHONE": "0",  # no real phone is prompted: use one magic number often
+            "FEEXPAY_RATES": "USD:600",  # an invented rate, as the money is invented, too
+            "FEEXPAY_PROMPTS_PER_PHONE": "0",  # no real phone is prompted, so a magic number may be used often
             "FEEXPAY_WEBHOOK_MODES": "status,hmac",
             "FEEXPAY_WEBHOOK_SECRETS": f"hmac:{self.webhook_secret}",
             "FEEXPAY_SANDBOX_PORT": str(self.sandbox_port),
@@ -122,7 +123,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and leave")
+    parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and exit")
     parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
     parser.add_argument("--state", type=Path, default=STATE, help="folder for databases and logs (default: .demo)")
     parser.add_argument("--client", type=Path, help="Python of the client's environment: open its window, too")
@@ -141,7 +142,7 @@ def _out_of_time(signum: int, frame: object) -> None:
 
 
 def _serve(state: Path, port: int, client: Path | None) -> None:
-    """Run until somebody stops it. Raises DemoError when a process ends by itself."""
+    """Run until Ctrl-C. Raises DemoError when a process exits."""
     with ExitStack() as stack:
         demo = Demo(stack.enter_context(_kept_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
@@ -155,7 +156,7 @@ def _serve(state: Path, port: int, client: Path | None) -> None:
 
 
 def _once(state: Path, port: int) -> int:
-    """One purchase with a state of its own; exit code 0 only if the coins were credited exactly once."""
+    """Make one purchase on empty databases; exit code 0 only if the coins were credited exactly once."""
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.setitimer(signal.ITIMER_REAL, _ONCE_SECONDS)
     with ExitStack() as stack:
@@ -167,7 +168,7 @@ def _once(state: Path, port: int) -> int:
 
 
 def verdict(outcome: Outcome) -> int:
-    """Says what it came to, as the last line; exit code 0 only for one charge and one credit."""
+    """Print the result as the last line; exit code 0 only for one charge and one credit."""
     once = (outcome.credited, outcome.charges) == (1, 1)
     if not once:
         sys.stderr.write("The demo failed: one purchase must be one charge and one credit.\n")
@@ -181,7 +182,7 @@ def _purchase(demo: Demo, processes: Processes) -> Outcome:
     try:
         return Purchase(place).run()
     except (DemoError, TookTooLongError) as error:
-        processes.check()  # a process that died says more than what it no longer answered
+        processes.check()  # if a process died, its log is the better error
         raise DemoError(f"{error}\n{processes.tails()}") from error
 
 
@@ -190,13 +191,13 @@ def _purchase(demo: Demo, processes: Processes) -> Outcome:
 
 @contextmanager
 def _started(demo: Demo) -> Iterator[Processes]:
-    """Everything running and answering; everything stopped afterwards."""
+    """Start all processes and wait until they answer; stop them afterwards."""
     with Processes(demo.folder, demo.environment()) as processes:
         try:
             _start(demo, processes)
             yield processes
         finally:
-            # Whoever is too impatient for a stop of two seconds would leave half of it running.
+            # A second Ctrl-C during the two seconds of stopping would leave processes running.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
 
@@ -211,7 +212,7 @@ def _start(demo: Demo, processes: Processes) -> None:
 
 
 def _open_window(demo: Demo, processes: Processes, python: Path) -> None:
-    """The client, if a window can open here. If not, it says why, and the rest of the demo goes on."""
+    """Open the client's window; where that is impossible, print why and go on without it."""
     if not python.exists() or subprocess.run([python, _CLIENT_TOOL, "graphics"], check=False).returncode:  # noqa: S603 -- our own script
         _say("The demo goes on without the client's window.\n")
         return
@@ -222,7 +223,7 @@ def _open_window(demo: Demo, processes: Processes, python: Path) -> None:
 
 @contextmanager
 def _announced(demo: Demo) -> Iterator[None]:
-    """While it runs, `make client` finds the shop by this file."""
+    """Write the shop's address to a file where `make client` finds it."""
     address = demo.folder / "address"
     address.write_text(demo.shop, encoding="utf-8")
     try:
@@ -240,14 +241,14 @@ def _await(url: str, processes: Processes) -> None:
 
 
 def _ports(wanted: int) -> tuple[int, int]:
-    """The shop's port and the sandbox's, both free a moment ago. Raises DemoError when the wanted one is taken."""
+    """Free ports for the shop and the sandbox. Raises DemoError when the wanted port is taken."""
     with socket.socket() as shop, socket.socket() as sandbox:
-        # As the servers do it: a port whose last connections are still fading is free.
+        # As the servers do: a port with connections in TIME_WAIT counts as free.
         shop.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             shop.bind((HOST, wanted))
         except (OSError, OverflowError) as error:
-            raise DemoError(f"port {wanted} cannot be had: {error}") from error
+            raise DemoError(f"port {wanted} is not available: {error}") from error
         sandbox.bind((HOST, 0))
         return shop.getsockname()[1], sandbox.getsockname()[1]
 
@@ -264,18 +265,18 @@ def _fresh_folder(state: Path) -> Iterator[Path]:
 
 @contextmanager
 def _kept_folder(state: Path) -> Iterator[Path]:
-    """The same folder at every start, so that coins and payments are still there. For one demo at a time."""
+    """The same folder at every start, so that coins and payments are kept. One demo at a time."""
     folder = state.resolve() / "kept"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError("another demo keeps its state there: stop that one first") from None
+            raise DemoError("another demo uses this state folder: stop that one first") from None
         yield folder
 
 
-# --- telling -----------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------
 
 
 def _addresses(demo: Demo) -> str:

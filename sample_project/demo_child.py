@@ -1,7 +1,6 @@
-"""Runs a module in a process that ends with the demo, however the demo ends.
+"""Run a module in a process that ends when the demo ends, even by kill -9.
 
-The demo holds the other end of our standard input. It closes when the demo dies, kill -9 included: no exit handler
-of the demo could promise that.
+The demo holds the other end of this process's standard input, and the kernel closes it when the demo dies.
 """
 
 from __future__ import annotations

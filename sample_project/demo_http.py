@@ -1,4 +1,4 @@
-"""One HTTP request of the demo, with the standard library alone."""
+"""HTTP requests of the demo, with the standard library only."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import urlencode, urlsplit
 from demo_processes import DemoError
 
 _ANSWER_SECONDS = 20.0
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; `body` is the JSON read, or None when it was something else."""
+    """An HTTP answer; `body` is the parsed JSON, or None for other content."""
 
     status: int
     body: Any
 
     def expect(self, *statuses: int) -> Any:
-        """The body of an answer with one of these codes. Raises DemoError with what came instead."""
+        """Return the body if the status is one of these. Raises DemoError with the actual answer."""
         if self.status not in statuses:
             raise DemoError(f"expected HTTP {' or '.join(map(str, statuses))}, got {self.status}: {self.body}")
         return self.body
@@ -41,7 +41,7 @@ def ask(
     form: dict[str, str] | None = None,
     idempotency_key: str = "",
 ) -> Answer:
-    """Send JSON or a form, follow no redirect. Raises DemoError when nobody answers."""
+    """Send JSON or a form; follow no redirect. Raises DemoError when there is no answer."""
     headers = {"Accept": "application/json", "Accept-Language": "en"}
     content = None
     if token:
@@ -59,7 +59,7 @@ def ask(
 
 
 def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float = 20.0) -> Found:
-    """What `look` finds, looking again until it finds something. Raises DemoError when that takes too long."""
+    """Poll `look` until it returns something, and return that. Raises DemoError after `seconds`."""
     give_up_at = time.monotonic() + seconds
     while True:
         found = look()
@@ -67,11 +67,11 @@ def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float = 20
             return found
         if time.monotonic() > give_up_at:
             raise DemoError(f"{what}: not within {seconds:.0f} seconds")
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def answers(url: str) -> bool | None:
-    """True once the address answers with 200; None before."""
+    """True if the address answers with 200, else None."""
     try:
         return ask("GET", url).status == 200 or None
     except DemoError:

@@ -1,4 +1,4 @@
-"""The processes of the demo: started with a log of their own, watched, and stopped together."""
+"""The processes of the demo: each has a log file, and all stop together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAIL_LINES = 15
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message says why, to the person who started it."""
+    """The demo failed; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class _Child:
 
 
 class Processes:
-    """Every process of one demo, each a Python module. Use as a context manager: leaving stops what runs.
+    """All processes of one demo, each a Python module. As a context manager it stops them on exit.
 
-    `folder` takes the logs, `environment` is what every process gets and all it gets.
+    folder: for the logs. environment: the whole environment of each process.
     """
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class Processes:
         self._children.append(self._launch(name, module, *arguments))
 
     def start_window(self, name: str, python: Path, module: str, environment: Mapping[str, str]) -> None:
-        """Start a module of another Python's environment, with more variables. It may end: people close windows."""
+        """Start a module with another Python and more variables. It may exit: people close windows."""
         self._children.append(self._launch(name, module, python=python, more=environment, may_end=True))
 
     def run(self, name: str, module: str) -> None:
@@ -66,13 +66,11 @@ class Processes:
             raise DemoError(f"{name} failed (exit code {code}). Its log ends with:\n{_tail(child.log)}")
 
     def check(self) -> None:
-        """Raises DemoError with the last lines of its log when one of them has ended by itself."""
+        """Raise DemoError with the end of its log if a process has exited."""
         for child in self._children:
             code = child.process.poll()
             if code is not None and not child.may_end:
-                raise DemoError(
-                    f"{child.name} ended by itself (exit code {code}). Its log ends with:\n{_tail(child.log)}"
-                )
+                raise DemoError(f"{child.name} exited (exit code {code}). Its log ends with:\n{_tail(child.log)}")
 
     def tails(self) -> str:
         """The last lines of every log."""
@@ -99,7 +97,7 @@ class Processes:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C reaches a whole group: the demo alone shall get it, and stop them in order.
+                # Ctrl-C reaches the whole process group. Only the demo should get it, to stop the others in order.
                 start_new_session=True,
             )
         return _Child(name, log, process, may_end)

@@ -1,7 +1,7 @@
-"""A player buys a pack of coins, from signing in to the coins: by HTTP alone, told step by step.
+"""One purchase by HTTP, from signing in to receiving the coins; each step is printed.
 
-The player speaks the shop's API, the payer types a PIN on the sandbox's page. The database is only looked at, to count
-the credits.
+The player uses the shop's API, the payer types a PIN on the sandbox's page. The database is read only to
+count credits.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from demo_http import ask, wait_for
 from demo_processes import DemoError
 
 PROVIDER = "mtn_bj"
-PHONE = "01 97 00 00 50"  # an ending that has no script: the sandbox waits for the page
+PHONE = "01 97 00 00 50"  # with this ending the sandbox waits for an approval on its page
 PIN = "1234"
 _SHOWN = ("id", "status", "detail", "provider_name", "amount", "currency", "phone", "reference", "next_poll_seconds")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the demo runs and who plays. URLs end without a slash."""
+    """Addresses and the player's account. URLs have no slash at the end."""
 
     shop: str
     sandbox: str
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the purchase came to: rows of Credit, charges at the sandbox, seconds from signing in to the coins."""
+    """Rows of Credit, charges at the sandbox, and seconds from signing in to the coins."""
 
     credited: int
     charges: int
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class Purchase:
-    """One purchase. Every step says what it saw and when; a step that sees something else raises DemoError."""
+    """One purchase. Each step prints what it got and when, and raises DemoError if that is wrong."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -56,6 +56,7 @@ class Purchase:
     def run(self) -> Outcome:
         self._sign_in()
         pack = self._choose_pack()
+        self._quote_in_dollars()
         before = self._balance()["coins"]
         self._say(f"balance: {before} coins")
         payment = self._initiate(pack)
@@ -78,8 +79,13 @@ class Purchase:
         self._say(f"chosen: {best['name']}, {best['coins']} coins for {_francs(best['price'])}")
         return best
 
+    def _quote_in_dollars(self) -> None:
+        quoted = self._get(f"/api/v1/payments/feexpay/quote/?provider={PROVIDER}&amount=500&currency=USD")
+        total, rate = _francs(quoted["total"]), quoted["exchange_rate"]
+        self._say(f"a price in dollars: 5.00 USD are {total} at a rate of {rate}")
+
     def _initiate(self, pack: dict[str, Any]) -> dict[str, Any]:
-        """Ask for the payment; the gateway must have taken it on and gone to the payer."""
+        """Start the payment; the gateway must accept it and prompt the payer."""
         order = {"provider": PROVIDER, "amount": pack["price"], "phone": PHONE, "metadata": pack["metadata"]}
         answer = ask(
             "POST",
@@ -93,7 +99,7 @@ class Purchase:
         return payment
 
     def _approve(self, payment: dict[str, Any]) -> None:
-        """What the payer does: read the prompt, type the PIN."""
+        """Act as the payer: read the prompt and type the PIN."""
         reference = payment["reference"]
         prompt = wait_for("the prompt on the payer's phone", lambda: self._at_sandbox(reference, prompts=1))
         self._say(f"the payer's phone {prompt['msisdn']} asks: pay {_francs(prompt['amount'])}?")
@@ -124,14 +130,14 @@ class Purchase:
         _write("\n  receipt\n" + "".join(f"    {name:<10}{value}\n" for name, value in lines.items()))
 
     def _send_webhook_again(self, payment: dict[str, Any]) -> None:
-        """FeexPay may send the same news twice: it must not count twice."""
+        """Send the webhook again: it must not credit twice."""
         reference = payment["reference"]
         ask("POST", f"{self._place.sandbox}/control/payments/{reference}/resend").expect(200)
         wait_for("the second webhook", lambda: self._at_sandbox(reference, delivered=2))
         self._say("the same webhook came a second time")
 
     def _count(self, payment: dict[str, Any], pack: dict[str, Any], before: int, seconds: float) -> Outcome:
-        """Count on all three sides: credits, the shop's coin entries, charges at the gateway."""
+        """Count credits, the shop's coin entries and the gateway's charges."""
         balance = self._balance()
         entries = [entry["coins"] for entry in balance["entries"] if entry["payment_id"] == payment["id"]]
         if entries != [pack["coins"]] or balance["coins"] != before + pack["coins"]:
@@ -140,7 +146,7 @@ class Purchase:
         return Outcome(_credits(self._place.database), seen["charges"], seconds)
 
     def _at_sandbox(self, reference: str, *, prompts: int = 0, delivered: int = 0) -> dict[str, Any] | None:
-        """The payment as the sandbox has it, once the payer was asked and webhooks arrived this often."""
+        """The sandbox's record of the payment, or None before that many prompts and delivered webhooks."""
         answer = ask("GET", f"{self._place.sandbox}/control/payments/{reference}")
         if answer.status == 404:
             return None
@@ -167,7 +173,7 @@ def _with_coins(balance: dict[str, Any], expected: int) -> dict[str, Any] | None
 
 
 def _credits(database: Path) -> int:
-    """How many credits there are in all: the demo's database was empty before."""
+    """The number of all credits; the database was empty before the demo."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         row: tuple[int] = connection.execute("SELECT count(*) FROM feexpay_credit").fetchone()
     return row[0]

@@ -1,6 +1,6 @@
-"""What the demo needs before its servers start, in one process: tables, a player, a member of staff.
+"""Set-up of the demo in one process: tables, a player account, a staff account.
 
-The passwords come by the environment, because every user of a machine can read arguments.
+The passwords come from the environment, because all users of a machine can read arguments.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What each call takes and every answer it gives, for the API's description. Plain data: `openapi` writes it out."""
+"""Parameters and answers of each call, as plain data from which `openapi` makes the API description.
+
+Not `extend_schema`, because that needs drf-spectacular installed, and knows no links and no shared components.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from django_feexpay.exports import FORMATS
 
 JSON = "application/json"
 
-#: Headers a client may send, by name.
+#: Request headers by name.
 REQUEST_HEADERS: Mapping[str, Shape] = {
     "Accept-Language": {
         "type": "string",
@@ -35,29 +38,29 @@ REQUEST_HEADERS: Mapping[str, Shape] = {
         "minLength": 1,
         "maxLength": 255,
         "pattern": "^[!-~]([ -~]*[!-~])?$",
-        "description": "Your own name for this intent, saved before it is sent: sent again with the same body, it"
-        " gets the first answer again.",
+        "description": "Your own id for this request. Save it before you send: the same key with the same body gets"
+        " the first answer again.",
         "example": "5b0c2f0a-7d0e-4f43-9d0c-2f7c1f6e8a11",
     },
-    "If-None-Match": {"type": "string", "description": "The ETag you have: nothing new is a 304."},
+    "If-None-Match": {"type": "string", "description": "The ETag you have: the answer is 304 if nothing changed."},
 }
-#: Headers of answers, by name.
+#: Descriptions of response headers by name.
 ANSWER_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "How long an answer may be kept.",
+    "Cache-Control": "How long this answer may be cached.",
     "Content-Disposition": "The name of the file.",
     "ETag": "Send it back as If-None-Match.",
-    "Idempotency-Replayed": "`true`: this is the first answer to this Idempotency-Key, again.",
-    "Retry-After": "Seconds to wait before asking again.",
-    "WWW-Authenticate": "How to sign in.",
-    "X-Request-ID": "The id of this request, the client's own if it sent a plain one.",
+    "Idempotency-Replayed": "`true`: this repeats the first answer to this Idempotency-Key.",
+    "Retry-After": "Seconds to wait before the next request.",
+    "WWW-Authenticate": "The ways to sign in: `Token`, `Bearer`, `Basic …`, `Session`; for a webhook `Webhook`.",
+    "X-Request-ID": "The id of this request: the client's own, if it sent one of 1 to 64 plain characters.",
 }
 
-#: Codes that any call may give; that any call of somebody signed in may; that any call with a body may.
-REFUSALS_ALWAYS = ("validation_error", "malformed_request", "not_acceptable", "server_error", "gateway_unavailable")
-REFUSALS_SIGNED_IN = (*REFUSALS_ALWAYS, "not_authenticated", "permission_denied", "throttled")
-REFUSALS_WITH_BODY = (*REFUSALS_ALWAYS, "payload_too_large", "unsupported_media_type")
-_ONCE = (
-    *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type"),
+#: Problem codes of every call; of calls that need a user; of calls with a body.
+PROBLEMS_ALWAYS = ("validation_error", "malformed_request", "not_acceptable", "server_error", "gateway_unavailable")
+PROBLEMS_SIGNED_IN = (*PROBLEMS_ALWAYS, "not_authenticated", "permission_denied", "throttled")
+PROBLEMS_WITH_BODY = (*PROBLEMS_ALWAYS, "payload_too_large", "unsupported_media_type")
+_STARTING_PROBLEMS = (
+    *(*PROBLEMS_SIGNED_IN, "payload_too_large", "unsupported_media_type"),
     *("idempotency_conflict", "idempotency_mismatch", "duplicate_payment", "provider_unavailable", "not_configured"),
     "too_many_prompts",
 )
@@ -65,21 +68,21 @@ _ONCE = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One good answer. `headers` that are always there; `maybe` those that may be."""
+    """A successful answer. `headers` are always sent, `optional_headers` sometimes."""
 
-    says: str
+    description: str
     shape: Shape | None = None
-    shown: Mapping[str, Any] = field(default_factory=dict)
+    examples: Mapping[str, Any] = field(default_factory=dict)
     headers: tuple[str, ...] = ("X-Request-ID",)
-    maybe: tuple[str, ...] = ()
+    optional_headers: tuple[str, ...] = ()
     media_types: tuple[str, ...] = (JSON,)
-    #: Calls that take the `id` of this answer.
-    leads_to: tuple[str, ...] = ()
+    #: Ids of calls that take the payment id of this answer.
+    linked_calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One method of one address. `problems` are the codes it may answer with; `query` and `body` all that it takes."""
+    """One method of one address, with every parameter it takes and every problem code it answers with."""
 
     id: str
     summary: str
@@ -92,11 +95,11 @@ class Call:
     headers: tuple[str, ...] = ("Accept-Language",)
     body: Shape | None = None
     body_required: bool = True
-    sent: Mapping[str, Any] = field(default_factory=dict)
+    body_examples: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _or_empty(shape: Shape) -> Shape:
-    """As forms send it: an empty filter narrows nothing."""
+    """Forms send an empty filter for no filter."""
     return {"anyOf": [shape, {"const": ""}]}
 
 
@@ -104,108 +107,108 @@ _PAYMENT = reference("Payment")
 _READ = ("X-Request-ID", "ETag", "Cache-Control")
 _STARTED = {
     201: Answer(
-        "FeexPay answered: the payer is being asked, or it refused.",
+        "FeexPay answered: it sent the payer a request, or it refused.",
         _PAYMENT,
         {"waiting for the payer": examples.WAITING, "refused": examples.REFUSED},
-        maybe=("Idempotency-Replayed",),
-        leads_to=("status", "otp", "retry"),
+        optional_headers=("Idempotency-Replayed",),
+        linked_calls=("status", "otp", "retry"),
     ),
     202: Answer(
-        "Not sent yet, or its answer is not known: read the payment until it is settled. Nobody may pay again.",
+        "Not sent yet, or FeexPay's answer is not known. Poll the payment until it is settled, and start no other.",
         _PAYMENT,
         {"queued": examples.QUEUED, "checking": examples.CHECKING},
-        maybe=("Idempotency-Replayed",),
-        leads_to=("status", "otp", "retry"),
+        optional_headers=("Idempotency-Replayed",),
+        linked_calls=("status", "otp", "retry"),
     ),
 }
 
 INITIATE = Call(
     id="initiate",
     summary="Ask a payer for money",
-    description="A problem means that no payment exists and nobody was asked. An answer that got lost is no problem:"
-    " send the same again with the same Idempotency-Key.",
+    description="A problem means that no payment exists and the payer was not asked. If you lose the answer, send the"
+    " same request again with the same Idempotency-Key.",
     answers=_STARTED,
-    problems=(*_ONCE, "rate_unavailable"),
+    problems=(*_STARTING_PROBLEMS, "rate_unavailable"),
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("InitiateRequest"),
-    sent=examples.WISHES,
+    body_examples=examples.INITIATE_BODIES,
 )
 STATUS = Call(
     id="status",
-    summary="Where a payment stands",
-    description="Asks FeexPay when it is time to, for two seconds at most.",
+    summary="Read a payment",
+    description="When a poll is due, this waits for FeexPay for two seconds at most.",
     answers={
         200: Answer(
             "The payment.", _PAYMENT, {"credited": examples.CREDITED, "waiting": examples.WAITING}, headers=_READ
         ),
-        304: Answer("Nothing new since the ETag you sent.", headers=("X-Request-ID", "ETag")),
+        304: Answer("Nothing changed since the ETag you sent.", headers=("X-Request-ID", "ETag")),
     },
-    problems=(*REFUSALS_SIGNED_IN, "not_found"),
+    problems=(*PROBLEMS_SIGNED_IN, "not_found"),
     headers=("Accept-Language", "If-None-Match"),
 )
 RETRY = Call(
     id="retry",
-    summary="Try a failed payment again",
-    description="Asks FeexPay about every earlier attempt first; starts a new one only if all surely failed.",
+    summary="Retry a failed payment",
+    description="Asks FeexPay about every earlier attempt first, and starts a new one only if all of them failed.",
     answers=_STARTED,
-    problems=(*_ONCE, "not_found", "payment_open", "not_retryable"),
+    problems=(*_STARTING_PROBLEMS, "not_found", "payment_open", "not_retryable"),
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("RetryRequest"),
     body_required=False,
-    sent={"the same number": {}, "another number": {"phone": "+229 01 62 00 00 00"}},
+    body_examples={"the same number": {}, "another number": {"phone": "+229 01 62 00 00 00"}},
 )
 OTP = Call(
     id="otp",
-    summary="Hand in the payer's code",
-    description="For a payment that reads `otp_required`. Sent on once; whether it was paid, the payment tells.",
+    summary="Send the payer's code",
+    description="For a payment with `otp_required`. The code goes to FeexPay once. The payment shows the result.",
     answers={
         200: Answer(
             "FeexPay has the code.",
             _PAYMENT,
             {"credited": examples.CREDITED, "checking": examples.CHECKING},
-            maybe=("Idempotency-Replayed",),
+            optional_headers=("Idempotency-Replayed",),
         )
     },
     problems=(
-        *(*REFUSALS_SIGNED_IN, "payload_too_large", "unsupported_media_type", "not_found"),
+        *(*PROBLEMS_SIGNED_IN, "payload_too_large", "unsupported_media_type", "not_found"),
         *("otp_not_expected", "otp_rejected", "idempotency_conflict", "idempotency_mismatch", "not_configured"),
     ),
     headers=("Accept-Language", "Idempotency-Key"),
     body=reference("OtpRequest"),
-    sent={"a code by SMS": {"otp": "123456"}},
+    body_examples={"a code by SMS": {"otp": "123456"}},
 )
 QUOTE = Call(
     id="quote",
-    summary="What a price comes to",
-    description="The total the payer will be charged, before they agree. A rate shown is kept for a while.",
-    answers={200: Answer("The sum.", reference("Quote"), {"euros to francs": examples.QUOTE})},
-    problems=(*REFUSALS_SIGNED_IN, "provider_unavailable", "rate_unavailable"),
+    summary="Quote a price",
+    description="The total that the payer will be charged. The rate shown stays valid for a while.",
+    answers={200: Answer("The quote.", reference("Quote"), {"euros to francs": examples.QUOTE})},
+    problems=(*PROBLEMS_SIGNED_IN, "provider_unavailable", "rate_unavailable"),
     query={
         "provider": PROVIDER_CODE,
         "amount": {**AMOUNT, "minimum": 1, "maximum": 2**63 - 1, "description": "In the minor unit of `currency`."},
-        "currency": {**CURRENCY, "description": "The provider's own unless given."},
+        "currency": {**CURRENCY, "description": "Default: the provider's own."},
     },
     required=("provider", "amount"),
 )
 PROVIDERS = Call(
     id="providers",
-    summary="Every way to pay",
-    description="Also those that are not available, with the reason.",
+    summary="List all providers",
+    description="Unavailable ones too, with the reason.",
     answers={
         200: Answer(
-            "In the order to show them.",
+            "In display order.",
             {"type": "array", "items": reference("Provider")},
             {"one of them": [examples.PROVIDER]},
             headers=_READ,
         ),
-        304: Answer("Nothing new since the ETag you sent.", headers=("X-Request-ID", "ETag")),
+        304: Answer("Nothing changed since the ETag you sent.", headers=("X-Request-ID", "ETag")),
     },
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
     query={
         "country": {
             "type": "string",
             "pattern": "^([A-Za-z]{2})?$",
-            "description": "ISO 3166-1. What has no country is there for each.",
+            "description": "ISO 3166-1. Providers without a country are listed for every country.",
         },
         "kind": _or_empty(KIND),
         "currency": {"type": "string", "pattern": "^([A-Za-z]{3})?$", "description": "ISO 4217."},
@@ -220,66 +223,70 @@ FILTERS: Mapping[str, Shape] = {
     "country": _or_empty(COUNTRY),
     "merchant_reference": {"type": "string", "maxLength": 64},
     "idempotency_key": {"type": "string", "maxLength": 255},
-    "created_after": {**_or_empty(INSTANT), "description": "This instant included."},
-    "created_before": {**_or_empty(INSTANT), "description": "This instant not included."},
+    "created_after": {**_or_empty(INSTANT), "description": "Inclusive."},
+    "created_before": {**_or_empty(INSTANT), "description": "Exclusive."},
     "amount_min": _or_empty({**AMOUNT, "maximum": 2**63 - 1}),
     "amount_max": _or_empty({**AMOUNT, "maximum": 2**63 - 1}),
     "search": {
         "type": "string",
         "maxLength": 128,
-        "description": "The start of a merchant reference, a FeexPay reference, or a payment's id.",
+        "description": "The start of a merchant reference, or a whole FeexPay reference or payment id.",
     },
 }
 HISTORY = Call(
     id="history",
-    summary="One's own payments",
-    answers={200: Answer("A page.", reference("HistoryPage"), {"the only page": examples.HISTORY})},
-    problems=REFUSALS_SIGNED_IN,
+    summary="List your payments",
+    answers={200: Answer("One page.", reference("HistoryPage"), {"the only page": examples.HISTORY})},
+    problems=PROBLEMS_SIGNED_IN,
     query={
         **FILTERS,
-        "cursor": {"type": "string", "description": "Out of `next` or `previous`; not to be made up."},
+        "cursor": {"type": "string", "description": "From `next` or `previous` of an earlier answer."},
         "page_size": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
     },
 )
 EXPORT = Call(
     id="export",
-    summary="One's own payments as a file",
-    description="All that fit, as they are read. Without `format` the Accept header decides.",
+    summary="Export your payments",
+    description="Streams all payments that match the filters. Without `format` the Accept header decides.",
     answers={
         200: Answer(
-            "The file, numbers masked.",
+            "The file, with masked phone numbers.",
             {"type": "string"},
             headers=("X-Request-ID", "Content-Disposition"),
             media_types=tuple(kind.media_type for kind in FORMATS.values()),
         )
     },
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
     query={**FILTERS, "format": one_of(FORMATS)},
 )
 HEALTH = Call(
     id="health",
-    summary="Whether payments are looked after",
-    description="For monitors. Signed in, with what is wrong.",
+    summary="Check the health of payments",
+    description="For monitors. Signed-in callers also read the components.",
     tag="operations",
     answers={
-        200: Answer("Payers are served.", reference("Health"), {"to a stranger": {"status": "ok"}}),
-        503: Answer("They are not.", reference("Health"), {"to a stranger": {"status": "down"}}),
+        200: Answer(
+            "Payments work, if slowly: `degraded`.",
+            reference("Health"),
+            {"anonymous": {"status": "ok"}},
+        ),
+        503: Answer("Payments do not work.", reference("Health"), {"anonymous": {"status": "down"}}),
     },
-    problems=(*REFUSALS_ALWAYS, "not_authenticated", "throttled"),
+    problems=(*PROBLEMS_ALWAYS, "not_authenticated", "throttled"),
 )
 WEBHOOK = Call(
     id="webhook",
-    summary="FeexPay's door",
-    description="Nothing that comes in here is believed: it makes us ask. Stored first, then answered.",
+    summary="Receive a webhook of FeexPay",
+    description="Stored first, then answered. The body decides nothing: it only makes the next poll due now.",
     tag="webhook",
-    answers={200: Answer("Stored, or known already.", reference("Received"), {"": {"received": True}}, headers=())},
+    answers={200: Answer("Stored now or before.", reference("Received"), {"": {"received": True}}, headers=())},
     problems=(
         *("malformed_request", "not_authenticated", "payload_too_large", "unsupported_media_type", "server_error"),
         "gateway_unavailable",
     ),
     headers=(),
     body=reference("Delivery"),
-    sent={"a success": examples.DELIVERY},
+    body_examples={"a success": examples.DELIVERY},
 )
 
 #: The calls of each view, by the view's name and the method.

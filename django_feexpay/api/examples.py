@@ -1,4 +1,4 @@
-"""What the description of the API shows: answers as they look, made of one payment at different hours."""
+"""Example bodies of the API description: one payment in several states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _ID = "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"
 _REFERENCE = "B7C0A1F2-52D9-4C0B-9D6A-2E7B1C3D4E5F"
 
-WISHES: Mapping[str, Any] = {
+INITIATE_BODIES: Mapping[str, Any] = {
     "mobile money": {
         "provider": "mtn_bj",
         "amount": 5000,

@@ -1,10 +1,10 @@
-"""The calls as drf-spectacular shows them. Imported only where `drf_spectacular` is among the host's apps."""
+"""Hand the calls to drf-spectacular. Imported only if `drf_spectacular` is among the host's apps."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.utils import translation
@@ -25,7 +25,7 @@ _REQUEST_ID = "8f14e45fceea467f9a1c2d3e4f5a6b7c"
 
 
 class Described(AutoSchema):
-    """A view whose calls are written down: what DRF could guess of it is not asked."""
+    """The schema of a view whose calls are listed in `calls`: drf-spectacular guesses nothing."""
 
     calls: Mapping[str, Call] = {}
 
@@ -34,23 +34,20 @@ class Described(AutoSchema):
     ) -> Operation:
         self.path, self.path_regex, self.path_prefix, self.method = path, path_regex, path_prefix, method
         self.registry = registry
-        name_shapes(registry)
-        call = self._call(method)
+        register_shapes(registry)
+        try:
+            call = self.calls[method.lower()]
+        except KeyError:
+            name = type(self.view).__name__
+            raise LookupError(f"{method} of {name} is not described in django_feexpay/api/calls.py") from None
         security = self.get_auth() if self.view.authentication_classes else []
         names = re.findall(r"{(\w+)}", path)
         path_parameters = self._resolve_path_parameters(names)  # type: ignore[no-untyped-call]  # theirs
         return operation(call, path_parameters, security, suffix="_with_token" if "{token}" in path else "")
 
-    def _call(self, method: str) -> Call:
-        try:
-            return self.calls[method.lower()]
-        except KeyError:
-            name = type(self.view).__name__
-            raise LookupError(f"{method} of {name} is not described in django_feexpay/api/calls.py") from None
-
 
 def describe(view: str, described: Mapping[str, Call], *, subclasses: bool = False) -> type[OpenApiViewExtension]:
-    """Let drf-spectacular take the calls of a view (by its dotted path) from `described`, by method."""
+    """Describe a view, given by its dotted path, with the calls of each method."""
 
     class Extension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # theirs
         target_class = view
@@ -64,8 +61,8 @@ def describe(view: str, described: Mapping[str, Call], *, subclasses: bool = Fal
     return Extension
 
 
-def name_shapes(registry: ComponentRegistry) -> None:
-    """Every shape under `components/schemas`, once."""
+def register_shapes(registry: ComponentRegistry) -> None:
+    """Put every named shape under `components/schemas`, once."""
     for name, shape in schema.SHAPES.items():
         kind = ResolvedComponent.SCHEMA
         component = ResolvedComponent(name, kind, dict(shape), name)  # type: ignore[no-untyped-call]  # theirs
@@ -73,7 +70,7 @@ def name_shapes(registry: ComponentRegistry) -> None:
 
 
 def operation(call: Call, path_parameters: list[Any], security: list[Any], suffix: str = "") -> Operation:
-    """One call as OpenAPI's operation object."""
+    """The OpenAPI operation object of a call."""
     written: Operation = {
         "operationId": call.id + suffix,
         "summary": call.summary,
@@ -84,7 +81,7 @@ def operation(call: Call, path_parameters: list[Any], security: list[Any], suffi
         "responses": _responses(call),
     }
     if call.body is not None:
-        content = {"schema": call.body, "examples": _examples(call.sent)}
+        content = {"schema": call.body, "examples": _examples(call.body_examples)}
         written["requestBody"] = {"required": call.body_required, "content": {calls.JSON: content}}
     return written
 
@@ -103,14 +100,17 @@ def _parameters(call: Call) -> list[Operation]:
 
 def _parameter(place: str, name: str, shape: schema.Shape, required: bool) -> Operation:
     bare = {key: value for key, value in shape.items() if key not in ("description", "example")}
-    told = {key: shape[key] for key in ("description", "example") if key in shape}
-    return {"in": place, "name": name, "required": required, "schema": bare, **told}
+    texts = {key: shape[key] for key in ("description", "example") if key in shape}
+    return {"in": place, "name": name, "required": required, "schema": bare, **texts}
 
 
 def _responses(call: Call) -> dict[str, Operation]:
-    """Good answers and problems; where one status has both (health's 503), both."""
+    """Answers and problems by status. The 503 of `health/` is both, so its two contents are merged."""
     responses = {str(status): _response(answer) for status, answer in call.answers.items()}
-    for status, codes in _by_status(call.problems).items():
+    codes_by_status = defaultdict(list)
+    for code in call.problems:
+        codes_by_status[int(PROBLEMS[code][0])].append(code)
+    for status, codes in codes_by_status.items():
         problems = _problems(status, codes)
         known = responses.setdefault(str(status), problems)
         if known is not problems:
@@ -121,34 +121,27 @@ def _responses(call: Call) -> dict[str, Operation]:
 
 def _response(answer: Answer) -> Operation:
     headers = {name: _header(name, required=True) for name in answer.headers}
-    headers |= {name: _header(name, required=False) for name in answer.maybe}
-    response: Operation = {"description": answer.says, "headers": headers}
+    headers |= {name: _header(name, required=False) for name in answer.optional_headers}
+    response: Operation = {"description": answer.description, "headers": headers}
     if answer.shape is not None:
-        content = {"schema": answer.shape, "examples": _examples(answer.shown)}
+        content = {"schema": answer.shape, "examples": _examples(answer.examples)}
         response["content"] = dict.fromkeys(answer.media_types, content)
-    if answer.leads_to:
+    if answer.linked_calls:
         given = {"payment_id": "$response.body#/id"}
-        response["links"] = {name: {"operationId": name, "parameters": given} for name in answer.leads_to}
+        response["links"] = {name: {"operationId": name, "parameters": given} for name in answer.linked_calls}
     return response
 
 
-def _by_status(codes: Iterable[str]) -> dict[int, list[str]]:
-    grouped = defaultdict(list)
-    for code in codes:
-        grouped[int(PROBLEMS[code][0])].append(code)
-    return grouped
-
-
 def _problems(status: int, codes: list[str]) -> Operation:
-    """All problems of one status: the shape they share, and the codes that this call may give."""
+    """The problems of one status: their common shape, narrowed to the codes of this call."""
     narrowed = {"properties": {"code": schema.one_of(codes), "status": {"const": status}}}
     content = {
         "schema": {"allOf": [schema.reference("Problem"), narrowed]},
         "examples": {code: {"value": _problem(code)} for code in codes},
     }
     with translation.override("en"):
-        says = " · ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
-    return {"description": says, "headers": _problem_headers(status, codes), "content": {CONTENT_TYPE: content}}
+        description = " · ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes)
+    return {"description": description, "headers": _problem_headers(status, codes), "content": {CONTENT_TYPE: content}}
 
 
 def _problem_headers(status: int, codes: list[str]) -> Operation:
@@ -165,15 +158,15 @@ def _problem_headers(status: int, codes: list[str]) -> Operation:
 def _problem(code: str) -> Operation:
     status, title = PROBLEMS[code]
     with translation.override("en"):
-        said = str(title)
-    wrong = {"field": "amount", "code": "not_an_integer", "message": "Must be an integer."}
+        text = str(title)
+    field_error = {"field": "amount", "code": "not_an_integer", "message": "Must be an integer."}
     return {
         "type": f"urn:feexpay:problem:{code}",
-        "title": said,
+        "title": text,
         "status": int(status),
-        "detail": said,
+        "detail": text,
         "code": code,
-        "errors": [wrong] if code == "validation_error" else [],
+        "errors": [field_error] if code == "validation_error" else [],
         "request_id": _REQUEST_ID,
         **({"payment_id": "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"} if code == "duplicate_payment" else {}),
     }
@@ -184,30 +177,30 @@ def _header(name: str, *, required: bool) -> Operation:
     return {"description": ANSWER_HEADERS[name], "required": required, "schema": shape}
 
 
-def _examples(shown: Mapping[str, Any]) -> Operation:
-    return {re.sub(r"\W+", "_", name) or "example": {"value": value} for name, value in shown.items()}
+def _examples(values: Mapping[str, Any]) -> Operation:
+    return {re.sub(r"\W+", "_", name) or "example": {"value": value} for name, value in values.items()}
 
 
-class WebhookDoor(APIView):
-    """Stands for the webhook, which is no view of DRF's, while the API is described."""
+class WebhookEndpoint(APIView):
+    """Represents the webhook in the description: the real one is a plain Django view."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     schema = type("WebhookSchema", (Described,), {"calls": {"post": calls.WEBHOOK}})()
 
     def post(self) -> None:
-        """Never called: only looked at."""
+        """Only described, never called."""
 
 
 def with_webhook(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """For PREPROCESSING_HOOKS: the webhook's addresses beside those of the API."""
-    door = WebhookDoor.as_view()
+    """Add the webhook's addresses to those of the API. For PREPROCESSING_HOOKS."""
+    view = WebhookEndpoint.as_view()
     found = list(endpoints)
     for path, regex, _, _ in endpoints:
         if path.endswith("/initiate/"):
             mount, mounted = path.removesuffix("initiate/"), regex.removesuffix("initiate/")
-            found.append((f"{mount}webhook/", f"{mounted}webhook/", "POST", door))
-            found.append((f"{mount}webhook/{{token}}/", f"{mounted}webhook/<str:token>/", "POST", door))
+            found.append((f"{mount}webhook/", f"{mounted}webhook/", "POST", view))
+            found.append((f"{mount}webhook/{{token}}/", f"{mounted}webhook/<str:token>/", "POST", view))
     return found
 
 

@@ -83,7 +83,7 @@ def _wait_for(name: str) -> ProviderList | None:
 
 def _render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
     """The list, and for how many seconds it is true: trouble is shown until somebody may probe again."""
-    closed = circuit_breaker.closed_to_payers(CATALOGUE)
+    closed = circuit_breaker.seconds_until_probe(CATALOGUE)
     rows = filters.choose(Provider.objects.filter(pk__in=CATALOGUE), wanted)
     bodies = [provider_body(row, language, trouble=_trouble(row.pk, closed)) for row in rows]
     seconds = min(closed.values(), default=_KEPT_SECONDS)

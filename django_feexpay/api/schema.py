@@ -1,7 +1,7 @@
-"""The shapes that go over the wire, as JSON Schema 2020-12: what OpenAPI 3.1 is made of.
+"""JSON Schema 2020-12 of every body, for the OpenAPI 3.1 description.
 
-Answers are written by `outputs`, requests are read by `inputs`. Requests are described from the very fields that
-judge them; answers are described here, and the tests hold every answer they get against these shapes.
+Request shapes come from the fields of `inputs` that validate them. Answer shapes are written here; the tests validate
+every answer they get against them.
 """
 
 from __future__ import annotations
@@ -37,36 +37,38 @@ def nullable(shape: Shape) -> Shape:
 
 def one_of(words: Any, description: str = "") -> Shape:
     """A string out of a closed list."""
-    described = {"description": description} if description else {}
-    return {"type": "string", "enum": [str(word) for word in words], **described}
+    shape = {"type": "string", "enum": [str(word) for word in words]}
+    return {**shape, "description": description} if description else shape
 
 
-def said(shape: Shape, description: str) -> Shape:
-    """The shape with a sentence about it."""
+def described(shape: Shape, description: str) -> Shape:
+    """The shape with a description."""
     return {**shape, "description": description}
 
 
 def record(about: str, /, *, optional: tuple[str, ...] = (), **members: Shape) -> Shape:
-    """An object whose members are all there, but for `optional`."""
+    """An object. All members are required but for `optional`."""
     required = [name for name in members if name not in optional]
     return {"type": "object", "description": about, "properties": members, "required": required}
 
 
 def reference(name: str) -> Shape:
-    """One of SHAPES, by its name."""
+    """A reference to one of SHAPES."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def request(about: str, inputs: type[serializers.Serializer[Any]], /, **sentences: str) -> Shape:
-    """What a serializer of `inputs` takes, and nothing beside it."""
+    """The body that a serializer of `inputs` accepts. `sentences` describe its fields."""
     fields = inputs().fields
-    members = {name: said(_NAMED_FIELDS.get(name, _field(field)), sentences[name]) for name, field in fields.items()}
+    members = {
+        name: described(_NAMED_FIELDS.get(name, _field(field)), sentences[name]) for name, field in fields.items()
+    }
     required = [name for name, field in fields.items() if field.required]
     shape: dict[str, Any] = {"type": "object", "description": about, "properties": members}
     return {**shape, **({"required": required} if required else {}), "additionalProperties": False}
 
 
-#: Fields that take a word out of a closed list, which is judged by `payments`.
+#: Fields whose closed list `payments` checks, not the serializer.
 _NAMED_FIELDS = {"provider": reference("ProviderCode"), "currency": reference("Currency")}
 
 
@@ -92,41 +94,41 @@ _WORDS: Mapping[str, Shape] = {
     "Flow": one_of(("push", "otp", "redirect", "hosted"), "What the payer has to do."),
     "HealthStatus": one_of(("ok", "degraded", "down")),
     "Kind": one_of(sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})),
-    "PaymentDetail": one_of(Detail, "Why a payment has its status, in a word."),
+    "PaymentDetail": one_of(Detail, "Why a payment has its status."),
     "PaymentStatus": one_of(
-        PublicStatus, "`pending` until it is surely paid or surely not; a `failed` one may still succeed."
+        PublicStatus, "`pending` until it is known whether the payment is paid; a `failed` one may still succeed."
     ),
     "ProblemCode": one_of(PROBLEMS),
     "ProviderCode": one_of(CATALOGUE, "See `providers/`."),
 }
 
 _INITIATE = request(
-    "A wish to be paid. The limits of the amount and the rule for the phone are the provider's: see `providers/`.",
+    "A payment to start. `providers/` lists the limits of the amount and the rules for the phone.",
     InitiateInput,
-    provider="A code of `providers/`.",
+    provider="A code from `providers/`.",
     amount='In the minor unit of `currency`; XOF and XAF have none. Written as an integer: not 5.0, not "5".',
-    currency="The provider's own unless given. EUR and USD are converted, never below the price.",
-    phone="The payer's number in any usual writing. Required but for cards, where it is ignored.",
-    merchant_reference="Your own id of what is paid. Two payments for one are never open at a time.",
-    description="What the payer may read about it.",
-    metadata="At most 2 kB of JSON. Stays with us.",
-    otp="The code a provider asks for before it starts (`flow: otp`).",
-    return_url="Where a payer who was sent to a page comes back. Its host must be allowed.",
-    cancel_url="Where a payer who gave up on a page comes back. Its host must be allowed.",
+    currency="Default: the provider's own. EUR and USD are converted, never below the price.",
+    phone="The payer's number in any usual format. Required, except for cards, where it is ignored.",
+    merchant_reference="Your own id of the order. Two payments of one order are never open at the same time.",
+    description="A text for the payer.",
+    metadata="At most 2 kB of JSON. FeexPay never gets it.",
+    otp="The code that a provider needs before it starts (`flow: otp`).",
+    return_url="The address to which the payment page sends the payer back. Its host must be allowed.",
+    cancel_url="The address to which the payment page sends a payer who gave up. Its host must be allowed.",
     first_name="For cards; erased once sent.",
     last_name="For cards; erased once sent.",
     email="For cards; erased once sent.",
 )
 _RETRY = request(
-    "What is different this time; nothing need be.",
+    "Changes for the new attempt; all are optional.",
     RetryInput,
-    phone="Another number of the payer's. Ignored for cards.",
-    otp="A new code, where the provider asks for one before it starts.",
+    phone="Another number of the payer. Ignored for cards.",
+    otp="A new code, if the provider needs one before it starts.",
 )
-_OTP = request("The code that the payer was sent.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")
+_OTP = request("The code that the payer received.", OtpInput, otp="3 to 16 letters and digits; spaces do not count.")
 
 _REASON = record(
-    "Why a payment failed: a word for programs, a sentence for the payer in their language.",
+    "Why a payment failed: a code for programs, a sentence for the payer in their language.",
     code=TEXT,
     message=TEXT,
 )
@@ -138,29 +140,29 @@ _PAYMENT = record(
     provider=PROVIDER_CODE,
     provider_name=TEXT,
     country=nullable(COUNTRY),
-    amount=said(AMOUNT, "The price, in the minor unit of `currency`."),
+    amount=described(AMOUNT, "The price, in the minor unit of `currency`."),
     currency=CURRENCY,
-    charged_amount=said(AMOUNT, "What FeexPay is asked for, in the minor unit of `charged_currency`."),
+    charged_amount=described(AMOUNT, "The amount FeexPay charges, in the minor unit of `charged_currency`."),
     charged_currency=CURRENCY,
-    exchange_rate=said(nullable(TEXT), "A decimal number, when the price was converted."),
-    fee=said(AMOUNT, "The provider's fee, in the charged currency."),
-    phone=said(TEXT, "Masked: `+229 01 •• •• •• 50`; empty when the payer has none."),
+    exchange_rate=described(nullable(TEXT), "A decimal number, if the price was converted."),
+    fee=described(AMOUNT, "The provider's fee, in the charged currency."),
+    phone=described(TEXT, "Masked: `+229 01 •• •• •• 50`; empty if the payer has none."),
     merchant_reference=TEXT,
-    reference=said(nullable(TEXT), "FeexPay's id, once known."),
-    redirect_url=said(nullable(ADDRESS), "Where the payer has to go, while `detail` is `redirect`."),
-    otp_required=said(FLAG, "The payer was sent a code: `POST {id}/otp/`."),
+    reference=described(nullable(TEXT), "FeexPay's id, once known."),
+    redirect_url=described(nullable(ADDRESS), "The page where the payer pays, while `detail` is `redirect`."),
+    otp_required=described(FLAG, "The payer received a code: send it to `POST {id}/otp/`."),
     reason={"anyOf": [reference("Reason"), {"type": "null"}]},
-    can_retry=said(FLAG, "Every attempt surely failed. Never offer a retry otherwise."),
-    next_poll_seconds=said(nullable(AMOUNT), "Ask again after this long; null when it is settled."),
+    can_retry=described(FLAG, "True if every attempt failed for certain. Offer a retry only then."),
+    next_poll_seconds=described(nullable(AMOUNT), "Poll again after this time; null once the payment is settled."),
     attempt_count={"type": "integer", "minimum": 1},
     created_at=INSTANT,
     updated_at=INSTANT,
-    expires_at=said(nullable(INSTANT), "When we stop expecting the payer."),
+    expires_at=described(nullable(INSTANT), "When the payer's time to confirm ends."),
     settled_at=nullable(INSTANT),
     metadata={"type": "object"},
 )
 _PHONE_RULE = record(
-    "Which numbers a provider takes.",
+    "The phone numbers that a provider accepts.",
     required=FLAG,
     calling_code=nullable(TEXT),
     lengths={"type": "array", "items": AMOUNT},
@@ -168,31 +170,31 @@ _PHONE_RULE = record(
     example=nullable(TEXT),
 )
 _PROVIDER = record(
-    "A way to pay.",
+    "A provider: a way to pay.",
     code=PROVIDER_CODE,
     name=TEXT,
     kind=KIND,
-    country=said(nullable(COUNTRY), "Null for cards, which every country sees."),
+    country=described(nullable(COUNTRY), "Null for cards, which every country sees."),
     country_name=nullable(TEXT),
     currency=CURRENCY,
     flow=FLOW,
     min_amount=AMOUNT,
     max_amount=AMOUNT,
-    fee_percent=said(TEXT, "A decimal number."),
+    fee_percent=described(TEXT, "A decimal number."),
     phone=reference("PhoneRule"),
     enabled=FLAG,
-    unavailable_reason=said(nullable(TEXT), "For the payer, when it is not enabled."),
-    instructions=said(TEXT, "For the payer: what to dial or to expect."),
-    badge=record("What to draw where there is no logo.", monogram=TEXT, color=TEXT),
+    unavailable_reason=described(nullable(TEXT), "For the payer, if it is not enabled."),
+    instructions=described(TEXT, "For the payer: what to do."),
+    badge=record("For a drawing in place of a logo.", monogram=TEXT, color=TEXT),
 )
 _QUOTE = record(
-    "What a price comes to, before anybody agrees.",
+    "The cost of a price before the payment starts.",
     amount=AMOUNT,
     currency=CURRENCY,
     charged_amount=AMOUNT,
     charged_currency=CURRENCY,
     fee=AMOUNT,
-    total=said(AMOUNT, "What the payer's account is charged in all."),
+    total=described(AMOUNT, "The whole amount charged to the payer's account."),
     exchange_rate=nullable(TEXT),
 )
 _HISTORY_PAGE = record(
@@ -202,14 +204,14 @@ _HISTORY_PAGE = record(
     results={"type": "array", "items": reference("Payment")},
 )
 _HEALTH = record(
-    "Whether payments are looked after. Strangers see `status` alone.",
+    "The health of payments. Anonymous callers see only `status`.",
     optional=("components",),
     status=reference("HealthStatus"),
     components={"type": "object", "additionalProperties": {"type": ["string", "object"]}},
 )
-_FIELD_ERROR = record("One wrong input, by its name.", field=TEXT, code=TEXT, message=TEXT)
+_FIELD_ERROR = record("One wrong input.", field=TEXT, code=TEXT, message=TEXT)
 _PROBLEM = record(
-    "What went wrong, by RFC 9457. Programs read `code`, people read `detail`.",
+    "A problem by RFC 9457. Programs read `code`, people read `detail`.",
     optional=("payment_id",),
     type={"type": "string", "pattern": "^urn:feexpay:problem:[a-z_]+$"},
     title=TEXT,
@@ -217,11 +219,11 @@ _PROBLEM = record(
     detail=TEXT,
     code=PROBLEM_CODE,
     errors={"type": "array", "items": reference("FieldError")},
-    request_id=said(TEXT, "Quote it when you ask us about this answer."),
-    payment_id=said(UUID, "The payment it is about; with `duplicate_payment`, the one that stands in the way."),
+    request_id=described(TEXT, "Give it to the operators when you ask about this answer."),
+    payment_id=described(UUID, "The payment this is about; with `duplicate_payment`, the earlier one."),
 )
 
-#: Every shape that has a name, as it stands under `components/schemas`.
+#: Every named shape, as listed under `components/schemas`.
 SHAPES: Mapping[str, Shape] = {
     **_WORDS,
     "FieldError": _FIELD_ERROR,
@@ -235,10 +237,10 @@ SHAPES: Mapping[str, Shape] = {
     "Provider": _PROVIDER,
     "Quote": _QUOTE,
     "Reason": _REASON,
-    "Received": record("The delivery is stored, or was known.", received={"const": True, "type": "boolean"}),
+    "Received": record("The delivery is stored.", received={"const": True, "type": "boolean"}),
     "RetryRequest": _RETRY,
     "Delivery": {
         "type": "object",
-        "description": "Whatever FeexPay sends: nothing in it is believed, it only makes us ask.",
+        "description": "FeexPay's webhook. Its content decides nothing: it only makes the next poll due now.",
     },
 }

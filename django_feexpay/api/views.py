@@ -42,7 +42,7 @@ from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order, quote
+from django_feexpay.payments.terms import PaymentRequest, quote
 from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
 
 logger = logging.getLogger("django_feexpay.api")
@@ -111,7 +111,7 @@ class InitiateView(FeexPayView):
         given = _validated(InitiateInput, request)
         key = _key(request, "initiate")
         host = urlsplit(f"//{request.get_host()}").hostname
-        order = Order(user=request.user, return_hosts=(host or "",), **given)
+        order = PaymentRequest(user=request.user, return_hosts=(host or "",), **given)
         return _answer_once(key, lambda: initiate.start(order, source=Source.API, key=key))
 
 

@@ -1,3 +1,3 @@
-"""Work nobody waits for: asking, sending what is queued, delivering signals."""
+"""Background work: polls, queued sends, deliveries of signals."""
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import initiate, leases, webhook_hints
+from django_feexpay.payments import leases, sending, webhook_hints
 from django_feexpay.payments.durability import commits_by_itself
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
@@ -138,7 +138,7 @@ class Worker:
             if self._polls.free:
                 stop.wait(min(pause, left))
             else:  # more attempts may be due than there are threads: go on as soon as one is free
-                self._polls.wait_for_room(min(pause, left))
+                self._polls.wait_for_free_thread(min(pause, left))
 
     def sweep(self) -> int:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
@@ -239,8 +239,8 @@ def _work_on(held: leases.Claim) -> None:
 def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
     """Do the next step of a claimed attempt: send it, report its sender dead, or poll it."""
     if held.status is Status.CREATED:
-        initiate.send_due(held, source=source)
+        sending.send_due(held, source=source)
     elif held.status is Status.SENDING:
-        initiate.mark_sender_dead(held.attempt_id, source=source)
+        sending.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)

@@ -1,4 +1,4 @@
-"""Threads that see to things for the worker, and leave no database connection behind when they go."""
+"""Pools of threads for the worker, which close their database connections when they end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connections
 
+from django_feexpay.background.database_errors import cause_of
+
 logger = logging.getLogger("django_feexpay.worker")
 
 
 class WorkerPool:
-    """Threads that see to claims, `size` of them at once; what does not fit stays due for somebody who has time.
+    """At most `size` threads. The owner asks `free` before `put`; work that does not fit stays due in the database.
 
-    Not an executor: a cluster makes a pool each minute, and an executor's threads cannot be told to close the
-    connections they keep open between two claims. For one caller's thread.
+    Not an executor: its threads would keep their database connections open after the pool is closed. Not thread-safe.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -49,17 +50,15 @@ class WorkerPool:
             thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Until what is under way is done, or the time is over; whether it is done."""
+        """Wait until all work is done, or `seconds` have passed; whether it is done."""
         return not wait(self._under_way, seconds).not_done
 
-    def wait_for_room(self, seconds: float) -> None:
-        """Until one of them is done, or the time is over."""
+    def wait_for_free_thread(self, seconds: float) -> None:
+        """Wait until one thread is free, or `seconds` have passed."""
         wait(self._under_way, seconds, FIRST_COMPLETED)
 
     def abandon(self, thread: threading.Thread) -> bool:
-        """Wait no longer for a thread that does not come back: the next work gets a fresh one in its place, and it
-        ends when it does come back. False if it is not at work here.
-        """
+        """Replace a thread whose work does not return; it ends when the work does. False if it is not at work here."""
         with self._lock:
             future = self._at_work.pop(thread, None)
             if future is None:
@@ -69,7 +68,7 @@ class WorkerPool:
             return True
 
     def close(self, seconds: float | None = None) -> None:
-        """Finish what is under way, and let the threads go; those that need longer than `seconds` go later."""
+        """Finish the work under way and end the threads; wait at most `seconds` (None: as long as it takes)."""
         ends_at = None if seconds is None else time.monotonic() + seconds
         for _thread in self._threads:
             self._waiting.put(None)
@@ -85,7 +84,7 @@ class WorkerPool:
             connections.close_all()
 
     def _work(self, future: Future[None], work: Callable[[], None]) -> bool:
-        """Do it; False if the thread was abandoned meanwhile."""
+        """Run the work; False if the thread was abandoned meanwhile."""
         thread = threading.current_thread()
         with self._lock:
             self._at_work[thread] = future
@@ -98,17 +97,17 @@ def _do(future: Future[None], work: Callable[[], None]) -> None:
     try:
         work()
     except BaseException as error:
-        future.set_exception(error)  # as an executor would: it must end neither the thread nor the others' wait
+        future.set_exception(error)  # as in an executor: it must end neither the thread nor a wait
     else:
         future.set_result(None)
 
 
 def run_logged(work: Callable[..., object], *args: Any) -> None:
-    """Side work in a thread: without the database it is for the next round."""
+    """Run `work` in a pool thread and log its errors; the next round tries again."""
     try:
         work(*args)
     except AnyDatabaseError as error:
-        logger.error("%s: %s", getattr(work, "__name__", "work"), type(error).__name__)
+        logger.error("%s: %s", getattr(work, "__name__", "work"), cause_of(error))
     except Exception:
         logger.exception("%s failed", getattr(work, "__name__", "work"))
     finally:

@@ -1,3 +1,3 @@
-"""Facts that need no I/O and no Django: the providers FeexPay serves, phone numbers, money and currencies."""
+"""Facts without I/O or Django: providers, phone numbers, currencies, FeexPay's status words and reasons."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whole numbers of the currency's smallest unit, how they are converted, and how they are shown. Never a float.
+"""Amounts as whole numbers of the currency's minor unit: checks, fees, conversion and display. Never a float.
 
-FeexPay takes XOF and XAF only, and both have no cents; EUR and USD exist for prices that are converted first.
+FeexPay accepts only XOF and XAF, which have no cents. EUR and USD are for prices, which are converted first.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 
-# Up to this amount FeexPay's own script charges 1, whatever the percentage.
+# Up to this amount FeexPay's own script charges a fee of 1, whatever the percentage.
 _SMALL_AMOUNT = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """exponent: how many decimals the smallest unit has (0: no cents). label: what people write."""
+    """exponent: number of decimals (0: no cents). label: as people write the currency."""
 
     code: str
     exponent: int
@@ -35,19 +35,19 @@ CURRENCIES: Mapping[str, Currency] = MappingProxyType(
 )
 
 
-#: One euro in francs of West and of Central Africa alike: a treaty fixes it.
+#: One euro in XOF or XAF, fixed by treaty.
 EURO_PARITY = Decimal("655.957")
 
-#: What a price may be written in besides the currency it is charged in.
+#: Currencies of prices that are converted into the currency of the charge.
 CONVERTIBLE = ("EUR", "USD")
 
 
 def strict_amount(value: object) -> int:
-    """The value itself, if it is a whole number above zero.
+    """Return the value if it is a whole number above zero.
 
-    Raises TypeError for anything but an int (True, 5.0 and "5" are no amounts), ValueError below one.
+    Raises: TypeError for anything but an int (True, 5.0 and "5" are not amounts), ValueError below one.
     """
-    if type(value) is not int:  # isinstance would let True through
+    if type(value) is not int:  # isinstance would accept True
         raise TypeError("an amount is a whole number")
     if value < 1:
         raise ValueError("an amount is above zero")
@@ -55,10 +55,10 @@ def strict_amount(value: object) -> int:
 
 
 def fee(amount: int, percent: Decimal) -> int:
-    """What FeexPay keeps or adds for `amount`: the exact share, rounded up once to a whole unit.
+    """FeexPay's fee on `amount`: the exact percentage, rounded up once to a whole unit.
 
-    Up to 30 it is 1 at any percentage but zero, even where the exact share is above 1 (FeexPay's documented rule).
-    Information only: contracts differ, and nothing about money may be decided from it alone.
+    Up to 30 the fee is 1 at any percentage but zero, even if the percentage gives more (FeexPay's documented rule).
+    For information only: contracts differ, so never decide about money by it alone.
     """
     strict_amount(amount)
     if percent == 0:
@@ -69,22 +69,22 @@ def fee(amount: int, percent: Decimal) -> int:
 
 
 def convert(amount: int, currency: str, into: str, rate: Decimal) -> int:
-    """`amount` of `currency` in the smallest unit of `into`; `rate`: how many whole `into` one whole `currency` is.
+    """Convert minor units of `currency` into minor units of `into`. rate: the price of one `currency` in `into`.
 
-    Exact, then rounded up once: never below the price, and by less than one unit above it.
-    Raises TypeError, ValueError as `strict_amount`; KeyError for a currency we do not know.
+    Exact, then rounded up once: never below the price, and less than one minor unit above it.
+    Raises: TypeError, ValueError as `strict_amount`; KeyError for an unknown currency.
     """
     units = Fraction(10 ** CURRENCIES[into].exponent, 10 ** CURRENCIES[currency].exponent)
     return math.ceil(strict_amount(amount) * units * Fraction(rate))
 
 
 def show_rate(rate: Decimal) -> str:
-    """`655.957`: every digit that counts, and no zeros behind them."""
+    """The rate with all its digits and no trailing zeros: `655.957`."""
     return f"{rate.normalize():f}"
 
 
 def show(amount: int, currency: str) -> str:
-    """`5 000 F CFA`, `12.50 EUR`. Raises KeyError for a currency we do not know."""
+    """The amount as people write it: `5 000 F CFA`, `12.50 EUR`. Raises: KeyError for an unknown currency."""
     known = CURRENCIES[currency]
     unit = 10**known.exponent
     sign = "-" if amount < 0 else ""

@@ -1,4 +1,4 @@
-"""What an attempt can come to in FeexPay's words: status words, reasons, and how a reference is written."""
+"""FeexPay's status words and reasons as our codes, and the spellings of a reference."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Payers' numbers: every usual way of writing one, read into digits, and shown masked.
+"""Phone numbers of payers: parsed from any usual notation, shown masked.
 
-A msisdn is personal data. `str` and `repr` of everything here are masked, and no error repeats a digit.
-Prefixes are hints for the payer's eye (numbers are ported between operators): none is ever a reason to
-refuse.
+A msisdn is personal data: `str` and `repr` of everything here are masked, and no error message contains a digit.
+An operator's prefix is only a hint, because numbers are ported between operators: never refuse a number by its prefix.
 """
 
 from __future__ import annotations
@@ -13,21 +12,21 @@ from dataclasses import dataclass
 
 from django_feexpay.private import PrivateText
 
-# Space, no-break, thin and narrow no-break space; hyphens and dashes; dots, slashes, parentheses.
-# No tab, no line break: those are not part of a number anyone writes.
+# Space, no-break, thin and narrow no-break space; hyphens and dashes; dots, slashes, parentheses. Tabs and line
+# breaks are not accepted.
 _SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
 _NUMBER = re.compile(r"(\+00|\+|00)?([0-9]{1,20})")
 _LONGEST_WRITING = 40
 
-# National lengths of the countries FeexPay serves: only to tell "another country" from "a digit is missing".
+# National number lengths of FeexPay's countries, only to tell "another country" from "a digit is missing".
 _NATIONAL_LENGTHS = {"229": 10, "225": 10, "228": 8, "221": 9, "226": 8, "223": 8, "242": 9}
 
-# How the middle of a number is grouped when it is shown; the first and last groups stay readable.
+# How the hidden middle of a number is grouped, by the length of the number; the first and last groups stay readable.
 _HIDDEN_MIDDLE = {8: "•• ••", 9: "••• ••", 10: "•• •• ••"}
 
 
 class PhoneError(ValueError):
-    """The writing is no number of this country. `code`: `invalid`, `wrong_country` or `wrong_length`."""
+    """The text is not a number of this country. `code`: `invalid`, `wrong_country` or `wrong_length`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"not a usable phone number: {code}")
@@ -36,11 +35,11 @@ class PhoneError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneRule:
-    """How numbers of one provider look.
+    """The number format of one provider.
 
-    lengths: digits after the calling code. starts: what each of them must begin with ("" for no rule).
-    prefixes: hints. example: a national number that belongs to nobody.
-    old_length and old_starts: numbers written before the country's last renumbering; `starts` is put before them.
+    lengths: digits after the calling code. starts: the required beginning ("" for no rule). prefixes: hints only.
+    example: a national number that is not in use. old_length, old_starts: numbers from before the country's last
+    renumbering, which put `starts` in front of them.
     """
 
     calling_code: str
@@ -52,7 +51,7 @@ class PhoneRule:
     old_starts: tuple[str, ...] = ()
 
     def national(self, digits: str) -> str | None:
-        """The national number these digits mean today, or None."""
+        """Today's national number for these digits, or None."""
         if len(digits) in self.lengths and digits.startswith(self.starts):
             return digits
         if len(digits) == self.old_length and digits.startswith(self.old_starts):
@@ -62,7 +61,7 @@ class PhoneRule:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Msisdn:
-    """A payer's number. Only `digits` shows it, for the wire and for the encrypted column."""
+    """A payer's number. Only `digits` contains it in full, for the wire and for the encrypted column."""
 
     calling_code: str
     national: str
@@ -77,7 +76,7 @@ class Msisdn:
 
     @property
     def ending(self) -> str:
-        """The last two digits: enough to compare, too few to tell whose number it is."""
+        """The last two digits: enough to compare, too few to identify the payer."""
         return self.national[-2:]
 
     @property
@@ -94,11 +93,11 @@ class Msisdn:
 
 
 def parse(raw: str, rule: PhoneRule) -> Msisdn:
-    """The number that `raw` writes, by `rule`. Raises PhoneError.
+    """Parse a phone number. Raises: PhoneError.
 
-    Takes spaces, dots, dashes, slashes and parentheses anywhere, `+229`, `00229`, `229` or nothing in front,
-    the code written twice, and numbers from before a renumbering. Where a national number begins with the
-    digits of its own country code, its length decides. ASCII digits only.
+    Accepts spaces, dots, dashes, slashes and parentheses anywhere; `+229`, `00229`, `229` or nothing in front; the
+    calling code twice; and numbers from before a renumbering. If a national number begins with the digits of its own
+    calling code, its length decides. ASCII digits only.
     """
     international, digits = _split(raw)
     for candidate in _candidates(digits, rule.calling_code, international):

@@ -1,4 +1,4 @@
-"""The rows of the catalogue, typed from FeexPay's reconstructed documentation: data, nothing else."""
+"""The rows of the catalogue, typed from FeexPay's reconstructed documentation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BENIN = Country(
     calling_code="229",
     length=10,
     mobile_start="01",
-    starts="01",  # since 2024-11-30; the eight digits of before follow it
+    starts="01",  # since 2024-11-30, in front of the former eight digits
     old_length=8,
     old_starts=("4", "5", "6", "9"),
 )
@@ -76,8 +76,7 @@ _MOOV = ("MV", "#0067B1")
 _ORANGE = ("OM", "#FF7900")
 _WAVE = ("WV", "#1DC8FF")
 
-# The numbers after the calling code that belong to an operator: Benin from FeexPay's own script, the others
-# from the national numbering plans.
+# The prefixes of each operator: for Benin from FeexPay's own script, for the others from national numbering plans.
 _MTN_BENIN = (
     *("0142", "0146", "0150", "0151", "0152", "0153", "0154", "0156", "0157", "0159", "0161"),
     *("0162", "0166", "0167", "0169", "0190", "0191", "0192", "0193", "0196", "0197"),
@@ -202,7 +201,7 @@ ROWS = (
         other_flows=(
             OtherFlow(
                 flow="otp",
-                why="older rule, kept by one integrator as a way out",
+                why="older rule, kept by one integrator as a fallback",
                 otp_in_first_call=True,
                 instructions=(
                     "Composez #144*82# sur votre téléphone pour obtenir un code, puis saisissez-le.",
@@ -236,7 +235,7 @@ ROWS = (
         other_flows=(
             OtherFlow(
                 flow="otp",
-                why="FeexPay's older script and two integrators: a code dialled for first",
+                why="FeexPay's older script and two integrators: the payer dials for a code first",
                 otp_in_first_call=True,
                 instructions=(
                     "Composez #144#391# sur votre téléphone pour obtenir un code, puis saisissez-le.",
@@ -295,7 +294,7 @@ ROWS = (
         fee="3.9",
         prefixes=("05", "06", "07", "54", "55", "56", "57", "64", "65", "66", "67", "74", "75", "76", "77"),
         otp_in_first_call=True,
-        other_flows=(OtherFlow(flow="redirect", why="FeexPay's own script lists it so"),),
+        other_flows=(OtherFlow(flow="redirect", why="FeexPay's own script"),),
         instructions=(
             "Composez *144*4*6*montant# sur votre téléphone, puis saisissez le code reçu.",
             "Dial *144*4*6*amount# on your phone, then enter the code you receive.",

@@ -1,4 +1,4 @@
-"""What is known about one way to pay, and the few shapes such rows have."""
+"""The fields of a catalogue row, and constructors for its four kinds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Evidence = Literal["A", "B", "C", "D", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherFlow:
-    """What some sources say of a contested row instead of what it says itself.
+    """Another flow that some sources give for the same provider.
 
-    otp_in_first_call, instructions: see ProviderSpec. why: the sources, for the page of the catalogue.
+    otp_in_first_call, instructions: see ProviderSpec. why: the sources, shown in docs/reference/providers.md.
     """
 
     flow: Flow
@@ -29,14 +29,14 @@ class OtherFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """One way to pay. Frozen; amounts in the currency's minor unit.
+    """One provider. Amounts are in the currency's minor unit.
 
-    country: ISO 3166 alpha-2, None for what every country sees. suffix and wire_name: FeexPay's two names of
-    it. flow: what the payer does. other_flows: what else sources say of it; a shop may choose one of them.
-    otp_in_first_call: where the flow is otp, the code must come with the collect; else it follows a first one.
-    synchronous: it answers only when the payer has answered, so no web request may wait for it.
-    fee_known False: no source gives a fee, and fee_percent is 0. in_history_filter: history can be asked for
-    it alone. served: FeexPay has an endpoint. evidence: see catalogue.
+    country: ISO 3166 alpha-2, None for a provider that is offered in every country. suffix, wire_name: FeexPay's names
+    for it, in the path of a collect and in the history. flow: what the payer does. other_flows: the flows that other
+    sources give; the shop may choose one. otp_in_first_call: with flow otp, the first collect must carry the code;
+    otherwise a second collect carries it. synchronous: FeexPay replies only after the payer has acted, so no web
+    request may wait for it. fee_known: False if no source gives a fee, fee_percent is then 0. in_history_filter:
+    FeexPay's history can be filtered by this provider. served: FeexPay has an endpoint. evidence: see providers.py.
     """
 
     code: str
@@ -71,26 +71,26 @@ class ProviderSpec:
 
     @property
     def contested(self) -> bool:
-        """Sources differ on its flow: then what the answer to a collect holds decides, whatever the row says."""
+        """Whether sources differ on the flow. Then the reply to a collect decides."""
         return bool(self.other_flows)
 
     @property
     def flows(self) -> tuple[Flow, ...]:
-        """Every flow some source gives it, the most likely first."""
+        """All flows that sources give, the most likely first."""
         return (self.flow, *(other.flow for other in self.other_flows))
 
     @property
     def needs_otp_first(self) -> bool:
-        """The payer must bring the code along."""
+        """Whether the payer must have a one-time code before the first collect."""
         return self.flow == "otp" and self.otp_in_first_call
 
     @property
     def sends_otp_later(self) -> bool:
-        """A first collect has a code sent to the payer, a second one carries it."""
+        """Whether the first collect makes the operator send a code, which a second collect carries."""
         return self.flow == "otp" and not self.otp_in_first_call
 
     def with_flow(self, flow: str) -> ProviderSpec:
-        """The same way to pay with another of its flows; itself for one that no source gives it."""
+        """The same provider with another of its flows; unchanged if no source gives that flow."""
         for other in self.other_flows:
             if other.flow == flow:
                 says = other.instructions or _INSTRUCTIONS[other.flow]
@@ -106,7 +106,7 @@ class ProviderSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Country:
-    """A country and how its numbers look. mobile_start: how many of them begin, for examples only.
+    """A country and the format of its numbers. mobile_start: a common beginning, used only for examples.
 
     starts, old_length, old_starts: see PhoneRule.
     """
@@ -162,7 +162,7 @@ def mobile(
     in_history_filter: bool = True,
     instructions: tuple[str, str] | None = None,
 ) -> ProviderSpec:
-    """A row with an endpoint of its own. fee: percent, "" when no source gives one."""
+    """A provider with its own endpoint at FeexPay. fee: percent, "" if no source gives one."""
     says = instructions or _INSTRUCTIONS[flow]
     return ProviderSpec(
         code=code,
@@ -204,9 +204,9 @@ def _phone_rule(country: Country, prefixes: tuple[str, ...]) -> PhoneRule:
 
 
 def card(code: str, name: str, badge: tuple[str, str]) -> ProviderSpec:
-    """A card, paid on FeexPay's hosted page: no source shows a card endpoint that answers.
+    """A card, paid on FeexPay's hosted page: no source shows a working card endpoint.
 
-    That cards go this way several integrators say; how the page is asked for, one.
+    Several integrators say that cards are paid there; only one shows how the page is requested.
     """
     return ProviderSpec(
         code=code,
@@ -241,7 +241,7 @@ def unserved(
     kind: Kind = "mobile_money",
     country: tuple[str | None, str, str, str] = (None, "", "", "XOF"),
 ) -> ProviderSpec:
-    """A way to pay that people ask for and FeexPay has no endpoint for. country: code, fr, en, currency."""
+    """A provider that users ask for and FeexPay has no endpoint for. country: code, fr, en, currency."""
     return ProviderSpec(
         code=code,
         name=name,

@@ -1,9 +1,9 @@
-"""Every way to pay we know of, served or not: the data everything else about providers is made from.
+"""The catalogue of providers, whether FeexPay serves them or not.
 
-Typed from FeexPay's reconstructed documentation. `evidence` says how sure a row is: A official, B several
-integrators agree, C one, D a guess, "none". `contested` marks rows whose flow differs between sources: what
-the answer to a collect holds (a page to open, or not) decides there, whatever the row says.
-docs/reference/providers.md is made from it by tools/providers_page.py.
+Typed from FeexPay's reconstructed documentation. `evidence` grades a row: A official, B several integrators agree,
+C one integrator, D a guess, or "none". `contested` marks rows whose flow differs between sources: there the reply to a
+collect decides, by whether it contains a page to open. tools/providers_page.py writes docs/reference/providers.md from
+this catalogue.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CATALOGUE: Mapping[str, ProviderSpec] = MappingProxyType({row.code: row for row 
 
 
 def get(code: str) -> ProviderSpec:
-    """The row of that code. Raises KeyError."""
+    """Raises: KeyError for an unknown code."""
     return CATALOGUE[code]
 
 
 @lru_cache(maxsize=128)
 def with_flow(code: str, flow: str) -> ProviderSpec:
-    """The row of that code with the flow a shop chose for it. Raises KeyError."""
+    """The row with the flow that the shop chose for it. Raises: KeyError for an unknown code."""
     return CATALOGUE[code].with_flow(flow)

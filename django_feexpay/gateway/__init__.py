@@ -1,3 +1,3 @@
-"""FeexPay's wire: requests, answers, signatures, errors. Pure Python, imports no Django."""
+"""FeexPay's wire protocol: requests, replies, signatures, errors. Imports no Django."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where FeexPay may be spoken to: over https on the internet, and only for a sandbox anywhere else."""
+"""Check of the base URL: https on the internet, or a sandbox outside production."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from django_feexpay.catalogue.web_addresses import LOOPBACK
 
 
 def why_refused(base_url: str, *, insecure_hosts: Collection[str], sandbox_allowed: bool) -> str:
-    """What stands against sending the shop's key and payers' numbers to an address; "" if nothing does.
+    """Return why the key and payers' numbers must not be sent to this address; "" if they may.
 
-    A sandbox may be on this machine, over http there and on `insecure_hosts`. In production it would credit payments
-    that were never made.
+    sandbox_allowed: accept a sandbox on this machine, and http there and on `insecure_hosts`. In production a sandbox
+    would credit payments that were never made.
     """
     parts = urlsplit(base_url)
     host = (parts.hostname or "").rstrip(".")
@@ -28,7 +28,7 @@ def why_refused(base_url: str, *, insecure_hosts: Collection[str], sandbox_allow
 
 
 def _is_near(host: str) -> bool:
-    """This machine or a private network, by the name alone: nothing is looked up."""
+    """Whether the host name alone shows this machine or a private network. No DNS lookup."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)
@@ -38,7 +38,7 @@ def _is_near(host: str) -> bool:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address a host is written as; also `127.1` and `2130706433`, which the resolver takes."""
+    """Parse a host written as an IP address, also `127.1` and `2130706433`, which the resolver accepts."""
     try:
         return ip_address(host)
     except ValueError:

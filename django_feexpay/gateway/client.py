@@ -1,8 +1,7 @@
-"""FeexPay's v2 API as five questions: collect, open_page, fetch_status, search_history, balance.
+"""Client for FeexPay's v2 API: collect, open_page, fetch_status, search_history, balance.
 
-Every method returns a value of reports.py or raises one of the four errors of errors.py, by what the caller
-does next. Nothing is ever sent twice from here: FeexPay knows no idempotency key, so a repeated collect is a
-second charge.
+Each method returns a value of reports.py or raises one of the errors of errors.py. The client never sends a request
+twice: FeexPay has no idempotency key, so a repeated collect is a second charge.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from urllib.parse import quote, urlsplit
 
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import ProviderSpec
-from django_feexpay.gateway.addresses import LOOPBACK, why_refused
+from django_feexpay.catalogue.web_addresses import LOOPBACK
+from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
@@ -75,7 +75,7 @@ __all__ = [
     "Transport",
 ]
 
-#: 500 rows of at most 4 kB: cut, a busy day would hide the attempt that is looked for.
+#: For 500 rows of at most 4 kB. A smaller limit would hide attempts of a busy day.
 _HISTORY_LIMIT_BYTES = 2 * 1024 * 1024
 _HEADER_SAFE = re.compile(r"[!-~]+")
 
@@ -84,10 +84,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSeen:
-    """One call as an observer sees it. operation: collect, page, status, history or balance.
+    """One finished call, for the observer. operation: collect, page, status, history or balance.
 
-    outcome: `answered`, or the `code` of the error that was raised, which is `error`; http_status: None when there was
-    no answer.
+    outcome: `answered`, or the `code` of the raised `error`. http_status: None without a reply.
     """
 
     operation: str
@@ -99,14 +98,15 @@ class CallSeen:
 
 
 class Gateway:
-    """FeexPay for one shop. Safe to share between threads and over a fork.
+    """FeexPay's API for one shop. Safe to share between threads and across a fork.
 
     base_url: `https://api-v2.feexpay.me/api`. proxy: see HttpTransport; only for the default transport.
-    sandbox_allowed: outside production base_url may be a sandbox on this machine, and http there and on
-    insecure_hosts; payers may be sent to pages there over http.
-    observer: called after every call, answered or not; it must not raise.
-    Raises ValueError for a base_url or a proxy that is none. A base_url that is not allowed, and an empty or unusable
-    key or shop, raise MisconfiguredError at each call, before anything is sent.
+    sandbox_allowed: base_url may be a sandbox on this machine, and http is accepted there and on insecure_hosts, also
+    for the pages where payers are sent. For use outside production.
+    observer: called after every call, successful or not; it must not raise.
+
+    Raises: ValueError for an invalid base_url or proxy. Each call raises MisconfiguredError before it sends anything if
+    base_url is not allowed, or the key or shop is unusable.
     """
 
     def __init__(
@@ -132,15 +132,16 @@ class Gateway:
         self._insecure_hosts = LOOPBACK.union(insecure_hosts) if sandbox_allowed else frozenset()
 
     def collect(self, request: CollectRequest, *, total_seconds: float | None = None) -> Accepted:
-        """Ask the payer for the money, once, over a connection of its own.
+        """Ask the payer for the money once, over a new connection.
 
-        total_seconds: another deadline than the usual one; a longer one also lets one silence last that long
-        (synchronous providers answer when the payer has). Raises NotSentError (surely not asked),
-        OutcomeUnknownError (never send again), RefusedError (surely not charged), MisconfiguredError.
+        total_seconds: replaces the usual deadline, and the read timeout if it is longer (synchronous providers reply
+        only after the payer has acted).
+
+        Raises: NotSentError, OutcomeUnknownError (never send again), RefusedError, MisconfiguredError.
         """
         provider = request.provider
         if not provider.suffix:
-            raise RefusedError("this provider takes no collect", code="provider_unavailable")
+            raise RefusedError("this provider has no collect endpoint", code="provider_unavailable")
         call = _Call("collect", provider.code)
         path = f"/transactions/public/requesttopay/{provider.suffix}"
         body = collect_body(request, self._shop_id)
@@ -151,11 +152,12 @@ class Gateway:
         )
 
     def open_page(self, request: PageRequest) -> HostedPage:
-        """Have a page made on which the payer pays once, within its minutes.
+        """Request a page on which the payer pays once, within the given minutes.
 
-        Nobody is charged by it, and a page whose address did not reach us cannot be paid on: so whatever is no page
-        and no refusal raises NotSentError (ask again). But an answer that speaks of a payment raises
-        OutcomeUnknownError. Also raises RefusedError, MisconfiguredError.
+        The request charges no payer, and no payer can reach a page whose URL did not reach us. So an unknown outcome
+        raises NotSentError here (request again), unless the reply names a payment.
+
+        Raises: NotSentError, OutcomeUnknownError (the reply names a payment), RefusedError, MisconfiguredError.
         """
         if request.provider.flow != "hosted" or not request.provider.served:
             raise RefusedError("this provider has no page", code="provider_unavailable")
@@ -175,10 +177,11 @@ class Gateway:
             raise NotSentError(f"no page came: {error}", code="no_page", retry_after_seconds=wait) from error
 
     def fetch_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
-        """What became of the attempt with that reference. Safe to repeat.
+        """Read the status of the attempt with that reference.
 
-        Word.MISSING when FeexPay does not know it, and, without asking, for what cannot be a reference.
-        Raises OutcomeUnknownError for no news, NotSentError, MisconfiguredError.
+        Word.MISSING if FeexPay does not know the reference, and without a request if it cannot be one.
+
+        Raises: OutcomeUnknownError (no usable reply), NotSentError, MisconfiguredError. Safe to repeat.
         """
         usable = usable_reference(reference)
         if usable is None:
@@ -199,10 +202,11 @@ class Gateway:
         word: Word | None = None,
         total_seconds: float | None = None,
     ) -> HistoryPage:
-        """The payments of those days, both included, at most 31 days apart and 500 rows.
+        """Read the payments of those days, both included, at most 31 days apart and 500 rows.
 
-        provider: ignored where FeexPay cannot filter by it, so look at the rows' own. Raises ValueError for a
-        period or a word that cannot be asked for, else the errors of fetch_status.
+        provider: ignored if FeexPay cannot filter by it, so check the provider of each row.
+
+        Raises: ValueError for a period or word that FeexPay rejects, and the errors of fetch_status. Safe to repeat.
         """
         body = history_body(start, end, provider, word, self._shop_id)
         return self._ask(
@@ -214,9 +218,9 @@ class Gateway:
         )
 
     def balance(self) -> dict[str, int]:
-        """What the shop has with each operator, by FeexPay's name of it. The cheapest question that proves the key.
+        """Read the shop's balance with each operator, by FeexPay's name. The cheapest call that proves the key.
 
-        Raises the errors of fetch_status.
+        Raises: the errors of fetch_status. Safe to repeat.
         """
         return self._ask(
             _Call("balance"),
@@ -277,9 +281,9 @@ class Gateway:
         if self._refusal:
             raise MisconfiguredError(f"BASE_URL is not used: {self._refusal}", code="unsafe_address")
         if not _HEADER_SAFE.fullmatch(self._api_key):
-            raise MisconfiguredError("the API key is empty or holds a space", code="invalid_api_key")
+            raise MisconfiguredError("the API key is empty or contains a space", code="invalid_api_key")
         if not _HEADER_SAFE.fullmatch(self._shop_id):
-            raise MisconfiguredError("the shop id is empty or holds a space", code="unknown_shop")
+            raise MisconfiguredError("the shop id is empty or contains a space", code="unknown_shop")
 
     def _limits(self, total_seconds: float | None) -> Timeouts:
         usual = self._timeouts
@@ -290,7 +294,7 @@ class Gateway:
 
 
 class _Call:
-    """One call under way, timed."""
+    """A running call and its start time."""
 
     def __init__(self, operation: str, provider_code: str | None = None) -> None:
         self._operation = operation
@@ -316,8 +320,8 @@ def _judge_collect(reply: WireReply, request: CollectRequest, insecure_hosts: Co
     otp_expected = request.provider.sends_otp_later and not request.otp
     accepted = None if body is None else accepted_from(body, otp_expected=otp_expected)
     if accepted is None:
-        raise OutcomeUnknownError(f"answered {reply.status} without a reference")
-    if accepted.redirect_url is not None and not _may_send_to(accepted.redirect_url, insecure_hosts):
+        raise OutcomeUnknownError(f"replied {reply.status} without a reference")
+    if accepted.redirect_url is not None and not _is_safe_page(accepted.redirect_url, insecure_hosts):
         return replace(accepted, redirect_url=None)
     return accepted
 
@@ -327,15 +331,15 @@ def _judge_page(reply: WireReply, insecure_hosts: Collection[str]) -> HostedPage
         raise refusal_of_collect(reply.status, reply.headers, reply.body)
     body = json_object(reply.body)
     page = None if body is None else hosted_page_from(body)
-    if page is None or not _may_send_to(page.url, insecure_hosts):
+    if page is None or not _is_safe_page(page.url, insecure_hosts):
         if body is not None and names_payment(body):
-            raise OutcomeUnknownError(f"answered {reply.status} and named a payment", code=PAYMENT_NAMED)
-        raise OutcomeUnknownError(f"answered {reply.status} without a page to open")
+            raise OutcomeUnknownError(f"replied {reply.status} and named a payment", code=PAYMENT_NAMED)
+        raise OutcomeUnknownError(f"replied {reply.status} without a page to open")
     return page
 
 
-def _may_send_to(url: str, insecure_hosts: Collection[str]) -> bool:
-    """Over http a payer's card or PIN would travel in clear."""
+def _is_safe_page(url: str, insecure_hosts: Collection[str]) -> bool:
+    # Over http the payer's card or PIN would travel unencrypted.
     parts = urlsplit(url)
     return parts.username is None and (parts.scheme == "https" or parts.hostname in insecure_hosts)
 

@@ -1,21 +1,21 @@
-"""What can go wrong with a call to the gateway, named after what the caller does next.
+"""The errors of a gateway call, named after what the caller does next.
 
 GatewayError
-├── NotSentError          nothing of the request left: it may be sent again
-├── OutcomeUnknownError   it left, and may have been acted on: never send it again, ask later
-├── RefusedError          the gateway said no, finally: tell the payer
-└── MisconfiguredError    our key, shop or address list is wrong: nothing was acted on, tell the operator
+├── NotSentError          no byte of the request left: it may be sent again
+├── OutcomeUnknownError   the request may have been processed: never send it again, poll its status
+├── RefusedError          FeexPay refused the request: tell the payer
+└── MisconfiguredError    our key, shop or IP address is wrong: nothing was processed, tell the operator
 
-No message carries a key, a msisdn or a body: they end in logs.
+No message contains a key, a msisdn or a body, because messages are logged.
 """
 
 from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """Root of the tree. `code` is a stable lower-case word for machines.
+    """Base class. `code` is a stable lower-case identifier.
 
-    `retry_after_seconds`: how long the gateway asks to be left alone, if it said so.
+    `retry_after_seconds`: the wait that FeexPay asked for, if it did.
     """
 
     code = "gateway_error"
@@ -28,26 +28,26 @@ class GatewayError(Exception):
 
 
 class NotSentError(GatewayError):
-    """Surely not acted on, because no byte of it left (a page: because nobody can pay on it); sending again is safe."""
+    """Sending again is safe: no byte of the request left, or the payment page that it asked for cannot be reached."""
 
     code = "not_sent"
 
 
 class OutcomeUnknownError(GatewayError):
-    """The request, or part of it, left; whether it was acted on is not known. Never send it again.
+    """The request may have left, and FeexPay may have processed it. Never send it again.
 
-    `code`: `outcome_unknown`; or what the answer was: `payment_named` (it speaks of a payment, so one may have been
-    made), `rate_limited` (a bare 429), `network_unavailable` (503, the operator is in maintenance).
+    `code`: `outcome_unknown`, or by the reply: `payment_named` (it names a payment, so there may be a charge),
+    `rate_limited` (a 429), `network_unavailable` (a 503: the operator is in maintenance).
     """
 
     code = "outcome_unknown"
 
 
 class RefusedError(GatewayError):
-    """A refusal with FeexPay's own error body. Named by FeexPay's sources, it was not and will not be charged; a code
-    among `catalogue.outcomes.DOUBTFUL_REFUSALS` says that nothing names it, so it is asked about all the same.
+    """A refusal in FeexPay's own error format.
 
-    `code` is one of `catalogue.outcomes.REASON_CODES`; `text` is FeexPay's own sentence, kept for staff.
+    `code`: one of `outcomes.REASON_CODES`. Nothing was charged, unless the code is among `outcomes.DOUBTFUL_REFUSALS`:
+    then FeexPay must still be asked. `text`: FeexPay's sentence, for staff.
     """
 
     code = "refused"
@@ -58,15 +58,15 @@ class RefusedError(GatewayError):
 
 
 class MisconfiguredError(GatewayError):
-    """Wrong key, unknown shop, our address not on FeexPay's list, or a path that does not exist."""
+    """Wrong key, unknown shop, an IP address that FeexPay does not allow, or a path that does not exist."""
 
     code = "misconfigured"
 
 
 class WebhookRejectedError(Exception):
-    """A webhook request that did not prove where it comes from. Not a GatewayError: the gateway was never asked.
+    """A webhook request that is not authenticated. Not a GatewayError, because no call to the gateway was made.
 
-    The public text is the same for every cause; `cause_code` is for counters and staff only.
+    The public message is the same for every cause; `cause_code` is for metrics and staff only.
     """
 
     public_message = "This request could not be authenticated."

@@ -1,15 +1,15 @@
-"""What may be kept of texts that FeexPay, an operator, or a stranger at the webhook wrote.
+"""Redaction of texts from FeexPay, an operator or a webhook sender, before they are stored or logged.
 
-The rule is an allow-list, because nobody can list the names of a country:
+It is an allow-list, because no list can contain all names of people:
 
-* A sentence keeps the words of `_VOCABULARY`, which holds every word of FeexPay's documented messages and the usual
-  words of payment refusals in English and French. Every other word becomes `•••`: a name, or a code we do not know.
-* Its digits stay only if it holds three at most (operators' codes: 10, 92, 404). A number, an account or a one-time
-  code has more, however it is grouped and in whatever script.
-* A piece with `@` or `://` in it goes as a whole.
-* An id is kept in FeexPay's shapes only; of any other the last two characters stay, to compare by.
+* A sentence keeps the words of `_VOCABULARY`: those of FeexPay's documented messages, and the usual words of payment
+  refusals in English and French. Any other word, a name or an unknown code, becomes `•••`.
+* Digits stay only if the text has at most three (operators' codes: 10, 92, 404). A phone number, an account or a
+  one-time code has more, in any grouping and script.
+* A piece that contains `@` or `://` is masked as a whole.
+* An id stays only in FeexPay's formats; of any other id the last two characters stay, for comparison.
 
-So a text made of common words alone is kept in full, and tells nobody's name.
+A text of common words is therefore kept in full, and cannot contain a name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django_feexpay.private import MASK, PrivateText
 
 LONGEST_TEXT = 200
 _MOST_DIGITS = 3
-#: No single mobile money payment comes near this, and every number of a payer is above it.
+#: Above any mobile money payment, and below any phone number.
 _LARGEST_AMOUNT = 10**7
 
 _TOKENS = re.compile(r"[^\W\d_]+|[\W\d_]")
@@ -35,8 +35,8 @@ _PAGE_NAME = re.compile(r"(?=[0-9A-Za-z_-]*[A-Za-z])[0-9A-Za-z_-]{4,64}")
 _INSTANT = re.compile(r"20\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII)
 _SMALL_NUMBER = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,2})?")
 
-# In this order: FeexPay's documented messages, reasons and codes; operators and countries; kinds and states of
-# payments; the usual words of refusals in English, and in French.
+# Four groups: FeexPay's documented messages, reasons and codes; operators and countries; kinds and states of payments;
+# usual words of refusals in English, then in French.
 _VOCABULARY = """
 low balance or payee limit reached not allowed insufficient is funds payer found sender account active approval
 rejected expired internal processing error failed feexlink network unavailable access denied invalid phone number
@@ -79,7 +79,7 @@ votre vous
 
 
 def safe_words(raw: object, limit: int = LONGEST_TEXT) -> str:
-    """A text by the rule above: one printable line. "" for what is neither a text nor a number."""
+    """Redact a text to one printable line. "" for anything but a text or a number."""
     if isinstance(raw, bool) or not isinstance(raw, str | int):
         return ""
     text = PrivateText(unicodedata.normalize("NFKC", str(raw)[: 4 * limit]))
@@ -90,7 +90,7 @@ def safe_words(raw: object, limit: int = LONGEST_TEXT) -> str:
 
 
 def safe_id(raw: object) -> str:
-    """An id of FeexPay's or an operator's; of one in a shape we do not know the last two characters."""
+    """An id in a format of FeexPay or an operator; of another id only the last two characters."""
     text = PrivateText(raw.strip() if isinstance(raw, str) else "")
     if not text or _UUID.fullmatch(text) or _OPERATORS_ID.fullmatch(text) or _MASKED_ID.fullmatch(text):
         return str(text)
@@ -99,7 +99,7 @@ def safe_id(raw: object) -> str:
 
 
 def safe_echo(raw: object) -> str | None:
-    """What should be one of our attempt ids. None: none came. Anything but a UUID is told as `•••`: it is not ours."""
+    """Our attempt id as FeexPay returned it. None if it is missing, `•••` if it is not a UUID."""
     if not isinstance(raw, str) or not raw.strip():
         return None
     text = PrivateText(raw.strip())
@@ -107,20 +107,20 @@ def safe_echo(raw: object) -> str | None:
 
 
 def safe_page_name(raw: object) -> str:
-    """The name of a payment page: a few letters and digits."""
+    """The name of a payment page, if it has the usual format, else ""."""
     return raw if isinstance(raw, str) and _PAGE_NAME.fullmatch(raw) else ""
 
 
 def safe_instant(raw: object) -> str:
-    """A date, or date and time, as ISO 8601 writes it."""
+    """An ISO 8601 date or date and time, else ""."""
     return raw if isinstance(raw, str) and _INSTANT.fullmatch(raw) else ""
 
 
 def safe_number(raw: object) -> object:
-    """A small number as it came, also as text: an amount or a count."""
+    """A number below 10 million, also as text: an amount or a count. Else ""."""
     if raw is None or isinstance(raw, bool):
         return raw
-    if isinstance(raw, int | float):  # NaN is no JSON: a JSON column refuses it
+    if isinstance(raw, int | float):  # False for NaN, which a JSON column refuses
         return raw if -_LARGEST_AMOUNT < raw < _LARGEST_AMOUNT else ""
     return str(raw) if isinstance(raw, str) and _SMALL_NUMBER.fullmatch(raw) else ""
 

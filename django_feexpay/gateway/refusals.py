@@ -1,8 +1,8 @@
-"""From an HTTP answer that is no success to the error that says what to do next.
+"""Error replies of the gateway: which error each one raises.
 
-The body is read before the code: FeexPay answers 200, 201 and 202 alike, and a proxy in between may answer anything.
-An answer that speaks of a payment may be a charge, whatever its code. A 4xx counts as a refusal only with FeexPay's own
-JSON error body. An answer of any kind came after the request left, so none says that it was not sent.
+The body counts before the HTTP status: FeexPay uses 200, 201 and 202 alike, and a proxy on the way may send any status.
+A reply that names a payment may mean a charge, whatever its status. A 4xx is a refusal only with FeexPay's own JSON
+error body. Since a reply shows that the request left, none of them raises NotSentError.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import clean_text, json_object, names_payment, reason_code_from
 from django_feexpay.private import PrivateText
 
-#: Codes of an unknown outcome whose answer said more than nothing.
+#: Codes of OutcomeUnknownError for replies that explain themselves.
 PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -44,7 +44,7 @@ _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """FeexPay's error body. text: to recognise, not to keep."""
+    """FeexPay's error body. text: only to recognise the error, never stored."""
 
     code: str = field(repr=False)
     text: str = field(repr=False)
@@ -52,24 +52,24 @@ class _Complaint:
 
 
 def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-    """What an answer that accepts nothing means for the money that was asked for. Never NotSentError."""
+    """Return the error for a reply that does not accept a collect. Never NotSentError."""
     unknown = _unknown_outcome(status, headers, body)
     if unknown is not None:
         return unknown
     complaint = _complaint(body)
     if complaint is None or not _is_final(status, complaint):
-        return OutcomeUnknownError(f"answered {status} without a usable word")
+        return OutcomeUnknownError(f"replied {status} without a usable error body")
     return _misconfiguration(status, complaint) or RefusedError(
         f"refused with {status}", code=_refusal_code(complaint), text=safe_words(complaint.text)
     )
 
 
 def _unknown_outcome(status: int, headers: Mapping[str, str], body: bytes) -> OutcomeUnknownError | None:
-    """What says why the outcome is unknown, or None."""
+    """Return the error for a reply that explains why the outcome is unknown, else None."""
     parsed, wait = json_object(body), _retry_after(headers)
     if parsed is not None and names_payment(parsed):
         return OutcomeUnknownError(
-            f"answered {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
+            f"replied {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
         )
     if status == 429:
         return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
@@ -80,17 +80,17 @@ def _unknown_outcome(status: int, headers: Mapping[str, str], body: bytes) -> Ou
 
 
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
-    """What an answer without news means. Never RefusedError: a failed question says nothing about money."""
+    """Return the error for a failed read. Never RefusedError: a failed read says nothing about the payment."""
     if status == 429:
         wait = _retry_after(headers)
         return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
     complaint = _complaint(body) if 400 <= status < 500 else None
     problem = _misconfiguration(status, complaint) if complaint else None
-    return problem or OutcomeUnknownError(f"answered {status} without news")
+    return problem or OutcomeUnknownError(f"replied {status} without a result")
 
 
 def is_not_found(status: int, body: bytes) -> bool:
-    """Does FeexPay say that it does not know the reference (and not: the path, or the shop)?"""
+    """Whether FeexPay says that it does not know the reference, as opposed to the path or the shop."""
     complaint = _complaint(body)
     if complaint is None or status not in (200, 404):
         return False
@@ -98,7 +98,7 @@ def is_not_found(status: int, body: bytes) -> bool:
 
 
 def _complaint(body: bytes) -> _Complaint | None:
-    """The documented error body: a `message` or a `code`; None for anything else."""
+    """Parse the documented error body, with a `message` or a `code`; None for anything else."""
     parsed = json_object(body)
     if parsed is None:
         return None
@@ -123,7 +123,7 @@ def _as_list(value: object) -> list[object]:
 
 
 def _is_final(status: int, complaint: _Complaint) -> bool:
-    """Is this FeexPay's own refusal? A timeout, a conflict or a duplicate is none; nor is any 5xx."""
+    """Whether this is FeexPay's refusal. A timeout, a conflict, a duplicate and any 5xx are not."""
     if not 400 <= status < 500 or status in (408, 409):
         return False
     return complaint.code != "ERR_DUPLICATE_TRANSACTION"
@@ -133,7 +133,7 @@ def _misconfiguration(status: int, complaint: _Complaint) -> MisconfiguredError 
     if status == 401 or complaint.code in _UNAUTHORIZED_CODES:
         return MisconfiguredError("FeexPay refuses the key", code="invalid_api_key")
     if complaint.code in _ADDRESS_CODES:
-        return MisconfiguredError("our address is not on FeexPay's list", code="address_not_allowed")
+        return MisconfiguredError("FeexPay does not allow our IP address", code="address_not_allowed")
     if complaint.code == "ERR_SHOP_NOT_FOUND" or _SHOP_MESSAGES.search(complaint.text):
         return MisconfiguredError("FeexPay does not know the shop, or it is disabled", code="unknown_shop")
     if _NO_SUCH_PATH.search(complaint.text):

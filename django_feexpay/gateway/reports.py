@@ -1,7 +1,7 @@
-"""What the gateway said, in our words. Frozen values; FeexPay's field names end here.
+"""Parsers for FeexPay's replies and webhooks. Nothing outside gateway/ uses FeexPay's field names.
 
-Nothing here raises on a body: what cannot be read is absent (None, "", Word.UNKNOWN), never guessed. What of its texts
-may be kept and logged, `redaction` says.
+No parser raises on a body. A value that cannot be read becomes None, "" or Word.UNKNOWN and is never guessed.
+`redaction` decides which texts may be stored and logged.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LONGEST_TEXT = 200
 _LONGEST_URL = 2048
 _DEEPEST_NESTING = 3
 
-# Starts with a letter or digit: "." and ".." would climb out of the path they are put in.
+# The first character is a letter or digit: "." and ".." would change the URL path.
 _REFERENCE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.:~+=-]{{0,{REFERENCE_MAX_LENGTH - 1}}}")
 _WHOLE_NUMBER = re.compile(r"([0-9]{1,15})(?:\.0{1,4})?")
 _LONG_DIGITS = re.compile(r"[0-9]{7,}")
 
 
-# Only the words that official material shows. CANCELLED, EXPIRED and the like were only ever seen in other
-# people's defensive code: taking one for a failure would open a second charge.
+# Only words that FeexPay's own material shows. CANCELLED, EXPIRED and the like appear only in defensive code of
+# integrators: if one did not mean failure, a retry would charge the payer twice.
 _WORDS: Mapping[str, Word] = MappingProxyType(
     {
         "PENDING": Word.PENDING,
@@ -57,23 +57,22 @@ _WORDS: Mapping[str, Word] = MappingProxyType(
     }
 )
 
-# Any of these, or a word above, in an answer says that there is a payment; which end it came to, only asking tells.
+# One of these words in a reply shows that a payment exists; its outcome must be polled.
 _WORDS_OF_A_PAYMENT = frozenset(_WORDS) | {
     *("TIMEOUT", "INSUFFICIENT_FUNDS", "CANCELLED", "CANCELED", "EXPIRED", "REJECTED"),
 }
 _NAMES_OF_A_REFERENCE = ("reference", "transref", "order_id", "transaction_id")
-# Said of a payment that was SUCCESSFUL, these mean that its money was taken back. Only FAILED is documented; FeexPay's
-# dashboard has refunds, and no source shows the word that the API then answers with. Of a payment that was never
-# successful the others stay unknown words.
+# After SUCCESSFUL these words mean that the money was taken back. Only FAILED is documented; FeexPay's dashboard has
+# refunds, and no source shows the API's word for them. Without an earlier SUCCESSFUL, all but FAILED stay unknown.
 _TAKEN_BACK = frozenset({"FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """FeexPay's answer to a collect that it took on. Only asking settles, whatever `word` says.
+    """FeexPay's reply to an accepted collect. `word` settles nothing: only a status report does.
 
-    redirect_url: http(s) page where the payer goes on. otp_required: the payer was sent a code to give us.
-    reason_code, reason_text: why, when the answer is already FAILED.
+    redirect_url: http(s) page where the payer continues. otp_required: FeexPay sent the payer a code for us.
+    reason_code, reason_text: the cause, if `word` is already FAILED.
     """
 
     reference: str
@@ -86,20 +85,20 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class HostedPage:
-    """FeexPay's answer to a request for a payment page. url: where the payer pays, whose address only we were told."""
+    """FeexPay's reply to a request for a payment page. url: only we know it, so nobody else can pay there."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """FeexPay's authenticated answer about one attempt. Absent facts are None, never guessed.
+    """FeexPay's authenticated report on one attempt. Missing values are None, never guessed.
 
-    amount: integer in the currency's minor unit. currency: three capitals, or `?` for what is none.
-    echo: our attempt id as it came back, `•••` for what is none.
-    msisdn_ending: the last two digits only, enough to compare and too few to tell whose number it is.
-    reason_code: one of REASON_CODES when the word is FAILED, else None.
-    A success whose amount is there but unreadable is Word.UNKNOWN: it must not pass for one without an amount.
+    amount: integer in the currency's minor unit. currency: three capitals, or `?` if unreadable.
+    echo: our attempt id as FeexPay returned it, or `•••` if it is not a UUID.
+    msisdn_ending: the last two digits, enough to compare and too few to identify the payer.
+    reason_code: one of REASON_CODES if the word is FAILED, else None.
+    A success with an unreadable amount is Word.UNKNOWN, so that it is not taken for a success without an amount.
     """
 
     word: Word
@@ -114,13 +113,13 @@ class StatusReport:
 
     @property
     def takes_back(self) -> bool:
-        """Whether this says, of a payment that was successful, that its money was taken back."""
+        """Whether this report, after a successful one, means that the money was taken back."""
         return self.word is Word.FAILED or takes_back(self.raw_word)
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One payment of FeexPay's history. custom_id: the id a payment page was asked for with, None elsewhere."""
+    """One payment of FeexPay's history. custom_id: our attempt id if it was paid on a payment page, else None."""
 
     report: StatusReport
     provider_wire_name: str = ""
@@ -130,8 +129,10 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """A period of FeexPay's history. `complete` is False when rows were cut (500 at most) or could not be read:
-    absence then proves nothing. `cut`: a smaller question would show more.
+    """A period of FeexPay's history.
+
+    complete: False if FeexPay cut rows (it returns 500 at most) or a row was unreadable. Then a missing row proves
+    nothing. cut: a shorter period would show more rows.
     """
 
     rows: tuple[HistoryRow, ...]
@@ -142,13 +143,13 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHint:
-    """What a webhook body claims. A hint only: nothing here may decide about money.
+    """The unproven claims of a webhook body. Nothing here may decide about money.
 
-    reference: "" when the event carries none (a finished history export, for one). echo: our attempt id, perhaps.
-    link: what the event says of the payment page it was paid on, "" for the others.
-    dedupe_key: SHA-256 over reference, status and canonical body: FeexPay sends no event id. Keep it keyed only: the
-    body holds a msisdn that could be found by trying.
-    redacted: the body without names, mail, msisdn; safe to keep.
+    reference: "" if the event has none, like the event of a finished history export. echo: our attempt id, if given.
+    link: the name of the payment page, "" for other payments. Compared with ours, never stored.
+    dedupe_key: SHA-256 over reference, status and canonical body, because FeexPay sends no event id. Store it only
+    through a keyed hash: the body contains a msisdn that could be found by trying all numbers.
+    redacted: the body without names, e-mail and msisdn; safe to store.
     """
 
     reference: str
@@ -161,7 +162,7 @@ class WebhookHint:
 
 
 def json_object(raw: bytes) -> dict[str, object] | None:
-    """The JSON object in these bytes, masked; or None: not UTF-8, not JSON, twice a key, NaN, too deep, no object."""
+    """Parse a JSON object, masked. None for other encodings, invalid JSON, a duplicate key, NaN or deep nesting."""
     try:
         text = PrivateText(raw.decode("utf-8-sig"))
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_masked)
@@ -171,9 +172,9 @@ def json_object(raw: bytes) -> dict[str, object] | None:
 
 
 def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
-    """The answer to a collect, or None if it holds no usable reference.
+    """Parse the reply to a collect; None without a usable reference.
 
-    otp_expected: the provider asks for a code in a second step, so a bare reference means it is waiting for one.
+    otp_expected: the provider takes a code in a second collect, so a reference alone means that it waits for the code.
     """
     body = _innermost(body)
     reference = _first_reference(body, _NAMES_OF_A_REFERENCE)
@@ -193,28 +194,30 @@ def accepted_from(body: Body, *, otp_expected: bool = False) -> Accepted | None:
 
 
 def names_payment(body: Body) -> bool:
-    """Whether an answer speaks of a payment, by a reference or a status word, at any depth that we read.
+    """Whether a reply names a payment, by a reference or a status word, at any depth that we read.
 
-    A reference that we could not use counts, too. FeexPay's `"status": 400` of an error is no status word.
+    A reference in an unusable format counts too. `"status": 400` of FeexPay's error body is not a status word.
     """
     level: object = body
     for _ in range(_DEEPEST_NESTING + 1):
         if not isinstance(level, dict):
             return False
-        if any(_is_given(level.get(name)) for name in _NAMES_OF_A_REFERENCE) or _is_word_of_a_payment(level):
+        if any(_is_given(level.get(name)) for name in _NAMES_OF_A_REFERENCE):
+            return True
+        if _in_capitals(level.get("status")) in _WORDS_OF_A_PAYMENT:
             return True
         level = level.get("data")
     return False
 
 
 def hosted_page_from(body: Body) -> HostedPage | None:
-    """The answer to a request for a payment page, or None if it holds no address to open."""
+    """Parse the reply to a request for a payment page; None without a URL to open."""
     url = _web_address(_innermost(body).get("urlPay"))
     return None if url is None else HostedPage(url)
 
 
 def status_report_from(body: Body) -> StatusReport | None:
-    """The status of one attempt, or None if the body holds no status at all."""
+    """Parse the status of one attempt; None if the body has no status."""
     body = _innermost(body)
     if "status" not in body:
         return None
@@ -237,7 +240,7 @@ def status_report_from(body: Body) -> StatusReport | None:
 
 
 def history_page_from(body: Body) -> HistoryPage | None:
-    """A period's rows, or None if the body holds no list of rows."""
+    """Parse a period of the history; None if the body has no list of rows."""
     found = _rows_and_total(body)
     if found is None:
         return None
@@ -254,9 +257,9 @@ def history_page_from(body: Body) -> HistoryPage | None:
 
 
 def balances_from(body: Body) -> dict[str, int] | None:
-    """Balance by FeexPay's name of the provider, rounded down; None if the body holds none.
+    """Parse the balances, by FeexPay's name of the provider and rounded down; None if the body has none.
 
-    A balance that cannot be read is left out.
+    Unreadable balances are left out.
     """
     for _ in range(_DEEPEST_NESTING):
         balances = body.get("balances")
@@ -270,7 +273,7 @@ def balances_from(body: Body) -> dict[str, int] | None:
 
 
 def hint_from(body: Body) -> WebhookHint:
-    """What a webhook's JSON object claims. Never raises; every field may be empty."""
+    """Parse a webhook's JSON object. Never raises; every field may be empty."""
     inner = _innermost(body)
     reference = _first_reference(inner, ("reference", "order_id")) or ""
     status = clean_text(inner.get("status"))
@@ -282,33 +285,32 @@ def hint_from(body: Body) -> WebhookHint:
         dedupe_key=hashlib.sha256(canonical.encode("ascii")).hexdigest(),
         redacted=redacted(inner),
         echo=_echo(inner.get("callback_info")),
-        link=safe_page_name(inner.get("ref_link")),
+        link=PrivateText(safe_page_name(inner.get("ref_link"))),
     )
 
 
 def echo_kept_in(body: Body) -> str | None:
-    """Our attempt id in a webhook's body as it is kept, `WebhookHint.redacted`."""
+    """Our attempt id in a stored webhook body, `WebhookHint.redacted`."""
     return _echo(body.get("callback_info"))
 
 
 def word_from(raw: object) -> Word:
-    """FeexPay's status word in ours; letter case and outer spaces do not matter, anything else is UNKNOWN."""
+    """Translate FeexPay's status word, in any letter case and spacing. An unknown word is Word.UNKNOWN."""
     return _WORDS.get(_in_capitals(raw), Word.UNKNOWN)
 
 
 def takes_back(raw: object) -> bool:
-    """Whether a status word, said of a payment that was successful, means that its money was taken back."""
+    """Whether a status word, after a success, means that the money was taken back."""
     return _in_capitals(raw) in _TAKEN_BACK
 
 
 def _in_capitals(raw: object) -> str:
-    """A status word without regard to letter case and outer spaces; "" for what is none."""
-    # Beyond ASCII, upper() could turn another word into one of ours.
+    # ASCII only: beyond it, upper() could turn another word into one of ours.
     return " ".join(raw.upper().split()) if isinstance(raw, str) and raw.isascii() else ""
 
 
 def usable_reference(raw: object) -> str | None:
-    """The reference if it can go into a URL and a column, its letter case kept; else None."""
+    """The reference if it fits a URL path and a column, in its own letter case; else None."""
     if not isinstance(raw, str):
         return None
     text = raw.strip(" ")
@@ -316,16 +318,16 @@ def usable_reference(raw: object) -> str | None:
 
 
 def reason_code_from(raw: object) -> str | None:
-    """Our code for one of FeexPay's or the operators' reasons, None for one we do not know."""
+    """Our code for a reason of FeexPay or of an operator; None for an unknown reason."""
     text = re.sub(r"[^A-Z0-9]+", "_", clean_text(raw).upper()).strip("_")
     if text in REASONS:
         return REASONS[text]
-    # No source shows the words for a wrong or an old code; whatever they are, they name it.
+    # No source shows the reason for a wrong or expired one-time code, but it will contain the word OTP.
     return "otp_rejected" if "OTP" in text.split("_") else None
 
 
 def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
-    """A short single line that a log and any database take, without numbers long enough to be a msisdn."""
+    """A short single line that is safe in a log and any database, without digits long enough to be a msisdn."""
     if isinstance(raw, bool) or not isinstance(raw, str | int):
         return ""
     text = PrivateText(str(raw)[: 4 * limit])
@@ -334,10 +336,10 @@ def clean_text(raw: object, limit: int = _LONGEST_TEXT) -> str:
 
 
 def _masked(pairs: list[tuple[str, object]]) -> PrivateDict:
-    """Which of two equal keys counts is a matter of the parser: a body that has them says nothing."""
+    # Parsers differ on which of two equal keys counts, so such a body is unreadable.
     masked = PrivateDict((name, private(value)) for name, value in pairs)
     if len(masked) != len(pairs):
-        raise ValueError("a key is given twice")
+        raise ValueError("duplicate key")
     return masked
 
 
@@ -349,16 +351,11 @@ def _is_given(raw: object) -> bool:
     return (isinstance(raw, str) and bool(raw.strip())) or (isinstance(raw, int) and not isinstance(raw, bool))
 
 
-def _is_word_of_a_payment(body: Body) -> bool:
-    raw = body.get("status")
-    return isinstance(raw, str) and raw.isascii() and " ".join(raw.upper().split()) in _WORDS_OF_A_PAYMENT
-
-
 def _innermost(body: Body) -> Body:
-    """The object that speaks about the payment: some answers wrap it in `data`, once or more."""
+    """The object that describes the payment: some replies wrap it in `data`, once or more."""
     for _ in range(_DEEPEST_NESTING):
         inner = body.get("data")
-        # An envelope has a `status` of its own ("success"): never read it for the payment's.
+        # The outer object has a `status` of its own ("success"), which is not the payment's.
         if not isinstance(inner, dict) or ("reference" in body and "reference" not in inner):
             break
         body = inner
@@ -374,7 +371,7 @@ def _first_reference(body: Body, names: tuple[str, ...]) -> str | None:
 
 
 def _whole_number(raw: object) -> int | None:
-    """5000, 5000.0, "5000" and "5000.00"; nothing else, and nothing below zero."""
+    """Read 5000, 5000.0, "5000" and "5000.00"; None for anything else and below zero."""
     if isinstance(raw, bool):
         return None
     if isinstance(raw, float) and raw.is_integer():
@@ -386,7 +383,7 @@ def _whole_number(raw: object) -> int | None:
 
 
 def _currency(raw: object) -> str | None:
-    """No alias is known, so "FCFA" is none: staff decide. The v2 answers name no currency at all."""
+    # Only ISO codes: "FCFA" could be XOF or XAF, so staff decide. The v2 replies name no currency.
     if raw is None or raw == "":
         return None
     text = raw.strip().upper() if isinstance(raw, str) and raw.isascii() else ""
@@ -402,7 +399,7 @@ def _balance(raw: object) -> int | None:
 
 
 def _echo(raw: object) -> str | None:
-    """Our attempt id; history gives it as an object, from which the only text is taken."""
+    # The history returns the echo as an object with one text.
     if isinstance(raw, dict):
         texts = [value for value in raw.values() if isinstance(value, str)]
         raw = texts[0] if len(texts) == 1 else None
@@ -420,7 +417,7 @@ def _msisdn_ending(body: Body) -> str | None:
 
 
 def _reason(body: Body, word: Word) -> tuple[str | None, str]:
-    """Why it failed: the first field with a known reason, and the first text that says anything."""
+    """The cause of a failure: the first known reason code, and the first text that is not empty."""
     if word is not Word.FAILED:
         return None, ""
     fields = _reason_fields(body)
@@ -437,7 +434,7 @@ def _reason_fields(body: Body) -> list[object]:
 
 
 def _parts(value: object) -> list[object]:
-    """A reason comes as text, as an object of code and message, or as an object of lists."""
+    # A reason comes as text, as an object of code and message, or as an object of lists.
     if isinstance(value, dict):
         names = ("code", "description", "message", "status")
         return [part for name in names for part in _parts(value.get(name))]
@@ -480,8 +477,8 @@ def _history_row(raw: object) -> HistoryRow | None:
     )
 
 
-# What may be kept of a webhook body, and in which shape: a list of what is harmless, so that a new field is personal
-# until shown otherwise. The history file's address is left out on purpose: it opens everybody's payments.
+# The webhook fields that may be stored, and how. An allow-list, so that a new field counts as personal data until it
+# is added here. The URL of a history file is left out on purpose: it opens the payments of all payers.
 _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
     {
         "reference": lambda raw: usable_reference(raw) or "",
@@ -490,7 +487,7 @@ _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
         "ref_operator": safe_id,
         "request_id": safe_id,
         "callback_info": lambda raw: safe_echo(raw) or "",
-        "ref_link": safe_page_name,
+        "ref_link": safe_id,  # a sender may put a name here, and a page name looks like one
         "amount": safe_number,
         "row_count": safe_number,
         "date": safe_instant,
@@ -505,5 +502,5 @@ _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
 
 
 def redacted(body: Body) -> dict[str, object]:
-    """What is kept of a webhook's JSON object. Safe to repeat: yes, on what it returned."""
+    """The part of a webhook's JSON object that may be stored. Safe to repeat on its own result."""
     return {name: keep(body[name]) for name, keep in _KEPT.items() if name in body}

@@ -1,4 +1,4 @@
-"""What FeexPay is sent, field by field: one shape and one body for each kind of question."""
+"""Request bodies for FeexPay: collect, payment page and history."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _HISTORY_WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CollectRequest:
-    """One attempt to be paid. amount: minor unit, > 0. attempt_id: ours, comes back in every report.
+    """A request to charge the payer. amount: minor unit, > 0. attempt_id: our id, returned in every report.
 
-    `repr` shows neither the payer nor the code.
+    `repr` shows neither the payer nor the one-time code.
     """
 
     provider: ProviderSpec = field(repr=False)
@@ -49,9 +49,9 @@ class CollectRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class PageRequest:
-    """One attempt to be paid on a page of FeexPay's. amount: minor unit, > 0. minutes: how long the page is open, > 0.
+    """A request for a payment page of FeexPay. amount: minor unit, > 0. minutes: lifetime of the page, > 0.
 
-    attempt_id: ours, comes back in history. return_url, cancel_url: where the payer's browser goes afterwards.
+    attempt_id: our id, which FeexPay returns in the history. return_url, cancel_url: where the browser goes afterwards.
     """
 
     provider: ProviderSpec = field(repr=False)
@@ -67,14 +67,14 @@ class PageRequest:
 
 
 def reduced_description(text: str) -> str:
-    """What FeexPay takes of a description: unaccented letters, digits, single spaces, at most 100."""
+    """Reduce a description to what FeexPay accepts: at most 100 unaccented letters, digits and single spaces."""
     decomposed = PrivateText(unicodedata.normalize("NFKD", text))
     unaccented = PrivateText("".join(sign for sign in decomposed if not unicodedata.combining(sign)))
     return PrivateText(" ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip())
 
 
 def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
-    """The documented fields; a code and addresses to come back to only where a source says they are taken."""
+    """The documented fields; a one-time code and return URLs only where a source says that FeexPay accepts them."""
     provider = request.provider
     takes_otp, takes_urls = "otp" in provider.flows, "redirect" in provider.flows
     body: dict[str, object] = {
@@ -96,7 +96,7 @@ def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
 
 
 def page_body(request: PageRequest, shop_id: str) -> dict[str, object]:
-    """A page for cards that takes one payment; its two callbacks are where the browser goes, no webhook."""
+    """A page that accepts one card payment. Its two `callback_*` fields are for the browser, they are not webhooks."""
     body: dict[str, object] = {
         "shop": shop_id,
         "amount": strict_amount(request.amount),
@@ -116,9 +116,9 @@ def page_body(request: PageRequest, shop_id: str) -> dict[str, object]:
 def history_body(
     start: date, end: date, provider: ProviderSpec | None, word: Word | None, shop_id: str
 ) -> dict[str, object]:
-    """A period of payments taken, both days included. Raises ValueError for one that cannot be asked for."""
+    """Ask for the payments of a period, both days included. Raises: ValueError for a period or word FeexPay rejects."""
     if not 0 <= (end - start).days <= LONGEST_HISTORY_DAYS:
-        raise ValueError("a history period runs forward and spans at most 31 days")
+        raise ValueError("a history period must not end before it starts, and spans at most 31 days")
     if word not in _HISTORY_WORDS:
         raise ValueError("FeexPay's history knows pending, successful and failed")
     can_filter = provider is not None and provider.in_history_filter

@@ -1,10 +1,10 @@
-"""Does a webhook request come from whom it says? Five modes, alone or together.
+"""Authentication of webhook requests, in five modes that can be combined.
 
-FeexPay signs nothing, as far as anyone has seen: its dashboard can only attach a fixed `Authorization` value.
-Hence `status` (believe nothing, ask FeexPay: always on, nothing to check here), `header` (that fixed value),
+No source shows a signature of FeexPay: its dashboard can only attach a fixed `Authorization` value. The modes are
+`status` (always on: believe nothing and ask FeexPay, so there is nothing to check here), `header` (that fixed value),
 `url_token` (a secret in our own URL), and for relays and the sandbox `hmac` and `standard_webhooks` (1.0.0).
 
-A listed mode without a usable secret rejects everything: a forgotten secret must never open the door.
+A listed mode without a usable secret rejects every request, so that a forgotten secret cannot disable the check.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.private import PrivateBytes, PrivateText
 
 MODES = ("status", "header", "url_token", "hmac", "standard_webhooks")
-# Below these, a secret can be guessed offline from one captured request. The settings check reads them.
+# A shorter secret can be guessed offline from one captured request. The system checks read these.
 RECOMMENDED_SECRET_BYTES: Mapping[str, int] = {
     "header": 8,
     "url_token": 8,
@@ -32,14 +32,14 @@ TOLERANCE_SECONDS = 300
 
 _DIGITS = re.compile(r"[0-9]{1,12}")
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable ASCII; a dot would blur what was signed
+_WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable ASCII; a dot would make the signed text ambiguous
 _STANDARD_PREFIX = "whsec_"
 _MOST_SIGNATURES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecret:
-    """One shared secret. mode None: it serves the one mode that is on, and none where several are."""
+    """One shared secret. mode None: usable only if a single mode needs a secret."""
 
     value: str = field(repr=False)
     mode: str | None = None
@@ -47,10 +47,10 @@ class WebhookSecret:
 
 @dataclass(frozen=True, slots=True)
 class HmacScheme:
-    """Where the signature of `hmac` mode is and how it is written; always SHA-256 over the raw body.
+    """Header and format of the signature in `hmac` mode; always SHA-256 over the raw body.
 
-    prefix: text before the signature (`sha256=`). timestamp_header: when set, `timestamp.body` is what is
-    signed, and the timestamp (Unix seconds) may be 300 s away from now, in the past or in the future.
+    prefix: text before the signature (`sha256=`). timestamp_header: if set, the signature covers `timestamp.body`, and
+    the timestamp (Unix seconds) may differ from now by up to 300 s.
     """
 
     header: str = "X-FeexPay-Signature"
@@ -68,7 +68,7 @@ class _Request:
     scheme: HmacScheme
 
     def header(self, name: str, mode: str) -> str:
-        """The one value of that header, ASCII. Absent, twice or with other characters: rejected."""
+        """The value of that header. Raises: WebhookRejectedError if it is missing, given twice or not ASCII."""
         wanted = name.lower()
         values = [PrivateText(value) for key, value in self.headers.items() if key.lower() == wanted]
         if not values or not values[0]:
@@ -78,7 +78,7 @@ class _Request:
         return values[0]
 
     def timestamp(self, name: str, mode: str) -> str:
-        """That header as Unix seconds close to now, in the very writing that was signed."""
+        """The text of a timestamp header, as it was signed. Raises: WebhookRejectedError unless it is close to now."""
         text = self.header(name, mode)
         if not _DIGITS.fullmatch(text):
             raise WebhookRejectedError(f"{mode}_malformed")
@@ -88,9 +88,9 @@ class _Request:
 
 
 def parse_secrets(entries: Iterable[str]) -> tuple[WebhookSecret, ...]:
-    """Each entry is `secret` or `mode:secret`; only a known mode before the first colon counts as one.
+    """Parse entries `secret` or `mode:secret`, where `mode` is one of MODES; `Bearer a:b` is therefore a secret.
 
-    `Bearer a:b` is a secret as it stands. Blank entries are left out: an empty secret protects nothing.
+    Blank entries are left out: an empty secret protects nothing.
     """
     parsed = (_parse_secret(PrivateText(entry.strip())) for entry in entries)
     return tuple(secret for secret in parsed if secret.value)
@@ -104,7 +104,7 @@ def _parse_secret(entry: str) -> WebhookSecret:
 
 
 def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
-    """The key this secret is in that mode, or None if it cannot serve it (other mode, empty, bad base64)."""
+    """The secret as a key of that mode; None if it is for another mode, empty or invalid base64."""
     if secret.mode not in (None, mode) or not secret.value:
         return None
     if mode == "standard_webhooks":
@@ -113,10 +113,10 @@ def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
 
 
 def keys_of(mode: str, modes: Iterable[str], secrets: Iterable[WebhookSecret]) -> list[bytes]:
-    """The keys of one mode while those modes are on.
+    """The keys of one mode, given all modes that are on.
 
-    A secret without a prefix serves only where a single mode needs one: a value that FeexPay sends in clear as a header
-    must not also be the key that signs.
+    A secret without a mode counts only if a single mode needs one: a value that FeexPay sends unencrypted in a header
+    must not also be a signing key.
     """
     alone = len(set(modes) - {"status"}) <= 1
     return [key for secret in secrets if (alone or secret.mode) and (key := key_bytes(secret, mode))]
@@ -132,10 +132,12 @@ def verify(
     now: float,
     scheme: HmacScheme = HmacScheme(),  # noqa: B008  frozen, so one shared default is safe
 ) -> None:
-    """Return quietly if every listed mode besides `status` passes, else raise WebhookRejectedError.
+    """Check every listed mode but `status`.
 
-    body: the raw bytes as received. headers: any case. now: Unix seconds.
-    `cause_code` is `<mode>_` + `no_secret`, `missing`, `malformed`, `stale` or `mismatch`, or `unknown_mode`.
+    body: the raw bytes as received. headers: names in any letter case. now: Unix seconds.
+
+    Raises: WebhookRejectedError, whose `cause_code` is `<mode>_` + `no_secret`, `missing`, `malformed`, `stale` or
+    `mismatch`, or `unknown_mode`.
     """
     request = _Request(body, headers, url_token, now, scheme)
     listed, known = tuple(modes), tuple(secrets)
@@ -201,7 +203,7 @@ def _check_standard(keys: list[bytes], request: _Request) -> bool:
 
 
 def _standard_signatures(header: str) -> list[bytes]:
-    # Only `v1` is a symmetric signature; other versions in the list are for other receivers.
+    # Only `v1` is a symmetric signature; other versions are for other receivers.
     entries = header.split(" ")[:_MOST_SIGNATURES]
     values = [entry.removeprefix("v1,") for entry in entries if entry.startswith("v1,")]
     decoded = [signature for value in values if (signature := _from_base64(value))]
@@ -219,7 +221,7 @@ _CHECKS: Mapping[str, Callable[[list[bytes], _Request], bool]] = {
 
 
 def _any_equal(given: bytes, candidates: list[bytes]) -> bool:
-    # A list, not a generator: every key is compared before answering, so the time does not tell which one.
+    # A list, not a generator: all keys are compared, so that the response time does not show which one matched.
     matches = [hmac.compare_digest(given, candidate) for candidate in candidates]
     return any(matches)
 
@@ -235,7 +237,7 @@ def _from_hex(text: str) -> bytes | None:
 def _from_base64(text: str) -> bytes | None:
     try:
         return PrivateBytes(base64.b64decode(text, validate=True))
-    except ValueError:  # binascii.Error is one; so is a character outside ASCII
+    except ValueError:  # binascii.Error, or a character outside ASCII
         return None
 
 

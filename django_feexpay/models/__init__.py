@@ -1,4 +1,4 @@
-"""What we remember. Only `payments.ledger` writes a status; money rows are never deleted."""
+"""The tables. Only `payments.ledger` writes a status; money rows are never deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A period compared with FeexPay's history, and the differences that were found."""
+"""Comparisons of a period with FeexPay's history, and the discrepancies they found."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
 
 class Comparison(PrimaryModel):
-    """One time that the attempts sent on these days (UTC, both included) were held against FeexPay's history.
+    """One comparison of the attempts sent on these days (UTC, both included) with FeexPay's history.
 
-    `night`: the night whose comparison it is; the row is the turn-taking between processes. `beat_at`: while it runs,
-    the last sign of life of whoever does it. `gaps`: what of the history could not be read, at most a hundred of them.
+    `night`: set for a nightly comparison; unique, so that one process does it. `beat_at`: heartbeat of that process.
+    `gaps`: parts of the history that could not be read, at most a hundred.
     """
 
     class State(models.TextChoices):
@@ -55,21 +55,19 @@ class Comparison(PrimaryModel):
 
 
 class DiscrepancyQuerySet(PrimaryQuerySet["Discrepancy"]):
-    """Reads that several rooms share."""
-
     def still_open(self) -> DiscrepancyQuerySet:
         return self.filter(state=Discrepancy.State.OPEN)
 
     def at_stake(self) -> DiscrepancyQuerySet:
-        """Open, and somebody's money may be taken and not credited, or credited and not taken."""
+        """Open ones in which money may be taken and not credited, or credited and not taken."""
         return self.still_open().filter(money_at_stake=True)
 
 
 class Discrepancy(PrimaryModel):
-    """One difference between our rows and FeexPay's history. The same difference found again is the same row.
+    """One difference between our rows and FeexPay's history. Found again, it is the same row.
 
-    `identity` tells which it is: its kind with the attempt or FeexPay's reference. What staff closed stays closed
-    until the facts change. `their_word`, `their_amount`, `their_date`: FeexPay's side, as its history had them.
+    `identity`: its kind with the attempt or FeexPay's reference. Closed by staff, it stays closed until the facts
+    change. `their_word`, `their_amount`, `their_date`: as in FeexPay's history.
     """
 
     class Kind(models.TextChoices):
@@ -156,15 +154,12 @@ class Discrepancy(PrimaryModel):
         return f"{self.get_kind_display()} {self.gateway_reference or self.echo}"
 
     def facts(self) -> tuple[Any, ...]:
-        """What was compared: as long as these stand, it is the same news."""
+        """What was compared; while these are unchanged, the discrepancy is unchanged."""
         return (self.our_status, self.our_amount, self.their_word, self.their_amount)
 
 
 class Finding(PrimaryModel):
-    """A difference as one comparison left it. It stays as it is when the difference ends later.
-
-    The counts of a comparison are the counts of its findings.
-    """
+    """A discrepancy as one comparison found it; never changed afterwards. The counts of a comparison are of these."""
 
     comparison = models.ForeignKey(
         Comparison, verbose_name=_("comparison"), on_delete=models.CASCADE, related_name="findings"

@@ -1,4 +1,4 @@
-"""Counts in the database, for hosts whose cache cannot count atomically (see `django_feexpay.counters`)."""
+"""Counters in the database, for hosts whose cache cannot count atomically (see `django_feexpay.counters`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django_feexpay import conf, isolation
 from django_feexpay.models.primary import PrimaryQuerySet
 
-#: Rows that ran out, removed at most at once by the caller who writes a new one.
+#: A caller that writes a new row deletes at most this many expired rows.
 _DROPPED_AT_ONCE = 100
 
 _SET_FIRST = """
@@ -32,7 +32,7 @@ _CounterRows = models.Manager.from_queryset(PrimaryQuerySet)
 
 
 class CounterManager(_CounterRows["Counter"]):
-    """`counters.Counters` over the table. Reads from the database that is written to: a replica lags."""
+    """`counters.Counters` over the table. Reads the primary database: a replica lags."""
 
     def read(self, keys: Iterable[str]) -> Mapping[str, int]:
         return dict(self._live(conf.now()).filter(pk__in=list(keys)).values_list("pk", "value"))
@@ -51,7 +51,7 @@ class CounterManager(_CounterRows["Counter"]):
     def increase(self, key: str, seconds: float) -> int:
         now = conf.now()
         at = self._adapted(now)
-        # The row stays locked until the commit, so what is read is what this caller wrote.
+        # The row stays locked until the commit, so this caller reads what it wrote.
         alias = self._alias
         with isolation.read_committed(alias), transaction.atomic(alias), connections[alias].cursor() as cursor:
             cursor.execute(_INCREASE, [key, self._adapted(now + timedelta(seconds=seconds)), at, at])
@@ -67,7 +67,7 @@ class CounterManager(_CounterRows["Counter"]):
         self.using(self._alias).filter(pk__in=list(keys)).delete()
 
     def _drop_expired(self, now: datetime) -> None:
-        """Some of what ran out. Rows that another caller is writing are left alone, so that no two wait in a circle."""
+        """Delete some expired rows. Rows locked by another caller are skipped, so that no two callers deadlock."""
         with transaction.atomic(self._alias):
             expired = self.using(self._alias).filter(expires_at__lte=now).select_for_update(skip_locked=True)
             keys = list(expired.order_by().values_list("pk", flat=True)[:_DROPPED_AT_ONCE])
@@ -86,7 +86,7 @@ class CounterManager(_CounterRows["Counter"]):
 
 
 class Counter(models.Model):
-    """One number, worth nothing after `expires_at`. Protection only: lost, it costs no payment."""
+    """One counter, ignored after `expires_at`. Its loss weakens a limit and costs no payment."""
 
     key = models.CharField(_("key"), max_length=200, primary_key=True)
     value = models.BigIntegerField(_("value"))

@@ -1,4 +1,4 @@
-"""Webhook deliveries as they came, redacted."""
+"""Webhook deliveries, redacted."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ ON CONFLICT (dedupe_key) DO UPDATE SET repeat_count = feexpay_webhookdelivery.re
 
 
 class WebhookDeliveryQuerySet(PrimaryQuerySet["WebhookDelivery"]):
-    """Deliveries come more than once, also at the same moment."""
-
     def store_or_count(self, delivery: WebhookDelivery) -> None:
-        """Insert an unsaved delivery; of one that is there already only `repeat_count` changes.
+        """Insert an unsaved delivery, or increase `repeat_count` if it is stored already.
 
-        One statement, which the ORM has no words for, so that twins in two processes count each other.
+        One SQL statement, which the ORM cannot express, so that two processes with the same delivery count correctly.
         """
         connection = connections[self.db]
         values = {
@@ -35,9 +33,9 @@ class WebhookDeliveryQuerySet(PrimaryQuerySet["WebhookDelivery"]):
 
 
 class WebhookDelivery(PrimaryModel):
-    """One distinct delivery; repeats only count up. Nothing in it decides about money.
+    """One distinct delivery; repeats are counted. Nothing in it decides about money.
 
-    `attempt` is NULL while the reference is not (yet) one of ours: it may arrive before the gateway's own answer.
+    `attempt` is NULL while we do not know the reference: a delivery may come before FeexPay's answer to our request.
     """
 
     dedupe_key = models.CharField(_("dedupe key"), max_length=64, unique=True)

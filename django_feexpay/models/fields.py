@@ -1,4 +1,4 @@
-"""A column that holds a few strings encrypted, and hands them out only when asked."""
+"""A column of a few encrypted strings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ else:
 
 
 class Sealed:
-    """Encrypted strings. Nothing is decrypted until `open()`, so a loaded row shows and costs nothing."""
+    """Encrypted strings. Only `open()` decrypts them, so loading a row reveals and costs nothing."""
 
     __slots__ = ("token",)
 
@@ -30,7 +30,7 @@ class Sealed:
         return cls(crypto.encrypt(plain, feexpay.field_keys))
 
     def open(self) -> dict[str, str]:
-        """The strings. Raises secrets.UnreadableError when no key of FIELD_KEYS opens them."""
+        """Decrypt. Raises: crypto.UnreadableError when no key of FIELD_KEYS decrypts them."""
         return crypto.decrypt(self.token, feexpay.field_keys)
 
     def __repr__(self) -> str:
@@ -38,7 +38,7 @@ class Sealed:
 
 
 class SealedField(SealedBase):
-    """A `Sealed` or NULL. NULL is how it is erased."""
+    """A `Sealed`, or NULL when it was erased."""
 
     description = "Encrypted strings"
 
@@ -47,5 +47,5 @@ class SealedField(SealedBase):
 
     def get_prep_value(self, value: Any) -> Any:
         if value is not None and not isinstance(value, Sealed):
-            raise ValidationError("only a Sealed goes into this column: plain text must not")
+            raise ValidationError("this column takes a Sealed, never plain text")
         return super().get_prep_value(None if value is None else value.token)

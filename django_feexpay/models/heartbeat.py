@@ -1,4 +1,4 @@
-"""Proof of life of the background work."""
+"""Heartbeats of the background work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class Heartbeat(PrimaryModel):
-    """The last time a kind of background worker finished a round. Old: nothing is being settled."""
+    """When an engine last finished a round, or FeexPay last answered. `sweep_task`: the task of `background.tasks`."""
 
     name = models.CharField(_("name"), max_length=32, primary_key=True)
     beat_at = models.DateTimeField(_("last seen"))

@@ -1,4 +1,4 @@
-"""One key, one answer."""
+"""Idempotency keys and their answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class IdempotencyRecord(PrimaryModel):
-    """A client's key and what it was answered. Written with the payment, so it exists only if a payment does.
+    """A client's key and the answer to it. Written with the payment, so it exists only if a payment does.
 
-    `fingerprint`: keyed hash of the request's meaning; the same key with another one is a mistake of the client's.
-    `answer_status` NULL: the first request is still running, or died.
+    `fingerprint`: keyed hash of the request; the same key with another fingerprint is a client error.
+    `answer_status` NULL: the first request is still running, or its process died.
     """
 
     user = models.ForeignKey(

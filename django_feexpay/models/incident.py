@@ -1,4 +1,4 @@
-"""What staff have to put right by hand."""
+"""Incidents that staff must resolve."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class Incident(PrimaryModel):
-    """Open until staff close it. A duplicate charge is money to give back; a reversal is money that is gone.
+    """Open until staff close it. A duplicate charge must be refunded; after a reversal FeexPay has the money back.
 
-    `gateway_reference`, `amount`, `currency`: the charge at FeexPay it is about. `credited_reference`: FeexPay's
-    reference of the charge that was credited: the same one for a reversal, the other one for a duplicate charge.
+    `gateway_reference`, `amount`, `currency`: the charge at FeexPay. `credited_reference`: the charge that was
+    credited: the same one for a reversal, the other one for a duplicate charge.
     One charge has one incident of a kind; an attempt may have several, as its payer may be charged three times.
     """
 
@@ -39,7 +39,7 @@ class Incident(PrimaryModel):
         verbose_name_plural = _("incidents")
         ordering = ("-opened_at",)
         constraints = (
-            # FeexPay writes one reference in different letter cases.
+            # FeexPay writes a reference in different letter cases.
             models.UniqueConstraint(
                 F("kind"), F("attempt"), Lower("gateway_reference"), name="feexpay_incident_once_a_charge"
             ),

@@ -1,4 +1,4 @@
-"""Committed events on their way to the host's signal receivers."""
+"""Outbox of the signals for the host's receivers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class OutboxMessage(PrimaryModel):
-    """One signal to send, written in the transaction of the move that caused it. `event_id` is what receivers see."""
+    """One signal to send, written in the transaction of the move that caused it. Receivers get its `event_id`."""
 
     class Signal(models.TextChoices):
         SUCCEEDED = "payment_succeeded", _("payment succeeded")
@@ -48,9 +48,9 @@ class OutboxMessage(PrimaryModel):
 
 
 class OutboxReceipt(PrimaryModel):
-    """One receiver that took a message which others have still to take: it is not called with it again.
+    """A receiver that took a message while another has not yet: it is not called with this message again.
 
-    Written only for a message that could not be closed at once; `receiver`: its module and qualified name.
+    Written only for a message that could not be closed at once. `receiver`: its module and qualified name.
     """
 
     message = models.ForeignKey(

@@ -1,4 +1,4 @@
-"""Payments, their attempts, the credit that says the money counts, and the history of every move."""
+"""Payments, their attempts, credits, and the events of every status change."""
 
 from __future__ import annotations
 
@@ -24,34 +24,26 @@ from django_feexpay.models.provider import Provider
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
 
-_UNSEEN_OF_ATTEMPT = (
+_NOT_LISTED_OF_ATTEMPT = (
     *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
-    *(
-        "otp_count",
-        "sent_at",
-        "last_polled_at",
-        "poll_count",
-        "first_empty_search_at",
-        "created_at",
-        "updated_at",
-        "settled_at",
-    ),
+    *("otp_count", "sent_at", "last_polled_at", "poll_count", "first_empty_search_at"),
+    *("created_at", "updated_at", "settled_at"),
 )
 
 
 class AppendOnlyError(TypeError):
-    """Somebody tried to change or delete a row that is history."""
+    """Events must not be changed or deleted."""
 
 
 class PaymentQuerySet(PrimaryQuerySet["Payment"]):
-    """Ways to read payments that several doors share."""
-
     def for_reading(self) -> PaymentQuerySet:
-        """All that a payment's public face needs, in one statement: provider, `provider_name`, latest attempt, and
-        whether a retry could be a second charge: an attempt `may_still_succeed`, or the order is `paid_elsewhere`.
+        """Everything the API shows of a payment, in one statement.
+
+        That is the provider, `provider_name`, the latest attempt, and whether a retry could charge the payer twice: an
+        attempt `may_still_succeed`, or another payment of the order is open or paid (`paid_elsewhere`).
         """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
-        # Not Exists: PostgreSQL may answer that by hashing the whole table of attempts, for one page of payments.
+        # Not Exists: for it PostgreSQL may hash the whole table of attempts, for one page of payments.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
         return self.select_related("provider", "latest_attempt").annotate(
             provider_name=F("provider__name"),
@@ -60,41 +52,39 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         )
 
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
-        """The payments of a user's order that are being paid or are paid."""
+        """The open and paid payments of a user's order."""
         return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
-        """What comes behind a payment's place, newest first."""
+        """The payments after this one in a list, newest first."""
         behind = Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk)
-        return self.filter(behind, created_at__lte=created_at)  # the second lets an index start at the place
+        return self.filter(behind, created_at__lte=created_at)  # the second condition lets an index start there
 
     def newer_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
-        """What comes before a payment's place, newest first."""
+        """The payments before this one in a list, newest first."""
         before = Q(created_at__gt=created_at) | Q(created_at=created_at, id__gt=pk)
         return self.filter(before, created_at__gte=created_at)
 
     def for_listing(self) -> PaymentQuerySet:
-        """`for_reading` for many rows at once: what nobody is shown stays in the database, of the provider all but its
-        name.
-        """
+        """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
             *("user", "description", "idempotency_key"),
-            *(f"latest_attempt__{name}" for name in _UNSEEN_OF_ATTEMPT),
+            *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT),
         )
 
 
 def _any(rows: models.QuerySet[Any]) -> IsNull:
-    """Whether there are rows. Not Exists: see `for_reading`."""
+    """Whether `rows` is not empty. Not Exists: see `for_reading`."""
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 
 class Payment(PrimaryModel):
-    """What a payer owes for one thing. Its primary key is the API's `id`.
+    """One payment of a payer. Its primary key is the API's `id`.
 
-    Amounts are integers in the minor unit of the currency beside them: `amount` is the price, `charged_amount` what
-    the gateway is asked for, `fee` what it costs, in the charged currency. `exchange_rate` is NULL unless the price
-    was converted. Kept for ever: users are PROTECTed, never cascaded from.
+    Amounts are integers in the minor unit of their currency: `amount` is the price, `charged_amount` what FeexPay is
+    asked to charge, `fee` FeexPay's fee in the charged currency. `exchange_rate` is NULL if nothing was converted.
+    Never deleted: a user with payments cannot be deleted.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -200,14 +190,14 @@ class Payment(PrimaryModel):
 
     @property
     def charged_price(self) -> int:
-        """The price in the charged currency: what is charged, without the fee where the payer bears it."""
+        """The price in the charged currency: `charged_amount` without a fee that the payer pays."""
         if self.exchange_rate is None:
             return self.amount
         return money.convert(self.amount, self.currency, self.charged_currency, self.exchange_rate)
 
     @property
     def attempt(self) -> Attempt:
-        """The newest attempt; a payment is never without one."""
+        """The newest attempt; every payment has one."""
         assert self.latest_attempt is not None  # noqa: S101 -- written with the payment in one transaction
         return self.latest_attempt
 
@@ -222,12 +212,12 @@ class Payment(PrimaryModel):
 
 
 def read_payments() -> PaymentQuerySet:
-    """`Payment.objects.for_reading()` at a fraction of its cost: built once a process, and a copy for each caller."""
+    """`Payment.objects.for_reading()`, built once per process and copied for each caller, which is much faster."""
     return _for_reading().all()
 
 
 def listed_payments() -> PaymentQuerySet:
-    """`Payment.objects.for_listing()`, likewise."""
+    """`Payment.objects.for_listing()`, cached in the same way."""
     return _for_listing().all()
 
 
@@ -242,14 +232,14 @@ def _for_listing() -> PaymentQuerySet:
 
 
 class Attempt(PrimaryModel):
-    """One request to the gateway for a payment. Its id travels in FeexPay's echo field, so it is found again.
+    """One request to FeexPay for a payment. FeexPay echoes its id, so that its history can be searched for it.
 
-    `next_poll_at`: when to look at it next; NULL: nothing left to look for. While somebody looks, it is their lease:
-    it lies in the future, so that a killed worker's rows come back by themselves.
+    `next_poll_at`: when to poll it next; NULL: never. While a worker polls it, this is the end of the worker's lease:
+    if the worker is killed, the attempt is due again by itself.
     """
 
-    #: As far as we know no money was taken by it, and another attempt may be made: FeexPay said so, or it expired
-    #: though nobody was asked and nothing was found since. `is_not_charged` is the same of one row.
+    #: As far as we know it took no money, and another attempt may be made: FeexPay said so, or it expired before the
+    #: payer was asked and was not found since. `is_not_charged` is the same rule for one row.
     NOT_CHARGED: ClassVar[Q] = Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(
         status=Status.EXPIRED, reason_code__in=sorted(NOBODY_WAS_ASKED), gateway_reference__isnull=True
     )
@@ -310,7 +300,7 @@ class Attempt(PrimaryModel):
                 name="feexpay_one_live_attempt",
                 condition=Q(status__in=sorted(status.value for status in LIVE)),
             ),
-            # One charge at FeexPay belongs to one attempt: two of ours must never be settled by it.
+            # One charge at FeexPay must not settle two attempts.
             models.UniqueConstraint(
                 fields=("gateway_reference",),
                 name="feexpay_attempt_reference",
@@ -337,32 +327,30 @@ class Attempt(PrimaryModel):
 
     @property
     def is_not_charged(self) -> bool:
-        """`NOT_CHARGED`, of this row as it was read."""
+        """`NOT_CHARGED` for this row."""
         if self.life_status is Status.EXPIRED:
             return self.reason_code in NOBODY_WAS_ASKED and self.gateway_reference is None
         return self.life_status in (Status.FAILED, Status.REJECTED)
 
     @property
     def is_doubtful_refusal(self) -> bool:
-        """Refused in words that no source names: told as refused, asked about like a failure."""
+        """A refusal that no source documents: the payer sees a refusal, and the worker polls it like a failure."""
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
 class PaymentEventQuerySet(PrimaryQuerySet["PaymentEvent"]):
-    """Reads only."""
-
     def update(self, **kwargs: Any) -> int:
-        raise AppendOnlyError("events are history: add one, never change one")
+        raise AppendOnlyError("events are append-only: never change one")
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are history: they are never deleted")
+        raise AppendOnlyError("events are append-only: never delete one")
 
 
 class PaymentEvent(PrimaryModel):
-    """One thing that happened to a payment. Append-only: by this class, and on PostgreSQL by a trigger.
+    """One status change of an attempt. Append-only: by this class, and on PostgreSQL by a trigger.
 
-    `evidence` holds what a decision rested on (the report's reference, amount, echo), never personal data.
-    `actor` is the primary key of the user who acted, or the room that did.
+    `evidence`: the facts behind the decision (reference, amount, echo), never personal data.
+    `actor`: primary key of the user who acted, or the name of the command or entry point.
     """
 
     class Source(models.TextChoices):
@@ -395,15 +383,15 @@ class PaymentEvent(PrimaryModel):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise AppendOnlyError("events are history: add one, never change one")
+            raise AppendOnlyError("events are append-only: never change one")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are history: they are never deleted")
+        raise AppendOnlyError("events are append-only: never delete one")
 
 
 class Credit(PrimaryModel):
-    """The money counts. One a payment and one an attempt by constraint: credited twice is impossible, not unlikely."""
+    """The credit of a payment. Unique constraints make a second credit of a payment or an attempt impossible."""
 
     payment = models.OneToOneField(
         Payment,

@@ -1,7 +1,7 @@
-"""Every read of our tables goes to the database they are written to, whatever a host's router says about replicas.
+"""Reads of our tables go to the primary database, even if a host's router sends reads to a replica.
 
-A replica lags: it may not know yet that an order is being paid, that an attempt was sent, or that a payment is
-credited. Each of these would have a payer asked twice.
+A replica lags: it may not yet show that an order is being paid, an attempt was sent or a payment is credited. In each
+case a payer would be asked twice.
 """
 
 from __future__ import annotations
@@ -16,23 +16,21 @@ Row = TypeVar("Row", bound=models.Model, covariant=True)
 
 
 class PrimaryQuerySet(models.QuerySet[Row]):
-    """Reads where it would write. `using()` still names another database: a report of the host's may read a replica."""
+    """Reads from the database it would write to, unless `using()` names another, for example for a report."""
 
     @property
     def db(self) -> str:
-        chosen, hints = self._db, self._hints  # type: ignore[attr-defined]  # Django's own, which its stubs leave out
+        chosen, hints = self._db, self._hints  # type: ignore[attr-defined]  # Django's, missing in its stubs
         return chosen or router.db_for_write(self.model, **hints)
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's; one that waited for another writer sees what that one wrote."""
+        """As Django's, at READ COMMITTED: an update that waited for another writer sees what that one wrote."""
         with isolation.read_committed(self.db):
             return super().update(**kwargs)
 
 
 class PrimaryModel(models.Model):
-    """Base of our models. Django takes the base manager of a model from its parent's, and with it go related objects,
-    `refresh_from_db` and the look before a delete.
-    """
+    """Base of our models. Related objects, `refresh_from_db` and cascades use the base manager that is set here."""
 
     objects = PrimaryQuerySet.as_manager()
 

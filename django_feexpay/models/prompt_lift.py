@@ -1,4 +1,4 @@
-"""Staff's exceptions from the limit of prompts for a number."""
+"""Exceptions from the prompt limit, granted by staff."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class PromptLift(PrimaryModel):
-    """For one number no limit counts from `lifted_at` to `until`. Written once and kept: the trace of who and why.
+    """Lifts the prompt limit of a phone number from `lifted_at` to `until`. Never changed: it records who and why.
 
-    The number itself is not here: its keyed hash finds it, the masked form shows it. `actor`: primary key of the user.
+    The number is not stored, only its keyed hash and its masked form. `actor`: primary key of the user.
     """
 
     msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64)

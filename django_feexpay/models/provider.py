@@ -1,4 +1,4 @@
-"""The ways to pay, as this shop offers them: catalogue rows that an admin may adjust."""
+"""The providers this shop offers: catalogue rows that an admin may change."""
 
 from __future__ import annotations
 
@@ -13,37 +13,35 @@ from django_feexpay import cache_state
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec, with_flow
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 
-#: What a row takes from the catalogue; an admin may change each afterwards, the flow where sources differ.
+#: Columns copied from the catalogue. An admin may change each, the flow only where sources differ.
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
 def renew_copies(using: str) -> None:
-    """What doors keep rendered of the rows is stale now for this transaction, and for others from its commit on."""
+    """Invalidate the cached provider lists: now for this transaction, and at its commit for others."""
     cache_state.renew(cache_state.PROVIDERS)
     if connections[using].in_atomic_block:
         transaction.on_commit(lambda: cache_state.renew(cache_state.PROVIDERS), using=using)
 
 
 class ProviderQuerySet(PrimaryQuerySet["Provider"]):
-    """Rows of which doors keep a rendered copy."""
+    """Providers; the API caches a rendered list of them."""
 
     def update(self, **kwargs: Any) -> int:
-        """As Django's, which sends no signal."""
+        """As Django's, and invalidates the cached lists: an update sends no signal."""
         rows = super().update(**kwargs)
         renew_copies(self.db)
         return rows
 
 
 class ProviderManager(models.Manager["Provider"]):
-    """Keeps the rows in step with the catalogue."""
-
     def get_queryset(self) -> ProviderQuerySet:
         return ProviderQuerySet(self.model, using=self._db)
 
     def sync_with_catalogue(self, *, using: str | None = None) -> None:
-        """Make missing rows; bring a value up to date only where the row still holds the catalogue's former value.
+        """Create missing rows, and update values that still equal the catalogue's former value.
 
-        So an admin's change survives every release, and an untouched row follows the facts. Safe to repeat: yes.
+        So a value that an admin changed stays. Safe to repeat: yes.
         """
         rows = {row.code: row for row in self.using(using).all()}
         for spec in CATALOGUE.values():
@@ -56,7 +54,7 @@ class ProviderManager(models.Manager["Provider"]):
 
 
 class Provider(PrimaryModel):
-    """One way to pay, made from its catalogue row after migrate. What an admin changed stays changed."""
+    """One provider, created from the catalogue after migrate. A value that an admin changed stays."""
 
     code = models.CharField(_("code"), max_length=32, primary_key=True)
     name = models.CharField(_("name"), max_length=64)
@@ -102,25 +100,25 @@ class Provider(PrimaryModel):
 
     @property
     def spec(self) -> ProviderSpec:
-        """What the gateway needs to know of this provider, with the flow this shop chose.
+        """The catalogue's facts about this provider, with the flow this shop chose.
 
-        KeyError for a row the catalogue no longer has.
+        Raises: KeyError for a provider that is no longer in the catalogue.
         """
         return with_flow(self.code, self.flow)
 
     @property
     def is_available(self) -> bool:
-        """Whether a payment may be started: switched on, and something FeexPay serves."""
+        """Whether a payment may be started: enabled here, and served by FeexPay."""
         return self.enabled and not self.spec.unavailable_reason
 
     def disabled_words(self, language: str) -> str:
-        """What staff tells payers of a language while it is disabled, else in the other language; "" if nothing."""
+        """The reason shown to payers while it is disabled, in this language or else the other; "" if there is none."""
         words = (self.disabled_reason, self.disabled_reason_fr)
         first, second = reversed(words) if language.startswith("fr") else words
         return first or second
 
     def follow(self, spec: ProviderSpec) -> None:
-        """Take over the catalogue's new values, except those an admin changed."""
+        """Take the catalogue's new values, except those an admin changed."""
         for name, value in _values(spec).items():
             if _plain(getattr(self, name)) == self.catalogue_values.get(name):
                 setattr(self, name, value)
@@ -136,5 +134,5 @@ def _json(spec: ProviderSpec) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As it looks after a trip through JSON; a percentage with its two digits, so that 1.7 equals 1.70."""
+    """The value as JSON returns it; a percentage with two digits, so that 1.7 equals 1.70."""
     return f"{value:.2f}" if isinstance(value, Decimal) else value

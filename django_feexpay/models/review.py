@@ -1,4 +1,4 @@
-"""What one person proposes for an attempt under review, where a second person must approve it."""
+"""Proposed decisions for attempts under review, which a second person must approve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class ReviewDecision(models.TextChoices):
-    """How a person closes an attempt under review. An event of a closing has the decision as its `because`."""
+    """How a person closes an attempt under review. The event has the decision as its `because`."""
 
     CREDIT_TAKEN = "credit_taken", _("credit what FeexPay took")
     CREDIT_PRICE = "credit_price", _("credit what was asked for")
@@ -19,9 +19,9 @@ class ReviewDecision(models.TextChoices):
 
 
 class ReviewProposal(PrimaryModel):
-    """One person's decision that waits for a second person. At most one is open for an attempt.
+    """A decision by one person that a second person must approve. At most one is open for an attempt.
 
-    `gateway_word`, `gateway_amount`: what FeexPay said when it was proposed, and what the second person approves.
+    `gateway_word`, `gateway_amount`: FeexPay's answer when it was proposed, which the second person approves.
     `proposed_by`, `ended_by`: primary keys of users.
     """
 

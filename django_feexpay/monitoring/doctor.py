@@ -23,8 +23,8 @@ from django.utils.translation import gettext as _
 
 from django_feexpay import checks, conf
 from django_feexpay.background import worker
+from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.addresses import LOOPBACK
 from django_feexpay.gateway.errors import GatewayError, NotSentError
 from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, WireRequest
 from django_feexpay.models import Heartbeat, OutboxMessage

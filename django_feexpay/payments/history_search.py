@@ -1,4 +1,4 @@
-"""Find an attempt's payments in FeexPay's history by our attempt id, which FeexPay echoes in each row."""
+"""Find an attempt's payments in FeexPay's history by our id, echoed in each row."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ class Found:
 
 
 def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds: float | None = None) -> Found:
-    """Search the days on which FeexPay can have made the attempt's payment. A paid row ends the search early.
+    """Search the days on which FeexPay can have made the attempt's payment.
 
-    longest_question_seconds: deadline of each question while a person waits for the page. Changes: nothing.
+    A paid row ends the search. longest_question_seconds: deadline of each question while a person waits for the page.
+    Changes: nothing.
     """
     found, complete, answered = None, True, False
     similar: list[HistoryRow] = []
@@ -67,8 +68,9 @@ def search(attempt: Attempt, *, timeout_seconds: float, longest_question_seconds
 
 
 def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[HistoryRow], bool]:
-    """Every paid payment of an attempt, once each, as far as FeexPay shows its history, and whether FeexPay answered
-    every question. Changes: nothing.
+    """Each paid payment of an attempt, once, and whether FeexPay answered everything.
+
+    Changes: nothing.
     """
     found: dict[str, HistoryRow] = {}
     answered = True
@@ -84,7 +86,7 @@ def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[History
 def _parts(
     attempt: Attempt, timeout_seconds: float, longest_question_seconds: float | None, *, other_words: bool
 ) -> Iterator[Part]:
-    """Read the days on which FeexPay can have made the attempt's payment, and one day on either side."""
+    """Read the days of the attempt's possible payment, and one day on either side."""
     reader = Reader(
         most_questions=MOST_QUESTIONS,
         timeout_seconds=timeout_seconds,
@@ -97,7 +99,7 @@ def _parts(
 
 
 def _latest_payment_at(attempt: Attempt) -> datetime:
-    """The latest time at which FeexPay can have made the payment: at the sending, or while a payment page is open."""
+    """The latest time of the payment: at the sending, or while a payment page is open."""
     now = conf.now()
     sent_at = max(attempt.created_at, attempt.sent_at or attempt.created_at)
     if sent_at > now + conf.CLOCK_SLACK:  # written by a clock that was ahead; FeexPay's clock says about now
@@ -113,7 +115,7 @@ def _rank(row: HistoryRow) -> int:
 
 
 def belongs_to(row: HistoryRow, attempt: Attempt) -> bool:
-    """Whether a row proves to be the attempt's payment: it has a reference and echoes our id (pages: `custom_id`)."""
+    """Whether a row has a reference and echoes the attempt's id (pages: `custom_id`)."""
     return row.report.reference is not None and str(attempt.pk) in (row.report.echo, row.custom_id)
 
 
@@ -132,6 +134,6 @@ def may_belong_to(row: HistoryRow, attempt: Attempt) -> bool:
 
 
 def attempt_ids_in(row: HistoryRow) -> list[UUID]:
-    """The ids in a row that have the form of an attempt id. None of them: another system of the shop asked."""
+    """The attempt ids in a row; empty: another system of the shop sent the request."""
     names = (row.report.echo, row.custom_id)
     return [UUID(name) for name in names if name is not None and _ATTEMPT_ID.fullmatch(name)]

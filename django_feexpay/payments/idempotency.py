@@ -1,4 +1,4 @@
-"""One key, one answer: the same request asked again gets what it got the first time, and is not acted on again."""
+"""Idempotency keys: a repeated request gets the first request's answer and does nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateText
 
-#: How long a first request may run before its answer is taken from the payment's row: longer than any call.
-PATIENCE = timedelta(seconds=90)
+#: After this the first request is taken for dead, and its answer is read from the payment's row. Longer than any call.
+FIRST_REQUEST_TIMEOUT = timedelta(seconds=90)
 _RETRY_AFTER_SECONDS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """A client's key for one intent, with the fingerprint of what it asked for."""
+    """A client's key for one intent, with the fingerprint of the request."""
 
     user: Any
     value: str
@@ -31,8 +31,8 @@ class Key:
 
 
 @dataclass(eq=False)
-class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: the answer is in it
-    """This key was answered before. `status` and `body` are None when the first request died before its answer."""
+class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: it holds the answer
+    """The key was used before. `status` and `body` are None if the first request died before it answered."""
 
     payment: Payment
     status: int | None
@@ -40,9 +40,9 @@ class AlreadyAnswered(Exception):  # noqa: N818 -- not an error: the answer is i
 
 
 def fingerprint(route: str, body: Mapping[str, Any]) -> str:
-    """Keyed hash of a route and the meaning of its body: key order and white space do not count.
+    """Keyed hash of a route and its body; the order of the body's names and white space do not count.
 
-    Keyed, because the body holds a number of which the masked form stands beside it.
+    Keyed, because a plain hash of a body with a phone number can be reversed by trying all numbers.
     """
     canonical = PrivateText(json.dumps([route, body], sort_keys=True, separators=(",", ":")))
     return crypto.keyed_hash(canonical, feexpay.hash_key)
@@ -59,7 +59,7 @@ def refuse_or_replay(key: Key) -> None:
         return
     if record.fingerprint != key.fingerprint:
         raise NotAllowedError("idempotency_mismatch", _("This key was used for another request."))
-    if record.answer_status is None and -conf.CLOCK_SLACK < conf.now() - record.created_at < PATIENCE:
+    if record.answer_status is None and -conf.CLOCK_SLACK < conf.now() - record.created_at < FIRST_REQUEST_TIMEOUT:
         message = _("The first request with this key is still running.")
         raise NotAllowedError("idempotency_conflict", message, retry_after_seconds=_RETRY_AFTER_SECONDS)
     raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)
@@ -73,14 +73,17 @@ def record(key: Key, payment: Payment, at: datetime) -> None:
 
 
 def forget(key: Key) -> None:
-    """The request came to nothing: the same key may be used for it again. Safe to repeat: yes.
+    """Free the key of a request that was refused, so that the client may use it again.
 
-    Changes: IdempotencyRecord, unless it holds an answer.
+    Changes: IdempotencyRecord, unless it holds an answer. Safe to repeat: yes.
     """
     IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None).delete()
 
 
 def remember(key: Key, status: int, body: Mapping[str, Any]) -> None:
-    """Keep the answer for whoever asks again. Safe to repeat: yes, the first answer stays."""
+    """Store the answer for repeated requests.
+
+    Changes: IdempotencyRecord. Safe to repeat: yes, the first answer stays.
+    """
     unanswered = IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None)
     unanswered.update(answer_status=status, answer_body=dict(body))

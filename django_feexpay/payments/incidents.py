@@ -1,4 +1,4 @@
-"""Incidents: charges that staff must put right by hand. Each is announced to the host once and closed by staff."""
+"""Incidents: charges that staff must correct, announced to the host once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Charge:
 
 @transaction.atomic
 def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetime) -> bool:
-    """Open an incident about a charge and queue its signal, unless the charge has an incident of this kind.
+    """Open an incident about a charge and queue its signal, once per charge and kind.
 
     Returns True if this call opened it.
     Changes: Incident, OutboxMessage. Safe to repeat: yes, also concurrently: a unique constraint lets one call through.
@@ -61,7 +61,7 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
 
 @transaction.atomic
 def close(incident_id: int, note: str) -> bool:
-    """Close an incident and the discrepancies about the same charge, with a note on what staff did.
+    """Close an incident, and the discrepancies about its charge, with staff's note.
 
     Returns True if this call closed it. Changes: Incident, Discrepancy. Safe to repeat: yes, the first note stays.
     """

@@ -46,7 +46,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A row or a sum that breaks an invariant. `rule`: I1 to I19; `about`: its kind and id; `problem`: in words."""
+    """A row or a sum that breaks `rule` (I1 to I19). `about`: its kind and id."""
 
     rule: str
     about: str
@@ -57,7 +57,7 @@ class Violation:
 
 
 def violations(rules: Iterable[str] = ()) -> Iterator[Violation]:
-    """Yield every violation of these rules, by default of all. Changes: nothing. Raises: KeyError."""
+    """Yield every violation of these rules (default: all). Raises: KeyError."""
     for rule in rules or INVARIANTS:
         for text in INVARIANTS[rule]():
             about, _, problem = text.partition(": ")
@@ -70,7 +70,7 @@ def name_of(rule: str) -> str:
 
 
 def credits_add_up() -> Iterator[str]:
-    """I1: in each currency, the credits add up to the charged amounts of the payments with a confirmed attempt.
+    """I1: in each currency, the credits add up to the confirmed charged amounts.
 
     Credits of the amount that FeexPay took instead of what we asked for are left out: I6 checks each of them.
     """
@@ -90,8 +90,10 @@ def credits_add_up() -> Iterator[str]:
 
 
 def successful_means_credited() -> Iterator[str]:
-    """I2: a payment is SUCCESSFUL exactly if it has a credit, by one of its own attempts; else its newest attempt
-    gives its status. A second credit is impossible: the payment is the credit's primary key.
+    """I2: a payment is SUCCESSFUL exactly if one of its own attempts has a credit.
+
+    Otherwise its newest attempt gives its status. A second credit is impossible: the payment is the credit's primary
+    key.
     """
     unlike = Q(status=Status.SUCCESSFUL, credit=None) | (~Q(status=Status.SUCCESSFUL) & Q(credit__isnull=False))
     for pk, status in _rows(Payment.objects.filter(unlike), "pk", "status"):
@@ -104,7 +106,7 @@ def successful_means_credited() -> Iterator[str]:
 
 
 def payer_is_never_asked_twice() -> Iterator[str]:
-    """I3: a payment has at most one live attempt, and each gateway reference belongs to one attempt."""
+    """I3: a payment has at most one live attempt, and a reference one attempt."""
     live = Payment.objects.annotate(live=Count("attempts", filter=Q(attempts__status__in=LIVE)))
     for pk, count in _rows(live.filter(live__gt=1), "pk", "live"):
         yield f"payment {pk}: {count} live attempts"
@@ -114,8 +116,9 @@ def payer_is_never_asked_twice() -> Iterator[str]:
 
 
 def second_charge_opens_an_incident() -> Iterator[str]:
-    """I4: each second success of a payment or an order has a duplicate-charge incident, and so has each second charge
-    of one attempt that FeexPay confirmed; nothing else has.
+    """I4: each second success has a duplicate-charge incident, and nothing else has.
+
+    A second success is one of the same payment or order, or a confirmed second charge of one attempt.
     """
     own = _duplicate_charges().filter(attempt=OuterRef("pk"), reference=Lower(_or_none(OuterRef("gateway_reference"))))
     order = {"payment__user": OuterRef("payment__user"), "payment__merchant_reference": OuterRef(_REFERENCE)}
@@ -130,7 +133,7 @@ def second_charge_opens_an_incident() -> Iterator[str]:
 
 
 def _second_charges_of_one_attempt() -> Iterator[str]:
-    """I4 for charges that no attempt holds: only an incident and a discrepancy record them."""
+    """I4 for charges that no attempt holds: incidents and discrepancies record them."""
     beside = _duplicate_charges().exclude(reference=Lower(_or_none(F("attempt__gateway_reference"))))
     spellings = [OuterRef("gateway_reference"), OuterRef("reference"), Upper(OuterRef("gateway_reference"))]
     held = Exists(Attempt.objects.filter(gateway_reference__in=spellings))
@@ -144,7 +147,7 @@ def _second_charges_of_one_attempt() -> Iterator[str]:
 
 
 def _duplicate_charges() -> QuerySet[Any]:
-    """The duplicate-charge incidents, with `reference` as FeexPay's reference in lower case."""
+    """The duplicate-charge incidents; `reference` is FeexPay's in lower case."""
     incidents_ = Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE)
     return incidents_.annotate(reference=Lower("gateway_reference"))
 
@@ -155,9 +158,9 @@ def _or_none(reference: Any) -> Coalesce:
 
 
 def events_form_a_chain() -> Iterator[str]:
-    """I5: each event starts at the status where the one before ended, is a legal move, and the last gives the status.
+    """I5: each event is a legal move from where the one before ended.
 
-    No legal move leaves SUCCESSFUL.
+    The last one gives the attempt's status. No legal move leaves SUCCESSFUL.
     """
     before = Window(
         Lag("to_status", default=Value("", output_field=CharField())), partition_by=[F("attempt")], order_by="id"
@@ -176,10 +179,11 @@ def events_form_a_chain() -> Iterator[str]:
 
 
 def credit_has_proof() -> Iterator[str]:
-    """I6: each credit names an event whose report has our reference, attempt id, amount and currency.
+    """I6: each credit names an event whose report proves it.
 
-    A review that a person closed is the exception: its credit is FeexPay's amount in the evidence, or the amount that
-    we asked for. I13 checks who closed it and why. This check repeats `report_evaluation` on purpose.
+    The report has our reference, attempt id, amount and currency. A review that a person closed is the exception:
+    its credit is FeexPay's amount in the evidence, or the amount that we asked for. I13 checks who closed it and why.
+    This check repeats `report_evaluation` on purpose.
     """
     credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_OF_PROOF)
     for credit in credits_.order_by("pk").iterator():
@@ -229,8 +233,9 @@ def _missing_proof(evidence: Mapping[str, Any], attempt: Attempt, payment: Payme
 
 
 def undecided_attempt_has_a_next_poll() -> Iterator[str]:
-    """I7: a live attempt is polled within a day; REVIEW and a sent EXPIRED are polled for ever: within a day in the
-    first week, then within a seventh of their age.
+    """I7: a live attempt is polled within a day; doubtful ones are polled for ever.
+
+    REVIEW and a sent EXPIRED: within a day in the first week, then within a seventh of their age.
     """
     now = conf.now()
     watched = Q(status__in=[*LIVE, Status.REVIEW]) | Q(status=Status.EXPIRED, sent_at__isnull=False)
@@ -264,7 +269,7 @@ def delivery_matches_its_attempt() -> Iterator[str]:
 
 
 def idempotency_key_leads_to_one_payment() -> Iterator[str]:
-    """I9: an idempotency key leads to one payment of its own user, and the stored answer is about that payment."""
+    """I9: a key leads to one payment of its own user, and so does its stored answer."""
     owned = IdempotencyRecord.objects.exclude(payment__user=None)  # erasing a user leaves the payment without one
     for pk in _ids(owned.exclude(payment__user=F("user"))):
         yield f"idempotency record {pk}: its payment is another user's"
@@ -281,7 +286,7 @@ def idempotency_key_leads_to_one_payment() -> Iterator[str]:
 
 
 def every_outcome_has_its_message() -> Iterator[str]:
-    """I10: each credit, review and second charge has its outbox message; each message is delivered or scheduled."""
+    """I10: each outcome has its outbox message, delivered or scheduled."""
     for pk in _ids(Credit.objects.exclude(Exists(_messages("payment_id", OutboxMessage.Signal.SUCCEEDED)))):
         yield f"credit {pk}: no message"
     doubted = PaymentEvent.objects.filter(to_status=Status.REVIEW)
@@ -303,8 +308,9 @@ def _messages(payment: str, signal: OutboxMessage.Signal) -> QuerySet[OutboxMess
 
 
 def amounts_agree() -> Iterator[str]:
-    """I12: amounts are positive, and each attempt asks for the payment's price at its stored rate, with or without fee.
+    """I12: each attempt asks for the payment's price, with or without the fee.
 
+    Amounts are positive, and a price in another currency is converted at the stored rate.
     The provider's limits are checked when a payment starts and may have changed since, so they are not checked here.
     """
     cheap = Q(charged_currency=F("currency"), charged_amount__lt=F("amount"))
@@ -322,8 +328,9 @@ def amounts_agree() -> Iterator[str]:
 
 
 def doubtful_attempt_is_searched_long_enough() -> Iterator[str]:
-    """I14: an attempt is closed as never arrived only after the full search; it is put back for sending only if it was
-    surely not sent; a doubtful refusal is polled on its first day.
+    """I14: an attempt is closed as never arrived only after the full search.
+
+    It is put back for sending only if it was surely not sent. A doubtful refusal is polled on its first day.
     """
     closed = PaymentEvent.objects.filter(because=NEVER_ARRIVED)
     for pk, attempt, from_status, evidence in _rows(closed, "pk", "attempt_id", "from_status", "evidence"):
@@ -366,9 +373,10 @@ _INSTANTS_OF_CLOSING = ("sent_at", "first_absence_at", "last_absence_at")
 
 
 def review_is_closed_by_a_person() -> Iterator[str]:
-    """I13: each closed review names a person and a reason; above that day's limit a second person approved it.
+    """I13: each closed review names a person and a reason.
 
-    `not_paid` never contradicts FeexPay. A proposal is open only while its attempt is under review.
+    Above that day's limit a second person approved it. `not_paid` never contradicts FeexPay. A proposal is open
+    only while its attempt is under review.
     """
     closings = PaymentEvent.objects.filter(because__in=ReviewDecision.values).select_related("attempt")
     for event in closings.order_by("pk").iterator():
@@ -405,7 +413,7 @@ def _missing_second_person(event: PaymentEvent) -> str:
 
 
 def incident_is_announced_once() -> Iterator[str]:
-    """I15: each incident has one signal, and each such signal an incident. A reversed attempt has a credit."""
+    """I15: each incident has one signal; a reversed attempt has a credit."""
     for kind, signal in incidents.SIGNALS.items():
         opened = Count("incidents", filter=Q(incidents__kind=kind), distinct=True)
         told = Count("outbox", filter=Q(outbox__signal=signal), distinct=True)
@@ -419,7 +427,7 @@ def incident_is_announced_once() -> Iterator[str]:
 
 
 def discrepancy_ends_in_its_own_period() -> Iterator[str]:
-    """I16: only a comparison of the day on which the attempt was sent ends a discrepancy as gone."""
+    """I16: only a comparison of the attempt's own day ends a discrepancy as gone."""
     gone = Discrepancy.objects.filter(
         state=Discrepancy.State.GONE, ended_by__isnull=False, attempt__sent_at__isnull=False
     )
@@ -430,7 +438,7 @@ def discrepancy_ends_in_its_own_period() -> Iterator[str]:
 
 
 def message_is_delivered_or_scheduled() -> Iterator[str]:
-    """I17: an undelivered message is tried again within an hour and stores its last error; a delivered one is not."""
+    """I17: an undelivered message keeps its error and is tried again within an hour."""
     now = conf.now()
     waiting = OutboxMessage.objects.filter(delivered_at=None)
     late = waiting.filter(next_delivery_at__gt=now + outbox.LONGEST_WAIT)
@@ -444,9 +452,9 @@ def message_is_delivered_or_scheduled() -> Iterator[str]:
 
 
 def prompts_are_bounded() -> Iterator[str]:
-    """I18: within the last hour no number got more prompts than the setting allows, unless staff lifted the limit.
+    """I18: in the last hour no number got more prompts than the setting allows.
 
-    Older hours are not checked: the setting of that time is unknown.
+    Staff may lift the limit of a number. Older hours are not checked: the setting of that time is unknown.
     """
     for attempt, count, amount, allowed in prompts.beyond_the_limit():
         said, period = (f" of {amount}", "ten minutes") if amount else ("", "the hour")
@@ -454,9 +462,10 @@ def prompts_are_bounded() -> Iterator[str]:
 
 
 def no_time_is_too_far_ahead() -> Iterator[str]:
-    """I19: no row waits longer than its rules allow, and no row was created in the future (a clock was wrong).
+    """I19: no row waits longer than its rules allow, and none is from the future.
 
-    The worker corrects the waits within a minute. A wrong creation time stays, so that staff see it.
+    A wrong clock causes both. The worker corrects the waits within a minute. A wrong creation time stays, so that staff
+    see it.
     """
     now = conf.now()
     put_off = Attempt.objects.filter(leases.put_off_too_far(now) | leases.given_up_too_early(now))
@@ -496,7 +505,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def _rows(rows: QuerySet[Any], *names: str) -> Iterator[tuple[Any, ...]]:
-    """The named columns of each row, by primary key, without holding all rows in memory."""
+    """The named columns of each row, by primary key; memory holds no table."""
     return rows.order_by("pk").values_list(*names).iterator()
 
 

@@ -1,8 +1,8 @@
-"""Whose turn it is, and who polls: leases on attempts.
+"""Leases on attempts: which worker may poll or send an attempt, and when it is due again.
 
-A claim pushes `next_poll_at` behind the longest call plus a margin. Who claimed writes the next look only if that
-lease still stands; a webhook that pulled it forward meanwhile keeps its word. A claimer that dies changes nothing:
-the lease ends and the row is due again.
+A claim moves `next_poll_at` past the longest call plus a margin: that is the lease. The worker that holds it writes the
+next poll only if the lease is unchanged: if a webhook made the attempt due meanwhile, that is newer and is kept. When a
+worker dies, its lease ends and the attempt is due again.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS, longest_waits, next_poll_time
 
-#: Total deadline of a call plus a margin; a synchronous provider answers only when its payer has.
+#: Total deadline of a call plus a margin. A synchronous provider answers only when its payer has.
 LEASE = timedelta(seconds=45)
 SYNCHRONOUS_SECONDS = 120.0
 SYNCHRONOUS_LEASE = timedelta(seconds=150)
 
-#: At most one look per payment in this time, however many webhooks ask for one.
-SHORTEST_PAUSE = timedelta(seconds=3)
+#: At most one poll per attempt in this time, however many webhooks come.
+MIN_POLL_GAP = timedelta(seconds=3)
 
-#: The same for a payment that is credited: its payer waits for nothing. Shorter than a lease, so that what a webhook
-#: tells during a look brings another one.
-PAUSE_AFTER_CREDIT = timedelta(seconds=30)
+#: The same for a credited attempt, whose payer waits for nothing. Shorter than a lease, so that a webhook that comes
+#: during a poll causes another poll.
+MIN_POLL_GAP_AFTER_CREDIT = timedelta(seconds=30)
 
-#: FeexPay did not answer a question about a credited payment.
+#: The wait after a poll of a credited attempt that FeexPay did not answer.
 AGAIN_AFTER_CREDIT = timedelta(minutes=15)
 
-#: A claim given back is looked at again by then, however long FeexPay asked to be left alone: no look lies so far
-#: ahead that a wrong clock could not be told from it.
-LONGEST_RELEASE = timedelta(minutes=5)
+#: The longest delay with which a claim is released, even if FeexPay asks for a longer pause. A longer delay could not
+#: be told from a clock error.
+MAX_RELEASE_DELAY = timedelta(minutes=5)
 
-#: Above the longest wait: the lease of who polls, and the clocks.
+#: Allowed above the longest wait: a worker's lease, and differences between clocks.
 _MARGIN = LEASE + conf.CLOCK_SLACK
 
-#: What has no next look is searched for among the payments of these days.
+#: Attempts without a next poll are searched among the payments of this time.
 _RECENT = timedelta(days=7)
 
-_dice = random.SystemRandom()
+_random_source = random.SystemRandom()
 
 #: Called after each commit that made an attempt due earlier: a cluster enqueues its sweep task then.
 due_listeners: list[Callable[[], None]] = []
@@ -57,7 +57,7 @@ due_listeners: list[Callable[[], None]] = []
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to look at one attempt until `lease`. `status`: as it was when it was taken."""
+    """The right to work on one attempt until `lease`. `status`: when it was claimed."""
 
     attempt_id: UUID
     lease: datetime
@@ -65,18 +65,18 @@ class Claim:
 
 
 def claim_due(limit: int, *, unsent: bool, live: bool | None = None) -> list[Claim]:
-    """Take the attempts that have been due longest, at most `limit`; no other caller gets them.
+    """Claim the attempts that have been due longest, at most `limit`; no other caller gets them.
 
-    `unsent`: those that wait to be sent, else those to be asked about. Of these, `live`: those whose payer waits, or
-    only the settled ones; None: both, the live ones first, so that news about the past delays no payment of now.
-    Changes: `next_poll_at`, `last_polled_at` of the taken rows. Safe to repeat: yes.
+    `unsent`: attempts to send, else attempts to poll. Of those to poll, `live=True`: only live ones, whose payer waits;
+    `False`: only settled ones; `None`: both, the live ones first.
+    Changes: `next_poll_at`, `last_polled_at` of the claimed rows. Safe to repeat: yes.
     """
-    waits = Q(status__in=sorted(LIVE - {Status.CREATED}))
-    kinds = {True: [waits], False: [~Q(status__in=sorted(LIVE))], None: [waits, ~Q(status__in=sorted(LIVE))]}
-    taken: list[Claim] = []
+    to_poll, settled = Q(status__in=sorted(LIVE - {Status.CREATED})), ~Q(status__in=sorted(LIVE))
+    kinds = {True: [to_poll], False: [settled], None: [to_poll, settled]}
+    claims: list[Claim] = []
     for kind in [Q(status=Status.CREATED)] if unsent else kinds[live]:
-        taken += _claim_kind(kind, limit - len(taken))
-    return taken
+        claims += _claim_kind(kind, limit - len(claims))
+    return claims
 
 
 def _claim_kind(kind: Q, limit: int) -> list[Claim]:
@@ -95,43 +95,37 @@ def _claim_kind(kind: Q, limit: int) -> list[Claim]:
 
 
 def claim(attempt: Attempt, now: datetime) -> Claim | None:
-    """Take one attempt, if `next_poll_at` still stands as it was read; None when somebody else was quicker."""
+    """Claim one attempt, unless `next_poll_at` has changed since it was read: another caller claimed it."""
     lease = now + LEASE
     rows = Attempt.objects.filter(pk=attempt.pk, next_poll_at=attempt.next_poll_at)
     taken = rows.update(next_poll_at=lease, last_polled_at=now)
     return Claim(attempt.pk, lease, attempt.life_status) if taken else None
 
 
-def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **looked: Any) -> None:
-    """Count one look that moved nothing, and write the next `unless_changed`; `looked`: other columns it changed.
+def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **columns: Any) -> None:
+    """Count one poll that moved nothing and write the next `unless_changed`, with other `columns` of the attempt.
 
-    no_later_than: look again by then, also where the schedule knows no next look.
+    no_later_than: poll again by then, even if the schedule has no next poll.
     """
     next_poll_at = next_poll(attempt, attempt.life_status, polls=attempt.poll_count + 1)
     if no_later_than is not None:
         next_poll_at = min(next_poll_at or no_later_than, no_later_than)
     rows = Attempt.objects.filter(pk=attempt.pk, status=attempt.status)
-    rows.update(poll_count=F("poll_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **looked)
+    rows.update(poll_count=F("poll_count") + 1, next_poll_at=unless_changed(attempt, next_poll_at), **columns)
 
 
 def release(held: Claim, next_poll_at: datetime | None) -> None:
-    """Give a claim back without having looked: due again then (None: never), unless somebody else took it or
-    hastened it.
+    """Give a claim back unused: due again then (None: never), unless another caller changed it meanwhile.
 
     Changes: `next_poll_at`. Safe to repeat: yes.
     """
     Attempt.objects.filter(pk=held.attempt_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
 
 
-def call_due_listeners() -> None:
-    """Call `due_listeners` once the surrounding transaction is committed, or now if there is none."""
-    for listener in due_listeners:
-        transaction.on_commit(listener, robust=True)
-
-
 def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
-    """To write `next_poll_at` only where it still is what was read with the attempt: else a webhook pulled it
-    forward while FeexPay was asked, or somebody else took it, and theirs is the newer word.
+    """An expression that writes `next_poll_at` only if the column is as it was read with the attempt.
+
+    Else a webhook made the attempt due during the poll, or another worker claimed it: their value is newer.
     """
     seen = attempt.next_poll_at
     unchanged = Q(next_poll_at__isnull=True) if seen is None else Q(next_poll_at=seen)
@@ -139,13 +133,16 @@ def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
 
 
 def next_poll(attempt: Attempt, status: Status, *, polls: int = 0) -> datetime | None:
-    """`poll_schedule.next_poll_time` for an attempt that is, or is about to be, in `status`, by the host's settings.
+    """`poll_schedule.next_poll_time` for an attempt that is, or will be, in `status`, by the host's settings.
 
-    A refusal that no source names is asked about like a failure.
+    A refusal that no source documents is polled like a failure.
     """
     now = conf.now()
     if status is Status.SUCCESSFUL:
-        return _poll_after_credit_at(attempt, now)
+        # A hosted page may be paid again until it closes: poll it once then. Other credited attempts are polled when a
+        # webhook or the nightly comparison gives cause.
+        closed_at = attempt.expires_at + MIN_POLL_GAP_AFTER_CREDIT
+        return closed_at if attempt.sought_by_echo and now < closed_at else None
     settled_at = attempt.settled_at if status is attempt.life_status else None
     if status is Status.REJECTED and attempt.is_doubtful_refusal:
         status = Status.FAILED
@@ -157,69 +154,67 @@ def next_poll(attempt: Attempt, status: Status, *, polls: int = 0) -> datetime |
         polls=polls,
         settled_at=settled_at,
         poll_seconds=feexpay.poll_seconds,
-        dice=_dice,
+        random_source=_random_source,
     )
 
 
-def _poll_after_credit_at(attempt: Attempt, now: datetime) -> datetime | None:
-    """A page may be paid again until it closes: then it is looked at once. Any other is looked at when a webhook or
-    the nightly comparison gives cause.
-    """
-    closed_at = attempt.expires_at + PAUSE_AFTER_CREDIT
-    return closed_at if attempt.sought_by_echo and now < closed_at else None
-
-
 def make_due_now(attempt: Attempt, *, not_before: datetime | None = None) -> None:
-    """Make an attempt due now, or as soon as the shortest pause and `not_before` allow; never later than it already is.
+    """Make an attempt due now, or as soon as MIN_POLL_GAP and `not_before` allow; never later than it already is.
 
-    Changes: `next_poll_at`, unless the attempt is credited or on its way out (its lease must stand).
+    Changes: `next_poll_at`, unless the attempt is credited or being sent (its lease must stay).
     Safe to repeat: yes.
     """
     if attempt.life_status in (Status.SENDING, Status.SUCCESSFUL):
         return
-    earliest = _no_earlier_than(attempt, SHORTEST_PAUSE)
+    earliest = _earliest(attempt, MIN_POLL_GAP)
     movable = ~Q(status__in=[Status.SENDING, Status.SUCCESSFUL])
-    _pull_forward(attempt, movable, earliest if not_before is None else max(not_before, earliest))
+    _make_due(attempt, movable, earliest if not_before is None else max(not_before, earliest))
 
 
 def make_credited_due_now(attempt: Attempt, *, at: datetime | None = None) -> None:
-    """Make a credited attempt due, now or at a given time: FeexPay may have taken the money back, or taken it twice.
-    At most one look in PAUSE_AFTER_CREDIT; never later than it already is.
+    """Make a credited attempt due, now or `at`: FeexPay may have reversed it, or charged the payer twice.
 
+    At most one poll in MIN_POLL_GAP_AFTER_CREDIT; never later than it already is.
     Changes: `next_poll_at` of a credited attempt. Safe to repeat: yes.
     """
-    earliest = _no_earlier_than(attempt, PAUSE_AFTER_CREDIT)
-    _pull_forward(attempt, Q(status=Status.SUCCESSFUL), earliest if at is None else max(at, earliest))
+    earliest = _earliest(attempt, MIN_POLL_GAP_AFTER_CREDIT)
+    _make_due(attempt, Q(status=Status.SUCCESSFUL), earliest if at is None else max(at, earliest))
 
 
-def _no_earlier_than(attempt: Attempt, pause: timedelta) -> datetime:
-    """After the pause. A last look that lies in the future is by a clock that was ahead: no webhook waits for that."""
+def _earliest(attempt: Attempt, gap: timedelta) -> datetime:
+    """`gap` after the last poll. If a clock that ran ahead wrote that in the future, `gap` from now at most."""
     now = conf.now()
-    return now if attempt.last_polled_at is None else min(max(now, attempt.last_polled_at + pause), now + pause)
+    return now if attempt.last_polled_at is None else min(max(now, attempt.last_polled_at + gap), now + gap)
 
 
-def _pull_forward(attempt: Attempt, movable: Q, at: datetime) -> None:
+def _make_due(attempt: Attempt, movable: Q, at: datetime) -> None:
     later = Q(next_poll_at__isnull=True) | Q(next_poll_at__gt=at)
     if Attempt.objects.filter(later, movable, pk=attempt.pk).update(next_poll_at=at):
         call_due_listeners()
 
 
-def ask_credited_again(attempt: Attempt) -> None:
-    """FeexPay did not answer a question about a credited attempt: ask it again in AGAIN_AFTER_CREDIT.
+def call_due_listeners() -> None:
+    """Call `due_listeners` once the surrounding transaction is committed, or now if there is none."""
+    for listener in due_listeners:
+        transaction.on_commit(listener, robust=True)
 
-    Changes: `next_poll_at`, unless somebody else changed it meanwhile. Safe to repeat: yes.
+
+def ask_credited_again(attempt: Attempt) -> None:
+    """Poll a credited attempt again in AGAIN_AFTER_CREDIT, because FeexPay did not answer.
+
+    Changes: `next_poll_at`, unless another caller changed it meanwhile. Safe to repeat: yes.
     """
     again = unless_changed(attempt, conf.now() + AGAIN_AFTER_CREDIT)
     Attempt.objects.filter(pk=attempt.pk, status=Status.SUCCESSFUL).update(next_poll_at=again)
 
 
-# --- clocks ------------------------------------------------------------------------------------------
+# --- clock errors ------------------------------------------------------------------------------------
 
 
 def correct_schedule() -> int:
-    """Make due what was put off too far, or given up, by a clock that was ahead for a while; how many attempts.
+    """Make due every attempt that a clock which ran ahead put off too far or gave up; how many.
 
-    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only brings polls forward.
+    Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only polls too early.
     """
     now = conf.now()
     wrong = (Attempt.objects.filter(which) for which in (put_off_too_far(now), given_up_too_early(now)))
@@ -227,27 +222,28 @@ def correct_schedule() -> int:
 
 
 def put_off_too_far(now: datetime) -> Q:
-    """Attempts whose next look lies farther ahead than one of that status and age may."""
-    undecided = _beyond(now, sorted(LIVE), live=True) | _beyond(now, [Status.EXPIRED, Status.REVIEW], live=False)
+    """Attempts whose next poll is later than the schedule allows for their status and age."""
+    undecided = _later_than_allowed(now, sorted(LIVE), live=True)
+    undecided |= _later_than_allowed(now, [Status.EXPIRED, Status.REVIEW], live=False)
     last = timedelta(seconds=AFTER_FAILURE_SECONDS[-1])
     failed_later = Q(next_poll_at__gt=now + last + _MARGIN) | Q(settled_at__gt=now + _MARGIN)
     failed = Q(status__in=[Status.FAILED, Status.REJECTED], next_poll_at__gt=now) & failed_later
-    # Webhooks about credited attempts may have to wait long for their turn (`webhook_pace`).
-    after_credit = max(feexpay.expiry + PAUSE_AFTER_CREDIT, timedelta(days=1))
+    # Polls caused by webhooks about credited attempts may wait long in their queue (`webhook_pace`).
+    after_credit = max(feexpay.expiry + MIN_POLL_GAP_AFTER_CREDIT, timedelta(days=1))
     credited = Q(status=Status.SUCCESSFUL, next_poll_at__gt=now + after_credit + _MARGIN)
     return undecided | failed | credited
 
 
-def _beyond(now: datetime, statuses: Sequence[str], *, live: bool) -> Q:
-    beyond = Q()
+def _later_than_allowed(now: datetime, statuses: Sequence[str], *, live: bool) -> Q:
+    later = Q()
     for age, wait in longest_waits(feexpay.poll_seconds, live=live):
         young = Q() if age == timedelta.max else Q(created_at__gt=now - age)
-        beyond |= young & Q(next_poll_at__gt=now + wait + _MARGIN)
-    return Q(status__in=statuses) & beyond
+        later |= young & Q(next_poll_at__gt=now + wait + _MARGIN)
+    return Q(status__in=statuses) & later
 
 
 def given_up_too_early(now: datetime) -> Q:
-    """Attempts that may be charged and were made within the last days, but have no next look."""
+    """Recent attempts that may be charged but have no next poll."""
     open_ones = [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW]
-    of_these_days = Q(payment__status__in=open_ones, payment__created_at__gt=now - _RECENT)  # by the payments' index
-    return of_these_days & Q(status__in=open_ones, sent_at__isnull=False, next_poll_at=None)
+    recent = Q(payment__status__in=open_ones, payment__created_at__gt=now - _RECENT)  # uses the payments' index
+    return recent & Q(status__in=open_ones, sent_at__isnull=False, next_poll_at=None)

@@ -1,7 +1,7 @@
-"""The only writer of a status. One transaction holds the move, its event, the credit and the signal to send.
+"""The only writer of a status. One transaction holds the move, its event, the credit and the outbox message.
 
-Whoever wants a status changed calls `move`; racing callers are fine: one wins, the others learn that nothing was
-left to do. "Credited once" does not rest on that care but on Credit being one-to-one with Payment.
+Every status change is a call of `move`. Concurrent callers are safe: one moves, the others get False. Exactly one
+credit per payment does not depend on this code: Credit is one-to-one with Payment.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Source = PaymentEvent.Source
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Who moves, and on what ground. `evidence` must hold no personal data: it is kept for ever."""
+    """Who moves an attempt, and why. `evidence` must hold no personal data: it is kept for ever."""
 
     source: Source
     because: str
@@ -39,8 +39,8 @@ class Cause:
 def open_payment(payment: Payment, attempt: Attempt, cause: Cause, *, sending: bool) -> None:
     """Write a new payment with its first attempt, both unsaved; SENDING if the caller sends it next, else CREATED.
 
-    Changes: Payment, Attempt, PaymentEvent. Must run inside the caller's transaction, which also holds what makes
-    the payment unique (idempotency record). Safe to repeat: no.
+    Changes: Payment, Attempt, PaymentEvent. Must run inside the caller's transaction, which also writes the
+    idempotency record. Safe to repeat: no.
     """
     payment.latest_attempt = attempt  # the foreign key is checked at commit, so no second UPDATE is needed
     payment.status = attempt.status = Status.SENDING if sending else Status.CREATED
@@ -51,10 +51,10 @@ def open_payment(payment: Payment, attempt: Attempt, cause: Cause, *, sending: b
 
 
 def open_attempt(payment: Payment, attempt: Attempt, cause: Cause, *, sending: bool) -> None:
-    """Write one more attempt, unsaved so far, of a payment the caller has locked.
+    """Write one more, unsaved attempt of a payment that the caller has locked.
 
     Changes: Attempt, Payment (status, latest attempt), PaymentEvent.
-    Raises: IntegrityError when another attempt is live (the partial unique index speaks). Safe to repeat: no.
+    Raises: IntegrityError when another attempt is live (partial unique index). Safe to repeat: no.
     """
     attempt.status = Status.SENDING if sending else Status.CREATED
     attempt.save(force_insert=True)
@@ -76,45 +76,46 @@ def move(
     credited_amount: int | None = None,
     proposal_id: int | None = None,
 ) -> bool:
-    """Bring an attempt to `to_status` if that is legal from where it stands now; True if this call did it.
+    """Move an attempt to `to_status` if that is legal from its present status; True if this call moved it.
 
-    `changes`: other columns of the attempt to write with it (its reference, its next look, its reason). `still`:
-    columns that must stand as the caller read them, else what it knows is old and nothing is moved.
-    `credited_amount`: what was taken, if that is not what was asked for: the credit or the incident is of it.
-    `proposal_id`: the open proposal that this move carries out; if it is not open any more, nothing is moved.
-    Changes: Attempt, Payment, PaymentEvent, and Credit / Incident / OutboxMessage / ReviewProposal where the move
-    calls for them.
-    Raises: IntegrityError if `changes` claims a gateway reference that another attempt holds.
-    Safe to repeat: yes, the second call finds the move illegal and changes nothing.
+    `changes`: other columns of the attempt to write (reference, next poll, reason).
+    `still`: columns that must have these values, as the caller read them; else nothing is moved.
+    `credited_amount`: what FeexPay took, if it differs from what we asked for; the credit or incident has this amount.
+    `proposal_id`: the proposal that this move carries out; if it is no longer open, nothing is moved.
+    Changes: Attempt, Payment, PaymentEvent; depending on the move also Credit, Incident, OutboxMessage, ReviewProposal.
+    Raises: IntegrityError if `changes` has a gateway reference that another attempt has.
+    Safe to repeat: yes; the second call finds the move illegal and changes nothing.
     """
-    payment, twins = _lock(attempt_id, to_status)
+    payment, same_order = _lock(attempt_id, to_status)
     attempt = Attempt.objects.get(pk=attempt_id)
     before = attempt.life_status
     if not may_move(before, to_status):
         return False
     at = conf.now()
-    written = {"status": to_status, "updated_at": at, **_settling(to_status, at), **(changes or {})}
+    settled_at = None if public(to_status) is PublicStatus.PENDING else at
+    written = {"status": to_status, "updated_at": at, "settled_at": settled_at, **(changes or {})}
     if proposal_id is not None and not _open_proposals(attempt_id).filter(pk=proposal_id).exists():
         return False
     if not Attempt.objects.filter(pk=attempt_id, status=before, **(still or {})).update(**written):
         return False
-    _take_over(attempt, written)
+    for name, value in written.items():
+        setattr(attempt, name, value)
     event = _write_event(attempt, before, cause)
     if before is Status.REVIEW:
         _end_proposals(attempt_id, proposal_id, cause.actor, at)
     amount = attempt.amount if credited_amount is None else credited_amount
-    _follow(payment, attempt, event, at, amount)
-    paid_twin = next((twin for twin in twins if twin.status == Status.SUCCESSFUL), None)
-    if to_status is Status.SUCCESSFUL and paid_twin is not None:
-        _report_duplicate(payment, attempt, paid_twin, at, amount)
+    _update_payment(payment, attempt, event, at, amount)
+    paid_before = next((other for other in same_order if other.status == Status.SUCCESSFUL), None)
+    if to_status is Status.SUCCESSFUL and paid_before is not None:
+        _report_duplicate(payment, attempt, paid_before, at, amount)
     return True
 
 
 def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
-    """The attempt's payment under its lock; on the way to a credit, with the other payments of the same order.
+    """Lock the attempt's payment; before a credit, also the other payments of the same order.
 
-    After an expiry the payer may start anew for the same order, and both may be paid: then one of the two must see
-    the other. Locked in one order, so that two such moves wait for each other and do not embrace.
+    After an expiry the payer may start another payment for the same order, and FeexPay may take both: then the later
+    credit must see the earlier one. Locked by primary key, so that two such moves cannot deadlock.
     """
     payments = Payment.objects.select_for_update(of=("self",)).order_by("pk")
     if to_status is not Status.SUCCESSFUL:
@@ -128,25 +129,16 @@ def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
 
 
 def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:
-    """At most one. It is written under the payment's lock, which `move` holds."""
+    """At most one: it is written under the payment's lock, which `move` holds."""
     return ReviewProposal.objects.filter(attempt=attempt_id, outcome=ReviewProposal.Outcome.OPEN)
 
 
 def _end_proposals(attempt_id: UUID, approved_id: int | None, actor: str, at: datetime) -> None:
-    """An attempt leaves REVIEW: nothing may wait for an approval any longer."""
+    """Close every open proposal, because the attempt leaves REVIEW."""
     waiting = _open_proposals(attempt_id)
     if approved_id is not None:
         waiting.filter(pk=approved_id).update(outcome=ReviewProposal.Outcome.APPROVED, ended_by=actor, ended_at=at)
     waiting.update(outcome=ReviewProposal.Outcome.NOT_NEEDED, ended_by=actor, ended_at=at)
-
-
-def _settling(to_status: Status, at: datetime) -> dict[str, Any]:
-    return {"settled_at": None if public(to_status) is PublicStatus.PENDING else at}
-
-
-def _take_over(attempt: Attempt, written: Mapping[str, Any]) -> None:
-    for name, value in written.items():
-        setattr(attempt, name, value)
 
 
 def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
@@ -164,14 +156,14 @@ def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
     )
 
 
-def _follow(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
-    """What a move means for the payment: its status, the credit (of `amount`), the signals."""
+def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
+    """Write what a move means for its payment: the status, the credit of `amount`, the signals."""
     if attempt.life_status is Status.SUCCESSFUL:
         _credit_once(payment, attempt, event, at, amount)
     elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:
-        _mirror(payment, attempt, at)
+        _copy_status(payment, attempt, at)
     if attempt.life_status is Status.REVIEW:
-        _announce(payment, Signal.NEEDS_REVIEW, at)
+        _enqueue_signal(payment, Signal.NEEDS_REVIEW, at)
 
 
 def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
@@ -187,14 +179,15 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
         created_at=at,
     )
     _set_status(payment, Status.SUCCESSFUL, at, settled_at=at)
-    _announce(payment, Signal.SUCCEEDED, at)
+    _enqueue_signal(payment, Signal.SUCCEEDED, at)
     if payment.outbox.filter(signal=Signal.FAILED).exists():
-        _announce(payment, Signal.SUCCEEDED_LATE, at)
+        _enqueue_signal(payment, Signal.SUCCEEDED_LATE, at)
 
 
 def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at: datetime, amount: int) -> None:
-    """The payer was charged twice for one thing: two attempts of a payment, or two payments of an order. `credited`:
-    the payment that was paid before. `amount`: what the second one took.
+    """Open an incident: the payer was charged twice, by two attempts of a payment or by two payments of an order.
+
+    `credited`: the payment that was paid before. `amount`: what the second charge took.
     """
     charge = incidents.Charge(
         reference=attempt.gateway_reference or "",
@@ -206,17 +199,17 @@ def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at:
 
 
 def _credited_reference(payment: Payment) -> str:
-    """FeexPay's reference of the charge by which a payment is credited, "" for none."""
+    """FeexPay's reference of the charge that credited a payment, "" for none."""
     reference = Credit.objects.filter(payment=payment).values_list("attempt__gateway_reference", flat=True).first()
     return reference or ""
 
 
-def _mirror(payment: Payment, attempt: Attempt, at: datetime) -> None:
-    """An uncredited payment stands where its newest attempt stands; a failure is announced when the payer learns it."""
+def _copy_status(payment: Payment, attempt: Attempt, at: datetime) -> None:
+    """Give an uncredited payment the status of its newest attempt, and signal it if that makes the payment failed."""
     was = payment.public_status
     _set_status(payment, attempt.life_status, at, settled_at=attempt.settled_at)
     if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
-        _announce(payment, Signal.FAILED, at)
+        _enqueue_signal(payment, Signal.FAILED, at)
 
 
 def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: datetime | None) -> None:
@@ -224,7 +217,7 @@ def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: d
     payment.save(update_fields=["status", "updated_at", "settled_at"])
 
 
-def _announce(payment: Payment, signal: Signal, at: datetime) -> None:
+def _enqueue_signal(payment: Payment, signal: Signal, at: datetime) -> None:
     OutboxMessage.objects.create(payment=payment, signal=signal, next_delivery_at=at, created_at=at)
 
 

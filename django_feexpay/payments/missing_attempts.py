@@ -1,7 +1,8 @@
-"""Decide about an attempt that FeexPay's history does not show: wait, close it, or give it to staff.
+"""Decide about an attempt that FeexPay's history does not show.
 
-Absence proves that nothing was taken only if two complete readings of the history, long enough after the sending,
-show neither the attempt nor an unclaimed payment like it. Everything else that stays in doubt goes to staff.
+The attempt waits, is closed, or goes to staff. Absence proves that nothing was taken only if two complete readings of
+the history, long enough after the sending, show neither the attempt nor an unclaimed payment like it. Everything else
+that stays in doubt goes to staff.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _LISTED_AT_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The status that a missing attempt moves to, and why. `reason_code` is what the payer is told; "": unchanged."""
+    """The status that a missing attempt moves to, and why; `reason_code` "": as it is."""
 
     to_status: Status
     because: str
@@ -48,7 +49,7 @@ _NOT_FOUND = Decision(Status.REVIEW, "not_found_in_history")
 
 
 def decide(attempt: Attempt, found: Found, now: datetime) -> Decision | None:
-    """Decide about an attempt whose payment a search did not find; None: search again later.
+    """Decide about an attempt that a search did not find; None: search again later.
 
     Changes: nothing. It reads our attempts to see which similar payments are claimed.
     """
@@ -73,14 +74,14 @@ def decide_unread_refusal(attempt: Attempt, now: datetime) -> Decision | None:
 
 
 def first_absence_at(attempt: Attempt, found: Found, now: datetime) -> datetime | None:
-    """When a complete reading first did not show the attempt: earlier, or now; None: no reading was complete."""
+    """When a complete history first lacked the attempt; None: no complete one yet."""
     first = attempt.first_empty_search_at or (now if found.complete else None)
     was_ahead = first is not None and first > now + conf.CLOCK_SLACK  # written by a clock that was ahead
     return now if was_ahead else first
 
 
 def _contradicting_rows(attempt: Attempt, found: Found) -> list[HistoryRow]:
-    """Unclaimed payments like an attempt that we called not charged without FeexPay's word, if they may be paid."""
+    """Unclaimed payments like an attempt that we closed without FeexPay's word."""
     closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
     if not (attempt.is_doubtful_refusal or closed_by_rule):
         return []
@@ -88,7 +89,7 @@ def _contradicting_rows(attempt: Attempt, found: Found) -> list[HistoryRow]:
 
 
 def _decide_unacknowledged(attempt: Attempt, found: Found, now: datetime) -> Decision | None:
-    """Decide about an attempt whose answer was lost: only here absence may prove that nothing was taken."""
+    """Decide about an attempt whose answer was lost: here absence can be a proof."""
     sent_at = attempt.sent_at or attempt.created_at
     first = first_absence_at(attempt, found, now)
     unclaimed = _unclaimed(attempt, found.similar) if found.complete else []
@@ -121,7 +122,7 @@ def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
 
 
 def _unclaimed(attempt: Attempt, rows: Collection[HistoryRow]) -> list[HistoryRow]:
-    """Those of the rows that no other attempt of ours holds, by its id or its reference. Two statements."""
+    """The rows that no other attempt holds by id or reference. Two statements."""
     ids: set[UUID] = {known for row in rows for known in attempt_ids_in(row)}
     spellings = {spelling for row in rows if row.report.reference for spelling in spellings_of(row.report.reference)}
     others = Attempt.objects.exclude(pk=attempt.pk)

@@ -1,7 +1,7 @@
-"""The second step of a provider that sends its payer a code: the same request once more, with the code.
+"""Send the code (OTP) that a provider sent its payer: the collect request once more, with the code in it.
 
-That request moves money, so it has the first one's rules: sent once, never by two at a time, and never again when its
-outcome is not known. The code is nowhere but in the request.
+That request moves money, so it follows the rules of the first one: one caller sends it, and it is never resent when its
+outcome is not known. The code is stored nowhere.
 """
 
 from __future__ import annotations
@@ -29,39 +29,44 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import idempotency, leases, ledger, webhook_hints
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.durability import durable, refuse_without_autocommit
+from django_feexpay.payments.attempts import collect_request, is_credited, lock_user
+from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.initiate import collect_request, has_credit, lock_user
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.terms import code_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: Codes that an attempt takes: whoever guesses for somebody else's number does not get far.
+#: How many codes an attempt takes, against guessing the code of another person's number.
 MOST_CODES = 5
 
-#: How long the caller is kept to learn what became of a code that FeexPay calls final at once.
+#: How long the caller waits for FeexPay's status of a code that its answer calls final.
 _ASK_SECONDS = 2.0
 _COME_BACK_SECONDS = 5
 _NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
 
 
 def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key | None = None) -> Payment:
-    """Send the payer's code for the attempt that waits for it; returns the payment as it stands afterwards.
+    """Send the payer's code for the attempt that waits for it; returns the payment with its status afterwards.
 
-    Whether it was paid only asking tells: the answer may well be `pending`. Of two calls at once one sends.
+    That may well be `pending`: only a later poll tells whether it is paid. Of two calls at once one sends.
     Changes: Attempt, IdempotencyRecord; whatever `reconcile` changes. Raises: NotAllowedError `otp_not_expected` (no
-    code is awaited, any more or at all), `otp_rejected` (FeexPay did not take it; while the payment still reads
-    `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`.
+    code is awaited, any more or at all), `otp_rejected` (FeexPay refused it; while the payment still reads
+    `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`;
+    InsideAtomicError.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
-    refuse_without_autocommit()
+    refuse_outer_atomic()
     code = code_of(otp)
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
-    with gate.admit(payment.provider_id, queued=False, first=lambda: _refuse_known(payment, key)):
+    if not _waiting(payment, conf.now()).exists():  # checked again under the lock, in _take
+        if key is not None:  # the first request with this key may have taken the code just now
+            idempotency.refuse_or_replay(key)
+        raise _not_expected(payment)
+    with gate.admit(payment.provider_id, queued=False):
         attempt = _take(payment, key)
         try:
             _send(attempt, code, source)
@@ -72,17 +77,9 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     return read_payments().get(pk=payment_id)
 
 
-def _refuse_known(payment: Payment, key: idempotency.Key | None) -> None:
-    """Raises what is the answer to a code that was sent already: AlreadyAnswered or NotAllowedError."""
-    if key is not None:
-        idempotency.refuse_or_replay(key)
-    if not _waiting(payment, conf.now()).exists():
-        raise _not_expected(payment)
-
-
 def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
-    """Its attempt that waits for a code; none, most of the time."""
-    if has_credit(payment):
+    """The payment's attempt that waits for a code, if there is one."""
+    if is_credited(payment):
         return Attempt.objects.none()
     waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
     return waiting.filter(otp_count__lt=MOST_CODES)
@@ -90,8 +87,8 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
 
 @durable()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
-    """The right to send one code. From here on its outcome counts as unknown, so that a crash needs no tidying up."""
-    if key is not None:  # before the payment's lock, as in a retry: the same key may be used on another payment now
+    """Take the right to send one code. Its outcome counts as unknown from here on, so a crash needs no clean-up."""
+    if key is not None:  # before the payment's lock, as in a retry: two payments may be sent the same key at once
         lock_user(key.user.pk)
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
@@ -117,32 +114,35 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         _await_another(attempt, otp_count=attempt.otp_count - 1)
         raise _unavailable(attempt, error.retry_after_seconds) from None
     except MisconfiguredError as error:
-        logger.error("FeexPay turned a code for attempt %s away because of our settings: %s", attempt.pk, error)
+        logger.error("FeexPay refused a code for attempt %s because of our settings: %s", attempt.pk, error)
         _await_another(attempt, otp_count=attempt.otp_count - 1)
         raise _unavailable(attempt, None) from None
     except RefusedError as error:
         if error.code in DOUBTFUL_REFUSALS:
-            _seek(attempt, error)
+            _search_for_it(attempt, error)
             return
         _await_another(attempt)
         raise _refused(attempt, error.code) from None
     except OutcomeUnknownError as error:
-        _seek(attempt, error)
+        _search_for_it(attempt, error)
         return
     failpoints.hit("after_send")
-    _take_on(attempt, accepted)
-    if accepted.word is Word.FAILED:
-        _ask_at_once(attempt, source)
+    _mark_accepted(attempt, accepted)
+    if accepted.word is Word.FAILED:  # poll now, so that the payer is told at once that the code was wrong
+        reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
+        now = Attempt.objects.get(pk=attempt.pk)
+        if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
+            raise _refused(attempt, now.reason_code)
 
 
-def _seek(attempt: Attempt, error: GatewayError) -> None:
-    """That code may have been charged: it is looked for by our id, and no other is asked for."""
+def _search_for_it(attempt: Attempt, error: GatewayError) -> None:
+    """The code may have been charged: history is searched for our id, and no other code is taken."""
     logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-    _note(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
+    _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
 
 
-def _take_on(attempt: Attempt, accepted: Accepted) -> None:
-    """The answer names the payment that counts from now on; mostly it is the one that was waiting for the code."""
+def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
+    """Store the answer's reference, which counts from now on; usually it is the one that the attempt already had."""
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
         "gateway_reference": accepted.reference,
@@ -153,32 +153,24 @@ def _take_on(attempt: Attempt, accepted: Accepted) -> None:
     }
     try:
         with durable():
-            _note(attempt, **changes)
+            _update(attempt, **changes)
     except IntegrityError as error:
         if not ledger.is_reference_conflict(error):
             raise
         logger.error("FeexPay answered attempt %s with another attempt's reference", attempt.pk)
-        return  # it stays sought by our id, which is nobody else's
+        return  # it is still searched for by our id, which is unique
     webhook_hints.match(attempt.pk, accepted.reference)
 
 
-def _ask_at_once(attempt: Attempt, source: Source) -> None:
-    """FeexPay calls it failed already: asked, it says so for good, and the payer is told now."""
-    reconcile(attempt.pk, source=source, total_seconds=_ASK_SECONDS)
-    now = Attempt.objects.get(pk=attempt.pk)
-    if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
-        raise _refused(attempt, now.reason_code)
-
-
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Surely nothing was charged by that code: the attempt waits for one as before, while it takes any."""
+    """Surely nothing was charged by that code: the attempt waits for another one, unless it had MOST_CODES."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
-    _note(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
+    _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 
 
-def _note(attempt: Attempt, **changes: Any) -> None:
-    """Only on an attempt that still stands where the code was taken: a look may have settled it meanwhile."""
+def _update(attempt: Attempt, **changes: Any) -> None:
+    """Write only if the attempt is still as the code was taken: a poll may have settled it in the meantime."""
     rows = Attempt.objects.filter(pk=attempt.pk, status=Status.PENDING, otp_count=attempt.otp_count)
     rows.update(updated_at=conf.now(), **changes)
 

@@ -1,7 +1,7 @@
 """Deliver committed events to the host's receivers: at least once, never inside our transaction.
 
-Each message is claimed by a lease of its own, and each receiver is called by itself: one that raises or hangs is called
-again later, and those that took the message are not. A message is closed when every receiver took it.
+Each message has its own lease, and each receiver is called separately. A receiver that raises or hangs is called again
+later; receivers that returned are not. A message is closed when every receiver has returned.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ SIGNALS: Mapping[str, Signal] = {
     OutboxMessage.Signal.REVERSED: signals.payment_reversed,
 }
 
-#: What `last_error` begins with while a receiver does not return, or is not called because its calls do not.
-HANGS = "hangs"
+#: `last_error` begins with this while a receiver does not return, or is not called because its calls do not return.
+ERROR_HANGS = "hangs"
 
-#: Longer than one receiver may take; a deliverer that dies leaves its message due again after it.
+#: Longer than the time limit of a receiver. If the process dies, the message is due again after it.
 LEASE = timedelta(seconds=60)
-#: With less than this left, the lease is renewed before the next receiver is called.
-_SHORT_LEASE = timedelta(seconds=2 * receivers.LIMIT_SECONDS)
+#: A lease with less time left than this is renewed before the next receiver is called.
+_RENEW_BELOW = timedelta(seconds=2 * receivers.LIMIT_SECONDS)
 _FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(hours=1)
-#: When all calls that a receiver may have at once are under way, and none of them hangs.
+#: The wait while a receiver has as many calls under way as it may, and none of them hangs.
 _BUSY_WAIT = timedelta(seconds=1)
 _LONGEST_ERROR = 200
 
 
 class Delivery(StrEnum):
-    """What became of one delivery of a message."""
+    """The result of one delivery of a message."""
 
     DONE = "done"
     AGAIN_LATER = "again later"
-    GIVEN_UP = "given up"  # by who watches over the calls; this thread is not waited for any more
+    GIVEN_UP = "given up"  # it exceeded its time limit; the pool no longer waits for this thread
 
 
 def deliver(limit: int = 100) -> int:
-    """Send the signals that are due, oldest first, one after the other; how many were taken on by every receiver.
+    """Deliver the messages that are due, one after the other, oldest first; how many every receiver took.
 
-    Waits for each receiver as long as it takes. The worker delivers with many threads and a time limit instead.
+    Has no time limit for receivers. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     bulkhead = Bulkhead()
@@ -72,56 +72,56 @@ def deliver(limit: int = 100) -> int:
 
 
 def claim(limit: int, bulkhead: Bulkhead) -> list[Claim]:
-    """Take the messages that have been due longest, at most `limit`; no other caller gets them.
+    """Claim the messages that have been due longest, at most `limit`; no other caller gets them.
 
     A message waits for the earlier ones of its payment, unless a receiver failed or hangs on those. Signals whose
-    receivers have no room for another call are left alone.
+    receivers have no free call are skipped.
     Changes: `next_delivery_at`, `delivery_count`. Safe to repeat: yes.
     """
     if limit <= 0:
         return []
-    now = conf.now()  # of its own for each claim: what was delivered before may have taken long
-    room = {name: _room(name, bulkhead) for name in SIGNALS}
-    stuck = [name for name in SIGNALS if not room[name] and _hangs(name, bulkhead)]
+    now = conf.now()
+    free_calls = {name: _free_calls(name, bulkhead) for name in SIGNALS}
+    stuck = [name for name in SIGNALS if not free_calls[name] and _hangs(name, bulkhead)]
     earlier = OutboxMessage.objects.filter(
         payment=OuterRef("payment"), pk__lt=OuterRef("pk"), next_delivery_at__isnull=False, last_error=""
     )
-    # What is put off farther than it may be was put off by a clock that was ahead.
+    # A delivery planned later than LONGEST_WAIT was planned by a clock that ran ahead.
     due_now = Q(next_delivery_at__lte=now) | Q(next_delivery_at__gt=now + LONGEST_WAIT + conf.CLOCK_SLACK)
-    due = OutboxMessage.objects.filter(due_now, signal__in=[name for name in room if room[name]])
+    due = OutboxMessage.objects.filter(due_now, signal__in=[name for name in free_calls if free_calls[name]])
     due = due.exclude(Exists(earlier.exclude(signal__in=stuck))).order_by("next_delivery_at", "id")
     if not connection.features.has_select_for_update_skip_locked:
-        rows = _within_room(due[:limit], room)
+        rows = _within_limits(due[:limit], free_calls)
         return [held for message in rows if (held := _claim_one(message, now)) is not None]
     with durable():
-        rows = _within_room(due.select_for_update(skip_locked=True, of=("self",))[:limit], room)
+        rows = _within_limits(due.select_for_update(skip_locked=True, of=("self",))[:limit], free_calls)
         taken = OutboxMessage.objects.filter(pk__in=[message.pk for message in rows])
         taken.update(next_delivery_at=now + LEASE, delivery_count=F("delivery_count") + 1)
     return [Claim(message, now + LEASE) for message in rows]
 
 
-def _room(signal: str, bulkhead: Bulkhead) -> int:
-    """How many messages of a signal find a receiver that may be called; without any, they are only closed."""
-    places = [bulkhead.room(name) for name in receivers_of(SIGNALS[signal])]
-    return max(0, *places) if places else receivers.AT_ONCE
+def _free_calls(signal: str, bulkhead: Bulkhead) -> int:
+    """How many messages of a signal may be delivered now. Without receivers they are only closed."""
+    free = [bulkhead.free_calls(name) for name in receivers_of(SIGNALS[signal])]
+    return max(0, *free) if free else receivers.AT_ONCE
 
 
 def _hangs(signal: str, bulkhead: Bulkhead) -> bool:
-    """Whether no receiver of a signal may be called because its calls do not return."""
+    """Whether the calls of every receiver of a signal hang."""
     return all(bulkhead.hangs(name) for name in receivers_of(SIGNALS[signal]))
 
 
-def _within_room(due: Iterable[OutboxMessage], room: dict[str, int]) -> list[OutboxMessage]:
+def _within_limits(due: Iterable[OutboxMessage], free_calls: dict[str, int]) -> list[OutboxMessage]:
     rows = []
     for message in due:
-        if room[message.signal] > 0:
-            room[message.signal] -= 1
+        if free_calls[message.signal] > 0:
+            free_calls[message.signal] -= 1
             rows.append(message)
     return rows
 
 
 def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
-    """Take one message, if it still is due as it was read; None when another caller was quicker."""
+    """Claim one message, unless another caller changed it since it was read."""
     held = Claim(message, now + LEASE)
     rows = OutboxMessage.objects.filter(pk=message.pk, next_delivery_at=message.next_delivery_at)
     taken = rows.update(next_delivery_at=held.lease, delivery_count=message.delivery_count + 1)
@@ -129,7 +129,7 @@ def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
 
 
 def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
-    """Call every receiver that has not taken the message yet, and close it if all of them have now.
+    """Call every receiver that has not taken the message yet, and close it when all have.
 
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
@@ -146,7 +146,7 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
             case Start.BUSY:
                 busy = True
             case Start.HANGS:
-                errors.append(f"{HANGS}: {name}")
+                errors.append(f"{ERROR_HANGS}: {name}")
             case Start.BEGUN:
                 error = _invoke(invocation, functions, arguments, bulkhead)
                 if invocation.given_up:
@@ -163,45 +163,46 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
 
 
 def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
-    """Leave the message of a call that does not return; False if it returned just now.
+    """Take the message from a call that does not return; False if it returned just now.
 
-    The thread cannot be stopped: its receiver counts as hanging until it returns. The message is due again with the
-    usual waits; who took it before is not called again, those behind the one that hangs are.
+    The thread cannot be stopped: its call counts as hanging until it returns. The message is due again with the usual
+    waits. Receivers that took it are not called again; the hanging receiver and those after it are.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes.
     """
     if not bulkhead.give_up(invocation):
         return False
     message, hanging = invocation.held.message, bulkhead.hanging(invocation.receiver)
     logger.error(
-        "%s does not return on %s of %s: left, to be called again later (%d of its calls hang)",
+        "%s does not return on %s of %s: abandoned, to be called again later (%d of its calls hang)",
         *(invocation.receiver, message.signal, message.payment_id, hanging),
     )
     if hanging >= receivers.HANGING_BEFORE_PAUSE:
-        logger.critical("%s is hardly called any more: mend it, then restart this worker", invocation.receiver)
-    _postpone(invocation.held, invocation.took, f"{HANGS}: {invocation.receiver}")
+        logger.critical(
+            "%s is called once in ten minutes, as its calls hang: fix it, restart this worker",
+            invocation.receiver,
+        )
+    _postpone(invocation.held, invocation.took, f"{ERROR_HANGS}: {invocation.receiver}")
     return True
 
 
 def _receipts(message: OutboxMessage) -> set[str]:
-    """Who took a message in an earlier delivery."""
-    if not message.delivery_count:  # as it was read: this is the first
+    """The receivers that took a message in an earlier delivery."""
+    if not message.delivery_count:  # as it was read: this is the first delivery
         return set()
     return set(message.receipts.values_list("receiver", flat=True))
 
 
 def _renewed(held: Claim) -> Claim:
-    """The claim with time enough for one more receiver. Lost to another deliverer, it stays as it is: it closes
-    nothing any more.
-    """
+    """A claim with enough time for one more receiver. A claim that was lost meanwhile is returned unchanged."""
     now = conf.now()
-    if held.lease - now >= _SHORT_LEASE:
+    if held.lease - now >= _RENEW_BELOW:
         return held
     renewed = Claim(held.message, now + LEASE)
     return renewed if _rows(held).update(next_delivery_at=renewed.lease) else held
 
 
 def _rows(held: Claim) -> QuerySet[OutboxMessage]:
-    """The message, only while its lease stands: who lost it must not overwrite what the next one wrote."""
+    """The message while the claim is valid. A worker that lost its claim must not overwrite a newer value."""
     return OutboxMessage.objects.filter(pk=held.message.pk, next_delivery_at=held.lease)
 
 
@@ -210,7 +211,7 @@ def _close(held: Claim) -> bool:
 
 
 def _postpone(held: Claim, took: Iterable[str], error: str) -> None:
-    """Due again later; without an error as soon as there may be room, and its place in the order is kept."""
+    """Deliver again later: after an error with back-off, else as soon as a receiver may have a free call."""
     _keep_receipts(held.message, took)
     if error:
         at = conf.now() + _wait(held.message.delivery_count)
@@ -228,19 +229,19 @@ def _keep_receipts(message: OutboxMessage, took: Iterable[str]) -> None:
 def _invoke(
     invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any], bulkhead: Bulkhead
 ) -> str:
-    """ "" or the type of what the receiver raised. A call that was given up meanwhile only says that it took it."""
+    """ "" or the type of the error. If the call was given up meanwhile, only its receipt is written."""
     error = ""
     try:
         error = _error_of(invocation, functions, arguments)
     finally:
-        still_ours = bulkhead.end(invocation)
-    if not still_ours:
+        in_time = bulkhead.end(invocation)
+    if not in_time:
         _note_late_return(invocation, error)
     return error
 
 
 def _error_of(invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any]) -> str:
-    """The text of an error is neither kept nor logged: it may be personal."""
+    """The text of an error is neither stored nor logged: it may hold personal data."""
     error, message = "", invocation.held.message
     for function in functions:
         try:
@@ -249,14 +250,16 @@ def _error_of(invocation: Invocation, functions: Iterable[Receiver], arguments: 
             error = type(raised).__name__
             logger.error("%s failed on %s of %s: %s", invocation.receiver, message.signal, message.payment_id, error)
             if not connection.in_atomic_block:
-                close_old_connections()  # it may have broken the one that the next receiver needs
+                close_old_connections()  # the error may have broken the connection
     return error
 
 
 def _note_late_return(invocation: Invocation, error: str) -> None:
-    """A receiver that came back after all is not called again with this message; the rest is another thread's."""
+    """Write the receipt of a call that returned too late: its receiver is not called with this message again."""
     message = invocation.held.message
-    logger.warning("%s returned at last on %s of %s", invocation.receiver, message.signal, message.payment_id)
+    logger.warning(
+        "%s returned after its time limit on %s of %s", invocation.receiver, message.signal, message.payment_id
+    )
     close_old_connections()
     if not error:
         _keep_receipts(message, [invocation.receiver])

@@ -1,12 +1,11 @@
-"""Limit how often one phone is asked to pay, across all users and keys: against flooding a person with PIN prompts.
+"""Limit of payment prompts per phone, across all users and keys, so that nobody can flood a person's phone.
 
-At most `PROMPTS_PER_PHONE` prompts a number in any hour, and at most SAME_AMOUNT of one amount in any ten minutes.
+At most `PROMPTS_PER_PHONE` prompts per number in any hour, and at most SAME_AMOUNT of one amount in any ten minutes.
 Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).
 
-The attempts themselves are counted: those that wait to be sent, and those that were or may have been sent within the
-period. An attempt that surely never left does not count, nor one that FeexPay refused in words that its sources name:
-no prompt was shown. The count is taken under a lock on the number, in the transaction that writes the next attempt, so
-of many concurrent starts exactly as many pass as the limit allows.
+Attempts are counted: those that wait to be sent, and those that were or may have been sent within the period. An
+attempt that surely never left does not count, nor one whose refusal proves that no prompt was shown. The transaction
+that writes the next attempt counts under a lock on the number, so concurrent starts never exceed the limit.
 """
 
 from __future__ import annotations
@@ -35,14 +34,15 @@ SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
 #: The longest time that staff may lift the limit for.
 LONGEST_LIFT = timedelta(hours=24)
 
-#: These answer only after their payer did, so their refusals come after the prompt.
+#: Synchronous providers answer after their payer, so their refusals come after the prompt.
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 
 def lock_msisdn(spec: ProviderSpec, msisdn_hash: str) -> None:
-    """Let one transaction at a time add a prompt for this number, until it commits. SQLite has one writer anyway.
+    """Lock this number until the transaction ends, so that one start at a time adds a prompt.
 
-    It is the last lock that a transaction takes, after the user's and the payment's, so two starts cannot deadlock.
+    Take it after the locks on the user and the payment, so that two starts cannot deadlock. SQLite has one writer
+    anyway.
     """
     if _is_limited(spec, msisdn_hash) and connection.vendor == "postgresql":
         number = zlib.crc32(msisdn_hash.encode()) - 2**31
@@ -51,7 +51,7 @@ def lock_msisdn(spec: ProviderSpec, msisdn_hash: str) -> None:
 
 
 def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
-    """Return quietly where one more prompt of `amount` may go to this number.
+    """Refuse one more prompt of `amount` to this number if it is over the limit.
 
     Raises: NotAllowedError `too_many_prompts` with `retry_after_seconds`. Exact only under `lock_msisdn`.
     """
@@ -62,14 +62,14 @@ def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
     if not wait or _is_lifted(msisdn_hash, now):
         return
     seconds = math.ceil(wait.total_seconds())
-    raise NotAllowedError("too_many_prompts", _words(seconds), retry_after_seconds=seconds)
+    raise NotAllowedError("too_many_prompts", _refusal_text(seconds), retry_after_seconds=seconds)
 
 
 def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> PromptLift:
-    """Let any number of prompts go to a number for so long, at most LONGEST_LIFT.
+    """Lift the limit for a number, for at most LONGEST_LIFT.
 
-    Changes: PromptLift. Raises: ValueError for another time, without actor or reason. Safe to repeat: yes, each is kept
-    and the latest end counts.
+    Changes: PromptLift. Raises: ValueError for a longer time, or without actor or reason. Safe to repeat: yes, each is
+    kept and the latest end counts.
     """
     if not timedelta() < lasts <= LONGEST_LIFT or not actor or not reason.strip():
         raise ValueError("a lift needs an actor, a reason and at most a day")
@@ -85,7 +85,7 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
 
 
 def counted() -> QuerySet[Attempt]:
-    """The attempts that are prompts: of a push flow, waiting to be sent or sent, and not surely refused before one."""
+    """The attempts that are prompts: of a push flow, sent or waiting to be sent, and not refused before the prompt."""
     waiting = Q(status=Status.CREATED)
     after_prompt = Q(payment__provider__in=_ANSWER_AFTER_THE_PROMPT) | Q(reason_code__in=sorted(DOUBTFUL_REFUSALS))
     sent = Q(sent_at__isnull=False) & (~Q(status=Status.REJECTED) | after_prompt)
@@ -93,9 +93,7 @@ def counted() -> QuerySet[Attempt]:
 
 
 def beyond_the_limit() -> Iterator[tuple[UUID, int, int | None, int]]:
-    """Numbers that got too many prompts in the last period and were not lifted meanwhile, each by its newest attempt:
-    (attempt, prompts, their amount or None for any, how many are allowed).
-    """
+    """Numbers over the limit that have no lift, each as (newest attempt, prompts, amount or None for any, limit)."""
     if not feexpay.prompts_per_phone:
         return
     now = conf.now()
@@ -117,19 +115,19 @@ def _is_limited(spec: ProviderSpec, msisdn_hash: str) -> bool:
 
 
 def _wait(msisdn_hash: str, amount: int, now: datetime) -> timedelta:
-    """How long until one more fits; nothing if it fits now."""
+    """How long until the limit allows one more prompt; zero if it does now."""
     prompts = counted().filter(msisdn_hash=msisdn_hash)
     recent = prompts.filter(Q(status=Status.CREATED) | Q(sent_at__gt=now - PERIOD))
-    # An attempt that waits to be sent prompts no sooner than now.
+    # An attempt that waits to be sent will prompt now at the earliest.
     sent = [(sent_at or now, charged) for sent_at, charged in recent.values_list("sent_at", "amount")]
     return max(
-        _until_room([at for at, _charged in sent], feexpay.prompts_per_phone, PERIOD, now),
-        _until_room([at for at, charged in sent if charged == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
+        _until_below([at for at, _charged in sent], feexpay.prompts_per_phone, PERIOD, now),
+        _until_below([at for at, charged in sent if charged == amount], SAME_AMOUNT, SAME_AMOUNT_PERIOD, now),
     )
 
 
-def _until_room(sent: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
-    """How long until fewer than `limit` of these instants lie within the period."""
+def _until_below(sent: Sequence[datetime], limit: int, period: timedelta, now: datetime) -> timedelta:
+    """How long until fewer than `limit` of these times are within the period."""
     within = sorted(at for at in sent if at > now - period)
     return timedelta() if len(within) < limit else within[-limit] + period - now
 
@@ -138,13 +136,13 @@ def _is_lifted(msisdn_hash: str, now: datetime) -> bool:
     return PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists()
 
 
-def _words(seconds: int) -> str:
+def _refusal_text(seconds: int) -> str:
     minutes = (seconds + 59) // 60
-    told = ngettext(
+    text = ngettext(
         "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minute,"
         " or use another number.",
         "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minutes,"
         " or use another number.",
         minutes,
     )
-    return told % {"minutes": minutes}
+    return text % {"minutes": minutes}

@@ -1,4 +1,4 @@
-"""The host's signal receivers: their names, and a bulkhead around each, so that one that hangs stops no other."""
+"""The host's signal receivers, and a bulkhead for each, so that one that hangs does not stop the others."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from django_feexpay.models import OutboxMessage, Payment
 
 Receiver = Callable[..., Any]
 
-#: A call that has not returned after this time hangs: its message is left, and told again later.
+#: A call that has not returned after this time hangs; its message is delivered again later.
 LIMIT_SECONDS = 10.0
 
-#: Calls of one receiver at the same time, those that hang not counted.
+#: Calls of one receiver at the same time, without those that hang.
 AT_ONCE = 4
 
-#: With this many of its calls hanging, a receiver is called only once in PAUSE_SECONDS; with HANGING_AT_MOST, not at
-#: all until one returns or the process is restarted. So a broken receiver holds a bounded number of threads.
+#: A receiver with this many hanging calls is called once in PAUSE_SECONDS; with HANGING_AT_MOST, not at all until one
+#: returns or the process restarts. So a broken receiver holds a limited number of threads.
 HANGING_BEFORE_PAUSE = 4
 HANGING_AT_MOST = 8
 PAUSE_SECONDS = 600.0
@@ -35,11 +35,11 @@ _LONGEST_NAME = 200
 
 
 def receivers_of(signal: Signal) -> dict[str, list[Receiver]]:
-    """The connected receivers by name, in the order in which Django would call them.
+    """The connected receivers by name, in Django's order.
 
-    Two of one name (a function that is connected twice, two objects of one class) are called and remembered together.
+    Receivers with one name (a function connected twice, two objects of a class) are called together, with one receipt.
     """
-    # Only Django's own method knows which receivers are still alive; send_robust would call all of them at once.
+    # Private, but only it knows which receivers are alive; send_robust would call all of them together.
     plain, asynchronous = signal._live_receivers(Payment)  # noqa: SLF001
     found: dict[str, list[Receiver]] = {}
     for receiver in plain:
@@ -58,10 +58,10 @@ def name_of(receiver: Receiver) -> str:
 
 
 class Start(StrEnum):
-    """Whether a call may be made now."""
+    """Whether a call may begin."""
 
     BEGUN = "begun"
-    BUSY = "busy"  # as many of the receiver's calls as may be are under way
+    BUSY = "busy"  # the receiver has AT_ONCE calls under way
     HANGS = "hangs"  # its calls do not return
 
 
@@ -75,7 +75,7 @@ class Claim:
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """One call of a receiver that has not returned. `took`: who took the message before, in the same delivery."""
+    """One call of a receiver. `took`: the receivers that took the message before, in the same delivery."""
 
     receiver: str
     held: Claim
@@ -86,30 +86,30 @@ class Invocation:
 
 
 class Bulkhead:
-    """The calls of receivers under way in one process, and how many more of each may begin. For any thread."""
+    """The receiver calls under way in one process, and their limits. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._invocations: set[Invocation] = set()
 
     def begin(self, invocation: Invocation) -> Start:
-        """Note a call that is to be made, if it may be. End it when it has returned."""
+        """Register a call, if it may begin. Call `end` when it has returned."""
         with self._lock:
             if self._hangs_with(invocation):
                 return Start.HANGS
-            if self._room(invocation.receiver) <= 0:
+            if self._free_calls(invocation.receiver) <= 0:
                 return Start.HANGS if self._hangs(invocation.receiver) else Start.BUSY
             self._invocations.add(invocation)
             return Start.BEGUN
 
     def end(self, invocation: Invocation) -> bool:
-        """True if its message is still the caller's; False if the call was given up meanwhile."""
+        """Remove a call that returned; False if it was given up before."""
         with self._lock:
             self._invocations.discard(invocation)
             return not invocation.given_up
 
     def give_up(self, invocation: Invocation) -> bool:
-        """Take its message from a call; False if it returned just now. From now on it counts as hanging."""
+        """Count a call as hanging from now on; False if it returned just now."""
         with self._lock:
             if invocation.given_up or invocation not in self._invocations:
                 return False
@@ -117,7 +117,7 @@ class Bulkhead:
             return True
 
     def under_way(self, *, longer_than_seconds: float = 0) -> list[Invocation]:
-        """The calls that began that long ago and were not given up."""
+        """The calls that began that long ago, without those given up."""
         before = time.monotonic() - longer_than_seconds
         with self._lock:
             return [
@@ -125,21 +125,21 @@ class Bulkhead:
             ]
 
     def hanging(self, receiver: str) -> int:
-        """How many calls of a receiver were given up and have not returned."""
+        """How many calls of a receiver hang."""
         with self._lock:
             return self._hanging(receiver)
 
     def hangs(self, receiver: str) -> bool:
-        """Whether so many calls of a receiver do not return that it is hardly called any more."""
+        """Whether so many calls of a receiver hang that it is called only once in PAUSE_SECONDS."""
         with self._lock:
             return self._hangs(receiver)
 
-    def room(self, receiver: str) -> int:
-        """How many more calls of a receiver may begin now."""
+    def free_calls(self, receiver: str) -> int:
+        """How many calls of a receiver may begin now."""
         with self._lock:
-            return self._room(receiver)
+            return self._free_calls(receiver)
 
-    def _room(self, receiver: str) -> int:
+    def _free_calls(self, receiver: str) -> int:
         invocations, hanging = self._invocations_of(receiver), self._hanging(receiver)
         if hanging >= HANGING_AT_MOST:
             return 0
@@ -158,6 +158,6 @@ class Bulkhead:
         return [invocation for invocation in self._invocations if invocation.receiver == receiver]
 
     def _hangs_with(self, invocation: Invocation) -> bool:
-        """Whether an earlier call with the same message has not returned: a second one would hang, too."""
+        """Whether an earlier call with the same message has not returned; a second one would hang, too."""
         message = invocation.held.message.pk
         return any(other.held.message.pk == message for other in self._invocations_of(invocation.receiver))

@@ -1,7 +1,8 @@
-"""Ask FeexPay about an attempt and settle the attempt by the authenticated answer, the only proof of a payment.
+"""Ask FeexPay about an attempt and settle it by the answer.
 
-Each entry point follows the same three steps: fetch the report, evaluate it (`report_evaluation`, pure), settle the
-attempt by it. Concurrent calls end in the same state, because the ledger lets only one of two equal moves through.
+FeexPay's authenticated answer is the only proof of a payment. Each entry point follows the same three steps: fetch the
+report, evaluate it (`report_evaluation`, pure), settle the attempt by it. Concurrent calls end in the same state,
+because the ledger lets only one of two equal moves through.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from django_feexpay.payments import (
     webhook_hints,
 )
 from django_feexpay.payments.admission import gate, rate_budget
-from django_feexpay.payments.durability import commits_by_itself, refuse_without_autocommit
+from django_feexpay.payments.durability import commits_by_itself, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of, mismatch_of
 
@@ -65,11 +66,11 @@ def reconcile(
     note: str = "",
     total_seconds: float | None = None,
 ) -> bool:
-    """Ask FeexPay about an attempt and settle it; True if FeexPay answered, or its complete history lacks the attempt.
+    """Ask FeexPay about an attempt and settle it by the answer.
 
-    An attempt that is being sent is not asked about. A gateway without an answer changes nothing: the attempt is polled
-    again. `total_seconds` bounds the call; without it, FeexPay is also asked whether a credited attempt was charged a
-    second time.
+    Returns True if FeexPay answered, also if its complete history lacks the attempt. An attempt that is being sent is
+    not asked about. A gateway without an answer changes nothing: the attempt is polled again. `total_seconds` bounds
+    the call; without it, FeexPay is also asked whether a credited attempt was charged a second time.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
     attempt = _read_for_asking(attempt_id)
@@ -90,8 +91,9 @@ def ask(
     note: str = "",
     total_seconds: float | None = None,
 ) -> StatusReport | None:
-    """Ask FeexPay about an attempt, settle it, and return the report; None: no answer. Word.MISSING: no such payment.
+    """Do as `reconcile`, and return the report.
 
+    None: no answer. Word.MISSING: FeexPay has no such payment.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
     attempt = _read_for_asking(attempt_id)
@@ -101,8 +103,8 @@ def ask(
 
 
 def _read_for_asking(attempt_id: UUID) -> Attempt | None:
-    """Read the attempt, unless it is being sent. The call counts against the rate budget, but is never refused."""
-    refuse_without_autocommit()
+    """Read the attempt, unless it is being sent; count the call in the rate budget."""
+    refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
         return None
@@ -111,13 +113,14 @@ def _read_for_asking(attempt_id: UUID) -> Attempt | None:
 
 
 def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
-    """Reconcile a claimed attempt. If the rate budget is spent, release the claim instead: it is due again soon.
+    """Reconcile a claimed attempt.
 
+    If the rate budget is spent, it releases the claim instead: the attempt is due again soon.
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     credited = held.status is Status.SUCCESSFUL
     if wait := (credited and rate_budget.wait_after_credit_seconds()) or rate_budget.wait_seconds(rate_budget.POLLING):
-        leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.LONGEST_RELEASE))
+        leases.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
         return False
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
     answered = _ask_and_settle(attempt, source=source) is not None
@@ -127,7 +130,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
-    """Reconcile a due attempt before its status is shown. False leaves the status as last known.
+    """Reconcile a due attempt before its status is shown; False: show the last one.
 
     The worker does what takes longer: it searches for lost references and checks credited attempts.
     Changes: as `reconcile`. Safe to repeat: yes.
@@ -138,17 +141,18 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False
-    with rate_budget.place() as free:
-        if not free or gate.is_shut() or rate_budget.wait_seconds(rate_budget.READING):
+    with rate_budget.slot() as free:
+        if not free or gate.is_gateway_circuit_open() or rate_budget.wait_seconds(rate_budget.READING):
             return False
         taken = leases.claim(attempt, now) is not None
         return taken and reconcile(attempt.pk, source=source, total_seconds=total_seconds)
 
 
 def find_unsent(attempt_id: UUID, *, source: Source) -> bool | None:
-    """Search FeexPay's history for an attempt that waits to be sent. True: found; None: the history is incomplete.
+    """Search FeexPay's history for an attempt that waits to be sent.
 
-    A found attempt becomes PENDING and is not sent. Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    Returns True if it was found, None if the history is incomplete. A found attempt becomes PENDING and is not sent.
+    Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     try:
@@ -188,7 +192,7 @@ def _ask_and_settle(
 
 
 def _fetch_report(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
-    """Ask FeexPay about an attempt; None: its payment may be in a part of the history that FeexPay did not show."""
+    """Fetch the report; None: a part of the history that may hold it is missing."""
     if attempt.sought_by_echo and attempt.life_status is not Status.SUCCESSFUL:
         return _fetch_report_by_echo(attempt, source, total_seconds)
     if attempt.gateway_reference is None:
@@ -225,7 +229,7 @@ def _fetch_report_by_echo(attempt: Attempt, source: Source, total_seconds: float
 def _fetch_report_of_row(
     attempt: Attempt, row: HistoryRow, source: Source, total_seconds: float | None
 ) -> StatusReport | None:
-    """Ask for the status of a history row's payment. What the status leaves out (our id, the amount) the row gives."""
+    """Fetch the report of a row's payment; the row adds a missing id or amount."""
     reference = str(row.report.reference)
     if attempt.gateway_reference != reference and not record_reference(attempt, reference, source):
         return None
@@ -239,7 +243,7 @@ def _fetch_report_of_row(
 
 
 def _check_second_charges(attempt: Attempt, source: Source) -> bool:
-    """Check a credited attempt for other charges; without a complete answer, ask again later."""
+    """Check a credited attempt for other charges; without an answer, ask again later."""
     answered = second_charges.find(attempt, timeout_seconds=_timeout(source, None))
     if not answered:
         leases.ask_credited_again(attempt)
@@ -293,7 +297,7 @@ def _reason_columns(to_status: Status, report: StatusReport) -> dict[str, Any]:
 def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[str, Any]) -> bool:
     """Move an attempt and write its next poll with it.
 
-    Except for a success, an OTP sent while we asked FeexPay stops the move: its charge is not in the answer.
+    If an OTP was sent during the call, only a success moves the attempt: other answers do not cover that OTP.
     """
     polls = attempt.poll_count + 1
     next_poll_at = leases.next_poll(attempt, to_status, polls=polls)
@@ -313,9 +317,9 @@ def _move(attempt: Attempt, to_status: Status, cause: Cause, columns: Mapping[st
 
 
 def _open_reversal(attempt: Attempt, report: StatusReport) -> None:
-    """Open an incident if FeexPay took back the money of a credited attempt: staff and the host decide.
+    """Open an incident if FeexPay took back the money of a credited attempt.
 
-    A second charge that was refunded is no reversal: its attempt has no credit.
+    Staff and the host decide what follows. A second charge that was refunded is no reversal: its attempt has no credit.
     """
     if not report.takes_back or mismatch_of(attempt, report):
         return
@@ -329,9 +333,9 @@ def _open_reversal(attempt: Attempt, report: StatusReport) -> None:
 
 
 def _settle_missing(attempt: Attempt, source: Source, found: history_search.Found) -> StatusReport | None:
-    """Settle an attempt that the history does not show, as `missing_attempts` decides; or search again later.
+    """Settle an attempt that the history does not show, or search again later.
 
-    Returns NOT_IN_HISTORY if the history was complete, else None.
+    `missing_attempts` decides. Returns NOT_IN_HISTORY if the history was complete, else None.
     """
     now = conf.now()
     searched: dict[str, Any] = {}
@@ -353,7 +357,7 @@ def _move_as_decided(
 
 
 def _handle_no_answer(attempt: Attempt, source: Source) -> None:
-    """FeexPay gave no answer: ask again later. After a day without an answer, staff decide."""
+    """Ask again later; after a day without an answer, give the attempt to staff."""
     now = conf.now()
     if attempt.life_status is Status.SUCCESSFUL:
         leases.ask_credited_again(attempt)
@@ -391,10 +395,11 @@ def _poll_later(
 
 
 def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Write the reference that the history gave; True if the attempt has a reference now.
+    """Write the reference that the history gave.
 
-    UNKNOWN becomes PENDING, and so does CREATED, which is then not sent any more. In other statuses only the column
-    changes. If another attempt holds the reference, this one goes to staff.
+    Returns True if the attempt has a reference now. UNKNOWN becomes PENDING, and so does CREATED, which is then not
+    sent any more. In other statuses only the column changes. If another attempt holds the reference, this one goes to
+    staff.
     Changes: the attempt, its deliveries. Safe to repeat: yes.
     """
     cause = Cause(source=source, because="found_in_history")
@@ -425,9 +430,10 @@ def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
 
 
 def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
-    """Move CREATED to UNKNOWN without a call: the history shows that FeexPay has it. False if a sender was quicker.
+    """Move CREATED to UNKNOWN without a call, as FeexPay has it already.
 
-    If the process dies between the two moves, `mark_sender_dead` repairs the attempt.
+    Returns False if a sender was quicker. If the process dies between the two moves, `mark_sender_dead` repairs the
+    attempt.
     """
     now = conf.now()
     sending = {"sent_at": attempt.created_at, "next_poll_at": now + leases.LEASE}
@@ -439,8 +445,9 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
 
 
 def seek_by_echo(attempt: Attempt) -> None:
-    """From now on accept any payment that echoes the attempt's id, unless the attempt is credited already.
+    """Accept any payment that echoes the attempt's id from now on.
 
+    A credited attempt is left as it is.
     Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
     """
     Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)

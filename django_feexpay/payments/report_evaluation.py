@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The status that a report calls for, and why. `to_status` None: no move, poll again later."""
+    """The status that a report calls for, and why; None: no move, poll again later."""
 
     to_status: Status | None
     because: str
@@ -47,7 +47,7 @@ def evaluate_report(attempt: Attempt, report: StatusReport, now: datetime) -> Ve
 
 
 def mismatch_of(attempt: Attempt, report: StatusReport) -> str:
-    """Return the code of the first fact in the report that contradicts the attempt, or ""."""
+    """The code of the first fact in the report that contradicts the attempt, or ""."""
     if report.reference is not None and not same_reference(report.reference, attempt.gateway_reference or ""):
         return "reference_mismatch"
     if report.echo is not None and report.echo != str(attempt.pk):
@@ -60,7 +60,7 @@ def mismatch_of(attempt: Attempt, report: StatusReport) -> str:
 
 
 def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
-    """Return the code of the fact that a success lacks to be credited, or "".
+    """The code of the fact that a success lacks to be credited, or "".
 
     Some answers carry no amount. That is accepted for a msisdn, but not for a card: there nothing else names the payer.
     """
@@ -74,18 +74,18 @@ def _missing_proof(attempt: Attempt, report: StatusReport) -> str:
 
 
 def amount_agrees(attempt: Attempt, amount: int | None) -> bool:
-    """Whether FeexPay's amount is what we asked for, with or without the fee. None (no amount given) agrees."""
+    """Whether the amount is what we asked for, with or without the fee; None agrees."""
     return amount in (None, attempt.amount, attempt.payment.charged_price + attempt.payment.fee)
 
 
 def msisdn_agrees(attempt: Attempt, report: StatusReport) -> bool:
-    """Whether the report is about the payer's msisdn. A report or an attempt (a card) without one agrees."""
+    """Whether the report is about the payer's msisdn; a missing one agrees."""
     known = attempt.masked_msisdn
     return not known or report.msisdn_ending is None or known.endswith(report.msisdn_ending)
 
 
 def evidence_of(attempt: Attempt, report: StatusReport) -> dict[str, Any]:
-    """The facts that an event keeps of a report. Invariant I6 checks a credit against them."""
+    """The facts of a report that an event keeps; invariant I6 checks them."""
     return {
         "word": report.word,
         "reference": report.reference,

@@ -1,4 +1,4 @@
-"""A new attempt of a payment that surely was not taken."""
+"""Open and send a new attempt of a payment that was surely not charged."""
 
 from __future__ import annotations
 
@@ -13,25 +13,15 @@ from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import idempotency, ledger, prompts, rates
+from django_feexpay.payments import attempts, idempotency, ledger, prompts, rates
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.durability import durable, refuse_without_autocommit
+from django_feexpay.payments.attempts import PayerDetails, is_queued, lock_user, refuse_duplicates
+from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError, invalid
-from django_feexpay.payments.initiate import (
-    ASK_SECONDS,
-    COME_BACK_SECONDS,
-    SHORTEST_QUESTION_SECONDS,
-    PayerDetails,
-    is_queued,
-    lock_user,
-    new_attempt,
-    refuse_duplicates,
-    send,
-    unsealed,
-)
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import code_of, judge_again, msisdn_of, unavailable
+from django_feexpay.payments.sending import send
+from django_feexpay.payments.terms import code_of, msisdn_of, unavailable, validate_retry
 
 
 def retry(
@@ -45,16 +35,16 @@ def retry(
     key: idempotency.Key | None = None,
     language: str = "en",
 ) -> Payment:
-    """Ask about every earlier attempt, then open and send a new one if none of them was or can still be charged.
+    """Ask FeexPay about every earlier attempt; if none was or can still be charged, open and send a new one.
 
-    `phone`: another msisdn; "" the same one; a card takes none. Returns the payment as it stands afterwards.
+    `phone`: another msisdn; "" the same one; a card takes none. Returns the payment with its status afterwards.
     Changes: Attempt, Payment, PaymentEvent, IdempotencyRecord.
     Raises: NotAllowedError `payment_open`, `not_retryable`, `duplicate_payment`, `provider_unavailable`,
     `gateway_unavailable` (also when not all questions are answered within ASK_SECONDS), `too_many_prompts` or
-    `validation_error`, the price being asked for again.
+    `validation_error`, as PAYABLE is asked for the price again; InsideAtomicError.
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
-    refuse_without_autocommit()
+    refuse_outer_atomic()
     if key is not None:
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
@@ -66,55 +56,52 @@ def retry(
         message = _("The exchange rate of this payment is too old: please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
     _refuse_duplicate_of_order(payment)
-    judge_again(payment, otp)
+    validate_retry(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     queued = is_queued(payment.provider.spec)
-    with gate.admit(payment.provider_id, queued=queued, first=lambda: _refuse_known(payment.pk, key)):
-        give_up_at = time.monotonic() + ASK_SECONDS
+    # FeexPay's answer may show that an open payment has failed. While FeexPay cannot be asked, the payment stays open:
+    # the payer is told so, and the retry does not take the probe of a circuit.
+    if payment.status in LIVE and gate.is_restricted(payment.provider_id, queued=queued):
+        raise _still_open(payment.pk)
+    with gate.admit(payment.provider_id, queued=queued):
+        cause = Cause(source=source, because="retried", actor=actor, note=note)
+        give_up_at = time.monotonic() + attempts.ASK_SECONDS
         for earlier in payment.attempts.order_by("ordinal"):
-            left = give_up_at - time.monotonic()
-            _ask_about(earlier, source=source, actor=actor, note=note, total_seconds=left)
-        attempt = _open(payment, msisdn, otp, Cause(source=source, because="retried", actor=actor, note=note), key)
+            _ask_about(earlier, cause, total_seconds=give_up_at - time.monotonic())
+        attempt = _open(payment, msisdn, otp, cause, key)
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
     return read_payments().get(pk=payment_id)
 
 
-def _refuse_known(payment_id: UUID, key: idempotency.Key | None) -> None:
-    """Raises what is the answer to a retry that is under way: AlreadyAnswered or NotAllowedError."""
-    if key is not None:
-        idempotency.refuse_or_replay(key)
-    if Payment.objects.filter(pk=payment_id, status__in=LIVE).exists():
-        raise _still_open(payment_id)
+def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
+    """Settle an earlier attempt by FeexPay's answer. Raises NotAllowedError if it may be charged and no answer came.
 
-
-def _ask_about(attempt: Attempt, *, source: Source, actor: str, note: str, total_seconds: float) -> None:
-    """Without FeexPay's word today, what may have been charged after all is no ground to ask the payer again.
-
-    total_seconds: the time left for it. With none left the retry is refused, and the worker goes on asking.
+    total_seconds: the time left for it. With none left the retry is refused, and the worker asks by its schedule.
     """
     if attempt.life_status in (Status.CREATED, Status.SENDING):
-        return  # it stands in the way as it is
-    in_time = total_seconds >= SHORTEST_QUESTION_SECONDS
+        return  # the payment is open, so the retry is refused under the lock
+    in_time = total_seconds >= attempts.SHORTEST_QUESTION_SECONDS
     # Without a reference it takes two questions: history first, then the status.
     each = total_seconds if attempt.gateway_reference else total_seconds / 2
-    heard = in_time and reconcile(attempt.pk, source=source, actor=actor, note=note, total_seconds=each)
-    surely_unsent = attempt.sent_at is None and not _may_have_been_charged(attempt)
-    if heard or surely_unsent or (in_time and not _may_have_been_charged(attempt)):
+    answered = in_time and reconcile(
+        attempt.pk, source=cause.source, actor=cause.actor, note=cause.note, total_seconds=each
+    )
+    needs_no_answer = not _may_have_been_charged(attempt) and (in_time or attempt.sent_at is None)
+    if answered or needs_no_answer:
         return
     if attempt.events.filter(to_status=Status.REVIEW, because="reference_conflict").exists():
-        # Its only payment at FeexPay belongs to another attempt, so FeexPay's word about it can never come.
+        # Its only payment at FeexPay belongs to another attempt, so FeexPay can never answer about it.
         message = _("FeexPay counts this payment under another one. Please start a new payment.")
         raise NotAllowedError("not_retryable", message, payment_id=attempt.payment_id)
-    message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
-    raise NotAllowedError(
-        "gateway_unavailable", message, payment_id=attempt.payment_id, retry_after_seconds=COME_BACK_SECONDS
-    )
+    raise attempts.cannot_ask(attempt.payment_id)
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
-    """A failure of yesterday, a refusal that no source names, what never arrived, or what was refused or never left
-    though a webhook names it. Of others the statuses say enough.
+    """Whether an attempt that did not succeed may be charged by now, so that FeexPay must be asked again.
+
+    That is a failure, an undocumented refusal, an attempt that never arrived, or one that a webhook names although it
+    was refused or never sent.
     """
     if attempt.life_status is Status.EXPIRED:
         return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())
@@ -125,38 +112,46 @@ def _may_have_been_charged(attempt: Attempt) -> bool:
 
 @durable()
 def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
-    """Under the payment's lock, so that two retries at once open one attempt."""
+    """Open the attempt under the payment's lock, so that two retries at once open one."""
     lock_user(payment.user_id)
     if key is not None:
         idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
-    attempts = list(current.attempts.order_by("ordinal"))
+    earlier = list(current.attempts.order_by("ordinal"))
     _refuse_duplicate_of_order(current)
-    _refuse_unless_retryable(current, attempts)
-    queued = is_queued(payment.provider.spec)
-    attempt = _next_attempt(payment, attempts[-1], msisdn, otp, queued=queued)
+    _refuse_unless_retryable(current, earlier)
+    last, queued, now = earlier[-1], is_queued(payment.provider.spec), conf.now()
+    attempt = attempts.new_attempt(
+        payment,
+        last.ordinal + 1,
+        msisdn or _msisdn_of(last),
+        PayerDetails(otp=code_of(otp) if otp else ""),
+        (last.return_url, last.cancel_url),
+        queued=queued,
+        now=now,
+    )
     prompts.lock_msisdn(payment.provider.spec, attempt.msisdn_hash)
     prompts.refuse_too_many(payment.provider.spec, attempt.msisdn_hash, attempt.amount)
     ledger.open_attempt(current, attempt, cause, sending=not queued)
     if key is not None:
-        idempotency.record(key, current, conf.now())
+        idempotency.record(key, current, now)
     return attempt
 
 
 def _refuse_duplicate_of_order(payment: Payment) -> None:
-    """The payer may have started anew for the same order meanwhile: then that is the payment to go on with."""
+    """Refuse if the payer started another payment for the same order in the meantime, and that one goes on."""
     if payment.merchant_reference:
         of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
         refuse_duplicates(of_order.exclude(pk=payment.pk))
 
 
-def _refuse_unless_retryable(payment: Payment, attempts: list[Attempt]) -> None:
+def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
-    if not all(attempt.is_not_charged for attempt in attempts):
+    if not all(attempt.is_not_charged for attempt in earlier):
         raise _still_open(payment.pk)
-    if len(attempts) >= feexpay.max_attempts:
-        message = _("There were enough attempts of this payment. Please start a new one.")
+    if len(earlier) >= feexpay.max_attempts:
+        message = _("This payment has had its maximum number of attempts. Please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
 
 
@@ -165,26 +160,10 @@ def _still_open(payment_id: UUID) -> NotAllowedError:
     return NotAllowedError("payment_open", message, payment_id=payment_id)
 
 
-def _next_attempt(payment: Payment, last: Attempt, msisdn: Msisdn | None, otp: str, *, queued: bool) -> Attempt:
-    same = _msisdn_of(last) if msisdn is None else msisdn
-    return new_attempt(
-        payment,
-        last.ordinal + 1,
-        same,
-        PayerDetails(otp=code_of(otp) if otp else ""),
-        (last.return_url, last.cancel_url),
-        queued=queued,
-        now=conf.now(),
-    )
-
-
 def _msisdn_of(attempt: Attempt) -> Msisdn | None:
-    """The msisdn of an earlier attempt, unless it was erased meanwhile: then the payer must give it again.
-
-    None for a card, which never had one.
-    """
+    """The msisdn of an earlier attempt; None for a card. Raises NotAllowedError if it was erased in the meantime."""
     if not attempt.masked_msisdn:
         return None
-    if msisdn := unsealed(attempt.msisdn_sealed):
+    if msisdn := attempts.unsealed(attempt.msisdn_sealed):
         return Msisdn(**msisdn)
     raise invalid("phone", "required", _("We no longer hold this number: please give it again."))

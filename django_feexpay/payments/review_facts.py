@@ -1,4 +1,4 @@
-"""FeexPay's facts about an attempt under review, fetched now: all that a person needs to decide."""
+"""FeexPay's facts about an attempt under review: what a person needs to decide."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ class Facts:
 
 
 def fetch(attempt: Attempt, *, source: Source) -> Facts:
-    """Ask FeexPay about an attempt: by its reference, and if that shows no charge, by our id in its history.
+    """Ask FeexPay about an attempt under review.
 
+    It asks by the reference, and if that shows no charge, by our id in the history.
     Must run outside a transaction. Changes: the attempt's reference, if the history gives one.
     Raises: GatewayError if FeexPay does not answer. Safe to repeat: yes.
     """
@@ -91,7 +92,7 @@ def _status_of(reference: str) -> StatusReport:
 def _closest_to_a_charge(
     attempt: Attempt, by_reference: StatusReport | None, row: HistoryRow | None, source: Source
 ) -> tuple[StatusReport, bool]:
-    """The answer closest to a charge, and whether it is FeexPay's status of that payment (else a history row)."""
+    """The answer closest to a charge; True if it is a status, False if a history row."""
     if row is None:
         if by_reference is None and attempt.gateway_reference is not None:
             by_reference = _status_of(attempt.gateway_reference)  # of a page or of an OTP request
@@ -114,7 +115,7 @@ def _closest_to_a_charge(
 
 
 def _takes_reference(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Whether the attempt holds the reference of its history row; it is written if the attempt has none."""
+    """Whether the attempt holds the row's reference; an attempt without one takes it."""
     known = attempt.gateway_reference
     if known is not None and same_reference(known, reference):
         return True
@@ -124,7 +125,7 @@ def _takes_reference(attempt: Attempt, reference: str, source: Source) -> bool:
 
 
 def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
-    """The other attempt of ours that holds the payment's reference. One charge is never credited twice."""
+    """The other attempt that holds the reference: a charge is never credited twice."""
     if report.reference is None:
         return None
     others = Attempt.objects.exclude(pk=attempt.pk).select_related("payment")
@@ -132,7 +133,7 @@ def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
 
 
 def describe_report(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
-    """What FeexPay said about an attempt, for staff: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
+    """The answer in words: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
     said = _said(attempt, report, history_complete)
     if report.reference:
         return _("%(said)s, reference %(reference)s.") % {"said": said, "reference": report.reference}
@@ -142,16 +143,16 @@ def describe_report(attempt: Attempt, report: StatusReport, *, history_complete:
 def _said(attempt: Attempt, report: StatusReport, history_complete: bool | None) -> str:
     if report.word is Word.SUCCESSFUL:
         if report.amount is None:
-            return _("FeexPay says that money was taken, and not how much")
+            return _("FeexPay says that money was taken, but not how much")
         return _("FeexPay took %(amount)s") % {"amount": _taken(attempt, report.amount)}
     if report.word is Word.UNKNOWN:
-        return _("FeexPay says a status that is not known: “%(word)s”") % {"word": report.raw_word}
+        return _("FeexPay answered with an unknown status: “%(word)s”") % {"word": report.raw_word}
     if report.word is Word.PENDING:
         return _("FeexPay still waits for the payer")
     if report.word is Word.FAILED:
         return _("FeexPay says that the payment failed and nothing was taken")
     if history_complete is False:
-        return _("FeexPay showed no such payment, but not its whole history either")
+        return _("FeexPay showed no such payment, but did not show its whole history")
     return _("FeexPay knows no such payment")
 
 

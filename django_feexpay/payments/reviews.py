@@ -1,4 +1,4 @@
-"""Close an attempt under review: a person decides what FeexPay's answers leave open.
+"""Close an attempt under review: a person decides what FeexPay leaves open.
 
 Each decision asks FeexPay first. If the answer is decisive, it settles the attempt and the person's decision is
 refused. Above `REVIEW_TWO_PERSON_ABOVE` one person proposes and a second one approves.
@@ -36,7 +36,7 @@ NOT_PAID_REASON = "not_paid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """The result of `close`. proposal: it waits for a second person; None: the attempt is closed."""
+    """The result of `close`; `proposal` waits for a second person, None: closed."""
 
     payment: Payment
     attempt: Attempt
@@ -54,8 +54,9 @@ def close(
     attempt_id: UUID | None = None,
     seen: str | None = None,
 ) -> Closing:
-    """Close the newest attempt under review of a payment, or propose to close it where two persons are needed.
+    """Close the newest attempt under review of a payment, or propose to close it.
 
+    Above the limit two persons are needed: the first one proposes.
     `actor`: the primary key of a user. `approve`: carry out another person's proposal. `attempt_id`, `seen`: the
     attempt and the `Facts.fingerprint` that the person saw; if they differ now, nothing is decided.
     Must run outside a transaction, because it asks FeexPay.
@@ -86,8 +87,9 @@ def close(
 
 
 def fetch_facts(attempt: Attempt, *, source: Source, actor: str) -> Facts:
-    """Ask FeexPay about an attempt under review. It ends a proposal that was made on other facts.
+    """Ask FeexPay about an attempt under review.
 
+    It ends a proposal that was made on other facts.
     Changes: the attempt, if the answer is decisive; ReviewProposal.
     Raises: NotAllowedError `decided_by_gateway`, `gateway_unavailable`. Safe to repeat: yes.
     """
@@ -107,7 +109,7 @@ def open_proposal(attempt: Attempt) -> ReviewProposal | None:
 
 
 def needs_second_person(attempt: Attempt, facts: Facts) -> bool:
-    """Whether the amount that we asked for, or the one that FeexPay took, is above the host's limit."""
+    """Whether the amount asked for, or the amount taken, is above the host's limit."""
     limit = feexpay.review_two_person_above
     return limit is not None and max(attempt.amount, facts.report.amount or 0) > limit
 
@@ -119,7 +121,10 @@ def refusal_of(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> NotA
 
 
 def actor_of(user: Any) -> str:
-    """The primary key of an active user, given as a user or a user name. Raises: NotAllowedError `validation_error`."""
+    """The primary key of an active user, given as such or by name.
+
+    Raises: NotAllowedError `validation_error`.
+    """
     users = get_user_model()
     if isinstance(user, str):
         user = users._default_manager.filter(**{users.USERNAME_FIELD: user}).first()
@@ -169,7 +174,7 @@ def _fetch(attempt: Attempt, *, source: Source, actor: str) -> tuple[Facts, bool
 
 
 def _settle_if_decisive(attempt: Attempt, facts: Facts, source: Source, actor: str) -> None:
-    """Settle the attempt if FeexPay's answer decides it. Raises: NotAllowedError `decided_by_gateway` then."""
+    """Settle the attempt if FeexPay's answer decides it. Raises: NotAllowedError."""
     verdict = evaluate_report(attempt, facts.report, conf.now())
     may_hide_a_charge = attempt.sought_by_echo and not facts.history_complete and verdict.to_status is Status.FAILED
     if verdict.to_status not in (Status.SUCCESSFUL, Status.FAILED) or not facts.is_proof or may_hide_a_charge:
@@ -206,7 +211,7 @@ def _objection_to_not_paid(attempt: Attempt, facts: Facts) -> tuple[str, str]:
     known_by_reference = attempt.gateway_reference is not None and not attempt.sought_by_echo
     if facts.history_complete is False and not known_by_reference:
         return "history_incomplete", _(
-            "FeexPay's history could not be read whole: the payment may be in the part that is missing."
+            "FeexPay's history could not be read completely: the payment may be in the missing part."
         )
     return "", ""
 
@@ -216,7 +221,7 @@ def _objection_to_not_paid(attempt: Attempt, facts: Facts) -> tuple[str, str]:
 
 @durable()
 def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Cause) -> ReviewProposal:
-    """Write a proposal; it replaces an open one. The same proposal by the same person stays as it is."""
+    """Write a proposal in place of an open one; the same one by the same person stays."""
     _lock_review(attempt)
     earlier = open_proposal(attempt)
     if earlier is not None and earlier.decision == decision:
@@ -240,7 +245,7 @@ def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Ca
 
 @durable()
 def _end_outdated(attempt: Attempt, facts: Facts) -> bool:
-    """End a proposal that was made on another answer of FeexPay; True if there was one."""
+    """End a proposal that was made on another answer; True if there was one."""
     proposal = open_proposal(attempt)
     answer = (facts.report.word, facts.report.amount)
     if proposal is None or (proposal.gateway_word, proposal.gateway_amount) == answer:
@@ -256,7 +261,7 @@ def _end(proposal: ReviewProposal, outcome: Outcome, actor: str) -> None:
 
 
 def _lock_review(attempt: Attempt) -> None:
-    """Take the payment's lock, as every move does, and check that the attempt is still under review."""
+    """Lock the payment, as a move does, and check that the attempt is under review."""
     Payment.objects.select_for_update(of=("self",)).get(pk=attempt.payment_id)
     if not Attempt.objects.filter(pk=attempt.pk, status=Status.REVIEW).exists():
         raise _not_under_review(attempt.payment_id)
@@ -310,7 +315,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
 
 
 def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, Any]:
-    """FeexPay's answer and the two-person rule of the day. Invariant I13 checks the closing against them."""
+    """FeexPay's answer and the two-person rule of the day; invariant I13 checks both."""
     return {
         **evidence_of(attempt, facts.report),
         "asked_at": facts.asked_at.isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Second charges of a credited attempt: a payment page that was paid twice, a prompt that FeexPay sent twice.
+"""Second charges of a credited attempt: a page paid twice, a prompt sent twice.
 
 The history and webhooks only give a cause to ask. An incident is opened when FeexPay's status of that charge, asked by
 its own reference, says that it was paid.
@@ -34,8 +34,9 @@ class Checked(StrEnum):
 
 
 def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
-    """Check the other charges of an attempt that webhooks or the history name; False if FeexPay left one unanswered.
+    """Check the other charges of an attempt that webhooks or the history name.
 
+    Returns False if FeexPay did not answer every question.
     Changes: as `check`. Safe to repeat: yes.
     """
     answers = [check(attempt.pk, reference) for reference in named_by_webhooks(attempt)]
@@ -49,7 +50,7 @@ def find(attempt: Attempt, *, timeout_seconds: float) -> bool:
 
 
 def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Checked:
-    """Ask FeexPay whether a charge is a second one of a credited attempt; if it is, open an incident.
+    """Ask FeexPay whether a charge is a second one; if it is, open an incident.
 
     row: the charge in FeexPay's history, which may echo our id where the status does not.
     Changes: Incident, OutboxMessage. Safe to repeat: yes; a charge that has an incident is not asked about again.
@@ -78,7 +79,7 @@ def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Ch
 
 
 def named_by_webhooks(attempt: Attempt) -> list[str]:
-    """The newest references that webhooks named with this attempt's id and that have no incident yet."""
+    """The newest other references in webhooks about this attempt, without known ones."""
     deliveries = WebhookDelivery.objects.filter(attempt=attempt).exclude(gateway_reference="").order_by("-id")
     own = (attempt.gateway_reference or "").casefold()
     named: dict[str, str] = {}
@@ -96,14 +97,14 @@ def _incidents_of(attempt: Attempt) -> QuerySet[Incident]:
 
 
 def _may_be_second(attempt: Attempt, reference: str) -> bool:
-    """Whether the attempt is credited for another charge, and no attempt of ours holds this reference."""
+    """Whether the attempt is credited for another charge, and this one is unclaimed."""
     if attempt.life_status is not Status.SUCCESSFUL or same_reference(reference, attempt.gateway_reference or ""):
         return False
     return not Attempt.objects.filter(gateway_reference__in=spellings_of(reference)).exists()
 
 
 def _is_proof(attempt: Attempt, reference: str, report: StatusReport, row: HistoryRow | None) -> bool:
-    """Whether FeexPay's answer says that this charge was paid and belongs to the attempt.
+    """Whether the report says that this charge was paid and belongs to the attempt.
 
     For a payment page only the history row carries the attempt's id.
     """

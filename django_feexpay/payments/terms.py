@@ -1,8 +1,8 @@
-"""What somebody wants to be paid, judged before anything is written.
+"""Validation of a payment request before anything is written.
 
-`Order` is the wish in plain values, as the API or the host's code gives it; `Terms` is what comes out when every
-rule agreed: the provider, the payer's msisdn, what is charged and what it costs. A `Quote` is the same sum, told
-before anybody orders.
+`PaymentRequest` is what is asked for, in plain values from the API or the host's code. `AgreedTerms` is the result when
+it keeps every rule: the provider, the payer's msisdn, the amount charged and the fee. A `Quote` is the same amounts
+without a request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import get_language
@@ -22,6 +21,7 @@ from django.utils.translation import gettext as _
 from django_feexpay.catalogue import money
 from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
 from django_feexpay.catalogue.providers import ProviderSpec
+from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import rates
@@ -30,17 +30,16 @@ from django_feexpay.private import PrivateText
 
 LIMITS: Mapping[str, int] = {"merchant_reference": 64, "description": 140, "otp": 16, "email": 254}
 METADATA_BYTES = 2048
-#: The fields of an order that tell who pays, or let somebody pay.
+#: The fields of a request that identify the payer, or that authorise a payment.
 PERSONAL = ("phone", "otp", "first_name", "last_name", "email")
 _CODE = re.compile(r"[A-Za-z0-9]{3,16}")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
-    """A wish to be paid. `amount` in the minor unit of `currency` ("" = the provider's own).
+class PaymentRequest:
+    """What is asked for. `amount` in the minor unit of `currency` ("" = the provider's own).
 
-    The repr leaves out the phone and everything about the payer; those values are masked ones, whoever gave them.
+    The repr leaves out the phone and everything else about the payer, and those values become PrivateText.
     """
 
     user: Any
@@ -62,15 +61,15 @@ class Order:
     def __post_init__(self) -> None:
         for name in PERSONAL:
             value = getattr(self, name)
-            if type(value) is str:  # another type is refused by the rules
+            if type(value) is str:  # another type is refused later
                 object.__setattr__(self, name, PrivateText(value))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """An order that may be paid."""
+class AgreedTerms:
+    """A request that keeps every rule, with what it comes to."""
 
-    order: Order
+    request: PaymentRequest
     provider: Provider
     spec: ProviderSpec
     msisdn: Msisdn | None
@@ -82,9 +81,9 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What a price comes to: `charged_amount` is what FeexPay is asked for, `fee` what it keeps or adds of that.
+    """What a price comes to: `charged_amount` is what FeexPay is asked for, `fee` its fee.
 
-    `exchange_rate`: None unless the price was converted. All of the charged currency but `amount`.
+    All in the charged currency except `amount`. `exchange_rate`: None unless the price was converted.
     """
 
     amount: int
@@ -96,42 +95,44 @@ class Quote:
 
     @property
     def total(self) -> int:
-        """What the payer's account is charged in all."""
+        """What the payer pays, fees included."""
         return self.charged_amount
 
 
 def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote:
-    """What this payer would be charged now, by the rules and the rate a start within ten minutes is held to.
+    """What this payer would be charged now. The rate holds for a start by the same user within ten minutes.
 
-    The host's PAYABLE is not asked: it is about an order, and there is none yet. Writes nothing.
+    The host's PAYABLE is not called, because there is no order yet. Writes nothing.
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
     """
     return quote_with(_provider(provider), amount, currency, user=user)
 
 
 def quote_with(provider: Provider, amount: int, currency: str = "", *, user: Any = None) -> Quote:
-    """`quote` for a row that the caller has read already."""
-    price = _amount(amount), _currency(currency, provider.spec)
-    return _quoted(provider, *price, rates.promise(user, price[1], provider.spec.currency))
+    """`quote` for a provider row that the caller has read already."""
+    amount, currency = _amount(amount), _currency(currency, provider.spec)
+    return _quoted(provider, amount, currency, rates.hold_rate(user, currency, provider.spec.currency))
 
 
-def judge(order: Order) -> Terms:
-    """Hold an order against every rule. Calls the host's PAYABLE. Writes nothing.
+def validate(request: PaymentRequest) -> AgreedTerms:
+    """Check a request against every rule. Calls the host's PAYABLE. Writes nothing.
 
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
     """
-    _judge_texts(order)
-    provider = _provider(order.provider)
+    _check_texts(request)
+    provider = _provider(request.provider)
     spec = provider.spec
-    amount = _amount(order.amount)
-    currency = _currency(order.currency, spec)
-    msisdn = _msisdn(order.phone, spec)
-    _judge_otp(order.otp, spec)
-    _judge_urls(order)
-    _judge_price(order, amount, currency)
-    quoted = _quoted(provider, amount, currency, rates.promised(order.user, currency, spec.currency))
-    return Terms(
-        order=order,
+    amount = _amount(request.amount)
+    currency = _currency(request.currency, spec)
+    if not request.phone and spec.phone is not None:
+        raise invalid("phone", "required", _("This field is required."))
+    msisdn = msisdn_of(request.phone, spec)
+    _check_otp(request.otp, spec)
+    _check_urls(request)
+    _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
+    quoted = _quoted(provider, amount, currency, rates.held_rate(request.user, currency, spec.currency))
+    return AgreedTerms(
+        request=request,
         provider=provider,
         spec=spec,
         msisdn=msisdn,
@@ -142,25 +143,16 @@ def judge(order: Order) -> Terms:
     )
 
 
-def judge_again(payment: Payment, otp: str) -> None:
-    """Hold a payment against today's rules before another attempt of it: the code, the price, the limits.
+def validate_retry(payment: Payment, otp: str) -> None:
+    """Check a payment against today's rules before another attempt of it: the code, the price, the limits.
 
-    Calls the host's PAYABLE: what failed yesterday is no option on yesterday's price. What is charged stays what the
-    payer agreed to: neither the rate nor the fee is looked up again. Writes nothing.
+    Calls the host's PAYABLE, as the price may have changed. The charged amount stays what the payer agreed to: neither
+    the rate nor the fee is computed again. Writes nothing.
     Raises: NotAllowedError `validation_error`.
     """
-    order = Order(
-        user=payment.user,
-        provider=payment.provider_id,
-        amount=payment.amount,
-        currency=payment.currency,
-        merchant_reference=payment.merchant_reference,
-        metadata=payment.metadata,
-    )
-    spec = payment.provider.spec
-    _judge_otp(otp, spec)
-    _judge_price(order, payment.amount, payment.currency)
-    _judge_limits(payment.charged_amount, payment.provider, spec)
+    _check_otp(otp, payment.provider.spec)
+    _check_price(payment.user, payment.merchant_reference, payment.metadata, payment.amount, payment.currency)
+    _check_limits(payment.charged_amount, payment.provider)
 
 
 def unavailable(provider: Provider, language: str) -> str:
@@ -173,7 +165,7 @@ def unavailable(provider: Provider, language: str) -> str:
 
 
 def code_of(otp: str) -> str:
-    """A payer's code as it is sent: operators show some in groups. Raises NotAllowedError on `otp`."""
+    """A payer's code without the spaces that some operators show in it. Raises NotAllowedError on `otp`."""
     code = PrivateText("".join(otp.split()))
     if not _CODE.fullmatch(code):
         raise invalid("otp", "invalid", _("A code is 3 to 16 letters and digits."))
@@ -181,10 +173,9 @@ def code_of(otp: str) -> str:
 
 
 def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn | None:
-    """The payer's msisdn by the provider's rule. None for a card: a form that sends a number with every order works,
-    and the number is neither looked at nor kept.
+    """The payer's msisdn by the provider's rule. Raises NotAllowedError on `phone`.
 
-    Raises NotAllowedError on `phone`.
+    None for a card: a phone that a form sends along is neither checked nor stored.
     """
     rule = spec.phone
     if rule is None:
@@ -195,18 +186,18 @@ def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn | None:
         raise invalid("phone", error.code, _("Not a valid number here. Example: %s") % rule.example) from None
 
 
-def _judge_texts(order: Order) -> None:
-    texts = {name: value for name, value in vars(order).items() if isinstance(value, str)}
+def _check_texts(request: PaymentRequest) -> None:
+    texts = {name: value for name, value in vars(request).items() if isinstance(value, str)}
     for name, value in texts.items():
         if len(value) > LIMITS.get(name, 500):
             raise invalid(name, "max_length", _("Too long: at most %d characters.") % LIMITS.get(name, 500))
         if not _storable(value):
             raise invalid(name, "invalid", _("Contains characters that cannot be stored."))
-    _judge_metadata(order.metadata)
+    _check_metadata(request.metadata)
 
 
-def _judge_metadata(metadata: Mapping[str, Any]) -> None:
-    """The API's parser lets nothing unclean through; the host's own code may."""
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """For the host's own code: the API's parser has checked it already."""
     try:
         written = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
@@ -218,7 +209,7 @@ def _judge_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def _storable(text: str) -> bool:
-    """No NUL and no lone surrogate: PostgreSQL keeps neither."""
+    """Whether PostgreSQL can store it: no NUL, no lone surrogate."""
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -248,12 +239,12 @@ def _currency(currency: str, spec: ProviderSpec) -> str:
 
 
 def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None) -> Quote:
-    """The sum, the fee, and the provider's limits, which are about what is charged."""
+    """Convert, add the fee, and check the provider's limits, which are about the charged amount."""
     spec = provider.spec
     price = amount if rate is None else money.convert(amount, currency, spec.currency, rate)
     fee = money.fee(price, provider.fee_percent)
     charged = price + fee if feexpay.fee_payer == "payer" else price
-    _judge_limits(charged, provider, spec)
+    _check_limits(charged, provider)
     return Quote(
         amount=amount,
         currency=currency,
@@ -264,53 +255,30 @@ def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None
     )
 
 
-def _msisdn(phone: str, spec: ProviderSpec) -> Msisdn | None:
-    if not phone and spec.phone is not None:
-        raise invalid("phone", "required", _("This field is required."))
-    return msisdn_of(phone, spec)
-
-
-def _judge_otp(otp: str, spec: ProviderSpec) -> None:
+def _check_otp(otp: str, spec: ProviderSpec) -> None:
     if spec.needs_otp_first and not otp:
         raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
     if otp:
         code_of(otp)
 
 
-def _judge_urls(order: Order) -> None:
+def _check_urls(request: PaymentRequest) -> None:
     for name in ("return_url", "cancel_url"):
-        url = getattr(order, name)
-        if url and not _may_return_to(url, order.return_hosts):
+        url = getattr(request, name)
+        parts = secure_url(url)
+        allowed = parts and parts.username is None and parts.hostname in (feexpay.return_hosts or request.return_hosts)
+        if url and not allowed:
             raise invalid(name, "not_allowed", _("This address is not one we may send a payer to."))
 
 
-def _may_return_to(url: str, request_hosts: tuple[str, ...]) -> bool:
-    """A browser reads what urlsplit forgives: a backslash as a slash, a tab as nothing. None of it is let in."""
-    if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' \\"<>'):
-        return False
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port  # raises for one that is none
-    except ValueError:
-        return False
-    hosts = feexpay.return_hosts or request_hosts
-    secure = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    return secure and host in hosts and parts.username is None
-
-
-def _judge_price(order: Order, amount: int, currency: str) -> None:
-    """The price is the host's. A PAYABLE that refuses raises Django's ValidationError with what the payer may read."""
+def _check_price(user: Any, merchant_reference: str, metadata: Mapping[str, Any], amount: int, currency: str) -> None:
+    """Ask the host for the price. PAYABLE refuses with Django's ValidationError, whose text the payer may read."""
     payable = feexpay.payable
     if payable is None:
         return
     try:
         owed = payable(
-            user=order.user,
-            merchant_reference=order.merchant_reference,
-            amount=amount,
-            currency=currency,
-            metadata=order.metadata,
+            user=user, merchant_reference=merchant_reference, amount=amount, currency=currency, metadata=metadata
         )
     except ValidationError as refusal:
         raise invalid("amount", "not_payable", " ".join(refusal.messages)) from None
@@ -318,10 +286,11 @@ def _judge_price(order: Order, amount: int, currency: str) -> None:
         raise invalid("amount", "wrong_price", _("The price is %s.") % money.show(owed, currency))
 
 
-def _judge_limits(charged: int, provider: Provider, spec: ProviderSpec) -> None:
+def _check_limits(charged: int, provider: Provider) -> None:
+    currency = provider.spec.currency
     if charged < provider.min_amount:
-        least = money.show(provider.min_amount, spec.currency)
+        least = money.show(provider.min_amount, currency)
         raise invalid("amount", "min_value", _("At least %s with this provider.") % least)
     if charged > provider.max_amount:
-        most = money.show(provider.max_amount, spec.currency)
+        most = money.show(provider.max_amount, currency)
         raise invalid("amount", "max_value", _("At most %s with this provider.") % most)

@@ -1,8 +1,8 @@
-"""How soon webhooks may make us ask FeexPay: bounded for each user and, about settled attempts, in total.
+"""Rate limit of the polls that webhooks cause: per user, and in total for settled attempts.
 
-Where no credential is configured anybody can post about their own payments, as often as they like. A look that exceeds
-a bound is not refused but put off: each bound is a queue in which the looks stand some seconds apart. The bounds are
-kept in the cache; without it there are none, and the worker's few threads for settled attempts still hold.
+Without a webhook credential a payer can post about their own payments as often as they like. A poll above a limit is
+delayed, not refused: each limit is a queue with some seconds between two polls. The queues are in the cache. Without a
+cache there is no limit but the worker's few threads for settled attempts.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from django_feexpay.payments import leases
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """So many looks at once, and then one in so many seconds."""
+    """`at_once` polls without a wait, then one each `seconds_apart`."""
 
     at_once: int
     seconds_apart: float
 
 
-#: A payer has one or two payments under way; a user who is a till of the host's has many.
+#: A payer has one or two live payments; a cashier's account has many.
 LIVE_OF_USER = Pace(at_once=60, seconds_apart=0.5)
-#: FeexPay rarely changes its mind about what it settled.
+#: FeexPay rarely changes a settled payment.
 SETTLED_OF_USER = Pace(at_once=5, seconds_apart=10)
 SETTLED_OF_ALL = Pace(at_once=30, seconds_apart=1)
 
 
 def make_due_now(attempt: Attempt, user_id: Any) -> None:
-    """Make an attempt due as soon as its user's pace and everybody's allow; never later than it already is.
+    """Make an attempt due as soon as the limits of its user and of all users allow; never later than it already is.
 
     Changes: `next_poll_at`, as `leases.make_due_now` or, once it is credited, `leases.make_credited_due_now`. Safe to
-    repeat: yes; what is due soon enough takes no place in a queue.
+    repeat: yes; an attempt that is due soon enough takes no place in a queue.
     """
     if attempt.life_status is Status.SENDING:
         return
@@ -48,7 +48,7 @@ def make_due_now(attempt: Attempt, user_id: Any) -> None:
         if attempt.next_poll_at is not None and attempt.next_poll_at.timestamp() <= at:
             return
         cache_state.put(name, end, end - now)
-        if at > now:  # put off by the first queue, it takes no place in the one that all share
+        if at > now:  # delayed by the user's queue, it takes no place in the queue of all users
             break
     soon = conf.now() + timedelta(seconds=at - now)
     if attempt.life_status is Status.SUCCESSFUL:
@@ -58,7 +58,6 @@ def make_due_now(attempt: Attempt, user_id: Any) -> None:
 
 
 def _queues(attempt: Attempt, user_id: Any) -> dict[str, Pace]:
-    """Those an attempt stands in. A payment without a user has none of its own."""
     live = attempt.life_status in LIVE
     queues = {} if live else {"webhooks:settled": SETTLED_OF_ALL}
     if user_id is None:

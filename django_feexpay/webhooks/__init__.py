@@ -1,3 +1,3 @@
-"""The door FeexPay knocks on. It stores, makes an attempt due, and answers; it never calls anybody."""
+"""The webhook endpoint: it stores a delivery, makes an attempt due and answers, without any call to FeexPay."""
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Keeping the secret of `…/webhook/<token>/` out of logs and reports.
+"""Keep the token of `…/webhook/<token>/` out of logs and error reports.
 
-Django logs the path of every answer from 400 on, servers log every path, error reports quote path and arguments. So
-the token becomes a `Secret` when the address is resolved, and the view writes `***` over it wherever the request holds
-its path: Django's log, the servers that read the same environ or scope afterwards (gunicorn, uvicorn) and error reports
-then show only that. What is logged before or beside the view (a middleware that answers first, a slash that was
-forgotten, runserver's own line) passes `TokenFilter`.
+Django logs the path of every response from 400 on, servers log every path, error reports quote path and arguments. So
+the URL converter makes the token a `Secret`, and the view overwrites it with `***` wherever the request holds its path.
+Django's log, servers that read the same environ or scope later (gunicorn, uvicorn) and error reports show only that.
+Log lines written before or without the view (a middleware that answers first, a missing slash, runserver) pass
+`TokenFilter`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"/[^\s?#\"']*webhook/[^\s?#\"']+")
 
 
 class TokenConverter(StringConverter):
-    """A path segment that never shows itself."""
+    """A path segment that becomes a `Secret`."""
 
     def to_python(self, value: str) -> Any:
         return Secret(value)
@@ -42,8 +42,8 @@ register_converter(TokenConverter, "feexpay_token")
 
 
 def hide(request: HttpRequest, token: Secret) -> None:
-    """Write over the token wherever the request, its WSGI environ or its ASGI scope holds the path."""
-    ending = len(token.reveal()) + 1  # the slash
+    """Overwrite the token wherever the request, its WSGI environ or its ASGI scope holds the path."""
+    ending = len(token.reveal()) + 1  # with the slash
     request.path = f"{request.path[:-ending]}{HIDDEN}/"
     request.path_info = f"{request.path_info[:-ending]}{HIDDEN}/"
     full = request.get_full_path()
@@ -56,7 +56,7 @@ def hide(request: HttpRequest, token: Secret) -> None:
 
 
 class TokenFilter(logging.Filter):
-    """Lets every record through, without the token of an address of ours."""
+    """Passes every record, with the token of our webhook removed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -67,7 +67,7 @@ class TokenFilter(logging.Filter):
 
 
 def guard_logs() -> None:
-    """Put the filter on Django's loggers. Safe to repeat: yes."""
+    """Add the filter to Django's loggers. Safe to repeat: yes."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, TokenFilter) for known in logger.filters):
@@ -85,6 +85,6 @@ def _without_token(text: str) -> str:
 
 
 def _hidden(path: str, ours: str) -> str:
-    """The path without what follows the address of our webhook, whatever a proxy or the host put before that."""
+    """Replace what follows the address of our webhook, whatever prefix a proxy or the host added."""
     before, webhook, after = path.partition(ours)
     return f"{before}{webhook}{HIDDEN}{'/' if after.endswith('/') else ''}" if after else path

@@ -1,4 +1,4 @@
-"""One delivery in, one row and one due attempt out. A plain view: no session, no cookie, no user, no CSRF."""
+"""The webhook view: no session, no cookie, no user, no CSRF."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger("django_feexpay.webhooks")
 
 
 class WebhookView(View):
-    """200 stored or known already · 400 · 401 · 405 · 413 · 415 · 503 the database is away (the sender tries again)."""
+    """200 stored or known · 400 · 401 · 405 · 413 · 415 · 503 database unreachable, so that FeexPay tries again."""
 
     http_method_names = ("post",)
 
@@ -69,7 +69,7 @@ class WebhookView(View):
 
 
 def _body(request: HttpRequest) -> bytes:
-    """The raw body, read only as far as it may go: a length that was not told, or told wrong, changes nothing."""
+    """Read the body up to the limit, whatever Content-Length says."""
     raw = PrivateBytes(request.read(strict_json.MAX_BYTES + 1))
     if len(raw) > strict_json.MAX_BYTES:
         raise strict_json.BodyTooLargeError

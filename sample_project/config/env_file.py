@@ -1,4 +1,4 @@
-"""The file `.env` beside manage.py: variables for people who keep them in a file."""
+"""Environment variables from the file `.env` next to manage.py."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _BESIDE_MANAGE = Path(__file__).resolve().parents[1] / ".env"
 
 
 def read_env_file() -> None:
-    """Take over the variables of `.env`, if there is one; a variable that is already set wins.
+    """Read the variables of `.env` if it exists; variables that are already set win.
 
-    ENV_FILE names another file, and set to nothing it reads none. Only the ways in (manage.py, wsgi.py) call this:
-    tests must not depend on what a developer keeps there.
+    ENV_FILE names another file; empty, it means none. Only manage.py and wsgi.py call this: tests must not depend on a
+    developer's file.
     """
     path = os.environ.get("ENV_FILE", str(_BESIDE_MANAGE))
     if path and Path(path).is_file():

@@ -1,6 +1,6 @@
-"""Where the lines of the log go and how they look: one stream, text or JSON, without personal data.
+"""Logging set-up: one stream, text or JSON, without personal data.
 
-Django's own set-up mails whole requests, bodies included, to ADMINS. Here nothing but the line itself leaves.
+Django's default set-up mails whole requests with their bodies to ADMINS; this one does not.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _REQUEST_LINE = re.compile(r"[A-Z]+ \S+ HTTP/\d\.\d")
 
 
 class OnlyRequestLines(logging.Filter):
-    """Of Django's development server only lines about true requests.
+    """Drops lines of Django's development server that are no request lines.
 
-    When a client leaves before its answer, that server reads the body that is left over as the next request line, and
-    would write it down: a payer's number with it.
+    When a client disconnects early, that server reads the rest of the body as the next request line and would log it,
+    a payer's phone number included.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""The back office of the shop. Coins are looked at here, never given: they come from payments."""
+"""The shop's admin. Coins are read-only here, because only payments give them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ else:
 
 @admin.register(CoinPack)
 class CoinPackAdmin(PackAdmin):
-    """An offer may be renamed, moved and switched off; what it gives and costs stays as it was sold."""
+    """Staff may rename, reorder and deactivate a pack; its code, coins and price stay as sold."""
 
     list_display = ("name", "code", "coins", "price", "active", "position")
     list_filter = ("active",)

@@ -1,4 +1,4 @@
-"""The description of the API (OpenAPI 3.1), and a page to read it and try it. Nothing comes from another server."""
+"""The OpenAPI 3.1 description of the API and a Swagger UI page, served without any other server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-# Swagger UI draws with style attributes and with images inside its style sheet.
+# Swagger UI uses style attributes, and images inside its style sheet.
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -18,15 +18,15 @@ _CONTENT_SECURITY_POLICY = (
 
 
 class SchemaView(SpectacularAPIView):
-    """GET: JSON unless YAML is asked for, by `Accept` or by `?format=yaml`."""
+    """GET: JSON, or YAML by `Accept` or `?format=yaml`."""
 
     renderer_classes = [OpenApiJsonRenderer2, OpenApiJsonRenderer, OpenApiYamlRenderer]
 
 
 class DocsView(SpectacularSwaggerSplitView):
-    """GET: Swagger UI from our own files, its script in an answer of its own."""
+    """GET: Swagger UI from local files, with its script at a second address."""
 
-    schema = None  # a page for people is no call
+    schema = None  # a page for people, not part of the API
     template_name = "shop/api_docs.html"
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -1,4 +1,4 @@
-"""When no view answers: problem+json below /api/, a page for people elsewhere."""
+"""Error answers outside the views: problem+json below /api/, an HTML page elsewhere."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from django_feexpay.problems import problem_response, server_error
+from django_feexpay.rest import problem_response, server_error
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, "malformed_request", HTTPStatus.BAD_REQUEST)
 
 
-@csrf_exempt  # a POST to a wrong address is told so, and not that it lacks a cookie
+@csrf_exempt  # a POST to a wrong address gets 404, not a CSRF error
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Also the last line of the address table, so that the API says it in JSON while DEBUG is on."""
+    """Also the last URL pattern below /api/, so that the API answers JSON while DEBUG is on."""
     hint = "" if request.path.endswith("/") else _("Every address of this API ends with a slash.")
     return _answer(request, "not_found", HTTPStatus.NOT_FOUND, hint)
 

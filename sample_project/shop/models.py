@@ -13,9 +13,9 @@ from django.utils.translation import gettext_lazy as _
 
 
 class CoinPack(models.Model):
-    """Coins at a price. Once sold it stays as it is: to change an offer, switch it off and add another.
+    """Coins at a price. A pack never changes: to change an offer, deactivate it and add another.
 
-    So a pack that was paid for always gives the coins that were promised when the payment started.
+    So a paid pack always gives the coins that were promised when the payment started.
     """
 
     code = models.SlugField(_("code"), max_length=32, unique=True)
@@ -38,7 +38,7 @@ class CoinPack(models.Model):
 class Order(models.Model):
     """A player's wish to buy a pack. Its id is the `merchant_reference` of its payments, so one order is paid once.
 
-    A player has one open order of a pack: a page that is reloaded, or opened twice, finds the same one again.
+    A player has one open order of a pack, so a page that is reloaded or opened twice gets the same one.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -64,18 +64,16 @@ class Order(models.Model):
 
 
 class CoinEntryQuerySet(models.QuerySet["CoinEntry"]):
-    """Ways to read the ledger."""
-
     def balance_of(self, player: Any) -> int:
-        """How many coins a player has: the sum of all entries."""
+        """The sum of a player's entries."""
         total: int | None = self.filter(player=player).aggregate(total=Sum("coins"))["total"]
         return total or 0
 
 
 class CoinEntry(models.Model):
-    """Coins a player was given. Entries are only ever added; the balance is their sum.
+    """Coins that a player received. Entries are only added; the balance is their sum.
 
-    `event_id` is the one django_feexpay sends with its signal: the same news twice makes one entry.
+    `event_id` comes with the event of django_feexpay: an event that is delivered twice makes one entry.
     """
 
     player = models.ForeignKey(

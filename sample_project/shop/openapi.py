@@ -1,10 +1,23 @@
-"""The shop's own calls in the description of the API, written as django_feexpay writes its own."""
+"""OpenAPI description of the shop's own calls."""
 
 from __future__ import annotations
 
-from django_feexpay.api.calls import REFUSALS_ALWAYS, REFUSALS_SIGNED_IN, REFUSALS_WITH_BODY, Answer, Call
-from django_feexpay.api.openapi import describe
-from django_feexpay.api.schema import AMOUNT, INSTANT, TEXT, UUID, nullable, one_of, record, said
+from django_feexpay.openapi import (
+    AMOUNT,
+    INSTANT,
+    PROBLEMS_ALWAYS,
+    PROBLEMS_SIGNED_IN,
+    PROBLEMS_WITH_BODY,
+    TEXT,
+    UUID,
+    Answer,
+    Call,
+    describe,
+    described,
+    nullable,
+    one_of,
+    record,
+)
 
 _TOKEN = record("A bearer token and when it ends.", token=TEXT, expires_at=INSTANT)
 _SIGN_IN = {
@@ -20,9 +33,9 @@ _PACK = record(
     code=TEXT,
     name=TEXT,
     coins=AMOUNT,
-    price=said(AMOUNT, "The `amount` to start a payment with."),
+    price=described(AMOUNT, "The `amount` to start a payment with."),
     currency=one_of(("XOF",)),
-    metadata=said({"type": "object"}, "Send it along to `initiate/` to buy this pack."),
+    metadata=described({"type": "object"}, "Send it along to `initiate/` to buy this pack."),
 )
 _ENTRY = record("Coins that were given.", coins=AMOUNT, pack=nullable(TEXT), payment_id=UUID, created_at=INSTANT)
 _BALANCE = record(
@@ -33,10 +46,10 @@ _BALANCE = record(
 
 _ORDER = record(
     "A wish to buy a pack.",
-    id=said(UUID, "The `merchant_reference` to start its payment with."),
+    id=described(UUID, "The `merchant_reference` to start its payment with."),
     pack=TEXT,
     price=AMOUNT,
-    payment_id=said(nullable(UUID), "Under way or paid: follow this one, and start none."),
+    payment_id=described(nullable(UUID), "Under way or paid: follow this one, and start none."),
 )
 _AN_ORDER = {
     "id": "0d0f0c3e-8a41-4d6b-9e55-1d2a3b4c5d6e",
@@ -62,9 +75,9 @@ TOKEN = Call(
             headers=(),
         ),
     },
-    problems=(*REFUSALS_WITH_BODY, "not_authenticated", "throttled"),
+    problems=(*PROBLEMS_WITH_BODY, "not_authenticated", "throttled"),
     body=_SIGN_IN,
-    sent={"a player": {"username": "ama", "password": "correct horse battery staple"}},
+    body_examples={"a player": {"username": "ama", "password": "correct horse battery staple"}},
 )
 LOGOUT = Call(
     id="logout",
@@ -72,7 +85,7 @@ LOGOUT = Call(
     description="The token it was sent with opens nothing any more.",
     tag="shop",
     answers={204: Answer("Signed out.", headers=())},
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
 )
 LOGOUT_ALL = Call(
     id="logout_all",
@@ -80,7 +93,7 @@ LOGOUT_ALL = Call(
     description="No token of the player opens anything any more. A new password does the same.",
     tag="shop",
     answers={204: Answer("Signed out.", headers=())},
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
 )
 PACKS = Call(
     id="packs",
@@ -105,7 +118,7 @@ PACKS = Call(
             headers=(),
         )
     },
-    problems=REFUSALS_ALWAYS,
+    problems=PROBLEMS_ALWAYS,
 )
 BALANCE = Call(
     id="balance",
@@ -131,7 +144,7 @@ BALANCE = Call(
             headers=(),
         )
     },
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
 )
 
 describe("shop.tokens.TokenView", {"post": TOKEN})
@@ -150,7 +163,7 @@ ORDERS = Call(
             headers=(),
         )
     },
-    problems=REFUSALS_SIGNED_IN,
+    problems=PROBLEMS_SIGNED_IN,
 )
 ORDER = Call(
     id="order",
@@ -158,12 +171,12 @@ ORDER = Call(
     description="The player's open order of that pack, or a new one: asked again, it is the same.",
     tag="shop",
     answers={200: Answer("The order.", _ORDER, {"a new one": _AN_ORDER}, headers=())},
-    problems=(*REFUSALS_SIGNED_IN, *REFUSALS_WITH_BODY, "not_found"),
+    problems=(*PROBLEMS_SIGNED_IN, *PROBLEMS_WITH_BODY, "not_found"),
     body={
         **record("What is wanted.", pack={"type": "string", "minLength": 1, "maxLength": 32}),
         "additionalProperties": False,
     },
-    sent={"a pouch": {"pack": "pouch"}},
+    body_examples={"a pouch": {"pack": "pouch"}},
 )
 
 describe("shop.views.OrdersView", {"get": ORDERS, "post": ORDER})

@@ -99,7 +99,7 @@ def order_of(merchant_reference: str) -> Order | None:
 def _refuse_other_order(user: Any, merchant_reference: str, metadata: Mapping[str, Any]) -> None:
     order = order_of(merchant_reference)
     if order and (order.player != user or order.paid_at is not None or order.pack.code != metadata.get("pack")):
-        raise ValidationError(_("This is no open order of yours for this pack."))
+        raise ValidationError(_("You have no open order for this pack."))
 
 
 def _pack_for_sale(code: object) -> CoinPack:

@@ -1,8 +1,9 @@
-"""The shop's pages for people. They hold no secret but a demo account's, and work without anything from outside."""
+"""The shop's HTML pages. They load nothing from other servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from functools import wraps
 from itertools import groupby
 from operator import itemgetter
@@ -17,18 +18,18 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay import ProviderCode
 from django_feexpay.models import Provider
 from shop.models import CoinPack
 from shop.orders import FRANCS_PER_COIN
-from shop.totals import totals
+from shop.totals import DOLLAR_CENTS, IN_DOLLARS, totals
 
 _CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-#: Numbers that end so have no script at the sandbox: it waits for somebody to approve on the payer's phone.
-_WAITS_FOR_PAGE = "50"
+#: For numbers with this ending the sandbox waits for an approval on the payer's phone.
+_WAITS_FOR_APPROVAL = "50"
 
 Page = Callable[[HttpRequest], HttpResponse]
 
@@ -47,12 +48,16 @@ def _own_assets_only(page: Page) -> Page:
 @require_safe
 @_own_assets_only
 def home(request: HttpRequest) -> HttpResponse:
-    """GET: what this is, what it sells, and a form that buys through the same API as any client."""
+    """GET: the packs, and a form that buys through the public API."""
     providers = _providers()
+    known = totals(provider["code"] for provider in providers)
     context = {
         "packs": _packs(),
+        "dollars": next((offers[IN_DOLLARS] for offers in known.values() if IN_DOLLARS in offers), None),
+        "dollar_price": Decimal(DOLLAR_CENTS) / 100,
+        "dollar_cents": DOLLAR_CENTS,
         "provider_groups": _grouped(providers),
-        "totals": totals(provider["code"] for provider in providers),
+        "totals": known,
         "francs_per_coin": FRANCS_PER_COIN,
         "texts": _script_texts(),
         "wiring": _wiring(),
@@ -65,14 +70,14 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @_own_assets_only
 def come_back(request: HttpRequest) -> HttpResponse:
-    """GET: where a provider's page sends its payer. What its address says is not even read: the API is asked."""
+    """GET: the page that a provider sends its payer back to. It ignores its query string and asks the API."""
     return render(request, "shop/return.html", {"texts": _script_texts(), "wiring": _wiring(), **_demo()})
 
 
 @require_safe
 @_own_assets_only
 def api_by_example(request: HttpRequest) -> HttpResponse:
-    """GET: the whole journey as lines for a terminal, with this server's own address in them."""
+    """GET: one purchase as commands for a terminal, with the address of this server."""
     providers = [provider for provider in _providers() if provider["flow"] == "push"]
     context = {
         "root": request.build_absolute_uri("/api/v1"),
@@ -99,10 +104,9 @@ def _packs() -> list[dict[str, Any]]:
 
 
 def _providers() -> list[dict[str, Any]]:
-    """The providers that can be paid with, each with a number to try and what its payer does; Benin's first."""
-    return [
-        _offered(row) for row in sorted(Provider.objects.filter(pk__in=CATALOGUE), key=_benin_first) if row.is_available
-    ]
+    """The available providers, Benin's first, each with a number to try and what its payer does."""
+    rows = Provider.objects.filter(pk__in=list(ProviderCode))
+    return [_offered(row) for row in sorted(rows, key=_benin_first) if row.is_available]
 
 
 def _offered(row: Provider) -> dict[str, Any]:
@@ -114,7 +118,7 @@ def _offered(row: Provider) -> dict[str, Any]:
         "name": f"{row.name} – {country}" if country else row.name,
         "group": country or _("Cards"),
         "flow": spec.flow,
-        "phone": example and example[: -len(_WAITS_FOR_PAGE)] + _WAITS_FOR_PAGE,
+        "phone": example and example[: -len(_WAITS_FOR_APPROVAL)] + _WAITS_FOR_APPROVAL,
         "otp": spec.needs_otp_first,
         "page": spec.flow == "hosted" or "redirect" in spec.flows,
         "says": spec.instructions_fr if french else spec.instructions_en,
@@ -131,7 +135,7 @@ def _benin_first(row: Provider) -> tuple[bool, bool, bool, str, str]:
 
 
 def _wiring() -> dict[str, str]:
-    """What home.js has to know of this server."""
+    """The addresses that home.js needs."""
     return {
         "token": "/api/v1/auth/token/",
         "balance": "/api/v1/shop/balance/",
@@ -143,24 +147,24 @@ def _wiring() -> dict[str, str]:
 
 
 def _script_texts() -> dict[str, str]:
-    """What home.js says, by the payment's `detail` and for its own troubles."""
+    """The texts of home.js: one for each `detail` of a payment, and its own errors."""
     return {
         "signing_in": _("Signing in…"),
-        "starting": _("Asking for the payment…"),
+        "starting": _("Starting the payment…"),
         "queued": _("Waiting to be sent."),
         "waiting_for_payer": _("Approve the payment on your phone."),
         "otp_required": _("Enter the code you received by SMS."),
         "redirect": _("Finish on the payment page, then come back here."),
         "checking": _("Checking with the provider. Do not pay again."),
-        "under_review": _("Our staff is looking at this payment. Do not pay again."),
+        "under_review": _("Our staff is checking this payment. Do not pay again."),
         "credited": _("Paid. Your coins are on their way."),
         "coins_given": _("Paid. The coins are yours."),
         "refused": _("The payment was refused."),
         "declined": _("The payment was declined."),
-        "expired": _("Nobody approved in time."),
+        "expired": _("The payment was not approved in time."),
         "under_way": _("A payment is under way. Sign in and press the button to see it: you cannot pay twice."),
         "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
-        "forgotten": _("This tab knows of no payment. If you paid, your coins arrive all the same."),
+        "forgotten": _("This tab has no payment. If you paid, your coins will still arrive."),
         "coins": _("coins"),
-        "fee": _("{fee} of it is the provider's fee."),
+        "fee": _("This includes the provider's fee of {fee}."),
     }

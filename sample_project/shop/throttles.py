@@ -1,4 +1,4 @@
-"""Against guessing passwords, exact under concurrency. The rates are in the settings."""
+"""Rate limits against password guessing, exact under concurrency. The settings hold the rates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
-from django_feexpay import rate_limit
-from django_feexpay.api.errors import Unavailable
+from django_feexpay.rest import Unavailable, wait_seconds
 
 logger = logging.getLogger("shop")
 
 
 class SlidingThrottle(SimpleRateThrottle):
-    """DRF's rates and addresses, counted by django_feexpay's sliding window: DRF's own count lets 15 of 10 pass.
+    """DRF's rates and client addresses, counted by the sliding window of django_feexpay.
 
-    Without its cache the sign-in is closed: a password must not be guessed while nothing counts the guesses.
+    Under concurrency DRF's own count admits 15 requests where 10 are allowed. Without its cache it refuses to sign
+    in, because nothing would count the guesses.
     """
 
     def __init__(self) -> None:
@@ -31,10 +31,10 @@ class SlidingThrottle(SimpleRateThrottle):
         if limit is None or seconds is None:
             return True
         try:
-            self._wait = rate_limit.wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
+            self._wait = wait_seconds(str(self.get_cache_key(request, view)), limit, seconds)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
             logger.error("throttle without cache: %s", type(error).__name__)
-            raise Unavailable(_("Signing in is not possible at the moment. Please try again soon.")) from error
+            raise Unavailable(_("You cannot sign in at the moment. Please try again soon.")) from error
         return not self._wait
 
     def wait(self) -> float:
@@ -42,7 +42,7 @@ class SlidingThrottle(SimpleRateThrottle):
 
 
 class AccountThrottle(SlidingThrottle):
-    """One account from one address. Nobody can lock a player out from elsewhere."""
+    """One account from one address, so a stranger elsewhere cannot lock a player out."""
 
     scope = "sign_in_account"
 
@@ -50,13 +50,13 @@ class AccountThrottle(SlidingThrottle):
         given = request.data
         named = given.get("username") if isinstance(given, dict) else None
         account = named.casefold() if isinstance(named, str) else ""
-        # Hashed: a name may hold anything, and a cache is no place for names.
+        # Hashed: a name may hold any character, and names do not belong in a cache.
         digest = hashlib.sha256(f"{self.get_ident(request)} {account}".encode()).hexdigest()
         return f"{self.scope}:{digest}"
 
 
 class AddressThrottle(SlidingThrottle):
-    """Any account from one address: one common password against many names."""
+    """All accounts from one address, against one common password tried with many names."""
 
     scope = "sign_in_address"
 

@@ -1,6 +1,6 @@
-"""Signing in and out: a bearer token for a name and a password.
+"""Sign-in and sign-out with bearer tokens.
 
-Tokens are kept hashed, and end by themselves. A new password, or an account that is switched off, ends them all.
+Tokens are stored hashed and expire. A new password or a deactivated account revokes all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from shop.views import ShopView
 
 
 class Text(serializers.CharField):
-    """Text that was sent as text: 5 is not "5"."""
+    """A JSON string: the number 5 is refused."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -33,14 +33,12 @@ class Text(serializers.CharField):
 
 
 class SignIn(serializers.Serializer[Any]):
-    """A name and a password as they were typed."""
-
     username = Text(max_length=150)
     password = Text(max_length=4096, trim_whitespace=False)
 
 
 class TokenView(ShopView):
-    """POST {"username", "password"} → 200 {"token", "expires_at"}; 401 when they do not fit."""
+    """POST {"username", "password"} → 200 {"token", "expires_at"}; 401 when they are wrong."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -57,7 +55,7 @@ class TokenView(ShopView):
 
 
 class LogoutView(ShopView):
-    """POST → 204, and the token it was sent with opens nothing any more."""
+    """POST → 204; revokes the token of this request."""
 
     authentication_classes = (TokenAuthentication,)
 
@@ -68,7 +66,7 @@ class LogoutView(ShopView):
 
 
 class LogoutAllView(ShopView):
-    """POST → 204, and no token of the player opens anything any more: for a phone that was lost."""
+    """POST → 204; revokes all tokens of the player, for a lost phone."""
 
     authentication_classes = (TokenAuthentication,)
 
@@ -79,7 +77,7 @@ class LogoutAllView(ShopView):
 
 @transaction.atomic
 def _new_token(user: Any) -> tuple[AuthToken, str]:
-    """A token, unless the password changed since it was checked: the row's lock makes the two wait for each other.
+    """Create a token, unless the password changed since it was checked. The row lock orders the two.
 
     Raises: AuthenticationFailed.
     """
@@ -91,19 +89,19 @@ def _new_token(user: Any) -> tuple[AuthToken, str]:
 
 
 def note_change(*, instance: User, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
-    """Before a user is saved: will that change the password, or switch the account off?
+    """Before a user is saved, note whether that changes the password or deactivates the account.
 
-    A sign-in may write the same password with a newer hash: that ends nothing.
+    A sign-in may rewrite the same password with a newer hash; that revokes nothing.
     """
     before = type(instance)._default_manager.filter(pk=instance.pk).first() if instance.pk and not raw else None
     if before is None:
         return
     newer_hash = update_fields == frozenset({"password"}) and getattr(instance, "_password", None) is None
     changed = before.password != instance.password and not newer_hash
-    instance.ends_tokens = changed or not instance.is_active  # type: ignore[attr-defined]  # ours, until it is saved
+    instance.ends_tokens = changed or not instance.is_active  # type: ignore[attr-defined]  # read by end_tokens
 
 
 def end_tokens(*, instance: User, **kwargs: Any) -> None:
-    """After it was saved. Safe to repeat: yes."""
+    """After a user is saved, revoke the tokens if note_change said so. Safe to repeat: yes."""
     if instance.__dict__.pop("ends_tokens", False):
         AuthToken.objects.filter(user=instance).delete()

@@ -1,17 +1,25 @@
-"""What each pack comes to with each provider, fee and all: the payer sees it before pressing the button."""
+"""What each offer costs with each provider, fee included: the payer sees it before pressing the button."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from django.conf import settings
+
+from django_feexpay import NotAllowedError, Quote, quote
 from django_feexpay.models import Provider
-from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import Quote, quote_with
 from shop.models import CoinPack
+from shop.orders import coins_for
+
+#: A top-up that is priced in dollars, in cents; its name among the totals.
+DOLLAR_CENTS, IN_DOLLARS = 500, "usd"
 
 
 def totals(provider_codes: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """By provider and pack: `total`, and the `fee` in it. A pack that a provider would not take is left out."""
+    """By provider and offer: `total`, the `fee` in it, and for dollars the `coins`. In francs.
+
+    An offer is left out where the provider would refuse it, and dollars where there is no exchange rate.
+    """
     packs = list(CoinPack.objects.filter(active=True))
     rows = Provider.objects.filter(pk__in=list(provider_codes))
     return {row.pk: dict(_of(row, packs)) for row in rows}
@@ -19,13 +27,20 @@ def totals(provider_codes: Iterable[str]) -> dict[str, dict[str, dict[str, int]]
 
 def _of(provider: Provider, packs: Iterable[CoinPack]) -> Iterator[tuple[str, dict[str, int]]]:
     for pack in packs:
-        try:
-            quote = quote_with(provider, pack.price)
-        except NotAllowedError:  # outside this provider's limits
-            continue
-        yield pack.code, {"total": quote.total, "fee": _on_top(quote)}
+        if quoted := _quoted(provider, pack.price):
+            yield pack.code, {"total": quoted.total, "fee": _fee_on_top(quoted)}
+    if quoted := _quoted(provider, DOLLAR_CENTS, "USD"):
+        fee = _fee_on_top(quoted)
+        yield IN_DOLLARS, {"total": quoted.total, "fee": fee, "coins": coins_for(quoted.total - fee)}
 
 
-def _on_top(quote: Quote) -> int:
-    """The fee where the payer bears it; the seller's fee is none of the payer's business."""
-    return quote.total - quote.amount
+def _quoted(provider: Provider, amount: int, currency: str = "") -> Quote | None:
+    try:
+        return quote(provider=provider, amount=amount, currency=currency)
+    except NotAllowedError:  # outside this provider's limits, or no exchange rate
+        return None
+
+
+def _fee_on_top(quoted: Quote) -> int:
+    """The fee in the total; 0 where the shop pays it out of the price."""
+    return quoted.fee if settings.FEEXPAY.get("FEE_PAYER") == "payer" else 0

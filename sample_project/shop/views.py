@@ -1,4 +1,4 @@
-"""The shop's API: what is for sale, and what a player has."""
+"""The shop's API: packs, orders and balance."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_feexpay.api.filters import refuse_unknown
-from django_feexpay.api.inputs import StrictInput, StrictString
 from django_feexpay.models import Payment
+from django_feexpay.rest import StrictInput, StrictString, refuse_unknown
 from shop.models import CoinEntry, CoinPack, Order
 
 _NEWEST = 20
 
 
 class ShopView(APIView):
-    """No call of the shop takes a query string; one that comes is a mistake that must not be ignored."""
+    """Refuses any query string: no call of the shop takes one, so it is a mistake of the client."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -28,9 +27,9 @@ class ShopView(APIView):
 
 
 class PacksView(ShopView):
-    """GET → the packs for sale. Open to everybody: a shop window is looked at before signing in.
+    """GET → the packs for sale, also without signing in.
 
-    `metadata` is what to send along to `initiate/` to buy that pack.
+    To buy a pack, send its `metadata` along to `initiate/`.
     """
 
     authentication_classes = ()
@@ -41,7 +40,7 @@ class PacksView(ShopView):
 
 
 class BalanceView(ShopView):
-    """GET → {"coins", "entries"}: what the player has, and where the last of it came from, newest first."""
+    """GET → {"coins", "entries"}: the player's balance and its newest entries first."""
 
     def get(self, request: Request) -> Response:
         player = cast(User, request.user)
@@ -55,17 +54,14 @@ class BalanceView(ShopView):
 
 
 class OrderInput(StrictInput):
-    """`pack`: the code of a pack."""
-
     pack = StrictString(max_length=32)
 
 
 class OrdersView(ShopView):
-    """GET → the player's orders that a payment is under way for, newest first.
+    """GET → the player's orders with a pending payment, newest first.
 
-    POST {"pack"} → the player's open order for that pack; a new one where there is none. `id` is the
-    `merchant_reference` to start its payment with, `payment_id` a payment of it that is under way or paid: then that
-    one is to be followed, and none started.
+    POST {"pack"} → the player's open order for that pack, created if there is none. `id` is the `merchant_reference`
+    of its payment. `payment_id` is set when a payment is pending or paid: follow that one and start none.
     """
 
     def get(self, request: Request) -> Response:
@@ -92,7 +88,7 @@ def _order_as_json(order: Order) -> dict[str, Any]:
 
 
 def pack_as_json(pack: CoinPack) -> dict[str, Any]:
-    """`price` is an integer: the francs have no cents."""
+    """`price` is an integer, as francs have no cents."""
     return {
         "code": pack.code,
         "name": pack.name,

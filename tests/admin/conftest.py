@@ -29,7 +29,7 @@ from django_feexpay.payments import idempotency, initiate, prompts
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order, msisdn_of
+from django_feexpay.payments.terms import PaymentRequest, msisdn_of
 from tests.admin.recording_transport import PlayedGateway
 
 StartPayment = Callable[..., Payment]
@@ -66,7 +66,7 @@ def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
             "merchant_reference": f"order-{next(numbers)}",
         }
         intent = idempotency.Key(user=player, value=key, fingerprint="f" * 64) if key else None
-        return initiate.start(Order(**(wish | order)), source=Source.API, key=intent)
+        return initiate.start(PaymentRequest(**(wish | order)), source=Source.API, key=intent)
 
     return start
 

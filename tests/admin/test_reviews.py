@@ -365,7 +365,7 @@ def ask(client: Client, payment: Payment) -> list[Any]:
     [
         ("SUCCESSFUL", TOOK),
         ("PENDING", "FeexPay still waits for the payer, reference REF-0001."),
-        ("ON HOLD", "FeexPay says a status that is not known: “ON HOLD”, reference REF-0001."),
+        ("ON HOLD", "FeexPay answered with an unknown status: “ON HOLD”, reference REF-0001."),
     ],
 )
 def test_asking_that_changes_nothing_says_what_feexpay_answered(

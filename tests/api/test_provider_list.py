@@ -34,7 +34,7 @@ def rows(caller: Caller, language: str = "en", **query: str) -> dict[str, dict[s
 
 def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None:
     for _ in range(5):
-        circuit_breaker.see(
+        circuit_breaker.record(
             CallSeen(operation=operation, outcome="not_sent", seconds=0.0, provider_code=provider, error=NotSentError())
         )
 
@@ -183,7 +183,7 @@ def _save(*, enabled: bool) -> None:
 def test_provider_in_trouble_is_shown_so_in_both_languages(caller: Caller, clock: Clock) -> None:
     rows(caller)
     trouble()
-    circuit_breaker.see(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
+    circuit_breaker.record(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
     clock.advance(1)
     cache_state.drop("breaker:gateway:open")
 
@@ -231,9 +231,9 @@ def test_list_comes_back_as_soon_as_the_trouble_is_over(caller: Caller, clock: C
     assert rows(caller)["mtn_bj"]["enabled"] is False
 
     clock.advance(30)
-    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == 0
     assert rows(caller)["mtn_bj"]["enabled"] is False, "the probe is on its way"
-    circuit_breaker.see(
+    circuit_breaker.record(
         CallSeen(operation="collect", outcome="answered", seconds=0.0, provider_code="mtn_bj", http_status=200)
     )
 
@@ -276,7 +276,7 @@ def test_list_works_with_the_cache_away(
     caller: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
     Provider.objects.filter(pk="mtn_bj").update(enabled=False)

@@ -1,4 +1,4 @@
-"""The worker is tried with the same clock, guard and model gateway as the money rules."""
+"""The clock, guard and model gateway of tests/payments."""
 
 from __future__ import annotations
 

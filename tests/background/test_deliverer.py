@@ -1,4 +1,4 @@
-"""Receivers that hang or are slow delay no other payment's signal, hold few threads, and lose nothing."""
+"""Receivers that hang or are slow delay no other signal, hold a limited number of threads, and lose nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class HangingToo(Hanging):
 
 @contextmanager
 def listening(*hanging: Hanging) -> Iterator[None]:
-    """Released in the end. No thread outlives its test: it still writes down what it took."""
+    """Connect the receivers, release them at the end, and wait until their threads have written their receipts."""
     for one in hanging:
         host_signals.payment_failed.connect(one.receive, weak=False)
     try:
@@ -64,15 +64,15 @@ def listening(*hanging: Hanging) -> Iterator[None]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What hangs is told from what is slow at once."""
+def short_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver counts as hanging after 0.05 s."""
     monkeypatch.setattr(receivers, "LIMIT_SECONDS", 0.05)
     monkeypatch.setattr(deliverer, "STOP_SECONDS", 0.05)
 
 
 @pytest.fixture
 def announce(begin: Begin) -> Callable[[int], list[UUID]]:
-    """So many payments, each with a message that is due."""
+    """`announce(3)`: three payments, each with a due message."""
 
     def write(number: int) -> list[UUID]:
         payments = [begin(merchant_reference=str(n)) for n in range(number)]
@@ -85,19 +85,19 @@ def announce(begin: Begin) -> Callable[[int], list[UUID]]:
     return write
 
 
-def told(signals: Recorder) -> set[UUID]:
+def signalled(signals: Recorder) -> set[UUID]:
     return {pk for _, pk, _ in signals.heard}
 
 
 @pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
-def test_two_receivers_that_hang_and_a_slow_one_keep_no_other_payment_waiting(
+def test_two_receivers_that_hang_and_a_slow_one_delay_no_other_payment(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
     first, second, third, *others = announce(8)
     one, two, slow = Hanging(first), HangingToo(second), Hanging(third)
 
     with listening(one, two, slow), at_work():
-        wait_until(lambda: set(others) <= told(signals))
+        wait_until(lambda: set(others) <= signalled(signals))
         wait_until(lambda: first in one.entered and second in two.entered and third in slow.entered)
         assert set(others) <= set(slow.returned)
         for hanging in (one, two, slow):
@@ -108,16 +108,16 @@ def test_two_receivers_that_hang_and_a_slow_one_keep_no_other_payment_waiting(
 
 
 @pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
-def test_receiver_that_hangs_with_every_payment_starves_no_other_receiver(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, impatient: None
+def test_receiver_that_hangs_with_every_payment_delays_no_other_receiver(
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
-    """It is connected first: the messages it does not take come to the others all the same, and stay open for it."""
+    """It is connected first. The others get its messages, and the messages stay open for it."""
     hanging = Hanging()
     with _first(hanging):
         payments = announce(30)
 
         with at_work():
-            wait_until(lambda: told(signals) == set(payments))
+            wait_until(lambda: signalled(signals) == set(payments))
             wait_until(lambda: OutboxMessage.objects.filter(last_error__startswith="hangs: ").count() == 30)
 
         assert len(signals.heard) == 30
@@ -136,8 +136,11 @@ def _first(hanging: Hanging) -> Iterator[None]:
         yield
 
 
-def test_receiver_that_does_not_return_is_left_and_told(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, impatient: None, caplog: pytest.LogCaptureFixture
+def test_receiver_that_does_not_return_is_abandoned_and_reported(
+    announce: Callable[[int], list[UUID]],
+    gateway: ModelGateway,
+    short_time_limits: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     [payment] = announce(1)
     hanging = Hanging()
@@ -153,7 +156,7 @@ def test_receiver_that_does_not_return_is_left_and_told(
 
 
 def test_receiver_that_returns_late_is_not_called_again_and_its_message_is_closed(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, impatient: None
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
     [payment] = announce(1)
     hanging = Hanging()
@@ -169,8 +172,8 @@ def test_receiver_that_returns_late_is_not_called_again_and_its_message_is_close
     assert len(signals.heard) == 1
 
 
-def test_late_return_leaves_the_row_to_who_holds_it(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, impatient: None
+def test_late_return_does_not_change_a_message_that_another_worker_holds(
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, short_time_limits: None
 ) -> None:
     announce(1)
     hanging = Hanging()
@@ -188,9 +191,9 @@ def test_late_return_leaves_the_row_to_who_holds_it(
 
 
 def test_message_left_by_one_worker_is_delivered_by_the_next(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, impatient: None
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
-    """The receiver hung on what is mended meanwhile, and the worker was restarted."""
+    """The cause was fixed and the worker restarted meanwhile."""
     announce(1)
     with listening(hanging := Hanging()), at_work():
         wait_until(lambda: OutboxMessage.objects.get().last_error != "")
@@ -207,7 +210,7 @@ def test_message_left_by_one_worker_is_delivered_by_the_next(
 def test_worker_stops_although_receivers_hang_and_gives_their_messages_back(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Long before their time limit: `at_work` fails if the worker is still there."""
+    """Long before their time limit: `at_work` fails if the worker still runs."""
     monkeypatch.setattr(deliverer, "STOP_SECONDS", 0.05)
     payments = announce(3)
     hanging = Hanging()
@@ -224,24 +227,24 @@ def test_worker_stops_although_receivers_hang_and_gives_their_messages_back(
 def test_cluster_sweep_delivers_while_feexpay_is_slow(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
-    """A look that does not come back until the signal was told."""
+    """The poll is answered only after the signal was delivered."""
     payments = announce(1)
     make_due()
     answer = gateway._status
 
     def wait_for_the_signal(reference: str) -> WireReply:
-        wait_until(lambda: told(signals) == set(payments))
+        wait_until(lambda: signalled(signals) == set(payments))
         return answer(reference)
 
     gateway._status = wait_for_the_signal  # type: ignore[method-assign]
     with Worker(name="cluster") as running:
         running.run(threading.Event(), seconds=0)
 
-    assert told(signals) == set(payments)
+    assert signalled(signals) == set(payments)
 
 
 def test_cluster_sweep_ends_although_a_receiver_hangs(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, impatient: None
+    announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
     stuck, *others = announce(4)
 
@@ -249,7 +252,7 @@ def test_cluster_sweep_ends_although_a_receiver_hangs(
         with Worker(name="cluster") as running:
             running.run(threading.Event(), seconds=0)
 
-        assert set(others) <= told(signals)
+        assert set(others) <= signalled(signals)
         assert OutboxMessage.objects.filter(delivered_at=None).count() == 1
 
 
@@ -262,13 +265,16 @@ def test_sweep_delivers_more_than_there_are_threads(
     with Worker() as worker:
         worker.sweep()
 
-    assert told(signals) == set(payments)
+    assert signalled(signals) == set(payments)
     assert len(signals.heard) == len(payments)
 
 
 @pytest.mark.postgres_only
 def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
-    announce: Callable[[int], list[UUID]], gateway: ModelGateway, impatient: None, monkeypatch: pytest.MonkeyPatch
+    announce: Callable[[int], list[UUID]],
+    gateway: ModelGateway,
+    short_time_limits: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 60)
     announce(1)
@@ -288,7 +294,7 @@ def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
     assert (thread.is_alive(), line.closed) == (False, True)
 
 
-def test_database_that_is_away_at_the_end_does_not_keep_the_worker(
+def test_database_error_at_the_end_does_not_stop_the_worker_from_ending(
     announce: Callable[[int], list[UUID]],
     gateway: ModelGateway,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The worker's loop: it waits for nobody slow, survives what breaks around it, and leaves a heartbeat."""
+"""The worker's loop: it does not wait for slow calls, survives errors, and leaves a heartbeat."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         ticks.wait(0.01)
-    raise AssertionError("it did not happen")
+    raise AssertionError("the condition did not become true")
 
 
 def make_due() -> None:
@@ -80,7 +80,7 @@ def status_of(payment: Payment) -> str:
 # --- one round ------------------------------------------------------------------------------------------
 
 
-def test_sweep_settles_what_is_due_and_delivers_what_is_told(
+def test_sweep_settles_due_attempts_and_delivers_their_signals(
     begin: Begin, gateway: ModelGateway, signals: Recorder
 ) -> None:
     payments = [begin(merchant_reference=str(number)) for number in range(5)]
@@ -96,7 +96,7 @@ def test_sweep_settles_what_is_due_and_delivers_what_is_told(
     assert signals.names() == ["payment_succeeded"] * 5
 
 
-def test_sweep_sends_what_waits_and_gives_up_what_was_lost(
+def test_sweep_sends_queued_attempts_and_marks_dead_senders(
     begin: Begin, gateway: ModelGateway, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -113,7 +113,7 @@ def test_sweep_sends_what_waits_and_gives_up_what_was_lost(
     assert len(gateway.charges) == 2
 
 
-def test_sweep_does_not_look_before_the_time(begin: Begin, gateway: ModelGateway) -> None:
+def test_sweep_polls_no_attempt_before_it_is_due(begin: Begin, gateway: ModelGateway) -> None:
     begin()
 
     with Worker() as running:
@@ -122,7 +122,7 @@ def test_sweep_does_not_look_before_the_time(begin: Begin, gateway: ModelGateway
     assert gateway.of(Attempt.objects.get().pk)[0].status == "PENDING"
 
 
-def test_one_attempt_that_cannot_be_seen_to_does_not_take_the_others_along(
+def test_error_of_one_attempt_does_not_stop_the_others(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken, fine = begin(merchant_reference="broken"), begin(merchant_reference="fine")
@@ -159,9 +159,7 @@ def test_loop_settles_by_itself(begin: Begin, gateway: ModelGateway, signals: Re
     assert status_of(payment) == "successful"
 
 
-def test_send_that_takes_its_time_keeps_nobody_waiting(
-    begin: Begin, gateway: ModelGateway, configure: Configure
-) -> None:
+def test_slow_send_delays_no_other_payment(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
     """A synchronous provider answers when its payer has: the others are settled meanwhile."""
     released = threading.Event()
 
@@ -191,7 +189,7 @@ def test_send_that_takes_its_time_keeps_nobody_waiting(
     assert len(gateway.charges) == 2
 
 
-def test_looks_at_settled_payments_keep_no_live_one_waiting(
+def test_polls_of_settled_payments_delay_no_live_one(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many webhooks are posted about failed payments, and however slowly FeexPay answers about those."""
@@ -385,7 +383,7 @@ def test_worker_leaves_a_heartbeat_every_ten_seconds(
         assert Heartbeat.objects.get(name="worker").beat_at == clock.at
 
 
-def test_a_clock_that_was_a_year_ahead_for_one_round_stops_no_heartbeat(
+def test_clock_a_year_ahead_for_one_round_stops_no_heartbeat(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_HEARTBEAT_EVERY", timedelta(0))
@@ -400,7 +398,7 @@ def test_a_clock_that_was_a_year_ahead_for_one_round_stops_no_heartbeat(
     assert Heartbeat.objects.get(name="gateway").beat_at == right  # asked again, and not next year
 
 
-def test_gateway_is_looked_at_every_five_minutes_by_one_of_all(gateway: ModelGateway, clock: Clock) -> None:
+def test_gateway_is_probed_every_five_minutes_by_one_worker(gateway: ModelGateway, clock: Clock) -> None:
     probe_gateway()
     probe_gateway()
     assert gateway.questions == 1
@@ -426,7 +424,7 @@ def test_gateway_that_does_not_answer_leaves_no_heartbeat(
     assert "the gateway does not answer" in caplog.text
 
 
-def test_late_hints_are_matched_with_the_heartbeat(
+def test_late_references_are_matched_with_the_heartbeat(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
@@ -451,7 +449,7 @@ def test_worker_never_sends_a_lost_attempt_again(begin: Begin, gateway: ModelGat
     assert (status_of(payment), len(gateway.charges)) == ("pending", 1)
 
 
-def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGateway) -> None:
+def test_slow_receiver_delays_no_payment(begin: Begin, gateway: ModelGateway) -> None:
     released, entered = threading.Event(), threading.Event()
 
     def slow(**kwargs: Any) -> None:
@@ -472,7 +470,7 @@ def test_slow_receiver_keeps_no_payment_waiting(begin: Begin, gateway: ModelGate
             released.set()
 
 
-def test_side_work_without_a_database_is_for_the_next_round(
+def test_delivery_that_met_a_database_error_is_tried_again(
     begin: Begin, gateway: ModelGateway, signals: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deliver_claimed, failures = outbox.deliver_claimed, [OperationalError, InterfaceError]
@@ -492,7 +490,7 @@ def test_side_work_without_a_database_is_for_the_next_round(
         wait_until(lambda: signals.names() == ["payment_succeeded"])
 
 
-def test_worker_keeps_the_night(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_worker_runs_the_nightly_comparison(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     clock.advance(2 * 86_400)
 

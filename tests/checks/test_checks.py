@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -74,6 +74,17 @@ class PaymentsElsewhere:
 
     def db_for_write(self, model: type[Any], **hints: Any) -> str | None:
         return "payments" if model._meta.label == "feexpay.Payment" else None
+
+
+@pytest.fixture(autouse=True)
+def connected_receiver() -> Iterator[None]:
+    """The host listens to `payment_succeeded`, as a project with good settings does."""
+
+    def receiver(**kwargs: object) -> None: ...
+
+    payment_succeeded.connect(receiver, weak=False)
+    yield
+    payment_succeeded.disconnect(receiver)
 
 
 @pytest.fixture

@@ -1,3 +1,3 @@
-"""The gateway room alone: no Django, no database; where the wire matters, real sockets and real TLS."""
+"""Tests of gateway/ and catalogue/, without a database; the transport runs over real sockets and TLS."""
 
 from __future__ import annotations

@@ -1,31 +1,39 @@
-"""A gateway without a socket: it answers what the test says and remembers what it was asked."""
+"""A gateway with one fixed reply: the real transport, with `responses` in place of the socket."""
 
 from __future__ import annotations
 
 import json
+import re
+
+import responses
 
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 from django_feexpay.gateway.client import CallSeen, CollectRequest, Gateway
-from django_feexpay.gateway.transport import WireReply, WireRequest
+from django_feexpay.gateway.transport import HttpTransport, WireReply, WireRequest
 
 KEY = "fp_canary_key"
 SHOP = "SHOP00000000001"
 REFERENCE = "0a1b2c3d-1111-4222-8333-444455556666"
 ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
+_ANY_URL = re.compile("")
 
 
 class CannedTransport:
-    """Gives one answer, or raises one error, every time."""
+    """Gives every request the same reply, and records the requests."""
 
     def __init__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self._reply = WireReply(status, headers or {}, raw)
+        self._status = status
+        self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self._headers = headers
+        self._transport = HttpTransport()
         self.asked: list[WireRequest] = []
 
     def exchange(self, request: WireRequest) -> WireReply:
         self.asked.append(request)
-        return self._reply
+        with responses.RequestsMock() as mocked:
+            mocked.add(request.method, _ANY_URL, body=self._body, status=self._status, headers=self._headers)
+            return self._transport.exchange(request)
 
 
 def gateway_that_answers(

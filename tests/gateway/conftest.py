@@ -15,7 +15,7 @@ ServerFactory = Callable[..., WireServer]
 
 @pytest.fixture
 def serve() -> Iterator[ServerFactory]:
-    """Start a server that behaves as told: `serve(behave)` or `serve(behave, tls=context)`."""
+    """Start a server: `serve(behave)` or `serve(behave, tls=context)`."""
     with ExitStack() as stack:
 
         def start(behave: Callable[[Peer], None], tls: ssl.SSLContext | None = None) -> WireServer:
@@ -31,13 +31,13 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """A server that is really `localhost`."""
+    """A server context with a certificate for `localhost`."""
     return server_context(authority, "localhost")
 
 
 @pytest.fixture
 def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """A client that believes the test's authority and nobody else."""
+    """A client context that trusts only the authority of the tests."""
     context = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

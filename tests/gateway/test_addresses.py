@@ -1,4 +1,4 @@
-"""To which addresses the client sends anything at all."""
+"""The base URLs and pages that the client accepts."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def refused(base_url: str, *, sandbox_allowed: bool, insecure_hosts: tuple[str, 
 
 
 @pytest.mark.parametrize("address", [REAL, "https://8.8.8.8/api", "https://gateway.example:8443/api"])
-def test_the_internet_over_https_is_spoken_to_everywhere(address: str) -> None:
+def test_https_on_the_internet_is_allowed_in_every_environment(address: str) -> None:
     assert not refused(address, sandbox_allowed=False)
     assert not refused(address, sandbox_allowed=True)
 
 
 @pytest.mark.parametrize("address", NEAR)
-def test_this_machine_and_its_network_are_no_feexpay_in_production(address: str) -> None:
+def test_this_machine_and_private_networks_are_refused_in_production(address: str) -> None:
     assert refused(address, sandbox_allowed=False)
     assert not refused(address, sandbox_allowed=True)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8801/api", "http://api-v2.feexpay.me/api", "http://gateway/api"])
-def test_nothing_goes_over_http_in_production(address: str) -> None:
+def test_http_is_refused_in_production(address: str) -> None:
     assert refused(address, sandbox_allowed=False, insecure_hosts=("gateway",))
 
 
@@ -63,12 +63,12 @@ def test_nothing_goes_over_http_in_production(address: str) -> None:
         ("http://127.0.0.1.evil.example/api", True),
     ],
 )
-def test_a_sandbox_may_be_http_here_and_where_it_was_listed(address: str, is_refused: bool) -> None:
+def test_sandbox_may_use_http_on_this_machine_and_on_listed_hosts(address: str, is_refused: bool) -> None:
     assert refused(address, sandbox_allowed=True, insecure_hosts=("gateway",)) is is_refused
 
 
 @pytest.mark.parametrize(("address", "sandbox_allowed"), [("http://127.0.0.1/api", False), ("http://far/api", True)])
-def test_the_client_sends_nothing_to_a_refused_address(address: str, sandbox_allowed: bool) -> None:
+def test_client_sends_nothing_to_a_refused_address(address: str, sandbox_allowed: bool) -> None:
     transport = CannedTransport(200, {"reference": REFERENCE, "status": "SUCCESSFUL"})
     gateway = Gateway(api_key=KEY, shop_id=SHOP, base_url=address, transport=transport, sandbox_allowed=sandbox_allowed)
     page = PageRequest(
@@ -88,7 +88,7 @@ def test_the_client_sends_nothing_to_a_refused_address(address: str, sandbox_all
 
 
 @pytest.mark.parametrize("sandbox_allowed", [True, False])
-def test_a_payer_is_sent_to_this_machine_only_where_a_sandbox_is_allowed(sandbox_allowed: bool) -> None:
+def test_payer_is_redirected_to_this_machine_only_if_a_sandbox_is_allowed(sandbox_allowed: bool) -> None:
     answer = {"reference": REFERENCE, "status": "PENDING", "payment_url": "http://127.0.0.1:8801/pay/x"}
     gateway = Gateway(
         api_key=KEY,

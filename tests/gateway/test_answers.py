@@ -1,4 +1,4 @@
-"""What each answer of the gateway means for the money: the whole table, answer by answer."""
+"""The table of gateway replies: what each one means for the money."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_two_step_provider_waits_for_the_code() -> None:
     assert gateway.collect(attempt("mtn_bj")).otp_required is False
 
 
-def test_page_to_open_is_believed_whatever_the_row_says() -> None:
+def test_payment_url_wins_over_the_flow_of_the_catalogue() -> None:
     gateway = gateway_that_answers(
         200, {"reference": REFERENCE, "status": "PENDING", "payment_url": "https://pay.example/1"}
     )
@@ -125,7 +125,7 @@ def test_page_to_open_is_believed_whatever_the_row_says() -> None:
         (600, {"message": "?"}),
     ],
 )
-def test_answer_that_may_hide_a_charge_is_unknown(status: int, body: object) -> None:
+def test_reply_that_may_hide_a_charge_is_unknown(status: int, body: object) -> None:
     assert type(error_of_collect(status, body)) is OutcomeUnknownError
 
 
@@ -136,7 +136,7 @@ def test_answer_that_may_hide_a_charge_is_unknown(status: int, body: object) -> 
     ("header", "seconds"),
     [("7", 7), (" 30 ", 30), ("0", 0), ("86400", 3600), ("", None), ("soon", None), ("-5", None), ("1.5", None)],
 )
-def test_too_many_requests_is_unknown_and_says_how_long(header: str, seconds: int | None) -> None:
+def test_too_many_requests_is_unknown_and_keeps_the_wait(header: str, seconds: int | None) -> None:
     error = error_of_collect(429, {"code": "RATE_LIMIT_EXCEEDED"}, {"retry-after": header})
 
     assert type(error) is OutcomeUnknownError
@@ -163,7 +163,7 @@ def test_operator_in_maintenance_is_unknown(code: str) -> None:
     "body",
     [
         {"reference": REFERENCE},
-        {"reference": "a/b"},  # one that we could not use names a payment all the same
+        {"reference": "a/b"},  # an unusable reference names a payment, too
         {"transref": REFERENCE},
         {"order_id": 17},
         {"transaction_id": REFERENCE},
@@ -181,7 +181,7 @@ def test_operator_in_maintenance_is_unknown(code: str) -> None:
         {"status": 400, "data": {"status": "SUCCESSFUL"}},
     ],
 )
-def test_answer_that_names_a_payment_may_be_a_charge_whatever_its_code(status: int, body: dict[str, object]) -> None:
+def test_reply_that_names_a_payment_is_unknown_with_any_status(status: int, body: dict[str, object]) -> None:
     error = error_of_collect(status, {"message": "Validation failed", "code": "UNAUTHORIZED"} | body, {})
 
     assert type(error) is OutcomeUnknownError
@@ -221,13 +221,13 @@ DUPLICATE_KEYS = [
 
 @pytest.mark.parametrize("raw", DUPLICATE_KEYS)
 @pytest.mark.parametrize("status", [200, 202, 400, 401, 429, 503])
-def test_key_given_twice_in_the_answer_to_collect_is_unknown(status: int, raw: bytes) -> None:
+def test_duplicate_key_in_the_reply_to_collect_is_unknown(status: int, raw: bytes) -> None:
     assert type(error_of_collect(status, raw)) is OutcomeUnknownError
 
 
 @pytest.mark.parametrize("raw", [*DUPLICATE_KEYS, b'{"code": "NOT_FOUND", "code": "NOT_FOUND"}'])
 @pytest.mark.parametrize("status", [200, 404])
-def test_key_given_twice_in_a_status_is_no_news(status: int, raw: bytes) -> None:
+def test_duplicate_key_in_a_status_is_unknown(status: int, raw: bytes) -> None:
     assert type(error_of_status(status, raw)) is OutcomeUnknownError
 
 
@@ -239,7 +239,7 @@ def test_key_given_twice_in_a_status_is_no_news(status: int, raw: bytes) -> None
         b'{"success": true, "total": 0, "data": [], "data": []}',
     ],
 )
-def test_key_given_twice_in_history_is_no_news(raw: bytes) -> None:
+def test_duplicate_key_in_history_is_unknown(raw: bytes) -> None:
     with pytest.raises(OutcomeUnknownError):
         gateway_that_answers(200, raw).search_history(date(2026, 7, 1), date(2026, 7, 1))
 
@@ -294,7 +294,7 @@ def test_documented_refusal_is_final(status: int, body: object, code: str) -> No
         (400, {"message": "EXPIRED"}),
     ],
 )
-def test_refusal_that_no_source_names_is_doubted(status: int, body: object) -> None:
+def test_refusal_that_no_source_names_may_hide_a_charge(status: int, body: object) -> None:
     error = error_of_collect(status, body)
 
     assert type(error) is RefusedError
@@ -318,14 +318,14 @@ def test_refusal_that_no_source_names_is_doubted(status: int, body: object) -> N
         {"message": "usage limit reached"},
     ],
 )
-def test_refusal_that_a_source_names_is_not_doubted(body: object) -> None:
+def test_refusal_that_a_source_names_hides_no_charge(body: object) -> None:
     error = error_of_collect(400, body)
 
     assert type(error) is RefusedError
     assert error.code in REASON_CODES - DOUBTFUL_REFUSALS
 
 
-def test_refusal_keeps_feexpays_sentence_without_numbers() -> None:
+def test_refusal_keeps_the_text_of_feexpay_without_numbers() -> None:
     error = error_of_collect(400, {"message": ["phone 2290197000050", "is wrong"]})
 
     assert isinstance(error, RefusedError)
@@ -365,7 +365,7 @@ MISCONFIGURED = [
 
 
 @pytest.mark.parametrize(("status", "body", "code"), MISCONFIGURED)
-def test_our_own_mistake_is_misconfigured(status: int, body: object, code: str) -> None:
+def test_wrong_setting_is_misconfigured(status: int, body: object, code: str) -> None:
     for error in (error_of_collect(status, body), error_of_status(status, body)):
         assert type(error) is MisconfiguredError
         assert error.code == code
@@ -409,11 +409,11 @@ def test_unknown_reference_is_missing(status: int, body: object) -> None:
         (503, {"code": "NETWORK_UNAVAILABLE", "message": "maintenance"}),
     ],
 )
-def test_answer_without_news_is_unknown_and_never_a_refusal(status: int, body: object) -> None:
+def test_unusable_reply_to_a_read_is_unknown_and_never_refused(status: int, body: object) -> None:
     assert type(error_of_status(status, body)) is OutcomeUnknownError
 
 
-def test_too_many_questions_bring_no_news_and_say_how_long_to_wait() -> None:
+def test_too_many_reads_are_unknown_and_keep_the_wait() -> None:
     error = error_of_status(429, HTML, {"retry-after": "4"})
 
     assert type(error) is OutcomeUnknownError
@@ -426,7 +426,7 @@ def test_balance_without_balances_is_unknown(body: object) -> None:
         gateway_that_answers(200, body).balance()
 
 
-# --- whatever arrives -----------------------------------------------------------------------------
+# --- any reply -----------------------------------------------------------------------------
 
 WORDS = st.sampled_from(
     [
@@ -441,7 +441,7 @@ ERROR_BODIES = st.dictionaries(
 
 
 @given(status=st.integers(200, 599), body=ERROR_BODIES | st.lists(st.none()))
-def test_every_answer_has_a_meaning_and_none_is_safe_to_repeat(status: int, body: object) -> None:
+def test_every_reply_raises_one_of_our_errors_and_never_not_sent(status: int, body: object) -> None:
     outcome = outcome_of_collect(status, body)
 
     assert outcome in {Accepted, OutcomeUnknownError, RefusedError, MisconfiguredError}

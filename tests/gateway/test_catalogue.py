@@ -1,4 +1,4 @@
-"""The catalogue against the list of codes and flows that is fixed outside, written out again here."""
+"""The catalogue, compared with a second list of codes and flows that was typed independently."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ UNSERVED = {"mtn_cm", "mtn_sn", "amex", "unionpay", "bank_transfer"}
 ALL = sorted(CATALOGUE)
 
 
-def test_catalogue_holds_every_code_and_no_other() -> None:
+def test_catalogue_contains_exactly_these_codes() -> None:
     assert set(CATALOGUE) == set(SERVED) | CARDS | UNSERVED
 
 
 @pytest.mark.parametrize("code", SERVED)
-def test_served_row_is_what_feexpay_has(code: str) -> None:
+def test_served_row_matches_the_table(code: str) -> None:
     spec = CATALOGUE[code]
     rule = spec.phone
     assert rule is not None
@@ -57,7 +57,7 @@ def test_served_row_is_what_feexpay_has(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ALL)
-def test_row_that_is_not_served_says_why_in_both_languages(code: str) -> None:
+def test_unserved_row_explains_itself_in_both_languages(code: str) -> None:
     spec = CATALOGUE[code]
 
     assert spec.served is (code not in UNSERVED)
@@ -80,7 +80,7 @@ def test_row_can_be_shown(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", SERVED)
-def test_example_number_is_one_of_the_rule(code: str) -> None:
+def test_example_number_fits_the_phone_rule(code: str) -> None:
     rule = CATALOGUE[code].phone
     assert rule is not None
 
@@ -105,7 +105,7 @@ def test_unserved_rows_have_no_endpoint(code: str) -> None:
     assert (spec.served, spec.suffix, spec.phone) == (False, "", None)
 
 
-def test_kinds_are_what_people_look_for() -> None:
+def test_kinds_of_each_provider() -> None:
     assert {code for code in ALL if "wallet" in CATALOGUE[code].also_kinds} == {"orange_ci", "moov_tg", "wave_sn"}
     assert {code for code in ALL if CATALOGUE[code].kind == "card"} == {*CARDS, "amex", "unionpay"}
     assert {code for code in ALL if CATALOGUE[code].kind == "bank_transfer"} == {"bank_transfer"}
@@ -153,11 +153,11 @@ def test_chosen_flow_brings_its_rules_and_instructions(
 
 
 @pytest.mark.parametrize("flow", ["hosted", "", "nonsense", "otp"])
-def test_flow_that_no_source_gives_changes_nothing(flow: str) -> None:
+def test_flow_without_a_source_is_ignored(flow: str) -> None:
     assert providers.with_flow("mtn_bj", flow) is CATALOGUE["mtn_bj"]
 
 
-def test_special_behaviour_is_where_sources_give_it() -> None:
+def test_special_behaviour_of_providers() -> None:
     assert {code for code in ALL if CATALOGUE[code].synchronous} == {"moov_bj"}
     assert {code for code in ALL if CATALOGUE[code].otp_in_first_call} == {"orange_bf"}
     assert {code for code in SERVED if not CATALOGUE[code].in_history_filter} == {
@@ -165,7 +165,7 @@ def test_special_behaviour_is_where_sources_give_it() -> None:
     }
 
 
-def test_dial_code_is_given_only_where_a_source_gives_it() -> None:
+def test_dial_code_is_shown_only_if_a_source_gives_it() -> None:
     dialled = {code for code in ALL if re.search(r"[*#]", CATALOGUE[code].instructions_en)}
 
     assert dialled == {"orange_bf"}
@@ -192,14 +192,14 @@ def test_fee_is_what_feexpay_publishes(code: str, percent: str) -> None:
     assert (spec.fee_percent, spec.fee_known) == (Decimal(percent), True)
 
 
-def test_unpublished_fee_is_not_made_up() -> None:
+def test_unpublished_fee_is_zero_and_unknown() -> None:
     unknown = {code for code in SERVED if not CATALOGUE[code].fee_known}
 
     assert unknown == {"wave_bf", "orange_ml", "mobicash_ml"}
     assert all(CATALOGUE[code].fee_percent == 0 for code in unknown)
 
 
-def test_get_gives_the_row_or_a_key_error() -> None:
+def test_get_returns_the_row_or_raises_key_error() -> None:
     assert providers.get("mtn_bj") is CATALOGUE["mtn_bj"]
     with pytest.raises(KeyError):
         providers.get("mtn")
@@ -212,7 +212,7 @@ def test_catalogue_cannot_be_changed() -> None:
         CATALOGUE["mtn_bj"].max_amount = 1  # type: ignore[misc]  # that is the point
 
 
-def test_wire_names_are_not_shared() -> None:
+def test_wire_names_are_unique() -> None:
     specs: list[ProviderSpec] = [CATALOGUE[code] for code in SERVED]
 
     assert len({spec.suffix for spec in specs}) == len({spec.wire_name for spec in specs}) == 19

@@ -1,4 +1,4 @@
-"""What goes out on the wire, and what the caller is told besides the answer."""
+"""The requests that the client sends, and what callers and the observer get."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def gateway_over(transport: CannedTransport, **changed: object) -> Gateway:
 # --- collect on the wire --------------------------------------------------------------------------
 
 
-def test_collect_sends_the_documented_fields_and_no_other() -> None:
+def test_collect_sends_only_the_documented_fields() -> None:
     transport = CannedTransport(200, ACCEPTED)
 
     gateway_over(transport).collect(attempt())
@@ -76,7 +76,7 @@ def test_collect_sends_the_documented_fields_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("amount", [True, 5000.0, "5000", None])
-def test_collect_refuses_an_amount_that_is_no_int(amount: object) -> None:
+def test_collect_refuses_an_amount_that_is_not_an_int(amount: object) -> None:
     transport = CannedTransport(200, ACCEPTED)
 
     with pytest.raises(TypeError):
@@ -98,12 +98,12 @@ def test_collect_refuses_an_amount_that_is_no_int(amount: object) -> None:
         ("y" * 99 + " z", "y" * 99),
     ],
 )
-def test_description_is_reduced_to_what_feexpay_takes(text: str, reduced: str) -> None:
+def test_description_is_reduced_to_the_accepted_characters(text: str, reduced: str) -> None:
     assert reduced_description(text) == reduced
 
 
 @given(text=st.text(max_size=200))
-def test_description_never_holds_anything_else(text: str) -> None:
+def test_reduced_description_contains_only_accepted_characters(text: str) -> None:
     reduced = reduced_description(text)
 
     assert len(reduced) <= 100
@@ -120,10 +120,10 @@ def test_description_never_holds_anything_else(text: str) -> None:
         (None, Timeouts(3.0, 10.0, 15.0)),
         (2.0, Timeouts(3.0, 10.0, 2.0)),
         (15.0, Timeouts(3.0, 10.0, 15.0)),
-        (120.0, Timeouts(3.0, 120.0, 120.0)),  # a synchronous network is silent until the payer answers
+        (120.0, Timeouts(3.0, 120.0, 120.0)),  # a synchronous provider replies only after the payer has acted
     ],
 )
-def test_other_deadline_replaces_the_usual_one(total_seconds: float | None, expected: Timeouts) -> None:
+def test_total_seconds_replaces_the_usual_deadline(total_seconds: float | None, expected: Timeouts) -> None:
     transport = CannedTransport(200, {**ACCEPTED})
     gateway = gateway_over(transport)
 
@@ -136,7 +136,7 @@ def test_other_deadline_replaces_the_usual_one(total_seconds: float | None, expe
 # --- reads on the wire ----------------------------------------------------------------------------
 
 
-def test_status_asks_for_one_reference() -> None:
+def test_status_request_names_one_reference() -> None:
     transport = CannedTransport(200, {"status": "SUCCESSFUL", "reference": REFERENCE, "amount": 5000})
 
     report = gateway_over(transport).fetch_status(REFERENCE)
@@ -157,7 +157,7 @@ def test_reference_is_percent_encoded() -> None:
 
 
 @pytest.mark.parametrize("reference", ["", "..", "a/b", "a?b", "x" * 101, "a\nb", "é"])
-def test_what_cannot_be_a_reference_is_missing_without_asking(reference: str) -> None:
+def test_unusable_reference_is_missing_without_a_request(reference: str) -> None:
     transport = CannedTransport(200, {"status": "SUCCESSFUL"})
 
     assert gateway_over(transport).fetch_status(reference) == StatusReport(word=Word.MISSING)
@@ -172,11 +172,11 @@ def test_what_cannot_be_a_reference_is_missing_without_asking(reference: str) ->
         ("mtn_bj", Word.SUCCESSFUL, "MTN", "SUCCESSFUL"),
         (None, Word.PENDING, "ALL", "PENDING"),
         (None, Word.FAILED, "ALL", "FAILED"),
-        ("wave_bf", Word.FAILED, "ALL", "FAILED"),  # FeexPay's filter does not know it
+        ("wave_bf", Word.FAILED, "ALL", "FAILED"),  # FeexPay cannot filter by it
         ("visa", None, "ALL", "ALL"),
     ],
 )
-def test_history_asks_for_a_period(provider: str | None, word: Word | None, name: str, status: str) -> None:
+def test_history_request_has_its_filters(provider: str | None, word: Word | None, name: str, status: str) -> None:
     transport = CannedTransport(200, HISTORY)
     spec = CATALOGUE[provider] if provider else None
 
@@ -197,18 +197,18 @@ def test_history_asks_for_a_period(provider: str | None, word: Word | None, name
 
 
 @pytest.mark.parametrize(("start", "end"), [(date(2026, 7, 2), date(2026, 7, 1)), (date(2026, 7, 1), date(2026, 8, 2))])
-def test_history_period_is_at_most_31_days_forward(start: date, end: date) -> None:
+def test_history_period_of_more_than_31_days_or_backwards_is_refused(start: date, end: date) -> None:
     with pytest.raises(ValueError, match="31 days"):
         gateway_that_answers(200, HISTORY).search_history(start, end)
 
 
 @pytest.mark.parametrize("word", [Word.UNKNOWN, Word.MISSING])
-def test_history_cannot_be_asked_for_words_that_are_ours(word: Word) -> None:
+def test_history_cannot_be_filtered_by_our_own_words(word: Word) -> None:
     with pytest.raises(ValueError, match="pending, successful and failed"):
         gateway_that_answers(200, HISTORY).search_history(date(2026, 7, 1), date(2026, 7, 1), word=word)
 
 
-def test_balance_asks_for_the_shop() -> None:
+def test_balance_request_names_the_shop() -> None:
     transport = CannedTransport(200, {"data": {"data": {"balances": {"MTN": 12_000}}}})
 
     balances = gateway_over(transport, shop_id="shop/1").balance()
@@ -246,7 +246,7 @@ def test_missing_shop_is_misconfigured_before_anything_is_sent() -> None:
     "base_url",
     ["", "gateway.invalid", "ftp://gateway.invalid", "https://", "https://u:p@h/api", "https://h/a?b", "https://h#c"],
 )
-def test_base_url_that_is_none_is_refused(base_url: str) -> None:
+def test_invalid_base_url_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
         gateway_over(CannedTransport(200, {}), base_url=base_url)
 
@@ -264,10 +264,10 @@ def test_proxy_goes_to_the_default_transport() -> None:
         Gateway(api_key=KEY, shop_id=SHOP, base_url=BASE, proxy="socks5://127.0.0.1:1080")
 
 
-# --- what is seen and what is not -----------------------------------------------------------------
+# --- observer and repr -----------------------------------------------------------------
 
 
-def test_observer_sees_every_answered_call() -> None:
+def test_observer_gets_every_successful_call() -> None:
     seen: list[CallSeen] = []
 
     gateway_that_answers(202, ACCEPTED, seen=seen).collect(attempt())
@@ -284,7 +284,7 @@ def test_observer_sees_every_answered_call() -> None:
     assert all(call.seconds >= 0 for call in seen)
 
 
-def test_observer_sees_failed_calls_by_their_code() -> None:
+def test_observer_gets_failed_calls_with_their_code() -> None:
     seen: list[CallSeen] = []
 
     with pytest.raises(OutcomeUnknownError):
@@ -301,7 +301,7 @@ def test_observer_sees_failed_calls_by_their_code() -> None:
     ]
 
 
-def test_observer_sees_a_call_that_got_no_answer() -> None:
+def test_observer_gets_a_call_without_a_reply() -> None:
     class Broken:
         def exchange(self, request: WireRequest) -> object:
             raise NotSentError("nothing was sent")
@@ -315,7 +315,7 @@ def test_observer_sees_a_call_that_got_no_answer() -> None:
     assert [(call.operation, call.outcome, call.http_status) for call in seen] == [("balance", "not_sent", None)]
 
 
-def test_nothing_personal_or_secret_is_in_any_repr() -> None:
+def test_no_repr_contains_personal_data_or_secrets() -> None:
     transport = CannedTransport(200, ACCEPTED)
     gateway = gateway_over(transport)
     request = attempt(
@@ -338,7 +338,7 @@ def test_nothing_personal_or_secret_is_in_any_repr() -> None:
 # --- over a real socket ---------------------------------------------------------------------------
 
 
-def test_collect_takes_a_connection_of_its_own_and_reads_share_it(serve: ServerFactory) -> None:
+def test_collect_opens_a_new_connection_and_later_reads_use_it(serve: ServerFactory) -> None:
     answers = json.dumps({**ACCEPTED, "balances": {"MTN": 1}}).encode()
 
     def behave(peer: Peer) -> None:
@@ -364,7 +364,7 @@ def test_collect_takes_a_connection_of_its_own_and_reads_share_it(serve: ServerF
     ]
 
 
-def test_lost_answer_to_collect_is_unknown_and_not_sent_again(serve: ServerFactory) -> None:
+def test_lost_reply_to_collect_is_unknown_and_not_sent_again(serve: ServerFactory) -> None:
     server = serve(lambda peer: peer.read_request() and None)
     gateway = Gateway(
         api_key=KEY,
@@ -380,7 +380,7 @@ def test_lost_answer_to_collect_is_unknown_and_not_sent_again(serve: ServerFacto
     assert len(server.requests) == 1
 
 
-def test_history_may_be_longer_than_an_answer_about_one_payment() -> None:
+def test_history_has_a_larger_limit_than_other_replies() -> None:
     gateway = Gateway(
         api_key=KEY,
         shop_id=SHOP,

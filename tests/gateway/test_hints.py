@@ -1,4 +1,4 @@
-"""What a webhook body claims, and what of it is kept."""
+"""Parsing and redaction of webhook bodies."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ WEBHOOK = {
 }
 
 
-def test_hint_holds_what_the_body_claims() -> None:
+def test_hint_contains_the_claims_of_the_body() -> None:
     hint = hint_from(WEBHOOK)
 
     assert (hint.reference, hint.reported_status, hint.event_type) == (UUID, "SUCCESSFUL", "Paiement")
     assert len(hint.dedupe_key) == 64
 
 
-def test_hint_keeps_nothing_personal() -> None:
+def test_hint_contains_no_personal_data() -> None:
     body = {**WEBHOOK, "phone_number": 2290197000050, "payer": {"partyId": "2290197000050"}, "new": "canary"}
 
     kept = hint_from(body).redacted
@@ -82,19 +82,19 @@ def test_hint_of_a_finished_history_export_has_no_reference() -> None:
     assert "result_url" not in hint.redacted
 
 
-def test_same_delivery_has_the_same_key_in_any_order_of_fields() -> None:
+def test_dedupe_key_ignores_the_order_of_fields() -> None:
     turned = dict(reversed(WEBHOOK.items()))
 
     assert hint_from(turned).dedupe_key == hint_from(WEBHOOK).dedupe_key
 
 
 @pytest.mark.parametrize("changed", [{"status": "FAILED"}, {"reference": "other"}, {"amount": 5001}, {"new": 1}])
-def test_other_delivery_has_another_key(changed: dict[str, object]) -> None:
+def test_dedupe_key_differs_for_another_delivery(changed: dict[str, object]) -> None:
     assert hint_from({**WEBHOOK, **changed}).dedupe_key != hint_from(WEBHOOK).dedupe_key
 
 
 @pytest.mark.parametrize("raw", [float("nan"), float("inf"), float("-inf"), [5000], {"value": 5000}])
-def test_hint_drops_what_is_no_json_value_of_its_own(raw: object) -> None:
+def test_hint_drops_nested_values(raw: object) -> None:
     assert hint_from({**WEBHOOK, "amount": raw}).redacted["amount"] == ""
 
 
@@ -103,7 +103,7 @@ def test_hint_keeps_plain_values(raw: object) -> None:
     assert hint_from({**WEBHOOK, "amount": raw}).redacted["amount"] == raw
 
 
-def test_hint_drops_what_a_column_refuses() -> None:
+def test_hint_drops_values_that_a_column_refuses() -> None:
     kept = hint_from({**WEBHOOK, "reseau": "M\x00T\ud800N", "ref_link": {"deep": "x"}, "date": "d" * 300}).redacted
 
     assert (kept["reseau"], kept["ref_link"], kept["date"]) == ("M T N", "", "")

@@ -1,4 +1,4 @@
-"""FeexPay's history and balances, read."""
+"""Parsing of FeexPay's history and balances."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROW = {
 }
 
 
-def test_history_row_is_a_report_with_its_provider() -> None:
+def test_history_row_contains_a_report_and_the_provider() -> None:
     page = history_page_from({"success": True, "total": 1, "data": [ROW]})
     assert page is not None
     (row,) = page.rows

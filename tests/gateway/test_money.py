@@ -21,18 +21,18 @@ PERCENTS = st.decimals(min_value=0, max_value=100, places=2)
 
 
 @pytest.mark.parametrize("value", [True, False, 5.0, "5", "5000", None, Decimal(5), b"5", [5]])
-def test_strict_amount_refuses_what_is_no_int(value: object) -> None:
+def test_strict_amount_refuses_anything_but_an_int(value: object) -> None:
     with pytest.raises(TypeError):
         strict_amount(value)
 
 
 @pytest.mark.parametrize("value", [0, -1, -5000])
-def test_strict_amount_refuses_nothing_and_less(value: int) -> None:
+def test_strict_amount_refuses_zero_and_negative_numbers(value: int) -> None:
     with pytest.raises(ValueError, match="above zero"):
         strict_amount(value)
 
 
-def test_strict_amount_is_the_amount() -> None:
+def test_strict_amount_returns_the_amount() -> None:
     assert strict_amount(2_000_000) == 2_000_000
 
 
@@ -58,7 +58,7 @@ def test_fee_is_rounded_up(amount: int, percent: str, expected: int) -> None:
     assert fee(amount, Decimal(percent)) == expected
 
 
-def test_fee_of_no_amount_is_refused() -> None:
+def test_fee_of_an_invalid_amount_is_refused() -> None:
     with pytest.raises(TypeError):
         fee(True, Decimal("1.7"))
 
@@ -96,7 +96,7 @@ def test_conversion_is_rounded_up_once(amount: int, currency: str, rate: str, ex
     currency=st.sampled_from(CONVERTIBLE),
     rate=st.decimals(min_value="0.00000001", max_value=2000, places=8),
 )
-def test_conversion_is_never_below_the_price_and_never_off_by_a_unit(amount: int, currency: str, rate: Decimal) -> None:
+def test_conversion_is_never_below_the_price_or_a_unit_above(amount: int, currency: str, rate: Decimal) -> None:
     charged = convert(amount, currency, "XOF", rate)
 
     exact = amount * int(rate * 10**8)  # in hundredths of hundred-millionths
@@ -110,7 +110,7 @@ def test_conversion_is_exact_whatever_the_decimal_context() -> None:
 
 
 @pytest.mark.parametrize("amount", [True, 5.0, "5", 0, -1])
-def test_what_is_no_amount_is_not_converted(amount: object) -> None:
+def test_invalid_amount_is_not_converted(amount: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         convert(amount, "EUR", "XOF", EURO_PARITY)  # type: ignore[arg-type]  # what the test is about
 
@@ -118,7 +118,7 @@ def test_what_is_no_amount_is_not_converted(amount: object) -> None:
 @pytest.mark.parametrize(
     ("rate", "expected"), [("655.95700000", "655.957"), ("600", "600"), ("0.00000001", "0.00000001"), ("1E+3", "1000")]
 )
-def test_rate_is_shown_with_the_digits_that_count(rate: str, expected: str) -> None:
+def test_rate_is_shown_without_trailing_zeros(rate: str, expected: str) -> None:
     assert show_rate(Decimal(rate)) == expected
 
 

@@ -1,4 +1,4 @@
-"""Bodies FeexPay really sends, one a file with its source and grade, all read; and garbage, which never settles."""
+"""Real bodies of FeexPay, one per file with source and grade, and garbage, which must never settle a payment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAYLOADS = sorted(FOLDER.glob("*.json"))
 
 
 def ask(call: str, gateway: Gateway) -> Any:
-    """The question a body answers."""
+    """Make the call that such a body replies to."""
     if call.startswith("collect"):
         return gateway.collect(attempt())
     if call.startswith("page"):
@@ -41,7 +41,7 @@ def ask(call: str, gateway: Gateway) -> Any:
 
 
 def read(call: str, status: int, body: Mapping[str, object]) -> dict[str, object]:
-    """What we make of a body, flat, by the names the files use."""
+    """The parsed body as a flat dict, with the names that the files use."""
     if call == "webhook":
         hint = hint_from(body)
         return {name: getattr(hint, name) for name in ("reference", "reported_status", "link")}
@@ -60,7 +60,7 @@ def _facts(value: Accepted | StatusReport | HostedPage) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.stem)
-def test_body_that_feexpay_sends_means_what_it_should(path: Path) -> None:
+def test_body_of_feexpay_is_read_as_the_file_says(path: Path) -> None:
     payload = json.loads(path.read_text(encoding="utf-8"))
 
     assert payload["source"]
@@ -69,7 +69,7 @@ def test_body_that_feexpay_sends_means_what_it_should(path: Path) -> None:
     assert {name: found[name] for name in payload["means"]} == payload["means"]
 
 
-def test_every_kind_of_answer_has_its_bodies() -> None:
+def test_every_kind_of_reply_has_files() -> None:
     calls = {json.loads(path.read_text(encoding="utf-8"))["call"] for path in PAYLOADS}
 
     assert calls == {"collect", "collect_error", "page", "page_error", "status", "history", "webhook"}
@@ -108,15 +108,15 @@ _RAW = st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode
 
 @given(status=st.integers(100, 599), raw=_RAW)
 @pytest.mark.parametrize("call", ["collect", "page", "status", "history"])
-def test_garbage_is_never_read_as_more_than_it_says(call: str, status: int, raw: bytes) -> None:
+def test_garbage_never_becomes_success_failure_or_refusal(call: str, status: int, raw: bytes) -> None:
     try:
         value = ask(call, gateway_that_answers(status, raw))
     except (RefusedError, MisconfiguredError):
-        # Surely no charge: only FeexPay's own error body with an error's status may say so.
+        # These errors promise that nothing was charged, so they need FeexPay's own error body and an error status.
         assert 400 <= status < 500 or (call, status) == ("page", 503)
         assert isinstance(json.loads(raw.decode("utf-8-sig")), dict)
     except NotSentError:
-        assert call == "page"  # of a page, whose address did not reach us, nobody can be charged
+        assert call == "page"  # a page whose URL did not reach us charges no payer
     except OutcomeUnknownError:
         pass
     else:
@@ -130,5 +130,5 @@ def assert_modest(value: object, raw: bytes) -> None:
     if isinstance(value, HostedPage):
         assert value.url.startswith("https://")
     if isinstance(value, StatusReport) and value.word in (Word.SUCCESSFUL, Word.FAILED):
-        # A final word must stand there, letter for letter.
+        # The body must contain the final word itself.
         assert value.word.value.upper().encode()[:7] in raw.upper()

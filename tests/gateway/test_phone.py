@@ -50,7 +50,7 @@ RULES = {code: spec.phone for code, spec in CATALOGUE.items() if spec.phone is n
         "22922997000050",
     ],
 )
-def test_every_usual_writing_is_read(raw: str) -> None:
+def test_every_usual_notation_is_parsed(raw: str) -> None:
     assert parse(raw, BENIN).digits == "2290197000050"
 
 
@@ -72,7 +72,7 @@ def test_every_usual_writing_is_read(raw: str) -> None:
         ("mtn_cg", "242 06 612 34 56", "242066123456"),
     ],
 )
-def test_length_decides_where_a_number_begins_like_its_country(code: str, raw: str, digits: str | None) -> None:
+def test_length_decides_if_a_number_begins_with_its_calling_code(code: str, raw: str, digits: str | None) -> None:
     if digits is None:
         with pytest.raises(PhoneError):
             parse(raw, rule_of(code))
@@ -112,7 +112,7 @@ def test_length_decides_where_a_number_begins_like_its_country(code: str, raw: s
         ("12345678", "wrong_length"),
     ],
 )
-def test_other_writings_are_refused_with_the_reason(raw: str, code: str) -> None:
+def test_other_notations_are_refused_with_a_code(raw: str, code: str) -> None:
     with pytest.raises(PhoneError) as caught:
         parse(raw, BENIN)
 
@@ -120,14 +120,14 @@ def test_other_writings_are_refused_with_the_reason(raw: str, code: str) -> None
 
 
 @pytest.mark.parametrize("raw", [None, 197000050, b"0197000050", ["0197000050"]])
-def test_what_is_no_text_is_refused(raw: object) -> None:
+def test_value_that_is_not_text_is_refused(raw: object) -> None:
     with pytest.raises(PhoneError) as caught:
         parse(raw, BENIN)  # type: ignore[arg-type]  # callers hand over whatever JSON held
 
     assert caught.value.code == "invalid"
 
 
-def test_prefix_of_another_operator_is_no_reason_to_refuse() -> None:
+def test_prefix_of_another_operator_is_accepted() -> None:
     assert parse("0195000050", BENIN).digits == "2290195000050"
     assert "0195" not in BENIN.prefixes
 
@@ -145,7 +145,7 @@ def test_masked_number_shows_its_first_and_last_pair(code: str, national: str, m
     assert parse(national, rule_of(code)).masked == masked
 
 
-def test_number_is_masked_wherever_python_writes_it() -> None:
+def test_number_is_masked_in_str_repr_and_format() -> None:
     msisdn = parse("0197000050", BENIN)
 
     written = f"{msisdn} {msisdn!r} {[msisdn]} {msisdn:}"
@@ -155,7 +155,7 @@ def test_number_is_masked_wherever_python_writes_it() -> None:
     assert msisdn.ending == "50"
 
 
-def test_number_is_a_value() -> None:
+def test_numbers_compare_by_value() -> None:
     msisdn = parse("0197000050", BENIN)
 
     assert msisdn == Msisdn("229", "0197000050")
@@ -163,7 +163,7 @@ def test_number_is_a_value() -> None:
 
 
 @given(raw=st.text(max_size=60) | st.text("0129+ .-()", max_size=20))
-def test_any_text_is_read_or_refused_without_repeating_it(raw: str) -> None:
+def test_any_text_is_parsed_or_refused_without_repeating_it(raw: str) -> None:
     said = read_or_refused(raw)
 
     assert said in {
@@ -182,7 +182,7 @@ def read_or_refused(raw: str) -> str:
 
 
 @given(st.data())
-def test_every_national_number_survives_every_writing(data: st.DataObject) -> None:
+def test_every_notation_of_a_national_number_gives_the_same_number(data: st.DataObject) -> None:
     rule = RULES[data.draw(st.sampled_from(sorted(RULES)))]
     digits = st.text("0123456789", min_size=rule.lengths[0], max_size=rule.lengths[0])
     national = rule.starts + data.draw(digits)[len(rule.starts) :]

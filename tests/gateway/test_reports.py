@@ -25,7 +25,7 @@ from django_feexpay.gateway.reports import (
 UUID = "0a1b2c3d-1111-4222-8333-444455556666"
 ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
 
-# As FeexPay's documentation shows a push network's answer, with made-up values.
+# The reply of a push provider in FeexPay's documentation, with made-up values.
 ACCEPTED = {
     "amount": 5000,
     "reference": UUID,
@@ -74,7 +74,7 @@ BODIES = st.dictionaries(WIRE_NAMES, VALUES, max_size=8)
         *('{"a": 1}'.encode("utf-16"), b'{"truncated": "te'),
     ],
 )
-def test_what_is_no_json_object_is_none(raw: bytes) -> None:
+def test_anything_but_a_json_object_is_none(raw: bytes) -> None:
     assert json_object(raw) is None
 
 
@@ -84,7 +84,7 @@ def test_json_object_is_read_with_or_without_a_byte_order_mark() -> None:
 
 
 @given(raw=st.binary(max_size=200))
-def test_any_bytes_are_read_or_none(raw: bytes) -> None:
+def test_any_bytes_are_parsed_or_none(raw: bytes) -> None:
     assert isinstance(json_object(raw), dict | None)
 
 
@@ -134,7 +134,7 @@ def test_text_is_success_only_in_the_words_of_the_table(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [UUID, UUID.upper(), "AG_20260701_00a1b2c3d4e5f6", "1", "x" * 100, "A.b:c~d+e=f-g_h"])
-def test_reference_keeps_its_letters_as_given(raw: str) -> None:
+def test_reference_keeps_its_letter_case(raw: str) -> None:
     assert usable_reference(raw) == raw
     assert usable_reference(f" {raw} ") == raw
 
@@ -146,23 +146,23 @@ def test_reference_keeps_its_letters_as_given(raw: str) -> None:
         *("x" * 101, "é", "\ud800", None, 5, True, ["a"], {"a": 1}),
     ],
 )
-def test_reference_that_cannot_go_into_a_path_is_none(raw: object) -> None:
+def test_reference_that_does_not_fit_a_path_is_none(raw: object) -> None:
     assert usable_reference(raw) is None
 
 
-def test_reference_is_the_same_in_either_case() -> None:
+def test_references_compare_in_any_letter_case() -> None:
     assert same_reference(UUID, UUID.upper())
     assert not same_reference(UUID, UUID[:-1])
 
 
-# --- the answer to collect ------------------------------------------------------------------------
+# --- the reply to collect ------------------------------------------------------------------------
 
 
 def test_accepted_push_is_pending() -> None:
     assert accepted_from(ACCEPTED) == Accepted(reference=UUID, word=Word.PENDING)
 
 
-def test_synchronous_refusal_says_why() -> None:
+def test_synchronous_failure_has_a_reason() -> None:
     body = {
         "reference": UUID.upper(),
         "status": "FAILED",
@@ -178,7 +178,7 @@ def test_synchronous_refusal_says_why() -> None:
     )
 
 
-def test_soap_in_the_answer_is_passed_over() -> None:
+def test_soap_in_the_reply_is_ignored() -> None:
     body = {
         "reference": "AG_20260701_00a1b2c3d4e5f6",
         "status": "PENDING",
@@ -197,7 +197,7 @@ def test_reference_is_found_under_its_other_names(name: str) -> None:
     assert found.reference == UUID
 
 
-def test_reference_under_its_own_name_wins() -> None:
+def test_field_reference_wins_over_its_other_names() -> None:
     found = accepted_from({"transref": "other", "order_id": "another", "reference": UUID})
     assert found is not None
     assert found.reference == UUID
@@ -218,12 +218,12 @@ def test_reference_under_its_own_name_wins() -> None:
         {"success": False, "message": "no"},
     ],
 )
-def test_answer_without_a_usable_reference_is_none(body: dict[str, object]) -> None:
+def test_reply_without_a_usable_reference_is_none(body: dict[str, object]) -> None:
     assert accepted_from(body) is None
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_answer_may_be_wrapped_in_data(depth: int) -> None:
+def test_reply_may_be_wrapped_in_data(depth: int) -> None:
     body: dict[str, object] = dict(ACCEPTED)
     for _ in range(depth):
         body = {"success": True, "status": "success", "data": body}
@@ -231,7 +231,7 @@ def test_answer_may_be_wrapped_in_data(depth: int) -> None:
     assert accepted_from(body) == Accepted(reference=UUID, word=Word.PENDING)
 
 
-def test_wrapping_ends_at_three() -> None:
+def test_reply_is_unwrapped_three_times_at_most() -> None:
     body: dict[str, object] = dict(ACCEPTED)
     for _ in range(4):
         body = {"data": body}
@@ -239,7 +239,7 @@ def test_wrapping_ends_at_three() -> None:
     assert accepted_from(body) is None
 
 
-def test_data_beside_a_reference_is_not_the_answer() -> None:
+def test_data_beside_a_reference_is_not_unwrapped() -> None:
     found = accepted_from({**ACCEPTED, "data": {"status": "SUCCESSFUL"}})
     assert found is not None
     assert found.word is Word.PENDING
@@ -261,7 +261,7 @@ def test_payment_url_means_redirect(url: str) -> None:
         *(None, 5, True, ["https://pay.example"], {"url": "https://pay.example"}),
     ],
 )
-def test_payment_url_that_is_no_web_address_is_none(url: object) -> None:
+def test_payment_url_that_is_not_a_web_address_is_none(url: object) -> None:
     found = accepted_from({**ACCEPTED, "payment_url": url})
     assert found is not None
     assert found.redirect_url is None
@@ -277,7 +277,7 @@ def test_otp_is_required_when_it_was_expected_and_nothing_failed(status: str | N
 # --- status ---------------------------------------------------------------------------------------
 
 
-def test_status_is_read_in_our_words() -> None:
+def test_status_is_translated_into_our_words() -> None:
     assert status_report_from(STATUS) == StatusReport(
         word=Word.SUCCESSFUL,
         reference=UUID,
@@ -290,7 +290,7 @@ def test_status_is_read_in_our_words() -> None:
     )
 
 
-def test_status_of_the_older_shape_is_read() -> None:
+def test_status_in_the_older_format_is_parsed() -> None:
     body = {
         "financialTransactionId": "1234567",
         "externalId": "77",
@@ -353,7 +353,7 @@ def test_amount_is_a_whole_number_or_absent(raw: object, amount: int | None) -> 
         *(5000.5, -5000, -1.0, 1e300, 10**15, "9" * 16, True, False, [5000], {"value": 5000}, "NaN"),
     ],
 )
-def test_success_with_an_unreadable_amount_is_no_success(raw: object) -> None:
+def test_success_with_an_unreadable_amount_is_unknown(raw: object) -> None:
     report = status_report_from({**STATUS, "amount": raw})
     assert report is not None
     assert (report.word, report.amount, report.raw_word) == (Word.UNKNOWN, None, "SUCCESSFUL")
@@ -383,7 +383,7 @@ def test_unreadable_amount_does_not_hide_a_failure() -> None:
         ("a\x00b", "•••"),
     ],
 )
-def test_echo_is_our_text_or_absent(raw: object, echo: str | None) -> None:
+def test_echo_is_our_attempt_id_or_none(raw: object, echo: str | None) -> None:
     report = status_report_from({**STATUS, "callback_info": raw})
     assert report is not None
     assert report.echo == echo
@@ -439,7 +439,7 @@ def test_only_the_ending_of_the_number_is_kept(fields: dict[str, object], ending
         ({"response_operator": {"status": ["10"], "description": ["?"]}}, "low_balance"),
     ],
 )
-def test_failure_says_why_in_our_code(fields: dict[str, object], code: str) -> None:
+def test_failure_has_our_reason_code(fields: dict[str, object], code: str) -> None:
     report = status_report_from({"status": "FAILED", **fields})
     assert report is not None
     assert report.reason_code == code
@@ -461,7 +461,7 @@ def test_reason_codes_are_stable_words() -> None:
     assert all(reason_code_from(reason) == code for reason, code in REASONS.items())
 
 
-def test_text_is_cleaned_of_numbers_and_controls() -> None:
+def test_numbers_and_control_characters_are_removed() -> None:
     report = status_report_from(
         {"status": "FAILED", "reason": "payer 2290197000050\x00 \ud800not\r\nfound \u202e" + "x" * 500}
     )
@@ -478,11 +478,11 @@ def test_cleaned_text_fits_any_log_and_database(raw: object) -> None:
     text.encode()
 
 
-# --- whatever arrives -----------------------------------------------------------------------------
+# --- any body -----------------------------------------------------------------------------
 
 
 @given(body=BODIES)
-def test_no_body_breaks_the_readers(body: dict[str, object]) -> None:
+def test_no_body_makes_a_parser_raise(body: dict[str, object]) -> None:
     accepted = accepted_from(body)
     report = status_report_from(body)
     hint = hint_from(body)
@@ -507,7 +507,7 @@ def test_success_needs_the_word_of_the_table(body: dict[str, object]) -> None:
     [("XOF", "XOF"), (" xof ", "XOF"), ("XAF", "XAF"), (None, None), ("", None)]
     + [(raw, "?") for raw in ("FCFA", "XO", 952, ["XOF"], {}, True, "\u00d7OF")],
 )
-def test_currency_is_three_capitals_absent_or_none_of_ours(raw: object, currency: str | None) -> None:
+def test_currency_is_three_capitals_none_or_unreadable(raw: object, currency: str | None) -> None:
     report = status_report_from({**STATUS, "currency": raw})
     assert report is not None
     assert report.currency == currency

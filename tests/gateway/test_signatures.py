@@ -23,7 +23,7 @@ BODY = b'{"reference": "REF", "status": "SUCCESSFUL", "amount": 5000}'
 SECRET = "a-long-secret-for-the-tests-only"
 OLD_SECRET = "the-secret-of-the-month-before"
 
-# Printed by `printf BODY | openssl dgst -sha256 -hmac SECRET`, so that no code of ours made it.
+# Computed by `printf BODY | openssl dgst -sha256 -hmac SECRET`, independently of our code.
 HEX_SIGNATURE = "aed9b2310ff7091630603218bdbd57d06a0d733f56574a23e921b3f5636ff3b2"
 STAMPED_SIGNATURE = "1659daf98f8ac017591c25cc41b7ee0e9a21c0ec1a7f1004c4490e4b543c77f3"
 
@@ -87,7 +87,7 @@ def signed(key: str, content: bytes) -> bytes:
         (":abc", (":abc", None)),
     ],
 )
-def test_secret_carries_a_mode_only_before_a_known_one(entry: str, expected: tuple[str, str | None]) -> None:
+def test_only_a_known_mode_is_read_as_a_prefix(entry: str, expected: tuple[str, str | None]) -> None:
     (secret,) = parse_secrets([entry])
 
     assert (secret.value, secret.mode) == expected
@@ -101,7 +101,7 @@ def test_secret_is_not_in_its_repr() -> None:
     assert repr(WebhookSecret(SECRET, "hmac")) == "WebhookSecret(mode='hmac')"
 
 
-def test_secret_serves_its_own_mode_only() -> None:
+def test_secret_is_a_key_of_its_own_mode_only() -> None:
     assert key_bytes(WebhookSecret("abc", "hmac"), "hmac") == b"abc"
     assert key_bytes(WebhookSecret("abc", "hmac"), "header") is None
     assert key_bytes(WebhookSecret("abc"), "header") == b"abc"
@@ -109,14 +109,14 @@ def test_secret_serves_its_own_mode_only() -> None:
 
 
 @pytest.mark.parametrize("value", ["whsec_", "whsec_!!!", "whsec_abc", "é", "whsec_whsec_"])
-def test_standard_secret_that_is_no_base64_is_unusable(value: str) -> None:
+def test_standard_secret_that_is_not_base64_is_unusable(value: str) -> None:
     assert key_bytes(WebhookSecret(value), "standard_webhooks") is None
 
 
 # --- every mode -----------------------------------------------------------------------------------
 
 
-def test_status_mode_asks_nothing_of_the_request() -> None:
+def test_status_mode_checks_nothing() -> None:
     assert rejection("status", secrets=[]) is None
 
 
@@ -148,26 +148,26 @@ def test_every_listed_mode_must_pass() -> None:
 
 
 @pytest.mark.parametrize("modes", ["header", "status,header", "header,status,header"])
-def test_secret_without_a_mode_serves_the_only_one(modes: str) -> None:
+def test_secret_without_a_mode_is_used_if_one_mode_needs_a_secret(modes: str) -> None:
     assert rejection(modes, headers={"Authorization": SECRET}) is None
 
 
 @pytest.mark.parametrize("modes", ["header,hmac", "status,hmac,header", "header,url_token", "hmac,no_such_mode"])
-def test_secret_without_a_mode_serves_none_of_several(modes: str) -> None:
-    """Else whoever reads the header in transit holds the key that signs."""
+def test_secret_without_a_mode_is_not_used_for_several_modes(modes: str) -> None:
+    """Otherwise anyone who reads the unencrypted header has the signing key."""
     headers = {"Authorization": SECRET, "X-FeexPay-Signature": HEX_SIGNATURE}
     first = next(mode for mode in modes.split(",") if mode != "status")
 
     assert rejection(modes, headers=headers, url_token=SECRET) == f"{first}_no_secret"
 
 
-def test_secret_without_a_mode_does_not_help_one_that_has_its_own() -> None:
+def test_secret_without_a_mode_is_not_added_to_the_secrets_of_a_mode() -> None:
     headers = {"Authorization": SECRET, "X-FeexPay-Signature": HEX_SIGNATURE}
 
     assert rejection("header,hmac", secrets=[SECRET, f"hmac:{SECRET}"], headers=headers) == "header_no_secret"
 
 
-def test_rejection_says_the_same_to_everyone_and_is_no_gateway_error() -> None:
+def test_rejection_has_one_public_message_and_is_not_a_gateway_error() -> None:
     messages = {str(WebhookRejectedError(cause)) for cause in ("header_missing", "hmac_mismatch")}
 
     assert messages == {"This request could not be authenticated."}
@@ -206,12 +206,12 @@ def test_url_token_must_be_the_secret(token: str, cause: str | None) -> None:
     assert rejection("url_token", url_token=token) == cause
 
 
-def test_url_token_may_hold_any_text() -> None:
+def test_url_token_may_be_any_text() -> None:
     assert rejection("url_token", secrets=["jeton-é"], url_token="jeton-é") is None
 
 
 @pytest.mark.parametrize("mode", ["header", "url_token"])
-def test_both_secrets_count_while_one_replaces_the_other(mode: str) -> None:
+def test_old_and_new_secret_are_valid_during_a_rotation(mode: str) -> None:
     secrets = [SECRET, OLD_SECRET]
     for value in secrets:
         assert rejection(mode, secrets=secrets, headers={"Authorization": value}, url_token=value) is None
@@ -219,7 +219,7 @@ def test_both_secrets_count_while_one_replaces_the_other(mode: str) -> None:
     assert rejection(mode, secrets=[SECRET], **given_old) == f"{mode}_mismatch"  # type: ignore[arg-type]  # one dict for two parameters
 
 
-def test_every_key_is_compared_before_answering(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_key_is_compared_after_a_match_too(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[bytes] = []
     real = hmac.compare_digest
 
@@ -246,7 +246,7 @@ def test_hmac_of_another_body_is_rejected(body: bytes) -> None:
     assert rejection("hmac", body=body, headers={"X-FeexPay-Signature": HEX_SIGNATURE}) == "hmac_mismatch"
 
 
-def test_hmac_by_an_older_key_counts_while_it_is_listed() -> None:
+def test_hmac_with_an_older_listed_key_passes() -> None:
     headers = {"X-FeexPay-Signature": signed(OLD_SECRET, BODY).hex()}
 
     assert rejection("hmac", secrets=[SECRET, OLD_SECRET], headers=headers) is None
@@ -266,11 +266,11 @@ def test_hmac_by_an_older_key_counts_while_it_is_listed() -> None:
         HEX_SIGNATURE[:-1] + "é",
     ],
 )
-def test_hmac_header_of_another_form_is_malformed(value: str) -> None:
+def test_hmac_header_in_another_format_is_malformed(value: str) -> None:
     assert rejection("hmac", headers={"X-FeexPay-Signature": value}) == "hmac_malformed"
 
 
-def test_hmac_scheme_names_header_prefix_and_encoding() -> None:
+def test_hmac_scheme_sets_header_prefix_and_encoding() -> None:
     scheme = HmacScheme(header="X-Relay", prefix="v0=", encoding="base64")
     signature = base64.b64encode(signed(SECRET, BODY)).decode()
 
@@ -288,13 +288,13 @@ STAMPED = HmacScheme(timestamp_header="X-FeexPay-Timestamp")
     ("away", "cause"),
     [(0, None), (300, None), (-300, None), (301, "hmac_stale"), (-301, "hmac_stale"), (10**9, "hmac_stale")],
 )
-def test_hmac_timestamp_may_be_300_seconds_away_both_ways(away: int, cause: str | None) -> None:
+def test_hmac_timestamp_may_differ_by_300_seconds(away: int, cause: str | None) -> None:
     headers = {"X-FeexPay-Signature": STAMPED_SIGNATURE, "X-FeexPay-Timestamp": "1800000000"}
 
     assert rejection("hmac", headers=headers, now=NOW + away, scheme=STAMPED) == cause
 
 
-def test_hmac_timestamp_is_part_of_what_is_signed() -> None:
+def test_hmac_covers_the_timestamp() -> None:
     headers = {"X-FeexPay-Signature": STAMPED_SIGNATURE, "X-FeexPay-Timestamp": "1800000001"}
 
     assert rejection("hmac", headers=headers, scheme=STAMPED) == "hmac_mismatch"
@@ -303,7 +303,7 @@ def test_hmac_timestamp_is_part_of_what_is_signed() -> None:
 
 
 @pytest.mark.parametrize("stamp", ["now", "-1", "1e9", "1800000000.0", "1800000000 ", "٣", "9" * 13])
-def test_hmac_timestamp_of_another_form_is_malformed(stamp: str) -> None:
+def test_hmac_timestamp_in_another_format_is_malformed(stamp: str) -> None:
     headers = {"X-FeexPay-Signature": STAMPED_SIGNATURE, "X-FeexPay-Timestamp": stamp}
 
     assert rejection("hmac", headers=headers, scheme=STAMPED) == "hmac_malformed"
@@ -324,12 +324,12 @@ def test_standard_vector_passes() -> None:
 
 
 @pytest.mark.parametrize("away", [300, -300])
-def test_standard_timestamp_may_be_300_seconds_away(away: int) -> None:
+def test_standard_timestamp_may_differ_by_300_seconds(away: int) -> None:
     assert standard(now=1_614_265_330 + away) is None
 
 
 @pytest.mark.parametrize("away", [301, -301, 31 * 365 * 86_400, -31 * 365 * 86_400])
-def test_standard_timestamp_further_away_is_stale_in_both_directions(away: int) -> None:
+def test_standard_timestamp_that_differs_more_is_stale(away: int) -> None:
     assert standard(now=1_614_265_330 + away) == "standard_webhooks_stale"
 
 
@@ -347,7 +347,7 @@ def test_standard_list_passes_if_any_v1_matches() -> None:
     assert standard(signature=f"v1,A,B v1,*** {good}") is None
 
 
-def test_standard_signature_of_another_version_does_not_count() -> None:
+def test_standard_signature_of_another_version_is_ignored() -> None:
     downgraded = STANDARD_HEADERS["webhook-signature"].replace("v1,", "v0,")
 
     assert standard(signature=downgraded) == "standard_webhooks_malformed"
@@ -360,12 +360,12 @@ def test_standard_list_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "v1", "v1,", "v1,a,b", "v1,é", "v1,***", ",", " ", "v1, AAAA", "v1,AAA"])
-def test_standard_signature_of_another_form_is_rejected(signature: str) -> None:
+def test_standard_signature_in_another_format_is_rejected(signature: str) -> None:
     assert standard(signature=signature) in {"standard_webhooks_malformed", "standard_webhooks_missing"}
 
 
 @pytest.mark.parametrize("identifier", ["a.b", "a b", "x" * 257, "é", "a\n"])
-def test_standard_id_of_another_form_is_malformed(identifier: str) -> None:
+def test_standard_id_in_another_format_is_malformed(identifier: str) -> None:
     assert standard(id=identifier) == "standard_webhooks_malformed"
 
 
@@ -381,7 +381,7 @@ def test_standard_mode_without_a_usable_key_rejects() -> None:
     assert standard(secret="whsec_!!!") == "standard_webhooks_no_secret"
 
 
-# --- whatever arrives -----------------------------------------------------------------------------
+# --- any request -----------------------------------------------------------------------------
 
 NAMES = st.sampled_from(
     ["Authorization", "authorization", "X-FeexPay-Signature", "X-FeexPay-Timestamp", *STANDARD_HEADERS]
@@ -396,7 +396,7 @@ VALUES = st.text(max_size=80) | st.sampled_from([HEX_SIGNATURE, "1800000000", "v
     token=st.text(max_size=20),
     scheme=st.sampled_from([HmacScheme(), STAMPED, HmacScheme(encoding="base64", prefix="p=")]),
 )
-def test_nothing_but_a_secret_opens_and_nothing_breaks(
+def test_any_request_without_the_secret_is_rejected_without_a_crash(
     mode: str, headers: dict[str, str], body: bytes, token: str, scheme: HmacScheme
 ) -> None:
     secrets = [SECRET + "!", STANDARD_SECRET]  # nobody guesses these

@@ -1,6 +1,6 @@
-"""Was the request sent? One test for each way a call can fail, over real sockets.
+"""Table of transport failures over real sockets: was the request sent?
 
-This table guards the places where the transport reaches into urllib3: run it before any upgrade.
+Run it against each new version of requests or urllib3: it shows whether the transport still works with it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def test_host_without_an_address_is_not_sent(transport: HttpTransport, monkeypat
 def test_reset_while_connecting_is_not_sent(
     transport: HttpTransport, serve: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The reset of a connection that was accepted and dropped at once may come before connect() returns.
+    # If the server accepts and drops a connection at once, the reset may arrive before connect() returns.
     def reset(sock: socket.socket, address: object) -> None:
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
@@ -77,7 +77,7 @@ def test_reset_while_connecting_is_not_sent(
 
 
 def full_listener() -> tuple[socket.socket, list[socket.socket]]:
-    """A listener whose queue is full: the next connection gets no answer at all."""
+    """A listener with a full queue: the next connection attempt gets no reply."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=0)
     waiting = []
     for _ in range(4):
@@ -110,7 +110,7 @@ def test_second_address_of_a_host_is_tried(
     assert transport.exchange(asking("http://gateway.invalid")).status == 200
 
 
-def test_deadline_spent_on_a_first_address_is_not_sent(
+def test_deadline_that_ends_at_the_first_address_is_not_sent(
     transport: HttpTransport, serve: ServerFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve(answers_ok)
@@ -173,7 +173,7 @@ def test_broken_handshake_is_not_sent(
         transport.exchange(asking(server.tls_url))
 
 
-# --- it may have been acted on --------------------------------------------------------------------
+# --- the outcome is unknown --------------------------------------------------------------------
 
 
 def answers_ok(peer: Peer) -> None:
@@ -182,7 +182,7 @@ def answers_ok(peer: Peer) -> None:
 
 
 def resets_unread(peer: Peer) -> None:
-    peer.sock.recv(1, socket.MSG_PEEK)  # the first bytes are here, and stay unread
+    peer.sock.recv(1, socket.MSG_PEEK)  # wait for the first bytes, and leave them unread
     peer.reset()
 
 
@@ -238,7 +238,7 @@ UNKNOWN_CASES: dict[str, Callable[[Peer], None]] = {
 
 @pytest.mark.parametrize("case", UNKNOWN_CASES)
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "pooled"])
-def test_lost_answer_is_unknown(transport: HttpTransport, serve: ServerFactory, case: str, fresh: bool) -> None:
+def test_lost_reply_is_unknown(transport: HttpTransport, serve: ServerFactory, case: str, fresh: bool) -> None:
     server = serve(UNKNOWN_CASES[case])
 
     with pytest.raises(OutcomeUnknownError):
@@ -247,10 +247,10 @@ def test_lost_answer_is_unknown(transport: HttpTransport, serve: ServerFactory, 
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError, BrokenPipeError, TimeoutError])
-def test_line_that_breaks_while_the_request_is_written_is_unknown(
+def test_connection_that_breaks_during_the_write_is_unknown(
     transport: HttpTransport, serve: ServerFactory, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
-    """What was handed to the system before may have arrived whole."""
+    # The bytes that were written before may have arrived.
     server = serve(resets_unread)
     write = socket.socket.sendall
 
@@ -258,7 +258,7 @@ def test_line_that_breaks_while_the_request_is_written_is_unknown(
         if not bytes(data).startswith(b"POST"):
             return write(sock, data, *flags)
         write(sock, bytes(data)[:20])
-        raise error("in the middle of it")
+        raise error("during the write")
 
     monkeypatch.setattr(socket.socket, "sendall", breaks)
 
@@ -267,7 +267,7 @@ def test_line_that_breaks_while_the_request_is_written_is_unknown(
 
 
 @pytest.mark.parametrize("case", [case for case in UNKNOWN_CASES if case != "reset without reading"])
-def test_lost_answer_over_tls_is_unknown(
+def test_lost_reply_over_tls_is_unknown(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext, case: str
 ) -> None:
     server = serve(UNKNOWN_CASES[case], tls=server_tls)
@@ -280,7 +280,7 @@ def test_lost_answer_over_tls_is_unknown(
 def test_garbage_after_the_request_over_tls_is_unknown(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
-    # By its exception alone this looks like a failed handshake.
+    # The exception alone looks like a failed handshake.
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.send_raw(b"not a TLS record at all")
@@ -292,8 +292,8 @@ def test_garbage_after_the_request_over_tls_is_unknown(
         transport.exchange(asking(server.tls_url))
 
 
-# --- it ends in time ------------------------------------------------------------------------------
-# Each of these answers well in the end: without a deadline the exchange would succeed.
+# --- the deadline ------------------------------------------------------------------------------
+# Each of these replies is valid in the end: without a deadline the exchange would succeed.
 
 PADDING = b"x" * DRIP_COUNT
 DRIPS = {
@@ -306,7 +306,7 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("case", DRIPS)
-def test_dripping_answer_ends_at_the_deadline(transport: HttpTransport, serve: ServerFactory, case: str) -> None:
+def test_slow_reply_ends_at_the_deadline(transport: HttpTransport, serve: ServerFactory, case: str) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.drip(DRIPS[case])
@@ -317,7 +317,7 @@ def test_dripping_answer_ends_at_the_deadline(transport: HttpTransport, serve: S
         transport.exchange(asking(server.url))
 
 
-def test_dripping_answer_over_tls_ends_at_the_deadline(
+def test_slow_reply_over_tls_ends_at_the_deadline(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     def behave(peer: Peer) -> None:
@@ -330,7 +330,7 @@ def test_dripping_answer_over_tls_ends_at_the_deadline(
         transport.exchange(asking(server.tls_url))
 
 
-def test_dripping_handshake_ends_before_anything_is_sent(
+def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -358,7 +358,7 @@ def shaken(engine: ssl.SSLObject) -> bool:
     return True
 
 
-def test_spent_deadline_is_not_sent(transport: HttpTransport, serve: ServerFactory) -> None:
+def test_deadline_in_the_past_is_not_sent(transport: HttpTransport, serve: ServerFactory) -> None:
     server = serve(answers_ok)
 
     with pytest.raises(NotSentError):
@@ -371,7 +371,7 @@ def test_spent_deadline_is_not_sent(transport: HttpTransport, serve: ServerFacto
 LIMIT = 256 * 1024
 
 
-def test_answer_of_256_kb_is_read(transport: HttpTransport, serve: ServerFactory) -> None:
+def test_reply_of_256_kb_is_read(transport: HttpTransport, serve: ServerFactory) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.answer(b"x" * LIMIT)
@@ -379,7 +379,7 @@ def test_answer_of_256_kb_is_read(transport: HttpTransport, serve: ServerFactory
     assert len(transport.exchange(asking(serve(behave).url)).body) == LIMIT
 
 
-def test_limit_is_the_requests_own(transport: HttpTransport, serve: ServerFactory) -> None:
+def test_request_sets_its_own_limit(transport: HttpTransport, serve: ServerFactory) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.answer(b"x" * (LIMIT + 1))
@@ -390,7 +390,7 @@ def test_limit_is_the_requests_own(transport: HttpTransport, serve: ServerFactor
 
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found", "502 Bad Gateway"])
-def test_larger_answer_is_unknown(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
+def test_larger_reply_is_unknown(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.answer(b"x" * (LIMIT + 1), status=status, headers=["Location: /elsewhere"])
@@ -436,7 +436,7 @@ def test_compressed_reply_is_decoded(transport: HttpTransport, serve: ServerFact
 
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found"])
-def test_larger_answer_is_not_read_to_its_end(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
+def test_larger_reply_is_not_read_to_its_end(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
     megabytes_taken: list[int] = []
 
     def behave(peer: Peer) -> None:
@@ -456,7 +456,7 @@ def test_larger_answer_is_not_read_to_its_end(transport: HttpTransport, serve: S
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Same", "308 Same"])
-def test_redirect_is_an_answer_and_is_not_followed(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
+def test_redirect_is_returned_and_not_followed(transport: HttpTransport, serve: ServerFactory, status: str) -> None:
     elsewhere = serve(answers_ok)
 
     def behave(peer: Peer) -> None:
@@ -470,7 +470,7 @@ def test_redirect_is_an_answer_and_is_not_followed(transport: HttpTransport, ser
 
 
 @pytest.mark.parametrize("status", [200, 202, 400, 401, 429, 500, 502, 503])
-def test_answer_of_any_status_is_no_error(transport: HttpTransport, serve: ServerFactory, status: int) -> None:
+def test_reply_of_any_status_is_returned(transport: HttpTransport, serve: ServerFactory, status: int) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
         peer.answer(b"said", status=f"{status} Words", headers=["Retry-After: 7"])

@@ -1,4 +1,4 @@
-"""Which connection a request goes over, and whom the transport listens to: its arguments, nothing else."""
+"""Connections, proxies and TLS of the transport, and what its errors and logs contain."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_reads_share_one_connection(transport: HttpTransport, serve: ServerFacto
     assert (server.connection_count, len(server.requests)) == (1, 3)
 
 
-def test_fresh_request_never_takes_a_used_connection(transport: HttpTransport, serve: ServerFactory) -> None:
+def test_fresh_request_never_uses_an_old_connection(transport: HttpTransport, serve: ServerFactory) -> None:
     server = serve(answers_ok)
 
     for fresh in (False, True, True, False):
@@ -53,7 +53,7 @@ def test_fresh_request_never_takes_a_used_connection(transport: HttpTransport, s
     assert (server.connection_count, len(server.requests)) == (3, 4)
 
 
-def test_fresh_request_over_tls_shakes_hands_again(
+def test_fresh_request_over_tls_opens_a_new_connection(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     server = serve(answers_ok, tls=server_tls)
@@ -76,7 +76,7 @@ def resets_on_second_request(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("behave", [drops_on_second_request, resets_on_second_request])
-def test_kept_connection_lost_under_a_read_is_unknown(
+def test_read_over_a_connection_that_closes_is_unknown(
     transport: HttpTransport, serve: ServerFactory, behave: object
 ) -> None:
     server = serve(behave)
@@ -88,7 +88,7 @@ def test_kept_connection_lost_under_a_read_is_unknown(
 
 
 @pytest.mark.parametrize("behave", [drops_on_second_request, resets_on_second_request])
-def test_connection_about_to_be_lost_is_not_used_for_money(
+def test_collect_does_not_use_a_connection_that_closes(
     transport: HttpTransport, serve: ServerFactory, behave: object
 ) -> None:
     server = serve(behave)
@@ -146,7 +146,7 @@ def test_forked_child_opens_its_own_connection(
 ) -> None:
     server = serve(answers_ok)
     transport.exchange(asking(server.url))
-    parent = transport._mine.session  # kept: the real parent keeps its sockets, too
+    parent = transport._mine.session  # a reference, because a real parent process keeps its sockets open
     monkeypatch.setattr(os, "getpid", lambda: -1)
 
     transport.exchange(asking(server.url))
@@ -166,10 +166,10 @@ def test_closed_transport_connects_again(transport: HttpTransport, serve: Server
     assert server.connection_count == 2
 
 
-# --- whom it obeys --------------------------------------------------------------------------------
+# --- environment, cookies, headers --------------------------------------------------------------------------------
 
 
-def test_environment_is_not_obeyed(
+def test_environment_is_ignored(
     transport: HttpTransport, serve: ServerFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server = serve(answers_ok)
@@ -308,7 +308,7 @@ def test_other_kinds_of_proxy_are_refused(proxy: str) -> None:
 def default_transport(
     authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[HttpTransport]:
-    """A transport as shipped, on a machine whose CA bundle holds the test's authority only."""
+    """The default transport, on a machine whose CA bundle contains only the authority of the tests."""
     bundle = tmp_path / "bundle.pem"
     authority.cert_pem.write_to_path(str(bundle))
     monkeypatch.setattr(transport_module, "DEFAULT_CA_BUNDLE_PATH", str(bundle))
@@ -319,7 +319,7 @@ def default_transport(
     transport_module._default_tls.cache_clear()
 
 
-def test_default_context_believes_the_bundle(
+def test_default_context_trusts_the_bundle(
     default_transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     server = serve(answers_ok, tls=server_tls)
@@ -364,11 +364,11 @@ def test_context_is_built_once(
     assert loaded == []
 
 
-# --- what an error gives away ---------------------------------------------------------------------
+# --- personal data and secrets ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["unknown", "not sent"])
-def test_error_holds_neither_key_nor_number(transport: HttpTransport, serve: ServerFactory, answers: bool) -> None:
+def test_error_contains_neither_key_nor_number(transport: HttpTransport, serve: ServerFactory, answers: bool) -> None:
     server = serve(lambda peer: peer.read_request() and None)
     request = WireRequest(
         method="POST",
@@ -387,10 +387,10 @@ def test_error_holds_neither_key_nor_number(transport: HttpTransport, serve: Ser
     assert "2290197000050" not in f"{caught.value!r} {request!r}"
 
 
-def test_key_in_an_address_is_in_no_log(
+def test_key_in_a_url_is_not_logged(
     transport: HttpTransport, serve: ServerFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A source of exchange rates may take its key in the query; urllib3 writes every address at DEBUG."""
+    # A source of exchange rates may expect its key in the query, and urllib3 logs every URL at DEBUG.
     caplog.set_level(logging.DEBUG)
     server = serve(answers_ok)
 

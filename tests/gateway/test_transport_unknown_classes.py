@@ -1,4 +1,4 @@
-"""A urllib3 that does not use our connection classes, or not as we know it: an unknown outcome, never "not sent"."""
+"""Unknown connection classes of another urllib3: every failure is an unknown outcome, never "not sent"."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def closed_port() -> int:
 
 
 class AlienConnection:
-    """A connection that shares no base class with http.client and fails when it is asked for anything."""
+    """A connection that shares no base class with http.client and fails on every use."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass

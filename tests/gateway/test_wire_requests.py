@@ -1,6 +1,6 @@
-"""What is sent for each provider, word for word as FeexPay's documentation and its integrators show it.
+"""The exact request for each provider, as FeexPay's documentation and its integrators show it.
 
-The table is typed apart from the catalogue: a slip there must not hide here.
+The table was typed independently of the catalogue, so that a mistake there shows up here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.gateway.test_client import BASE, asked, body_of, gateway_over
 URLS = {"return_url": "https://shop.example/back", "cancel_url": "https://shop.example/no"}
 OTP = {"otp": "123456"}
 
-# provider: (path, number as a payer writes it, number on the wire, what else goes out of a code and two addresses)
+# provider: (path, number as the payer types it, number on the wire, which of code and return URLs are sent)
 COLLECTS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "mtn_bj": ("mtn", "01 97 00 00 50", "2290197000050", {}),
     "moov_bj": ("moov", "01 95 00 00 50", "2290195000050", {}),
@@ -52,7 +52,7 @@ def test_every_served_provider_is_here() -> None:
 
 
 @pytest.mark.parametrize("code", COLLECTS)
-def test_collect_is_sent_as_feexpay_takes_it(code: str) -> None:
+def test_collect_matches_the_documentation(code: str) -> None:
     suffix, written, on_the_wire, more = COLLECTS[code]
     transport = CannedTransport(202, {"reference": REFERENCE, "status": "PENDING"})
     rule = CATALOGUE[code].phone
@@ -76,7 +76,7 @@ def test_collect_is_sent_as_feexpay_takes_it(code: str) -> None:
     }
 
 
-def test_first_request_of_two_carries_no_code_and_the_second_is_the_same_with_it() -> None:
+def test_second_collect_repeats_the_first_with_the_code() -> None:
     transport = CannedTransport(201, {"reference": REFERENCE})
     gateway = gateway_over(transport)
 
@@ -88,7 +88,7 @@ def test_first_request_of_two_carries_no_code_and_the_second_is_the_same_with_it
     assert (first.otp_required, second.otp_required) == (True, False)
 
 
-def test_flow_a_shop_chose_decides_whether_a_code_is_awaited() -> None:
+def test_flow_chosen_by_the_shop_decides_if_a_code_is_required() -> None:
     gateway = gateway_that_answers(201, {"reference": REFERENCE})
 
     assert not gateway.collect(attempt(providers.with_flow("coris_bj", "push"))).otp_required
@@ -104,7 +104,7 @@ def page_request(code: str = "visa", **changed: Any) -> PageRequest:
 
 
 @pytest.mark.parametrize("code", PAGES)
-def test_page_is_asked_for_as_feexpay_takes_it(code: str) -> None:
+def test_page_request_matches_the_documentation(code: str) -> None:
     transport = CannedTransport(201, {"urlPay": "https://link.feexpay.me/abcd1234/coins"})
 
     page = gateway_over(transport).open_page(page_request(code, description="100 pièces", **URLS))
@@ -125,7 +125,7 @@ def test_page_is_asked_for_as_feexpay_takes_it(code: str) -> None:
     }
 
 
-def test_page_without_addresses_to_come_back_to_carries_none() -> None:
+def test_page_request_without_return_urls_contains_none() -> None:
     transport = CannedTransport(201, {"data": {"urlPay": "https://link.feexpay.me/abcd1234/x"}})
 
     gateway_over(transport).open_page(page_request())
@@ -161,12 +161,12 @@ def test_provider_without_a_page_is_refused_before_anything_is_sent(code: str) -
         (502, b"<html>"),
     ],
 )
-def test_page_that_did_not_come_may_be_asked_for_again(status: int, body: object) -> None:
+def test_page_that_was_not_created_may_be_requested_again(status: int, body: object) -> None:
     with pytest.raises(NotSentError):
         gateway_that_answers(status, body).open_page(page_request())
 
 
-def test_wish_to_be_left_alone_comes_with_the_page_that_did_not() -> None:
+def test_failed_page_request_keeps_the_wait_of_feexpay() -> None:
     with pytest.raises(NotSentError) as caught:
         gateway_that_answers(429, b"", {"retry-after": "9"}).open_page(page_request())
 
@@ -183,7 +183,7 @@ def test_wish_to_be_left_alone_comes_with_the_page_that_did_not() -> None:
         (500, {"message": "oops", "transref": "ref-1"}),
     ],
 )
-def test_answer_to_a_page_that_names_a_payment_is_unknown(status: int, body: object) -> None:
+def test_reply_to_a_page_request_that_names_a_payment_is_unknown(status: int, body: object) -> None:
     with pytest.raises(OutcomeUnknownError) as caught:
         gateway_that_answers(status, body).open_page(page_request())
 
@@ -209,12 +209,12 @@ def test_page_that_feexpay_refuses_is_refused(status: int, body: object, code: s
     assert refused.value.code == code
 
 
-def test_shop_that_is_not_known_is_our_mistake() -> None:
+def test_page_request_of_an_unknown_shop_is_misconfigured() -> None:
     with pytest.raises(MisconfiguredError):
         gateway_that_answers(404, {"statusCode": 404, "message": "Shop not found"}).open_page(page_request())
 
 
-# --- where a payer may be sent ---------------------------------------------------------------------------
+# --- pages for payers ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_shop_that_is_not_known_is_our_mistake() -> None:
         ("//pay.example/1", False),
     ],
 )
-def test_payer_is_sent_only_where_nothing_travels_in_clear(url: str, sent: bool) -> None:
+def test_payer_is_redirected_only_over_https_or_to_insecure_hosts(url: str, sent: bool) -> None:
     body = {"reference": REFERENCE, "status": "PENDING", "payment_url": url}
     transport = CannedTransport(200, body)
 

@@ -1,4 +1,4 @@
-"""A TCP server that does what a test tells it, byte by byte: the gateway on its worst days."""
+"""A TCP server that fails as a test says, byte by byte."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Self
 
-# A drip outlasts every deadline of these tests, and ends well: a client without a deadline gets an answer.
+# A dripped reply takes longer than any deadline of these tests, but is valid: a client without a deadline gets it.
 DRIP_COUNT = 200
 DRIP_SECONDS = 0.05
 
 
 class Peer:
-    """One connection as the server sees it. number: 1 for the first connection of that server."""
+    """One connection, on the server's side. number: 1 for the first connection of that server."""
 
     def __init__(self, sock: socket.socket, number: int, server: WireServer) -> None:
         self.sock = sock
@@ -25,7 +25,7 @@ class Peer:
         self._server = server
 
     def read_request(self) -> bytes:
-        """The next whole request (head and counted body), also kept in `server.requests`."""
+        """Read the next request with its body, and append it to `server.requests`."""
         text = b""
         while b"\r\n\r\n" not in text:
             text += self.receive()
@@ -40,7 +40,7 @@ class Peer:
         self.sock.sendall(content)
 
     def send_raw(self, content: bytes) -> None:
-        """Past TLS: straight onto the wire."""
+        """Write to the socket without TLS."""
         os.write(self.sock.fileno(), content)
 
     def answer(self, body: bytes, *, status: str = "200 OK", headers: Iterable[str] = ()) -> None:
@@ -48,27 +48,27 @@ class Peer:
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
     def drip(self, content: bytes, size: int = 1) -> None:
-        """`size` bytes every 50 ms, more often than any read timeout notices."""
+        """Send `size` bytes every 50 ms, too often for any read timeout."""
         for index in range(0, len(content), size):
             self.send(content[index : index + size])
             if self._server.closing.wait(DRIP_SECONDS):
                 return
 
     def reset(self) -> None:
-        """Closed with a TCP reset instead of an end."""
+        """Close the connection with a TCP reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def hold(self) -> None:
-        """Say nothing until the other side leaves."""
+        """Send nothing until the client disconnects."""
         while self.sock.recv(4096):
             pass
 
     def receive(self) -> bytes:
-        """What came; ConnectionError once the client has left."""
+        """Read some bytes. Raises: ConnectionError after the client has disconnected."""
         content = self.sock.recv(65536)
         if not content:
-            raise ConnectionError("the client left")
+            raise ConnectionError("the client disconnected")
         return content
 
 
@@ -114,7 +114,7 @@ class WireServer:
         return f"https://localhost:{self.port}/api"
 
     def wait_until_idle(self) -> None:
-        """Until every connection made so far has been served and closed."""
+        """Wait until every connection is closed."""
         for thread in self._threads:
             thread.join(5)
 

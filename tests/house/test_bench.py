@@ -9,7 +9,7 @@ from tests.house.tree import ROOT
 from tools.bench import __main__ as bench
 from tools.bench.measuring import Figure, Ratio, at_most, ratio, statements
 
-MEASURES = ("status", "history", "providers", "due", "webhook", "initiate", "worker")
+MEASURES = ("status", "history", "providers", "due", "webhook", "initiate", "worker", "feexpay_worker", "qcluster")
 
 
 def test_bench_measures_everything_and_ends_well() -> None:

@@ -16,7 +16,7 @@ from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.outbox import SIGNALS
 from django_feexpay.payments.reconcile import reconcile
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import Archive
@@ -24,19 +24,19 @@ from tests.payments.fakes import Clock, Guard, Recorder, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
 from tests.sandbox.running import RunningSandbox
 
-MakeOrder = Callable[..., Order]
+MakeOrder = Callable[..., PaymentRequest]
 Begin = Callable[..., Payment]
 
 
 @pytest.fixture(autouse=True)
 def free_top_up(configure: Configure) -> None:
-    """No price of the sample shop's, unless a test sets one."""
+    """Switch the sample shop's prices off, unless a test sets PAYABLE."""
     configure(PAYABLE="any_amount")
 
 
 @pytest.fixture(autouse=True)
 def guard() -> Iterator[Guard]:
-    """Whatever a test sends goes through here: a call inside a transaction fails it."""
+    """Fail a test that calls the gateway inside a transaction."""
     transport = HttpTransport()
     guard = Guard(transport)
     with conf.use_transport(guard):
@@ -47,7 +47,7 @@ def guard() -> Iterator[Guard]:
 
 @pytest.fixture
 def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSandbox:
-    """FeexPay on a real socket, without a memory; time runs a hundred times faster there."""
+    """The sandbox on a real socket, emptied; its time runs a hundred times faster."""
     running_sandbox.reset()
     configure(BASE_URL=running_sandbox.api_url)
     return running_sandbox
@@ -55,7 +55,7 @@ def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSan
 
 @pytest.fixture
 def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
-    """FeexPay in memory, its history a list of rows that the test writes; it is noon."""
+    """FeexPay in memory, with a history of rows that the test writes; it is noon."""
     clock.at = clock.at.replace(hour=12)
     archive = Archive(gateway)
     guard.inner = archive
@@ -70,11 +70,11 @@ def player(db: None) -> User:
 
 @pytest.fixture
 def order(player: User) -> MakeOrder:
-    """`order(phone_ending="09", amount=100)`: a wish to be paid, with the changes asked for."""
+    """`order(phone_ending="09", amount=100)`: a payment request with these changes."""
 
-    def make(*, phone_ending: str = "50", **changes: Any) -> Order:
+    def make(*, phone_ending: str = "50", **changes: Any) -> PaymentRequest:
         wish = {"user": player, "provider": "mtn_bj", "amount": 5000, "phone": f"01610000{phone_ending}"}
-        return Order(**{**wish, **changes})
+        return PaymentRequest(**{**wish, **changes})
 
     return make
 
@@ -102,7 +102,7 @@ def kofi(db: None) -> User:
 
 @pytest.fixture
 def doubted(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
-    """`doubted(amount=4999)`: a payment that FeexPay calls paid, with these lies; under review."""
+    """`doubted(amount=4999)`: a payment under review, because FeexPay reports it paid with these wrong fields."""
 
     def make(order: str = "order-7", **lies: Any) -> Payment:
         payment = begin(merchant_reference=order)
@@ -118,7 +118,7 @@ def doubted(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
 
 @pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway) -> Payment:
-    """A request that never reached FeexPay, and whose answer was lost: nothing of it in the whole history."""
+    """A payment under review whose answer was lost and that FeexPay's history does not have."""
     gateway.next_collects.append(lose_the_answer)
     payment = begin(merchant_reference="order-7")
     gateway.forget(gateway.last())
@@ -138,7 +138,7 @@ def signals() -> Iterator[Recorder]:
 
 @pytest.fixture
 def change_provider(db: None) -> Callable[..., None]:
-    """`change_provider(enabled=False)`: what staff does to MTN Benin in the admin."""
+    """`change_provider(enabled=False)`: change MTN Benin as staff does in the admin."""
 
     def change(code: str = "mtn_bj", **values: Any) -> None:
         provider = Provider.objects.get(pk=code)

@@ -1,7 +1,7 @@
-"""FeexPay as a few dicts in memory: the truth about who was asked and who was charged.
+"""FeexPay in memory: which payers were prompted and charged.
 
-Fast enough for thousands of steps, and it can do what no sandbox should: lose its answer, contradict itself,
-forget a payment. It speaks FeexPay's bodies, so the gateway's own reading of them is in every test that uses it.
+Fast enough for thousands of steps. It can lose its answer, contradict itself and forget a payment. It uses FeexPay's
+bodies, so every test with it also tests how the gateway package reads them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PENDING, SUCCESSFUL, FAILED = "PENDING", "SUCCESSFUL", "FAILED"
 
 @dataclass
 class Charge:
-    """One request to pay as FeexPay keeps it. `lies` replaces fields of its status; history is true."""
+    """One request to pay as FeexPay stores it. `lies` replaces fields of its status answer, never of history."""
 
     reference: str
     echo: str
@@ -36,7 +36,7 @@ class Charge:
 
     @property
     def attempt_id(self) -> str:
-        """Ours: what a collect bore, or what a page was asked for with."""
+        """Our attempt's id, from a collect or from the request for a page."""
         return self.echo or self.custom_id or ""
 
     def truth(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Charge:
         }
 
     def row(self) -> dict[str, Any]:
-        """As history has it: only there is a payment on a page told by the id it was asked for with."""
+        """Its row in history, the only answer that has the `custom_id` of a page."""
         return self.truth() | {"reseau": "MTN", "date": "", "custom_id": self.custom_id}
 
     def body(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Charge:
 
 
 class ModelGateway:
-    """The transport to it. What is in `next_collects` is used up, one a collect; then all goes well."""
+    """A transport to this FeexPay. Each collect takes one answer from `next_collects`, then all succeed."""
 
     def __init__(self) -> None:
         self.charges: list[Charge] = []
@@ -75,7 +75,7 @@ class ModelGateway:
         self.history_total: object = None
         self.leaves_out_total = False
         self.questions = 0
-        self.lock = threading.RLock()  # an answer may let the worker ask meanwhile
+        self.lock = threading.RLock()  # an answer may run the worker
 
     def exchange(self, request: WireRequest) -> WireReply:
         with self.lock:
@@ -96,7 +96,7 @@ class ModelGateway:
         return self.charges[-1]
 
     def of(self, echo: object) -> list[Charge]:
-        """The times a payer was asked for one attempt."""
+        """The charges of one attempt."""
         return [charge for charge in self.charges if charge.echo == str(echo)]
 
     def paid(self) -> list[Charge]:
@@ -106,7 +106,7 @@ class ModelGateway:
         self.charges.remove(charge)
 
     def pay_on_page(self, page: int = -1, **facts: Any) -> Charge:
-        """Somebody enters a card on a page that was asked for; still to be approved or declined."""
+        """A payer enters a card on an opened page; approve or decline it afterwards."""
         asked = self.pages[page]
         reference = f"card-{len(self.charges) + 1:04d}"
         charge = Charge(reference, "", "", asked["amount"], **{"custom_id": asked["custom_id"], **facts})
@@ -114,7 +114,7 @@ class ModelGateway:
         return charge
 
     def charge_again(self, charge: Charge, reference: str, **facts: Any) -> Charge:
-        """FeexPay takes the money once more, under another reference, for the same attempt."""
+        """FeexPay charges the same attempt once more, under another reference."""
         second = replace(charge, reference=reference, status=SUCCESSFUL, lies={}, **facts)
         self.charges.append(second)
         return second
@@ -161,7 +161,7 @@ def show_page(url: str) -> WireReply:
 
 
 def lose_the_page(url: str) -> WireReply:
-    """The page is made, and we never hear of it."""
+    """The page is opened, and the answer is lost."""
     raise OutcomeUnknownError("the line was cut")
 
 
@@ -169,7 +169,7 @@ def refuse_the_page(code: str, status: int = 400, message: str = "") -> Callable
     return lambda url: reply(status, {"statusCode": status, "message": message or code, "code": code})
 
 
-# --- what may come of a collect ------------------------------------------------------------------------
+# --- answers to a collect -----------------------------------------------------------------------------
 
 
 def accept(charge: Charge) -> WireReply:
@@ -177,7 +177,7 @@ def accept(charge: Charge) -> WireReply:
 
 
 def accept_as(reference: str, **more: Any) -> Callable[[Charge], WireReply]:
-    """An answer whose reference, status or page the test chooses; the charge is known under that reference."""
+    """Accept with a chosen reference, status or page; the charge gets that reference."""
 
     def answer(charge: Charge) -> WireReply:
         charge.reference = reference
@@ -187,12 +187,12 @@ def accept_as(reference: str, **more: Any) -> Callable[[Charge], WireReply]:
 
 
 def lose_the_answer(charge: Charge) -> WireReply:
-    """The payer is asked, and we never hear of it."""
+    """The payer is prompted, and the answer is lost."""
     raise OutcomeUnknownError("the line was cut")
 
 
 def cannot_reach(charge: Charge) -> WireReply:
-    """Nothing leaves our machine."""
+    """The request never leaves this machine."""
     raise NotSentError("connection refused")
 
 
@@ -205,13 +205,13 @@ def refuse(code: str = "PAYER_NOT_FOUND", status: int = 400) -> Callable[[Charge
 
 
 def slow_down(seconds: int) -> Callable[[Charge], WireReply]:
-    """429: turned away unread, as only FeexPay knows."""
+    """Answer 429 without reading the request."""
     body = {"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED", "message": "slow down"}
     return turn_away(429, body, {"retry-after": str(seconds)})
 
 
 def turn_away(status: int, body: object, headers: dict[str, str] | None = None) -> Callable[[Charge], WireReply]:
-    """An error before anybody is asked."""
+    """Answer with an error, without prompting the payer."""
 
     def answer(charge: Charge) -> WireReply:
         charge.turned_away = True
@@ -221,7 +221,7 @@ def turn_away(status: int, body: object, headers: dict[str, str] | None = None) 
 
 
 def charge_and_answer(status: int, body: Mapping[str, Any], *, names_it: bool) -> Callable[[Charge], WireReply]:
-    """The payer is asked, and an error comes all the same; with the payment's reference and status, or without."""
+    """Prompt the payer and answer with an error, with or without the payment's reference and status."""
 
     def answer(charge: Charge) -> WireReply:
         named = {"reference": charge.reference, "status": charge.status} if names_it else {}

@@ -1,4 +1,4 @@
-"""FeexPay's history as a list of rows that answers as the documentation says: days, words, providers, 500 rows."""
+"""FeexPay's history as a list of rows, filtered by days, status and provider, at most 500 rows an answer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MOST_ROWS = 500
 
 
 class Archive:
-    """A transport that answers history itself and hands every other question on.
+    """A transport that answers history itself and passes all other requests on.
 
     `asked` holds the questions as (first day, last day, status, provider). `counts_all` False: `total` counts only
-    the rows that are shown. `silent_after`: so many questions are answered, the next ones are not.
+    the returned rows. `silent_after`: after so many questions it does not answer any more.
     """
 
     def __init__(self, inner: Transport) -> None:
@@ -40,7 +40,7 @@ class Archive:
         return reply(200, {"success": True, "total": len(found if self.counts_all else shown), "data": shown})
 
     def add(self, day: str, count: int = 1, **changes: Any) -> None:
-        """Payments of somebody else in the same shop, unless `changes` say otherwise."""
+        """Add payments of other payers in the same shop, unless `changes` say otherwise."""
         for number in range(count):
             self.rows.append(row(f"{day}-{len(self.rows)}-{number}", day, **changes))
 

@@ -1,4 +1,4 @@
-"""The few things every money test needs: a clock it may move, the worker's round in its own thread, a guard."""
+"""Fakes for all payment tests: a clock, one round of the worker, a transport that forbids calls in a transaction."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from django_feexpay.lifecycle import PublicStatus
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments import leases, outbox
 
-#: More than any test has due at once.
+#: More attempts than any test has due at once.
 BATCH = 500
 
 
 class Clock:
-    """A time that stands still until a test moves it."""
+    """A clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.at = timezone.now()
@@ -42,9 +42,9 @@ class CallInTransactionError(AssertionError):
 
 
 class Guard:
-    """A transport that lets no call through while a transaction is open.
+    """A transport that forbids calls while a transaction is open.
 
-    `offences` outlives whoever caught the error: the worker lets no error of one attempt stop the others.
+    `offences` keeps them even if the error is caught, as the worker does.
     """
 
     def __init__(self, inner: Transport) -> None:
@@ -59,12 +59,12 @@ class Guard:
 
 
 def in_transaction() -> bool:
-    """Whether code under test has a transaction open; the one that a Django TestCase wraps around it is not its."""
+    """Whether the code under test has a transaction open; the one around a Django TestCase does not count."""
     return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
 
 
 class Recorder:
-    """Hears every signal; `heard` holds (name, payment id, event id) in the order they came."""
+    """Records every signal in `heard`, as (name, payment id, event id) in order."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, UUID, UUID]] = []
@@ -81,7 +81,7 @@ class Recorder:
 
 
 def sweep() -> int:
-    """The worker's round, here and now and one after the other; how many attempts were due."""
+    """Run one round of the worker in this thread; return how many attempts were due."""
     claims = leases.claim_due(BATCH, unsent=True) + leases.claim_due(BATCH, unsent=False)
     for held in claims:
         worker.advance(held)
@@ -99,23 +99,23 @@ def next_due_at() -> datetime | None:
 
 
 def run_until_told(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payment:
-    """Move the clock from one due time to the next and sweep, until the payer is told an outcome."""
+    """Move the clock from one due time to the next and sweep, until the payment's public status is final."""
     for _ in range(rounds):
         payment.refresh_from_db()
         if payment.public_status is not PublicStatus.PENDING:
             outbox.deliver()
             return payment
         instant = next_due_at()
-        assert instant is not None, f"{payment.status}: nobody will look again"
+        assert instant is not None, f"{payment.status}: no poll is planned"
         clock.advance_to(instant)
         sweep()
     raise AssertionError(f"{payment.status} after {rounds} rounds")
 
 
 def look_again(clock: Clock) -> None:
-    """To the next due time, and one round."""
+    """Move the clock to the next due time and sweep."""
     instant = next_due_at()
-    assert instant is not None, "nobody will look again"
+    assert instant is not None, "no poll is planned"
     clock.advance_to(instant)
     sweep()
 
@@ -125,7 +125,7 @@ def only_attempt(payment: Payment) -> Attempt:
 
 
 def moves(payment: Payment) -> list[str]:
-    """The statuses its events brought, in order."""
+    """The statuses of its events, in order."""
     return list(payment.events.order_by("id").values_list("to_status", flat=True))
 
 

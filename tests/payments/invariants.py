@@ -1,9 +1,10 @@
-"""What must hold of the rows at every moment (I1 to I7), written down without a look at the code that keeps it."""
+"""Invariants I1 to I7, written independently of the package's own check."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
 from tests.payments.fake_gateway import Charge, ModelGateway
@@ -18,30 +19,30 @@ def check(gateway: ModelGateway, now: datetime) -> None:
     credits_ = list(Credit.objects.select_related("event", "attempt", "payment"))
     check_credits_match_what_was_paid(credits_, gateway)
     check_credit_is_the_success_of_its_payment(payments, credits_)
-    check_nobody_is_asked_twice(attempts, gateway)
-    check_every_second_charge_is_an_incident(attempts, credits_)
-    check_events_are_an_unbroken_chain(attempts)
-    check_credit_rests_on_proof(credits_)
-    check_nothing_is_forgotten(attempts, now)
-    check_payment_stands_where_its_attempt_stands(payments)
-    check_every_credit_is_told(credits_)
+    check_payer_is_never_asked_twice(attempts, gateway)
+    check_second_charge_opens_an_incident(attempts, credits_, gateway)
+    check_events_form_a_chain(attempts)
+    check_credit_has_proof(credits_)
+    check_undecided_attempt_has_a_next_poll(attempts, now)
+    check_newest_attempt_gives_the_status(payments)
+    check_every_credit_has_its_message(credits_)
 
 
 def check_credits_match_what_was_paid(credits_: list[Credit], gateway: ModelGateway) -> None:
-    """I1: no franc is credited that the gateway did not take, to the franc."""
+    """I1: each credited franc was taken by the gateway."""
     paid = {charge.attempt_id: charge.amount for charge in gateway.paid()}
     for credit in credits_:
         assert paid.get(str(credit.attempt_id)) == credit.amount
 
 
 def check_credit_is_the_success_of_its_payment(payments: list[Payment], credits_: list[Credit]) -> None:
-    """I2: a credit exists exactly where a payment is successful."""
+    """I2: a payment has a credit exactly if it is successful."""
     successful = {payment.pk for payment in payments if payment.status == "successful"}
     assert successful == {credit.payment_id for credit in credits_}
 
 
-def check_nobody_is_asked_twice(attempts: list[Attempt], gateway: ModelGateway) -> None:
-    """I3: one prompt an attempt, one live attempt a payment. On a page the payer decides how often to pay."""
+def check_payer_is_never_asked_twice(attempts: list[Attempt], gateway: ModelGateway) -> None:
+    """I3: one prompt per attempt, one live attempt per payment. On a page the payer decides how often to pay."""
     asked: dict[str, list[Charge]] = defaultdict(list)
     for charge in gateway.charges:
         if charge.echo:
@@ -52,27 +53,33 @@ def check_nobody_is_asked_twice(attempts: list[Attempt], gateway: ModelGateway) 
 
 
 def were_asked_once(charges: list[Charge]) -> bool:
-    """A code is a second request, and after a refused one there may be another; but one at most was taken on."""
+    """An OTP is a second request, and a refused one may be repeated; but FeexPay accepted at most one."""
     coded = [charge for charge in charges if charge.code]
     return len(charges) - len(coded) <= 1 and sum(not charge.refused for charge in coded) <= 1
 
 
-def check_every_second_charge_is_an_incident(attempts: list[Attempt], credits_: list[Credit]) -> None:
-    """I4: a success beside another one of the same payment or order is to be looked into, and nothing else is."""
-    credited = {credit.attempt_id for credit in credits_}
-    extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited
+def check_second_charge_opens_an_incident(
+    attempts: list[Attempt], credits_: list[Credit], gateway: ModelGateway
+) -> None:
+    """I4: each second success of a payment or an order is an incident, each further paid charge of a credited attempt
+    may be one, and nothing else is.
+    """
+    credited = {credit.attempt_id: credit.attempt.gateway_reference for credit in credits_}
+    extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited.keys()
     orders = set()
     for credit in sorted(credits_, key=lambda credit: credit.event_id):
         order = (credit.payment.user_id, credit.payment.merchant_reference)
         if order in orders and order[1]:
             extra.add(credit.attempt_id)
         orders.add(order)
-    found = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", flat=True)
-    assert sorted(extra) == sorted(found)
+    incidents = Incident.objects.filter(kind="duplicate_charge").values_list("attempt_id", "gateway_reference")
+    further = {(pk, reference) for pk, reference in incidents if pk in credited and reference != credited[pk]}
+    assert further <= {(UUID(charge.attempt_id), charge.reference) for charge in gateway.paid() if charge.attempt_id}
+    assert sorted(extra) == sorted(pk for pk, reference in incidents if (pk, reference) not in further)
 
 
-def check_events_are_an_unbroken_chain(attempts: list[Attempt]) -> None:
-    """I5: each move begins where the one before ended, nothing leaves SUCCESSFUL, the row stands where they end."""
+def check_events_form_a_chain(attempts: list[Attempt]) -> None:
+    """I5: each event starts where the one before ended, none leaves SUCCESSFUL, the last gives the status."""
     chains: dict[object, list[tuple[str, str]]] = defaultdict(list)
     for pk, before, after in PaymentEvent.objects.order_by("id").values_list("attempt_id", "from_status", "to_status"):
         chains[pk].append((before, after))
@@ -84,8 +91,8 @@ def check_events_are_an_unbroken_chain(attempts: list[Attempt]) -> None:
         assert "successful" not in [before for before, _ in chain]
 
 
-def check_credit_rests_on_proof(credits_: list[Credit]) -> None:
-    """I6: the report that was credited named our reference, echoed our attempt and agreed on the amount."""
+def check_credit_has_proof(credits_: list[Credit]) -> None:
+    """I6: the report behind a credit has our reference, our attempt id and our amount."""
     for credit in credits_:
         evidence = credit.event.evidence
         assert (evidence["word"], evidence["echo_matches"]) == ("successful", True)
@@ -94,8 +101,8 @@ def check_credit_rests_on_proof(credits_: list[Credit]) -> None:
         assert evidence["amount"] in (None, asked_for, asked_for + credit.payment.fee)
 
 
-def check_nothing_is_forgotten(attempts: list[Attempt], now: datetime) -> None:
-    """I7: whoever may still be charged is looked at within a day; a review for ever, older than a week more slowly."""
+def check_undecided_attempt_has_a_next_poll(attempts: list[Attempt], now: datetime) -> None:
+    """I7: a live attempt is polled within a day, a review for ever and less often after a week."""
     for attempt in attempts:
         if attempt.status in LIVE or attempt.status == "review":
             longest = (now - attempt.created_at) / 7 if attempt.status == "review" else LONGEST_WAIT
@@ -103,12 +110,12 @@ def check_nothing_is_forgotten(attempts: list[Attempt], now: datetime) -> None:
             assert attempt.next_poll_at <= now + max(LONGEST_WAIT, longest)
 
 
-def check_payment_stands_where_its_attempt_stands(payments: list[Payment]) -> None:
+def check_newest_attempt_gives_the_status(payments: list[Payment]) -> None:
     for payment in payments:
         if payment.status != "successful":
             assert payment.status == payment.attempt.status
 
 
-def check_every_credit_is_told(credits_: list[Credit]) -> None:
+def check_every_credit_has_its_message(credits_: list[Credit]) -> None:
     told = OutboxMessage.objects.filter(signal="payment_succeeded").values_list("payment_id", flat=True)
     assert sorted(told) == sorted(credit.payment_id for credit in credits_)

@@ -1,4 +1,4 @@
-"""A process that starts a payment and is killed with signal 9 at a failpoint (`test_crashes.py` runs it).
+"""A process that starts a payment and is killed with signal 9 at a failpoint; `test_crashes.py` runs it.
 
 python -m tests.payments.killed_sender USER_ID BASE_URL FAILPOINT
 """
@@ -20,11 +20,11 @@ def main(user_id: str, base_url: str, failpoint: str) -> None:
     from django_feexpay import failpoints
     from django_feexpay.payments import initiate
     from django_feexpay.payments.ledger import Source
-    from django_feexpay.payments.terms import Order
+    from django_feexpay.payments.terms import PaymentRequest
 
     settings.FEEXPAY |= {"BASE_URL": base_url, "PAYABLE": "any_amount"}
     user = get_user_model().objects.get(pk=user_id)
-    wish = Order(user=user, provider="mtn_bj", amount=5000, phone="0161000050")
+    wish = PaymentRequest(user=user, provider="mtn_bj", amount=5000, phone="0161000050")
     with failpoints.arm(failpoint, lambda: os.kill(os.getpid(), signal.SIGKILL)):
         initiate.start(wish, source=Source.API)
 

@@ -1,6 +1,6 @@
-"""FeexPay that lies: what it answers to a request, to a question and in its history need not be what it took.
+"""A lying FeexPay: its answers to requests, its statuses and its history may differ from what it took.
 
-Each payment is known by its amount, which is its alone, and lies by its own plan. `charges` is the truth.
+Each payment has its own amount, which identifies it, and its own plan of lies. `charges` is the truth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.payments.fakes import Clock
 class Plan:
     """How FeexPay lies about one payment. `paid_after_seconds`: when its payer approves; None: never.
 
-    `again`: FeexPay takes the money a second time under the same request. `taken_back`: the payer gets it back later.
+    `again`: FeexPay takes the money a second time for the same request. `taken_back`: it returns the money later.
     """
 
     request: str = "accepted"
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Taken:
-    """One request to pay as it really is at FeexPay."""
+    """The true state of one request at FeexPay."""
 
     reference: str
     echo: str
@@ -53,7 +53,7 @@ class Taken:
         return "FAILED" if is_back else "SUCCESSFUL"
 
     def was_taken(self, now: datetime) -> bool:
-        """Whether the payer's money left, also where it came back since."""
+        """Whether the payer's money was taken, even if it was returned since."""
         after = self.plan.paid_after_seconds
         return after is not None and now >= self.made_at + timedelta(seconds=after)
 
@@ -88,7 +88,7 @@ def _reference(taken: Taken) -> str:
     return taken.reference
 
 
-#: What the payer's phone was asked for, and what FeexPay answers to us.
+#: FeexPay's answers to a collect request.
 REQUESTS: Mapping[str, Say] = {
     "accepted": lambda taken: reply(202, {"reference": taken.reference, "status": "PENDING"}),
     "upper-case reference": lambda taken: reply(202, {"reference": taken.reference.upper(), "status": "PENDING"}),
@@ -110,7 +110,7 @@ REQUESTS: Mapping[str, Say] = {
     "key twice": _raw(202, '{"reference": "other", "reference": "REFERENCE", "status": "PENDING"}'),
 }
 
-#: What a status says, made of the truth.
+#: Statuses, derived from the truth.
 STATUSES: Mapping[str, Callable[[Row], WireReply]] = {
     "true": lambda row: reply(200, row),
     "one unit less": lambda row: reply(200, row | {"amount": row["amount"] - 1}),
@@ -127,7 +127,7 @@ STATUSES: Mapping[str, Callable[[Row], WireReply]] = {
     "server error": lambda row: reply(500, {"statusCode": 500, "message": "Internal server error"}),
 }
 
-#: What stands in the history for it; None: nothing.
+#: History rows, derived from the truth; None: no row.
 HISTORIES: Mapping[str, Callable[[Row], Row | None]] = {
     "true": lambda row: row,
     "no echo": lambda row: row | {"callback_info": None},
@@ -140,7 +140,7 @@ HISTORIES: Mapping[str, Callable[[Row], Row | None]] = {
 
 
 class LyingGateway:
-    """The transport to it. `honest` ends all lies; `history` says how its history lies as a whole."""
+    """A transport to this gateway. `honest` ends all lies; `history` is how the whole history lies."""
 
     def __init__(self, clock: Clock, plans: Mapping[int, Plan]) -> None:
         self.clock = clock
@@ -165,7 +165,7 @@ class LyingGateway:
         return [taken for taken in self.charges if taken.was_taken(self.clock.at)]
 
     def shows(self, taken: Taken) -> bool:
-        """Whether its history says of a payment that its money was taken."""
+        """Whether the history says that the payment's money was taken."""
         row = HISTORIES[taken.plan.history](taken.truth(self.clock.at))
         return self.history != "away" and row is not None and row["status"] == "SUCCESSFUL"
 

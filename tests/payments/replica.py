@@ -28,7 +28,7 @@ class ReadsFromTheReplica:
 
 
 class Replica:
-    """Frozen, until it is told to catch up. `register` it before the test's database is set up."""
+    """Frozen until `catch_up`. `register` it before the test's database is set up."""
 
     def __init__(self) -> None:
         self._name = f"{connection.settings_dict['NAME']}_replica"

@@ -1,4 +1,4 @@
-"""What the tests of reviews share: FeexPay's lies that bring a payment under review, and how a person closes it."""
+"""Shared by the tests of reviews: lies that lead to a review, and how a person closes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Cause, Source, move
 from tests.payments.fakes import only_attempt
 
-#: A review of each origin, by what FeexPay's status then says.
+#: FeexPay's status for each origin of a review.
 SHORT = {"amount": 4999}
 NO_ECHO = {"callback_info": None}
 NO_AMOUNT = {"amount": None, "callback_info": None}
@@ -35,7 +35,7 @@ def close(payment: Payment, decision: str, actor: User, **more: Any) -> Payment:
 
 
 def refused(payment: Payment, decision: str, actor: User, **more: Any) -> str:
-    """The code of the refusal; nothing was decided."""
+    """Return the code of the refusal, and check that nothing changed."""
     before = rows()
     with pytest.raises(NotAllowedError) as caught:
         close(payment, decision, actor, **more)
@@ -45,7 +45,7 @@ def refused(payment: Payment, decision: str, actor: User, **more: Any) -> str:
 
 
 def rows() -> list[Any]:
-    """What a decision would change."""
+    """The rows that a decision changes."""
     return [
         list(Attempt.objects.order_by("pk").values_list("pk", "status", "reason_code")),
         list(Payment.objects.order_by("pk").values_list("pk", "status")),

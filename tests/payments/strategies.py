@@ -1,4 +1,4 @@
-"""All that may come of a question to FeexPay: answers true, late, lost, final, garbled, and the wishes they answer."""
+"""Hypothesis strategies: requests to pay, and FeexPay's answers (true, late, lost, final, malformed)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Answer = Callable[[Charge], WireReply]
 
 
 class TroubledGateway(ModelGateway):
-    """One whose next answers to questions may be anything; what is in `next_reads` is used up, one a question."""
+    """A gateway with faulty answers: each question takes one from `next_reads` first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class TroubledGateway(ModelGateway):
 
 @dataclass(frozen=True)
 class Wish:
-    """What an order asks for, and how its payer pays. `steps`: the code comes in a second request."""
+    """What is asked for, and how the payer pays. `steps`: the code comes in a second request."""
 
     order: Mapping[str, Any]
     hosted: bool = False
@@ -69,11 +69,11 @@ WISHES: Mapping[str, Wish] = {
 RATES = {"USD": "605.25"}
 
 
-# --- what may come of a request that moves money ---------------------------------------------------------
+# --- answers to a request that moves money ------------------------------------------------------------
 
 
 def settle_at_once(charge: Charge) -> WireReply:
-    """A final word in the answer: the payer was quick, or the provider answers when its payer has."""
+    """A final status in the answer: a quick payer, or a synchronous provider."""
     charge.approve()
     return reply(200, {"reference": charge.reference, "status": charge.status})
 
@@ -89,7 +89,7 @@ def show_a_page(charge: Charge) -> WireReply:
 
 
 def say(answer: WireReply) -> Answer:
-    """The payer was asked, and this is all we hear."""
+    """The payer is prompted, and this is the whole answer."""
     return lambda charge: answer
 
 
@@ -144,7 +144,7 @@ _bodies = st.fixed_dictionaries(
     {"status": _words}, optional=dict.fromkeys(("reference", "amount", "callback_info", "data", "total"), _values)
 )
 
-#: Anything that is no word of FeexPay's about success or failure.
+#: Answers that are no status of FeexPay.
 garbage = st.one_of(
     st.sampled_from(GARBAGE),
     st.binary(max_size=40).map(lambda raw: WireReply(200, {}, raw)),
@@ -152,12 +152,12 @@ garbage = st.one_of(
 )
 
 
-# --- what may come of a code -----------------------------------------------------------------------------
+# --- answers to a code --------------------------------------------------------------------------------
 
 
 @dataclass
 class Codes:
-    """Answers to the second step for the payment that waits for it; of the two requests one can be paid."""
+    """Answers to a code for the payment that waits for it; one of the two requests can be paid."""
 
     gateway: ModelGateway
     first: Charge
@@ -178,7 +178,7 @@ class Codes:
         }[name]
 
     def _join(self, charge: Charge) -> WireReply:
-        """The code is for the payment that waits for it."""
+        """The code completes the payment that waits for it."""
         self.first.code = charge.code
         self.gateway.charges.remove(charge)
         return reply(200, {"reference": self.first.reference, "status": self.first.status})

@@ -1,5 +1,4 @@
-"""Against the sandbox on a real socket: what goes wrong after a credit reaches an incident and the host, each way that
-FeexPay may tell."""
+"""Trouble after a credit, against the sandbox on a real socket: each opens an incident and reaches the host."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.parametrize("status", ["REVERSED", "REFUNDED", "CANCELLED", "FAILED"])
-def test_reversal_after_success_is_told(
+def test_reversal_after_success_is_announced(
     signals: Recorder, begin: Begin, sandbox: RunningSandbox, clock: Clock, status: str
 ) -> None:
     payment = begin(phone_ending="00")
@@ -41,7 +40,7 @@ def test_reversal_after_success_is_told(
     assert list(violations()) == []
 
 
-def test_push_that_was_doubled_and_page_that_was_paid_twice_are_found_by_the_night(
+def test_nightly_comparison_finds_a_doubled_prompt_and_a_page_paid_twice(
     signals: Recorder, begin: Begin, sandbox: RunningSandbox, clock: Clock
 ) -> None:
     push = begin(phone_ending="00", merchant_reference="push")

@@ -1,4 +1,4 @@
-"""When FeexPay or one of its providers is in trouble, nobody is sent there in vain, and nothing is lost by waiting."""
+"""The circuit breaker: when it opens, what it refuses, and when it closes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django_feexpay.gateway.errors import (
 )
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.admission import circuit_breaker
-from django_feexpay.payments.admission.circuit_breaker import GATEWAY, Door
+from django_feexpay.payments.admission.circuit_breaker import GATEWAY, Action
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
@@ -51,69 +51,69 @@ def seen(
     )
 
 
-def see(count: int, exchange: CallSeen) -> None:
+def record(count: int, call: CallSeen) -> None:
     for _ in range(count):
-        circuit_breaker.see(exchange)
+        circuit_breaker.record(call)
 
 
 LOST = seen(OutcomeUnknownError())
 NOT_SENT = seen(NotSentError())
 SERVER_ERROR = seen(OutcomeUnknownError(), status=502)
-SERVICED = seen(OutcomeUnknownError(code="network_unavailable"), status=503)
+MAINTENANCE = seen(OutcomeUnknownError(code="network_unavailable"), status=503)
 GOOD = seen()
 
 
-# --- what opens it -----------------------------------------------------------------------------------
+# --- opening ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("trouble", [LOST, NOT_SENT, SERVER_ERROR], ids=["lost", "not sent", "502"])
 def test_opens_after_five_in_a_row_for_the_provider_and_the_gateway(trouble: CallSeen, clock: Clock) -> None:
-    see(4, trouble)
-    assert circuit_breaker.in_trouble(CODES) == []
+    record(4, trouble)
+    assert circuit_breaker.open_circuits(CODES) == []
 
-    circuit_breaker.see(trouble)
+    circuit_breaker.record(trouble)
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
-    assert circuit_breaker.wait_seconds("wave_sn", Door.SEND) == 30
-
-
-def test_one_that_goes_well_begins_the_row_anew(clock: Clock) -> None:
-    see(4, LOST)
-    circuit_breaker.see(GOOD)
-    see(4, LOST)
-
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.wait_seconds("wave_sn", Action.SEND) == 30
 
 
-def test_opens_when_half_of_the_last_twenty_went_wrong(clock: Clock) -> None:
+def test_success_resets_the_row_of_failures(clock: Clock) -> None:
+    record(4, LOST)
+    circuit_breaker.record(GOOD)
+    record(4, LOST)
+
+    assert circuit_breaker.open_circuits(CODES) == []
+
+
+def test_opens_when_half_of_the_last_twenty_failed(clock: Clock) -> None:
     for _ in range(9):
-        circuit_breaker.see(LOST)
-        circuit_breaker.see(GOOD)
-    assert circuit_breaker.in_trouble(CODES) == []
+        circuit_breaker.record(LOST)
+        circuit_breaker.record(GOOD)
+    assert circuit_breaker.open_circuits(CODES) == []
 
-    circuit_breaker.see(LOST)
-    circuit_breaker.see(GOOD)
-    circuit_breaker.see(LOST)
+    circuit_breaker.record(LOST)
+    circuit_breaker.record(GOOD)
+    circuit_breaker.record(LOST)
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
-def test_a_third_of_trouble_does_not_open_it(clock: Clock) -> None:
+def test_a_third_of_failures_does_not_open_it(clock: Clock) -> None:
     for _ in range(40):
-        circuit_breaker.see(LOST)
-        see(2, GOOD)
+        circuit_breaker.record(LOST)
+        record(2, GOOD)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 def test_one_maintenance_answer_opens_nothing_and_five_only_the_provider(clock: Clock) -> None:
-    circuit_breaker.see(SERVICED)
-    assert circuit_breaker.in_trouble(CODES) == []
+    circuit_breaker.record(MAINTENANCE)
+    assert circuit_breaker.open_circuits(CODES) == []
 
-    see(4, SERVICED)
+    record(4, MAINTENANCE)
 
-    assert circuit_breaker.in_trouble(CODES) == ["mtn_bj"]
-    assert circuit_breaker.wait_seconds("wave_sn", Door.SEND) == 0
+    assert circuit_breaker.open_circuits(CODES) == ["mtn_bj"]
+    assert circuit_breaker.wait_seconds("wave_sn", Action.SEND) == 0
 
 
 @pytest.mark.parametrize(
@@ -137,106 +137,106 @@ def test_one_maintenance_answer_opens_nothing_and_five_only_the_provider(clock: 
         "no key",
         "slow down",
         "duplicate",
-        "a payer who does not answer a synchronous provider",
-        "a reader who did not wait",
+        "timeout of a synchronous provider",
+        "timeout of a status question",
     ],
 )
-def test_what_is_no_trouble_of_feexpays_never_opens_it(exchange: CallSeen, clock: Clock) -> None:
-    see(50, exchange)
+def test_calls_that_are_no_failure_of_feexpay_never_open_it(exchange: CallSeen, clock: Clock) -> None:
+    record(50, exchange)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 def test_questions_that_fail_open_the_gateway_and_no_provider(clock: Clock) -> None:
-    see(5, seen(OutcomeUnknownError(), operation="history", status=500))
+    record(5, seen(OutcomeUnknownError(), operation="history", status=500))
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY]
 
 
 # --- while it is open --------------------------------------------------------------------------------
 
 
 def test_one_probe_each_thirty_seconds(clock: Clock) -> None:
-    see(5, LOST)
+    record(5, LOST)
     clock.advance(29)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 1
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 1
 
     clock.advance(1)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 30
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 30
 
-    circuit_breaker.see(LOST)
+    circuit_breaker.record(LOST)
     clock.advance(30)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
 
-def test_what_is_only_written_down_does_not_take_the_probe_of_who_sends_it(clock: Clock) -> None:
-    see(5, LOST)
+def test_queueing_does_not_take_the_probe_of_sending(clock: Clock) -> None:
+    record(5, LOST)
     clock.advance(30)
 
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.QUEUE) == 0
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.QUEUE) == 30
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.QUEUE) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.QUEUE) == 30
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
 
-def test_probe_that_goes_well_closes_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    see(5, LOST)
+def test_successful_probe_closes_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    record(5, LOST)
     clock.advance(31)
-    assert circuit_breaker.wait_seconds("mtn_bj", Door.SEND) == 0
+    assert circuit_breaker.wait_seconds("mtn_bj", Action.SEND) == 0
 
-    circuit_breaker.see(GOOD)
+    circuit_breaker.record(GOOD)
 
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
     assert "mtn_bj works again" in caplog.text
-    see(4, LOST)
-    assert circuit_breaker.in_trouble(CODES) == [], "the row before it closed still counts"
+    record(4, LOST)
+    assert circuit_breaker.open_circuits(CODES) == [], "failures from before it closed still count"
 
 
-def test_straggler_that_left_before_the_first_probe_closes_nothing(clock: Clock) -> None:
-    see(5, LOST)
+def test_success_sent_before_the_first_probe_closes_nothing(clock: Clock) -> None:
+    record(5, LOST)
     clock.advance(40)
 
-    circuit_breaker.see(seen(seconds=15.0))
+    circuit_breaker.record(seen(seconds=15.0))
 
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
-def test_question_that_is_answered_closes_the_gateway_and_leaves_the_provider(clock: Clock) -> None:
-    see(5, LOST)
+def test_answered_question_closes_the_gateway_circuit_only(clock: Clock) -> None:
+    record(5, LOST)
     clock.advance(31)
 
-    circuit_breaker.see(seen(operation="status", provider=None))
+    circuit_breaker.record(seen(operation="status", provider=None))
 
-    assert circuit_breaker.in_trouble(CODES) == ["mtn_bj"]
+    assert circuit_breaker.open_circuits(CODES) == ["mtn_bj"]
 
 
-def test_payers_are_shown_trouble_only_until_somebody_may_probe(clock: Clock) -> None:
-    see(5, LOST)
+def test_payers_see_trouble_only_until_a_probe_is_admitted(clock: Clock) -> None:
+    record(5, LOST)
     clock.advance(10)
-    assert circuit_breaker.closed_to_payers(CODES) == {GATEWAY: 20, "mtn_bj": 20}
+    assert circuit_breaker.seconds_until_probe(CODES) == {GATEWAY: 20, "mtn_bj": 20}
 
     clock.advance(20)
 
-    assert circuit_breaker.closed_to_payers(CODES) == {}
-    assert circuit_breaker.in_trouble(CODES) == [GATEWAY, "mtn_bj"]
+    assert circuit_breaker.seconds_until_probe(CODES) == {}
+    assert circuit_breaker.open_circuits(CODES) == [GATEWAY, "mtn_bj"]
 
 
 def test_trouble_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    see(30, LOST)
+    record(30, LOST)
 
     assert caplog.text.count("mtn_bj is in trouble") == 1
 
 
-# --- at the doors ------------------------------------------------------------------------------------
+# --- starts, retries and the worker -------------------------------------------------------------------
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_start_is_turned_away_before_anything_is_written(
+def test_start_is_refused_before_anything_is_written(
     dispatch: str, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH=dispatch)
-    see(5, LOST)
+    record(5, LOST)
     clock.advance(12)
 
     with pytest.raises(NotAllowedError) as refusal:
@@ -248,7 +248,7 @@ def test_start_is_turned_away_before_anything_is_written(
 
 
 @pytest.mark.django_db
-def test_trouble_met_while_sending_opens_it_for_the_next(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_failures_while_sending_open_it_for_the_next_start(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [lose_the_answer] * 5
     for order in range(5):
         begin(merchant_reference=f"order-{order}")
@@ -260,7 +260,7 @@ def test_trouble_met_while_sending_opens_it_for_the_next(begin: Begin, gateway: 
 
 
 @pytest.mark.django_db
-def test_payers_who_cannot_pay_close_no_door(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_payers_without_money_do_not_open_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse("LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED")] * 12
 
     for order in range(12):
@@ -270,10 +270,10 @@ def test_payers_who_cannot_pay_close_no_door(begin: Begin, gateway: ModelGateway
 
 
 @pytest.mark.django_db
-def test_retry_is_turned_away_before_an_attempt_is_opened(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_is_refused_before_an_attempt_is_opened(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse()]
     payment = begin()
-    see(5, LOST)
+    record(5, LOST)
 
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
         retry(payment.pk, source=Source.API)
@@ -282,12 +282,12 @@ def test_retry_is_turned_away_before_an_attempt_is_opened(begin: Begin, gateway:
 
 
 @pytest.mark.django_db
-def test_queued_attempt_waits_where_it_is_and_goes_out_when_the_trouble_is_over(
+def test_queued_attempt_waits_and_is_sent_when_the_circuit_closes(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
     payment = begin()
-    see(5, LOST)
+    record(5, LOST)
     sweep()
 
     attempt = only_attempt(payment)
@@ -297,7 +297,7 @@ def test_queued_attempt_waits_where_it_is_and_goes_out_when_the_trouble_is_over(
 
     look_again(clock)
     assert moves(payment) == ["created", "sending", "pending"]
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 @pytest.mark.django_db
@@ -320,7 +320,7 @@ def test_queued_attempt_waits_no_longer_than_its_expiry(
 
 
 @pytest.mark.django_db
-def test_maintenance_word_over_the_wire_is_doubted_and_opens_nothing(
+def test_maintenance_answer_makes_the_attempt_unknown_and_opens_nothing(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [
@@ -331,18 +331,18 @@ def test_maintenance_word_over_the_wire_is_doubted_and_opens_nothing(
 
     assert payment.events.latest("id").because == "network_unavailable"
     assert (payment.status, payment.detail) == ("unknown", "checking")
-    assert circuit_breaker.in_trouble(CODES) == []
+    assert circuit_breaker.open_circuits(CODES) == []
 
 
 @pytest.mark.django_db
-def test_reader_of_a_status_does_not_wait_for_a_gateway_in_trouble(
+def test_status_read_does_not_call_feexpay_while_its_circuit_is_open(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     from django_feexpay.payments.reconcile import reconcile_if_due
 
     payment = begin()
     clock.advance(60)
-    see(5, NOT_SENT)
+    record(5, NOT_SENT)
 
     assert not reconcile_if_due(only_attempt(payment), source=Source.API, total_seconds=2.0)
 
@@ -356,7 +356,7 @@ def test_reader_of_a_status_does_not_wait_for_a_gateway_in_trouble(
 
 
 class BrokenCache(LocMemCache):
-    """Redis is down: everything raises."""
+    """A cache whose server is down."""
 
     def _raise(self, *args: Any, **kwargs: Any) -> Any:
         raise ConnectionError("redis is down")
@@ -367,11 +367,11 @@ class BrokenCache(LocMemCache):
 @pytest.fixture
 def no_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
 
 
 @pytest.mark.django_db
-def test_without_its_cache_it_is_closed_and_says_so_once(
+def test_without_a_cache_it_stays_closed_and_logs_once(
     no_cache: None, begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.next_collects = [lose_the_answer] * 6
@@ -384,21 +384,21 @@ def test_without_its_cache_it_is_closed_and_says_so_once(
 
 
 @pytest.mark.django_db
-def test_cache_that_comes_back_is_used_again(
+def test_cache_that_works_again_is_used_again(
     no_cache: None, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert cache_state.count_up("x", 5) == 0
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "back"}}
-    assert cache_state.count_up("x", 5) == 0, "it is left alone for a while"
+    assert cache_state.count_up("x", 5) == 0, "the cache is skipped for some seconds"
 
-    monkeypatch.setattr(cache_state._line, "_away_until", 0.0)
+    monkeypatch.setattr(cache_state._availability, "_skip_until", 0.0)
 
     assert [cache_state.count_up("x", 5), cache_state.count_up("x", 5)] == [1, 2]
     assert "the cache is back" in caplog.text
 
 
 @pytest.mark.django_db
-def test_limits_that_changed_while_it_waited_refuse_it_at_the_door(
+def test_limits_that_changed_while_it_was_queued_reject_the_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, change_provider: Callable[..., None]
 ) -> None:
     configure(DISPATCH="queue")
@@ -412,7 +412,7 @@ def test_limits_that_changed_while_it_waited_refuse_it_at_the_door(
 
 
 @pytest.mark.django_db
-def test_provider_switched_off_while_it_waited_refuses_it_at_the_door(
+def test_provider_disabled_while_it_was_queued_rejects_the_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, change_provider: Callable[..., None]
 ) -> None:
     configure(DISPATCH="queue")
@@ -426,7 +426,7 @@ def test_provider_switched_off_while_it_waited_refuses_it_at_the_door(
 
 
 @pytest.mark.django_db
-def test_payer_who_is_asked_late_still_has_a_real_window(
+def test_payer_who_is_prompted_late_still_has_five_minutes(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -446,7 +446,7 @@ def test_payer_who_is_asked_late_still_has_a_real_window(
 
 
 @pytest.mark.django_db
-def test_attempt_that_cannot_be_sent_keeps_its_first_deadline(
+def test_attempt_that_cannot_be_sent_keeps_its_first_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -465,7 +465,7 @@ def test_attempt_that_cannot_be_sent_keeps_its_first_deadline(
 
 
 @pytest.mark.django_db
-def test_sending_again_by_itself_is_bounded_however_long_the_expiry(
+def test_number_of_sends_is_limited_whatever_the_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue", EXPIRY_SECONDS=7 * 86_400)

@@ -72,7 +72,7 @@ def one_minute_of_work(clock: Clock) -> None:
 def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, told: Ending
 ) -> None:
-    """Expired, it had no next look at all; declined, its next one was a year away."""
+    """Expired, it had no next poll; declined, its next poll was a year away."""
     payment = begin()
     told(gateway.last())
     with wrong(clock, YEAR):
@@ -119,7 +119,7 @@ def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
 def test_two_empty_searches_are_needed_after_the_clock_is_right(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """The first one bears a time of next year, and would be waited for until then."""
+    """The first one has a time of next year, and would delay the second until then."""
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
@@ -136,7 +136,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).reason_code == "never_arrived"
 
 
-def test_a_webhook_still_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_still_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
@@ -172,7 +172,7 @@ def test_a_signal_that_was_put_off_until_next_year_goes_out(
 
 
 def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """Whoever took it died."""
+    """The worker that held it died."""
     payment = begin()
     clock.advance(5)
     with wrong(clock, YEAR):
@@ -188,7 +188,7 @@ def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, cl
 # --- an hour back ---------------------------------------------------------------------------------------
 
 
-def test_an_hour_back_nobody_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -201,7 +201,7 @@ def test_an_hour_back_nobody_waits_an_hour(begin: Begin, gateway: ModelGateway, 
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_webhook_hastens(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -246,10 +246,10 @@ def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
     assert (answered.value.payment, len(gateway.charges)) == (payment, 1)
 
 
-# --- who is at work -------------------------------------------------------------------------------------
+# --- heartbeats -------------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_of_next_year_is_no_sign_of_life(clock: Clock) -> None:
+def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
@@ -258,14 +258,14 @@ def test_a_heartbeat_of_next_year_is_no_sign_of_life(clock: Clock) -> None:
     assert (components["worker"], components["gateway"]) == ("silent", "silent")
 
 
-def test_a_worker_of_next_year_does_not_keep_the_cluster_asleep(clock: Clock) -> None:
+def test_a_worker_heartbeat_of_next_year_does_not_stop_the_cluster(clock: Clock) -> None:
     Heartbeat.objects.create(name=worker.WORKER, beat_at=clock.at + YEAR)
-    Heartbeat.objects.create(name=worker.CLUSTER, beat_at=clock.at)
+    tasks.schedule()
 
-    assert tasks._cluster_works_alone()
+    assert tasks._is_cluster_in_charge()
 
 
-def test_a_night_of_next_year_is_given_back(
+def test_a_comparison_of_a_future_night_is_dropped(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
@@ -308,14 +308,14 @@ GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered",
 def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
         for _ in range(circuit_breaker.IN_A_ROW):
-            circuit_breaker.see(TROUBLE)
-        assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == circuit_breaker.PAUSE_SECONDS
+            circuit_breaker.record(TROUBLE)
+        assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == circuit_breaker.PAUSE_SECONDS
 
-    assert circuit_breaker.closed_to_payers(["mtn_bj"]) == {}
-    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Door.SEND) == 0
-    circuit_breaker.see(GOOD)
+    assert circuit_breaker.seconds_until_probe(["mtn_bj"]) == {}
+    assert circuit_breaker.wait_seconds("mtn_bj", circuit_breaker.Action.SEND) == 0
+    circuit_breaker.record(GOOD)
 
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == []
 
 
 def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
@@ -323,11 +323,11 @@ def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
     with wrong(clock, YEAR):
-        rate_budget.see(slow_down)
+        rate_budget.record(slow_down)
         assert rate_budget.pause_seconds() == 60
 
     assert rate_budget.pause_seconds() == 0
-    rate_budget.see(slow_down)
+    rate_budget.record(slow_down)
     assert rate_budget.pause_seconds() == 60
     cache_state.drop("budget:pause")
 
@@ -340,23 +340,23 @@ def broken() -> set[str]:
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in (Status.SENDING, Status.FAILED)])
-def test_no_look_lies_beyond_the_longest_wait_of_its_age(status: Status) -> None:
-    dice = random.Random(7)  # noqa: S311 -- not for secrets
+def test_no_poll_is_planned_later_than_the_longest_wait_of_its_age(status: Status) -> None:
+    random_source = random.Random(7)  # noqa: S311 -- not for secrets
     made = datetime(2026, 11, 28, tzinfo=UTC)
     waits = longest_waits([5, 10, 900], live=status in LIVE)
     for _ in range(500):
-        now = made + timedelta(seconds=dice.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
-        look = next_poll_time(
+        now = made + timedelta(seconds=random_source.choice([0, 60, 1799, 1801, 86_399, 86_401, 604_801, 40_000_000]))
+        at = next_poll_time(
             status,
             now=now,
             created_at=made,
-            expires_at=made + timedelta(seconds=dice.choice([30, 900, 10_000_000])),
-            polls=dice.randrange(40),
+            expires_at=made + timedelta(seconds=random_source.choice([30, 900, 10_000_000])),
+            polls=random_source.randrange(40),
             settled_at=None,
             poll_seconds=[5, 10, 900],
-            dice=dice,
+            random_source=random_source,
         )
-        assert look is None or look - now <= next(wait for age, wait in waits if now - made <= age)
+        assert at is None or at - now <= next(wait for age, wait in waits if now - made <= age)
 
 
 def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

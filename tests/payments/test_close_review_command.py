@@ -1,4 +1,4 @@
-"""`feexpay_close_review` at the shell: one line of what was done, exit code 1 and the reason when it was refused."""
+"""`feexpay_close_review`: it prints one line on success, and exits with 1 and the reason on a refusal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def staff(db: None) -> None:
 
 
 def run(payment: object, decision: str, *more: str, actor: str = "efua", reason: str = "seen") -> tuple[int, str]:
-    """The exit code and what was printed or refused."""
+    """Run the command; return its exit code and its output."""
     out = StringIO()
     given = [str(payment), "--decision", decision, "--reason", reason, "--actor", actor, *more]
     try:
@@ -36,7 +36,7 @@ def run(payment: object, decision: str, *more: str, actor: str = "efua", reason:
     return 0, out.getvalue().strip()
 
 
-def test_it_credits_what_feexpay_took(doubted: Callable[..., Payment]) -> None:
+def test_command_credits_feexpays_amount(doubted: Callable[..., Payment]) -> None:
     payment = doubted()
 
     assert run(payment.pk, "credit_taken") == (
@@ -51,7 +51,7 @@ def test_it_credits_what_feexpay_took(doubted: Callable[..., Payment]) -> None:
     )
 
 
-def test_it_says_that_nothing_was_taken(lost: Payment) -> None:
+def test_command_closes_as_not_paid(lost: Payment) -> None:
     assert run(lost.pk, "not_paid") == (0, f"payment {lost.pk}, attempt 1: failed, nothing credited")
     assert list(violations()) == []
 
@@ -71,7 +71,7 @@ def test_two_persons_propose_and_approve(doubted: Callable[..., Payment], config
     assert list(violations()) == []
 
 
-def test_what_is_not_under_review_is_refused_and_nothing_changes(begin: Begin, gateway: ModelGateway) -> None:
+def test_payment_that_is_not_under_review_is_refused(begin: Begin, gateway: ModelGateway) -> None:
     payment = begin()
 
     assert run(payment.pk, "not_paid") == (1, "not_under_review: This payment is not under review.")
@@ -86,7 +86,7 @@ def test_second_run_is_refused(doubted: Callable[..., Payment]) -> None:
     assert Credit.objects.count() == 1
 
 
-def test_refusals_say_why(doubted: Callable[..., Payment], gateway: ModelGateway) -> None:
+def test_refusal_states_its_reason(doubted: Callable[..., Payment], gateway: ModelGateway) -> None:
     payment = doubted()
 
     assert run(payment.pk, "not_paid") == (1, "charge_shown: FeexPay says that money was taken.")
@@ -104,6 +104,6 @@ def test_unknown_payment_is_refused() -> None:
 
 
 @pytest.mark.parametrize("given", [["no-id"], [str(uuid4()), "--decision", "refund"]])
-def test_wrong_arguments_are_told_by_their_name(given: list[str]) -> None:
+def test_wrong_arguments_are_named(given: list[str]) -> None:
     with pytest.raises(CommandError, match="ID|decision"):
         call_command("feexpay_close_review", *given, "--reason", "x", "--actor", "efua")

@@ -1,4 +1,4 @@
-"""Two rules meet in one payment: reviews and second charges, refusals and webhooks, waits and their correction."""
+"""Two rules in one payment: reviews with second charges, refusals with webhooks, waits with clock corrections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def found() -> list[tuple[str, str, int | None]]:
 # --- reviews and second charges ---------------------------------------------------------------------------
 
 
-def test_second_charge_of_an_attempt_under_review_is_found_when_the_review_is_credited(
+def test_second_charge_under_review_is_found_after_the_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
     payment = begin()
@@ -74,7 +74,7 @@ def test_second_charge_that_a_webhook_named_before_the_credit_is_asked_about(
     assert found() == [("ref-again", "ref-0001", 5000)]
 
 
-def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
+def test_only_charge_of_a_page_credited_by_staff_is_no_second_charge(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
     payment = begin(provider="visa", phone="")
@@ -95,7 +95,7 @@ def test_only_charge_of_a_page_that_a_person_credited_is_no_second_one(
     assert list(violations()) == []
 
 
-def test_incident_of_a_review_that_is_credited_second_names_what_feexpay_took(
+def test_incident_of_a_second_credit_names_feexpays_amount(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
     first = begin(merchant_reference="order-1")
@@ -119,10 +119,8 @@ def test_incident_of_a_review_that_is_credited_second_names_what_feexpay_took(
 # --- refusals and webhooks -----------------------------------------------------------------------------------
 
 
-def test_webhook_that_came_before_a_named_refusal_is_followed(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
-    """FeexPay refuses in words that sources name, and said by webhook just before that it charged."""
+def test_webhook_before_a_documented_refusal_is_checked(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """FeexPay refuses with a documented reason, but its webhook just before said that it charged."""
 
     def charge_tell_refuse(charge: Charge) -> WireReply:
         charge.approve()
@@ -139,9 +137,7 @@ def test_webhook_that_came_before_a_named_refusal_is_followed(
     assert payment.status == "successful"
 
 
-def test_retry_asks_about_a_refusal_that_a_webhook_contradicts(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_retry_checks_a_refusal_that_a_webhook_contradicts(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse()]
     payment = begin()
     attempt = only_attempt(payment)
@@ -155,7 +151,7 @@ def test_retry_asks_about_a_refusal_that_a_webhook_contradicts(
 
 
 @pytest.mark.parametrize(("status", "told"), [("SUCCESSFUL", "review"), ("PENDING", "review"), ("FAILED", "rejected")])
-def test_payment_like_one_that_was_refused_in_doubt_goes_to_staff(
+def test_payment_like_a_doubtful_refusal_leads_to_review(
     status: str, told: str, begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
@@ -174,7 +170,7 @@ def test_payment_like_one_that_was_refused_in_doubt_goes_to_staff(
         assert said == [{"reference": charge.reference, "word": status.lower(), "amount": 5000}]
 
 
-def test_review_of_a_lost_request_names_the_payment_like_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_review_of_a_lost_request_names_the_similar_payment(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [lose_the_answer]
     payment = begin()
     gateway.last().echo = ""
@@ -189,7 +185,7 @@ def test_review_of_a_lost_request_names_the_payment_like_it(begin: Begin, gatewa
     assert said == [{"reference": "ref-0001", "word": "pending", "amount": 5000}]
 
 
-def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_history(
+def test_retry_is_refused_while_a_payment_like_the_doubtful_refusal_exists(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
@@ -204,7 +200,7 @@ def test_retry_is_refused_while_a_payment_like_the_one_refused_in_doubt_is_in_hi
     assert len(gateway.charges) == 1
 
 
-def test_new_payment_of_an_order_first_asks_about_what_was_refused_in_doubt(
+def test_new_payment_of_an_order_first_checks_a_doubtful_refusal(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
@@ -222,9 +218,7 @@ def test_new_payment_of_an_order_first_asks_about_what_was_refused_in_doubt(
     assert (first.status, len(gateway.charges)) == ("successful", 1)
 
 
-def test_refusal_in_doubt_is_asked_about_until_feexpay_answers(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_doubtful_refusal_is_polled_until_feexpay_answers(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
     payment = begin()
     gateway.last().approve()
@@ -241,7 +235,7 @@ def test_refusal_in_doubt_is_asked_about_until_feexpay_answers(
     assert payment.status == "successful"
 
 
-def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(
+def test_lost_answer_with_a_refused_key_goes_to_review_within_a_day(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -259,7 +253,7 @@ def test_lost_answer_of_a_shop_whose_key_is_refused_goes_to_staff_within_a_day(
 # --- waits and their correction -----------------------------------------------------------------------------
 
 
-def test_wait_that_feexpay_asks_for_before_another_page_is_no_wrong_clock(
+def test_long_retry_after_of_a_page_is_no_wrong_clock(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(EXPIRY_SECONDS=3600, DISPATCH="queue")
@@ -271,9 +265,7 @@ def test_wait_that_feexpay_asks_for_before_another_page_is_no_wrong_clock(
     assert list(violations()) == []
 
 
-def test_credited_payments_that_wait_for_their_turn_are_no_wrong_clock(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_long_wait_after_a_credit_is_no_wrong_clock(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)

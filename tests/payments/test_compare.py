@@ -1,5 +1,5 @@
-"""A period held against FeexPay's history: each difference is found once, asked about, and kept; nothing is credited
-on the history's word, and nothing is called missing that a gap could hide."""
+"""A period compared with FeexPay's history: each discrepancy is found once, asked about and stored. Nothing is credited
+by the history alone, and nothing that a gap may hide is called missing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def day(clock: Clock, archive: Archive) -> date:
-    """The day on which the payments of a test are sent."""
+    """The day on which the test sends its payments."""
     return clock.at.date()
 
 
@@ -46,7 +46,7 @@ def run(day: date, clock: Clock, archive: Archive) -> Run:
 
 
 def write(archive: Archive, charge: Charge, day: date, **changes: Any) -> None:
-    """FeexPay's row of a charge as it stands."""
+    """Add FeexPay's history row of a charge."""
     row = shelf.row(charge.reference, day.isoformat())
     own = {"status": charge.status, "amount": charge.amount, "callback_info": {"callback_info": charge.echo}}
     archive.rows.append(row | own | changes)
@@ -68,7 +68,9 @@ def found() -> list[tuple[str, str, str, bool]]:
 # --- nothing to say -------------------------------------------------------------------------------------
 
 
-def test_what_agrees_leaves_no_row(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> None:
+def test_agreement_writes_no_discrepancy(
+    begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
+) -> None:
     settled(begin, gateway, merchant_reference="one")
     write(archive, gateway.last(), day)
     begin(merchant_reference="two")
@@ -84,7 +86,7 @@ def test_what_agrees_leaves_no_row(begin: Begin, gateway: ModelGateway, archive:
     assert comparison.question_count == 1
 
 
-def test_payments_of_other_systems_are_counted_and_are_no_difference(archive: Archive, day: date, run: Run) -> None:
+def test_rows_of_other_systems_are_counted_and_are_no_discrepancy(archive: Archive, day: date, run: Run) -> None:
     archive.add(day.isoformat(), 3)
     archive.add(day.isoformat(), 2, callback_info="order 17")
 
@@ -93,7 +95,7 @@ def test_payments_of_other_systems_are_counted_and_are_no_difference(archive: Ar
     assert (comparison.foreign_count, comparison.found_count, comparison.state) == (5, 0, "complete")
 
 
-def test_attempts_of_other_days_are_left_to_their_own_comparison(
+def test_attempts_of_other_days_are_not_compared(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
     begin(merchant_reference="day before")
@@ -107,7 +109,7 @@ def test_attempts_of_other_days_are_left_to_their_own_comparison(
 
 
 @pytest.mark.parametrize("off", [-1, 1])
-def test_feexpay_may_count_its_days_in_another_time_zone(
+def test_feexpay_may_use_another_time_zone(
     off: int, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -117,7 +119,9 @@ def test_feexpay_may_count_its_days_in_another_time_zone(
 
 
 @pytest.mark.parametrize("answer", [cannot_reach, refuse()])
-def test_what_feexpay_never_took_on_is_not_missed(answer: Any, begin: Begin, gateway: ModelGateway, run: Run) -> None:
+def test_unacknowledged_attempt_is_not_reported_missing(
+    answer: Any, begin: Begin, gateway: ModelGateway, run: Run
+) -> None:
     gateway.next_collects = [answer]
     begin()
 
@@ -127,7 +131,7 @@ def test_what_feexpay_never_took_on_is_not_missed(answer: Any, begin: Begin, gat
 # --- another status -------------------------------------------------------------------------------------
 
 
-def test_success_that_we_do_not_know_is_asked_about_and_credited(
+def test_unknown_success_is_checked_and_credited(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin()
@@ -139,15 +143,15 @@ def test_success_that_we_do_not_know_is_asked_about_and_credited(
     assert moves(payment) == ["sending", "pending", "successful"]
     assert found() == [("status", "settled", "moved", True)]
     assert (comparison.settled_count, comparison.open_count, comparison.at_stake_count) == (1, 0, 0)
-    difference = Discrepancy.objects.get()
-    assert (difference.payment, difference.our_status, difference.their_word) == (payment, "pending", "successful")
+    discrepancy = Discrepancy.objects.get()
+    assert (discrepancy.payment, discrepancy.our_status, discrepancy.their_word) == (payment, "pending", "successful")
     assert payment.events.latest("id").note == f"comparison {comparison.pk}"
 
 
 def test_history_alone_credits_nothing(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
-    """History says successful, FeexPay says pending when it is asked."""
+    """The history says successful, the status says pending."""
     begin()
     write(archive, gateway.last(), day, status="SUCCESSFUL")
 
@@ -158,7 +162,7 @@ def test_history_alone_credits_nothing(
     assert comparison.at_stake_count == 1
 
 
-def test_failure_in_history_is_asked_about(
+def test_failure_in_history_is_checked(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin()
@@ -171,7 +175,7 @@ def test_failure_in_history_is_asked_about(
     assert found() == [("status", "settled", "moved", False)]
 
 
-def test_credit_that_the_history_calls_failed_stays_and_is_open(
+def test_credit_that_the_history_calls_failed_stays_and_the_discrepancy_is_open(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = settled(begin, gateway)
@@ -184,7 +188,7 @@ def test_credit_that_the_history_calls_failed_stays_and_is_open(
     assert found() == [("status", "open", "no_change", True)]
 
 
-def test_credit_that_the_history_still_calls_pending_is_confirmed_by_asking(
+def test_pending_row_of_a_credit_is_settled_by_asking(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -196,7 +200,7 @@ def test_credit_that_the_history_still_calls_pending_is_confirmed_by_asking(
 
 
 @pytest.mark.parametrize("expired", [False, True], ids=["waits to be sent", "expired"])
-def test_attempt_said_never_to_have_left_that_the_history_knows_is_asked_about_and_credited(
+def test_unsent_attempt_in_the_history_is_checked_and_credited(
     expired: bool, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
     gateway.next_collects = [cannot_reach]
@@ -219,10 +223,10 @@ def test_attempt_said_never_to_have_left_that_the_history_knows_is_asked_about_a
     assert only_attempt(payment).sent_at == attempt.created_at
 
 
-def test_what_is_on_its_way_is_not_judged(
+def test_attempt_that_is_being_sent_is_not_compared(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
-    """Its answer brings the reference; a comparison that wrote down another one would be in its way."""
+    """The answer to the request brings the reference; the comparison must not write another one."""
     payment = begin()
     write(archive, gateway.last(), day, status="SUCCESSFUL")
     Attempt.objects.filter(payment=payment).update(status="sending", gateway_reference=None)
@@ -236,7 +240,7 @@ def test_what_is_on_its_way_is_not_judged(
 # --- another amount, another row ------------------------------------------------------------------------
 
 
-def test_other_amount_stays_open_whatever_asking_says(
+def test_other_amount_stays_open_after_asking(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -245,8 +249,8 @@ def test_other_amount_stays_open_whatever_asking_says(
     run()
 
     assert found() == [("amount", "open", "no_change", True)]
-    difference = Discrepancy.objects.get()
-    assert (difference.our_amount, difference.their_amount, difference.currency) == (5000, 4999, "XOF")
+    discrepancy = Discrepancy.objects.get()
+    assert (discrepancy.our_amount, discrepancy.their_amount, discrepancy.currency) == (5000, 4999, "XOF")
 
 
 def test_price_with_fee_is_the_same_amount(
@@ -259,7 +263,7 @@ def test_price_with_fee_is_the_same_amount(
     assert run().found_count == 0
 
 
-def test_second_row_of_an_attempt_is_a_difference_of_its_own(
+def test_second_row_of_an_attempt_is_a_discrepancy_of_its_own(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -268,7 +272,7 @@ def test_second_row_of_an_attempt_is_a_difference_of_its_own(
 
     comparison = run()
 
-    assert found() == [("second_row", "open", "no_change", True)]  # asked by that reference, FeexPay knows nothing
+    assert found() == [("second_row", "open", "no_change", True)]  # FeexPay does not know that reference when asked
     assert (Discrepancy.objects.get().gateway_reference, comparison.compared_count) == ("second", 1)
 
 
@@ -289,14 +293,14 @@ def test_same_row_in_two_answers_is_no_second_row(
 
 
 def pay(gateway: ModelGateway, archive: Archive, day: date, *, approved: bool) -> Charge:
-    """A card is entered on the newest page."""
+    """Pay by card on the newest page."""
     charge = gateway.pay_on_page()
     charge.approve() if approved else charge.decline()
     archive.rows.append({**charge.row(), "date": f"{day}T10:00:00Z", "reseau": "VISA", "type": "FEEX_LINK"})
     return charge
 
 
-def test_card_that_nobody_asked_about_is_found_by_our_id_and_credited(
+def test_unpolled_card_payment_is_found_by_our_id_and_credited(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
@@ -309,7 +313,7 @@ def test_card_that_nobody_asked_about_is_found_by_our_id_and_credited(
     assert {kind for kind, *_ in found()} == {"reference", "status"}
 
 
-def test_card_that_was_refused_before_another_was_charged_is_no_difference(
+def test_refused_card_before_a_charged_one_is_no_discrepancy(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
@@ -321,7 +325,7 @@ def test_card_that_was_refused_before_another_was_charged_is_no_difference(
     assert run().found_count == 0
 
 
-def test_second_card_that_was_charged_after_a_refused_one_is_asked_about(
+def test_card_charged_after_a_refused_one_is_checked(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
@@ -362,7 +366,7 @@ def test_row_with_an_id_like_ours_that_we_do_not_know_is_missing_here(archive: A
     assert (Discrepancy.objects.get().echo, Discrepancy.objects.get().gateway_reference) == (echo, "theirs")
 
 
-def test_lost_reference_is_adopted_and_the_payment_settled(
+def test_lost_reference_is_written_and_the_payment_settled(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -377,7 +381,7 @@ def test_lost_reference_is_adopted_and_the_payment_settled(
     assert Discrepancy.objects.still_open().count() == 0
 
 
-def test_credit_that_feexpay_lacks_and_does_not_know_is_open(begin: Begin, gateway: ModelGateway, run: Run) -> None:
+def test_credit_unknown_to_feexpay_is_an_open_discrepancy(begin: Begin, gateway: ModelGateway, run: Run) -> None:
     settled(begin, gateway)
     gateway.forget(gateway.last())
 
@@ -387,7 +391,7 @@ def test_credit_that_feexpay_lacks_and_does_not_know_is_open(begin: Begin, gatew
     assert comparison.at_stake_count == 1
 
 
-def test_credit_that_only_the_history_lacks_is_confirmed_by_asking(
+def test_credit_missing_only_in_the_history_is_confirmed_by_asking(
     begin: Begin, gateway: ModelGateway, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -397,7 +401,7 @@ def test_credit_that_only_the_history_lacks_is_confirmed_by_asking(
     assert found() == [("missing_there", "settled", "confirmed", True)]
 
 
-def test_nothing_is_missing_where_the_history_was_cut(
+def test_nothing_is_reported_missing_behind_a_gap(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -423,7 +427,7 @@ def test_gap_of_another_provider_hides_nothing(
     assert comparison.state == "incomplete"
 
 
-def test_nothing_is_missing_when_feexpay_does_not_answer(
+def test_nothing_is_reported_missing_without_an_answer(
     begin: Begin, gateway: ModelGateway, archive: Archive, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -439,10 +443,10 @@ def test_nothing_is_missing_when_feexpay_does_not_answer(
 # --- many rows, many days -------------------------------------------------------------------------------
 
 
-def test_long_and_busy_period_is_read_whole(
+def test_long_and_busy_period_is_read_completely(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
-    """40 days with a payment of ours each but one, and 501 rows of others on some."""
+    """40 days: one payment of ours on each day but one, and 501 rows of other systems on some."""
     for number in range(40):
         settled(begin, gateway, merchant_reference=f"order-{number}")
         if number != 20:
@@ -455,15 +459,15 @@ def test_long_and_busy_period_is_read_whole(
     comparison = run(day, day + 39 * DAY)
 
     assert (comparison.state, comparison.compared_count, comparison.foreign_count) == ("complete", 39, 2400)
-    [difference] = Discrepancy.objects.all()
-    assert difference.payment is not None
-    assert (difference.kind, difference.payment.merchant_reference) == ("missing_there", "order-20")
+    [discrepancy] = Discrepancy.objects.all()
+    assert discrepancy.payment is not None
+    assert (discrepancy.kind, discrepancy.payment.merchant_reference) == ("missing_there", "order-20")
 
 
-def test_only_so_many_are_asked_about_at_once_and_the_others_are_made_due(
+def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "MOST_ASKED", 1)
+    monkeypatch.setattr(comparison_run, "MOST_ASKED", 1)
     for number in range(3):
         begin(merchant_reference=f"order-{number}")
         gateway.last().approve()
@@ -483,14 +487,14 @@ def test_only_so_many_are_asked_about_at_once_and_the_others_are_made_due(
 
 @pytest.fixture
 def doubted(begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run) -> Discrepancy:
-    """FeexPay's history has another amount than we credited."""
+    """FeexPay's history shows another amount than we credited."""
     settled(begin, gateway)
     write(archive, gateway.last(), day, amount=4999)
     run()
     return Discrepancy.objects.get()
 
 
-def test_same_difference_found_again_is_the_same_row(doubted: Discrepancy, run: Run) -> None:
+def test_discrepancy_found_again_is_the_same_row(doubted: Discrepancy, run: Run) -> None:
     again = run()
 
     row = Discrepancy.objects.get()
@@ -498,7 +502,7 @@ def test_same_difference_found_again_is_the_same_row(doubted: Discrepancy, run: 
     assert row.state == "open"
 
 
-def test_difference_that_is_not_found_any_more_is_gone(
+def test_discrepancy_that_is_not_found_again_is_gone(
     doubted: Discrepancy, archive: Archive, gateway: ModelGateway, day: date, run: Run
 ) -> None:
     archive.rows.clear()
@@ -509,7 +513,7 @@ def test_difference_that_is_not_found_any_more_is_gone(
     assert found() == [("amount", "gone", "no_change", True)]
 
 
-def test_what_staff_closed_stays_closed(doubted: Discrepancy, run: Run) -> None:
+def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None:
     assert discrepancies.close(doubted.pk, "refunded") is True
     assert discrepancies.close(doubted.pk, "again") is False
 
@@ -519,9 +523,7 @@ def test_what_staff_closed_stays_closed(doubted: Discrepancy, run: Run) -> None:
     assert (row.state, row.note, comparison.found_count) == ("closed", "refunded", 0)
 
 
-def test_what_staff_closed_is_open_again_when_the_facts_change(
-    doubted: Discrepancy, archive: Archive, run: Run
-) -> None:
+def test_closed_discrepancy_opens_again_when_its_facts_change(doubted: Discrepancy, archive: Archive, run: Run) -> None:
     discrepancies.close(doubted.pk, "a typing mistake of theirs")
     archive.rows[0]["amount"] = 1
 
@@ -533,7 +535,7 @@ def test_what_staff_closed_is_open_again_when_the_facts_change(
 # --- ends -----------------------------------------------------------------------------------------------
 
 
-def test_report_only_asks_nothing_and_changes_nothing(
+def test_report_only_run_asks_nothing_and_changes_nothing(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     payment = begin()
@@ -548,7 +550,7 @@ def test_report_only_asks_nothing_and_changes_nothing(
     assert found() == [("status", "open", "", True)]
 
 
-def test_stopped_comparison_says_so_and_calls_nothing_missing(
+def test_stopped_comparison_reports_nothing_missing(
     begin: Begin, gateway: ModelGateway, archive: Archive, run: Run
 ) -> None:
     settled(begin, gateway)
@@ -574,7 +576,7 @@ def test_wrong_key_ends_the_comparison(
     assert (comparison.state, comparison.gaps[0]["why"], found()) == ("incomplete", "refused", [])
 
 
-def test_feexpay_that_falls_silent_while_it_is_asked_leaves_the_difference_open_and_the_attempt_due(
+def test_unanswered_question_leaves_the_discrepancy_open_and_the_attempt_due(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run
 ) -> None:
     begin()

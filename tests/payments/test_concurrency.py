@@ -1,4 +1,4 @@
-"""Many at once, on a database with row locks: one wins, the others learn that nothing was left to do."""
+"""Concurrent calls on a database with row locks: one succeeds, the others change nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDS = 200
 
 
 def codes(answers: list[Any]) -> Counter[str]:
-    """What came out: `started`, or the reason why not."""
+    """Count the results: `Payment`, or the code of the refusal."""
     return Counter(answer.code if isinstance(answer, NotAllowedError) else type(answer).__name__ for answer in answers)
 
 
@@ -39,7 +39,7 @@ def pending(begin: Begin, count: int) -> list[UUID]:
     return list(Attempt.objects.order_by("created_at").values_list("pk", flat=True))
 
 
-def test_fifty_with_one_key_start_one_payment_and_ask_the_payer_once(
+def test_fifty_requests_with_one_key_start_one_payment_and_send_one_prompt(
     begin: Begin, gateway: ModelGateway, player: Any
 ) -> None:
     key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
@@ -50,7 +50,7 @@ def test_fifty_with_one_key_start_one_payment_and_ask_the_payer_once(
     assert (Payment.objects.count(), IdempotencyRecord.objects.count(), len(gateway.charges)) == (1, 1, 1)
 
 
-def test_same_key_after_the_answer_replays_for_everybody(begin: Begin, gateway: ModelGateway, player: Any) -> None:
+def test_same_key_after_the_answer_gets_the_answer_each_time(begin: Begin, gateway: ModelGateway, player: Any) -> None:
     key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
     payment = begin(key=key)
     idempotency.remember(key, 201, {})
@@ -80,7 +80,7 @@ def test_taps_with_different_keys_for_one_order_start_one_payment(
     assert len(gateway.charges) == 1
 
 
-def test_hint_and_poller_at_once_credit_once_two_hundred_times(
+def test_webhook_and_poll_at_once_credit_once_in_two_hundred_races(
     begin: Begin, gateway: ModelGateway, signals: Recorder
 ) -> None:
     attempts = pending(begin, ROUNDS)
@@ -134,7 +134,7 @@ def test_two_senders_of_one_queued_attempt_send_it_once(
     assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
 
 
-def test_eight_deliverers_send_each_signal_once(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
+def test_eight_outbox_workers_send_each_signal_once(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
     pending(begin, 20)
     for payment in Payment.objects.all():
         OutboxMessage.objects.create(payment=payment, signal="payment_failed", next_delivery_at=now(), created_at=now())
@@ -145,7 +145,7 @@ def test_eight_deliverers_send_each_signal_once(begin: Begin, gateway: ModelGate
     assert Counter(pk for _, pk, _ in signals.heard) == {payment.pk: 1 for payment in Payment.objects.all()}
 
 
-def test_same_delivery_at_once_is_stored_once(begin: Begin, gateway: ModelGateway) -> None:
+def test_same_webhook_at_once_is_stored_once(begin: Begin, gateway: ModelGateway) -> None:
     begin()
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
@@ -166,7 +166,7 @@ def test_two_retries_at_once_open_one_attempt(begin: Begin, gateway: ModelGatewa
 
 
 def test_retry_and_late_success_at_once_never_credit_twice(begin: Begin, gateway: ModelGateway) -> None:
-    """The payer confirms at the very moment the client asks for another attempt."""
+    """The payer confirms while the client retries."""
     for number in range(20):
         payment = begin(merchant_reference=f"order-{number}")
         first = Attempt.objects.get(payment=payment)
@@ -191,7 +191,7 @@ def test_retry_and_late_success_at_once_never_credit_twice(begin: Begin, gateway
 def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else it reads a failure, opens another attempt over the credit, and the payer is asked a second time."""
+    """Otherwise it reads a failure, opens another attempt and prompts the payer a second time."""
     payment = begin()
     first = Attempt.objects.get()
     gateway.last().decline()
@@ -205,7 +205,7 @@ def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
         wait_for_a_blocked_connection()
 
     def begin_slowly(user_id: object) -> None:
-        """FeexPay was asked, and still said failed: from here on the retry rests on the rows."""
+        """FeexPay still reported a failure, so the retry now depends on the rows."""
         asked.set()
         credited.wait(30)
 
@@ -225,7 +225,7 @@ def test_retry_waits_for_a_late_success_that_is_not_committed_yet(
     assert (payment.status, payment.attempts.count(), len(gateway.charges)) == ("successful", 1, 1)
 
 
-def test_opposite_moves_at_once_leave_one_unbroken_chain(begin: Begin, gateway: ModelGateway) -> None:
+def test_opposite_moves_at_once_leave_one_consistent_chain_of_events(begin: Begin, gateway: ModelGateway) -> None:
     attempts = pending(begin, 20)
     cause = Cause(source=Source.WORKER, because="test")
     choices = [Status.SUCCESSFUL, Status.FAILED, Status.EXPIRED, Status.REVIEW]

@@ -1,4 +1,4 @@
-"""A price in another currency: what is asked for, proven, credited, retried, and what counts as the same wish."""
+"""Prices in another currency: conversion, proof, credit, retry and double taps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dollar(configure: Configure) -> None:
     configure(RATES={"USD": "605.25"})
 
 
-def test_both_sums_and_the_rate_are_kept(begin: Begin, gateway: ModelGateway) -> None:
+def test_price_charged_amount_and_rate_are_stored(begin: Begin, gateway: ModelGateway) -> None:
     payment = begin(amount=1000, currency="USD")
 
     assert (payment.amount, payment.currency) == (1000, "USD")
@@ -44,7 +44,7 @@ def test_both_sums_and_the_rate_are_kept(begin: Begin, gateway: ModelGateway) ->
     assert gateway.last().amount == payment.attempt.amount == 6053
 
 
-def test_credit_is_of_what_was_charged_and_the_books_add_up(
+def test_credit_is_of_the_charged_amount_and_the_invariants_hold(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, configure: Configure
 ) -> None:
     configure(FEE_PAYER="payer")
@@ -64,14 +64,16 @@ def test_credit_is_of_what_was_charged_and_the_books_add_up(
     ("told", "status"),
     [
         (6560, "successful"),
-        (6672, "successful"),  # with the fee: some answers tell it so
+        (6672, "successful"),  # with the fee, as some answers give it
         (6559, "review"),
         (1000, "review"),  # the cents of the price
         (1112, "review"),  # the cents and the fee
         (656_000, "review"),
     ],
 )
-def test_only_francs_prove_a_success(begin: Begin, gateway: ModelGateway, clock: Clock, told: int, status: str) -> None:
+def test_success_is_proven_by_the_amount_in_francs(
+    begin: Begin, gateway: ModelGateway, clock: Clock, told: int, status: str
+) -> None:
     payment = begin(amount=1000, currency="EUR")
     gateway.last().approve()
     gateway.last().lies["amount"] = told
@@ -88,7 +90,7 @@ def reconciled(payment: Payment) -> Payment:
     return Payment.objects.for_reading().get(pk=payment.pk)
 
 
-def test_limits_are_about_what_is_charged(begin: Begin, gateway: ModelGateway) -> None:
+def test_limits_apply_to_the_charged_amount(begin: Begin, gateway: ModelGateway) -> None:
     Provider.objects.filter(pk="mtn_bj").update(min_amount=6560, max_amount=6560)
 
     begin(amount=1000, currency="EUR")
@@ -98,7 +100,7 @@ def test_limits_are_about_what_is_charged(begin: Begin, gateway: ModelGateway) -
         assert refused.value.errors[0].field == "amount"
 
 
-def test_price_function_sees_the_price_and_not_what_is_charged(
+def test_payable_gets_the_price_and_not_the_charged_amount(
     begin: Begin, gateway: ModelGateway, configure: Configure
 ) -> None:
     configure(PAYABLE="tests.payments.test_converted.ten_dollars")
@@ -123,7 +125,7 @@ def nothing_asked() -> None:
     ASKED.clear()
 
 
-def test_same_digits_in_another_currency_are_another_wish(begin: Begin, gateway: ModelGateway) -> None:
+def test_same_digits_in_another_currency_are_no_double_tap(begin: Begin, gateway: ModelGateway) -> None:
     begin(amount=1000, currency="EUR")
     begin(amount=1000, currency="USD")
     begin(amount=1000)
@@ -146,7 +148,7 @@ def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 @pytest.mark.parametrize(
     "since", [{"RATES": {"USD": "700"}}, {"RATES": {}}, {"FEE_PAYER": "payer"}], ids=["dearer", "no rate", "fee"]
 )
-def test_retry_asks_for_what_the_payer_agreed_to(
+def test_retry_charges_the_agreed_amount(
     declined: Payment, gateway: ModelGateway, configure: Configure, since: dict[str, Any]
 ) -> None:
     configure(**since)
@@ -156,7 +158,7 @@ def test_retry_asks_for_what_the_payer_agreed_to(
     assert (payment.charged_amount, gateway.last().amount, len(gateway.charges)) == (6053, 6053, 2)
 
 
-def test_retry_at_a_rate_of_long_ago_is_refused(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_at_a_stale_rate_is_refused(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
     clock.advance(86_399 - (conf.now() - declined.created_at).total_seconds())
     assert retry(declined.pk, source=Source.API).attempt.ordinal == 2
     gateway.last().decline()
@@ -170,7 +172,7 @@ def test_retry_at_a_rate_of_long_ago_is_refused(declined: Payment, gateway: Mode
     assert Attempt.objects.count() == 2
 
 
-def test_retry_by_the_parity_is_never_too_late(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_at_the_fixed_parity_is_always_allowed(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(amount=1000, currency="EUR")
     gateway.last().decline()
     run_until_told(payment, clock)
@@ -179,10 +181,10 @@ def test_retry_by_the_parity_is_never_too_late(begin: Begin, gateway: ModelGatew
     assert retry(payment.pk, source=Source.API).attempt.ordinal == 2
 
 
-# --- the sum, whatever the numbers ----------------------------------------------------------------------
+# --- conversion, for any numbers ----------------------------------------------------------------------
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # they hold for all examples
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixtures serve all examples
 @given(
     amount=st.integers(1, 10**9),
     currency=st.sampled_from(["", "EUR", "USD"]),
@@ -190,7 +192,7 @@ def test_retry_by_the_parity_is_never_too_late(begin: Begin, gateway: ModelGatew
     percent=st.decimals(min_value=0, max_value=20, places=2),
     fee_payer=st.sampled_from(["merchant", "payer"]),
 )
-def test_price_is_met_and_passed_by_less_than_a_franc(
+def test_conversion_rounds_up_by_less_than_a_franc(
     amount: int, currency: str, rate: Decimal, percent: Decimal, fee_payer: str
 ) -> None:
     keys = {**settings.FEEXPAY, "RATES": {"USD": rate}, "FEE_PAYER": fee_payer}

@@ -1,4 +1,4 @@
-"""Killed between any two commits: nobody is asked twice, and whoever paid is credited once."""
+"""The process is killed between any two commits: no second prompt, and exactly one credit of a paid payment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db
 
 
 class KilledError(BaseException):
-    """Ends the code under test as a kill does: no `except Exception` of it runs."""
+    """Ends the code under test as a kill does: its `except Exception` does not run."""
 
 
 class Kill:
-    """Kills once, the first time its place is reached."""
+    """Raises KilledError the first time its failpoint is reached."""
 
     def __init__(self) -> None:
         self.done = False
@@ -44,7 +44,7 @@ BEFORE_THE_PAYER_IS_ASKED = {"started", "before_send"}
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
 @pytest.mark.parametrize("place", failpoints.NAMES)
-def test_killed_anywhere_asks_once_at_most_and_credits_once_who_paid(
+def test_kill_at_any_failpoint_prompts_once_at_most_and_credits_a_paid_payment_once(
     begin: Begin,
     gateway: ModelGateway,
     clock: Clock,
@@ -83,12 +83,12 @@ def test_killed_anywhere_asks_once_at_most_and_credits_once_who_paid(
         assert only_attempt(payment).reason_code == "never_arrived"
 
 
-def test_place_that_does_not_exist_cannot_be_armed() -> None:
+def test_unknown_failpoint_cannot_be_armed() -> None:
     with pytest.raises(KeyError), failpoints.arm("nowhere", Kill()):
         pass
 
 
-def test_failpoints_act_only_while_and_where_they_are_armed() -> None:
+def test_failpoint_acts_only_while_it_is_armed() -> None:
     hits: list[str] = []
     with failpoints.arm("settled", lambda: hits.append("settled")):
         failpoints.hit("settled")
@@ -99,7 +99,7 @@ def test_failpoints_act_only_while_and_where_they_are_armed() -> None:
     assert hits == ["settled"]
 
 
-def test_killed_after_the_credit_delivers_its_signal_later(
+def test_signal_is_delivered_after_a_kill_behind_the_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = begin()
@@ -116,7 +116,7 @@ def test_killed_after_the_credit_delivers_its_signal_later(
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("place", "asked"), [("before_send", 0), ("after_send", 1)])
-def test_process_killed_with_signal_9_leaves_nothing_that_is_sent_again(
+def test_attempt_of_a_process_killed_with_signal_9_is_not_resent(
     player: User, sandbox: RunningSandbox, clock: Clock, signals: Recorder, place: str, asked: int
 ) -> None:
     killed = subprocess.run(
@@ -145,7 +145,7 @@ def test_process_killed_with_signal_9_leaves_nothing_that_is_sent_again(
 
 
 def _work_until_quiet(clock: Clock) -> None:
-    """The worker alone, for half an hour."""
+    """Run only the worker, for half an hour."""
     for _ in range(60):
         clock.advance(30)
         sweep()

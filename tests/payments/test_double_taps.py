@@ -1,4 +1,4 @@
-"""One intent, one payment: keys that replay, and taps that came twice without one."""
+"""One intent, one payment: repeated idempotency keys, and double taps without a key."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from django_feexpay.models import IdempotencyRecord, Payment
-from django_feexpay.payments import idempotency
+from django_feexpay.payments import idempotency, initiate
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
+from django_feexpay.payments.terms import AgreedTerms, PaymentRequest
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fakes import Clock, run_until_told
@@ -46,7 +47,7 @@ def test_same_key_again_gets_the_first_answer_and_sends_nothing(begin: Begin, ga
     assert len(gateway.charges) == 1
 
 
-def test_first_answer_stays_when_another_is_remembered(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_second_remembered_answer_does_not_replace_the_first(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     begin(key=key)
     idempotency.remember(key, 201, {"first": True})
     idempotency.remember(key, 202, {"first": False})
@@ -55,7 +56,7 @@ def test_first_answer_stays_when_another_is_remembered(begin: Begin, gateway: Mo
     assert (record.answer_status, record.answer_body) == (201, {"first": True})
 
 
-def test_same_key_for_another_request_is_a_mistake(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_same_key_for_another_request_is_refused(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     begin(key=key)
     other = Key(user=key.user, value=key.value, fingerprint="another")
 
@@ -67,7 +68,7 @@ def test_same_key_for_another_request_is_a_mistake(begin: Begin, gateway: ModelG
 
 
 @pytest.mark.parametrize("seconds", [0, 89])
-def test_same_key_while_the_first_is_running_is_told_to_come_back(
+def test_same_key_while_the_first_request_runs_is_refused_with_a_wait(
     begin: Begin, gateway: ModelGateway, key: Key, clock: Clock, seconds: int
 ) -> None:
     begin(key=key)
@@ -91,7 +92,7 @@ def test_same_key_after_90_seconds_is_answered_from_the_payment(
     assert (answered.value.payment, answered.value.status, answered.value.body) == (payment, None, None)
 
 
-def test_a_key_belongs_to_its_user(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_two_users_may_use_the_same_key(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     other = get_user_model().objects.create_user("kofi")
     begin(key=key)
 
@@ -100,14 +101,14 @@ def test_a_key_belongs_to_its_user(begin: Begin, gateway: ModelGateway, key: Key
     assert Payment.objects.count() == 2
 
 
-def test_refused_order_leaves_its_key_unused(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_refused_request_leaves_its_key_unused(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     with pytest.raises(NotAllowedError):
         begin(key=key, amount=0)
 
     assert begin(key=key).status == "pending"
 
 
-def test_fingerprint_reads_the_meaning_and_not_the_writing() -> None:
+def test_fingerprint_ignores_the_order_of_names() -> None:
     one = idempotency.fingerprint("initiate", {"amount": 1, "phone": "\ud800"})
 
     assert idempotency.fingerprint("initiate", {"phone": "\ud800", "amount": 1}) == one
@@ -115,7 +116,24 @@ def test_fingerprint_reads_the_meaning_and_not_the_writing() -> None:
     assert idempotency.fingerprint("initiate", {"amount": 2, "phone": "\ud800"}) != one
 
 
-# --- without one ----------------------------------------------------------------------------------------
+def test_request_whose_first_commits_during_its_validation_gets_the_keys_answer(
+    begin: Begin, gateway: ModelGateway, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds a duplicate payment, but that is its own: the client must not hear `duplicate_payment`."""
+    validate = initiate.validate
+
+    def overtaken(request: PaymentRequest) -> AgreedTerms:
+        monkeypatch.setattr(initiate, "validate", validate)
+        begin(key=key, merchant_reference="order-7")
+        return validate(request)
+
+    monkeypatch.setattr(initiate, "validate", overtaken)
+
+    with pytest.raises(NotAllowedError, match="idempotency_conflict"):
+        begin(key=key, merchant_reference="order-7")
+
+
+# --- without a key ------------------------------------------------------------------------------------
 
 
 def refusal(begin: Begin, **changes: Any) -> NotAllowedError:
@@ -131,9 +149,9 @@ def test_order_that_is_being_paid_is_not_started_again(
     payment = begin(merchant_reference="order-7")
     clock.advance(seconds)
 
-    twin = refusal(begin, merchant_reference="order-7", amount=100, phone_ending="77")
+    duplicate = refusal(begin, merchant_reference="order-7", amount=100, phone_ending="77")
 
-    assert (twin.code, twin.payment_id) == ("duplicate_payment", payment.pk)
+    assert (duplicate.code, duplicate.payment_id) == ("duplicate_payment", payment.pk)
     assert len(gateway.charges) == 1
 
 
@@ -153,32 +171,32 @@ def test_order_whose_payment_failed_may_be_started_again(begin: Begin, gateway: 
     assert begin(merchant_reference="order-7").status == "pending"
 
 
-def test_order_of_another_user_is_another_order(begin: Begin, gateway: ModelGateway) -> None:
+def test_same_reference_of_another_user_is_another_order(begin: Begin, gateway: ModelGateway) -> None:
     begin(merchant_reference="order-7")
 
     assert begin(merchant_reference="order-7", user=get_user_model().objects.create_user("kofi")).status == "pending"
 
 
-def test_order_is_not_started_again_with_a_new_key_either(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_new_key_does_not_start_an_open_order_again(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     begin(merchant_reference="order-7")
 
     assert refusal(begin, merchant_reference="order-7", key=key).code == "duplicate_payment"
 
 
-def test_second_tap_within_a_minute_is_stopped(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_second_tap_within_a_minute_is_refused(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     clock.advance(59)
 
-    twin = refusal(begin)
+    duplicate = refusal(begin)
 
-    assert (twin.code, twin.payment_id) == ("duplicate_payment", payment.pk)
+    assert (duplicate.code, duplicate.payment_id) == ("duplicate_payment", payment.pk)
     assert len(gateway.charges) == 1
 
 
 @pytest.mark.parametrize(
     "changes", [{"amount": 5001}, {"phone_ending": "51"}, {"provider": "celtiis_bj"}, {"merchant_reference": "order-7"}]
 )
-def test_second_tap_that_means_something_else_goes_on(
+def test_second_tap_with_other_facts_starts_another_payment(
     begin: Begin, gateway: ModelGateway, clock: Clock, changes: dict[str, Any]
 ) -> None:
     begin()
@@ -188,7 +206,7 @@ def test_second_tap_that_means_something_else_goes_on(
     assert len(gateway.charges) == 2
 
 
-def test_second_tap_after_a_minute_goes_on(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_second_tap_after_a_minute_starts_another_payment(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     clock.advance(60)
 
@@ -197,7 +215,7 @@ def test_second_tap_after_a_minute_goes_on(begin: Begin, gateway: ModelGateway, 
     assert len(gateway.charges) == 2
 
 
-def test_second_tap_with_a_key_of_its_own_is_another_intent(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_second_tap_with_its_own_key_starts_another_payment(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     begin()
 
     begin(key=key)
@@ -205,7 +223,7 @@ def test_second_tap_with_a_key_of_its_own_is_another_intent(begin: Begin, gatewa
     assert len(gateway.charges) == 2
 
 
-def test_number_written_in_another_way_is_the_same_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_same_number_in_another_format_is_a_double_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin(phone="0161000050")
 
     assert refusal(begin, phone="+229 61 00 00 50").code == "duplicate_payment"

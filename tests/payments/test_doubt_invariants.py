@@ -1,4 +1,4 @@
-"""I14: what never arrived was searched for, nothing is sent again after an answer, doubt is asked about."""
+"""I14: missing attempts are searched for, answered ones are never resent, doubtful refusals are polled."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_i14_reports_a_closing_without_its_proof(
     assert list(INVARIANTS["I14"]()) == told
 
 
-def test_i14_reports_an_attempt_that_no_event_closed_so(waiting: Payment) -> None:
+def test_i14_reports_a_closed_attempt_without_its_event(waiting: Payment) -> None:
     Attempt.objects.update(status=Status.EXPIRED, reason_code="never_arrived")
 
     attempt = only_attempt(waiting)
@@ -64,7 +64,7 @@ def test_i14_reports_an_attempt_that_no_event_closed_so(waiting: Payment) -> Non
 
 
 @pytest.mark.parametrize(("because", "right"), [("not_sent", True), ("rate_limited", False), ("sender_died", False)])
-def test_i14_reports_what_was_put_back_after_an_answer(waiting: Payment, because: str, right: bool) -> None:
+def test_i14_reports_an_attempt_put_back_after_an_answer(waiting: Payment, because: str, right: bool) -> None:
     attempt = only_attempt(waiting)
     PaymentEvent.objects.create(
         payment=waiting,
@@ -88,7 +88,7 @@ def test_i14_reports_what_was_put_back_after_an_answer(waiting: Payment, because
         ({"next_poll_at": datetime(2020, 1, 1, tzinfo=UTC)}, True),
     ],
 )
-def test_i14_reports_a_doubtful_refusal_that_nobody_asks_about(
+def test_i14_reports_a_doubtful_refusal_without_a_poll(
     waiting: Payment, changes: dict[str, object], right: bool
 ) -> None:
     refusal = {

@@ -1,4 +1,4 @@
-"""After an answer that may hide a charge nothing is sent again: the attempt is asked about until the truth is known."""
+"""After an answer that may hide a charge nothing is resent; FeexPay is asked until the outcome is known."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Credit, Payment, WebhookDelivery
-from django_feexpay.payments import initiate, webhook_hints
 from django_feexpay.payments import retry as retrying
+from django_feexpay.payments import sending, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -57,7 +57,7 @@ CHARGED = {
 
 
 def pass_time(clock: Clock, seconds: int) -> None:
-    """With the worker at each due time of it."""
+    """Move the clock, with a round of the worker at each due time."""
     end = clock.at + timedelta(seconds=seconds)
     while (instant := next_due_at()) is not None and instant <= end:
         clock.advance_to(instant)
@@ -67,7 +67,7 @@ def pass_time(clock: Clock, seconds: int) -> None:
 
 @pytest.fixture
 def refused(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """Refused in words that no source names; charged all the same, as FeexPay knows."""
+    """A payment refused in words that no source names, but charged by FeexPay."""
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
     return begin(merchant_reference="order-1")
 
@@ -77,10 +77,10 @@ def refused(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 @pytest.mark.parametrize("case", CHARGED)
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_eleven_charges_of_one_payment_are_one(
+def test_doubtful_answer_is_never_resent_and_its_one_charge_is_credited(
     case: str, dispatch: str, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, signals: Recorder
 ) -> None:
-    """Each further request would be answered alike: there is none, and the first one is found and credited."""
+    """Each further request would get the same answer and be charged again."""
     configure(DISPATCH=dispatch)
     gateway.next_collects = [CHARGED[case]] * 12
     payment = begin()
@@ -98,7 +98,7 @@ def test_eleven_charges_of_one_payment_are_one(
 
 
 @pytest.mark.parametrize("case", CHARGED)
-def test_true_webhook_brings_the_question_forward(case: str, begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_true_webhook_makes_the_attempt_due(case: str, begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [CHARGED[case]]
     payment = begin()
     clock.advance(6)
@@ -116,7 +116,9 @@ def test_true_webhook_brings_the_question_forward(case: str, begin: Begin, gatew
 
 
 @pytest.mark.parametrize("case", CHARGED)
-def test_comparison_finds_what_nobody_asked_about(case: str, begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_nightly_comparison_finds_an_attempt_that_is_not_polled(
+    case: str, begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     clock.at = clock.at.replace(hour=12)
     gateway.next_collects = [CHARGED[case]]
     payment = begin()
@@ -131,7 +133,7 @@ def test_comparison_finds_what_nobody_asked_about(case: str, begin: Begin, gatew
     assert (payment.status, len(gateway.charges)) == ("successful", 1)
 
 
-def test_half_a_minute_of_429_turns_new_payers_away_before_anything_is_written(
+def test_pause_after_429_refuses_new_payments_before_anything_is_written(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [slow_down(30)]
@@ -146,7 +148,7 @@ def test_half_a_minute_of_429_turns_new_payers_away_before_anything_is_written(
     assert begin(merchant_reference="second").status == "pending"
 
 
-def test_a_page_that_names_a_payment_is_sought_and_not_asked_for_again(
+def test_page_answer_that_names_a_payment_is_searched_for_and_not_requested_again(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_pages = [lambda url: reply(400, {"message": "Validation failed", "reference": "card-0001"})]
@@ -162,7 +164,7 @@ def test_a_page_that_names_a_payment_is_sought_and_not_asked_for_again(
     assert only_attempt(payment).gateway_reference == charge.reference
 
 
-def test_a_page_that_names_a_payment_nobody_made_closes_itself(
+def test_page_answer_that_names_a_payment_without_a_charge_expires(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_pages = [lambda url: reply(500, {"message": "oops", "reference": "card-0001"})]
@@ -174,9 +176,7 @@ def test_a_page_that_names_a_payment_nobody_made_closes_itself(
     assert (payment.status, only_attempt(payment).reason_code) == ("expired", "never_arrived")
 
 
-def test_a_page_of_an_operator_in_maintenance_is_refused_as_nobody_can_pay_on_it(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_page_of_an_operator_in_maintenance_is_rejected(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_pages = [refuse_the_page("NETWORK_UNAVAILABLE", 503)]
 
     payment = begin(provider="visa", phone="")
@@ -187,7 +187,7 @@ def test_a_page_of_an_operator_in_maintenance_is_refused_as_nobody_can_pay_on_it
 # --- refusals that no source names --------------------------------------------------------------------------
 
 
-def test_doubtful_refusal_reads_refused_and_is_asked_about_like_a_failure(
+def test_doubtful_refusal_is_shown_as_refused_and_polled_like_a_failure(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Bad Request"})]
@@ -208,7 +208,7 @@ def test_doubtful_refusal_reads_refused_and_is_asked_about_like_a_failure(
     ("changes", "due"),
     [({}, True), ({"reason_code": "invalid_phone"}, False), ({"settled_at": timedelta(days=-2)}, False)],
 )
-def test_refusal_of_the_day_before_the_upgrade_is_asked_about(
+def test_migration_makes_recent_doubtful_refusals_due(
     changes: dict[str, Any], due: bool, refused: Payment, clock: Clock
 ) -> None:
     facts = {"next_poll_at": None} | changes
@@ -222,7 +222,9 @@ def test_refusal_of_the_day_before_the_upgrade_is_asked_about(
     assert (only_attempt(refused).next_poll_at is not None) is due
 
 
-def test_retry_of_what_waits_to_be_sent_asks_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_of_an_attempt_that_waits_to_be_sent_asks_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.next_collects = [cannot_reach]
     payment = begin()
 
@@ -232,7 +234,7 @@ def test_retry_of_what_waits_to_be_sent_asks_nothing(begin: Begin, gateway: Mode
     assert gateway.questions == 0
 
 
-def test_refusal_that_a_source_names_is_not_asked_about(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_documented_refusal_is_not_polled(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
 
     begin()
@@ -241,7 +243,7 @@ def test_refusal_that_a_source_names_is_not_asked_about(begin: Begin, gateway: M
 
 
 @pytest.mark.parametrize("message", ["Bad Request", "Not Found", "Celtiis BJ API Error", "ERR_TRANSACTION_FAILED"])
-def test_refused_but_charged_is_credited(
+def test_refused_attempt_that_was_charged_is_credited(
     message: str, begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, {"message": message}, names_it=False)]
@@ -255,10 +257,10 @@ def test_refused_but_charged_is_credited(
     assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
 
 
-def test_refused_but_asked_is_for_staff_and_no_ground_for_a_retry(
+def test_refused_attempt_that_is_pending_at_feexpay_goes_to_review_and_blocks_a_retry(
     refused: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay's prompt stands on the payer's phone."""
+    """The payer's phone still shows FeexPay's prompt."""
     with pytest.raises(NotAllowedError, match="payment_open"):
         retry(refused.pk, source=Source.API)
 
@@ -292,7 +294,7 @@ def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
     assert len(gateway.charges) == 1
 
 
-def test_retry_of_a_named_refusal_goes_on_without_history(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_of_a_documented_refusal_needs_no_history(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
     payment = begin()
     gateway.away = True
@@ -300,7 +302,9 @@ def test_retry_of_a_named_refusal_goes_on_without_history(begin: Begin, gateway:
     assert retry(payment.pk, source=Source.API).attempt.ordinal == 2
 
 
-def test_reset_in_between_is_no_word(refused: Payment, gateway: ModelGateway, clock: Clock, guard: Any) -> None:
+def test_retry_after_a_connection_reset_is_refused(
+    refused: Payment, gateway: ModelGateway, clock: Clock, guard: Any
+) -> None:
     class Broken:
         def exchange(self, request: Any) -> WireReply:
             raise OutcomeUnknownError("reset")
@@ -311,30 +315,30 @@ def test_reset_in_between_is_no_word(refused: Payment, gateway: ModelGateway, cl
         retry(refused.pk, source=Source.API)
 
 
-# --- what was said never to have left -----------------------------------------------------------------------
+# --- requests that were reported as never sent --------------------------------------------------------
 
 
 @pytest.fixture
 def unsent(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """Waits to be sent once more."""
+    """A payment that waits to be resent."""
     gateway.next_collects = [cannot_reach]
     payment = begin()
     assert payment.status == "created"
     return payment
 
 
-def have_it(payment: Payment, gateway: ModelGateway) -> Charge:
-    """FeexPay has it all the same."""
+def charge_anyway(payment: Payment, gateway: ModelGateway) -> Charge:
+    """FeexPay charges it although we believe that it never left."""
     attempt = only_attempt(payment)
     charge = Charge("theirs", str(attempt.pk), "2290161000050", attempt.amount)
     gateway.charges.append(charge)
     return charge
 
 
-def test_webhook_that_names_an_unsent_attempt_keeps_it_from_being_sent(
+def test_unsent_attempt_that_a_webhook_names_and_history_has_is_not_sent(
     unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    charge = have_it(unsent, gateway)
+    charge = charge_anyway(unsent, gateway)
     webhook_hints.receive(hint_from(charge.truth()))
 
     sweep()
@@ -348,10 +352,10 @@ def test_webhook_that_names_an_unsent_attempt_keeps_it_from_being_sent(
     assert (len(gateway.charges), signals.names()) == (1, ["payment_succeeded"])
 
 
-def test_unsent_attempt_that_a_webhook_names_waits_while_history_is_away(
+def test_unsent_attempt_that_a_webhook_names_waits_while_history_cannot_be_read(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    charge = have_it(unsent, gateway)
+    charge = charge_anyway(unsent, gateway)
     webhook_hints.receive(hint_from(charge.truth()))
     gateway.away = True
     pass_time(clock, 200)
@@ -363,10 +367,10 @@ def test_unsent_attempt_that_a_webhook_names_waits_while_history_is_away(
     assert (only_attempt(unsent).status, len(gateway.charges)) == ("pending", 1)
 
 
-def test_unsent_attempt_that_expires_while_history_is_away_is_still_looked_for(
+def test_unsent_attempt_that_expires_while_history_cannot_be_read_is_still_searched_for(
     unsent: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    charge = have_it(unsent, gateway)
+    charge = charge_anyway(unsent, gateway)
     webhook_hints.receive(hint_from(charge.truth()))
     gateway.away = True
     pass_time(clock, 1000)
@@ -395,12 +399,12 @@ def test_unsent_attempt_that_a_false_webhook_names_is_sent(
     assert (only_attempt(unsent).status, len(gateway.charges)) == ("pending", 1)
 
 
-def test_webhook_about_an_expired_attempt_that_never_left_is_asked_about(
+def test_webhook_about_an_expired_unsent_attempt_makes_it_due(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
+    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
     assert run_until_told(unsent, clock).status == "expired"
-    charge = have_it(unsent, gateway)
+    charge = charge_anyway(unsent, gateway)
     charge.approve()
 
     webhook_hints.receive(hint_from(charge.truth()))
@@ -412,11 +416,11 @@ def test_webhook_about_an_expired_attempt_that_never_left_is_asked_about(
     assert only_attempt(unsent).sent_at is not None
 
 
-def test_retry_finds_what_was_said_never_to_have_left(unsent: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_retry_finds_a_charge_of_an_unsent_attempt(unsent: Payment, gateway: ModelGateway, clock: Clock) -> None:
     clock.advance(900)
     sweep()
     assert only_attempt(unsent).status == "expired"
-    have_it(unsent, gateway)
+    charge_anyway(unsent, gateway)
 
     with pytest.raises(NotAllowedError, match="payment_open"):
         retry(unsent.pk, source=Source.API)
@@ -425,7 +429,7 @@ def test_retry_finds_what_was_said_never_to_have_left(unsent: Payment, gateway: 
     assert Payment.objects.for_reading().get(pk=unsent.pk).may_still_succeed
 
 
-def test_asking_about_an_unsent_attempt_does_not_put_off_its_sending(
+def test_question_about_an_unsent_attempt_does_not_delay_its_sending(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     due_at = only_attempt(unsent).next_poll_at
@@ -437,10 +441,10 @@ def test_asking_about_an_unsent_attempt_does_not_put_off_its_sending(
     assert only_attempt(unsent).next_poll_at == due_at
 
 
-def test_unsent_page_that_was_paid_is_credited_and_not_asked_for_again(
+def test_page_with_a_lost_address_that_was_paid_is_credited_and_not_requested_again(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The address of the first page was lost on its way to us; somebody has it all the same."""
+    """The answer with the page's address was lost, but the payer got the address."""
     gateway.next_pages = [lambda url: reply(502, "<html>")]
     payment = begin(provider="visa", phone="")
     assert payment.status == "created"
@@ -452,10 +456,10 @@ def test_unsent_page_that_was_paid_is_credited_and_not_asked_for_again(
     assert (payment.status, len(gateway.pages)) == ("successful", 1)
 
 
-# --- sent by nobody who knows better ---------------------------------------------------------------------------
+# --- races and long searches --------------------------------------------------------------------------
 
 
-def test_retry_that_a_late_success_overtakes_is_not_sent(
+def test_attempt_of_a_retry_is_not_sent_after_a_late_success(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first attempt is credited between the commit of the second one and its sending."""
@@ -466,7 +470,7 @@ def test_retry_that_a_late_success_overtakes_is_not_sent(
     def credit_the_first(attempt_id: Any, *, source: Source) -> None:
         gateway.last().approve()
         reconcile(first.pk, source=Source.WORKER)
-        initiate.send(attempt_id, source=source)
+        sending.send(attempt_id, source=source)
 
     monkeypatch.setattr(retrying, "send", credit_the_first)
 
@@ -477,7 +481,7 @@ def test_retry_that_a_late_success_overtakes_is_not_sent(
     assert Credit.objects.get().attempt == first
 
 
-def test_look_of_a_lost_attempt_goes_on_until_it_finds_the_paid_one(
+def test_search_for_a_lost_attempt_finds_the_paid_charge_among_failed_ones(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [CHARGED["429 bare"]]
@@ -491,7 +495,7 @@ def test_look_of_a_lost_attempt_goes_on_until_it_finds_the_paid_one(
     assert payment.status == "successful"
 
 
-def test_refusal_in_doubt_goes_to_staff_when_history_cannot_be_read(
+def test_doubtful_refusal_goes_to_review_if_history_cannot_be_read(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects.append(refuse("Bad Request"))
@@ -505,7 +509,7 @@ def test_refusal_in_doubt_goes_to_staff_when_history_cannot_be_read(
     assert timedelta(hours=30) <= clock.at - payment.created_at <= timedelta(hours=31)
 
 
-def test_refusal_in_doubt_stays_refused_when_history_is_readable_in_time(
+def test_doubtful_refusal_stays_refused_if_history_is_read_in_time(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects.append(refuse("Bad Request"))

@@ -1,5 +1,5 @@
-"""A difference ends when a comparison of its own day finds that it is gone, or a person ends it; a comparison of
-another day ends nothing. The counts of a comparison are those of its rows."""
+"""A discrepancy ends when a comparison of its own day finds it resolved, or when a person closes it. A comparison of
+another day ends nothing. The counts of a comparison are the counts of its findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import Archive
 from tests.payments.fakes import Clock
 from tests.payments.test_compare import settled, write
-from tests.payments.test_nightly import TUESDAY, go_to, keep
+from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +30,14 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def day(clock: Clock, archive: Archive) -> date:
-    """The Tuesday on which the payments of a test are sent."""
-    go_to(clock, TUESDAY)
+    """The Tuesday on which the test sends its payments."""
+    go_to_weekday(clock, TUESDAY)
     return clock.at.date()
 
 
 @pytest.fixture
 def stake(begin: Begin, gateway: ModelGateway, archive: Archive, day: date) -> None:
-    """FeexPay's history has a credited payment with another amount: money at stake, and asking does not end it."""
+    """FeexPay's history shows another amount of a credited payment: money is at stake, and asking does not end it."""
     settled(begin, gateway)
     write(archive, gateway.last(), day, amount=4999)
 
@@ -56,11 +56,11 @@ def state() -> str:
 
 
 @pytest.mark.parametrize("count", [2, 4, 8])
-def test_money_at_stake_outlives_the_nights_after_it(stake: None, clock: Clock, count: int) -> None:
+def test_money_at_stake_survives_later_nightly_comparisons(stake: None, clock: Clock, count: int) -> None:
     clock.at = clock.at.replace(hour=3) + DAY
 
     for _ in range(count):
-        assert keep() is not None
+        assert run_next() is not None
         clock.advance(86_400)
 
     assert (state(), Comparison.objects.count()) == ("open", count)
@@ -69,7 +69,7 @@ def test_money_at_stake_outlives_the_nights_after_it(stake: None, clock: Clock, 
 
 
 @pytest.mark.parametrize(("first", "last"), [(-3, -3), (-2, -1), (-1, -1), (1, 1), (1, 2), (2, 2)])
-def test_comparison_of_other_days_leaves_it_alone(
+def test_comparison_of_other_days_does_not_end_a_discrepancy(
     stake: None, archive: Archive, day: date, run: Run, clock: Clock, first: int, last: int
 ) -> None:
     clock.advance(5 * 86_400)
@@ -82,7 +82,7 @@ def test_comparison_of_other_days_leaves_it_alone(
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (-1, 0), (0, 1), (-3, 3)])
-def test_comparison_of_its_day_ends_it_when_it_is_gone(
+def test_comparison_of_its_day_ends_a_resolved_discrepancy(
     stake: None, archive: Archive, day: date, run: Run, clock: Clock, first: int, last: int
 ) -> None:
     clock.advance(5 * 86_400)
@@ -96,7 +96,7 @@ def test_comparison_of_its_day_ends_it_when_it_is_gone(
     assert list(violations()) == []
 
 
-def test_it_is_not_gone_because_its_row_could_not_be_read(
+def test_gap_in_the_history_ends_no_discrepancy(
     stake: None, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
@@ -108,10 +108,10 @@ def test_it_is_not_gone_because_its_row_could_not_be_read(
     assert state() == "open"
 
 
-def test_row_of_a_refused_card_on_the_next_day_ends_nothing(
+def test_refused_card_on_the_next_day_ends_no_discrepancy(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
-    """Of two rows of one page only one tells the other amount, and they stand in two answers."""
+    """A page has two rows in two answers, and only one of them has the other amount."""
     begin(provider="visa", phone="")
     paid, refused = gateway.pay_on_page(), gateway.pay_on_page()
     paid.approve()
@@ -128,7 +128,9 @@ def test_row_of_a_refused_card_on_the_next_day_ends_nothing(
     assert Discrepancy.objects.filter(kind="amount", state="open").exists()
 
 
-def test_stopped_comparison_ends_nothing(stake: None, archive: Archive, day: date, run: Run, clock: Clock) -> None:
+def test_stopped_comparison_ends_no_discrepancy(
+    stake: None, archive: Archive, day: date, run: Run, clock: Clock
+) -> None:
     clock.advance(3 * 86_400)
     run(day)
     archive.rows[0]["amount"] = 5000
@@ -138,7 +140,7 @@ def test_stopped_comparison_ends_nothing(stake: None, archive: Archive, day: dat
     assert state() == "open"
 
 
-def test_difference_that_was_gone_is_open_again_when_it_is_found_again(
+def test_gone_discrepancy_opens_again_when_found_again(
     stake: None, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
@@ -169,7 +171,7 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 
 @pytest.fixture
 def three(stake: None, begin: Begin, gateway: ModelGateway, archive: Archive, day: date, clock: Clock) -> None:
-    """Beside the one at stake: a payment that asking settles, and one whose failure history does not know."""
+    """One discrepancy with money at stake, one that asking settles, and one failure that the history lacks."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
     write(archive, gateway.last(), day)
@@ -179,13 +181,13 @@ def three(stake: None, begin: Begin, gateway: ModelGateway, archive: Archive, da
     clock.advance(3 * 86_400)
 
 
-def test_counts_are_those_of_the_rows(three: None, day: date, run: Run) -> None:
+def test_counts_match_the_findings(three: None, day: date, run: Run) -> None:
     comparison = run(day)
 
     assert counts(comparison) == rows(comparison) == (3, 2, 1, 1)
 
 
-def test_counts_are_those_of_the_rows_after_report_only_and_a_second_run(three: None, day: date, run: Run) -> None:
+def test_counts_match_the_findings_after_a_report_only_run_and_a_second_run(three: None, day: date, run: Run) -> None:
     reported = run(day, repair=False)
     repaired = run(day)
     again = run(day)
@@ -195,7 +197,7 @@ def test_counts_are_those_of_the_rows_after_report_only_and_a_second_run(three: 
     assert counts(again) == rows(again) == (1, 0, 1, 1)
 
 
-def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day: date, run: Run) -> None:
+def test_counts_stay_when_discrepancies_end_later(three: None, day: date, run: Run) -> None:
     first = run(day, repair=False)
     discrepancies.close(Discrepancy.objects.get(kind="amount").pk, "their typing mistake")
 
@@ -205,14 +207,14 @@ def test_counts_stay_those_of_the_rows_when_the_rows_end_later(three: None, day:
     assert counts(second) == rows(second) == (2, 2, 0, 0)
 
 
-def test_second_start_of_a_night_counts_anew(stake: None, archive: Archive, clock: Clock, day: date) -> None:
+def test_restarted_nightly_comparison_resets_its_counts(stake: None, archive: Archive, clock: Clock, day: date) -> None:
     clock.at = clock.at.replace(hour=3) + DAY
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: Finding.objects.exists())
     assert stopped is not None
     assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
     archive.rows[0]["amount"] = 5000
 
-    again = keep()
+    again = run_next()
 
     assert again is not None
     assert (again.pk, again.state) == (stopped.pk, "complete")

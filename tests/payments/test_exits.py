@@ -1,6 +1,6 @@
-"""No status is a dead end: each that is not final has an exit, by time or by a person, and every exit is walked here.
+"""No status is a dead end: each status that is not final has an exit, by time or by staff. Each exit is tested here.
 
-A status that is added to the lifecycle must be given its exit here, or this fails.
+A new status in the lifecycle needs its exit here, or this test fails.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tests.payments.fakes import Clock, next_due_at, only_attempt, sweep
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: The payer was told how it ended, and may pay anew where nothing was taken. A late success still counts.
+#: The payer knows the outcome and may pay again if nothing was taken. A late success is still credited.
 FINAL = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.REJECTED})
 
-#: After so many days at most, time alone has led out.
+#: At most this many days pass until time alone leads out.
 DAYS = 3
 
 
 class World:
-    """One payment, its gateway and its clock, and a person of the staff."""
+    """One payment, its gateway, its clock and a staff user."""
 
     def __init__(self, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
         self.begin, self.gateway, self.clock, self.configure = begin, gateway, clock, configure
@@ -41,7 +41,7 @@ class World:
         return Attempt.objects.get()
 
     def pass_time(self) -> None:
-        """The worker does what is due, until the attempt is no longer where it was."""
+        """Run the worker until the attempt leaves its status."""
         before, ends_at = self.attempt().status, self.clock.at.timestamp() + DAYS * 86_400
         while self.attempt().status == before and self.clock.at.timestamp() < ends_at:
             instant = next_due_at()
@@ -105,7 +105,7 @@ def time_passes(world: World) -> None:
 
 
 def late_answer(world: World) -> None:
-    """Asking goes on after an expiry, so that FeexPay's word ends it. The payer may pay anew meanwhile."""
+    """Polling continues after an expiry, so FeexPay's answer ends it. The payer may pay again meanwhile."""
     world.gateway.last().decline()
     world.pass_time()
 
@@ -117,10 +117,10 @@ def person_decides(world: World) -> None:
 
 
 EXITS: Mapping[Status, Callable[[World], None]] = {
-    Status.CREATED: time_passes,  # sent, or given up as never sent
+    Status.CREATED: time_passes,  # sent, or expired as never sent
     Status.SENDING: time_passes,  # its lease ends
-    Status.PENDING: time_passes,  # the payer answers, or is not expected any longer
-    Status.UNKNOWN: time_passes,  # found in history, or to a person
+    Status.PENDING: time_passes,  # the payer answers, or the attempt expires
+    Status.UNKNOWN: time_passes,  # found in the history, or given to staff
     Status.EXPIRED: late_answer,
     Status.REVIEW: person_decides,
 }
@@ -137,7 +137,7 @@ def test_every_status_is_final_or_has_an_exit() -> None:
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_exit_leads_out(status: Status, world: World) -> None:
+def test_each_exit_leaves_its_status(status: Status, world: World) -> None:
     BEGINNINGS[status](world)
     assert world.attempt().life_status is status
 
@@ -148,7 +148,7 @@ def test_exit_leads_out(status: Status, world: World) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_exits_lead_to_an_end_that_the_payer_is_told(status: Status, world: World) -> None:
+def test_each_exit_leads_to_an_end_that_the_payer_sees(status: Status, world: World) -> None:
     BEGINNINGS[status](world)
 
     for _step in range(5):
@@ -164,7 +164,7 @@ def test_exits_lead_to_an_end_that_the_payer_is_told(status: Status, world: Worl
 # --- what stands in the way of a second payment --------------------------------------------------------------
 
 
-def test_what_is_being_paid_or_is_paid_stands_in_the_way_of_another_payment() -> None:
+def test_open_or_paid_payment_blocks_another_one_for_the_order() -> None:
     assert {"created", "sending", "pending", "unknown", "review", "successful"} == OPEN_OR_PAID
 
 

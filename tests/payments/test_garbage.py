@@ -1,4 +1,4 @@
-"""FeexPay answers nonsense to everything: nobody is credited, nothing crashes, what may be charged stays open."""
+"""Malformed answers to every call: they credit nothing, raise nothing and leave the attempt open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RAW = st.binary(max_size=40) | _JSON.map(lambda value: json.dumps(value).encode
 
 
 class Nonsense:
-    """Gives one answer to whatever it is asked. None of them states a status or an error of FeexPay's."""
+    """Gives the same answer to every call. No answer is a status or an error of FeexPay."""
 
     def __init__(self, status: int, raw: bytes) -> None:
         self._reply = WireReply(status, {}, raw)
@@ -40,11 +40,11 @@ class Nonsense:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(status=st.sampled_from([200, 201, 202, 204, 302, 400, 404, 500, 502, 503]), raw=_RAW)
 @pytest.mark.parametrize(("provider", "phone"), [("mtn_bj", "0161000050"), ("visa", ""), ("wave_ci", "0700000050")])
-def test_nonsense_settles_nothing(
+def test_malformed_answers_settle_nothing(
     begin: Begin, guard: Guard, clock: Clock, provider: str, phone: str, status: int, raw: bytes
 ) -> None:
     guard.inner = Nonsense(status, raw)
-    cache.clear()  # the breaker would rightly send nobody there any more
+    cache.clear()  # otherwise the circuit breaker would rightly stop all calls
 
     payment = begin(provider=provider, phone=phone, merchant_reference=str(uuid4()))
     for seconds in (5, 30, 300):

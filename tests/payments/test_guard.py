@@ -1,4 +1,4 @@
-"""The guard of this folder: it must bite, or every test here proves less than it says."""
+"""The fixture that forbids gateway calls inside a transaction must really forbid them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_guard_stops_a_call_over_the_socket_too(guard: Guard, sandbox: RunningSa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guard_lets_a_call_outside_a_transaction_through(sandbox: RunningSandbox) -> None:
+def test_guard_allows_a_call_outside_a_transaction(sandbox: RunningSandbox) -> None:
     assert conf.gateway().balance()["MTN"] == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_providers_are_there_in_every_test_that_empties_the_tables() -> None:
-    """TransactionTestCase flushes afterwards, and post_migrate writes the rows again."""
+def test_provider_rows_exist_after_a_test_that_flushed_the_tables() -> None:
+    """TransactionTestCase flushes the tables, and post_migrate writes the rows again."""
     assert Provider.objects.get(code="mtn_bj").is_available

@@ -1,4 +1,4 @@
-"""The history is read whole however many rows there are, and where it is not whole, that is said."""
+"""The reader reads a history of any size completely, and reports a gap where it cannot."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_period_of_more_than_31_days_is_asked_in_several(archive: Archive) -> No
     ]
 
 
-def test_cut_period_is_split_into_days_read_in_their_order(archive: Archive) -> None:
+def test_cut_period_is_split_into_days_oldest_first(archive: Archive) -> None:
     for number in range(4):
         archive.add(day(number), 400)
 
@@ -85,7 +85,7 @@ def test_cut_period_is_split_into_days_read_in_their_order(archive: Archive) -> 
 
 
 @pytest.mark.parametrize("counts_all", [True, False])
-def test_cut_day_is_split_by_word_what_moves_on_asked_first(archive: Archive, counts_all: bool) -> None:
+def test_cut_day_is_split_by_word_pending_first(archive: Archive, counts_all: bool) -> None:
     archive.counts_all = counts_all
     archive.add(day(0), 300)
     archive.add(day(0), 300, status="FAILED")
@@ -117,7 +117,7 @@ def test_exactly_500_rows_may_have_been_cut(archive: Archive) -> None:
     assert len(archive.asked) > 1
 
 
-def test_what_no_filter_reaches_is_a_gap_for_those_providers_alone(archive: Archive) -> None:
+def test_rows_without_a_filter_are_a_gap_for_those_providers_only(archive: Archive) -> None:
     archive.add(day(0), 400)
     archive.add(day(0), 200, reseau="MOOV")
     archive.add(day(0), 1, reseau="WAVE BF")
@@ -130,7 +130,7 @@ def test_what_no_filter_reaches_is_a_gap_for_those_providers_alone(archive: Arch
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_total_that_counts_only_what_is_shown_proves_nothing_about_the_rest(archive: Archive) -> None:
+def test_total_of_the_shown_rows_proves_nothing_about_others(archive: Archive) -> None:
     archive.counts_all = False
     archive.add(day(0), 400)
     archive.add(day(0), 200, reseau="MOOV")
@@ -142,7 +142,7 @@ def test_total_that_counts_only_what_is_shown_proves_nothing_about_the_rest(arch
     assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_words_that_no_filter_reaches_are_found_provider_by_provider(archive: Archive) -> None:
+def test_words_without_a_filter_are_found_provider_by_provider(archive: Archive) -> None:
     archive.add(day(0), 400)
     archive.add(day(0), 50, status="REVERSED")
     archive.add(day(0), 80, status="REFUNDED", reseau="MOOV")
@@ -153,7 +153,7 @@ def test_words_that_no_filter_reaches_are_found_provider_by_provider(archive: Ar
     assert gaps(parts) == []
 
 
-def test_word_and_provider_that_no_filter_reaches_are_a_gap_for_those_providers_alone(archive: Archive) -> None:
+def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(archive: Archive) -> None:
     archive.add(day(0), 480)
     archive.add(day(0), 30, reseau="MOOV")
     archive.add(day(0), 3, status="REVERSED")
@@ -164,7 +164,7 @@ def test_word_and_provider_that_no_filter_reaches_are_a_gap_for_those_providers_
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_word_that_no_filter_reaches_is_a_gap_where_one_provider_was_asked_for(archive: Archive) -> None:
+def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(archive: Archive) -> None:
     archive.add(day(0), 400, reseau="MOOV")
     archive.add(day(0), 101, reseau="MOOV", status="REVERSED")
 
@@ -174,7 +174,7 @@ def test_word_that_no_filter_reaches_is_a_gap_where_one_provider_was_asked_for(a
     assert (gap.gap, gap.slice.concerns(MOOV), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_what_cannot_be_split_further_is_a_gap_with_the_rows_there_are(archive: Archive) -> None:
+def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(archive: Archive) -> None:
     archive.add(day(0), 700)
 
     parts = read()
@@ -183,7 +183,7 @@ def test_what_cannot_be_split_further_is_a_gap_with_the_rows_there_are(archive: 
     assert gaps(parts) == [Gap.CUT]
 
 
-def test_unreadable_row_is_a_gap_and_no_reason_to_ask_again(archive: Archive) -> None:
+def test_unreadable_row_is_a_gap_and_is_not_asked_for_again(archive: Archive) -> None:
     archive.add(day(0))
     archive.rows.append({"date": day(0), "reseau": "MTN"})
 
@@ -192,7 +192,7 @@ def test_unreadable_row_is_a_gap_and_no_reason_to_ask_again(archive: Archive) ->
     assert (len(references(parts)), gaps(parts), len(archive.asked)) == (1, [Gap.UNREADABLE], 1)
 
 
-def test_silence_is_a_gap_and_the_next_question_is_asked_all_the_same(archive: Archive) -> None:
+def test_unanswered_question_is_a_gap_and_the_next_is_still_asked(archive: Archive) -> None:
     archive.silent_after = 1
 
     parts = read(62)
@@ -200,7 +200,7 @@ def test_silence_is_a_gap_and_the_next_question_is_asked_all_the_same(archive: A
     assert gaps(parts) == [Gap.UNANSWERED]
 
 
-def test_after_three_silences_nothing_more_is_asked(archive: Archive) -> None:
+def test_after_three_unanswered_questions_reading_stops(archive: Archive) -> None:
     archive.silent_after = 0
 
     parts = read(200)
@@ -209,7 +209,7 @@ def test_after_three_silences_nothing_more_is_asked(archive: Archive) -> None:
     assert len(archive.asked) == 3
 
 
-def test_questions_are_bounded_and_what_was_not_asked_is_a_gap(archive: Archive) -> None:
+def test_question_limit_leaves_a_gap(archive: Archive) -> None:
     archive.add(day(0), 700)
 
     parts = read(most_questions=3)
@@ -218,22 +218,20 @@ def test_questions_are_bounded_and_what_was_not_asked_is_a_gap(archive: Archive)
     assert Gap.NOT_ASKED in gaps(parts)
 
 
-def test_reading_ends_when_it_is_told_to(archive: Archive) -> None:
+def test_reading_ends_when_stop_returns_true(archive: Archive) -> None:
     reader = Reader(most_questions=10, stop=lambda: len(archive.asked) >= 1)
 
     assert gaps(read(62, reader=reader)) == [Gap.NOT_ASKED]
 
 
-def test_one_provider_is_asked_for_alone_where_the_filter_knows_it(archive: Archive) -> None:
+def test_known_provider_is_filtered(archive: Archive) -> None:
     list(Reader(most_questions=9).read(FIRST, FIRST, provider=MOOV))
     list(Reader(most_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
 
     assert [provider for *_, provider in archive.asked] == ["MOOV", "ALL"]
 
 
-def test_where_feexpay_is_used_to_the_full_it_waits_for_its_turn(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_waits_while_the_rate_budget_is_spent(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = iter([2, 1, 0])
     slept: list[float] = []
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: next(waits))
@@ -244,17 +242,15 @@ def test_where_feexpay_is_used_to_the_full_it_waits_for_its_turn(
     assert (slept, gaps(parts), len(archive.asked)) == ([2, 1], [], 1)
 
 
-def test_who_may_not_wait_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_without_waiting_time_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: 1)
 
     assert gaps(read(reader=Reader(most_questions=5))) == [Gap.NOT_ASKED]
     assert archive.asked == []
 
 
-def test_reader_who_waits_himself_is_kept_no_longer_than_he_said(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many questions it takes, and however late the last one begins."""
+def test_interactive_reading_ends_within_its_timeout(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any number of questions, and however late the last one starts."""
     now, asked = [100.0], []
 
     def answer_late(*args: Any, total_seconds: float, **more: Any) -> HistoryPage:

@@ -1,4 +1,4 @@
-"""Cards on FeexPay's page: no reference until somebody paid, found by our id, proven by two answers, paid once."""
+"""Cards on FeexPay's page: found by our id, proven by history and status, credited once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from django_feexpay import conf
 from django_feexpay.gateway.reports import WebhookHint, hint_from
 from django_feexpay.models import Attempt, Credit, Payment
-from django_feexpay.payments import initiate, webhook_hints
+from django_feexpay.payments import sending, webhook_hints
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, record_reference
@@ -32,7 +32,7 @@ def pay_by_card(begin: Begin) -> Begin:
     return start
 
 
-def test_page_is_shown_and_nothing_else_is_known(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_new_page_has_an_address_and_no_reference(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = pay_by_card()
 
     attempt = payment.attempt
@@ -42,7 +42,7 @@ def test_page_is_shown_and_nothing_else_is_known(pay_by_card: Begin, gateway: Mo
     assert moves(payment) == ["sending", "pending"]
 
 
-def test_page_is_asked_for_by_our_id_and_closes_before_we_stop_waiting(
+def test_page_carries_our_id_and_closes_before_the_attempt_expires(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     urls = {"return_url": "https://shop.test/back", "cancel_url": "https://shop.test/no"}
@@ -108,7 +108,7 @@ def test_card_that_is_declined_fails_when_the_page_has_closed_and_may_be_retried
     assert (again.status, again.attempt.ordinal, len(gateway.pages)) == ("pending", 2, 2)
 
 
-def test_page_nobody_uses_expires_and_a_late_payment_still_counts(
+def test_unused_page_expires_and_a_late_payment_is_credited(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = run_until_told(pay_by_card(), clock)
@@ -143,7 +143,7 @@ def test_page_does_not_expire_while_history_may_lack_the_payment(
 def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_charged(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Else the payer would be asked for the money once more."""
+    """Otherwise the payer could be asked to pay a second time."""
     payment = pay_by_card()
     gateway.pay_on_page().decline()
     gateway.history_total = 9999
@@ -162,7 +162,7 @@ def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_cha
         retry(payment.pk, source=Source.API)
 
 
-def test_page_that_is_open_for_days_is_looked_for_on_each_of_them(
+def test_page_open_for_days_is_searched_on_each_day(
     pay_by_card: Begin, archive: Archive, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(EXPIRY_SECONDS=7 * 86_400)
@@ -190,7 +190,7 @@ def test_page_that_is_open_for_days_is_looked_for_on_each_of_them(
         ({"reference": None}, "reference_missing"),
     ],
 )
-def test_success_that_does_not_fit_is_for_staff(
+def test_page_success_with_a_wrong_fact_goes_to_review(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, lies: dict[str, Any], because: str
 ) -> None:
     payment = pay_by_card()
@@ -204,11 +204,11 @@ def test_success_that_does_not_fit_is_for_staff(
     assert payment.events.get(to_status="review").because == because
 
 
-def test_success_of_no_amount_anywhere_is_for_staff(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_page_success_without_an_amount_goes_to_review(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = pay_by_card()
     charge = gateway.pay_on_page()
     charge.approve()
-    charge.amount = None  # type: ignore[assignment]  # neither history nor status says it
+    charge.amount = None  # type: ignore[assignment]  # neither the history nor the status gives it
 
     look_again(clock)
 
@@ -236,7 +236,7 @@ def test_payment_of_another_page_is_not_ours(pay_by_card: Begin, gateway: ModelG
     assert (payment.status, only_attempt(payment).gateway_reference) == ("pending", None)
 
 
-def test_two_payments_with_one_reference_are_for_staff(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_two_payments_with_one_reference_go_to_review(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     first, second = pay_by_card(merchant_reference="a"), pay_by_card(merchant_reference="b")
     gateway.pay_on_page(0).approve()
     gateway.pay_on_page(1).approve()
@@ -262,7 +262,7 @@ def test_two_payments_with_one_reference_are_for_staff(pay_by_card: Begin, gatew
         lambda url: reply(201, {"urlPay": "http://link.example/in-clear"}),
     ],
 )
-def test_page_whose_address_was_lost_is_asked_for_again(
+def test_page_with_a_lost_address_is_requested_again(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, answer: Any
 ) -> None:
     gateway.next_pages = [answer]
@@ -275,10 +275,10 @@ def test_page_whose_address_was_lost_is_asked_for_again(
     assert (payment.status, payment.detail, len(gateway.pages)) == ("pending", "redirect", 2)
 
 
-def test_sender_that_died_with_the_address_leaves_nothing_to_pay_on(
+def test_page_of_a_dead_sender_is_requested_again(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(initiate, "_show_page", lambda *args: None)
+    monkeypatch.setattr(sending, "_mark_page_opened", lambda *args: None)
     payment = pay_by_card()
     monkeypatch.undo()
     assert payment.status == "sending"
@@ -303,7 +303,7 @@ def test_sender_that_died_with_the_address_leaves_nothing_to_pay_on(
         (refuse_the_page("ERR_SHOP_NOT_FOUND", 404), "unknown_shop"),
     ],
 )
-def test_page_that_is_refused_ends_the_attempt(
+def test_refused_page_rejects_the_attempt(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, answer: Any, code: str
 ) -> None:
     gateway.next_pages = [answer]
@@ -313,7 +313,7 @@ def test_page_that_is_refused_ends_the_attempt(
     assert (payment.status, payment.attempt.reason_code, gateway.charges) == ("rejected", code, [])
 
 
-def test_page_closes_with_what_is_left_of_our_patience(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_page_lifetime_is_the_time_until_expiry(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_pages = [lose_the_page]
     payment = pay_by_card()
     Attempt.objects.filter(payment=payment).update(next_poll_at=clock.at + timedelta(seconds=600))
@@ -326,7 +326,7 @@ def test_page_closes_with_what_is_left_of_our_patience(pay_by_card: Begin, gatew
 # --- looking ----------------------------------------------------------------------------------------------
 
 
-def test_reader_of_a_status_asks_when_it_is_due(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_status_read_polls_a_due_page(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = pay_by_card()
     gateway.pay_on_page().approve()
     assert not reconcile_if_due(payment.attempt, source=Source.API, total_seconds=2.0)
@@ -406,9 +406,7 @@ def test_queued_card_gets_its_page_from_the_worker(
     assert (payment.status, only_attempt(payment).redirect_url) == ("pending", "https://link.example/page0001/coins")
 
 
-def test_comparison_knows_a_page_by_the_id_it_was_asked_for_with(
-    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_comparison_matches_a_page_by_our_id(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = pay_by_card()
     gateway.pay_on_page().decline()
     gateway.pay_on_page().approve()
@@ -421,7 +419,7 @@ def test_comparison_knows_a_page_by_the_id_it_was_asked_for_with(
     assert [list(discrepancies.between(only_attempt(payment), row)) for row in page.rows] == [[], []]
 
 
-def test_page_whose_status_names_no_amount_is_judged_by_the_amount_in_history(
+def test_page_without_an_amount_in_its_status_uses_the_amount_in_history(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = pay_by_card()
@@ -434,7 +432,7 @@ def test_page_whose_status_names_no_amount_is_judged_by_the_amount_in_history(
     assert payment.events.get(to_status="successful").evidence["amount"] == 5000
 
 
-def test_page_whose_status_names_no_amount_is_not_credited_with_another_one_in_history(
+def test_page_with_a_wrong_amount_in_history_is_not_credited(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = pay_by_card()
@@ -448,10 +446,8 @@ def test_page_whose_status_names_no_amount_is_not_credited_with_another_one_in_h
     assert payment.events.get(to_status="review").because == "amount_mismatch"
 
 
-def test_credited_page_keeps_the_reference_it_was_credited_by(
-    pay_by_card: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
-    """A process that looked before the credit found the second payment of the page."""
+def test_credited_page_keeps_its_reference(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """A process that polled before the credit found the second payment of the page."""
     payment = pay_by_card()
     before = only_attempt(payment)
     gateway.pay_on_page().approve()

@@ -1,4 +1,4 @@
-"""One key, one answer: what was answered once is never forgotten by a request that comes to nothing."""
+"""An idempotency key is freed by a refusal, but never after an answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def key(player: Any) -> Key:
     return Key(user=player, value="tap-1", fingerprint=idempotency.fingerprint("initiate", {}))
 
 
-def test_key_whose_request_came_to_nothing_may_be_used_again(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+def test_key_of_a_refused_request_can_be_used_again(begin: Begin, gateway: ModelGateway, key: Key) -> None:
     begin(key=key)
 
     idempotency.forget(key)
@@ -29,8 +29,8 @@ def test_key_whose_request_came_to_nothing_may_be_used_again(begin: Begin, gatew
     idempotency.refuse_or_replay(key)
 
 
-def test_answered_key_is_not_forgotten(begin: Begin, gateway: ModelGateway, key: Key) -> None:
-    """Of two requests with one key the second fails late: the first one's answer must not go with it."""
+def test_answered_key_is_not_freed(begin: Begin, gateway: ModelGateway, key: Key) -> None:
+    """Of two requests with one key the second fails late; the first one's answer stays."""
     payment = begin(key=key)
     idempotency.remember(key, 201, {"id": str(payment.pk)})
 

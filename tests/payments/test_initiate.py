@@ -1,4 +1,4 @@
-"""Start and send: the intent is on disk before the gateway hears of it, and nothing is ever sent twice."""
+"""Start and send: the intent is stored before the gateway is called, and nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import IntegrityError, OperationalError
 from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, PaymentEvent, Provider
-from django_feexpay.payments import initiate, leases, ledger
+from django_feexpay.payments import attempts, leases, ledger, sending
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -42,17 +42,17 @@ def test_attempt_id_travels_in_the_echo_with_amount_and_number(begin: Begin, gat
 def test_intent_is_committed_before_anything_is_sent(begin: Begin, gateway: ModelGateway) -> None:
     seen: list[str] = []
 
-    def look(charge: Charge) -> WireReply:
+    def record(charge: Charge) -> WireReply:
         seen.extend(Attempt.objects.values_list("status", flat=True))
         return accept(charge)
 
-    gateway.next_collects.append(look)
+    gateway.next_collects.append(record)
     begin()
 
     assert seen == ["sending"]
 
 
-def test_page_in_the_answer_sends_the_payer_there(begin: Begin, gateway: ModelGateway) -> None:
+def test_page_in_the_answer_becomes_the_redirect_url(begin: Begin, gateway: ModelGateway) -> None:
     gateway.next_collects.append(accept_as("ref-1", payment_url="https://pay.test/1"))
 
     payment = begin()
@@ -61,7 +61,7 @@ def test_page_in_the_answer_sends_the_payer_there(begin: Begin, gateway: ModelGa
 
 
 @pytest.mark.parametrize("word", ["SUCCESSFUL", "FAILED"])
-def test_final_word_in_the_answer_is_asked_about_and_never_believed(
+def test_final_status_in_the_answer_only_makes_the_attempt_due(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     gateway.next_collects.append(accept_as("ref-1", status=word))
@@ -72,7 +72,7 @@ def test_final_word_in_the_answer_is_asked_about_and_never_believed(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_refused_payment_is_told_at_once_with_its_reason(begin: Begin, gateway: ModelGateway) -> None:
+def test_refusal_ends_the_payment_at_once_with_its_reason(begin: Begin, gateway: ModelGateway) -> None:
     gateway.next_collects.append(refuse("PAYER_NOT_FOUND"))
 
     payment = begin()
@@ -83,7 +83,7 @@ def test_refused_payment_is_told_at_once_with_its_reason(begin: Begin, gateway: 
     assert payment.settled_at is not None
 
 
-def test_our_wrong_key_is_a_refusal_and_an_error_in_the_log(
+def test_wrong_api_key_rejects_the_attempt_and_logs_an_error(
     begin: Begin, gateway: ModelGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.next_collects.append(refuse("UNAUTHORIZED", status=401))
@@ -94,7 +94,7 @@ def test_our_wrong_key_is_a_refusal_and_an_error_in_the_log(
     assert "because of our settings" in caplog.text
 
 
-def test_lost_answer_is_unknown_and_never_sent_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_lost_answer_is_unknown_and_never_resent(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(lose_the_answer)
 
     payment = begin()
@@ -106,10 +106,10 @@ def test_lost_answer_is_unknown_and_never_sent_again(begin: Begin, gateway: Mode
     assert moves(payment) == ["sending", "unknown", "pending", "successful"]
 
 
-# --- what surely never left is sent again ---------------------------------------------------------------
+# --- requests that never left are resent --------------------------------------------------------------
 
 
-def test_what_never_left_goes_back_and_is_sent_later(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_request_that_never_left_is_put_back_and_resent(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(cannot_reach)
 
     payment = begin()
@@ -122,7 +122,7 @@ def test_what_never_left_goes_back_and_is_sent_later(begin: Begin, gateway: Mode
     assert (payment.status, len(gateway.charges)) == ("pending", 1)
 
 
-def test_waits_between_sendings_grow_to_two_minutes(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_back_off_between_sends_grows_to_two_minutes(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects += [cannot_reach] * 7
     begin()
     waits = []
@@ -137,11 +137,11 @@ def test_waits_between_sendings_grow_to_two_minutes(begin: Begin, gateway: Model
     assert waits == [5, 10, 20, 40, 80, 120, 120]
 
 
-def test_what_was_not_sent_in_time_expires_on_time(
+def test_attempt_that_never_left_expires_at_its_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    """However long it cannot be sent: the payer is told at the expiry."""
-    gateway.next_collects = [cannot_reach] * initiate.MOST_SENDS
+    """The expiry does not move with each put back."""
+    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
     started_at = clock.at
 
     payment = run_until_told(begin(), clock)
@@ -176,7 +176,7 @@ def test_synchronous_provider_is_always_sent_by_the_worker(begin: Begin, gateway
     assert len(gateway.charges) == 1
 
 
-def test_queued_payment_that_nobody_sent_in_time_expires(
+def test_queued_payment_that_was_not_sent_in_time_expires(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
@@ -191,7 +191,7 @@ def test_queued_payment_that_nobody_sent_in_time_expires(
     assert gateway.charges == []
 
 
-def test_provider_switched_off_between_start_and_send_is_refused(
+def test_provider_switched_off_between_start_and_send_rejects_the_attempt(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
@@ -205,12 +205,12 @@ def test_provider_switched_off_between_start_and_send_is_refused(
     assert gateway.charges == []
 
 
-def test_sender_that_died_is_unknown_after_its_lease_and_never_sent_again(
+def test_attempt_of_a_dead_sender_is_unknown_after_its_lease_and_never_resent(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin()
     charge = gateway.last()
-    _forget_the_answer(payment, clock)
+    _kill_the_sender(payment, clock)
 
     sweep()
     payment.refresh_from_db()
@@ -221,8 +221,8 @@ def test_sender_that_died_is_unknown_after_its_lease_and_never_sent_again(
     assert len(gateway.charges) == 1
 
 
-def _forget_the_answer(payment: Payment, clock: Clock) -> None:
-    """The rows as they stood when the sender died."""
+def _kill_the_sender(payment: Payment, clock: Clock) -> None:
+    """Set the rows to what they were when the sender died."""
     Attempt.objects.filter(payment=payment).update(status="sending", gateway_reference=None, next_poll_at=clock.at)
     Payment.objects.filter(pk=payment.pk).update(status="sending")
 
@@ -230,7 +230,7 @@ def _forget_the_answer(payment: Payment, clock: Clock) -> None:
 def test_sender_that_comes_back_after_its_lease_still_writes_the_reference(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Slower than its lease: meanwhile a sweep called it lost."""
+    """It is slower than its lease, and the worker marks it UNKNOWN in the meantime."""
 
     def slow(charge: Charge) -> WireReply:
         clock.advance(46)
@@ -248,8 +248,8 @@ def test_sender_that_comes_back_after_its_lease_still_writes_the_reference(
 # --- one reference, one attempt -------------------------------------------------------------------------
 
 
-def test_reference_of_another_attempt_is_never_taken(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """FeexPay gives one reference twice: the second attempt is looked for by its own id."""
+def test_reference_of_another_attempt_is_never_stored(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """FeexPay gives one reference twice: the second attempt is searched for by its own id."""
     first = begin(merchant_reference="one")
     gateway.next_collects.append(accept_as("ref-0001"))
 
@@ -277,10 +277,10 @@ def test_reference_found_twice_in_history_goes_to_staff(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_reference_conflict_in_review_is_looked_at_ever_more_slowly(
+def test_reference_conflict_in_review_is_polled_less_and_less(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Not at every end of a lease, for ever."""
+    """It was polled at the end of each lease, without end."""
     begin(merchant_reference="one")
     gateway.next_collects.append(accept_as("ref-0001"))
     second = begin(merchant_reference="two")
@@ -298,14 +298,14 @@ def test_reference_conflict_in_review_is_looked_at_ever_more_slowly(
     assert next_poll_at > clock.at + timedelta(hours=20)
 
 
-def test_refused_order_writes_nothing_and_sends_nothing(begin: Begin, gateway: ModelGateway) -> None:
+def test_invalid_request_writes_nothing_and_sends_nothing(begin: Begin, gateway: ModelGateway) -> None:
     with pytest.raises(NotAllowedError):
         begin(amount=0)
 
     assert (Payment.objects.count(), Attempt.objects.count(), gateway.charges) == (0, 0, [])
 
 
-def test_fee_is_on_top_when_the_payer_bears_it(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
+def test_fee_is_added_when_the_payer_pays_it(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
     configure(FEE_PAYER="payer")
 
     payment = begin()
@@ -314,7 +314,7 @@ def test_fee_is_on_top_when_the_payer_bears_it(begin: Begin, gateway: ModelGatew
     assert gateway.last().amount == 5085
 
 
-def test_number_sealed_with_a_lost_key_is_a_refusal_and_an_error_in_the_log(
+def test_number_encrypted_with_a_lost_key_rejects_the_attempt_and_logs_an_error(
     begin: Begin, gateway: ModelGateway, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(DISPATCH="queue")
@@ -329,7 +329,7 @@ def test_number_sealed_with_a_lost_key_is_a_refusal_and_an_error_in_the_log(
     assert "cannot be sent" in caplog.text
 
 
-def test_claim_on_an_attempt_that_somebody_else_is_sending_sends_nothing(
+def test_claim_on_an_attempt_that_is_being_sent_sends_nothing(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
@@ -337,12 +337,12 @@ def test_claim_on_an_attempt_that_somebody_else_is_sending_sends_nothing(
     [held] = leases.claim_due(10, unsent=True)
     Attempt.objects.filter(payment=payment).update(status="sending")
 
-    initiate.send_due(held, source=Source.WORKER)
+    sending.send_due(held, source=Source.WORKER)
 
     assert gateway.charges == []
 
 
-def test_another_broken_rule_than_the_reference_is_not_taken_for_a_lost_answer(
+def test_other_integrity_errors_than_a_reference_conflict_are_raised(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: object, **kwargs: object) -> bool:
@@ -354,7 +354,7 @@ def test_another_broken_rule_than_the_reference_is_not_taken_for_a_lost_answer(
         begin()
 
 
-def test_queued_attempt_of_an_order_that_is_paid_meanwhile_is_not_sent(
+def test_queued_attempt_of_an_order_that_was_paid_in_the_meantime_is_not_sent(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     late = run_until_told(begin(merchant_reference="order-1"), clock)
@@ -369,11 +369,11 @@ def test_queued_attempt_of_an_order_that_is_paid_meanwhile_is_not_sent(
     assert (len(gateway.charges), attempt.status, attempt.reason_code) == (1, "rejected", "already_credited")
 
 
-def test_details_of_the_payer_are_in_no_repr() -> None:
-    assert "Ama" not in repr(initiate.PayerDetails(first_name="Ama", otp="123456"))
+def test_repr_hides_the_payers_details() -> None:
+    assert "Ama" not in repr(attempts.PayerDetails(first_name="Ama", otp="123456"))
 
 
-def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(
+def test_queued_attempt_of_a_credited_payment_is_not_sent(
     begin: Begin, gateway: ModelGateway, configure: Configure, signals: Recorder
 ) -> None:
     configure(DISPATCH="queue")
@@ -386,15 +386,15 @@ def test_credited_payment_is_never_asked_for_again_by_a_queued_attempt(
     assert signals.names() == []
 
 
-def test_answer_survives_whoever_only_looks_on(
+def test_failing_observer_does_not_lose_the_answer(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The breaker reads the database's clock, and that may be away just then."""
+    """The circuit breaker is an observer that reads the database's clock, and that can fail."""
 
-    def stumble(seen: object) -> None:
+    def failing(seen: object) -> None:
         raise OperationalError("server closed the connection")
 
-    monkeypatch.setattr(conf, "_observers", [stumble])
+    monkeypatch.setattr(conf, "_observers", [failing])
 
     payment = begin()
 

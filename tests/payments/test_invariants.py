@@ -1,4 +1,4 @@
-"""Each invariant holds of a healthy world, and is reported by its number once the rows are broken behind its back."""
+"""Each invariant holds for healthy rows, and a violation is reported by number when a test breaks the rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def a_key() -> idempotency.Key:
 
 
 def second_attempt(payment: Payment, status: Status) -> Attempt:
-    """One more attempt of a payment, with the event it would have been opened by."""
+    """Add one more attempt to a payment, with its opening event."""
     attempt = only_attempt(payment)
     attempt.pk, attempt.ordinal, attempt.status, attempt.gateway_reference = uuid4(), 2, status, uuid4().hex
     attempt.save(force_insert=True)
@@ -72,7 +72,7 @@ def add_event(attempt: Attempt, from_status: str, to_status: str, because: str =
 
 
 def drop_index(name: str) -> None:
-    """What keeps the rows right by itself has to be gone before they can be wrong."""
+    """Drop a database constraint, so that the test can write wrong rows."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -104,7 +104,7 @@ def broken() -> set[str]:
     return {violation.rule for violation in violations()}
 
 
-def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> None:
+def test_healthy_rows_have_no_violation(begin: Begin, gateway: ModelGateway) -> None:
     settled(begin, gateway)
     settled(begin, gateway, approved=False)
     begin(merchant_reference="waiting")
@@ -118,7 +118,7 @@ def test_healthy_world_has_no_violation(begin: Begin, gateway: ModelGateway) -> 
     assert set(Payment.objects.values_list("status", flat=True)) == {"successful", "failed", "pending", "review"}
 
 
-def test_every_promise_that_rows_can_show_is_checked() -> None:
+def test_every_checkable_invariant_is_listed() -> None:
     assert list(INVARIANTS) == [
         *("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"),
         *("I13", "I14", "I15", "I16", "I17", "I18", "I19"),
@@ -143,7 +143,7 @@ def test_i2_reports_a_credit_without_success(credited: Payment) -> None:
     assert list(INVARIANTS["I2"]()) == [f"payment {credited.pk}: failed with a credit"]
 
 
-def test_i2_reports_a_payment_that_left_its_attempt(waiting: Payment) -> None:
+def test_i2_reports_a_status_that_differs_from_the_newest_attempt(waiting: Payment) -> None:
     Payment.objects.update(status="failed")
 
     assert list(INVARIANTS["I2"]()) == [f"payment {waiting.pk}: failed, its newest attempt pending"]
@@ -193,7 +193,7 @@ def test_i5_reports_a_gap_between_events(waiting: Payment) -> None:
     ]
 
 
-def test_i5_reports_who_left_successful(credited: Payment) -> None:
+def test_i5_reports_a_move_out_of_successful(credited: Payment) -> None:
     attempt = only_attempt(credited)
     add_event(attempt, "successful", "failed")
     Attempt.objects.update(status="failed")
@@ -243,14 +243,14 @@ def test_i6_reports_a_credit_by_another_event(credited: Payment) -> None:
 
 @pytest.mark.parametrize("days_old", [0, 8, 400])
 @pytest.mark.parametrize("status", ["sending", "pending", "unknown", "review", "expired"])
-def test_i7_reports_who_is_forgotten(waiting: Payment, status: str, days_old: int) -> None:
+def test_i7_reports_an_attempt_without_a_next_poll(waiting: Payment, status: str, days_old: int) -> None:
     attempt = only_attempt(waiting)
     Attempt.objects.update(status=status, next_poll_at=None, created_at=attempt.created_at - timedelta(days=days_old))
 
     assert list(INVARIANTS["I7"]()) == [f"attempt {attempt.pk}: {status}, next poll never"]
 
 
-def test_i7_reports_a_look_too_far_away(waiting: Payment) -> None:
+def test_i7_reports_a_poll_too_far_ahead(waiting: Payment) -> None:
     Attempt.objects.update(next_poll_at=conf.now() + timedelta(days=2))
 
     assert broken() == {"I7", "I19"}
@@ -267,7 +267,7 @@ def test_i7_reports_a_look_too_far_away(waiting: Payment) -> None:
         ("pending", 70, 2, True),
     ],
 )
-def test_i7_lets_what_is_in_doubt_wait_a_seventh_of_its_age(
+def test_i7_accepts_a_wait_of_a_seventh_of_the_age(
     waiting: Payment, status: str, days_old: int, days_ahead: int, is_late: bool
 ) -> None:
     now = conf.now()
@@ -287,7 +287,7 @@ def test_i7_lets_what_is_in_doubt_wait_a_seventh_of_its_age(
         ("expired", {"sent_at": None}),
     ],
 )
-def test_i7_lets_rest_what_nobody_waits_for(waiting: Payment, status: str, changes: dict[str, object]) -> None:
+def test_i7_accepts_final_attempts_without_a_poll(waiting: Payment, status: str, changes: dict[str, object]) -> None:
     Attempt.objects.update(status=status, next_poll_at=None, **changes)
 
     assert list(INVARIANTS["I7"]()) == []
@@ -301,14 +301,14 @@ def test_i8_reports_a_delivery_of_another_attempt(waiting: Payment) -> None:
     assert list(INVARIANTS["I8"]()) == [text]
 
 
-def test_i8_is_content_with_an_echo_that_came_before_the_reference(waiting: Payment) -> None:
+def test_i8_accepts_an_echo_that_came_before_the_reference(waiting: Payment) -> None:
     Attempt.objects.update(gateway_reference=None, status=Status.UNKNOWN)
     delivery("not-known-yet", only_attempt(waiting), minutes_old=0, echoes=True)
 
     assert list(INVARIANTS["I8"]()) == []
 
 
-def test_i8_reports_a_delivery_that_nobody_matched(waiting: Payment) -> None:
+def test_i8_reports_an_unmatched_delivery(waiting: Payment) -> None:
     reference = str(only_attempt(waiting).gateway_reference)
     old = delivery(reference, None, minutes_old=3)
     delivery(reference, None, minutes_old=1)
@@ -346,7 +346,7 @@ def test_i9_reports_a_key_with_two_payments(begin: Begin, gateway: ModelGateway)
         (lambda: tell_again(), "its success has 2 messages"),
     ],
 )
-def test_i10_reports_news_that_is_not_told_once(credited: Payment, break_it: Callable[[], object], text: str) -> None:
+def test_i10_reports_a_missing_or_doubled_message(credited: Payment, break_it: Callable[[], object], text: str) -> None:
     break_it()
 
     [violation] = INVARIANTS["I10"]()
@@ -373,13 +373,13 @@ def test_i10_reports_a_review_and_a_second_charge_without_message(credited: Paym
 
 
 def incident(attempt: Attempt, reference: str, *, kind: str = "duplicate_charge", **columns: Any) -> Incident:
-    """An incident that nobody told the host about."""
+    """An incident without its signal."""
     charge = {"gateway_reference": reference, "amount": 5000, "currency": "XOF", "opened_at": conf.now()}
     return Incident.objects.create(kind=kind, payment_id=attempt.payment_id, attempt=attempt, **{**charge, **columns})
 
 
 @pytest.mark.parametrize("reference", ["", "THEIRS"], ids=["none", "of another attempt"])
-def test_i4_reports_an_incident_whose_charge_is_no_second_one(credited: Payment, begin: Begin, reference: str) -> None:
+def test_i4_reports_an_incident_about_no_second_charge(credited: Payment, begin: Begin, reference: str) -> None:
     Attempt.objects.filter(payment=begin(merchant_reference="other")).update(gateway_reference="theirs")
     wrong = incident(only_attempt(credited), reference)
 
@@ -388,14 +388,14 @@ def test_i4_reports_an_incident_whose_charge_is_no_second_one(credited: Payment,
     ]
 
 
-def test_i4_accepts_a_second_charge_that_only_feexpay_holds(credited: Payment) -> None:
+def test_i4_accepts_a_second_charge_that_no_attempt_holds(credited: Payment) -> None:
     incident(only_attempt(credited), "beside")
 
     assert list(INVARIANTS["I4"]()) == []
 
 
-def test_i4_reports_a_confirmed_second_charge_that_is_no_incident(credited: Payment) -> None:
-    row = difference(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
+def test_i4_reports_a_confirmed_second_charge_without_incident(credited: Payment) -> None:
+    row = discrepancy(only_attempt(credited), kind="second_row", gateway_reference="beside", outcome="incident")
     assert list(INVARIANTS["I4"]()) == [
         f"discrepancy {row.pk}: FeexPay confirmed a second charge, and there is no incident"
     ]
@@ -412,7 +412,7 @@ def test_i8_accepts_a_delivery_of_another_charge_that_echoes_the_attempt(credite
 
 
 @pytest.mark.parametrize("kind", ["duplicate_charge", "reversed_after_credit"])
-def test_i15_reports_an_incident_that_is_not_told(credited: Payment, kind: str) -> None:
+def test_i15_reports_an_incident_without_signal(credited: Payment, kind: str) -> None:
     incident(only_attempt(credited), "beside", kind=kind)
 
     assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 1 incidents {kind}, announced 0 times"]
@@ -426,14 +426,14 @@ def test_i15_reports_a_signal_without_its_incident(credited: Payment) -> None:
     assert list(INVARIANTS["I15"]()) == [f"payment {credited.pk}: 0 incidents reversed_after_credit, announced 1 times"]
 
 
-def test_i15_reports_a_reversal_of_what_was_never_credited(waiting: Payment) -> None:
+def test_i15_reports_a_reversal_without_credit(waiting: Payment) -> None:
     wrong = incident(only_attempt(waiting), "ref-0001", kind="reversed_after_credit")
 
     assert f"incident {wrong.pk}: its attempt was never credited" in list(INVARIANTS["I15"]())
 
 
-def difference(attempt: Attempt, **columns: Any) -> Discrepancy:
-    """A difference of a comparison of the attempt's day."""
+def discrepancy(attempt: Attempt, **columns: Any) -> Discrepancy:
+    """A discrepancy found by a comparison of the attempt's day."""
     now, day = conf.now(), (attempt.sent_at or attempt.created_at).astimezone(UTC).date()
     seen = Comparison.objects.create(first_day=day, last_day=day, started_at=now, beat_at=now)
     values = {"kind": "status", "identity": uuid4().hex, "found_at": now, "comparison": seen, "last_comparison": seen}
@@ -441,10 +441,10 @@ def difference(attempt: Attempt, **columns: Any) -> Discrepancy:
 
 
 @pytest.mark.parametrize(("days", "is_fine"), [(0, True), (-1, False), (1, False)])
-def test_i16_reports_a_difference_that_a_comparison_of_other_days_ended(
+def test_i16_reports_a_discrepancy_ended_by_a_comparison_of_other_days(
     waiting: Payment, days: int, is_fine: bool
 ) -> None:
-    row = difference(only_attempt(waiting), state="gone", money_at_stake=True)
+    row = discrepancy(only_attempt(waiting), state="gone", money_at_stake=True)
     ended_by = row.comparison
     ended_by.first_day += timedelta(days=days)
     ended_by.last_day += timedelta(days=days)
@@ -455,7 +455,7 @@ def test_i16_reports_a_difference_that_a_comparison_of_other_days_ended(
     assert list(INVARIANTS["I16"]()) == ([] if is_fine else [text])
 
 
-def test_i12_reports_another_amount_than_the_payment_says(waiting: Payment) -> None:
+def test_i12_reports_an_attempt_amount_that_differs_from_its_payment(waiting: Payment) -> None:
     Attempt.objects.update(amount=4999)
 
     attempt = only_attempt(waiting)
@@ -469,7 +469,7 @@ def test_i12_reports_less_than_the_price(waiting: Payment) -> None:
     assert list(INVARIANTS["I12"]()) == [f"payment {waiting.pk}: amount 5000, charged 4999, fee 85"]
 
 
-def test_i12_knows_what_a_converted_price_comes_to(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
+def test_i12_checks_the_converted_price(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
     configure(FEE_PAYER="payer")
     payment = begin(amount=1000, currency="EUR")
     assert list(INVARIANTS["I12"]()) == []
@@ -483,7 +483,7 @@ def test_i12_knows_what_a_converted_price_comes_to(begin: Begin, gateway: ModelG
 
 
 @pytest.mark.parametrize("changes", [{"exchange_rate": "655.957"}, {"currency": "EUR"}], ids=str)
-def test_i12_reports_a_rate_without_need_and_a_need_without_rate(waiting: Payment, changes: dict[str, str]) -> None:
+def test_i12_reports_a_needless_or_a_missing_rate(waiting: Payment, changes: dict[str, str]) -> None:
     Payment.objects.update(**changes)
 
     assert list(INVARIANTS["I12"]()) == [f"payment {waiting.pk}: amount 5000, charged 5000, fee 85"]

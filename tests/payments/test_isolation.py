@@ -1,4 +1,4 @@
-"""Isolation levels and autocommit, as a host may set them: the locks hold under each, or nothing is begun at all."""
+"""Isolation levels and autocommit of the host: the locks hold under each level, or nothing starts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django_feexpay.gateway.reports import hint_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment, WebhookDelivery
 from django_feexpay.payments import leases, ledger, otp, reconcile, webhook_hints
+from django_feexpay.payments.attempts import lock_user
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
-from django_feexpay.payments.initiate import lock_user
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
 from tests.api.caller import BASE, new_token, wish
@@ -30,7 +30,7 @@ from tests.payments.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-#: How a host comes to another level than PostgreSQL's own: Django's option, or what the server gives the role.
+#: How a host sets another level than PostgreSQL's default: in Django's OPTIONS, or on the server.
 LEVELS = {
     "repeatable read": {"isolation_level": 3},
     "serializable": {"isolation_level": 4},
@@ -63,7 +63,7 @@ def level_now() -> str:
 def test_our_transactions_are_read_committed(level: str) -> None:
     with durable():
         assert level_now() == "read committed"
-    with durable():  # and the second of a connection, whose level is known
+    with durable():  # the connection's level is known by now
         assert level_now() == "read committed"
     with isolation.read_committed("default"):
         assert level_now() == "read committed"
@@ -99,7 +99,7 @@ def test_one_key_at_once_over_http_is_one_charge_and_no_500(gateway: ModelGatewa
     answers = Counter(at_once(8, tap))
 
     assert set(answers) <= {201, 409}
-    assert answers[201] >= 1  # whoever comes after the answer is given it again
+    assert answers[201] >= 1  # a request after the answer gets the same answer
     assert (Payment.objects.count(), len(gateway.charges)) == (1, 1)
 
 
@@ -114,7 +114,7 @@ def test_retries_at_once_open_one_attempt(begin: Begin, gateway: ModelGateway, l
     assert (payment.attempts.count(), len(gateway.charges)) == (2, 2)
 
 
-def test_looks_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: ModelGateway, level: str) -> None:
+def test_polls_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: ModelGateway, level: str) -> None:
     begin()
     attempt = Attempt.objects.get()
     gateway.last().approve()
@@ -130,7 +130,7 @@ def test_looks_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
 
 
 def test_an_update_that_waited_for_another_one_sees_it(begin: Begin, gateway: ModelGateway, level: str) -> None:
-    """Without a transaction around them: claims, looks that are postponed, answers that are remembered."""
+    """Single updates outside a transaction: claims, poll times, stored answers."""
     begin()
     attempt = Attempt.objects.get()
     Attempt.objects.update(next_poll_at=attempt.created_at)
@@ -154,7 +154,7 @@ def two_codes(begin: Begin, gateway: ModelGateway) -> list[Payment]:
 def test_one_key_on_two_codes_at_once_is_used_once_and_nothing_breaks(
     two_codes: list[Payment], gateway: ModelGateway, player: Any
 ) -> None:
-    """What it was: both looked, found no such key, and the second one to write it died of the unique index."""
+    """Both requests found no such key, and the second INSERT failed on the unique index."""
     headers = {"Authorization": f"Bearer {new_token(player)}", "Idempotency-Key": "key-1"}
     asked_before = len(gateway.charges)
 
@@ -181,7 +181,7 @@ def test_one_key_on_a_start_and_a_code_at_once_is_used_once(
     assert codes(at_once(2, use)) == {"Payment": 1, "idempotency_mismatch": 1}
 
 
-# --- a transaction around it ----------------------------------------------------------------------------
+# --- inside a transaction -----------------------------------------------------------------------------
 
 
 def in_atomic(work: Callable[[], object]) -> None:
@@ -189,19 +189,19 @@ def in_atomic(work: Callable[[], object]) -> None:
         work()
 
 
-def test_nothing_of_ours_joins_a_transaction_that_may_be_rolled_back(begin: Begin, gateway: ModelGateway) -> None:
-    """A move that is undone with the host's transaction would leave a signal that was sent, or a charge, without it."""
+def test_calls_inside_a_transaction_of_the_host_are_refused(begin: Begin, gateway: ModelGateway) -> None:
+    """If the host's transaction rolled back a move, its signal or its charge would remain without a row."""
     begin()
     attempt = Attempt.objects.get()
     cause = Cause(source=Source.WORKER, because="test")
-    joins: dict[str, Callable[[], object]] = {
+    calls: dict[str, Callable[[], object]] = {
         "move": lambda: ledger.move(attempt.pk, Status.SUCCESSFUL, cause),
         "claim": lambda: leases.claim_due(1, unsent=False),
         "webhook": lambda: webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})),
         "start": lambda: begin(merchant_reference="order-7"),
         "reconcile": lambda: python_api.reconcile_payment(attempt.payment_id),
     }
-    for work in joins.values():
+    for work in calls.values():
         with pytest.raises(RuntimeError):
             in_atomic(work)
 
@@ -215,7 +215,7 @@ def test_nothing_of_ours_joins_a_transaction_that_may_be_rolled_back(begin: Begi
 
 @pytest.fixture(params=["set_autocommit", "AUTOCOMMIT"])
 def without_autocommit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Call it where the host's own transaction begins."""
+    """A function that switches autocommit off, to call where the host's transaction begins."""
 
     def switch_off() -> None:
         if request.param == "AUTOCOMMIT":
@@ -264,7 +264,7 @@ def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
     assert not WebhookDelivery.objects.exists()
 
 
-def test_without_autocommit_the_api_says_so_and_payments_can_be_read(
+def test_without_autocommit_the_api_answers_503_and_payments_can_be_read(
     begin: Begin, gateway: ModelGateway, player: Any, without_autocommit: Callable[[], None]
 ) -> None:
     payment = begin()
@@ -275,7 +275,7 @@ def test_without_autocommit_the_api_says_so_and_payments_can_be_read(
     def post(path: str, body: object) -> Any:
         return Client().post(f"{BASE}{path}", body, content_type="application/json", headers=headers)
 
-    # By the view itself: Django's test client would close the connection that is to keep its autocommit off.
+    # Django's test client would close the connection, and with it this test's autocommit setting.
     started = post("initiate/", wish(merchant_reference="order-7"))
     delivered = post("webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"})
 
@@ -285,7 +285,7 @@ def test_without_autocommit_the_api_says_so_and_payments_can_be_read(
     assert gateway.questions == 0
 
 
-def test_autocommit_comes_back_behind_a_transaction(begin: Begin, gateway: ModelGateway) -> None:
+def test_start_works_after_a_transaction_ended(begin: Begin, gateway: ModelGateway) -> None:
     with transaction.atomic():
         lock_user(uuid4())
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to look: leases that end by themselves and are won by one."""
+"""Leases on attempts: one caller gets each, and they end by themselves."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(5, "pending"), (900, "expired")], ids=["waiting", "at its expiry"])
-def test_hint_that_comes_while_feexpay_is_asked_keeps_its_time(
+def test_webhook_during_a_poll_is_not_overwritten_by_the_poll(
     seconds: int, status: str, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The answer that is on its way is older than the hint: what it moves must not put off the next look."""
+    """The poll's answer is older than the webhook: it must not delay the next poll."""
     payment = begin()
     clock.advance(seconds)
     [held] = leases.claim_due(10, unsent=False)
@@ -37,7 +37,7 @@ def test_hint_that_comes_while_feexpay_is_asked_keeps_its_time(
     assert (attempt.status, attempt.next_poll_at) == (status, clock.at + timedelta(seconds=3))
 
 
-def test_claimer_that_dies_gives_the_row_back_after_its_lease(
+def test_attempt_of_a_dead_worker_is_due_again_after_its_lease(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     begin()
@@ -51,7 +51,7 @@ def test_claimer_that_dies_gives_the_row_back_after_its_lease(
 
 
 def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """What SQLite does: the time that was read is the guard."""
+    """As on SQLite: the update succeeds only if `next_poll_at` is unchanged."""
     attempt = only_attempt(begin())
     clock.advance(5)
 
@@ -62,7 +62,7 @@ def test_row_by_row_claim_is_won_by_one(begin: Begin, gateway: ModelGateway, clo
     assert loser is None
 
 
-def test_nothing_is_claimed_when_nobody_has_time(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_nothing_is_claimed_without_free_threads(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     clock.advance(5)
 
@@ -86,16 +86,16 @@ def test_database_without_skip_locked_claims_row_by_row(
 
 
 def settle_as_failed(payment: Payment) -> None:
-    """FAILED, and due: somebody posted about it."""
+    """FAILED, and due because of a webhook."""
     ledger.move(only_attempt(payment).pk, Status.FAILED, Cause(source=Source.WORKER, because="test"))
     Attempt.objects.filter(payment=payment).update(next_poll_at=now() - timedelta(hours=1))
 
 
 @pytest.mark.parametrize("skip_locked", [True, False], ids=["as it is", "row by row"])
-def test_settled_attempts_wait_behind_live_ones(
+def test_live_attempts_are_claimed_before_settled_ones(
     skip_locked: bool, begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long they have been due."""
+    """Even if the settled ones have been due longer."""
     if not skip_locked:
         monkeypatch.setattr(connection.features, "has_select_for_update_skip_locked", False)
     for number in range(3):
@@ -109,7 +109,7 @@ def test_settled_attempts_wait_behind_live_ones(
     assert claims[0].attempt_id == live.pk
 
 
-def test_live_and_settled_attempts_are_claimed_apart(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_live_and_settled_attempts_are_claimed_separately(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     settle_as_failed(begin(merchant_reference="failed"))
     begin(merchant_reference="live")
     clock.advance(5)
@@ -119,10 +119,10 @@ def test_live_and_settled_attempts_are_claimed_apart(begin: Begin, gateway: Mode
     assert leases.claim_due(9, unsent=True) == []
 
 
-def test_look_that_found_nothing_writes_nothing_on_an_attempt_that_moved_meanwhile(
+def test_poll_without_news_does_not_change_an_attempt_that_moved_meanwhile(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Credited by another worker: it is not looked at again."""
+    """Another worker credited it: it is not polled again."""
     attempt = only_attempt(begin())
     Attempt.objects.update(next_poll_at=None)
     attempt.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The one writer of a status: guarded moves, the credit that exists once, and what the host is told."""
+"""The only writer of a status: legal moves, one credit per payment, and the signals to the host."""
 
 from __future__ import annotations
 
@@ -102,14 +102,14 @@ def test_forbidden_move_changes_nothing_at_all(payment: Payment, before: Status,
     assert everything_about(payment) == before_it
 
 
-def test_payment_stands_where_its_newest_attempt_stands(payment: Payment) -> None:
+def test_payment_has_the_status_of_its_newest_attempt(payment: Payment) -> None:
     for status in (Status.EXPIRED, Status.REVIEW, Status.FAILED):
         move(payment, status)
         payment.refresh_from_db()
         assert payment.status == status
 
 
-def test_a_late_word_about_an_older_attempt_does_not_touch_the_payment(payment: Payment) -> None:
+def test_late_move_of_an_older_attempt_does_not_change_the_payment(payment: Payment) -> None:
     move(payment, Status.FAILED)
     second_attempt(payment)
     first = payment.attempts.get(ordinal=1)
@@ -181,13 +181,13 @@ def test_credit_is_one_to_one_with_its_attempt_in_the_database(payment: Payment,
         Credit.objects.create(payment=other, attempt=only_attempt(payment), event=event, amount=1, currency="XOF")
 
 
-def test_success_after_an_announced_failure_is_told_as_late_too(payment: Payment) -> None:
+def test_success_after_a_signalled_failure_is_signalled_as_late_too(payment: Payment) -> None:
     move(payment, Status.EXPIRED, Status.SUCCESSFUL)
 
     assert announced(payment) == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
 
 
-def test_success_out_of_review_is_not_late_when_no_failure_was_announced(payment: Payment) -> None:
+def test_success_after_a_review_is_not_late_if_no_failure_was_signalled(payment: Payment) -> None:
     move(payment, Status.REVIEW, Status.SUCCESSFUL)
 
     assert announced(payment) == ["payment_needs_review", "payment_succeeded"]
@@ -214,7 +214,7 @@ def test_two_charged_attempts_give_one_credit_and_one_refund_to_make(payment: Pa
     ]
 
 
-def test_a_failing_attempt_does_not_take_the_credit_of_another_away(payment: Payment) -> None:
+def test_failed_attempt_does_not_remove_the_credit_of_another(payment: Payment) -> None:
     move(payment, Status.FAILED)
     first, second = payment.attempts.get(ordinal=1), second_attempt(payment)
     ledger.move(second.pk, Status.PENDING, BECAUSE)
@@ -226,7 +226,7 @@ def test_a_failing_attempt_does_not_take_the_credit_of_another_away(payment: Pay
     assert (payment.status, announced(payment)[-1]) == ("successful", "payment_succeeded_late")
 
 
-def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment, clock: Clock) -> None:
+def test_contradicted_credit_stays_and_opens_one_incident(payment: Payment, clock: Clock) -> None:
     move(payment, Status.SUCCESSFUL)
     attempt = only_attempt(payment)
 
@@ -237,7 +237,7 @@ def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment, cloc
     assert Credit.objects.filter(payment=payment).count() == 1
 
 
-# --- what the host is told ------------------------------------------------------------------------------
+# --- signals to the host ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_a_contradicted_credit_stands_and_is_one_incident(payment: Payment, cloc
         ([Status.FAILED, Status.REVIEW], ["payment_failed", "payment_needs_review"]),
     ],
 )
-def test_failure_is_announced_once_each_time_the_payers_word_turns_to_failed(
+def test_failure_is_signalled_once_each_time_the_payment_becomes_failed(
     payment: Payment, way: list[Status], expected: list[str]
 ) -> None:
     move(payment, *way)
@@ -264,7 +264,7 @@ def test_each_signal_has_an_event_id_of_its_own(payment: Payment) -> None:
     assert len({message.event_id for message in OutboxMessage.objects.all()}) == 3
 
 
-# --- history is history ---------------------------------------------------------------------------------
+# --- append-only events ---------------------------------------------------------------------------------
 
 
 def test_event_cannot_be_changed_or_deleted_through_the_model(payment: Payment) -> None:
@@ -383,7 +383,7 @@ def test_open_payment_is_all_or_nothing(payment: Payment) -> None:
     assert payment.events.count() == 2
 
 
-def test_row_that_moved_in_between_is_not_moved_by_an_older_look(
+def test_row_that_moved_meanwhile_is_not_moved_by_an_older_poll(
     payment: Payment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The guard of the UPDATE itself, for a database without row locks."""

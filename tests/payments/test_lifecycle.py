@@ -1,4 +1,4 @@
-"""The table of moves, written out a second time: a move that slips into the code must be written here, too."""
+"""A second, independent table of the legal moves: a change in the code must be made here, too."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def allowed() -> set[tuple[str, str]]:
     return pairs
 
 
-def test_table_of_moves_was_read_whole() -> None:
+def test_table_has_every_status() -> None:
     assert len(allowed()) == 25
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(Status, Status)))
-def test_may_move_allows_the_moves_of_the_table_and_no_other(before: Status, after: Status) -> None:
+def test_may_move_allows_exactly_the_moves_of_the_table(before: Status, after: Status) -> None:
     assert lifecycle.may_move(before, after) is ((before.value, after.value) in allowed())
 
 
 @pytest.mark.parametrize("after", list(Status))
-def test_may_move_lets_nothing_leave_successful(after: Status) -> None:
+def test_successful_is_final(after: Status) -> None:
     assert not lifecycle.may_move(Status.SUCCESSFUL, after)
 
 
@@ -58,12 +58,12 @@ def test_may_move_lets_nothing_leave_successful(after: Status) -> None:
         ("expired", "failed", "expired"),
     ],
 )
-def test_payer_is_told_one_word_and_one_detail(status: str, public: str, detail: str) -> None:
+def test_each_status_has_its_public_status_and_detail(status: str, public: str, detail: str) -> None:
     assert lifecycle.public(Status(status)) == public
     assert lifecycle.detail(Status(status)) == detail
 
 
-def test_payer_is_told_something_for_every_status() -> None:
+def test_every_status_has_a_public_status_and_a_detail() -> None:
     assert set(lifecycle.PUBLIC) == set(Status)
     told = {lifecycle.detail(status) for status in Status} | {Detail.OTP_REQUIRED, Detail.REDIRECT}
     assert told == set(Detail)
@@ -80,7 +80,7 @@ def test_payer_is_told_something_for_every_status() -> None:
         (Status.FAILED, False, "https://pay.test/1", "declined"),
     ],
 )
-def test_detail_says_what_to_do_only_while_the_payer_is_awaited(
+def test_detail_asks_the_payer_for_something_only_while_pending(
     status: Status, otp_required: bool, redirect_url: str, expected: str
 ) -> None:
     assert lifecycle.detail(status, otp_required=otp_required, redirect_url=redirect_url) == expected
@@ -94,9 +94,9 @@ def test_detail_says_what_to_do_only_while_the_payer_is_awaited(
         ("failed", ("failed", "rejected", "expired")),
     ],
 )
-def test_statuses_of_is_the_way_back_from_the_payers_word(word: str, statuses: tuple[str, ...]) -> None:
+def test_statuses_of_inverts_public(word: str, statuses: tuple[str, ...]) -> None:
     assert lifecycle.statuses_of(PublicStatus(word)) == statuses
 
 
-def test_live_is_what_may_be_charged_as_things_stand() -> None:
+def test_live_statuses_are_those_that_may_still_be_charged() -> None:
     assert {"created", "sending", "pending", "unknown"} == lifecycle.LIVE

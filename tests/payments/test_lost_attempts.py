@@ -1,4 +1,4 @@
-"""An attempt whose answer was lost is found in the history of a shop of any size, with few questions a look."""
+"""An attempt with a lost answer is found in a history of any size, with few questions per search."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
-    """A payment by MTN that FeexPay took on, as we do not know."""
+    """An MTN payment that FeexPay accepted; its answer to us was lost."""
     gateway.next_collects.append(lose_the_answer)
     return begin()
 
 
 def show(archive: Archive, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object) -> None:
-    """FeexPay's row of the payment, after all the others."""
+    """Add FeexPay's row of the payment after all other rows."""
     charge = gateway.last()
     own = {"callback_info": charge.echo, "amount": charge.amount}
     archive.rows.append(row(charge.reference, clock.at, **own) | changes)
@@ -47,7 +47,7 @@ def test_one_question_is_enough_in_a_small_shop(
     assert len(archive.asked) == 1
 
 
-def test_it_is_found_behind_more_rows_than_one_answer_holds(
+def test_payment_is_found_behind_more_rows_than_one_answer_holds(
     lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock
 ) -> None:
     fill(archive, clock, 450)
@@ -61,7 +61,7 @@ def test_it_is_found_behind_more_rows_than_one_answer_holds(
     assert len(archive.asked) <= MOST_QUESTIONS
 
 
-def test_of_two_rows_the_paid_one_is_ours(lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock) -> None:
+def test_paid_row_wins_over_another_row(lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock) -> None:
     show(archive, lost, gateway, clock, status="SUCCESSFUL")
     show(archive, lost, gateway, clock, status="FAILED", reference="another")
 
@@ -70,7 +70,7 @@ def test_of_two_rows_the_paid_one_is_ours(lost: Payment, archive: Archive, gatew
     assert only_attempt(lost).gateway_reference == gateway.last().reference
 
 
-def test_absence_from_a_history_that_is_cut_proves_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
     fill(archive, clock, 600)
 
     look_again(clock)
@@ -80,9 +80,7 @@ def test_absence_from_a_history_that_is_cut_proves_nothing(lost: Payment, archiv
     assert len(archive.asked) <= MOST_QUESTIONS
 
 
-def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
-    lost: Payment, archive: Archive, clock: Clock
-) -> None:
+def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive: Archive, clock: Clock) -> None:
     fill(archive, clock, 400)
 
     look_again(clock)
@@ -96,10 +94,10 @@ def test_absence_of_a_split_history_counts_when_all_of_it_was_read(
     assert (attempt.status, attempt.reason_code) == ("expired", "never_arrived")
 
 
-def test_absence_counts_where_reversed_payments_and_the_provider_are_reached_by_no_filter(
+def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """History is asked word by word, and provider by provider for what was reversed: all of it is read."""
+    """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""
     gateway.next_collects.append(lose_the_answer)
     lost = begin(provider="orange_ml", phone="70 00 00 50")
     fill(archive, clock, 400)
@@ -114,7 +112,7 @@ def test_absence_counts_where_reversed_payments_and_the_provider_are_reached_by_
     assert only_attempt(lost).reason_code == "never_arrived"
 
 
-def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_unanswered_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
     archive.silent_after = 0
 
     look_again(clock)
@@ -123,7 +121,7 @@ def test_silence_of_history_is_no_absence(lost: Payment, archive: Archive, clock
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
-def test_days_around_its_sending_are_asked_about_and_no_others(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_only_the_days_around_the_sending_are_asked_for(lost: Payment, archive: Archive, clock: Clock) -> None:
     sent = clock.at
     clock.advance(9 * 86_400)
 
@@ -134,10 +132,10 @@ def test_days_around_its_sending_are_asked_about_and_no_others(lost: Payment, ar
 
 
 @pytest.mark.parametrize("word", ["PENDING", "FAILED"])
-def test_search_goes_on_past_another_row_of_ours_to_the_paid_one(
+def test_search_continues_until_the_paid_row(
     lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
-    """In an answer that comes before it: the history of a busy shop is read day by day."""
+    """The other row comes in an earlier answer, as the history of a busy shop is read day by day."""
     fill(archive, clock, 300)
     own = {"callback_info": gateway.last().echo, "amount": gateway.last().amount}
     archive.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))

@@ -1,6 +1,6 @@
-"""The attack list: a gateway that lies about everything, for forty days, and then no more.
+"""Attack test: a gateway that lies about everything for forty days and then is honest.
 
-In the end every charge that it really took is credited, or an open item that a person can close.
+In the end each real charge is credited, or is an open item that staff can close.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from django_feexpay.payments import incidents, initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.payments.fakes import Clock, Guard, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
 
-# Not in one transaction: the rows that thousands of looks leave dead in it would make each further look slower.
+# Not in one transaction: thousands of polls leave dead rows in it, which slow down each further poll.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
-#: When the worker looks: often on the first day, then ever less. The nights between are compared, too.
+#: When the worker runs: often on the first day, then less often. The nightly comparisons run, too.
 INSTANTS = (
     *(5, 20, 60, 5 * MINUTE, 12 * MINUTE, 16 * MINUTE, 29 * MINUTE, HOUR, 3 * HOUR, 7 * HOUR, 13 * HOUR),
     *(int(days * DAY) for days in (0.9, 1.1, 1.2, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 10, 14, 21, 30, 40)),
@@ -52,13 +52,13 @@ def plans() -> Iterator[Plan]:
 
 
 def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, history: str = "whole") -> LyingGateway:
-    """Start a payment for each plan; its amount is its alone."""
+    """Start a payment for each plan, each with its own amount."""
     gateway = LyingGateway(clock, {1000 + index: plan for index, plan in enumerate(which)})
     gateway.history = history
     guard.inner = gateway
     clock.at = clock.at.replace(hour=12)
     for amount in gateway.plans:
-        wish = Order(
+        wish = PaymentRequest(
             user=player,
             provider="mtn_bj",
             amount=amount,
@@ -66,7 +66,7 @@ def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, hi
             merchant_reference=f"order-{amount}",
         )
         initiate.start(wish, source=Source.API)
-        cache.clear()  # else the circuit breaker ends the series, as it should
+        cache.clear()  # otherwise the circuit breaker would rightly stop the series
     return gateway
 
 
@@ -80,7 +80,7 @@ def live_through(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
 
 
 def unaccounted(gateway: LyingGateway) -> list[str]:
-    """The charges that are neither credited, nor ended by FeexPay's proof, nor in front of a person."""
+    """The charges that are not credited, not ended by FeexPay's proof and not an open item for staff."""
     attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
     return [
         f"{taken.reference}: {taken.plan}, {attempts[taken.echo].status}"
@@ -106,7 +106,7 @@ def is_in_front_of_a_person(taken: Taken, attempt: Attempt) -> bool:
 
 
 def ended_by_proof(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
-    """FeexPay's own authenticated word says that nothing was taken, and nothing it shows says otherwise."""
+    """FeexPay's authenticated answer says that nothing was taken, and nothing it shows contradicts that."""
     ends = {(Status.FAILED, "failed"), (Status.EXPIRED, "never_arrived")}
     if not gateway.shows(taken):
         ends |= {(Status.EXPIRED, "payer_did_not_answer"), (Status.REJECTED, "unknown_reason")}
@@ -114,14 +114,14 @@ def ended_by_proof(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> boo
 
 
 def asked_twice(gateway: LyingGateway) -> list[str]:
-    """Requests for an attempt beyond the first; what FeexPay doubles by itself is not ours."""
+    """Our requests for an attempt beyond the first. Charges that FeexPay doubles itself do not count."""
     ids = [str(pk) for pk in Attempt.objects.values_list("pk", flat=True)]
     made = {pk: [taken for taken in gateway.of(pk) if not taken.reference.endswith("-again")] for pk in ids}
     return [f"{taken[0].plan}: {len(taken)} requests" for taken in made.values() if len(taken) > 1]
 
 
 def close_all(ama: User) -> None:
-    """A person closes every open item, now that FeexPay can be asked again."""
+    """Close every open item as staff would, now that FeexPay answers honestly."""
     for attempt in Attempt.objects.filter(status=Status.REVIEW):
         close_review_of(attempt, ama)
     for incident_id in Incident.objects.filter(closed_at=None).values_list("pk", flat=True):
@@ -131,7 +131,7 @@ def close_all(ama: User) -> None:
 
 
 def close_review_of(attempt: Attempt, ama: User) -> None:
-    """By the first decision that is possible; or FeexPay's answer decides by itself."""
+    """Close it by the first allowed decision, unless FeexPay's answer decides it."""
     for decision in ("credit_taken", "not_paid", "credit_price"):
         with suppress(NotAllowedError):
             django_feexpay.close_review(attempt.payment_id, decision=decision, reason="seen in the account", actor=ama)
@@ -142,11 +142,11 @@ def close_review_of(attempt: Attempt, ama: User) -> None:
 
 
 @pytest.mark.parametrize("history", ["whole", "cut short", "away"])
-def test_every_charge_is_credited_or_in_front_of_a_person_who_can_close_it(
+def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     player: User, ama: User, clock: Clock, guard: Guard, history: str
 ) -> None:
     which = [plan for plan in plans() if history == "whole" or plan.history == "true"]
-    if history == "away":  # what FeexPay doubles by itself then stands nowhere
+    if history == "away":  # no row would show a charge that FeexPay doubled
         which = [plan for plan in which if not plan.again]
     gateway = begin_all(player, which, clock, guard, history=history)
 
@@ -165,7 +165,7 @@ def test_every_charge_is_credited_or_in_front_of_a_person_who_can_close_it(
 
 
 def unaccounted_in_the_end(gateway: LyingGateway) -> list[str]:
-    """The charges without a credit, a closed incident, or a person's or FeexPay's word that ended them."""
+    """The charges without a credit, a closed incident, or an ending by staff or FeexPay."""
     attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
     seen = {incident.gateway_reference for incident in Incident.objects.exclude(closed_at=None)}
     seen |= {row.gateway_reference for row in Discrepancy.objects.filter(state="closed")}

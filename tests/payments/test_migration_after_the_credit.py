@@ -1,4 +1,4 @@
-"""0009 there and back with rows in the tables: no incident is lost, none is told twice, none goes untold."""
+"""Migration 0009 forward and back with rows: no incident is lost, and each is signalled once."""
 
 from __future__ import annotations
 

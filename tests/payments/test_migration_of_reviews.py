@@ -1,4 +1,4 @@
-"""Migration 0007: what was forgotten after a week is asked about again, a few at a time."""
+"""Migration 0007: attempts that were given up after a week are polled again, a few at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def migrated_again() -> Iterator[None]:
     migrate(end)
 
 
-def test_what_was_forgotten_is_due_within_a_week(begin: Begin, gateway: ModelGateway) -> None:
+def test_attempts_that_were_given_up_are_due_within_a_week(begin: Begin, gateway: ModelGateway) -> None:
     states = ("review", "expired", "failed", "expired unsent", "pending")
     attempts = {state: only_attempt(begin(merchant_reference=state)) for state in states}
     end = newest()

@@ -1,4 +1,4 @@
-"""A request that FeexPay never acknowledged closes itself, once its history proves that it never arrived."""
+"""An unacknowledged attempt is closed once FeexPay's history proves that its request never arrived."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "mai
 
 @pytest.fixture
 def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
-    """A payment whose request was reset before FeexPay saw it, as only FeexPay knows."""
+    """A payment whose request never reached FeexPay. We only know that no answer came."""
     gateway.next_collects = [lose_the_answer]
     payment = begin(merchant_reference="order-1")
     gateway.forget(gateway.last())
@@ -45,11 +45,11 @@ def search_until_closed(clock: Clock, payment: Payment) -> Payment:
 
 
 def show(archive: Archive, clock: Clock, **changes: Any) -> None:
-    """A row that could be our payment's, but says nothing of our id."""
+    """Add a row that may be our payment but does not carry our id."""
     archive.rows.append(shelf.row("unclaimed", clock.at, amount=5000) | changes)
 
 
-def test_it_closes_by_itself_after_a_day_and_may_be_paid_again(
+def test_missing_attempt_closes_after_a_day_and_may_be_retried(
     lost: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     began_at = clock.at
@@ -68,9 +68,7 @@ def test_it_closes_by_itself_after_a_day_and_may_be_paid_again(
     assert len(gateway.charges) == 1
 
 
-def test_a_new_payment_of_the_order_is_allowed_when_it_is_closed_and_not_before(
-    lost: Payment, begin: Begin, clock: Clock
-) -> None:
+def test_new_payment_of_the_order_is_allowed_only_after_the_closing(lost: Payment, begin: Begin, clock: Clock) -> None:
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-1")
     with pytest.raises(NotAllowedError, match="payment_open"):
@@ -82,7 +80,7 @@ def test_a_new_payment_of_the_order_is_allowed_when_it_is_closed_and_not_before(
 
 
 @pytest.mark.parametrize("answer", [slow_down(30), turn_away(503, MAINTENANCE)], ids=["429", "503"])
-def test_a_bare_429_or_maintenance_that_asked_nobody_needs_no_person(
+def test_429_or_maintenance_without_a_charge_needs_no_staff(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, answer: Any, signals: Recorder
 ) -> None:
     gateway.next_collects = [answer]
@@ -97,7 +95,7 @@ def test_a_bare_429_or_maintenance_that_asked_nobody_needs_no_person(
 
 
 def test_one_search_after_a_day_is_not_enough(lost: Payment, clock: Clock) -> None:
-    """All workers were away meanwhile."""
+    """No worker ran in the meantime."""
     clock.advance(86_400 + 60)
     assert search_now(lost) == "unknown"
 
@@ -109,16 +107,14 @@ def test_one_search_after_a_day_is_not_enough(lost: Payment, clock: Clock) -> No
 
 
 def search_now(payment: Payment) -> str:
-    """Whenever the next search would be; where the payment stands then."""
+    """Run one search now; return the payment's status."""
     Attempt.objects.filter(payment=payment).update(next_poll_at=payment.created_at)
     sweep()
     payment.refresh_from_db()
     return payment.status
 
 
-def test_a_history_that_holds_fewer_rows_than_it_counts_closes_nothing(
-    lost: Payment, archive: Archive, clock: Clock
-) -> None:
+def test_history_with_fewer_rows_than_its_total_closes_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
     archive.add(clock.at.date().isoformat(), 501, reseau="MTN")
 
     closed = search_until_closed(clock, lost)
@@ -128,7 +124,7 @@ def test_a_history_that_holds_fewer_rows_than_it_counts_closes_nothing(
 
 
 @pytest.mark.parametrize("total", [0, 2, None, "many"])
-def test_a_total_that_is_not_the_number_of_rows_closes_nothing(
+def test_total_that_differs_from_the_row_count_closes_nothing(
     total: Any, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     begin(merchant_reference="another", phone="0161000077")
@@ -142,7 +138,7 @@ def test_a_total_that_is_not_the_number_of_rows_closes_nothing(
     assert search_until_closed(clock, payment).status == "review"
 
 
-def test_a_history_that_goes_away_after_it_was_read_is_waited_for(
+def test_one_unanswered_search_after_a_complete_one_makes_no_review(
     lost: Payment, archive: Archive, clock: Clock
 ) -> None:
     look_again(clock)
@@ -156,7 +152,7 @@ def test_a_history_that_goes_away_after_it_was_read_is_waited_for(
     assert search_until_closed(clock, lost).status == "expired"
 
 
-def test_a_history_that_stays_away_goes_to_staff(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_history_without_answers_leads_to_review(lost: Payment, archive: Archive, clock: Clock) -> None:
     look_again(clock)
     archive.silent_after = len(archive.asked)
 
@@ -184,7 +180,7 @@ def test_a_history_that_stays_away_goes_to_staff(lost: Payment, archive: Archive
         {"reference": None},
     ],
 )
-def test_a_payment_like_it_that_is_nobodys_goes_to_staff_within_minutes(
+def test_unclaimed_similar_payment_leads_to_review_within_minutes(
     changes: dict[str, Any], lost: Payment, archive: Archive, clock: Clock, signals: Recorder
 ) -> None:
     show(archive, clock, **changes)
@@ -197,7 +193,7 @@ def test_a_payment_like_it_that_is_nobodys_goes_to_staff_within_minutes(
     assert signals.names() == ["payment_needs_review"]
 
 
-def test_our_own_id_without_a_reference_goes_to_staff(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_row_with_our_id_and_no_reference_leads_to_review(lost: Payment, archive: Archive, clock: Clock) -> None:
     own = str(only_attempt(lost).pk)
     show(archive, clock, reference=None, callback_info=own, amount=1, phone_number="2290161000099")
 
@@ -209,7 +205,7 @@ def test_our_own_id_without_a_reference_goes_to_staff(lost: Payment, archive: Ar
     [{"amount": 4999}, {"phone_number": "2290161000051"}, {"reseau": "MOOV"}],
     ids=["amount", "number", "provider"],
 )
-def test_a_payment_that_cannot_be_ours_is_none_of_our_business(
+def test_payment_of_another_payer_or_amount_is_ignored(
     changes: dict[str, Any], lost: Payment, archive: Archive, clock: Clock
 ) -> None:
     show(archive, clock, **changes)
@@ -218,7 +214,7 @@ def test_a_payment_that_cannot_be_ours_is_none_of_our_business(
 
 
 @pytest.mark.parametrize("by", ["reference", "echo"])
-def test_a_payment_like_it_that_another_attempt_holds_is_that_ones(
+def test_similar_payment_claimed_by_another_attempt_is_ignored(
     by: str, begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     other = begin(merchant_reference="order-2")
@@ -233,8 +229,8 @@ def test_a_payment_like_it_that_another_attempt_holds_is_that_ones(
     assert search_until_closed(clock, payment).status == "expired"
 
 
-def test_a_webhook_that_names_it_keeps_it_from_being_closed_without_a_person(lost: Payment, clock: Clock) -> None:
-    tell(lost)
+def test_attempt_named_by_a_webhook_is_closed_only_by_staff(lost: Payment, clock: Clock) -> None:
+    deliver_webhook(lost)
 
     closed = search_until_closed(clock, lost)
 
@@ -244,13 +240,13 @@ def test_a_webhook_that_names_it_keeps_it_from_being_closed_without_a_person(los
 # --- a success after all ----------------------------------------------------------------------------------
 
 
-def tell(payment: Payment) -> None:
+def deliver_webhook(payment: Payment) -> None:
     echo = str(only_attempt(payment).pk)
     webhook_hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
 
 
 def come_late(payment: Payment, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
-    """FeexPay had it after all, and its history shows it only now."""
+    """FeexPay accepted the request after all, and its history shows it only now."""
     attempt = only_attempt(payment)
     charge = Charge("late", str(attempt.pk), "2290161000050", attempt.amount)
     charge.approve()
@@ -259,13 +255,13 @@ def come_late(payment: Payment, gateway: ModelGateway, archive: Archive, clock: 
     archive.rows.append(row)
 
 
-def test_late_success_after_the_closing_counts(
+def test_late_success_after_the_closing_is_credited(
     lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock, signals: Recorder
 ) -> None:
     closed = search_until_closed(clock, lost)
     come_late(closed, gateway, archive, clock)
 
-    tell(closed)
+    deliver_webhook(closed)
     clock.advance(5)
     sweep()
 
@@ -275,7 +271,7 @@ def test_late_success_after_the_closing_counts(
     assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
 
 
-def test_retry_after_the_closing_asks_once_more(
+def test_retry_after_the_closing_asks_feexpay_again(
     lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)
@@ -291,7 +287,7 @@ def test_retry_after_the_closing_asks_once_more(
     assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
 
 
-def test_found_after_the_closing_but_not_paid_yet_is_no_ground_to_ask_again(
+def test_pending_payment_found_after_the_closing_forbids_a_retry(
     lost: Payment, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)
@@ -304,7 +300,7 @@ def test_found_after_the_closing_but_not_paid_yet_is_no_ground_to_ask_again(
     assert Payment.objects.for_reading().get(pk=closed.pk).may_still_succeed
 
 
-def test_it_is_searched_once_a_day_for_a_week_after_the_closing_and_then_ever_more_rarely(
+def test_closed_attempt_is_searched_daily_for_a_week_then_less_often(
     lost: Payment, archive: Archive, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)

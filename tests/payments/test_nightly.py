@@ -1,9 +1,8 @@
-"""Once a night, whoever comes first; who dies is relieved; a night without an answer is tried again."""
+"""The nightly comparison: one process claims it, another takes over after a crash, no answer means a restart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from pytest_django import DjangoAssertNumQueries
@@ -21,33 +20,31 @@ from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
 
-NightOf = Callable[..., datetime]
 
-
-def keep() -> Comparison | None:
+def run_next() -> Comparison | None:
     return nightly.run_nightly(source=Source.WORKER)
 
 
 TUESDAY = 2
 
 
-def go_to(clock: Clock, weekday: int) -> None:
-    """On to the next of these days, counted from Monday, 1."""
+def go_to_weekday(clock: Clock, weekday: int) -> None:
+    """Move the clock to the next such weekday (Monday is 1)."""
     clock.at += timedelta(days=(weekday - clock.at.isoweekday()) % 7)
 
 
 @pytest.fixture
-def night(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
-    """A payment that was paid on a Tuesday and that nobody looked at; two in the morning, the day after."""
-    go_to(clock, TUESDAY)
+def paid_on_tuesday(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+    """A payment paid on Tuesday and never polled; it is two in the morning of Wednesday."""
+    go_to_weekday(clock, TUESDAY)
     begin()
     gateway.last().approve()
     write(archive, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=2, minute=0) + timedelta(days=1)
 
 
-def test_two_days_are_compared_and_put_right(night: None, clock: Clock) -> None:
-    comparison = keep()
+def test_nightly_comparison_covers_two_days_and_repairs(paid_on_tuesday: None, clock: Clock) -> None:
+    comparison = run_next()
 
     assert comparison is not None
     yesterday = clock.at.date() - timedelta(days=1)
@@ -56,97 +53,99 @@ def test_two_days_are_compared_and_put_right(night: None, clock: Clock) -> None:
     assert Credit.objects.count() == 1
 
 
-def test_it_is_done_once_a_night_and_again_the_next(
-    night: None, clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
+def test_comparison_runs_once_a_night(
+    paid_on_tuesday: None, clock: Clock, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    keep()
+    run_next()
     clock.advance(3600)
     with django_assert_num_queries(1):
-        assert keep() is None
+        assert run_next() is None
 
     clock.advance(23 * 3600)
 
-    assert keep() is not None
+    assert run_next() is not None
     assert Comparison.objects.count() == 2
 
 
-def test_it_is_not_done_before_its_time(night: None, clock: Clock) -> None:
-    keep()
+def test_comparison_does_not_run_before_compare_at(paid_on_tuesday: None, clock: Clock) -> None:
+    run_next()
     clock.advance(24 * 3600 - 60)
 
-    assert keep() is None
+    assert run_next() is None
 
 
-@pytest.mark.parametrize(("at", "kept"), [("", False), ("02:00", True), ("03:30", False), (None, False)])
-def test_its_time_is_a_setting(at: str | None, kept: bool, night: None, clock: Clock, configure: Configure) -> None:
-    """At 02:00; with a later time the night before is still due, but nothing had been sent before that one."""
+@pytest.mark.parametrize(("at", "runs"), [("", False), ("02:00", True), ("03:30", False), (None, False)])
+def test_compare_at_is_a_setting(
+    at: str | None, runs: bool, paid_on_tuesday: None, clock: Clock, configure: Configure
+) -> None:
+    """At 02:00: with a later COMPARE_AT the night before is still due, but no attempt was sent before it."""
     configure(COMPARE_AT=at)
 
-    assert (keep() is not None) is kept
+    assert (run_next() is not None) is runs
 
 
-def test_where_nothing_was_sent_there_is_nothing_to_compare(archive: Archive) -> None:
-    assert keep() is None
+def test_without_a_sent_attempt_nothing_is_compared(archive: Archive) -> None:
+    assert run_next() is None
     assert Comparison.objects.count() == 0
 
 
-def test_who_runs_is_left_alone_until_he_is_silent(night: None, clock: Clock) -> None:
-    taken = nightly.claim(clock.at)
-    assert taken is not None
+def test_running_comparison_is_taken_over_only_without_a_heartbeat(paid_on_tuesday: None, clock: Clock) -> None:
+    claimed = nightly.claim(clock.at)
+    assert claimed is not None
 
     clock.advance(300)
-    assert keep() is None
+    assert run_next() is None
     clock.advance(301)
 
-    relief = keep()
-    assert relief is not None
-    assert (relief.pk, relief.start_count, relief.state) == (taken.pk, 2, "complete")
+    restarted = run_next()
+    assert restarted is not None
+    assert (restarted.pk, restarted.start_count, restarted.state) == (claimed.pk, 2, "complete")
 
 
-def test_who_was_stopped_is_relieved_at_once(night: None) -> None:
+def test_stopped_comparison_is_taken_over_at_once(paid_on_tuesday: None) -> None:
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
-    again = keep()
+    again = run_next()
 
     assert again is not None
     assert (again.start_count, again.state, again.compared_count) == (2, "complete", 1)
 
 
-def test_night_without_an_answer_is_tried_again_after_an_hour_then_once_a_day_for_a_month(
-    night: None, archive: Archive, clock: Clock
+def test_unanswered_comparison_restarts_after_an_hour_then_daily_for_a_month(
+    paid_on_tuesday: None, archive: Archive, clock: Clock
 ) -> None:
     archive.silent_after = 0
-    first = keep()
+    first = run_next()
     assert first is not None
-    assert keep() is None
+    assert run_next() is None
 
     for _ in range(10):
         clock.advance(3601)
-        keep()
+        run_next()
     first.refresh_from_db()
     assert first.start_count == nightly.MOST_STARTS
 
     for _ in range(24 * 40):
         clock.advance(3600)
-        keep()
+        run_next()
     first.refresh_from_db()
     assert 20 < first.start_count < nightly.MOST_STARTS + 31
     assert first.state == "incomplete"
 
 
-def test_night_that_is_stopped_again_and_again_is_still_done(night: None) -> None:
+def test_comparison_that_is_stopped_repeatedly_still_completes(paid_on_tuesday: None) -> None:
     for _ in range(2 * nightly.MOST_STARTS):
         nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
 
-    kept = keep()
+    last = run_next()
 
-    assert kept is not None
-    assert (kept.state, Credit.objects.count()) == ("complete", 1)
+    assert last is not None
+    assert (last.state, Credit.objects.count()) == ("complete", 1)
 
 
-def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clock: Clock) -> None:
+def test_comparison_whose_process_dies_repeatedly_restarts_daily(paid_on_tuesday: None, clock: Clock) -> None:
     for _ in range(20):
         nightly.claim(clock.at)
         clock.advance(601)
@@ -158,31 +157,31 @@ def test_night_whose_process_dies_each_time_is_tried_once_a_day(night: None, clo
     assert Comparison.objects.order_by("night")[0].start_count == nightly.MOST_STARTS + 1
 
 
-def test_answer_on_the_second_start_begins_with_fresh_counts(night: None, archive: Archive, clock: Clock) -> None:
+def test_second_start_begins_with_fresh_counts(paid_on_tuesday: None, archive: Archive, clock: Clock) -> None:
     archive.silent_after = 0
-    keep()
+    run_next()
     archive.silent_after = None
     clock.advance(3601)
 
-    comparison = keep()
+    comparison = run_next()
 
     assert comparison is not None
     assert (comparison.state, comparison.gap_count, comparison.gaps) == ("complete", 0, [])
 
 
-def test_history_that_is_cut_is_not_asked_for_again(night: None, archive: Archive, clock: Clock) -> None:
+def test_cut_history_causes_no_restart(paid_on_tuesday: None, archive: Archive, clock: Clock) -> None:
     archive.add((clock.at - timedelta(days=1)).date().isoformat(), 501)
-    keep()
+    run_next()
     clock.advance(2 * 3600)
 
-    assert keep() is None
+    assert run_next() is None
     assert Comparison.objects.get().state == "incomplete"
 
 
-def test_wrong_key_is_an_incomplete_night(night: None, configure: Configure) -> None:
+def test_wrong_key_makes_the_nightly_comparison_incomplete(paid_on_tuesday: None, configure: Configure) -> None:
     configure(API_KEY="")
 
-    comparison = keep()
+    comparison = run_next()
 
     assert comparison is not None
     assert (comparison.state, comparison.gaps[0]["why"]) == ("incomplete", "refused")
@@ -190,8 +189,8 @@ def test_wrong_key_is_an_incomplete_night(night: None, configure: Configure) -> 
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_keeps_the_night(night: None) -> None:
-    kept = at_once(4, lambda _: keep())
+def test_concurrent_workers_run_one_comparison(paid_on_tuesday: None) -> None:
+    runs = at_once(4, lambda _: run_next())
 
-    assert sum(comparison is not None for comparison in kept) == 1
+    assert sum(comparison is not None for comparison in runs) == 1
     assert (Comparison.objects.count(), Discrepancy.objects.count(), Credit.objects.count()) == (1, 1, 1)

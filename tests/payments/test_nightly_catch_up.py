@@ -1,5 +1,4 @@
-"""Nights on which nothing ran are made up: each of them, the oldest first, one after the other, by any number of
-workers."""
+"""Missed nightly comparisons run later: each of them, oldest first, one at a time, by any number of workers."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fake_history import Archive
 from tests.payments.fakes import Clock, moves, only_attempt, run_until_told, sweep
 from tests.payments.test_compare import write
-from tests.payments.test_nightly import TUESDAY, go_to, keep
+from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -28,37 +27,37 @@ SATURDAY = 6
 
 @pytest.fixture
 def first_night(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> date:
-    """Something was sent on a Tuesday, and the night after it was kept."""
-    go_to(clock, TUESDAY)
+    """An attempt was sent on Tuesday, and the comparison of the night after it ran."""
+    go_to_weekday(clock, TUESDAY)
     begin(merchant_reference="first")
     write(archive, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=3, minute=0) + DAY
-    assert keep() is not None
+    assert run_next() is not None
     return clock.at.date()
 
 
-def keep_all(most: int = 100) -> list[Comparison]:
+def run_all(most: int = 100) -> list[Comparison]:
     done: list[Comparison] = []
-    while len(done) < most and (comparison := keep()) is not None:
+    while len(done) < most and (comparison := run_next()) is not None:
         done.append(comparison)
     return done
 
 
 @pytest.mark.parametrize("missed", [1, 3, 40])
-def test_missed_nights_are_made_up_in_order(first_night: date, clock: Clock, missed: int) -> None:
+def test_missed_nights_are_compared_oldest_first(first_night: date, clock: Clock, missed: int) -> None:
     clock.advance((missed + 1) * 86_400)
 
-    done = keep_all()
+    done = run_all()
 
     assert [comparison.night for comparison in done] == [first_night + number * DAY for number in range(1, missed + 2)]
     assert {comparison.state for comparison in done} == {"complete"}
 
 
 @pytest.mark.parametrize("missed", [3, 40])
-def test_nothing_that_was_sent_on_a_missed_night_is_left_out(
+def test_charge_of_a_missed_night_is_found(
     first_night: date, begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, missed: int
 ) -> None:
-    """FeexPay refused, and charged all the same: nobody asks about it but the night."""
+    """FeexPay refused the request and charged anyway: only the nightly comparison can find it."""
     payments = []
     for number in range(missed):
         gateway.next_collects = [refuse("Bad Request")]
@@ -69,82 +68,84 @@ def test_nothing_that_was_sent_on_a_missed_night_is_left_out(
     clock.advance(86_400)
     assert Credit.objects.count() == 0
 
-    keep_all()
+    run_all()
 
     assert {moves(payment)[-1] for payment in payments} == {"successful"}
     assert Credit.objects.count() == missed
     assert not Discrepancy.objects.at_stake().exists()
 
 
-def test_one_call_does_one_night_and_the_next_goes_on(first_night: date, clock: Clock) -> None:
+def test_each_call_compares_one_night(first_night: date, clock: Clock) -> None:
     clock.advance(5 * 86_400)
 
-    kept = keep()
+    last = run_next()
 
-    assert kept is not None
-    assert (kept.night, Comparison.objects.count()) == (first_night + DAY, 2)
+    assert last is not None
+    assert (last.night, Comparison.objects.count()) == (first_night + DAY, 2)
 
 
-def test_what_was_stopped_is_done_before_the_nights_after_it(first_night: date, clock: Clock) -> None:
+def test_stopped_comparison_runs_before_later_nights(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
     assert stopped is not None
     assert stopped.state == "stopped"
 
-    done = keep_all()
+    done = run_all()
 
     assert [comparison.night for comparison in done] == [first_night + number * DAY for number in range(1, 5)]
 
 
-def test_night_is_not_begun_while_another_is_being_compared(first_night: date, clock: Clock) -> None:
+def test_no_comparison_starts_while_another_runs(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    taken = nightly.claim(clock.at)
-    assert taken is not None
+    claimed = nightly.claim(clock.at)
+    assert claimed is not None
 
-    assert keep() is None
+    assert run_next() is None
 
     clock.advance(601)
-    assert [comparison.night for comparison in keep_all()][:2] == [taken.night, first_night + 2 * DAY]
+    assert [comparison.night for comparison in run_all()][:2] == [claimed.night, first_night + 2 * DAY]
 
 
-def test_feexpay_that_is_silent_is_left_alone_for_an_hour(first_night: date, archive: Archive, clock: Clock) -> None:
+def test_after_an_unanswered_comparison_none_starts_for_an_hour(
+    first_night: date, archive: Archive, clock: Clock
+) -> None:
     clock.advance(4 * 86_400)
     archive.asked.clear()
     archive.silent_after = 0
 
-    assert len(keep_all()) == 1
+    assert len(run_all()) == 1
     assert len(archive.asked) <= 3
 
     archive.silent_after = None
     clock.advance(3601)
-    done = keep_all()
+    done = run_all()
     assert [comparison.night for comparison in done] == [first_night + number * DAY for number in range(1, 5)]
     assert {comparison.state for comparison in done} == {"complete"}
 
 
-def test_gap_between_two_nights_is_filled(first_night: date, clock: Clock) -> None:
+def test_missed_night_between_two_others_is_compared(first_night: date, clock: Clock) -> None:
     clock.advance(4 * 86_400)
-    keep_all()
+    run_all()
     missing = first_night + 2 * DAY
     Comparison.objects.filter(night=missing).delete()
 
-    assert [comparison.night for comparison in keep_all()] == [missing]
+    assert [comparison.night for comparison in run_all()] == [missing]
 
 
-def test_cluster_makes_up_as_many_as_it_has_time_for(first_night: date, clock: Clock) -> None:
+def test_cluster_compares_as_many_nights_as_time_allows(first_night: date, clock: Clock) -> None:
     clock.advance(3 * 86_400)
 
     assert tasks.run_nightly().count(": complete") == 3
     assert tasks.run_nightly() == ""
 
 
-def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(
+def test_without_any_comparison_at_most_a_month_is_compared(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     begin()
     clock.at = clock.at.replace(hour=3) + timedelta(days=60)
 
-    done = keep_all()
+    done = run_all()
 
     tonight = clock.at.date()
     assert (done[0].night, done[-1].night) == (tonight - nightly.GIVEN_UP_AFTER, tonight)
@@ -152,35 +153,35 @@ def test_where_no_night_was_ever_kept_a_month_is_made_up_at_most(
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_make_up_each_night_once(first_night: date, clock: Clock) -> None:
+def test_two_workers_compare_each_night_once(first_night: date, clock: Clock) -> None:
     clock.advance(6 * 86_400)
 
     for _ in range(12):
-        at_once(2, lambda _: keep())
+        at_once(2, lambda _: run_next())
 
-    kept = list(Comparison.objects.order_by("started_at", "id").values_list("night", "start_count"))
-    assert kept == [(first_night + number * DAY, 1) for number in range(7)]
+    runs = list(Comparison.objects.order_by("started_at", "id").values_list("night", "start_count"))
+    assert runs == [(first_night + number * DAY, 1) for number in range(7)]
 
 
-def test_night_to_sunday_looks_at_the_week_before_too(
+def test_sunday_comparison_covers_the_week_before(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """The money was taken back when its day had been compared twice, and no webhook told."""
-    go_to(clock, SATURDAY)
+    """FeexPay reversed the payment after its day was compared twice, and sent no webhook."""
+    go_to_weekday(clock, SATURDAY)
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
     write(archive, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=3) + 3 * DAY
-    keep_all()
+    run_all()
     archive.rows[0]["status"] = gateway.last().status = "REVERSED"
     for _ in range(4):
         clock.advance(86_400)
-        keep_all()
+        run_all()
     assert not Incident.objects.exists()
 
     clock.advance(86_400)
-    [sunday] = keep_all()
+    [sunday] = run_all()
     sweep()
 
     assert (sunday.night, (sunday.last_day - sunday.first_day).days + 1) == (clock.at.date(), nightly.DAYS_ON_SUNDAY)

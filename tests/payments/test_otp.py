@@ -1,4 +1,4 @@
-"""The second step of an OTP provider: one code, one request, and an outcome that is only believed when asked for."""
+"""Sending a payer's code: one code, one request, and only a poll settles the outcome."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refused(payment: Payment, code: str = CODE) -> NotAllowedError:
 
 
 def joins(first: Charge) -> Any:
-    """The second request is about the first one's payment, as FeexPay probably does it."""
+    """The second request gets the first one's reference, as FeexPay probably does it."""
 
     def answer(charge: Charge) -> WireReply:
         first.code, charge.echo = charge.code, "replaced"
@@ -72,12 +72,12 @@ def wrong_code(first: Charge, reason: str = "INVALID_OTP") -> Any:
     return answer
 
 
-def test_first_step_waits_for_the_code(waiting: Payment, gateway: ModelGateway) -> None:
+def test_start_waits_for_the_code(waiting: Payment, gateway: ModelGateway) -> None:
     assert (waiting.status, waiting.detail, waiting.attempt.otp_required) == ("pending", "otp_required", True)
     assert gateway.last().code == ""
 
 
-def test_code_goes_out_once_with_the_same_request_and_the_payment_settles_by_asking(
+def test_code_is_sent_once_in_the_same_request_and_a_poll_settles_the_payment(
     waiting: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     gateway.next_collects = [joins(gateway.charges[0])]
@@ -91,9 +91,7 @@ def test_code_goes_out_once_with_the_same_request_and_the_payment_settles_by_ask
     assert (payment.status, signals.names(), Credit.objects.count()) == ("successful", ["payment_succeeded"], 1)
 
 
-def test_answer_with_another_reference_is_the_payment_that_counts(
-    waiting: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_new_reference_in_the_answer_replaces_the_first(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     payment = submit(waiting)
 
     assert payment.attempt.gateway_reference == gateway.charges[1].reference
@@ -105,7 +103,7 @@ def test_answer_with_another_reference_is_the_payment_that_counts(
 
 
 @pytest.mark.parametrize("reason", ["INVALID_OTP", "OTP_EXPIRED", "The OTP is wrong"])
-def test_code_that_ends_the_payment_at_feexpay_fails_it_and_may_be_retried(
+def test_wrong_code_that_ends_the_payment_at_feexpay_fails_it_and_allows_a_retry(
     waiting: Payment, gateway: ModelGateway, clock: Clock, reason: str
 ) -> None:
     gateway.next_collects = [wrong_code(gateway.charges[0], reason)]
@@ -118,7 +116,7 @@ def test_code_that_ends_the_payment_at_feexpay_fails_it_and_may_be_retried(
     assert (again.detail, again.attempt.ordinal) == ("otp_required", 2)
 
 
-def test_code_that_is_refused_leaves_room_for_another(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_refused_code_can_be_followed_by_another(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse("INVALID_OTP"), joins(gateway.charges[0])]
 
     assert refused(waiting, "000000").code == "otp_rejected"
@@ -128,7 +126,7 @@ def test_code_that_is_refused_leaves_room_for_another(waiting: Payment, gateway:
     assert submit(waiting).detail == "waiting_for_payer"
 
 
-def test_only_so_many_codes_are_taken(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_number_of_codes_is_limited(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse("INVALID_OTP")] * 9
 
     codes = [refused(waiting, f"00000{number}").code for number in range(7)]
@@ -137,13 +135,13 @@ def test_only_so_many_codes_are_taken(waiting: Payment, gateway: ModelGateway, c
     assert len(gateway.charges) == 1 + otp.MOST_CODES
 
 
-def test_answer_to_an_earlier_code_says_nothing_about_the_one_that_is_out_now(
+def test_answer_to_an_earlier_code_changes_nothing_about_the_next(
     waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The second one may be charged: its attempt must stay sought by our id, and take no third code."""
+    """The second code may be charged: history is still searched for our id, and no third code is taken."""
 
     def refuse_late(charge: Charge) -> WireReply:
-        Attempt.objects.update(otp_required=True)  # whatever let a second code in while the first was on its way
+        Attempt.objects.update(otp_required=True)  # as if a second code was sent while the first was on its way
         gateway.next_collects = [lose_the_answer]
         submit(waiting, "222222")
         return refuse("INVALID_OTP")(charge)
@@ -158,14 +156,14 @@ def test_answer_to_an_earlier_code_says_nothing_about_the_one_that_is_out_now(
 
 
 @pytest.mark.parametrize("code", ["", "  ", "12", "1" * 17, "12;34", "١٢٣٤٥٦", "12\x0034", "12345é"])
-def test_text_that_is_no_code_is_not_sent(waiting: Payment, gateway: ModelGateway, code: str) -> None:
+def test_invalid_code_is_not_sent(waiting: Payment, gateway: ModelGateway, code: str) -> None:
     error = refused(waiting, code)
 
     assert [(field.field, field.code) for field in error.errors] == [("otp", "invalid")]
     assert len(gateway.charges) == 1
 
 
-def test_spaces_in_a_code_do_not_matter(waiting: Payment, gateway: ModelGateway) -> None:
+def test_spaces_in_a_code_are_ignored(waiting: Payment, gateway: ModelGateway) -> None:
     submit(waiting, " 314 159 ")
 
     assert gateway.last().code == CODE
@@ -189,9 +187,7 @@ def test_code_is_not_expected_by_other_providers(begin: Begin, gateway: ModelGat
     assert len(gateway.charges) == 1
 
 
-def test_code_is_not_expected_when_the_payer_is_not_expected_any_more(
-    waiting: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_code_is_not_expected_after_the_expiry(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     clock.advance_to(waiting.attempt.expires_at)
 
     assert refused(waiting).code == "otp_not_expected"
@@ -214,10 +210,10 @@ def test_two_taps_at_once_send_one_code(waiting: Payment, gateway: ModelGateway)
     assert len(gateway.charges) == 2
 
 
-# --- when the line fails --------------------------------------------------------------------------------------
+# --- lost and failed requests -------------------------------------------------------------------------
 
 
-def test_code_whose_answer_was_lost_is_never_sent_again_and_is_settled_by_history(
+def test_code_whose_answer_was_lost_is_never_resent_and_history_settles_it(
     waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -232,12 +228,12 @@ def test_code_whose_answer_was_lost_is_never_sent_again_and_is_settled_by_histor
     assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
 
 
-def test_failure_of_the_first_request_says_nothing_while_the_second_may_be_paid(
+def test_failure_of_the_first_request_settles_nothing_while_the_second_may_be_paid(
     waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [lose_the_answer]
     payment = submit(waiting)
-    second = gateway.charges.pop()  # FeexPay takes it in late
+    second = gateway.charges.pop()  # FeexPay processes it late
     gateway.charges[0].decline()
     look_again(clock)
     payment.refresh_from_db()
@@ -249,9 +245,7 @@ def test_failure_of_the_first_request_says_nothing_while_the_second_may_be_paid(
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_lost_code_that_failed_fails_when_its_time_is_over(
-    waiting: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_lost_code_that_failed_fails_at_its_expiry(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [lose_the_answer]
     payment = submit(waiting)
     for charge in gateway.charges:
@@ -261,10 +255,10 @@ def test_lost_code_that_failed_fails_when_its_time_is_over(
     assert clock.at >= only_attempt(payment).expires_at
 
 
-def test_sender_that_died_leaves_the_payment_to_be_looked_for(
+def test_payment_of_a_dead_sender_is_searched_for(
     waiting: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(otp, "_take_on", lambda *args: None)
+    monkeypatch.setattr(otp, "_mark_accepted", lambda *args: None)
     submit(waiting)
     monkeypatch.undo()
 
@@ -277,7 +271,7 @@ def test_sender_that_died_leaves_the_payment_to_be_looked_for(
 
 
 @pytest.mark.parametrize("answer", [cannot_reach, refuse("NETWORK_UNAVAILABLE", 400), refuse("UNAUTHORIZED", 401)])
-def test_code_that_did_not_arrive_may_be_sent_again(
+def test_code_that_did_not_arrive_can_be_sent_again(
     waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
 ) -> None:
     gateway.next_collects = [answer, joins(gateway.charges[0])]
@@ -300,7 +294,7 @@ def test_code_that_did_not_arrive_may_be_sent_again(
         charge_and_answer(400, {"message": "INVALID_OTP"}, names_it=True),
     ],
 )
-def test_code_that_may_have_been_charged_is_looked_for_and_no_other_is_asked_for(
+def test_code_that_may_have_been_charged_is_searched_for_and_no_other_is_taken(
     waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
 ) -> None:
     gateway.next_collects = [answer]
@@ -314,7 +308,7 @@ def test_code_that_may_have_been_charged_is_looked_for_and_no_other_is_asked_for
     assert len(gateway.charges) == 2
 
 
-def test_reference_of_another_attempt_is_not_believed(
+def test_reference_of_another_attempt_is_not_stored(
     begin: Begin, waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     other = begin(phone_ending="51")
@@ -345,7 +339,7 @@ def test_same_key_sends_one_code(waiting: Payment, gateway: ModelGateway) -> Non
     assert len(gateway.charges) == 2
 
 
-def test_key_of_a_code_that_came_to_nothing_may_be_used_again(waiting: Payment, gateway: ModelGateway) -> None:
+def test_key_of_a_refused_code_can_be_used_again(waiting: Payment, gateway: ModelGateway) -> None:
     gateway.next_collects = [cannot_reach]
     with pytest.raises(NotAllowedError):
         submit(waiting, key=key_of(waiting))
@@ -356,11 +350,11 @@ def test_key_of_a_code_that_came_to_nothing_may_be_used_again(waiting: Payment, 
     assert IdempotencyRecord.objects.count() == 1
 
 
-def test_code_and_names_are_nowhere_once_they_are_sent(
+def test_code_and_names_are_stored_nowhere_after_sending(
     waiting: Payment, gateway: ModelGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    assert waiting.attempt.payer_sealed is not None  # they go out once more with the code
+    assert waiting.attempt.payer_sealed is not None  # they are sent once more with the code
     gateway.next_collects = [lose_the_answer]
 
     submit(waiting)
@@ -372,9 +366,7 @@ def test_code_and_names_are_nowhere_once_they_are_sent(
     assert "anary" not in written
 
 
-def test_code_for_a_first_step_that_a_shop_switched_to_push_is_not_expected(
-    begin: Begin, gateway: ModelGateway
-) -> None:
+def test_code_is_not_expected_where_the_shop_has_a_push_flow(begin: Begin, gateway: ModelGateway) -> None:
     Provider.objects.filter(pk="coris_bj").update(flow="push")
 
     payment = begin(provider="coris_bj")
@@ -382,7 +374,7 @@ def test_code_for_a_first_step_that_a_shop_switched_to_push_is_not_expected(
     assert (payment.detail, refused(payment).code) == ("waiting_for_payer", "otp_not_expected")
 
 
-def test_queued_first_step_still_asks_for_the_code(
+def test_queued_start_waits_for_the_code(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -394,9 +386,7 @@ def test_queued_first_step_still_asks_for_the_code(
     assert submit(payment).detail == "waiting_for_payer"
 
 
-def test_no_code_is_asked_for_where_the_first_answer_says_that_it_is_paid(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_no_code_is_asked_for_if_the_first_answer_says_paid(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     """A code would be a second request that moves money."""
     gateway.next_collects = [settle_at_once]
 
@@ -407,8 +397,8 @@ def test_no_code_is_asked_for_where_the_first_answer_says_that_it_is_paid(
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_after_the_last_code_none_is_asked_for(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    """Who reads `otp_required` may send one."""
+def test_no_code_is_asked_for_after_the_last_one(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    """A client that reads `otp_required` may send a code."""
     gateway.next_collects = [refuse("OTP_INVALID")] * otp.MOST_CODES
     said = [refused(waiting) for _ in range(otp.MOST_CODES)]
 
@@ -419,7 +409,7 @@ def test_after_the_last_code_none_is_asked_for(waiting: Payment, gateway: ModelG
     assert refused(waiting).code == "otp_not_expected"
 
 
-def test_code_that_was_refused_and_charged_after_all_is_found_in_the_night(
+def test_refused_code_that_was_charged_is_found_by_the_nightly_job(
     waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [refuse("OTP_INVALID")]
@@ -437,7 +427,7 @@ def test_code_that_was_refused_and_charged_after_all_is_found_in_the_night(
     assert only_attempt(waiting).gateway_reference == gateway.last().reference
 
 
-def test_failed_code_is_no_failure_while_the_history_may_hide_one_that_was_paid(
+def test_failed_code_settles_nothing_while_unread_history_may_hide_a_paid_one(
     waiting: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -458,9 +448,7 @@ def test_failed_code_is_no_failure_while_the_history_may_hide_one_that_was_paid(
     assert run_until_told(waiting, clock).status == "successful"
 
 
-def test_code_is_not_sent_for_what_an_earlier_attempt_has_paid(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_code_is_not_sent_if_an_earlier_attempt_is_paid(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(provider="coris_bj")
     first = gateway.last()
     first.decline()
@@ -475,7 +463,9 @@ def test_code_is_not_sent_for_what_an_earlier_attempt_has_paid(
     assert (len(gateway.charges), Credit.objects.count()) == (asked, 1)
 
 
-def test_code_is_not_sent_for_an_order_that_is_paid(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_code_is_not_sent_if_another_payment_of_the_order_is_paid(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     late = run_until_told(begin(merchant_reference="order-1"), clock)
     payment = begin(provider="coris_bj", merchant_reference="order-1")
     gateway.charges[0].approve()
@@ -485,10 +475,10 @@ def test_code_is_not_sent_for_an_order_that_is_paid(begin: Begin, gateway: Model
     assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
 
 
-def test_failure_that_was_read_before_a_code_was_sent_fails_nothing(
+def test_failure_that_was_read_before_a_code_was_sent_settles_nothing(
     waiting: Payment, gateway: ModelGateway, clock: Clock, guard: Guard
 ) -> None:
-    """Else the payer could start anew while that code is being charged."""
+    """Otherwise the payer could start again while that code is being charged."""
     gateway.charges[0].decline()
     gateway.next_collects = [lose_the_answer]
     guard.inner = WhileAsked(gateway, lambda: submit(waiting))
@@ -502,7 +492,7 @@ def test_failure_that_was_read_before_a_code_was_sent_fails_nothing(
 
 
 class WhileAsked:
-    """Something happens while FeexPay answers the first question about a status."""
+    """A transport that calls a function during the first status question."""
 
     def __init__(self, gateway: ModelGateway, act: Callable[[], object]) -> None:
         self._gateway = gateway
@@ -520,7 +510,7 @@ def only_waiting(payment: Payment) -> Attempt:
 
 
 @pytest.mark.parametrize(("written", "sent"), [("123 456", "123456"), (" 123456", "123456")])
-def test_code_that_comes_first_may_be_written_in_groups(
+def test_code_dialled_before_the_start_may_have_spaces(
     begin: Begin, gateway: ModelGateway, written: str, sent: str
 ) -> None:
     begin(provider="orange_bf", phone="74000050", otp=written)
@@ -529,7 +519,7 @@ def test_code_that_comes_first_may_be_written_in_groups(
 
 
 @pytest.mark.parametrize("written", ["  ", "12", "123-456", "١٢٣٤٥٦"])
-def test_what_is_no_code_is_not_tried(begin: Begin, gateway: ModelGateway, written: str) -> None:
+def test_invalid_code_before_the_start_is_refused(begin: Begin, gateway: ModelGateway, written: str) -> None:
     with pytest.raises(NotAllowedError, match="validation_error"):
         begin(provider="orange_bf", phone="74000050", otp=written)
     assert gateway.charges == []

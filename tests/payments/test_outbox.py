@@ -26,11 +26,11 @@ pytestmark = pytest.mark.django_db
 
 
 class KilledError(BaseException):
-    """What no `except Exception` stops."""
+    """An error that `except Exception` does not catch."""
 
 
 class Stubborn:
-    """A receiver that raises until told otherwise, and keeps what it was called with."""
+    """A receiver that raises while `broken`, and records its calls."""
 
     def __init__(self) -> None:
         self.broken = True
@@ -80,7 +80,7 @@ def test_message_is_delivered_once_with_its_event_id(failed: Payment, clock: Clo
     assert (message.delivery_count, message.last_error) == (1, "")
 
 
-def test_payment_is_read_afresh_for_its_receivers(failed: Payment, stubborn: Stubborn, clock: Clock) -> None:
+def test_payment_is_read_again_for_its_receivers(failed: Payment, stubborn: Stubborn, clock: Clock) -> None:
     stubborn.broken = False
     ledger.move(only_attempt(failed).pk, Status.REVIEW, Cause(source=Source.WORKER, because="test"))
 
@@ -124,7 +124,7 @@ def test_receiver_without_a_name_that_raises_is_an_error_like_others(failed: Pay
     assert outbox.deliver() == 1
 
 
-def test_error_is_remembered_by_its_name_and_the_receivers_only(
+def test_error_is_stored_as_its_type_and_receiver_only(
     failed: Payment, stubborn: Stubborn, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox.deliver()
@@ -135,7 +135,7 @@ def test_error_is_remembered_by_its_name_and_the_receivers_only(
     assert "2290161000050" not in caplog.text
 
 
-def test_one_message_that_fails_does_not_hold_up_the_next(
+def test_one_message_that_fails_does_not_delay_the_next(
     failed: Payment, stubborn: Stubborn, clock: Clock, signals: Recorder
 ) -> None:
     ledger.move(only_attempt(failed).pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
@@ -145,7 +145,9 @@ def test_one_message_that_fails_does_not_hold_up_the_next(
     assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
 
 
-def test_message_under_delivery_is_nobody_elses(failed: Payment, clock: Clock, stubborn: Stubborn) -> None:
+def test_message_under_delivery_is_claimed_by_no_other_worker(
+    failed: Payment, clock: Clock, stubborn: Stubborn
+) -> None:
     """Its deliverer died in a receiver: it comes back when the lease ends, with the same event id."""
 
     def die(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
@@ -248,7 +250,7 @@ def test_receiver_connected_later_still_gets_a_message_that_waits(
     assert late.event_ids == stubborn.event_ids[:1]
 
 
-def test_long_way_through_many_receivers_keeps_its_lease(failed: Payment, clock: Clock) -> None:
+def test_lease_is_renewed_between_many_receivers(failed: Payment, clock: Clock) -> None:
     """Each may take its ten seconds: together they take longer than one lease."""
     claimed: list[int] = []
     rest = [Stubborn() for _ in range(8)]
@@ -278,7 +280,7 @@ def test_later_message_of_a_payment_waits_for_the_earlier_one(failed: Payment, c
     assert [held.message.signal for held in outbox.claim(10, bulkhead)] == ["payment_succeeded"]
 
 
-def test_signal_whose_receivers_have_no_room_is_left_alone(failed: Payment, clock: Clock, stubborn: Stubborn) -> None:
+def test_signal_whose_receivers_are_busy_is_not_claimed(failed: Payment, clock: Clock, stubborn: Stubborn) -> None:
     bulkhead = Bulkhead()
     [held] = outbox.claim(1, bulkhead)
     OutboxMessage.objects.update(next_delivery_at=clock.at)

@@ -1,4 +1,4 @@
-"""Whole lives of payments against the sandbox, over a real socket: every magic number comes to its right end."""
+"""Complete payments against the sandbox over a real socket: each magic number reaches its outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 10
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """For what happens in the sandbox, whose time is not ours."""
+    """Wait for an event in the sandbox, which has its own clock."""
     give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < give_up_at, "the sandbox did not get there"
@@ -53,7 +53,7 @@ def status_at_sandbox(sandbox: RunningSandbox, payment: Payment) -> str:
         ("18", "SUCCESSFUL", "successful", "", ["payment_succeeded"]),
     ],
 )
-def test_magic_number_comes_to_its_end_with_one_credit_or_none(
+def test_magic_number_reaches_its_outcome_with_at_most_one_credit(
     begin: Begin,
     sandbox: RunningSandbox,
     clock: Clock,
@@ -77,9 +77,7 @@ def test_magic_number_comes_to_its_end_with_one_credit_or_none(
 
 
 @pytest.mark.parametrize("ending", ["09", "10", "18"])
-def test_answer_that_was_lost_is_found_in_history(
-    begin: Begin, sandbox: RunningSandbox, clock: Clock, ending: str
-) -> None:
+def test_lost_answer_is_found_in_history(begin: Begin, sandbox: RunningSandbox, clock: Clock, ending: str) -> None:
     payment = begin(phone_ending=ending)
     assert (payment.status, payment.attempt.gateway_reference) == ("unknown", None)
 
@@ -89,7 +87,7 @@ def test_answer_that_was_lost_is_found_in_history(
     assert (sandbox.prompts(), Credit.objects.get().amount) == (1, 5000)
 
 
-def test_operator_that_is_down_before_charging_is_closed_after_a_day(
+def test_request_without_a_charge_is_closed_after_a_day(
     begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
 ) -> None:
     began_at = clock.at
@@ -102,7 +100,7 @@ def test_operator_that_is_down_before_charging_is_closed_after_a_day(
     assert signals.names() == ["payment_failed"]
 
 
-def test_one_franc_less_is_for_staff_who_credit_what_was_taken(
+def test_one_franc_less_goes_to_review_and_staff_credit_it(
     begin: Begin, sandbox: RunningSandbox, clock: Clock, ama: User
 ) -> None:
     payment = begin(phone_ending="13")
@@ -173,9 +171,7 @@ def test_queued_payment_is_sent_by_the_worker_and_settles(
     assert (sandbox.prompts(), sandbox.charges()) == (1, 1)
 
 
-def test_gateway_that_is_away_gets_the_payment_when_it_is_back(
-    begin: Begin, clock: Clock, configure: Configure
-) -> None:
+def test_unreachable_gateway_gets_the_payment_later(begin: Begin, clock: Clock, configure: Configure) -> None:
     port = _free_port()
     configure(BASE_URL=f"http://127.0.0.1:{port}/api")
 

@@ -1,4 +1,4 @@
-"""One order, two payments: after an expiry the payer may start anew, and then both may be paid (case 6)."""
+"""One order, two payments: after an expiry the payer may start again, and both may be paid (case 6)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_order_paid_by_two_payments_is_an_incident_of_the_later_one(
     succeed(second)
     succeed(first)
 
-    assert Credit.objects.count() == 2  # the gateway took both, and each is credited once
+    assert Credit.objects.count() == 2  # FeexPay took both payments, and each is credited once
     assert Incident.objects.get().attempt == first
     assert list(first.payment.outbox.order_by("id").values_list("signal", flat=True)) == [
         "payment_failed",
@@ -84,7 +84,9 @@ def test_same_reference_of_another_user_is_no_incident(
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_order_paid_twice_at_once_is_seen_by_exactly_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_two_concurrent_payments_of_an_order_open_one_incident(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     for number in range(20):
         first = expire(begin(merchant_reference=f"order-{number}"))
         both = [first, only_attempt(begin(merchant_reference=f"order-{number}"))]

@@ -14,7 +14,7 @@ from django_feexpay import Payable, signals
 from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
 from django_feexpay.payments import outbox
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import Order, judge
+from django_feexpay.payments.terms import PaymentRequest, validate
 from tests.conftest import Configure
 from tests.payments.fakes import Clock
 from tests.sample.money import credited_payment
@@ -56,22 +56,22 @@ def payment(player: User) -> Payment:
     return credited_payment(player, amount=5000)
 
 
-def order(**changes: Any) -> Order:
+def order(**changes: Any) -> PaymentRequest:
     given = {"provider": "mtn_bj", "amount": 5000, "phone": "0161000050", "merchant_reference": "order-7"}
-    return Order(user=None, **given | changes)
+    return PaymentRequest(user=None, **given | changes)
 
 
 def test_price_of_the_class_is_owed() -> None:
-    assert judge(order()).charged_amount == 5000
+    assert validate(order()).charged_amount == 5000
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(amount=100))
+        validate(order(amount=100))
     assert [error.code for error in refused.value.errors] == ["wrong_price"]
 
 
 def test_refusal_of_the_class_is_the_payers_answer() -> None:
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(merchant_reference="order-8"))
+        validate(order(merchant_reference="order-8"))
 
     assert refused.value.errors[0].code == "not_payable"
     assert str(refused.value) == "There is no such order. (validation_error: amount)"
@@ -134,4 +134,4 @@ def test_any_amount_and_a_plain_function_receive_no_events(configure: Configure,
 
     assert outbox.deliver() == 1
     assert (CALLS, OutboxReceipt.objects.count()) == ([], 0)
-    assert judge(order(amount=777)).charged_amount == 777
+    assert validate(order(amount=777)).charged_amount == 777

@@ -1,4 +1,4 @@
-"""What the money room keeps and shows of a payer: nothing that is not needed, and nothing in clear."""
+"""Personal data of a payer: only what is needed is stored, and nothing in clear text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django_feexpay.gateway.transport import WireReply
 from django_feexpay.models import Attempt, Payment, WebhookDelivery
 from django_feexpay.models.fields import Sealed
 from django_feexpay.payments import webhook_hints
-from django_feexpay.payments.initiate import PayerDetails
+from django_feexpay.payments.attempts import PayerDetails
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
 from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep
@@ -151,9 +151,7 @@ def test_plain_text_does_not_go_into_a_sealed_column(begin: Begin, gateway: Mode
         Attempt.objects.update(msisdn_sealed=NATIONAL.encode())
 
 
-def test_what_feexpay_says_about_a_failure_is_cleaned_of_numbers(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_feexpays_reason_of_a_failure_is_redacted(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().decline()
     gateway.last().reason = f"payer 229{NATIONAL} said no"
@@ -164,7 +162,7 @@ def test_what_feexpay_says_about_a_failure_is_cleaned_of_numbers(
     assert Payment.objects.get().status == "failed"
 
 
-# --- what others wrote of the payer -----------------------------------------------------------------------
+# --- personal data in FeexPay's texts -----------------------------------------------------------------------
 
 SAID = "KOFFI Adjovi (01 97 12 34 50) koffi@mail.bj, Zinsou: 229.01.61.00.00.50"
 TOLD = ("KOFFI", "Adjovi", "97 12 34", "koffi@mail", "Zinsou", "61.00.00")

@@ -1,4 +1,4 @@
-"""One phone is asked to pay only so often, by all users together."""
+"""The number of payment prompts per phone is limited, for all users together."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
-from django_feexpay.payments.terms import Order, msisdn_of
+from django_feexpay.payments.terms import PaymentRequest, msisdn_of
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
 from tests.payments.fakes import Clock, run_until_told, sweep
@@ -38,7 +38,7 @@ def the_default(configure: Configure) -> None:
 
 @pytest.fixture
 def ask(begin: Begin) -> Callable[..., Payment]:
-    """A start of a player and an amount of its own each time."""
+    """Start a payment with a new player and a new amount each time."""
     count = 0
 
     def start(**changes: Any) -> Payment:
@@ -54,7 +54,7 @@ Ask = Callable[..., Payment]
 
 
 def refusal(work: Callable[[], object]) -> NotAllowedError:
-    """What it is refused with; no row was written and nothing was sent."""
+    """The refusal of a start that wrote no row and sent nothing."""
     before = rows()
     with pytest.raises(NotAllowedError) as refused:
         work()
@@ -85,7 +85,7 @@ def test_sixth_prompt_within_an_hour_is_refused(ask: Ask, gateway: ModelGateway,
     assert ask(phone="0161000051").status == "pending"  # another number is another phone
 
 
-def test_told_to_come_back_one_may_ask_then_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_start_is_admitted_after_the_told_wait_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(5):
         ask()
         clock.advance(60)
@@ -112,7 +112,7 @@ def test_fourth_prompt_of_one_amount_within_ten_minutes_is_refused(
     assert ask(amount=5000).status == "pending"
 
 
-def test_of_sixty_at_once_exactly_five_pass_in_a_queue_too(
+def test_of_sixty_queued_starts_at_once_exactly_five_pass(
     ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -129,7 +129,9 @@ def test_of_sixty_at_once_exactly_five_pass_in_a_queue_too(
 
 
 @pytest.mark.parametrize("ending", ["declined", "lost", "paid"])
-def test_what_was_or_may_have_been_sent_counts(ask: Ask, gateway: ModelGateway, clock: Clock, ending: str) -> None:
+def test_attempt_that_was_or_may_have_been_sent_counts(
+    ask: Ask, gateway: ModelGateway, clock: Clock, ending: str
+) -> None:
     for _ in range(5):
         if ending == "lost":
             gateway.next_collects.append(lose_the_answer)
@@ -141,7 +143,7 @@ def test_what_was_or_may_have_been_sent_counts(ask: Ask, gateway: ModelGateway, 
     assert refusal(ask).code == "too_many_prompts"
 
 
-def test_attempts_that_feexpay_refused_do_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempt_that_feexpay_refused_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(6):
         gateway.next_collects.append(refuse())
         assert ask().status == "rejected"
@@ -149,10 +151,8 @@ def test_attempts_that_feexpay_refused_do_not_count(ask: Ask, gateway: ModelGate
     assert ask().status == "pending"
 
 
-def test_refusal_in_doubt_counts_as_the_phone_may_have_been_prompted(
-    ask: Ask, gateway: ModelGateway, clock: Clock
-) -> None:
-    """FeexPay prompts the phone and answers with a 400 that no source names, each time."""
+def test_doubtful_refusal_counts(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+    """Each time FeexPay prompts the phone and answers with a 400 whose words no source names."""
     gateway.next_collects = [charge_and_answer(400, {"message": "Bad Request"}, names_it=False)] * 60
     for _ in range(5):
         assert ask().status == "rejected"
@@ -160,9 +160,7 @@ def test_refusal_in_doubt_counts_as_the_phone_may_have_been_prompted(
     assert refusal(ask).code == "too_many_prompts"
 
 
-def test_refusal_of_a_provider_that_answers_after_its_payer_counts(
-    ask: Ask, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_refusal_of_a_synchronous_provider_counts(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     moov = {"provider": "moov_bj", "phone": CATALOGUE["moov_bj"].phone.example}
     for _ in range(5):
         gateway.next_collects.append(refuse("LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"))
@@ -173,7 +171,7 @@ def test_refusal_of_a_provider_that_answers_after_its_payer_counts(
     assert refusal(lambda: ask(**moov)).code == "too_many_prompts"
 
 
-def test_what_surely_never_left_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempt_that_never_left_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects += [cannot_reach] * 100
     for _ in range(5):
         ask()
@@ -199,7 +197,7 @@ def test_only_push_flows_are_counted_and_limited(
     assert not prompts.counted().exists()
 
 
-def test_known_intent_gets_its_own_answer_and_no_429(
+def test_repeated_request_gets_its_own_answer_and_no_429(
     begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock, player: Any
 ) -> None:
     key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
@@ -237,7 +235,7 @@ def test_retry_is_refused_like_a_start(
     assert retry(declined.pk, source=Source.API, phone="0161000051").status == "pending"
 
 
-def test_retry_with_a_number_that_was_asked_too_often_is_refused(
+def test_retry_with_a_number_over_the_limit_is_refused(
     begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin(phone="0161000099")
@@ -249,7 +247,7 @@ def test_retry_with_a_number_that_was_asked_too_often_is_refused(
     assert refusal(lambda: retry(payment.pk, source=Source.API, phone=NUMBER)).code == "too_many_prompts"
 
 
-def test_host_code_is_refused_too(ask: Ask, gateway: ModelGateway, clock: Clock, player: Any) -> None:
+def test_start_by_the_hosts_code_is_limited(ask: Ask, gateway: ModelGateway, clock: Clock, player: Any) -> None:
     for _ in range(5):
         ask()
 
@@ -270,7 +268,7 @@ def test_zero_is_no_limit(ask: Ask, gateway: ModelGateway, clock: Clock, configu
 # --- lifted by staff ---------------------------------------------------------------------------------
 
 
-def test_lift_lets_prompts_through_until_it_ends(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_lift_admits_prompts_until_it_ends(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(5):
         ask()
     refusal(ask)
@@ -286,7 +284,7 @@ def test_lift_lets_prompts_through_until_it_ends(ask: Ask, gateway: ModelGateway
     assert "61000050" not in repr(vars(kept))
 
 
-def test_lift_is_for_its_number_only(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     prompts.lift(msisdn(), lasts=timedelta(hours=1), actor="7", reason="the payer rang")
     for _ in range(5):
         ask(phone="0161000051")
@@ -299,7 +297,7 @@ def test_lift_is_for_its_number_only(ask: Ask, gateway: ModelGateway, clock: Clo
     [{"lasts": timedelta()}, {"lasts": timedelta(hours=25)}, {"actor": ""}, {"reason": " "}],
     ids=["no time", "too long", "nobody", "no reason"],
 )
-def test_lift_without_who_why_or_a_bounded_end_is_refused(wrong: dict[str, Any]) -> None:
+def test_lift_needs_an_actor_a_reason_and_a_bounded_end(wrong: dict[str, Any]) -> None:
     wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer rang"}
 
     with pytest.raises(ValueError, match="a lift needs"):
@@ -308,7 +306,7 @@ def test_lift_without_who_why_or_a_bounded_end_is_refused(wrong: dict[str, Any])
     assert not PromptLift.objects.exists()
 
 
-# --- many at once ------------------------------------------------------------------------------------
+# --- concurrency --------------------------------------------------------------------------------------
 
 
 @pytest.mark.postgres_only
@@ -321,7 +319,7 @@ def test_sixty_players_at_once_prompt_one_phone_five_times(
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(60)]
 
     def start(number: int) -> Payment:
-        wish = Order(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
+        wish = PaymentRequest(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
         return initiate.start(wish, source=Source.API)
 
     answers = at_once(60, start)
@@ -337,12 +335,12 @@ def test_sixty_players_at_once_prompt_one_phone_five_times(
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
 def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: ModelGateway, configure: Configure) -> None:
-    """Every player starts and retries, each on the numbers of the others."""
+    """Every player starts and retries payments on the other players' numbers."""
     configure(PROMPTS_PER_PHONE=5)
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(6)]
     numbers = [f"016100005{number}" for number in range(3)]
     for user in users:
-        wish = Order(user=user, provider="mtn_bj", amount=900, phone="0161000099")
+        wish = PaymentRequest(user=user, provider="mtn_bj", amount=900, phone="0161000099")
         configure(PROMPTS_PER_PHONE=0)
         initiate.start(wish, source=Source.API)
         gateway.last().decline()
@@ -353,7 +351,7 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
         phone = numbers[number % 3]
         if number < 6:
             return retry(failed[number], source=Source.API, phone=phone)
-        wish = Order(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
+        wish = PaymentRequest(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
         return initiate.start(wish, source=Source.API)
 
     answers = at_once(24, act)
@@ -362,12 +360,10 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
     assert codes == {"Payment": 15, "too_many_prompts": 9}
 
 
-# --- what rows can show ------------------------------------------------------------------------------
+# --- prompts over the limit in stored rows ------------------------------------------------------------
 
 
-def test_prompts_beyond_the_limit_are_found(
-    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
-) -> None:
+def test_prompts_over_the_limit_are_found(ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
     configure(PROMPTS_PER_PHONE=0)
     for _ in range(6):
         ask()
@@ -382,7 +378,7 @@ def test_prompts_beyond_the_limit_are_found(
     assert "61000050" not in str(found)
 
 
-def test_same_amount_beyond_the_limit_is_found(
+def test_same_amount_over_the_limit_is_found(
     ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(PROMPTS_PER_PHONE=0)
@@ -395,7 +391,7 @@ def test_same_amount_beyond_the_limit_is_found(
     ]
 
 
-def test_lifted_numbers_are_no_violation(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_number_with_a_lift_is_no_violation(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     prompts.lift(msisdn(), lasts=timedelta(minutes=1), actor="7", reason="the payer rang")
     for _ in range(6):
         ask(amount=5000)
@@ -404,11 +400,11 @@ def test_lifted_numbers_are_no_violation(ask: Ask, gateway: ModelGateway, clock:
     assert not list(invariants.violations(["I18"]))
 
 
-def test_providers_flow_decides(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_flow_of_the_provider_decides(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     Provider.objects.filter(pk="coris_bj").update(flow="push")
     coris = {"provider": "coris_bj", "phone": "0161000050"}
     for _ in range(5):
         ask(**coris)
 
     assert refusal(lambda: ask(**coris)).code == "too_many_prompts"
-    assert refusal(ask).code == "too_many_prompts"  # the same phone, by another operator's name
+    assert refusal(ask).code == "too_many_prompts"  # the same number at another operator

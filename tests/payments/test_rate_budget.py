@@ -1,4 +1,4 @@
-"""FeexPay is used so much and no more, and left alone when it asks for it."""
+"""Rate budget and bulkhead: calls per second, calls at once, and FeexPay's 429."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spend(count: int, share: float) -> list[int]:
     return [rate_budget.wait_seconds(share) for _ in range(count)]
 
 
-def test_polling_yields_first_and_sending_last(clock: Clock, configure: Configure) -> None:
+def test_reading_and_polling_get_a_share_and_sending_all(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_PER_SECOND=10)
 
     assert spend(6, rate_budget.READING) == [0] * 5 + [1]
@@ -43,11 +43,11 @@ def test_each_second_has_its_own_budget(clock: Clock, configure: Configure) -> N
     assert spend(2, rate_budget.SENDING) == [0, 0]
 
 
-def test_without_a_bound_everybody_may(clock: Clock) -> None:
+def test_no_limit_admits_everything(clock: Clock) -> None:
     assert set(spend(500, rate_budget.POLLING)) == {0}
 
 
-def test_threads_at_once_never_get_more_than_there_is(clock: Clock, configure: Configure) -> None:
+def test_threads_at_once_never_exceed_the_budget(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_PER_SECOND=7)
 
     assert (
@@ -58,10 +58,10 @@ def test_threads_at_once_never_get_more_than_there_is(clock: Clock, configure: C
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_spent_twice_with_a_cache_that_cannot_count(
+def test_limits_hold_with_a_cache_that_cannot_count(
     configure: Configure, clock: Clock, settings: Any, tmp_path: Path
 ) -> None:
-    """Django's file cache reads and writes in two steps: of 30 at once all got through."""
+    """Django's file cache reads and writes in two steps, and admitted all of 30 at once."""
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
     }
@@ -74,30 +74,30 @@ def test_nothing_is_spent_twice_with_a_cache_that_cannot_count(
         http_status=500,
         error=OutcomeUnknownError("answered 500"),
     )
-    everybody_is_in = threading.Barrier(30, timeout=30)
+    all_have_entered = threading.Barrier(30, timeout=30)
 
     def enter(number: int) -> bool:
-        with rate_budget.place() as free:
-            everybody_is_in.wait()
+        with rate_budget.slot() as free:
+            all_have_entered.wait()
             return free
 
     spent = at_once(30, lambda number: rate_budget.wait_seconds(rate_budget.SENDING))
-    places = at_once(30, enter)
+    slots = at_once(30, enter)
     counts = at_once(30, lambda number: cache_state.count_up("trouble", 600))
-    at_once(5, lambda number: circuit_breaker.see(trouble))
+    at_once(5, lambda number: circuit_breaker.record(trouble))
 
     assert Counter(spent) == {0: 7, 1: 23}
-    assert places.count(True) == 3
+    assert slots.count(True) == 3
     assert sorted(map(int, counts)) == list(range(1, 31))
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == ["gateway", "mtn_bj"]
-    with rate_budget.place() as free:  # given back
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == ["gateway", "mtn_bj"]
+    with rate_budget.slot() as free:  # the slots are free again
         assert free
     cache_state.drop("trouble")
     assert cache_state.read(["trouble"]) == {}
 
 
 @pytest.mark.django_db
-def test_polling_that_must_yield_is_due_again_and_counts_as_no_look(
+def test_poll_over_the_budget_is_due_again_and_not_counted(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     payment = begin()
@@ -113,7 +113,7 @@ def test_polling_that_must_yield_is_due_again_and_counts_as_no_look(
 
 
 @pytest.mark.django_db
-def test_start_beyond_the_budget_is_told_to_come_back(
+def test_start_over_the_budget_is_refused_with_a_wait(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(GATEWAY_PER_SECOND=1)
@@ -127,10 +127,8 @@ def test_start_beyond_the_budget_is_told_to_come_back(
 
 
 @pytest.mark.django_db
-def test_slow_down_of_one_is_obeyed_by_everybody(
-    begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
-) -> None:
-    """After a 429 to one payer nobody else is sent, polled or read before the time is over."""
+def test_one_429_pauses_all_calls(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
+    """After a 429 to one payer nothing is sent, polled or read until the pause is over."""
     waiting = begin(merchant_reference="order-1")
     gateway.next_collects = [too_many]
     limited = begin(merchant_reference="order-2")
@@ -146,7 +144,7 @@ def test_slow_down_of_one_is_obeyed_by_everybody(
     clock.advance(2)
     sweep()
     assert gateway.questions > asked
-    assert only_attempt(limited).status == "pending"  # it was taken on all the same
+    assert only_attempt(limited).status == "pending"  # FeexPay accepted it all the same
     assert only_attempt(waiting).status == "pending"
     assert len(gateway.charges) == 2
 
@@ -155,36 +153,36 @@ def too_many(charge: object) -> object:
     return reply(429, {"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED", "message": "slow down"})
 
 
-# --- places ------------------------------------------------------------------------------------------
+# --- bulkhead -----------------------------------------------------------------------------------------
 
 
-def test_places_are_as_many_as_there_are_and_are_given_back(clock: Clock, configure: Configure) -> None:
+def test_slots_are_limited_and_given_back(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=2)
 
-    with rate_budget.place() as first, rate_budget.place() as second:
-        with rate_budget.place() as third:
+    with rate_budget.slot() as first, rate_budget.slot() as second:
+        with rate_budget.slot() as third:
             assert (first, second, third) == (True, True, False)
-        with rate_budget.place() as fourth:
+        with rate_budget.slot() as fourth:
             assert fourth is False
-    with rate_budget.place() as again:
+    with rate_budget.slot() as again:
         assert again is True
 
 
-def test_place_is_given_back_whatever_happens_in_it(clock: Clock, configure: Configure) -> None:
+def test_slot_is_given_back_after_an_error(clock: Clock, configure: Configure) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with pytest.raises(RuntimeError), rate_budget.place():
+    with pytest.raises(RuntimeError), rate_budget.slot():
         raise RuntimeError
 
-    with rate_budget.place() as free:
+    with rate_budget.slot() as free:
         assert free is True
 
 
 @pytest.mark.django_db
-def test_full_house_turns_starts_away_and_lets_the_queue_in(
+def test_full_bulkhead_refuses_inline_starts_and_admits_queued_ones(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(GATEWAY_AT_ONCE=1)
-    with rate_budget.place():
+    with rate_budget.slot():
         with pytest.raises(NotAllowedError) as refusal:
             begin()
         assert (refusal.value.code, refusal.value.retry_after_seconds) == ("gateway_unavailable", 3)
@@ -197,15 +195,15 @@ def test_full_house_turns_starts_away_and_lets_the_queue_in(
     assert only_attempt(payment).status == "pending"
 
 
-def test_nobody_is_kept_out_while_the_cache_is_away(
+def test_without_a_cache_everything_is_admitted(
     clock: Clock, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(GATEWAY_AT_ONCE=1, GATEWAY_PER_SECOND=1)
-    monkeypatch.setattr(cache_state._line, "_away_until", float("inf"))
+    monkeypatch.setattr(cache_state._availability, "_skip_until", float("inf"))
 
-    with rate_budget.place() as first, rate_budget.place() as second:
+    with rate_budget.slot() as first, rate_budget.slot() as second:
         assert (first, second) == (True, True)
     assert spend(3, rate_budget.POLLING) == [0, 0, 0]
-    doors = [gate.admit("mtn_bj", queued=False, first=pytest.fail) for _ in range(2)]
-    with doors[0], doors[1]:
+    admissions = [gate.admit("mtn_bj", queued=False) for _ in range(2)]
+    with admissions[0], admissions[1]:
         pass

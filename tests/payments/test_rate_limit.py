@@ -1,4 +1,4 @@
-"""The sliding window itself, on every store that counts: never more than the limit in any period."""
+"""The sliding-window rate limit, on every store that counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.payments.threads import at_once
 
 LIMIT, SECONDS = 4, 60
 
-#: Inherits BaseCache.incr, so its counts stand in our table.
+#: Inherits BaseCache.incr, so its counts are in our table.
 TABLE = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 
 
@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, settings: Any, db: None) -> Counters:
 
 @given(gaps=st.lists(st.sampled_from([0.0, 0.01, 0.5, 3.0, 5.99, 6.0, 14.0, 59.99, 60.0]), max_size=60))
 @settings(max_examples=200)
-def test_no_period_holds_more_than_the_limit_and_none_starves(gaps: list[float]) -> None:
+def test_no_window_exceeds_the_limit_and_every_caller_is_admitted_in_the_end(gaps: list[float]) -> None:
     cache.clear()
     clock = Clock()
     passed: list[float] = []
@@ -51,7 +51,7 @@ def test_no_period_holds_more_than_the_limit_and_none_starves(gaps: list[float])
             assert sum(other > at - SECONDS + 1e-6 for other in passed) <= LIMIT
 
 
-def test_who_waits_as_long_as_told_is_let_in(store: Counters, clock: Clock) -> None:
+def test_caller_that_waits_as_told_is_admitted(store: Counters, clock: Clock) -> None:
     for _ in range(LIMIT):
         assert rate_limit.wait_seconds("one", LIMIT, SECONDS) == 0
         clock.advance(7)
@@ -64,7 +64,7 @@ def test_who_waits_as_long_as_told_is_let_in(store: Counters, clock: Clock) -> N
     assert rate_limit.wait_seconds("one", LIMIT, SECONDS) > 0
 
 
-def test_asking_in_vain_does_not_count(store: Counters, clock: Clock) -> None:
+def test_refused_event_does_not_count(store: Counters, clock: Clock) -> None:
     passed = 0
     for _ in range(300):
         passed += rate_limit.wait_seconds("one", LIMIT, SECONDS) == 0
@@ -73,7 +73,7 @@ def test_asking_in_vain_does_not_count(store: Counters, clock: Clock) -> None:
     assert 4 * LIMIT <= passed <= 5 * LIMIT
 
 
-def test_count_that_the_cache_lost_lets_the_limit_pass_again_and_no_more(store: Counters, clock: Clock) -> None:
+def test_lost_counter_admits_the_limit_once_more_and_nothing_beyond(store: Counters, clock: Clock) -> None:
     for _ in range(3):
         for _ in range(LIMIT):
             assert rate_limit.wait_seconds("one", LIMIT, SECONDS) == 0
@@ -89,7 +89,7 @@ def test_names_do_not_share_a_count(store: Counters, clock: Clock) -> None:
     assert [rate_limit.wait_seconds(name, 1, SECONDS) == 0 for name in ("one", "two", "one")] == [True, True, False]
 
 
-def test_numbers_run_out(store: Counters, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_expire(store: Counters, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: clock.at.timestamp())
 
     assert [store.increase("key", 10) for _ in range(3)] == [1, 2, 3]
@@ -107,7 +107,7 @@ def test_numbers_run_out(store: Counters, clock: Clock, monkeypatch: pytest.Monk
     assert store.read(["key", "flag"]) == {}
 
 
-def test_what_ran_out_does_not_stay_in_the_table(db: None, settings: Any, clock: Clock) -> None:
+def test_expired_rows_are_deleted(db: None, settings: Any, clock: Clock) -> None:
     settings.CACHES = TABLE
     for number in range(5):
         counters().set_first(f"old-{number}", 1, 10)
@@ -120,7 +120,7 @@ def test_what_ran_out_does_not_stay_in_the_table(db: None, settings: Any, clock:
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_table_gives_no_two_callers_the_same_number(settings: Any) -> None:
+def test_table_gives_each_caller_its_own_number(settings: Any) -> None:
     settings.CACHES = TABLE
 
     numbers = at_once(20, lambda number: [counters().increase("key", 60) for _ in range(10)])

@@ -1,4 +1,4 @@
-"""Exchange rates: believed only from where and as far as they can be, kept for an hour, asked for by one at a time."""
+"""Exchange rates: only plausible ones from a secure source, cached for an hour, asked for by one caller at a time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HERE = "tests.payments.test_rates"
 
 
 class Bank(RatesSource):
-    """A source that says what a test put here, and counts how often it was asked."""
+    """A source that returns what the test sets in `says`, and counts the questions."""
 
     says: Any = Decimal("605.25")
     asked = 0
@@ -53,7 +53,7 @@ def bank(configure: Configure) -> type[Bank]:
 
 
 def dollar() -> Decimal | None:
-    return rates.promised(None, "USD", "XOF")
+    return rates.held_rate(None, "USD", "XOF")
 
 
 def assert_unavailable() -> None:
@@ -63,17 +63,17 @@ def assert_unavailable() -> None:
 
 
 def pause_over() -> None:
-    """As after PAUSE_SECONDS, which the cache counts by a clock that no test moves."""
+    """End the pause, which the cache measures by a clock that no test moves."""
     cache.delete("feexpay:rate:USD:XOF:asking")
 
 
-# --- what is kept ------------------------------------------------------------------------------------
+# --- the cache ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("into", ["XOF", "XAF"])
-def test_euro_goes_by_the_treaty_and_nobody_is_asked(bank: type[Bank], into: str) -> None:
-    assert rates.promised(None, "EUR", into) == Decimal("655.957")
-    assert rates.promised(None, into, into) is None
+def test_euro_uses_the_fixed_parity_and_no_source(bank: type[Bank], into: str) -> None:
+    assert rates.held_rate(None, "EUR", into) == Decimal("655.957")
+    assert rates.held_rate(None, into, into) is None
     assert bank.asked == 0
 
 
@@ -87,7 +87,7 @@ def test_source_is_asked_once_an_hour(bank: type[Bank], clock: Clock) -> None:
     assert (dollar(), dollar(), bank.asked) == (Decimal("610"), Decimal("610"), 2)
 
 
-def test_old_rate_is_used_while_the_source_is_silent_up_to_an_age(
+def test_old_rate_is_used_while_the_source_fails_until_it_is_stale(
     bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     dollar()
@@ -109,7 +109,7 @@ def test_old_rate_is_used_while_the_source_is_silent_up_to_an_age(
     assert dollar() == Decimal("620")
 
 
-def test_silent_source_is_left_alone_for_a_while(bank: type[Bank], clock: Clock) -> None:
+def test_failed_source_is_not_asked_during_the_pause(bank: type[Bank], clock: Clock) -> None:
     bank.says = RateUnavailableError("closed")
 
     for _ in range(3):
@@ -123,7 +123,7 @@ def test_silent_source_is_left_alone_for_a_while(bank: type[Bank], clock: Clock)
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres_only
-def test_many_at_once_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clock) -> None:
+def test_concurrent_callers_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clock) -> None:
     bank.pause.clear()
 
     assert at_once(20, lambda number: dollar()) == [Decimal("605.25")] * 20
@@ -132,7 +132,7 @@ def test_many_at_once_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clo
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres_only
-def test_while_one_asks_again_the_others_go_on_with_the_old_rate(bank: type[Bank], clock: Clock) -> None:
+def test_while_one_caller_refreshes_the_others_use_the_old_rate(bank: type[Bank], clock: Clock) -> None:
     dollar()
     clock.advance(3600)
     bank.says = Decimal("610")
@@ -158,13 +158,13 @@ def test_while_one_asks_again_the_others_go_on_with_the_old_rate(bank: type[Bank
     ],
     ids=str,
 )
-def test_what_cannot_be_a_rate_is_not_believed(bank: type[Bank], says: object) -> None:
+def test_implausible_rate_is_refused(bank: type[Bank], says: object) -> None:
     bank.says = says
 
     assert_unavailable()
 
 
-def test_rate_has_the_digits_that_a_payment_keeps(bank: type[Bank]) -> None:
+def test_rate_is_rounded_up_to_the_digits_a_payment_stores(bank: type[Bank]) -> None:
     bank.says = Decimal("605.123456780000001")
 
     assert dollar() == Decimal("605.12345679")
@@ -178,7 +178,7 @@ def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
     assert dollar() == Decimal("605.25")
 
 
-def test_source_that_breaks_keeps_nobody_waiting(bank: type[Bank], clock: Clock) -> None:
+def test_source_that_raises_starts_the_pause(bank: type[Bank], clock: Clock) -> None:
     bank.says = ZeroDivisionError()
     assert_unavailable()
 
@@ -186,7 +186,7 @@ def test_source_that_breaks_keeps_nobody_waiting(bank: type[Bank], clock: Clock)
     assert bank.asked == 1
 
 
-def test_source_that_breaks_leaves_the_last_rate_in_use_and_its_words_out_of_the_log(
+def test_source_that_raises_keeps_the_last_rate_and_its_message_out_of_the_log(
     bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert dollar() == Decimal("605.25")
@@ -199,13 +199,13 @@ def test_source_that_breaks_leaves_the_last_rate_in_use_and_its_words_out_of_the
 
 
 class Unmade(Bank):
-    """A source that cannot even be made."""
+    """A source whose constructor raises."""
 
     def __init__(self) -> None:
         raise KeyError("BANK_TOKEN")
 
 
-def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configure) -> None:
+def test_source_that_cannot_be_made_makes_the_rate_unavailable(configure: Configure) -> None:
     configure(RATES_SOURCE=f"{HERE}.Unmade")
 
     assert_unavailable()
@@ -214,7 +214,7 @@ def test_source_that_cannot_be_made_is_no_error_of_the_payers(configure: Configu
 def test_without_a_cache_nothing_is_converted(
     bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_state, "_line", cache_state._Line())  # what it learns here is for this test alone
+    monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
     settings.CACHES = {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -229,13 +229,13 @@ def test_without_a_cache_nothing_is_converted(
 
 
 @pytest.mark.parametrize("value", [{}, {"USD": "0.0016"}, {"USD": "words"}, "USD"], ids=str)
-def test_settings_without_a_usable_rate_have_none(configure: Configure, value: object) -> None:
+def test_settings_without_a_usable_rate_make_it_unavailable(configure: Configure, value: object) -> None:
     configure(RATES=value)
 
     assert_unavailable()
 
 
-def test_rate_of_the_settings_counts_at_once(configure: Configure) -> None:
+def test_changed_rate_of_the_settings_is_used_at_once(configure: Configure) -> None:
     for value in ({"USD": "605.25"}, {"USD": Decimal("606")}, "USD:607.5"):
         configure(RATES=value)
         told = dollar()
@@ -248,7 +248,7 @@ def test_rate_of_the_settings_counts_at_once(configure: Configure) -> None:
 
 @pytest.fixture
 def served(configure: Configure) -> Callable[..., Any]:
-    """A server on this machine that behaves as told, and the settings that lead to it."""
+    """A server on this machine with a given behaviour, and the settings that point to it."""
 
     @contextmanager
     def serve(behave: Callable[[Peer], None], **changes: Any) -> Iterator[WireServer]:
@@ -260,7 +260,7 @@ def served(configure: Configure) -> Callable[..., Any]:
             }
             configure(**(keys | changes))
             yield server
-            rates._transport.cache_clear()  # its connection ends with the server
+            rates._transport.cache_clear()  # its connection closes with the server
 
     return serve
 
@@ -284,7 +284,7 @@ def saying(body: object, **how: Any) -> Callable[[Peer], None]:
         (b'[{"code": "EUR"}, {"USD": {"value": 6.0525e2}}]', "1.{currency}.value", "605.25"),
     ],
 )
-def test_rate_is_read_where_the_path_points(served: Callable[..., Any], body: bytes, path: str, rate: str) -> None:
+def test_rate_is_read_at_the_path(served: Callable[..., Any], body: bytes, path: str, rate: str) -> None:
     with served(saying(body), RATES_KEY_PATH=path) as server:
         assert dollar() == Decimal(rate)
         assert dollar() == Decimal(rate)
@@ -294,7 +294,7 @@ def test_rate_is_read_where_the_path_points(served: Callable[..., Any], body: by
     assert b"Authorization" not in request
 
 
-def test_rate_in_euros_goes_on_by_the_parity(served: Callable[..., Any]) -> None:
+def test_rate_in_euros_is_converted_by_the_parity(served: Callable[..., Any]) -> None:
     with served(saying({"rates": {"EUR": 0.92}}), RATES_KEY_PATH="rates.EUR", RATES_QUOTED_IN="EUR"):
         assert dollar() == Decimal("603.48044")
 
@@ -325,7 +325,7 @@ def test_rate_in_euros_goes_on_by_the_parity(served: Callable[..., Any]) -> None
     ],
     ids=lambda body: str(body)[:40],
 )
-def test_answer_without_a_rate_is_none(served: Callable[..., Any], body: object) -> None:
+def test_answer_without_a_rate_makes_it_unavailable(served: Callable[..., Any], body: object) -> None:
     with served(saying(body)):
         assert_unavailable()
 
@@ -339,7 +339,7 @@ def test_redirect_is_not_followed(served: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "403 Forbidden", "429 Too Many Requests", "500 Oops"])
-def test_other_status_is_no_rate(served: Callable[..., Any], status: str) -> None:
+def test_status_other_than_200_makes_the_rate_unavailable(served: Callable[..., Any], status: str) -> None:
     with served(saying({"rates": {"XOF": 605}}, status=status)):
         assert_unavailable()
 
@@ -358,16 +358,14 @@ def test_other_status_is_no_rate(served: Callable[..., Any], status: str) -> Non
         "",
     ],
 )
-def test_address_that_anybody_may_answer_at_is_not_called(
-    configure: Configure, monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
+def test_insecure_address_is_not_called(configure: Configure, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setattr(rates, "_reply", lambda url: pytest.fail("it was called"))
     configure(RATES_SOURCE="django_feexpay.payments.rates.HttpRates", RATES_URL=url, RATES_KEY_PATH="rate")
 
     assert_unavailable()
 
 
-def test_key_in_the_address_comes_into_no_log(
+def test_key_in_the_address_is_not_logged(
     served: Callable[..., Any], configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="django_feexpay")

@@ -1,4 +1,4 @@
-"""A bulkhead around each receiver: so many of its calls at once, and fewer while some do not return."""
+"""The bulkhead of a receiver limits its calls, and more so while some do not return."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def invocation_of(time: StoppedTime, message: int, receiver: str = HANGS) -> Inv
 
 
 def hang(bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int], number: int) -> list[Invocation]:
-    """So many calls that were given up."""
+    """Calls that were given up."""
     hanging = [invocation_of(time, next(messages)) for _ in range(number)]
     for invocation in hanging:
         assert bulkhead.begin(invocation) is Start.BEGUN
@@ -70,12 +70,12 @@ def test_four_calls_of_one_receiver_may_be_under_way(
     assert bulkhead.begin(invocation_of(time, next(messages))) is Start.BEGUN
 
 
-def test_call_that_hangs_takes_no_place_of_those_that_return(
+def test_hanging_call_does_not_count_against_the_limit_of_calls(
     bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
     hang(bulkhead, time, messages, 3)
 
-    assert bulkhead.room(HANGS) == 4
+    assert bulkhead.free_calls(HANGS) == 4
 
 
 def test_message_is_not_given_again_to_the_receiver_that_hangs_with_it(
@@ -90,7 +90,7 @@ def test_message_is_not_given_again_to_the_receiver_that_hangs_with_it(
     assert bulkhead.begin(invocation_of(time, message)) is Start.BEGUN
 
 
-def test_receiver_with_four_calls_that_hang_is_tried_once_in_ten_minutes(
+def test_receiver_with_four_hanging_calls_is_called_once_in_ten_minutes(
     bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
     hang(bulkhead, time, messages, 4)
@@ -103,7 +103,7 @@ def test_receiver_with_four_calls_that_hang_is_tried_once_in_ten_minutes(
 
     bulkhead.end(tried)
     time.at += 599
-    assert bulkhead.room(HANGS) == 1, "the trial returned, so nothing of it counts"
+    assert bulkhead.free_calls(HANGS) == 1, "the trial returned, so nothing of it counts"
 
 
 def test_receiver_never_holds_more_than_eight_threads(
@@ -119,7 +119,7 @@ def test_receiver_never_holds_more_than_eight_threads(
 
     for invocation in hanging[:5]:
         assert bulkhead.end(invocation) is False
-    assert bulkhead.room(HANGS) == 4, "it is called as before once its calls return"
+    assert bulkhead.free_calls(HANGS) == 4, "it is called as before once its calls return"
 
 
 def test_call_is_given_up_or_returns_but_never_both(
@@ -136,7 +136,7 @@ def test_call_is_given_up_or_returns_but_never_both(
     assert bulkhead.end(given_up) is False
 
 
-def test_calls_under_way_are_told_by_their_age(bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]) -> None:
+def test_calls_under_way_are_selected_by_age(bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]) -> None:
     old = invocation_of(time, next(messages))
     bulkhead.begin(old)
     time.at += 10

@@ -1,4 +1,4 @@
-"""Ask and settle: only FeexPay's authenticated answer moves money, whatever order the news come in."""
+"""Reconcile an attempt: only FeexPay's authenticated answer moves money, in any order of answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 EXPIRY = 900
 
 
-def test_approved_payment_is_credited_once_and_told_once(
+def test_approved_payment_is_credited_and_announced_once(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = begin()
@@ -50,7 +50,7 @@ def test_declined_payment_is_failed_with_its_reason(
     assert signals.names() == ["payment_failed"]
 
 
-def test_credit_rests_on_evidence_that_is_kept(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_credit_event_keeps_the_evidence(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -78,7 +78,7 @@ def test_credit_rests_on_evidence_that_is_kept(begin: Begin, gateway: ModelGatew
         ({"phoneNumber": "2290161000051"}, "msisdn_mismatch"),
     ],
 )
-def test_success_that_does_not_fit_is_for_staff_and_credits_nothing(
+def test_success_with_a_wrong_fact_goes_to_review_without_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, lies: dict[str, Any], because: str
 ) -> None:
     payment = begin()
@@ -94,7 +94,7 @@ def test_success_that_does_not_fit_is_for_staff_and_credits_nothing(
     assert not Credit.objects.exists()
 
 
-def test_review_is_credited_when_the_answers_fit_again(
+def test_review_is_credited_when_the_report_agrees_again(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = begin()
@@ -109,7 +109,7 @@ def test_review_is_credited_when_the_answers_fit_again(
     assert signals.names() == ["payment_needs_review", "payment_succeeded"]
 
 
-def test_unknown_word_waits_and_is_an_error_in_the_log(
+def test_unknown_word_keeps_the_status_and_logs_an_error(
     begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = begin()
@@ -122,7 +122,7 @@ def test_unknown_word_waits_and_is_an_error_in_the_log(
     assert "'ON HOLD'" in caplog.text
 
 
-def test_nobody_confirmed_in_time_is_expired_on_time(
+def test_unconfirmed_payment_expires_on_time(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     started_at = clock.at
@@ -165,7 +165,7 @@ def test_failure_that_turns_into_a_success_is_credited(
     assert signals.names() == ["payment_failed", "payment_succeeded", "payment_succeeded_late"]
 
 
-def test_failure_is_looked_at_four_more_times_and_then_left(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_failure_is_polled_four_more_times(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().decline()
     run_until_told(payment, clock)
@@ -179,7 +179,7 @@ def test_failure_is_looked_at_four_more_times_and_then_left(begin: Begin, gatewa
     assert seen == [60, 600, 3600, 86_400]
 
 
-def test_success_taken_back_leaves_the_credit_and_tells_staff(
+def test_reversal_keeps_the_credit_and_opens_an_incident(
     begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = begin()
@@ -195,7 +195,7 @@ def test_success_taken_back_leaves_the_credit_and_tells_staff(
 
 
 @pytest.mark.parametrize("word", ["PENDING", "ON HOLD"])
-def test_credited_payment_that_is_called_open_is_left_alone(
+def test_pending_report_changes_no_credited_payment(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     payment = begin()
@@ -209,7 +209,7 @@ def test_credited_payment_that_is_called_open_is_left_alone(
     assert payment.incidents.count() == 0
 
 
-def test_gateway_that_is_away_is_no_news(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_gateway_without_an_answer_changes_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.away = True
     clock.advance(EXPIRY)
@@ -222,9 +222,7 @@ def test_gateway_that_is_away_is_no_news(begin: Begin, gateway: ModelGateway, cl
     assert attempt.next_poll_at > clock.at
 
 
-def test_staff_leave_their_name_and_reason_on_what_they_settle(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_event_names_the_person_and_the_reason(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
 
@@ -234,7 +232,7 @@ def test_staff_leave_their_name_and_reason_on_what_they_settle(
     assert (event.source, event.actor, event.note) == ("admin", "7", "payer rang")
 
 
-def test_what_is_on_its_way_is_not_asked_about(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempt_that_is_being_sent_is_not_asked_about(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     Attempt.objects.filter(payment=payment).update(status="sending", sent_at=clock.at)
 
@@ -242,10 +240,8 @@ def test_what_is_on_its_way_is_not_asked_about(begin: Begin, gateway: ModelGatew
     assert gateway.questions == 0
 
 
-def test_settle_with_an_old_copy_of_the_attempt_changes_nothing(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
-    """Its news is older than what another look has written meanwhile."""
+def test_settling_a_stale_attempt_changes_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """Another poll wrote a newer status meanwhile."""
     payment = begin()
     old_copy = Attempt.objects.select_related("payment").get(payment=payment)
     gateway.last().approve()
@@ -261,7 +257,9 @@ def test_settle_with_an_old_copy_of_the_attempt_changes_nothing(
 # --- an answer that was lost ----------------------------------------------------------------------------
 
 
-def test_lost_payment_is_found_by_its_echo_and_waited_for(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_lost_payment_is_found_by_its_echo_and_becomes_pending(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     begin(merchant_reference="somebody else's")
     gateway.next_collects.append(lose_the_answer)
     payment = begin(merchant_reference="ours")
@@ -272,7 +270,7 @@ def test_lost_payment_is_found_by_its_echo_and_waited_for(begin: Begin, gateway:
     assert (attempt.status, attempt.gateway_reference) == ("pending", "ref-0002")
 
 
-def test_history_that_was_cut_proves_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_absence_from_a_cut_history_proves_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     gateway.forget(gateway.last())
@@ -285,7 +283,7 @@ def test_history_that_was_cut_proves_nothing(begin: Begin, gateway: ModelGateway
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
-def test_lost_payment_whose_history_is_always_cut_goes_to_staff_after_a_day(
+def test_lost_payment_with_a_cut_history_goes_to_review_after_a_day(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     """A shop with more than 500 payments in the period would otherwise leave its payer waiting for ever."""
@@ -316,7 +314,7 @@ def test_lost_payment_in_review_is_still_found(begin: Begin, gateway: ModelGatew
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_of_two_rows_with_our_echo_the_paid_one_is_ours(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_paid_row_wins_over_another_row_with_our_echo(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects += [lose_the_answer, refuse()]
     payment = begin(merchant_reference="ours")
     begin(merchant_reference="theirs")
@@ -328,9 +326,7 @@ def test_of_two_rows_with_our_echo_the_paid_one_is_ours(begin: Begin, gateway: M
     assert only_attempt(payment).gateway_reference == "ref-0002"
 
 
-def test_search_long_afterwards_stays_within_the_31_days_feexpay_allows(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_late_search_asks_for_at_most_31_days(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
 
@@ -340,7 +336,7 @@ def test_search_long_afterwards_stays_within_the_31_days_feexpay_allows(
     assert only_attempt(payment).gateway_reference == "ref-0001"
 
 
-def test_another_broken_rule_than_the_reference_is_not_swallowed(
+def test_other_integrity_errors_are_raised(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any, **kwargs: Any) -> bool:
@@ -358,9 +354,7 @@ def test_another_broken_rule_than_the_reference_is_not_swallowed(
 # --- a reader who asks ----------------------------------------------------------------------------------
 
 
-def test_reader_asks_when_the_row_is_due_and_only_one_at_a_time(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_status_read_polls_a_due_attempt_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     attempt = only_attempt(begin())
     clock.advance(5)
     gateway.last().approve()
@@ -372,14 +366,14 @@ def test_reader_asks_when_the_row_is_due_and_only_one_at_a_time(
     assert Payment.objects.get().status == "successful"
 
 
-def test_reader_does_not_ask_before_the_row_is_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_status_read_does_not_poll_before_the_attempt_is_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     attempt = only_attempt(begin())
 
     assert reconcile.reconcile_if_due(attempt, source=Source.API, total_seconds=2) is False
     assert gateway.questions == 0
 
 
-def test_reader_leaves_a_lost_reference_to_the_worker(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_status_read_leaves_a_lost_reference_to_the_worker(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(lose_the_answer)
     attempt = only_attempt(begin())
     clock.advance(60)
@@ -388,7 +382,7 @@ def test_reader_leaves_a_lost_reference_to_the_worker(begin: Begin, gateway: Mod
     assert gateway.questions == 0
 
 
-def test_payment_that_feexpay_says_nothing_about_for_a_day_goes_to_staff_and_is_settled_when_it_speaks(
+def test_day_without_an_answer_leads_to_review_and_a_later_answer_settles(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin()
@@ -405,7 +399,7 @@ def test_payment_that_feexpay_says_nothing_about_for_a_day_goes_to_staff_and_is_
     assert moves(payment) == ["sending", "pending", "review", "successful"]
 
 
-def test_hours_of_silence_send_nothing_to_staff(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_hours_without_an_answer_lead_to_no_review(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.away = True
     while clock.at - payment.created_at < timedelta(hours=22):

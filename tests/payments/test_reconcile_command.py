@@ -1,4 +1,4 @@
-"""`feexpay_reconcile` at the shell, against the sandbox on a real socket and against histories of any shape."""
+"""`feexpay_reconcile`, against the sandbox over a real socket and against prepared histories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 
 def reconcile(*arguments: str) -> tuple[int, list[str]]:
-    """The exit code and the lines printed; an error's words are the last one."""
+    """Run the command; return its exit code and its lines, with an error message as the last one."""
     out = StringIO()
     try:
         call_command("feexpay_reconcile", *arguments, stdout=out)
@@ -34,7 +34,7 @@ def reconcile(*arguments: str) -> tuple[int, list[str]]:
     return 0, out.getvalue().splitlines()
 
 
-def test_without_arguments_it_is_about_yesterday_and_the_day_before(archive: Archive, clock: Clock) -> None:
+def test_default_period_is_yesterday_and_the_day_before(archive: Archive, clock: Clock) -> None:
     code, lines = reconcile()
 
     comparison = Comparison.objects.get()
@@ -45,7 +45,7 @@ def test_without_arguments_it_is_about_yesterday_and_the_day_before(archive: Arc
     assert "0 differences" in lines[2]
 
 
-def test_difference_is_a_line_and_open_ones_are_exit_code_1(
+def test_each_discrepancy_is_a_line_and_open_ones_exit_with_1(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     payment = begin()
@@ -62,9 +62,7 @@ def test_difference_is_a_line_and_open_ones_are_exit_code_1(
     assert lines[-1] == "1 differences are open: see the admin"
 
 
-def test_json_is_an_object_a_line_the_last_one_of_the_whole(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
-) -> None:
+def test_json_lines_end_with_the_summary(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     write(archive, gateway.last(), clock.at.date())
@@ -72,13 +70,13 @@ def test_json_is_an_object_a_line_the_last_one_of_the_whole(
 
     code, lines = reconcile("--json")
 
-    difference, whole = map(json.loads, lines)
+    discrepancy, whole = map(json.loads, lines)
     assert code == 0
-    assert (difference["kind"], difference["payment"], difference["state"]) == ("status", str(payment.pk), "settled")
+    assert (discrepancy["kind"], discrepancy["payment"], discrepancy["state"]) == ("status", str(payment.pk), "settled")
     assert (whole["state"], whole["found"], whole["settled"], whole["open"]) == ("complete", 1, 1, 0)
 
 
-def test_gaps_are_told_and_are_exit_code_3(archive: Archive) -> None:
+def test_gaps_are_listed_and_exit_with_3(archive: Archive) -> None:
     archive.silent_after = 0
 
     code, lines = reconcile()
@@ -97,20 +95,20 @@ def test_gaps_are_told_and_are_exit_code_3(archive: Archive) -> None:
         (["--to", "9000-01-01"], "the period is not over yet"),
     ],
 )
-def test_wrong_period_is_refused_in_words_and_asks_nothing(arguments: list[str], words: str, archive: Archive) -> None:
+def test_wrong_period_is_refused_without_a_question(arguments: list[str], words: str, archive: Archive) -> None:
     code, lines = reconcile(*arguments)
 
     assert (code, archive.asked, Comparison.objects.count()) == (2, [], 0)
     assert words in lines[-1]
 
 
-def test_one_day_may_be_named_by_its_last(archive: Archive, clock: Clock) -> None:
+def test_last_day_alone_selects_one_day(archive: Archive, clock: Clock) -> None:
     reconcile("--to", "2026-03-01")
 
     assert Comparison.objects.get().first_day == date(2026, 3, 1)
 
 
-def test_wrong_key_is_exit_code_4(configure: Any, archive: Archive) -> None:
+def test_wrong_key_exits_with_4(configure: Any, archive: Archive) -> None:
     configure(API_KEY="")
 
     code, lines = reconcile()
@@ -119,7 +117,7 @@ def test_wrong_key_is_exit_code_4(configure: Any, archive: Archive) -> None:
     assert lines[-1] == "FeexPay refuses to answer us: invalid_api_key"
 
 
-def test_signal_stops_it_and_later_ones_do_what_they_did() -> None:
+def test_signal_stops_the_command_and_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     with stop_by_signal() as stop:
@@ -129,7 +127,7 @@ def test_signal_stops_it_and_later_ones_do_what_they_did() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_it_runs_in_a_thread_that_hears_no_signals() -> None:
+def test_command_runs_in_a_thread_without_signals() -> None:
     heard: list[bool] = []
 
     def run() -> None:
@@ -155,10 +153,10 @@ def test_stopped_run_says_so(archive: Archive, monkeypatch: pytest.MonkeyPatch) 
 # --- over the socket ------------------------------------------------------------------------------------
 
 
-def test_whole_lives_agree_with_the_sandbox_and_what_was_missed_is_credited(
+def test_payments_agree_with_the_sandbox_and_a_missed_one_is_credited(
     sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
 ) -> None:
-    """One payment declined; one paid, its webhook lost and nobody looking; one of another system."""
+    """One declined payment, one paid without a webhook or a poll, and one of another system."""
     declined, paid = begin(merchant_reference="declined"), begin(merchant_reference="paid")
     sandbox.decline(str(declined.attempt.gateway_reference))
     sandbox.approve(str(paid.attempt.gateway_reference))
@@ -174,10 +172,10 @@ def test_whole_lives_agree_with_the_sandbox_and_what_was_missed_is_credited(
     assert Comparison.objects.latest("pk").found_count == 0
 
 
-def test_shop_with_more_rows_than_one_answer_holds_is_read_whole_over_the_socket(
+def test_more_rows_than_one_answer_holds_are_read_over_the_socket(
     sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
 ) -> None:
-    """500 payments of another system on one day, some paid; ours is the first, and a month is asked about."""
+    """500 payments of another system on one day, ours is the first one; the command compares a month."""
     payment = begin()
     wish = {"phoneNumber": "2290161000050", "amount": 100, "shop": SHOP_ID, "callback_info": "order of a friend"}
     headers = {"Authorization": f"Bearer {API_KEY}"}

@@ -1,4 +1,4 @@
-"""Migration 0012: what an earlier version kept in clear is held to today's rule, in slices, and again."""
+"""Migration 0012 redacts texts that an earlier version stored, in batches, and may run again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report of FeexPay's means for an attempt: the rule by which money counts."""
+"""What FeexPay's report means for an attempt: the rule that decides about money."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ANY_OPEN = [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.FAILED, Statu
 
 @pytest.mark.parametrize("status", ANY_OPEN)
 @pytest.mark.parametrize("now", [BEFORE, AFTER, AFTER + timedelta(days=30)])
-def test_a_proven_success_counts_whenever_it_comes(status: Status, now: datetime) -> None:
+def test_proven_success_is_credited_at_any_time(status: Status, now: datetime) -> None:
     assert verdict(report(), status=status, now=now) == ("successful", "confirmed")
 
 
@@ -80,17 +80,17 @@ def test_a_proven_success_counts_whenever_it_comes(status: Status, now: datetime
         pytest.param({"msisdn_ending": "51"}, ("review", "msisdn_mismatch"), id="another payer"),
     ],
 )
-def test_success_counts_only_when_every_fact_is_ours(changes: dict[str, Any], expected: tuple[str | None, str]) -> None:
+def test_success_needs_every_fact_to_match(changes: dict[str, Any], expected: tuple[str | None, str]) -> None:
     assert verdict(report(**changes)) == expected
 
 
-def test_success_is_doubted_while_we_hold_no_reference_ourselves() -> None:
+def test_success_without_our_own_reference_goes_to_review() -> None:
     assert verdict(report(), reference=None) == ("review", "reference_mismatch")
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW])
 @pytest.mark.parametrize("now", [BEFORE, AFTER])
-def test_failure_is_believed(status: Status, now: datetime) -> None:
+def test_failure_settles(status: Status, now: datetime) -> None:
     assert verdict(report(Word.FAILED), status=status, now=now) == ("failed", "failed")
 
 
@@ -102,7 +102,7 @@ def test_failure_is_believed(status: Status, now: datetime) -> None:
         ({"msisdn_ending": "51"}, "msisdn_mismatch"),
     ],
 )
-def test_failure_of_somebody_else_goes_to_staff(changes: dict[str, Any], because: str) -> None:
+def test_failure_of_another_payment_goes_to_review(changes: dict[str, Any], because: str) -> None:
     assert verdict(report(Word.FAILED, **changes)) == ("review", because)
 
 
@@ -113,7 +113,7 @@ def test_failure_needs_no_amount_and_no_echo(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("word", [Word.PENDING, Word.UNKNOWN, Word.MISSING])
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN])
-def test_nothing_new_before_expiry_means_waiting(word: Word, status: Status) -> None:
+def test_unfinished_payment_waits_until_expiry(word: Word, status: Status) -> None:
     assert verdict(report(word), status=status, now=BEFORE) == (None, "waiting")
 
 
@@ -126,7 +126,7 @@ def test_nothing_new_before_expiry_means_waiting(word: Word, status: Status) -> 
     ],
 )
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN])
-def test_expiry_ends_the_waiting_and_an_unknown_word_goes_to_staff(
+def test_after_expiry_pending_expires_and_other_words_go_to_review(
     word: Word, expected: tuple[str, str], status: Status
 ) -> None:
     assert verdict(report(word), status=status, now=AFTER) == expected
@@ -134,19 +134,19 @@ def test_expiry_ends_the_waiting_and_an_unknown_word_goes_to_staff(
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
 @pytest.mark.parametrize("word", [Word.PENDING, Word.UNKNOWN, Word.MISSING])
-def test_expired_and_review_stay_until_there_is_news(status: Status, word: Word) -> None:
+def test_expired_and_review_wait_for_a_final_word(status: Status, word: Word) -> None:
     assert verdict(report(word), status=status, now=AFTER) == (None, "waiting")
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
 @pytest.mark.parametrize("word", [Word.PENDING, Word.UNKNOWN])
 @pytest.mark.parametrize("now", [BEFORE, AFTER])
-def test_alive_after_a_failure_goes_to_staff(status: Status, word: Word, now: datetime) -> None:
+def test_unfinished_payment_after_a_failure_goes_to_review(status: Status, word: Word, now: datetime) -> None:
     assert verdict(report(word), status=status, now=now) == ("review", "alive_after_failure")
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.REJECTED])
-def test_unknown_to_the_gateway_after_a_failure_is_no_news(status: Status) -> None:
+def test_missing_payment_after_a_failure_changes_nothing(status: Status) -> None:
     assert verdict(report(Word.MISSING), status=status, now=AFTER) == (None, "waiting")
 
 
@@ -174,7 +174,7 @@ facts = st.fixed_dictionaries(
 
 
 @given(body=facts, status=st.sampled_from(ANY_OPEN), late=st.booleans())
-def test_no_answer_is_a_success_without_every_proof_nor_a_failure_against_one(
+def test_success_needs_every_proof_and_failure_contradicts_none(
     body: dict[str, Any], status: Status, late: bool
 ) -> None:
     told = status_report_from(body)

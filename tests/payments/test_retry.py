@@ -1,4 +1,4 @@
-"""A new attempt only when the earlier ones surely took no money, and the payer was asked to no more than told."""
+"""A retry opens a new attempt only if the earlier ones surely took no money."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def again(payment: Payment, **changes: Any) -> Payment:
 
 
 def refusal(payment: Payment, *, of_another: int = 0, **changes: Any) -> str:
-    """Why it is refused. `of_another`: attempts of other payments that are begun meanwhile."""
+    """The code of the refusal. `of_another`: attempts of other payments that are started in the meantime."""
     asked_before = Attempt.objects.count()
     with pytest.raises(NotAllowedError) as refused:
         again(payment, **changes)
@@ -43,7 +43,7 @@ def refusal(payment: Payment, *, of_another: int = 0, **changes: Any) -> str:
     return refused.value.code
 
 
-def test_declined_payment_may_be_asked_for_again(
+def test_declined_payment_can_be_retried(
     declined: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = again(declined)
@@ -55,10 +55,10 @@ def test_declined_payment_may_be_asked_for_again(
     assert len(gateway.charges) == 2
 
 
-def test_payment_of_an_order_that_is_started_anew_meanwhile_is_not_asked_for_again(
+def test_retry_is_refused_if_its_order_is_started_again_in_the_meantime(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FeexPay takes its time over the earlier attempt, and the payer starts the order anew on another device."""
+    """FeexPay answers slowly, and the payer starts the same order on another device."""
     payment = begin(merchant_reference="order-7")
     gateway.last().decline()
     run_until_told(payment, clock)
@@ -74,7 +74,7 @@ def test_payment_of_an_order_that_is_started_anew_meanwhile_is_not_asked_for_aga
     assert (payment.attempts.count(), len(gateway.charges)) == (1, 2)
 
 
-def test_refused_payment_may_be_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_refused_payment_can_be_retried(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(refuse())
     payment = begin()
     gateway.forget(gateway.last())
@@ -82,7 +82,7 @@ def test_refused_payment_may_be_asked_for_again(begin: Begin, gateway: ModelGate
     assert again(payment).status == "pending"
 
 
-def test_payment_that_was_never_sent_may_be_asked_for_again(
+def test_payment_that_was_never_sent_can_be_retried(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
@@ -96,16 +96,14 @@ def test_payment_that_was_never_sent_may_be_asked_for_again(
 
 
 @pytest.mark.parametrize("said", ["PENDING", "ON HOLD"])
-def test_payment_that_is_still_open_is_not_asked_for_again(
-    begin: Begin, gateway: ModelGateway, clock: Clock, said: str
-) -> None:
+def test_open_payment_cannot_be_retried(begin: Begin, gateway: ModelGateway, clock: Clock, said: str) -> None:
     payment = begin()
     gateway.last().lies = {"status": said}
 
     assert refusal(payment) == "payment_open"
 
 
-def test_expired_payment_is_not_asked_for_again_while_the_gateway_does_not_say_failed(
+def test_expired_payment_can_be_retried_only_after_the_gateway_reports_a_failure(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = run_until_told(begin(), clock)
@@ -116,8 +114,8 @@ def test_expired_payment_is_not_asked_for_again_while_the_gateway_does_not_say_f
     assert again(payment).attempt.ordinal == 2
 
 
-def test_gateway_is_asked_before_a_new_attempt(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    """The payer confirmed after all, and nobody has looked yet."""
+def test_retry_asks_the_gateway_first(declined: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    """The payer confirmed after the failure, and no poll has seen it yet."""
     gateway.last().approve()
 
     assert refusal(declined) == "not_retryable"
@@ -126,7 +124,7 @@ def test_gateway_is_asked_before_a_new_attempt(declined: Payment, gateway: Model
     assert len(gateway.charges) == 1
 
 
-def test_failure_the_gateway_takes_back_is_no_ground_for_a_new_attempt(
+def test_failure_that_the_gateway_takes_back_cannot_be_retried(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().lies = {"status": "PENDING"}
@@ -134,7 +132,7 @@ def test_failure_the_gateway_takes_back_is_no_ground_for_a_new_attempt(
     assert refusal(declined) == "payment_open"
 
 
-def test_refused_attempt_that_was_taken_on_after_all_is_found_in_history(
+def test_refused_attempt_that_was_charged_is_found_in_history(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects.append(refuse())
@@ -146,7 +144,7 @@ def test_refused_attempt_that_was_taken_on_after_all_is_found_in_history(
     assert Payment.objects.get().status == "successful"
 
 
-def test_lost_attempt_is_no_ground_for_a_new_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_lost_attempt_cannot_be_retried(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     gateway.forget(gateway.last())
@@ -154,17 +152,17 @@ def test_lost_attempt_is_no_ground_for_a_new_one(begin: Begin, gateway: ModelGat
     assert refusal(payment) == "payment_open"
 
 
-def test_declined_payment_is_not_asked_for_again_without_feexpays_word_today(
+def test_declined_payment_cannot_be_retried_while_feexpay_does_not_answer(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Its failure of then may be a success by now (case 11)."""
+    """The stored failure may be a success by now (reliability.md case 11)."""
     gateway.away = True
 
     assert refusal(declined) == "gateway_unavailable"
 
 
 @pytest.mark.parametrize("paid", [False, True], ids=["being paid", "paid"])
-def test_order_that_another_payment_pays_is_not_asked_for_again(
+def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
     paid: bool, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     first = begin(merchant_reference="order-1")
@@ -180,10 +178,10 @@ def test_order_that_another_payment_pays_is_not_asked_for_again(
 
     assert (refused.value.code, refused.value.payment_id) == ("duplicate_payment", second.pk)
     assert len(gateway.charges) == 2
-    assert Payment.objects.for_reading().get(pk=first.pk).paid_elsewhere  # so that no client offers it
+    assert Payment.objects.for_reading().get(pk=first.pk).paid_elsewhere  # so that no client offers a retry
 
 
-def test_failed_payment_is_no_option_on_an_old_price(declined: Payment, configure: Configure) -> None:
+def test_retry_at_an_old_price_is_refused(declined: Payment, configure: Configure) -> None:
     configure(PAYABLE="tests.payments.test_retry.dearer_today")
 
     assert refusal(declined) == "validation_error"
@@ -193,7 +191,7 @@ def dearer_today(*, amount: int, **facts: Any) -> int:
     return amount + 1
 
 
-def test_paid_payment_is_not_asked_for_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_paid_payment_cannot_be_retried(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -201,13 +199,13 @@ def test_paid_payment_is_not_asked_for_again(begin: Begin, gateway: ModelGateway
     assert refusal(payment) == "not_retryable"
 
 
-def test_provider_that_was_switched_off_is_not_asked_again(declined: Payment) -> None:
+def test_retry_with_a_disabled_provider_is_refused(declined: Payment) -> None:
     Provider.objects.filter(code="mtn_bj").update(enabled=False, disabled_reason="off")
 
     assert refusal(declined) == "provider_unavailable"
 
 
-def test_another_number_may_be_given(declined: Payment, gateway: ModelGateway) -> None:
+def test_retry_can_use_another_number(declined: Payment, gateway: ModelGateway) -> None:
     payment = again(declined, phone="+229 01 61 00 00 77")
 
     assert payment.attempt.masked_msisdn == "+229 01 •• •• •• 77"
@@ -215,7 +213,7 @@ def test_another_number_may_be_given(declined: Payment, gateway: ModelGateway) -
 
 
 @pytest.mark.parametrize(("limits", "code"), [({"max_amount": 4999}, "max_value"), ({"min_amount": 5001}, "min_value")])
-def test_limits_of_today_count_before_a_new_attempt(declined: Payment, limits: dict[str, int], code: str) -> None:
+def test_retry_is_checked_against_todays_limits(declined: Payment, limits: dict[str, int], code: str) -> None:
     Provider.objects.filter(code="mtn_bj").update(**limits)
 
     with pytest.raises(NotAllowedError) as refused:
@@ -226,7 +224,7 @@ def test_limits_of_today_count_before_a_new_attempt(declined: Payment, limits: d
 
 
 class SlowAnswers:
-    """Between us and FeexPay: each question takes `seconds` of a clock that only these tests read."""
+    """A transport in which each question takes `seconds` of a clock that only these tests read."""
 
     def __init__(self, inner: Transport, seconds: float) -> None:
         self.inner, self.seconds = inner, seconds
@@ -284,7 +282,7 @@ def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
     gateway.last().decline()
     slow = SlowAnswers(gateway, 3.0)
     guard.inner = slow
-    for module in ("retry", "history"):
+    for module in ("retry", "reconciliation.history"):
         monkeypatch.setattr(f"django_feexpay.payments.{module}.time", slow)
 
     with suppress(NotAllowedError):
@@ -293,7 +291,7 @@ def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
     assert 0 < slow.spent <= 5.0
 
 
-def test_attempt_that_was_never_sent_waits_for_no_answer(
+def test_attempt_that_was_never_sent_needs_no_answer(
     begin: Begin, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
     configure(DISPATCH="queue")
@@ -312,7 +310,7 @@ def test_wrong_number_is_refused_by_its_field(declined: Payment) -> None:
     assert [(error.field, error.code) for error in refused.value.errors] == [("phone", "wrong_length")]
 
 
-def test_number_that_was_erased_must_be_given_again(declined: Payment) -> None:
+def test_retry_needs_the_number_again_after_its_erasure(declined: Payment) -> None:
     Attempt.objects.update(msisdn_sealed=None)
 
     with pytest.raises(NotAllowedError) as refused:
@@ -334,14 +332,14 @@ def test_key_of_a_retry_replays(declined: Payment, gateway: ModelGateway, player
     assert len(gateway.charges) == 2
 
 
-def test_staff_leave_their_name_and_reason_on_a_retry(declined: Payment) -> None:
+def test_retry_by_staff_records_actor_and_note(declined: Payment) -> None:
     again(declined, actor="7", note="payer rang")
 
     event = declined.events.filter(because="retried").get()
     assert (event.actor, event.note, event.from_status, event.to_status) == ("7", "payer rang", "", "sending")
 
 
-def test_both_attempts_paid_is_one_credit_and_one_refund_to_make(
+def test_two_paid_attempts_make_one_credit_and_one_incident(
     declined: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = again(declined)
@@ -357,10 +355,10 @@ def test_both_attempts_paid_is_one_credit_and_one_refund_to_make(
     assert signals.names().count("duplicate_charge_found") == 1
 
 
-def test_queued_attempt_of_a_payment_that_was_credited_meanwhile_is_not_sent(
+def test_queued_attempt_of_a_payment_credited_in_the_meantime_is_not_sent(
     declined: Payment, gateway: ModelGateway, configure: Configure, clock: Clock
 ) -> None:
-    """The first attempt's late success came between the retry and its sending: the payer must not pay again."""
+    """The first attempt succeeds late, between the retry and its sending."""
     configure(DISPATCH="queue")
     again(declined)
     first = Attempt.objects.get(ordinal=1)

@@ -1,4 +1,4 @@
-"""FeexPay's word that a credited payment's money is gone again is asked about and told once; nothing is taken back."""
+"""A reversal of a credited payment is confirmed by asking and announced once; the credit stays."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ pytestmark = pytest.mark.django_db
 TAKEN_BACK = ["FAILED", "REVERSED", "REFUNDED", "CANCELLED", "CANCELED", " reversed "]
 
 
+@pytest.fixture(autouse=True)
+def noon(clock: Clock) -> None:
+    """An hour later is still the same day."""
+    clock.at = clock.at.replace(hour=12)
+
+
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -32,7 +38,7 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     return payment
 
 
-def tell(word: str, reference: str = "ref-0001", **body: object) -> None:
+def deliver_webhook(word: str, reference: str = "ref-0001", **body: object) -> None:
     webhook_hints.receive(hint_from({"reference": reference, "status": word} | body))
 
 
@@ -48,12 +54,12 @@ def is_still_credited(payment: Payment) -> bool:
 
 
 @pytest.mark.parametrize("word", TAKEN_BACK)
-def test_reversal_that_a_webhook_tells_is_asked_about_and_told(
+def test_reversal_named_by_a_webhook_is_checked_and_announced(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     gateway.last().status = word
 
-    tell(word)
+    deliver_webhook(word)
     assert only_attempt(credited).next_poll_at == clock.at
     sweep()
 
@@ -65,7 +71,7 @@ def test_reversal_that_a_webhook_tells_is_asked_about_and_told(
 
 
 @pytest.mark.parametrize("word", ["FAILED", "REVERSED", "REFUNDED", "CANCELLED"])
-def test_reversal_that_no_webhook_tells_is_found_by_the_night(
+def test_nightly_comparison_finds_a_reversal_without_a_webhook(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     gateway.last().status = word
@@ -89,7 +95,7 @@ def test_webhook_that_feexpay_does_not_confirm_changes_nothing(
 ) -> None:
     before = gateway.questions
 
-    tell(word)
+    deliver_webhook(word)
     sweep()
 
     assert gateway.questions > before
@@ -112,7 +118,7 @@ def test_other_word_about_a_credit_is_no_reversal(credited: Payment, gateway: Mo
     [{"reference": "ref-9999"}, {"callback_info": "another"}, {"phoneNumber": "2290161000051"}],
     ids=str,
 )
-def test_answer_about_another_payment_takes_nothing_back(
+def test_report_about_another_payment_is_no_reversal(
     credited: Payment, gateway: ModelGateway, lies: dict[str, str]
 ) -> None:
     gateway.last().lies = {"status": "REVERSED", **lies}
@@ -122,14 +128,12 @@ def test_answer_about_another_payment_takes_nothing_back(
     assert reversals() == []
 
 
-def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
-    signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_reversal_is_announced_once(signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.last().status = "REVERSED"
     day = clock.at.date()
 
     for word in ("REVERSED", "FAILED"):
-        tell(word)
+        deliver_webhook(word)
         clock.advance(61)
         sweep()
         reconcile(only_attempt(credited).pk, source=Source.HOST)
@@ -141,7 +145,7 @@ def test_it_is_told_once_however_often_and_by_whomever_it_is_found(
     assert signals.names().count("payment_reversed") == 1
 
 
-def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_it(
+def test_closed_reversal_stays_closed_and_closes_its_discrepancy(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REFUNDED"
@@ -158,7 +162,7 @@ def test_closed_reversal_is_not_opened_again_and_its_difference_is_closed_with_i
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_that_find_it_at_once_one_tells(credited: Payment, gateway: ModelGateway) -> None:
+def test_concurrent_checks_announce_a_reversal_once(credited: Payment, gateway: ModelGateway) -> None:
     gateway.last().status = "REVERSED"
     attempt_id = only_attempt(credited).pk
 
@@ -168,10 +172,10 @@ def test_of_many_that_find_it_at_once_one_tells(credited: Payment, gateway: Mode
     assert OutboxMessage.objects.filter(signal="payment_reversed").count() == 1
 
 
-def test_second_charge_that_was_given_back_takes_no_credit_back(
+def test_refunded_second_charge_is_no_reversal_of_the_credit(
     signals: Recorder, begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Two payments of one order; staff gave one of two charges of the same attempt back on FeexPay's dashboard."""
+    """Staff refunded one of two charges of an order on FeexPay's dashboard."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -180,7 +184,7 @@ def test_second_charge_that_was_given_back_takes_no_credit_back(
     reconcile(only_attempt(payment).pk, source=Source.ADMIN)
     again.status = "REFUNDED"
 
-    tell("REFUNDED", "ref-again", callback_info=str(only_attempt(payment).pk))
+    deliver_webhook("REFUNDED", "ref-again", callback_info=str(only_attempt(payment).pk))
     sweep()
 
     assert reversals() == []
@@ -188,10 +192,10 @@ def test_second_charge_that_was_given_back_takes_no_credit_back(
 
 
 @pytest.mark.parametrize("word", ["REVERSED", "REFUNDED", "CANCELLED"])
-def test_of_what_was_never_successful_these_words_mean_nothing(
+def test_reversal_words_settle_no_uncredited_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
-    """Taking one for a failure would let the payer be asked a second time."""
+    """If such a word counted as a failure, the payer could be asked a second time."""
     payment = begin()
     gateway.last().status = word
 
@@ -201,12 +205,12 @@ def test_of_what_was_never_successful_these_words_mean_nothing(
     assert (payment.status, reversals()) == ("pending", [])
 
 
-def test_feexpay_that_is_away_is_asked_again_until_it_answers(
+def test_reversal_check_is_repeated_until_feexpay_answers(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REVERSED"
     gateway.away = True
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
     for _ in range(3):
         look_again(clock)
     assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
@@ -217,31 +221,29 @@ def test_feexpay_that_is_away_is_asked_again_until_it_answers(
     assert len(reversals()) == 1
 
 
-def test_webhook_that_follows_the_credit_at_once_waits_for_its_pause(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
     run_until_told(payment, clock)
 
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
 
-    assert only_attempt(payment).next_poll_at == clock.at + leases.PAUSE_AFTER_CREDIT
+    assert only_attempt(payment).next_poll_at == clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT
 
 
-def test_webhook_that_comes_while_feexpay_is_asked_about_the_credit_is_not_lost(
+def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay answered `successful` a moment before it took the money back."""
+    """FeexPay answered `successful` just before it reversed the payment."""
 
     def reverse() -> None:
         gateway.last().status = "REVERSED"
-        tell("REVERSED", date="later")
+        deliver_webhook("REVERSED", date="later")
 
-    tell("REVERSED")
+    deliver_webhook("REVERSED")
     with failpoints.arm("asked", reverse):
         sweep()
-    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.PAUSE_AFTER_CREDIT)
+    assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT)
 
     look_again(clock)
 

@@ -1,4 +1,4 @@
-"""What `feexpay_verify` finds wrong with a review that a person closed: I6 its amount, I13 its people."""
+"""Violations by a closed review: I6 checks its amount, I13 the people who closed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def closed(payment: Payment, because: str, *, credited: int | None = None, **changes: Any) -> Attempt:
-    """A review closed as `reviews` does it, but for what `changes` say of the event and its evidence."""
+    """A review closed as `reviews` does it, with `changes` to the event and its evidence."""
     attempt = only_attempt(payment)
     move(attempt.pk, Status.REVIEW, Cause(source=Source.WORKER, because="amount_mismatch"))
     evidence = {"word": "missing" if because == "not_paid" else "successful", "amount": 4999}
@@ -71,7 +71,7 @@ def test_i6_reports_a_credit_out_of_review_without_proof_or_decision(waiting: Pa
         ("credit_price", 4999, {}, "4999 XOF, asked for 5000 XOF"),
     ],
 )
-def test_i6_reports_a_closing_of_an_amount_that_is_neither_feexpays_nor_the_price(
+def test_i6_reports_a_closing_with_any_other_amount(
     waiting: Payment, because: str, credited: int | None, evidence: dict[str, Any], flaw: str
 ) -> None:
     closed(waiting, because, credited=credited, evidence=evidence)
@@ -120,7 +120,7 @@ def test_i13_reports_a_closing_without_its_people(
     ],
     ids=str,
 )
-def test_i13_wants_the_second_person_in_the_proposal(waiting: Payment, changes: dict[str, str], holds: bool) -> None:
+def test_i13_requires_the_second_person_in_the_proposal(waiting: Payment, changes: dict[str, str], holds: bool) -> None:
     proposal = approved(only_attempt(waiting), **changes)
     closed(waiting, "credit_taken", credited=4999, evidence={"two_person_above": 1000, "proposal": proposal.pk})
 
@@ -134,7 +134,7 @@ def test_i13_reports_a_decision_that_closed_no_review(credited: Payment) -> None
     assert list(INVARIANTS["I13"]()) == [f"event {event.pk}: not_paid closes a review, this moved pending to failed"]
 
 
-def test_i13_reports_a_proposal_that_waits_for_nothing(waiting: Payment) -> None:
+def test_i13_reports_an_open_proposal_without_review(waiting: Payment) -> None:
     proposal = approved(only_attempt(waiting), outcome="open")
 
     assert list(INVARIANTS["I13"]()) == [

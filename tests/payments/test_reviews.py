@@ -1,4 +1,4 @@
-"""Closing a review: what a person may decide, what FeexPay's answer forbids, what is written, and by how many."""
+"""Closing a review: the allowed decisions, the objections of FeexPay's answer, the rows written."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # --- the three decisions -------------------------------------------------------------------------------
 
 
-def test_credit_taken_credits_feexpays_figure(doubted: Callable[..., Payment], ama: User, signals: Recorder) -> None:
+def test_credit_taken_credits_feexpays_amount(doubted: Callable[..., Payment], ama: User, signals: Recorder) -> None:
     payment = close(doubted(), "credit_taken", ama)
 
     credit = Credit.objects.get()
@@ -46,7 +46,7 @@ def test_credit_taken_credits_feexpays_figure(doubted: Callable[..., Payment], a
 
 
 @pytest.mark.parametrize("lies", [SHORT, NO_ECHO, NO_AMOUNT, {"callback_info": "another"}], ids=str)
-def test_credit_price_credits_what_was_asked_for(
+def test_credit_price_credits_the_amount_asked_for(
     lies: dict[str, Any], doubted: Callable[..., Payment], ama: User
 ) -> None:
     payment = close(doubted(**lies), "credit_price", ama)
@@ -71,9 +71,7 @@ def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
     assert verified() == []
 
 
-def test_order_can_be_paid_anew_once_the_review_was_closed_as_not_paid(
-    lost: Payment, begin: Begin, gateway: ModelGateway, ama: User
-) -> None:
+def test_order_can_be_paid_again_after_not_paid(lost: Payment, begin: Begin, gateway: ModelGateway, ama: User) -> None:
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-7")
 
@@ -82,7 +80,7 @@ def test_order_can_be_paid_anew_once_the_review_was_closed_as_not_paid(
     assert begin(merchant_reference="order-7").status == "pending"
 
 
-def test_payer_may_retry_what_was_closed_as_not_paid(lost: Payment, gateway: ModelGateway, ama: User) -> None:
+def test_payer_may_retry_after_not_paid(lost: Payment, gateway: ModelGateway, ama: User) -> None:
     close(lost, "not_paid", ama)
 
     again = retry(lost.pk, source=Source.API)
@@ -104,7 +102,7 @@ def test_retry_after_not_paid_is_refused_while_the_history_cannot_be_read(
     assert Attempt.objects.count() == 1
 
 
-def test_late_success_of_what_was_closed_as_not_paid_still_counts(
+def test_late_success_after_not_paid_is_credited(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User, signals: Recorder
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
@@ -125,7 +123,7 @@ def test_late_success_of_what_was_closed_as_not_paid_still_counts(
     assert verified() == []
 
 
-def test_a_failure_that_names_somebody_else_stays_closed(
+def test_failure_about_another_payer_leaves_the_review_closed(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
     payment = begin()
@@ -162,13 +160,13 @@ def test_only_a_payment_under_review_is_closed(status: str, begin: Begin, gatewa
 # --- what FeexPay's answer decides and forbids ----------------------------------------------------------
 
 
-def test_answer_that_confirms_settles_and_the_person_decides_nothing(
+def test_confirming_answer_settles_and_the_decision_is_refused(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
     gateway.last().lies = {}
 
-    with pytest.raises(NotAllowedError, match="decided_by_gateway: FeexPay confirms this payment"):
+    with pytest.raises(NotAllowedError, match="FeexPay confirms this payment.*decided_by_gateway"):
         close(payment, "not_paid", ama)
 
     event = PaymentEvent.objects.latest("id")
@@ -176,14 +174,14 @@ def test_answer_that_confirms_settles_and_the_person_decides_nothing(
     assert (Credit.objects.get().amount, verified()) == (5000, [])
 
 
-def test_answer_that_denies_settles_and_nothing_is_credited(
+def test_denying_answer_settles_and_nothing_is_credited(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
     gateway.last().lies = {}
     gateway.last().decline()
 
-    with pytest.raises(NotAllowedError, match="decided_by_gateway: FeexPay confirms that nothing was taken"):
+    with pytest.raises(NotAllowedError, match="FeexPay confirms that nothing was taken.*decided_by_gateway"):
         close(payment, "credit_price", ama)
 
     payment.refresh_from_db()
@@ -191,7 +189,7 @@ def test_answer_that_denies_settles_and_nothing_is_credited(
 
 
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
-def test_nothing_is_decided_while_feexpay_cannot_be_asked(
+def test_decision_is_refused_without_an_answer_from_feexpay(
     decision: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
@@ -201,7 +199,7 @@ def test_nothing_is_decided_while_feexpay_cannot_be_asked(
 
 
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
-def test_nothing_is_decided_while_the_history_of_a_lost_request_does_not_answer(
+def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
     decision: str, lost: Payment, gateway: ModelGateway, ama: User
 ) -> None:
     gateway.away = True
@@ -213,13 +211,13 @@ def test_nothing_is_decided_while_the_history_of_a_lost_request_does_not_answer(
     ("lies", "code"),
     [
         pytest.param(NO_AMOUNT, "no_charge_shown", id="no amount"),
-        pytest.param({"amount": 0}, "no_charge_shown", id="an amount of nothing"),
+        pytest.param({"amount": 0}, "no_charge_shown", id="an amount of zero"),
         pytest.param({"amount": "much"}, "no_charge_shown", id="an amount that cannot be read"),
-        pytest.param(SHORT | MADE_UP_WORD, "no_charge_shown", id="a word that is not known"),
-        pytest.param(SHORT | {"status": "PENDING"}, "no_charge_shown", id="not taken yet"),
+        pytest.param(SHORT | MADE_UP_WORD, "no_charge_shown", id="an unknown word"),
+        pytest.param(SHORT | {"status": "PENDING"}, "no_charge_shown", id="still pending"),
     ],
 )
-def test_credit_taken_needs_feexpays_figure(
+def test_credit_taken_needs_feexpays_amount(
     lies: dict[str, Any], code: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
@@ -247,7 +245,7 @@ def test_not_paid_is_refused_while_the_history_shows_a_charge_with_our_id(
 ) -> None:
     payment = doubted()
     charge = gateway.last()
-    charge.lies = {"status": "FAILED"}  # its status says so, its history the opposite
+    charge.lies = {"status": "FAILED"}  # the status says failed, the history says successful
 
     assert refused(payment, "not_paid", ama) == "charge_shown"
     assert close(payment, "credit_taken", ama).status == "successful"
@@ -262,7 +260,7 @@ def test_not_paid_is_refused_while_the_history_of_a_lost_request_is_cut(
     assert refused(lost, "not_paid", ama) == "history_incomplete"
 
 
-def test_not_paid_needs_no_history_where_feexpay_denies_the_reference(
+def test_not_paid_needs_no_history_when_feexpay_denies_the_reference(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
@@ -273,7 +271,7 @@ def test_not_paid_needs_no_history_where_feexpay_denies_the_reference(
     assert verified() == []
 
 
-def test_lost_request_that_history_knows_by_now_is_settled_by_its_answer(
+def test_lost_request_found_in_the_history_is_settled_by_its_status(
     begin: Begin, gateway: ModelGateway, ama: User
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
@@ -288,7 +286,7 @@ def test_lost_request_that_history_knows_by_now_is_settled_by_its_answer(
     assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", gateway.last().reference)
 
 
-def test_lost_request_is_credited_by_the_figure_of_the_payment_that_bears_our_id(
+def test_lost_request_is_credited_with_the_amount_of_the_payment_with_our_id(
     begin: Begin, gateway: ModelGateway, ama: User
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
@@ -306,7 +304,7 @@ def test_lost_request_is_credited_by_the_figure_of_the_payment_that_bears_our_id
 def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
-    """FeexPay never confirms that attempt, so "try again soon" would never become true."""
+    """FeexPay can never confirm that attempt, so the payer must not be told to try again soon."""
     first = begin(merchant_reference="order-1")
     gateway.next_collects.append(accept_as(str(only_attempt(first).gateway_reference)))
     second = begin(merchant_reference="order-2")
@@ -330,7 +328,7 @@ def test_charge_of_another_attempt_is_not_credited_twice(
     gateway.next_collects.append(lose_the_answer)
     second = begin(merchant_reference="second")
     gateway.forget(gateway.last())
-    gateway.last().echo = str(only_attempt(second).pk)  # FeexPay mixes them up: one charge, two of our attempts
+    gateway.last().echo = str(only_attempt(second).pk)  # FeexPay gives one charge to two of our attempts
     reconcile(only_attempt(first).pk, source=Source.WORKER)
     put_under_review(second)
 
@@ -347,7 +345,7 @@ def test_charge_of_another_attempt_is_not_credited_twice(
     assert verified() == []
 
 
-def test_card_that_was_declined_fails_the_page_only_where_no_other_card_can_be_hidden(
+def test_declined_card_fails_the_page_only_with_a_complete_history(
     begin: Begin, gateway: ModelGateway, ama: User
 ) -> None:
     payment = begin(provider="visa", phone="")
@@ -364,7 +362,7 @@ def test_card_that_was_declined_fails_the_page_only_where_no_other_card_can_be_h
 
 
 @pytest.mark.parametrize(("decision", "amount"), [("credit_taken", 4999), ("credit_price", 4999)])
-def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
+def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     decision: str,
     amount: int,
     begin: Begin,
@@ -388,7 +386,7 @@ def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
 
     archive.rows[0]["amount"] = 4000
     run.compare(run.begin(day, day), source=Source.COMMAND)
-    assert [difference.kind for difference in Discrepancy.objects.all()] == ["amount"]
+    assert [discrepancy.kind for discrepancy in Discrepancy.objects.all()] == ["amount"]
 
 
 # --- what is given -------------------------------------------------------------------------------------
@@ -408,7 +406,7 @@ def test_night_does_not_ask_again_about_the_amount_that_a_person_decided_on(
     ],
     ids=str,
 )
-def test_bad_input_is_told_by_its_name_and_feexpay_is_not_asked(
+def test_bad_input_is_named_and_feexpay_is_not_asked(
     changes: dict[str, Any], field: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment, before = doubted(), gateway.questions
@@ -421,7 +419,7 @@ def test_bad_input_is_told_by_its_name_and_feexpay_is_not_asked(
     assert (gateway.questions, Credit.objects.count()) == (before, 0)
 
 
-def test_who_left_closes_nothing(doubted: Callable[..., Payment], ama: User) -> None:
+def test_inactive_user_closes_no_review(doubted: Callable[..., Payment], ama: User) -> None:
     User.objects.update(is_active=False)
 
     assert refused(doubted(), "credit_taken", "staff-ama") == "validation_error"
@@ -436,12 +434,12 @@ def test_payment_and_actor_may_be_given_by_id_and_name(doubted: Callable[..., Pa
     assert PaymentEvent.objects.latest("id").actor == str(ama.pk)
 
 
-def test_unknown_payment_is_no_payment(ama: User) -> None:
+def test_unknown_payment_is_not_found(ama: User) -> None:
     with pytest.raises(Payment.DoesNotExist):
         django_feexpay.close_review(uuid4(), decision="not_paid", reason="seen", actor=ama)
 
 
-def test_nothing_is_asked_inside_a_transaction(
+def test_review_is_not_closed_inside_a_transaction(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment, before = doubted(), gateway.questions
@@ -483,9 +481,7 @@ def test_newest_attempt_is_closed_first_and_a_second_credit_is_an_incident(
     assert verified() == []
 
 
-def test_order_that_was_credited_elsewhere_meanwhile_is_an_incident(
-    begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
-) -> None:
+def test_second_credit_of_an_order_is_an_incident(begin: Begin, gateway: ModelGateway, clock: Clock, ama: User) -> None:
     first = begin(merchant_reference="order-7")
     charge = gateway.last()
     run_until_told(first, clock)
@@ -506,7 +502,7 @@ def statuses(payment: Payment) -> list[str]:
     return list(payment.attempts.order_by("ordinal").values_list("status", flat=True))
 
 
-def test_person_decides_about_the_attempt_and_the_answer_that_were_shown(
+def test_decision_on_an_outdated_attempt_or_answer_is_refused(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
@@ -523,7 +519,7 @@ def test_person_decides_about_the_attempt_and_the_answer_that_were_shown(
 # --- asking goes on --------------------------------------------------------------------------------------
 
 
-def test_review_is_asked_about_for_ever_and_ever_more_slowly(
+def test_review_is_polled_for_ever_and_less_and_less_often(
     doubted: Callable[..., Payment], gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = doubted()
@@ -539,7 +535,7 @@ def test_review_is_asked_about_for_ever_and_ever_more_slowly(
     assert (payment.status, verified()) == ("successful", [])
 
 
-def test_closed_as_paid_is_asked_about_once_more(
+def test_review_closed_as_paid_is_polled_once_more(
     doubted: Callable[..., Payment], ama: User, clock: Clock, gateway: ModelGateway
 ) -> None:
     close(doubted(), "credit_taken", ama)

@@ -1,4 +1,4 @@
-"""A second charge under one attempt is found by whichever looks first, proven by asking, and told once."""
+"""A second charge of one attempt is found by any poll, proven by asking FeexPay, and announced once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ pytestmark = pytest.mark.django_db
 EXPIRY, PAUSE = 900, 30
 
 
+@pytest.fixture(autouse=True)
+def noon(clock: Clock) -> None:
+    """An hour later is still the same day."""
+    clock.at = clock.at.replace(hour=12)
+
+
 @pytest.fixture
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A push that was paid and credited by `ref-0001`, an hour ago."""
+    """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
     run_until_told(payment, clock)
@@ -37,14 +43,14 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 @pytest.fixture
 def paid_page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A card page that was paid and credited by `card-0001` and is still open."""
+    """A card page, credited by `card-0001` and still open."""
     payment = begin(provider="visa", phone="", merchant_reference="order-1")
     gateway.pay_on_page().approve()
     return run_until_told(payment, clock)
 
 
-def tell(reference: str, **body: Any) -> None:
-    """A delivery at our endpoint, as the webhook view hands it on."""
+def deliver_webhook(reference: str, **body: Any) -> None:
+    """Store a webhook delivery, as the webhook view does."""
     webhook_hints.receive(hint_from({"reference": reference, "status": "SUCCESSFUL"} | body))
 
 
@@ -63,12 +69,12 @@ def compare_today(clock: Clock, **options: Any) -> None:
 # --- who finds it ---------------------------------------------------------------------------------------
 
 
-def test_webhook_that_names_our_echo_with_another_reference_is_asked_about(
+def test_webhook_with_our_echo_and_another_reference_is_checked(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
 
-    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    deliver_webhook("ref-again", callback_info=str(only_attempt(credited).pk))
     assert only_attempt(credited).next_poll_at == clock.at
     sweep()
 
@@ -79,10 +85,10 @@ def test_webhook_that_names_our_echo_with_another_reference_is_asked_about(
     assert list(violations()) == []
 
 
-def test_page_that_is_paid_twice_is_found_when_it_closes(
+def test_second_payment_of_a_page_is_found_when_the_page_closes(
     signals: Recorder, paid_page: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """No webhook came at all."""
+    """No webhook arrives."""
     gateway.pay_on_page().approve()
 
     look_again(clock)
@@ -93,12 +99,12 @@ def test_page_that_is_paid_twice_is_found_when_it_closes(
     assert signals.names(paid_page) == ["payment_succeeded", "duplicate_charge_found"]
 
 
-def test_webhook_of_a_page_that_is_paid_twice_is_asked_about_soon(
+def test_webhook_about_a_second_payment_of_a_page_is_checked_soon(
     paid_page: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.pay_on_page().approve()
 
-    tell("card-0002", ref_link="page0001")
+    deliver_webhook("card-0002", ref_link="page0001")
     clock.advance(PAUSE)
     sweep()
 
@@ -106,10 +112,8 @@ def test_webhook_of_a_page_that_is_paid_twice_is_asked_about_soon(
     assert list(violations()) == []
 
 
-def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
-    paid_page: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
-    tell("card-0001", status="FAILED")
+def test_page_polled_before_it_closed_is_polled_again(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    deliver_webhook("card-0001", status="FAILED")
     clock.advance(PAUSE)
     sweep()
     assert found() == []
@@ -120,9 +124,7 @@ def test_page_that_was_looked_at_before_it_closed_is_looked_at_again(
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
-def test_page_that_is_paid_twice_and_credited_after_it_closed_is_looked_at_once_more(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_page_credited_after_it_closed_is_polled_once_more(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(provider="visa", phone="", merchant_reference="order-1")
     gateway.pay_on_page().approve()
     gateway.pay_on_page().approve()
@@ -153,13 +155,13 @@ def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
 
-def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_its_attempt(
+def test_delivery_about_the_second_charge_stays_with_its_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """A look found the first charge and died; the next one found the second, which is credited."""
+    """One poll found the first charge and its process died; the next poll found the second one, which was credited."""
     payment = begin(provider="visa", phone="")
     gateway.pay_on_page().approve()
-    tell("card-0001", ref_link="page0001")
+    deliver_webhook("card-0001", ref_link="page0001")
     assert record_reference(only_attempt(payment), "card-0001", Source.WORKER)
     gateway.pay_on_page().approve()
     run_until_told(payment, clock)
@@ -172,7 +174,7 @@ def test_delivery_of_a_charge_that_turned_out_to_be_the_second_one_stays_with_it
     assert list(violations()) == []
 
 
-def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_credit(
+def test_prompt_with_a_lost_answer_is_checked_for_a_second_charge(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [lose_the_answer]
@@ -191,7 +193,7 @@ def test_push_whose_answer_was_lost_is_searched_for_a_second_charge_after_its_cr
 
 
 @pytest.mark.parametrize("provider", ["mtn_bj", "visa"])
-def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
+def test_comparison_that_credits_one_of_two_charges_has_the_other_checked(
     begin: Begin, gateway: ModelGateway, clock: Clock, provider: str
 ) -> None:
     if provider == "visa":
@@ -213,7 +215,7 @@ def test_comparison_that_credits_one_of_two_charges_has_the_other_looked_for(
     assert {extra, credited} == {charge.reference for charge in gateway.charges}
 
 
-def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None:
+def test_question_by_staff_finds_the_second_charge(credited: Payment, gateway: ModelGateway) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
 
     reconcile(only_attempt(credited).pk, source=Source.ADMIN)
@@ -221,7 +223,7 @@ def test_staff_who_ask_find_it(credited: Payment, gateway: ModelGateway) -> None
     assert [reference for reference, *_ in found()] == ["ref-again"]
 
 
-def test_nightly_comparison_finds_it_and_keeps_the_difference_open(
+def test_nightly_comparison_finds_the_second_charge_and_keeps_the_discrepancy_open(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -248,14 +250,14 @@ def test_comparison_that_only_reports_opens_no_incident(credited: Payment, gatew
 # --- once -----------------------------------------------------------------------------------------------
 
 
-def test_it_is_told_once_whichever_finds_it_and_however_often(
+def test_second_charge_is_announced_once(
     signals: Recorder, credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     attempt = only_attempt(credited)
 
     for _ in range(2):
-        tell("ref-again", callback_info=str(attempt.pk))
+        deliver_webhook("ref-again", callback_info=str(attempt.pk))
         clock.advance(PAUSE)
         sweep()
         reconcile(attempt.pk, source=Source.HOST)
@@ -295,7 +297,7 @@ def test_incident_that_staff_closed_is_not_opened_again(credited: Payment, gatew
 
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
-def test_of_many_that_find_it_at_once_one_opens_the_incident(credited: Payment, gateway: ModelGateway) -> None:
+def test_concurrent_checks_open_one_incident(credited: Payment, gateway: ModelGateway) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     attempt_id = only_attempt(credited).pk
 
@@ -321,7 +323,7 @@ def test_of_many_that_find_it_at_once_one_opens_the_incident(credited: Payment, 
     ],
     ids=str,
 )
-def test_charge_that_feexpay_does_not_confirm_when_asked_is_no_incident(
+def test_charge_that_feexpay_does_not_confirm_opens_no_incident(
     credited: Payment, gateway: ModelGateway, clock: Clock, lies: dict[str, str]
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again").lies = lies
@@ -330,7 +332,7 @@ def test_charge_that_feexpay_does_not_confirm_when_asked_is_no_incident(
     assert found() == []
 
 
-def test_charge_of_another_attempt_is_none(credited: Payment, begin: Begin, gateway: ModelGateway) -> None:
+def test_charge_of_another_attempt_is_no_second_charge(credited: Payment, begin: Begin, gateway: ModelGateway) -> None:
     begin(merchant_reference="order-2")
     gateway.last().approve()
     gateway.last().echo = str(only_attempt(credited).pk)
@@ -338,11 +340,13 @@ def test_charge_of_another_attempt_is_none(credited: Payment, begin: Begin, gate
     assert second_charges.check(only_attempt(credited).pk, "REF-0002") is second_charges.Checked.NOT_CONFIRMED
 
 
-def test_card_that_was_refused_on_a_paid_page_is_none(paid_page: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_refused_card_on_a_paid_page_is_no_second_charge(
+    paid_page: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.pay_on_page().decline()
     before = only_attempt(paid_page).next_poll_at
 
-    tell("card-0002", ref_link="page0001", status="FAILED")
+    deliver_webhook("card-0002", ref_link="page0001", status="FAILED")
     assert only_attempt(paid_page).next_poll_at == before
     look_again(clock)
 
@@ -356,10 +360,10 @@ def test_attempt_that_is_not_credited_has_no_second_charge(begin: Begin, gateway
     assert second_charges.check(only_attempt(payment).pk, "ref-again") is second_charges.Checked.NOT_CONFIRMED
 
 
-def test_charge_under_our_echo_is_credited_where_the_known_one_failed(
+def test_charge_with_our_echo_is_credited_when_the_known_one_failed(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay doubled the push, and the payer said yes to the one we did not hear of."""
+    """FeexPay sent two prompts, and the payer approved the one that we have no reference of."""
     payment = begin()
     gateway.last().decline()
     run_until_told(payment, clock)
@@ -375,9 +379,11 @@ def test_charge_under_our_echo_is_credited_where_the_known_one_failed(
 # --- FeexPay that does not answer, and strangers who post -----------------------------------------------
 
 
-def test_feexpay_that_is_away_is_asked_again(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_unanswered_question_about_a_credit_is_asked_again(
+    credited: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
-    tell("ref-again", callback_info=str(only_attempt(credited).pk))
+    deliver_webhook("ref-again", callback_info=str(only_attempt(credited).pk))
     gateway.away = True
     sweep()
     assert only_attempt(credited).next_poll_at is not None
@@ -389,15 +395,15 @@ def test_feexpay_that_is_away_is_asked_again(credited: Payment, gateway: ModelGa
     assert only_attempt(credited).next_poll_at is None
 
 
-def test_comparison_that_gets_no_answer_leaves_the_attempt_due(
+def test_comparison_without_an_answer_leaves_the_attempt_due(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
-    difference = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
+    discrepancy = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
     gateway.away = True
 
-    assert discrepancies.repair(difference, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
+    assert discrepancies.repair(discrepancy, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
 
     gateway.away = False
     sweep()
@@ -408,17 +414,17 @@ def _history(clock: Clock) -> Any:
     return conf.gateway().search_history(clock.at.date(), clock.at.date()).rows
 
 
-def test_forged_deliveries_about_a_credit_cost_one_bounded_look_a_pause(
+def test_forged_deliveries_about_a_credit_cost_one_bounded_poll_per_pause(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     attempt_id = str(only_attempt(credited).pk)
     before = gateway.questions
     for number in range(30):
-        tell(f"forged-{number}", callback_info=attempt_id)
+        deliver_webhook(f"forged-{number}", callback_info=attempt_id)
     for _ in range(30):
         sweep()
 
-    # its own reference, three of those named, the history
+    # calls: the attempt's own reference, three named references, the history
     assert gateway.questions - before == 1 + second_charges.MOST_NAMED + 1
     assert found() == []
     clock.advance(PAUSE - 1)
@@ -437,7 +443,7 @@ def test_forged_deliveries_about_many_credits_are_bounded_in_total(
     clock.advance(3600)
     before = gateway.questions
     for charge in list(gateway.charges):
-        tell(charge.reference, status="FAILED")
+        deliver_webhook(charge.reference, status="FAILED")
 
     sweep()
     assert gateway.questions - before == 2 * 2
@@ -449,15 +455,15 @@ def test_forged_deliveries_about_many_credits_are_bounded_in_total(
     assert not Attempt.objects.filter(next_poll_at__isnull=False).exists()
 
 
-def test_reader_of_a_status_never_waits_for_it(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    tell(gateway.charges[0].reference, status="FAILED")
+def test_status_read_never_waits_for_the_check(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
+    deliver_webhook(gateway.charges[0].reference, status="FAILED")
     before = gateway.questions
 
     assert reconcile_if_due(only_attempt(credited), source=Source.API, total_seconds=2) is False
     assert gateway.questions == before
 
 
-def test_closing_the_incident_closes_the_difference_about_the_same_charge(
+def test_closing_an_incident_closes_the_discrepancy_about_the_same_charge(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
@@ -469,9 +475,7 @@ def test_closing_the_incident_closes_the_difference_about_the_same_charge(
     assert (row.state, row.note) == ("closed", "refunded, R-7")
 
 
-def test_row_that_was_given_back_is_no_money_at_stake_any_more(
-    credited: Payment, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_refunded_second_row_puts_no_money_at_stake(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     compare_today(clock)
     day = only_attempt(credited).created_at.date()

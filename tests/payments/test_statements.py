@@ -1,4 +1,4 @@
-"""How many statements the money paths cost, without BEGIN, COMMIT and SAVEPOINT: exact, so that a new one is seen."""
+"""The exact number of SQL statements of each money path, without BEGIN, COMMIT and SAVEPOINT."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def test_start_writes_the_intent_with_four_inserts(
         "INSERT paymentevent",
         "INSERT idempotencyrecord",
     ]
-    # key, provider, refusals in doubt, lock, key again, twins, four inserts, the payment as it then stands
+    # key, provider, duplicates, lock, key and duplicates again, four inserts, the payment to return
     assert len(texts) == 11
 
 
-def test_limit_of_prompts_costs_a_lock_and_a_count(
+def test_prompt_limit_costs_a_lock_and_two_counts(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, player: Any
 ) -> None:
     configure(DISPATCH="queue")
     without = len(statements(lambda: begin(merchant_reference="order-7")))
     configure(PROMPTS_PER_PHONE=5)
 
-    assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 2
+    assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 3
 
 
 def test_send_writes_the_answer_with_three_statements(
@@ -82,11 +82,11 @@ def test_send_writes_the_answer_with_three_statements(
     ]
 
 
-def test_hint_costs_three_statements_and_a_repeat_two(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_costs_three_statements_and_a_repeat_two(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
-    # the attempt, the delivery, when to look; and while the attempt is due, there is nothing to make due
+    # the attempt, the delivery, its poll time; a repeat finds the attempt due already
     assert len(statements(lambda: webhook_hints.receive(hint))) == 3
     assert len(statements(lambda: webhook_hints.receive(hint))) == 2
 
@@ -98,13 +98,13 @@ def test_claim_costs_three_statements_however_many_rows_are_due(
         begin(merchant_reference=str(number))
     clock.advance(5)
 
-    # those whose payer waits, their lease, and the settled ones
+    # live attempts, their lease, settled attempts
     assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 3
     assert len(statements(lambda: leases.claim_due(50, unsent=False))) == 2
     assert len(statements(lambda: leases.claim_due(50, unsent=False, live=True))) == 1
 
 
-def test_look_without_news_reads_once_and_writes_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_poll_without_news_reads_once_and_writes_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     attempt = Attempt.objects.get()
 
@@ -128,8 +128,8 @@ def test_credit_costs_eleven_statements_in_one_transaction(begin: Begin, gateway
         "UPDATE payment",
         "INSERT outboxmessage",
     ]
-    # and the attempt to ask about, its payment, the lock on all payments of the order, the attempt under it,
-    # whether a failure was announced, whether a webhook named a second charge
+    # and: the attempt to poll, its payment, the lock on the order's payments, the attempt under the lock,
+    # an announced failure, a second charge named by a webhook
     assert len(texts) == 11
 
 
@@ -139,5 +139,5 @@ def test_delivery_costs_a_claim_a_read_and_a_mark(begin: Begin, gateway: ModelGa
         payment=Attempt.objects.get().payment, signal="payment_failed", next_delivery_at=clock.at, created_at=clock.at
     )
 
-    # and the look for the next message, which finds none
+    # and the search for the next message, which finds none
     assert len(statements(outbox.deliver)) == 5

@@ -1,4 +1,4 @@
-"""What may be paid at all: every rule is judged before anything is written."""
+"""Validation of a payment request, before anything is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import judge, msisdn_of, unavailable
+from django_feexpay.payments.terms import msisdn_of, unavailable, validate
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.fake_gateway import ModelGateway
 
@@ -45,11 +45,11 @@ pytestmark = pytest.mark.django_db
         ({"cancel_url": "https://[shop.test/", "return_hosts": ("shop.test",)}, "cancel_url", "not_allowed"),
     ],
 )
-def test_order_that_breaks_a_rule_is_refused_by_the_name_of_its_field(
+def test_invalid_request_is_refused_with_its_field_and_code(
     order: MakeOrder, changes: dict[str, Any], field: str, code: str
 ) -> None:
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(**changes))
+        validate(order(**changes))
 
     assert refused.value.code == "validation_error"
     assert [(error.field, error.code) for error in refused.value.errors] == [(field, code)]
@@ -67,8 +67,8 @@ def test_order_that_breaks_a_rule_is_refused_by_the_name_of_its_field(
         {"merchant_reference": "x" * 64, "description": "é" * 140},
     ],
 )
-def test_order_within_the_rules_is_taken(order: MakeOrder, changes: dict[str, Any]) -> None:
-    terms = judge(order(**changes))
+def test_valid_request_is_accepted(order: MakeOrder, changes: dict[str, Any]) -> None:
+    terms = validate(order(**changes))
 
     assert (terms.charged_amount, terms.currency, terms.fee) == (5000, "XOF", 85)
     assert terms.msisdn.digits == "2290161000050"
@@ -77,42 +77,42 @@ def test_order_within_the_rules_is_taken(order: MakeOrder, changes: dict[str, An
 def test_return_hosts_of_the_settings_replace_the_hosts_of_the_request(order: MakeOrder, configure: Configure) -> None:
     configure(RETURN_HOSTS=["shop.test"])
 
-    judge(order(return_url="https://shop.test/", return_hosts=("other.test",)))
+    validate(order(return_url="https://shop.test/", return_hosts=("other.test",)))
     with pytest.raises(NotAllowedError):
-        judge(order(return_url="https://other.test/", return_hosts=("other.test",)))
+        validate(order(return_url="https://other.test/", return_hosts=("other.test",)))
 
 
 @pytest.mark.parametrize(("amount", "code"), [(199, "min_value"), (1001, "max_value")])
 def test_limits_are_those_of_the_provider_row(order: MakeOrder, amount: int, code: str) -> None:
     Provider.objects.filter(code="mtn_bj").update(min_amount=200, max_amount=1000)
 
-    judge(order(amount=200))
-    judge(order(amount=1000))
+    validate(order(amount=200))
+    validate(order(amount=1000))
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(amount=amount))
+        validate(order(amount=amount))
     assert refused.value.errors[0].code == code
 
 
-def test_provider_that_is_switched_off_is_refused_with_its_reason(order: MakeOrder) -> None:
+def test_disabled_provider_is_refused_with_its_reason(order: MakeOrder) -> None:
     Provider.objects.filter(code="mtn_bj").update(enabled=False, disabled_reason="MTN is being serviced.")
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order())
+        validate(order())
 
     assert (refused.value.code, refused.value.message) == ("provider_unavailable", "MTN is being serviced.")
     assert str(refused.value) == "MTN is being serviced. (provider_unavailable)"
 
 
-def test_provider_that_feexpay_cannot_serve_stays_refused_when_switched_on(order: MakeOrder) -> None:
+def test_provider_that_feexpay_does_not_serve_is_refused_even_if_enabled(order: MakeOrder) -> None:
     Provider.objects.filter(code="mtn_cm").update(enabled=True)
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(provider="mtn_cm"))
+        validate(order(provider="mtn_cm"))
 
     assert refused.value.code == "provider_unavailable"
 
 
-def test_unavailable_speaks_the_payers_language() -> None:
+def test_reason_for_unavailability_is_in_the_payers_language() -> None:
     provider = Provider.objects.get(code="mtn_cm")
 
     assert unavailable(provider, "fr") == provider.spec.unavailable_text_fr
@@ -120,7 +120,7 @@ def test_unavailable_speaks_the_payers_language() -> None:
     assert unavailable(Provider.objects.get(code="mtn_bj"), "en") == ""
 
 
-# --- the price is the host's ----------------------------------------------------------------------------
+# --- PAYABLE decides the price ------------------------------------------------------------------------
 
 asked: list[dict[str, Any]] = []
 
@@ -134,12 +134,12 @@ def sells_nothing(**wish: Any) -> int:
     raise ValidationError("Sold out.")
 
 
-def test_price_function_is_asked_with_the_order(order: MakeOrder, configure: Configure) -> None:
+def test_payable_gets_the_facts_of_the_order(order: MakeOrder, configure: Configure) -> None:
     configure(PAYABLE="tests.payments.test_terms.owes_5000")
     asked.clear()
     wish = order(merchant_reference="order-7", metadata={"pack": "small"})
 
-    judge(wish)
+    validate(wish)
 
     assert asked == [
         {
@@ -153,17 +153,17 @@ def test_price_function_is_asked_with_the_order(order: MakeOrder, configure: Con
 
 
 @pytest.mark.parametrize("amount", [4999, 5001])
-def test_another_amount_than_the_price_is_refused(order: MakeOrder, configure: Configure, amount: int) -> None:
+def test_amount_other_than_the_price_is_refused(order: MakeOrder, configure: Configure, amount: int) -> None:
     configure(PAYABLE="tests.payments.test_terms.owes_5000")
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(amount=amount))
+        validate(order(amount=amount))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("amount", "wrong_price")]
     assert refused.value.message == "The price is 5 000 F CFA."
 
 
-def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: ModelGateway) -> None:
+def test_payable_can_refuse(begin: Begin, configure: Configure, gateway: ModelGateway) -> None:
     configure(PAYABLE="tests.payments.test_terms.sells_nothing")
 
     with pytest.raises(NotAllowedError) as refused:
@@ -175,18 +175,18 @@ def test_price_function_may_refuse(begin: Begin, configure: Configure, gateway: 
 
 @pytest.mark.parametrize("phone", ["0161000050", "", "+44 20 7946 0000", "no number at all"])
 def test_number_sent_with_a_card_is_ignored(order: MakeOrder, phone: str) -> None:
-    assert judge(order(provider="visa", phone=phone)).msisdn is None
+    assert validate(order(provider="visa", phone=phone)).msisdn is None
     assert msisdn_of(phone, CATALOGUE["visa"]) is None
 
 
-def test_provider_that_needs_its_code_first_is_refused_without_one(
+def test_provider_that_needs_a_code_first_is_refused_without_one(
     order: MakeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Provider, "is_available", True)
     wish = {"provider": "orange_bf", "phone": "70000050"}
 
     with pytest.raises(NotAllowedError) as refused:
-        judge(order(**wish))
+        validate(order(**wish))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("otp", "required")]
-    assert judge(order(**wish, otp="123456")).spec.code == "orange_bf"
+    assert validate(order(**wish, otp="123456")).spec.code == "orange_bf"

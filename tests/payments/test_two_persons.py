@@ -1,4 +1,4 @@
-"""Above a limit one person proposes how a review is closed and another one approves; and people who act at once."""
+"""Above a limit one person proposes a decision and another approves it; also when both act concurrently."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_not_paid_takes_two_persons_too(lost: Payment, ama: User, kofi: User) ->
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_who_proposed_cannot_approve(doubted: Callable[..., Payment], ama: User) -> None:
+def test_proposer_cannot_approve(doubted: Callable[..., Payment], ama: User) -> None:
     payment = doubted()
     close(payment, "credit_taken", ama)
 
@@ -64,7 +64,7 @@ def test_who_proposed_cannot_approve(doubted: Callable[..., Payment], ama: User)
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_only_what_was_proposed_can_be_approved(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+def test_only_the_proposed_decision_can_be_approved(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
     payment = doubted()
     assert refused(payment, "credit_taken", kofi, approve=True) == "no_proposal"
     close(payment, "credit_taken", ama)
@@ -73,7 +73,7 @@ def test_only_what_was_proposed_can_be_approved(doubted: Callable[..., Payment],
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_proposal_is_repeated_without_a_second_row(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+def test_repeated_proposal_writes_no_second_row(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
     payment = doubted()
     close(payment, "credit_taken", ama)
     close(payment, "credit_taken", ama)
@@ -83,7 +83,7 @@ def test_proposal_is_repeated_without_a_second_row(doubted: Callable[..., Paymen
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_another_proposal_takes_the_place_of_the_first(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+def test_another_proposal_replaces_the_first(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
     payment = doubted()
     close(payment, "credit_taken", ama)
     close(payment, "credit_price", kofi)
@@ -94,7 +94,7 @@ def test_another_proposal_takes_the_place_of_the_first(doubted: Callable[..., Pa
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_proposal_ends_when_feexpays_figure_changes(
+def test_proposal_ends_when_feexpays_amount_changes(
     doubted: Callable[..., Payment], gateway: ModelGateway, ama: User, kofi: User
 ) -> None:
     payment = doubted()
@@ -124,12 +124,12 @@ def test_proposal_ends_when_feexpay_decides(doubted: Callable[..., Payment], gat
         pytest.param(None, SHORT, "successful", id="unset"),
         pytest.param("", SHORT, "successful", id="empty"),
         pytest.param(5000, SHORT, "successful", id="not above"),
-        pytest.param(4999, SHORT, "review", id="what was asked for is above"),
-        pytest.param("5000", {"amount": 6000}, "review", id="what FeexPay took is above"),
+        pytest.param(4999, SHORT, "review", id="the amount asked for is above"),
+        pytest.param("5000", {"amount": 6000}, "review", id="the amount taken is above"),
         pytest.param(0, SHORT, "review", id="always two"),
     ],
 )
-def test_limit_is_held_against_the_larger_amount(
+def test_limit_applies_to_the_larger_amount(
     limit: object, lies: dict[str, Any], status: str, configure: Configure, doubted: Callable[..., Payment], ama: User
 ) -> None:
     configure(REVIEW_TWO_PERSON_ABOVE=limit)
@@ -138,7 +138,7 @@ def test_limit_is_held_against_the_larger_amount(
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_one_person_closes_once_the_limit_was_lifted_and_nothing_stays_proposed(
+def test_without_the_limit_one_person_closes_and_the_proposal_ends(
     doubted: Callable[..., Payment], ama: User, configure: Configure
 ) -> None:
     payment = doubted()
@@ -154,7 +154,7 @@ def test_one_person_closes_once_the_limit_was_lifted_and_nothing_stays_proposed(
 
 
 @pytest.mark.postgres_only
-def test_eight_people_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User) -> None:
+def test_eight_concurrent_decisions_make_one_credit(doubted: Callable[..., Payment], ama: User) -> None:
     payment = doubted()
     decisions = ("credit_taken", "credit_price")
 
@@ -170,7 +170,7 @@ def test_eight_people_at_once_make_one_credit(doubted: Callable[..., Payment], a
 
 @pytest.mark.postgres_only
 @pytest.mark.usefixtures("above_thousand")
-def test_two_people_who_approve_at_once_make_one_credit(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
+def test_two_concurrent_approvals_make_one_credit(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
     payment = doubted()
     close(payment, "credit_taken", ama)
     third = User.objects.create_user("staff-efua")
@@ -183,7 +183,7 @@ def test_two_people_who_approve_at_once_make_one_credit(doubted: Callable[..., P
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_proposal_that_is_replaced_while_feexpay_is_asked_is_not_approved(
+def test_proposal_replaced_during_the_call_is_not_approved(
     doubted: Callable[..., Payment], ama: User, kofi: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = doubted()
@@ -203,7 +203,7 @@ def test_proposal_that_is_replaced_while_feexpay_is_asked_is_not_approved(
     assert ReviewProposal.objects.get(outcome="open").decision == "credit_price"
 
 
-def test_reference_that_is_found_while_a_person_decides_stops_them(
+def test_reference_found_during_the_call_stops_the_decision(
     lost: Payment, ama: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = reviews._close

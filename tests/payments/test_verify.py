@@ -1,4 +1,4 @@
-"""`feexpay_verify` at the shell: silent about what holds, a line for each violation, an exit code that says which."""
+"""`feexpay_verify`: one line for each violation, and an exit code that says whether there are any."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.payments.fakes import now, only_attempt
 from tests.payments.test_invariants import (
     add_event,
     delivery,
-    difference,
+    discrepancy,
     drop_index,
     incident,
     second_attempt,
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 
 def verify(*arguments: str) -> tuple[int, str]:
-    """The exit code and what was printed."""
+    """Run the command; return its exit code and its output."""
     out = StringIO()
     try:
         call_command("feexpay_verify", *arguments, stdout=out)
@@ -51,7 +51,7 @@ def two_live_attempts(payment: Payment) -> None:
 
 
 def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
-    row = difference(only_attempt(payment), state="gone")
+    row = discrepancy(only_attempt(payment), state="gone")
     Discrepancy.objects.update(ended_by=row.comparison)
     Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
 
@@ -64,7 +64,7 @@ def six_prompts_of_one_number(payment: Payment) -> None:
         attempt.save(force_insert=True)
 
 
-#: How the rows are broken, so that this rule sees it.
+#: How to break the rows for each rule.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
     "I2": lambda payment: Credit.objects.all().delete(),
@@ -138,7 +138,7 @@ def test_unknown_rule_is_refused_with_the_known_ones() -> None:
         call_command("feexpay_verify", "--only", "I11")
 
 
-def test_it_reads_only(credited: Payment) -> None:
+def test_command_only_reads(credited: Payment) -> None:
     with CaptureQueriesContext(connection) as statements:
         verify()
 

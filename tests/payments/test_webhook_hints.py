@@ -1,4 +1,4 @@
-"""What webhooks are good for: knowing that it is time to ask. Nothing they say is believed."""
+"""A webhook makes its attempt due for a poll. Nothing it says is believed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ pytestmark = pytest.mark.django_db
 
 
 def tell(gateway: ModelGateway, **body: Any) -> None:
-    """A delivery at our door, as the webhook view hands it on."""
+    """Receive a delivery, as the webhook view does."""
     webhook_hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"} | body))
 
 
-def test_hint_makes_the_attempt_due_now_and_decides_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_makes_the_attempt_due_now_and_decides_nothing(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
 
     tell(gateway, amount=1, callback_info="forged")
@@ -34,7 +36,7 @@ def test_hint_makes_the_attempt_due_now_and_decides_nothing(begin: Begin, gatewa
     assert only_attempt(payment).status == "pending"
 
 
-def test_many_hints_give_one_look_in_three_seconds(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_many_webhooks_cause_one_poll_in_three_seconds(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
     tell(gateway)
     sweep()
@@ -49,7 +51,7 @@ def test_many_hints_give_one_look_in_three_seconds(begin: Begin, gateway: ModelG
     assert gateway.questions == 2
 
 
-def test_repeated_hint_is_one_row_that_counts(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_repeated_webhook_is_counted_in_one_row(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
 
     for _ in range(4):
@@ -60,7 +62,7 @@ def test_repeated_hint_is_one_row_that_counts(begin: Begin, gateway: ModelGatewa
 
 
 @pytest.mark.parametrize("status", ["expired", "failed", "review"])
-def test_hint_about_a_failed_payment_is_asked_about(
+def test_webhook_about_a_settled_payment_causes_a_poll(
     begin: Begin, gateway: ModelGateway, clock: Clock, status: str
 ) -> None:
     payment = begin()
@@ -72,7 +74,7 @@ def test_hint_about_a_failed_payment_is_asked_about(
 
 
 @pytest.mark.parametrize("word", ["SUCCESSFUL", "PENDING", "IN PENDING STATE", "ON HOLD", ""])
-def test_hint_that_does_not_take_a_credit_back_is_stored_and_asks_nothing(
+def test_webhook_without_a_reversal_of_a_credit_is_stored_and_causes_no_poll(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     payment = begin()
@@ -85,7 +87,7 @@ def test_hint_that_does_not_take_a_credit_back_is_stored_and_asks_nothing(
     assert WebhookDelivery.objects.count() == 1
 
 
-def test_hint_never_delays_a_look_that_is_nearer(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_never_delays_an_earlier_poll(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     nearer = clock.at + timedelta(seconds=1)
     Attempt.objects.filter(payment=payment).update(next_poll_at=nearer, last_polled_at=clock.at)
@@ -95,7 +97,7 @@ def test_hint_never_delays_a_look_that_is_nearer(begin: Begin, gateway: ModelGat
     assert only_attempt(payment).next_poll_at == nearer
 
 
-def test_hint_of_an_unknown_reference_waits_for_it(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_with_an_unknown_reference_is_matched_later(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     assert WebhookDelivery.objects.get().attempt is None
 
@@ -106,7 +108,7 @@ def test_hint_of_an_unknown_reference_waits_for_it(begin: Begin, gateway: ModelG
     assert attempt.next_poll_at == clock.at
 
 
-def test_hint_that_crossed_with_the_answer_is_matched_by_the_worker(
+def test_webhook_stored_during_the_commit_of_its_reference_is_matched_by_the_worker(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin()
@@ -129,7 +131,7 @@ def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGatew
 @pytest.fixture
 def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two unmatched deliveries are kept, and counted with each."""
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
 
@@ -155,9 +157,9 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
 def test_flood_is_counted_with_some_deliveries_only(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 2)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     drawn = iter([1] * 8 + [0])
-    monkeypatch.setattr(webhook_hints._dice, "randrange", lambda stop: next(drawn))
+    monkeypatch.setattr(webhook_hints._random_source, "randrange", lambda stop: next(drawn))
 
     flood(4)
     assert WebhookDelivery.objects.count() == 4
@@ -200,7 +202,7 @@ def test_matched_deliveries_are_never_dropped(
 def test_late_match_finds_its_delivery_behind_any_number_of_others(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "_MATCHED_AT_ONCE", 3)
+    monkeypatch.setattr(webhook_hints, "_MATCH_BATCH", 3)
     payment = begin()
     webhook_hints.receive(hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"}))
     WebhookDelivery.objects.update(attempt=None)
@@ -313,7 +315,7 @@ def test_letter_case_does_not_matter_where_the_hint_came_first(
 def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook_hints, "KEPT_OF_ATTEMPT", 3)
+    monkeypatch.setattr(webhook_hints, "MAX_PER_ATTEMPT", 3)
     payment = begin()
 
     for number in range(6):

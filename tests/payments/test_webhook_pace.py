@@ -1,4 +1,4 @@
-"""However many webhooks are posted about somebody's own payments, FeexPay is asked at a bounded pace."""
+"""However many webhooks a payer posts, the polls they cause have a rate limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BeginFailed = Callable[..., list[Payment]]
 
 @pytest.fixture
 def begin_failed(begin: Begin, gateway: ModelGateway, clock: Clock) -> BeginFailed:
-    """So many payments that failed; nothing more is looked for."""
+    """`begin_failed(3)`: three failed payments without a next poll."""
 
     def start(number: int, status: Status = Status.FAILED, **changes: Any) -> list[Payment]:
         payments = [begin(merchant_reference=f"failed-{n}", **changes) for n in range(number)]
@@ -45,7 +45,7 @@ def post(payment: Payment, **body: Any) -> None:
 
 
 def waits(payments: list[Payment], clock: Clock) -> list[float | None]:
-    """Seconds until each is asked about; None: its webhook hastened nothing."""
+    """Seconds until each is polled; None: its webhook changed nothing."""
     dues = [only_attempt(payment).next_poll_at for payment in payments]
     return [None if at is None else round((at - clock.at).total_seconds(), 3) for at in dues]
 
@@ -133,7 +133,7 @@ def test_payments_under_way_are_hastened_until_their_user_has_very_many(
     assert waits(payments, clock) == [0, 0, 4, 5, 5]
 
 
-def test_payment_under_way_takes_no_place_of_settled_ones(
+def test_live_payment_takes_no_place_in_the_queue_of_settled_ones(
     begin: Begin, begin_failed: BeginFailed, clock: Clock
 ) -> None:
     for payment in begin_failed(20):
@@ -145,7 +145,7 @@ def test_payment_under_way_takes_no_place_of_settled_ones(
     assert waits([live], clock) == [0]
 
 
-def test_payment_without_a_user_stands_in_the_queue_of_all_only(
+def test_payment_without_a_user_is_only_in_the_queue_of_all_users(
     begin_failed: BeginFailed, clock: Clock, player: User
 ) -> None:
     payments = begin_failed(7)
@@ -157,7 +157,7 @@ def test_payment_without_a_user_stands_in_the_queue_of_all_only(
     assert waits(payments, clock) == [0] * 7
 
 
-def test_attempt_on_its_way_takes_no_place(begin: Begin, gateway: ModelGateway, clock: Clock, player: User) -> None:
+def test_attempt_being_sent_takes_no_place(begin: Begin, gateway: ModelGateway, clock: Clock, player: User) -> None:
     payment = begin()
     Attempt.objects.update(status=Status.SENDING)
 
@@ -166,7 +166,7 @@ def test_attempt_on_its_way_takes_no_place(begin: Begin, gateway: ModelGateway, 
     assert cache.get(f"feexpay:webhooks:live:{player.pk}") is None
 
 
-def test_shortest_pause_of_one_payment_holds_as_well(begin_failed: BeginFailed, clock: Clock) -> None:
+def test_shortest_gap_between_polls_of_one_attempt_is_kept(begin_failed: BeginFailed, clock: Clock) -> None:
     [payment] = begin_failed(1)
     Attempt.objects.update(last_polled_at=clock.at - timedelta(seconds=1))
 
@@ -176,7 +176,7 @@ def test_shortest_pause_of_one_payment_holds_as_well(begin_failed: BeginFailed, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cache_whose_table_is_missing_costs_neither_the_delivery_nor_the_look(
+def test_cache_whose_table_is_missing_costs_neither_the_delivery_nor_the_poll(
     begin_failed: BeginFailed, clock: Clock, settings: Any
 ) -> None:
     """Its error must not reach the transaction that stores the delivery."""

@@ -1,4 +1,4 @@
-"""Several threads at the same place at the same time, each with a database connection of its own."""
+"""Threads that run at the same time, each with its own database connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 def at_once(count: int, work: Callable[[int], Value]) -> list[Value | Exception]:
-    """Run `work(0)` … `work(count - 1)` from one starting gun; what each returned or raised."""
+    """Run `work(0)` … `work(count - 1)` at the same time; return what each returned or raised."""
     gate = threading.Barrier(count, timeout=30)
 
     def run(number: int) -> Value | Exception:
@@ -31,8 +31,8 @@ def at_once(count: int, work: Callable[[int], Value]) -> list[Value | Exception]
 
 
 def wait_for_a_blocked_connection() -> None:
-    """Until another connection to this database waits for a lock. From inside a transaction: its view of that is new
-    each time. Raises AssertionError when none does within half a minute.
+    """Wait until another connection to this database waits for a lock. Works inside a transaction, as it reads
+    `pg_locks` anew each time. Raises AssertionError if none does within half a minute.
     """
     blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
     give_up_at = time.monotonic() + 30

@@ -126,4 +126,4 @@ def test_taken_port_is_told(tmp_path: Path) -> None:
             output, _ = process.communicate(timeout=20)
 
     assert process.returncode == 1
-    assert f"The demo failed: port {port} cannot be had" in output
+    assert f"The demo failed: port {port} is not available" in output

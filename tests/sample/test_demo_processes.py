@@ -100,7 +100,7 @@ def test_process_that_ends_by_itself_is_named_with_its_last_lines(folder: Path) 
         with pytest.raises(DemoError) as told:
             eventually(lambda: running.check() is not None)
 
-    assert str(told.value) == "shop ended by itself (exit code 3). Its log ends with:\n    the reason is here"
+    assert str(told.value) == "shop exited (exit code 3). Its log ends with:\n    the reason is here"
 
 
 def test_failed_step_is_named_with_its_last_lines(folder: Path) -> None:

@@ -17,7 +17,7 @@ def demo_user(*arguments: str) -> str:
 
 
 def test_demo_user_can_sign_in() -> None:
-    assert demo_user("player", "first password") == "made: player\n"
+    assert demo_user("player", "first password") == "created: player\n"
 
     user = authenticate(username="player", password="first password")
     assert isinstance(user, User)
@@ -28,7 +28,7 @@ def test_demo_user_again_gets_the_new_password_and_works_again() -> None:
     demo_user("player", "first password")
     User.objects.update(is_active=False)
 
-    assert demo_user("player", "second password") == "reset: player\n"
+    assert demo_user("player", "second password") == "password set: player\n"
 
     assert authenticate(username="player", password="first password") is None
     assert authenticate(username="player", password="second password") == User.objects.get()

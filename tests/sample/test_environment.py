@@ -14,7 +14,7 @@ from django.db import connection
 from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
-from django_feexpay.payments.terms import Order
+from django_feexpay.payments.terms import PaymentRequest
 from tests.api.caller import BASE, new_token, wish
 from tests.conftest import Configure
 from tests.sample.test_settings import PRODUCTION, SAMPLE
@@ -72,7 +72,9 @@ def test_production_neither_asks_nor_credits_by_a_sandbox(
     sandbox: RunningSandbox, player: Any, headers: dict[str, str]
 ) -> None:
     """What it was: payers were prompted by whoever listened there, and its word was credited."""
-    order = Order(user=player, provider="mtn_bj", amount=5000, phone="0161000050", merchant_reference="coins-500:1")
+    order = PaymentRequest(
+        user=player, provider="mtn_bj", amount=5000, phone="0161000050", merchant_reference="coins-500:1"
+    )
     known = initiate.start(order, source=Source.API)
     sandbox.approve(str(known.attempt.gateway_reference))
     Attempt.objects.update(next_poll_at=known.created_at)

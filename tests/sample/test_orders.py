@@ -142,7 +142,7 @@ def test_order_is_paid_by_its_player_for_its_pack(
     )
 
     assert (answer.status_code, answer.json()["code"]) == (400, "validation_error")
-    assert answer.json()["errors"][0]["message"] == "This is no open order of yours for this pack."
+    assert answer.json()["errors"][0]["message"] == "You have no open order for this pack."
     assert gateway.charges == []
 
 

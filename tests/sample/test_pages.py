@@ -151,7 +151,7 @@ def test_unknown_address_elsewhere_is_a_page(client: Client, db: None) -> None:
     answer = client.get("/nothing/", headers={"Accept-Language": "fr"})
 
     assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
-    assert "<h1>Il n'y a rien ici</h1>" in answer.content.decode()
+    assert "<h1>Cette page n'existe pas</h1>" in answer.content.decode()
 
 
 def broken(*args: object) -> None:

@@ -11,7 +11,7 @@ from shop.orders import Orders
 
 from django_feexpay.models import Payment
 from django_feexpay.payments.errors import NotAllowedError
-from django_feexpay.payments.terms import Order, judge
+from django_feexpay.payments.terms import PaymentRequest, validate
 
 NO_SUCH_PACK = "There is no such pack: GET /api/v1/shop/packs/ lists them."
 NOT_A_CODE = "metadata.pack must be the code of a pack, as text."
@@ -86,9 +86,9 @@ def test_pack_that_is_not_for_sale_is_refused(signed_in: Client, packs: dict[str
 
 
 def test_refusal_is_told_in_french(packs: dict[str, CoinPack]) -> None:
-    order = Order(user=None, provider="mtn_bj", amount=5_000, phone="0197000050", metadata={"pack": "giant"})
+    order = PaymentRequest(user=None, provider="mtn_bj", amount=5_000, phone="0197000050", metadata={"pack": "giant"})
 
     with translation.override("fr"), pytest.raises(NotAllowedError) as refused:
-        judge(order)
+        validate(order)
 
     assert refused.value.message == "Ce pack n'existe pas\N{NO-BREAK SPACE}: GET /api/v1/shop/packs/ en donne la liste."

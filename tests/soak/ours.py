@@ -50,7 +50,7 @@ def unfinished() -> Counter[str]:
     for signals that wait because a receiver hangs.
     """
     left = Counter(Attempt.objects.filter(status__in=LIVE - {Status.UNKNOWN}).values_list("status", flat=True))
-    hung = Q(last_error__startswith=outbox.HANGS) | Q(payment__amount__in=hung_receiver.amounts())
+    hung = Q(last_error__startswith=outbox.ERROR_HANGS) | Q(payment__amount__in=hung_receiver.amounts())
     left["signals"] = OutboxMessage.objects.filter(delivered_at=None).exclude(hung).count()
     left["credits without coins"] = Credit.objects.exclude(payment__in=CoinEntry.objects.values("payment")).count()
     return +left

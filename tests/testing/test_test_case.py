@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import django_feexpay.testing
-from tests.testing.test_how_to import SETTINGS, SHOP, URLS
+from tests.testing.test_how_to import make_project, run
 
 TESTS = """
 import django_feexpay
@@ -69,32 +66,14 @@ class LiveTest(FeexPayMixin, LiveServerTestCase):
         self.assertEqual(payment.status, "successful")
 """
 
-MANAGE = """
-import os, sys
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reader_settings")
-from django.core.management import execute_from_command_line
-execute_from_command_line(sys.argv)
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "shop").mkdir()
-    files = {"reader_settings.py": SETTINGS, "reader_urls.py": URLS, "manage.py": MANAGE}
-    files |= {"shop/__init__.py": "", "shop/models.py": SHOP, "shop/tests.py": TESTS}
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
-
 
 @pytest.mark.parametrize("options", [[], ["--parallel", "2"]], ids=["one process", "two processes"])
-def test_manage_py_test_runs_the_cases(project: Path, options: list[str]) -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTEST", "COV"))}
-    command = [sys.executable, "manage.py", "test", *options]
+def test_manage_py_test_runs_the_cases(tmp_path: Path, options: list[str]) -> None:
+    make_project(tmp_path, **{"shop/tests.py": TESTS})
 
-    done = subprocess.run(command, cwd=project, env=plain, capture_output=True, text=True, check=False, timeout=180)
+    printed = run(tmp_path, "manage.py", "test", *options)
 
-    assert re.search(r"^Ran 5 tests in .*\n\nOK$", done.stderr, re.MULTILINE), done.stdout + done.stderr
+    assert re.search(r"^Ran 5 tests in .*\n\nOK$", printed, re.MULTILINE), printed
 
 
 def test_package_exports_nothing_else() -> None:

@@ -1,4 +1,4 @@
-"""feexpay_trigger: a webhook as FeexPay would send it, to the project's own address, without anybody running."""
+"""feexpay_trigger posts sample webhooks to the project's own address; neither FeexPay nor a sandbox runs."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def trigger(*arguments: str) -> str:
 
 @pytest.mark.parametrize("event", sample_webhooks.EVENTS)
 @pytest.mark.parametrize("modes", [{}, MODES], ids=["status only", "hmac"])
-def test_every_event_is_answered_as_it_should_be_and_credits_nothing(
+def test_every_event_is_answered_correctly_and_credits_nothing(
     payment: Payment, configure: Configure, event: str, modes: dict[str, Any]
 ) -> None:
     configure(**modes)
 
-    said = trigger(event)
+    output = trigger(event)
 
     code = {"broken": 400, "too_large": 413}.get(event, 401 if event == "unsigned" and modes else 200)
-    assert f"{event}: {code} " in said
-    assert str(payment.pk) in said
+    assert f"{event}: {code} " in output
+    assert str(payment.pk) in output
     assert Credit.objects.count() == 0
     assert Attempt.objects.get().status == Status.PENDING
 
 
-def test_a_triggered_webhook_makes_its_payment_due(payment: Payment) -> None:
+def test_triggered_webhook_makes_its_payment_due(payment: Payment) -> None:
     trigger("successful", "--payment", str(payment.pk))
 
     stored = WebhookDelivery.objects.get()
@@ -62,20 +62,20 @@ def test_a_triggered_webhook_makes_its_payment_due(payment: Payment) -> None:
     assert next_poll_at <= conf.now()
 
 
-def test_duplicates_are_counted_and_disorder_is_stored(payment: Payment) -> None:
+def test_duplicates_are_counted_and_older_statuses_are_stored(payment: Payment) -> None:
     trigger("duplicate")
     assert WebhookDelivery.objects.get().repeat_count == 2
     trigger("out_of_order")
     assert set(WebhookDelivery.objects.values_list("reported_status", flat=True)) == {"SUCCESSFUL", "PENDING", "FAILED"}
 
 
-def test_a_payment_is_found_by_its_reference_in_any_case(payment: Payment) -> None:
+def test_payment_is_found_by_its_reference_in_either_case(payment: Payment) -> None:
     assert str(payment.pk) in trigger("pending", "--reference", str(payment.attempt.gateway_reference).upper())
 
 
-def test_the_list_names_every_event() -> None:
-    said = trigger("--list")
-    assert [line.split()[0] for line in said.splitlines()] == list(sample_webhooks.EVENTS)
+def test_list_names_every_event() -> None:
+    output = trigger("--list")
+    assert [line.split()[0] for line in output.splitlines()] == list(sample_webhooks.EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -83,40 +83,40 @@ def test_the_list_names_every_event() -> None:
     [
         ((), "Which event"),
         (("paid",), "invalid choice: 'paid'"),
-        (("successful", "--payment", "7"), "'7' is no id of a payment"),
-        (("successful", "--payment", "8f14e45f-ceea-4671-8b8d-1e6d5f0c0f4e"), "No such payment"),
-        (("successful", "--reference", "nobody"), "No such payment"),
-        (("successful", "--url", "http://127.0.0.1:9/"), "Nobody answered at http://127.0.0.1:9/"),
+        (("successful", "--payment", "7"), "'7' is not the id of a payment"),
+        (("successful", "--payment", "8f14e45f-ceea-4671-8b8d-1e6d5f0c0f4e"), "No such payment has"),
+        (("successful", "--reference", "nobody"), "No such payment has"),
+        (("successful", "--url", "http://127.0.0.1:9/"), "No answer from http://127.0.0.1:9/"),
     ],
 )
-def test_what_cannot_be_sent_is_said_in_words(payment: Payment, arguments: tuple[str, ...], words: str) -> None:
+def test_error_says_why_nothing_was_sent(payment: Payment, arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         trigger(*arguments)
 
 
-def test_without_a_payment_it_says_what_to_do(db: None) -> None:
-    with pytest.raises(CommandError, match="Start one first"):
+def test_error_without_a_payment_says_what_to_do(db: None) -> None:
+    with pytest.raises(CommandError, match="Start a payment first"):
         trigger("successful")
 
 
-def test_a_mode_without_a_secret_is_named(payment: Payment, configure: Configure) -> None:
+def test_error_names_the_mode_without_a_secret(payment: Payment, configure: Configure) -> None:
     configure(WEBHOOK_MODES="header", WEBHOOK_SECRETS=["hmac:only for another mode"])
     with pytest.raises(CommandError, match="lists header"):
         trigger("successful")
 
 
 @override_settings(ROOT_URLCONF="tests.testing.no_urls")
-def test_a_project_without_the_urls_is_told(payment: Payment) -> None:
-    with pytest.raises(CommandError, match="mounts no webhook"):
+def test_error_says_that_the_urls_are_missing(payment: Payment) -> None:
+    with pytest.raises(CommandError, match="has no webhook URL"):
         trigger("successful")
 
 
 @override_settings(ALLOWED_HOSTS=[".shop.example"], SECURE_SSL_REDIRECT=True)
-def test_it_comes_by_the_projects_own_name_over_tls(payment: Payment) -> None:
+def test_webhook_uses_https_and_an_allowed_host(payment: Payment) -> None:
     assert "successful: 200" in trigger("successful")
 
 
-def test_an_answer_that_should_not_be_fails_the_command(payment: Payment) -> None:
+def test_wrong_answer_fails_the_command(payment: Payment) -> None:
     with receive_webhooks() as shop:
         shop.answer = lambda _received: 500
         with pytest.raises(CommandError, match="should have answered 200"):
@@ -125,10 +125,10 @@ def test_an_answer_that_should_not_be_fails_the_command(payment: Payment) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_is_sent_over_http_where_an_address_is_given(
+def test_webhook_goes_over_http_to_a_given_address(
     payment: Payment, live_server: LiveServer, configure: Configure
 ) -> None:
     configure(**MODES)
-    said = trigger("successful", "--url", f"{live_server.url}/api/v1/payments/feexpay/webhook/")
-    assert "successful: 200 stored" in said
+    output = trigger("successful", "--url", f"{live_server.url}/api/v1/payments/feexpay/webhook/")
+    assert "successful: 200 stored" in output
     assert WebhookDelivery.objects.get().attempt == payment.attempt

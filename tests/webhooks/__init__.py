@@ -1,3 +1,3 @@
-"""The door FeexPay knocks on, as FeexPay and others knock on it."""
+"""The webhook endpoint, called by FeexPay and by others."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is no clean object is refused, and nothing of it is kept."""
+"""A body that is not a valid JSON object is refused, and nothing of it is stored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFUSED = [row for row in BODIES if row[3] != "validation_error"]
 
 
 @pytest.mark.parametrize(("raw", "status", "code"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_body_that_is_no_clean_object_is_refused(raw: bytes, status: int, code: str) -> None:
+def test_body_that_is_not_a_valid_object_is_refused(raw: bytes, status: int, code: str) -> None:
     before = row_counts()
 
     assert_problem(knock(raw), status, code)
@@ -43,7 +43,7 @@ def test_body_of_64_kilobytes_is_taken() -> None:
 
 
 @pytest.mark.parametrize("told", ["5", "-1", "many", ""])
-def test_length_told_wrong_brings_nothing_in(told: str) -> None:
+def test_wrong_content_length_is_refused_or_ignored(told: str) -> None:
     response = knock(b"{" + b" " * 70_000 + b"}", {"Content-Length": told})
 
     assert response.status_code in (400, 413)
@@ -89,7 +89,7 @@ def test_object_of_any_content_is_kept_without_harm(body: dict[str, Any]) -> Non
     assert WebhookDelivery.objects.get().attempt is None
 
 
-def test_no_cookie_is_set_and_no_form_token_wanted() -> None:
+def test_no_cookie_is_set_and_no_csrf_token_is_required() -> None:
     response = Client(enforce_csrf_checks=True).post(ADDRESSES[0], b"{}", content_type="application/json")
 
     assert (response.status_code, dict(response.cookies)) == (200, {})
@@ -104,7 +104,7 @@ def database_away() -> Iterator[None]:
         yield
 
 
-def test_database_away_makes_the_sender_come_again() -> None:
+def test_database_error_makes_the_sender_retry() -> None:
     with database_away():
         response = knock()
 

@@ -1,4 +1,4 @@
-"""Five modes, alone and together. What does not prove itself leaves no trace but a 401."""
+"""The five webhook modes, alone and together. A refused delivery answers 401 and stores nothing."""
 
 from __future__ import annotations
 
@@ -177,14 +177,14 @@ def test_old_and_new_secret_pass_while_both_are_listed(configure: Configure, sec
     assert_stored(knock(headers=hmac_header(raw(), secret)))
 
 
-def test_old_secret_is_dead_once_it_is_no_longer_listed(configure: Configure) -> None:
+def test_old_secret_is_refused_once_it_is_no_longer_listed(configure: Configure) -> None:
     configure(WEBHOOK_MODES="hmac", WEBHOOK_SECRETS=f"hmac:{NEW}")
 
     assert_refused(knock(headers=hmac_header(raw(), OLD)))
 
 
 @pytest.mark.parametrize("mode", ["header", "url_token", "hmac", "standard_webhooks", "no_such_mode"])
-def test_mode_without_a_secret_lets_nobody_in(configure: Configure, mode: str) -> None:
+def test_mode_without_a_secret_refuses_everything(configure: Configure, mode: str) -> None:
     configure(WEBHOOK_MODES=mode, WEBHOOK_SECRETS=[])
 
     assert_refused(knock(headers=all_credentials(), token="token-1"))

@@ -1,4 +1,4 @@
-"""A delivery is stored and makes its attempt due. What it says is never believed, and nobody is called."""
+"""A delivery is stored and makes its attempt due. Nothing it says is believed, and no call is made."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_hundred_copies_at_once_make_one_row(attempt: Attempt) -> None:
     assert WebhookDelivery.objects.get().repeat_count == 99
 
 
-def test_flood_brings_one_look_in_three_seconds(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
+def test_flood_causes_one_poll_in_three_seconds(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
     for number in range(60):
         knock(delivery("ref-0001", ref_operator=str(number)))
         sweep()
@@ -141,7 +141,7 @@ def test_flood_brings_one_look_in_three_seconds(attempt: Attempt, gateway: Model
 
 
 @pytest.mark.parametrize("status", ["failed", "expired", "review"])
-def test_settled_attempt_is_looked_at_again(attempt: Attempt, gateway: ModelGateway, clock: Clock, status: str) -> None:
+def test_settled_attempt_is_polled_again(attempt: Attempt, gateway: ModelGateway, clock: Clock, status: str) -> None:
     settle_as(status, gateway, clock)
     attempt.refresh_from_db()
     assert attempt.status == status
@@ -190,7 +190,7 @@ def test_credited_attempt_is_left_alone(attempt: Attempt, gateway: ModelGateway,
 # --- a reference that is not known (yet) --------------------------------------------------------------------
 
 
-def test_unknown_reference_is_kept_unmatched_and_nobody_is_asked(gateway: ModelGateway) -> None:
+def test_unknown_reference_is_stored_unmatched_and_causes_no_poll(gateway: ModelGateway) -> None:
     assert knock(delivery("nobody-knows-me")).status_code == 200
 
     sweep()
@@ -200,7 +200,7 @@ def test_unknown_reference_is_kept_unmatched_and_nobody_is_asked(gateway: ModelG
 
 
 def test_strangers_cannot_fill_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhook_hints, "UNMATCHED_AT_MOST", 3)
+    monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 3)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
     codes = [knock(delivery(f"made-up-{number}")).status_code for number in range(6)]
@@ -250,7 +250,7 @@ def test_event_about_a_finished_export_is_taken() -> None:
     assert (stored.event_type, stored.gateway_reference, stored.attempt) == ("payment_history", "", None)
 
 
-# --- what is kept -------------------------------------------------------------------------------------------
+# --- what is stored -------------------------------------------------------------------------------------------
 
 
 def test_nothing_personal_is_kept(attempt: Attempt) -> None:
@@ -272,7 +272,7 @@ def test_delivery_writes_its_row_and_no_other(attempt: Attempt) -> None:
     assert row_counts() == before | {"WebhookDelivery": 1}
 
 
-# --- the sandbox knocks --------------------------------------------------------------------------------------
+# --- webhooks of the sandbox --------------------------------------------------------------------------------------
 
 
 @pytest.mark.postgres_only

@@ -1,4 +1,4 @@
-"""The secret in the webhook's address stands in no log and in no report, whatever the answer and whoever gives it."""
+"""The token of the webhook URL is in no log and no error report, whatever the response."""
 
 from __future__ import annotations
 

@@ -46,7 +46,16 @@ def _effort(*, quick: bool) -> Effort:
     from tools.bench.measuring import Effort
 
     if quick:
-        return Effort(2, 2, small_rows=1000, large_rows=2000, due_rows=20, polls_seconds=0.1, concurrencies=(8,))
+        return Effort(
+            2,
+            2,
+            small_rows=1000,
+            large_rows=2000,
+            due_rows=20,
+            polls_seconds=0.1,
+            concurrencies=(8,),
+            engine_payments=2,
+        )
     return Effort()
 
 
@@ -64,7 +73,7 @@ def _report(effort: Effort) -> int:
 
 
 def _figures(effort: Effort) -> Iterator[Figure]:
-    from tools.bench import doors, growth, rows, sweeping
+    from tools.bench import doors, engines, growth, rows, sweeping
     from tools.bench.site import Site
 
     rows.fill_small(effort.small_rows)
@@ -79,6 +88,7 @@ def _figures(effort: Effort) -> Iterator[Figure]:
     yield from doors.initiate(site, effort)
     for concurrency in effort.concurrencies:
         yield from sweeping.sweep(effort, concurrency)
+    yield from engines.engines(effort)
 
 
 def _machine() -> str:

@@ -32,6 +32,7 @@ class Effort:
     due_rows: int = 200
     polls_seconds: float = 2.0
     concurrencies: tuple[int, ...] = (8, 50)
+    engine_payments: int = 20
 
     @property
     def calls(self) -> int:

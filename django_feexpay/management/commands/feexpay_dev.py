@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from django.core.management.base import BaseCommand, CommandError
 
 from django_feexpay.background.worker import Worker
+from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.addresses import LOOPBACK
 from django_feexpay.monitoring.webhook_route import webhook_path
 
 _STOP_SECONDS = 10

@@ -12,8 +12,8 @@ from django_feexpay.sandbox import cli
 
 
 class Command(BaseCommand):
-    help = "Runs a local stand-in for FeexPay: its API, its webhooks, and the payer's phone as a page."
-    # It touches neither the project's models nor its database.
+    help = "Run a local stand-in for FeexPay: its API, its webhooks, and the payer's phone as a page."
+    # The sandbox uses neither the project's models nor its database.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **values: Any) -> None:
         if not feexpay.sandbox_allowed:
             raise CommandError(
-                "This is production: whoever reaches a sandbox decides who has paid."
+                "The sandbox does not run in production: anyone who reaches it can mark payments as paid."
                 ' On a test server set FEEXPAY["ENVIRONMENT"] to "staging".'
             )
         try:

@@ -1,4 +1,4 @@
-"""`manage.py feexpay_trigger EVENT`: a webhook as FeexPay would send it, without a FeexPay or a sandbox running."""
+"""`manage.py feexpay_trigger EVENT`: post a sample webhook to the project; neither FeexPay nor a sandbox runs."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Attempt
 
 _MEANINGS = {
-    200: "stored: FeexPay is asked next; only its answer settles the payment",
-    400: "refused: not a whole JSON object",
-    401: "refused: it proves nothing of its sender",
-    413: "refused: too large",
+    200: "stored; the worker asks FeexPay next, and only that answer settles the payment",
+    400: "refused: the body is not a JSON object",
+    401: "refused: the request does not prove its sender",
+    413: "refused: the body is too large",
 }
 
 
 class Command(BaseCommand):
     help = (
-        "Send a webhook as FeexPay would, about a payment of yours, to your own webhook. It moves no money: what a "
-        "webhook says is never believed. Exit code 0 when your project answered as it should. --list shows the events."
+        "Post a sample webhook about one of your payments to your own webhook address. It moves no money: your project "
+        "believes no webhook and asks FeexPay. Exit code 0 when your project answered correctly. --list: the events."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "event", nargs="?", choices=sorted(sample_webhooks.EVENTS), metavar="EVENT", help="see --list"
         )
-        parser.add_argument("--list", action="store_true", dest="listed", help="the events, with what each is for")
-        parser.add_argument("--payment", help="id of the payment (default: the newest one FeexPay has a reference for)")
-        parser.add_argument("--reference", help="or FeexPay's reference of it")
+        parser.add_argument("--list", action="store_true", dest="listed", help="print the events with what each sends")
+        parser.add_argument("--payment", help="id of the payment (default: the newest with a FeexPay reference)")
+        parser.add_argument("--reference", help="FeexPay's reference, instead of the id")
         parser.add_argument(
-            "--url", default="", help="send over HTTP to this address (default: in this process, without a server)"
+            "--url", default="", help="post over HTTP to this address (default: in this process, without a server)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -47,18 +47,17 @@ class Command(BaseCommand):
         attempt = _attempt(options["payment"], options["reference"])
         self.stdout.write(f"payment {attempt.payment_id}, reference {attempt.gateway_reference}")
         try:
-            wrong = [
-                one for one in sample_webhooks.deliveries(attempt, options["event"]) if not self._sent(one, options)
-            ]
-        except sample_webhooks.CannotRehearseError as error:
+            sent = sample_webhooks.deliveries(attempt, options["event"])
+            wrong = [delivery for delivery in sent if not self._is_answered(delivery, options)]
+        except sample_webhooks.CannotSendError as error:
             raise CommandError(str(error)) from error
         except GatewayError as error:
-            raise CommandError(f"Nobody answered at {options['url']}: {error}") from error
+            raise CommandError(f"No answer from {options['url']}: {error}") from error
         if wrong:
             raise CommandError(f"Your project should have answered {wrong[0].expected[0]}.")
 
-    def _sent(self, delivery: sample_webhooks.Delivery, options: dict[str, Any]) -> bool:
-        """Whether the answer was one that a sound project gives."""
+    def _is_answered(self, delivery: sample_webhooks.Delivery, options: dict[str, Any]) -> bool:
+        """Send it; whether the answer is a correct one."""
         code = sample_webhooks.post(delivery, options["url"])
         self.stdout.write(f"{options['event']}: {code} {_MEANINGS.get(code, 'unexpected')}")
         return code in delivery.expected
@@ -72,10 +71,12 @@ def _attempt(payment: str | None, reference: str | None) -> Attempt:
         try:
             known = known.filter(payment_id=UUID(payment))
         except (ValueError, ValidationError) as error:
-            raise CommandError(f"{payment!r} is no id of a payment.") from error
+            raise CommandError(f"{payment!r} is not the id of a payment.") from error
     if reference:
         known = known.filter(gateway_reference__iexact=reference)
     found = known.order_by("-created_at", "-ordinal").first()
     if found is None:
-        raise CommandError("No such payment with a reference of FeexPay's. Start one first, or see it in the admin.")
+        raise CommandError(
+            "No such payment has a FeexPay reference. Start a payment first, or find its id in the admin."
+        )
     return found

@@ -1,23 +1,24 @@
-"""Circuit breakers: one a provider, one for the gateway as a whole. Open, no payer is asked for what cannot work.
+"""Circuit breakers: one per provider and one for FeexPay as a whole. An open circuit refuses new payments.
 
-State stands in the cache, for all processes; without it every breaker is closed. It learns from each exchange with
-FeexPay by the observer of the client (`see`, wired in apps.py).
+The state is in the cache, shared by all processes; without a cache every circuit is closed. `record` learns from each
+call to FeexPay; apps.py connects it to the client.
 
-What counts against a provider: its collect could not be sent, or ended without a usable answer, in a 5xx, or in
-FeexPay's word that the operator is being serviced. Against the gateway: the same without that word, which is an
-answer, and questions that could not be sent or ended in a 5xx. What does not count: refusals (low balance, wrong
-msisdn, a key that FeexPay does not know), 429 (budget.py), the silence of a provider that answers only when its payer
-has, and the silence after a question, whose patience is the asker's.
+Failures of a provider: its collect could not be sent, or ended without a usable answer, in a 5xx, or with FeexPay's
+answer that the operator is in maintenance. Failures of FeexPay: the same except maintenance, and status, history or
+balance calls that could not be sent or ended in a 5xx. No failures: refusals (low balance, wrong msisdn, an unknown
+API key), 429 (rate_budget.py), timeouts of a provider that answers only after its payer, and timeouts of status,
+history and balance calls, because the caller chooses those.
 
-Open after IN_A_ROW of them without one that went well, or HALF of the last WINDOW, within ten minutes. Then one probe
-each PAUSE_SECONDS; one that goes well closes it. Nothing closes it before the first pause is over.
+A circuit opens after IN_A_ROW failures without a success between them, or HALF of the last WINDOW calls, within ten
+minutes. From then on one probe per PAUSE_SECONDS is admitted; a probe that succeeds closes the circuit. Nothing closes
+it before the first pause is over.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from django_feexpay import cache_state, conf
@@ -28,110 +29,104 @@ from django_feexpay.gateway.refusals import IN_MAINTENANCE
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: The circuit of FeexPay as a whole; the others bear their provider's code.
+#: The circuit of FeexPay as a whole; the others have their provider's code.
 GATEWAY = "gateway"
 
 IN_A_ROW, WINDOW, HALF = 5, 20, 10
 PAUSE_SECONDS = 30
 
 _MEMORY_SECONDS = 600
-#: Where nobody comes to probe, trouble is forgotten after this.
-_LONGEST_SECONDS = 3600
-#: Two clocks measure when an exchange began.
+#: An open circuit without a probe closes by itself after this.
+_LONGEST_OPEN_SECONDS = 3600
+#: Two processes' clocks tell when a call began.
 _SLACK_SECONDS = 1.0
 _QUESTIONS = frozenset({"status", "history", "balance"})
 
 
-class Door(StrEnum):
-    """Who wants through: what is sent now, or what is written down to be sent by the worker. One probe each."""
+class Action(StrEnum):
+    """What the caller is about to do: send to FeexPay now, or queue for the worker. One probe for each."""
 
     SEND = "send"
     QUEUE = "queue"
 
 
-def wait_seconds(provider_code: str, door: Door, *, before_probe: Callable[[], None] = lambda: None) -> int:
-    """0: go on, as the probe where a circuit is open. Else how long to stay away, at least one second.
+def wait_seconds(provider_code: str, action: Action) -> int:
+    """0: go on, as the probe if a circuit is open. Else how long to wait, at least one second.
 
-    before_probe: raises for who would not get as far as FeexPay: the probe is for somebody who does.
     Changes: takes the probe. Safe to repeat: no, a second caller waits.
     """
-    open_circuits = _open_circuits((GATEWAY, provider_code))
-    if not open_circuits:
+    circuits = _open_states((GATEWAY, provider_code))
+    if not circuits:
         return 0
     now = conf.now().timestamp()
-    wait = max(_left(until, now) for _, until in open_circuits.values())
+    wait = max(_left(until, now) for _, until in circuits.values())
     if wait > 0:
         return max(1, math.ceil(wait))
-    before_probe()
-    taken = all(_take_probe(circuit, state, door, now) for circuit, state in open_circuits.items())
+    taken = all(_take_probe(circuit, state, action, now) for circuit, state in circuits.items())
     return 0 if taken else PAUSE_SECONDS
 
 
-def closed_to_payers(codes: Iterable[str]) -> dict[str, int]:
-    """By circuit (GATEWAY included), the seconds until the next probe, where nobody may pass before."""
-    now = conf.now().timestamp() if (states := _open_circuits((GATEWAY, *codes))) else 0.0
+def seconds_until_probe(codes: Iterable[str]) -> dict[str, int]:
+    """The seconds until the next probe, for each open circuit (GATEWAY included) whose pause is not over."""
+    now = conf.now().timestamp() if (states := _open_states((GATEWAY, *codes))) else 0.0
     return {circuit: math.ceil(left) for circuit, (_, until) in states.items() if (left := _left(until, now)) > 0}
 
 
-def in_trouble(codes: Iterable[str]) -> list[str]:
-    """The open circuits, also those that wait for a probe."""
-    return sorted(_open_circuits((GATEWAY, *codes)))
+def open_circuits(codes: Iterable[str]) -> list[str]:
+    """The open circuits of these providers and GATEWAY, those that wait for a probe included."""
+    return sorted(_open_states((GATEWAY, *codes)))
 
 
-def see(seen: CallSeen) -> None:
-    """Learn from one exchange with FeexPay. Never raises."""
-    lessons = dict(_lessons(seen))
-    known = (
-        cache_state.read([name for circuit in lessons for name in (_open(circuit), _seen(circuit))]) if lessons else {}
-    )
-    for circuit, well in lessons.items():
-        if state := known.get(_open(circuit)):
-            _learn_while_open(circuit, state, seen, well=well)
-        elif not well:
-            _count_trouble(circuit)
-        elif _seen(circuit) in known:  # without trouble in the last minutes there is nothing to hold against it
-            cache_state.drop(_in_a_row(circuit))
-            _write(circuit, 0)
+def record(seen: CallSeen) -> None:
+    """Learn from one call to FeexPay. Never raises."""
+    results = dict(_results(seen))
+    if not results:
+        return
+    known = cache_state.read([key for circuit in results for key in (_open_key(circuit), _count_key(circuit))])
+    for circuit, succeeded in results.items():
+        if state := known.get(_open_key(circuit)):
+            _record_while_open(circuit, state, seen, succeeded=succeeded)
+        elif not succeeded:
+            _count_failure(circuit)
+        elif _count_key(circuit) in known:  # a success counts only after a failure in the last minutes
+            cache_state.drop(_in_a_row_key(circuit))
+            _write_result(circuit, failed=0)
 
 
-# --- what an exchange teaches ------------------------------------------------------------------------
+# --- what a call says --------------------------------------------------------------------------------
 
 
-def _lessons(seen: CallSeen) -> Iterator[tuple[str, bool]]:
-    """The circuits it says something about, and whether that is good."""
-    own = None if seen.operation in _QUESTIONS else seen.provider_code
-    well = _went_well(seen)
-    if well is not None:
-        yield GATEWAY, well
-    if own is not None and _says_something_of_provider(seen):
-        yield own, well is True and not _is_serviced(seen)
+def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
+    """The circuits that this call says something about, and whether it succeeded for them."""
+    succeeded = _succeeded(seen)
+    if succeeded is None:
+        return
+    yield GATEWAY, succeeded
+    usable = seen.error is None or isinstance(seen.error, RefusedError | NotSentError | OutcomeUnknownError)
+    if seen.provider_code is not None and seen.operation not in _QUESTIONS and usable:
+        yield seen.provider_code, succeeded and not _is_maintenance(seen)
 
 
-def _went_well(seen: CallSeen) -> bool | None:
-    """None: it says nothing. A refusal is an answer."""
+def _succeeded(seen: CallSeen) -> bool | None:
+    """Whether FeexPay worked. None: the call does not say. A refusal is an answer."""
     error, status = seen.error, seen.http_status
-    if error is None or _is_serviced(seen):
+    if error is None or _is_maintenance(seen):
         return True
     if not isinstance(error, NotSentError | OutcomeUnknownError):
         return None if status is None else True
     if status is None:
-        return None if _is_mere_silence(seen) else False
+        return None if _is_expected_timeout(seen) else False
     return None if 400 <= status < 500 else False
 
 
-def _says_something_of_provider(seen: CallSeen) -> bool:
-    told = seen.error is None or isinstance(seen.error, RefusedError | NotSentError | OutcomeUnknownError)
-    return told and _went_well(seen) is not None
-
-
-def _is_serviced(seen: CallSeen) -> bool:
-    """FeexPay works, and says of the operator that it does not."""
+def _is_maintenance(seen: CallSeen) -> bool:
+    """FeexPay works, and answers that the operator does not."""
     error = seen.error
     return isinstance(error, OutcomeUnknownError) and error.code == IN_MAINTENANCE and seen.http_status == 503
 
 
-def _is_mere_silence(seen: CallSeen) -> bool:
-    """An answer that was waited for in vain, where that is nobody's failure."""
+def _is_expected_timeout(seen: CallSeen) -> bool:
+    """No answer came within a timeout that we chose, or that the payer used up."""
     if not isinstance(seen.error, OutcomeUnknownError):
         return False
     spec = CATALOGUE.get(seen.provider_code or "")
@@ -141,75 +136,71 @@ def _is_mere_silence(seen: CallSeen) -> bool:
 # --- state -------------------------------------------------------------------------------------------
 
 
-def _learn_while_open(circuit: str, state: tuple[float, float], seen: CallSeen, *, well: bool) -> None:
-    """Stragglers that left before the first probe say nothing new."""
+def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen, *, succeeded: bool) -> None:
+    """Close the circuit after a success, unless that call was sent before the first probe could be."""
     now = conf.now().timestamp()
-    left_at, pause_is_over_at = now - seen.seconds, state[0] + PAUSE_SECONDS - _SLACK_SECONDS
+    sent_at, pause_is_over_at = now - seen.seconds, state[0] + PAUSE_SECONDS - _SLACK_SECONDS
     opened_in_the_future = state[0] > now + _SLACK_SECONDS  # by a clock that was ahead
-    if well and (left_at >= pause_is_over_at or opened_in_the_future):
-        places = (_place(circuit, place) for place in range(WINDOW))
-        cache_state.drop(_open(circuit), _in_a_row(circuit), _seen(circuit), *places)
+    if succeeded and (sent_at >= pause_is_over_at or opened_in_the_future):
+        results = (_result_key(circuit, slot) for slot in range(WINDOW))
+        cache_state.drop(_open_key(circuit), _in_a_row_key(circuit), _count_key(circuit), *results)
         cache_state.renew(cache_state.PROVIDERS)
         logger.warning("%s works again", circuit)
 
 
-def _count_trouble(circuit: str) -> None:
-    in_a_row = cache_state.count_up(_in_a_row(circuit), _MEMORY_SECONDS)
-    _write(circuit, 1)
-    if in_a_row >= IN_A_ROW or _is_half_bad(circuit):
-        _trip(circuit)
+def _count_failure(circuit: str) -> None:
+    in_a_row = cache_state.count_up(_in_a_row_key(circuit), _MEMORY_SECONDS)
+    _write_result(circuit, failed=1)
+    last = cache_state.read(_result_key(circuit, slot) for slot in range(WINDOW))
+    if in_a_row >= IN_A_ROW or (len(last) == WINDOW and sum(last.values()) >= HALF):
+        _open(circuit)
 
 
-def _write(circuit: str, trouble: int) -> None:
-    place = cache_state.count_up(_seen(circuit), _MEMORY_SECONDS) % WINDOW
-    cache_state.put(_place(circuit, place), trouble, _MEMORY_SECONDS)
+def _write_result(circuit: str, *, failed: int) -> None:
+    slot = cache_state.count_up(_count_key(circuit), _MEMORY_SECONDS) % WINDOW
+    cache_state.put(_result_key(circuit, slot), failed, _MEMORY_SECONDS)
 
 
-def _is_half_bad(circuit: str) -> bool:
-    last = cache_state.read(_place(circuit, place) for place in range(WINDOW))
-    return len(last) == WINDOW and sum(last.values()) >= HALF
-
-
-def _trip(circuit: str) -> None:
+def _open(circuit: str) -> None:
     now = conf.now().timestamp()
-    if cache_state.put_first(_open(circuit), (now, now + PAUSE_SECONDS), _LONGEST_SECONDS, otherwise=False):
+    if cache_state.put_first(_open_key(circuit), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
         cache_state.renew(cache_state.PROVIDERS)
-        logger.error("%s is in trouble: no payer is sent there but a probe each %d s", circuit, PAUSE_SECONDS)
+        logger.error("%s is in trouble: no payment is sent there except a probe every %d s", circuit, PAUSE_SECONDS)
 
 
-def _take_probe(circuit: str, state: tuple[float, float], door: Door, now: float) -> bool:
-    """One caller gets it. A probe that is only written down does not end the pause of those who send."""
+def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: float) -> bool:
+    """Whether this caller gets the probe. The probe of a queueing caller does not restart the pause of sending."""
     since, until = state
-    if not cache_state.take(f"probe:{circuit}:{door}:{until}", PAUSE_SECONDS, otherwise=True):
+    if not cache_state.take(f"probe:{circuit}:{action}:{until}", PAUSE_SECONDS, otherwise=True):
         return False
-    if door is Door.SEND:
-        cache_state.put(_open(circuit), (since, now + PAUSE_SECONDS), _LONGEST_SECONDS)
+    if action is Action.SEND:
+        cache_state.put(_open_key(circuit), (since, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS)
         cache_state.renew(cache_state.PROVIDERS)
     return True
 
 
-def _open_circuits(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
-    """By circuit: when it opened, and until when nobody may pass."""
-    names = {_open(circuit): circuit for circuit in circuits}
-    return {names[name]: state for name, state in cache_state.read(names).items()}
+def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
+    """For each open circuit: when it opened, and when its pause ends."""
+    circuit_of = {_open_key(circuit): circuit for circuit in circuits}
+    return {circuit_of[key]: state for key, state in cache_state.read(circuit_of).items()}
 
 
 def _left(until: float, now: float) -> float:
-    """The seconds of a pause that are left; 0 if they are more than a pause has, by a clock that was ahead."""
+    """The seconds left of a pause; 0 if more than a whole one is left, by a clock that was ahead."""
     return until - now if until - now <= PAUSE_SECONDS + _SLACK_SECONDS else 0.0
 
 
-def _open(circuit: str) -> str:
+def _open_key(circuit: str) -> str:
     return f"breaker:{circuit}:open"
 
 
-def _seen(circuit: str) -> str:
+def _count_key(circuit: str) -> str:
     return f"breaker:{circuit}:seen"
 
 
-def _in_a_row(circuit: str) -> str:
+def _in_a_row_key(circuit: str) -> str:
     return f"breaker:{circuit}:in_a_row"
 
 
-def _place(circuit: str, place: int) -> str:
-    return f"breaker:{circuit}:last:{place}"
+def _result_key(circuit: str, slot: int) -> str:
+    return f"breaker:{circuit}:last:{slot}"

@@ -1,54 +1,61 @@
-"""Whether somebody may turn to FeexPay now: the breaker, the budget and the places for doors, in one question each.
+"""Admission control for calls to FeexPay: circuit breaker, rate budget and bulkhead behind one function each.
 
-Doors are turned away with `gateway_unavailable` and a time to come back, before anything is written. But who would not
-be let on anyway, because this is being paid or was answered already, hears that: it says what to do, and trouble does
-not. What stands in a row already waits there.
+A refused request hears `gateway_unavailable` and when to come back, before anything is written. Callers check
+duplicates before they ask for admission: the answer to a duplicate does not depend on FeexPay's health.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
 from django_feexpay.payments.admission import circuit_breaker, rate_budget
-from django_feexpay.payments.admission.circuit_breaker import Door
+from django_feexpay.payments.admission.circuit_breaker import Action
 from django_feexpay.payments.errors import NotAllowedError
 
 _COME_BACK_SECONDS = 3
 
 
 @contextmanager
-def admit(provider_code: str, *, queued: bool, first: Callable[[], None]) -> Iterator[None]:
-    """Let a door start or retry an attempt in this block. `queued`: it is only written down, and the worker sends it.
-    `first`: called before somebody is turned away, or let through as a probe, to raise what they are to hear instead.
+def admit(provider_code: str, *, queued: bool) -> Iterator[None]:
+    """Admit a payer's request to start, retry or complete an attempt in this block.
 
-    Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`.
+    queued: the request only writes the attempt; the worker sends it.
+    Changes: takes the probe of an open circuit and, unless queued, one call of the budget and a bulkhead slot until
+    the block ends. Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`. Safe to repeat: no.
     """
     if queued:
-        _refuse_for(circuit_breaker.wait_seconds(provider_code, Door.QUEUE, before_probe=first), first)
+        _refuse_for(circuit_breaker.wait_seconds(provider_code, Action.QUEUE))
         yield
         return
-    with rate_budget.place() as free:
-        _refuse_for(wait_to_send(provider_code, before_probe=first) if free else _COME_BACK_SECONDS, first)
+    with rate_budget.slot() as free:
+        _refuse_for(wait_to_send(provider_code) if free else _COME_BACK_SECONDS)
         yield
 
 
-def wait_to_send(provider_code: str, *, before_probe: Callable[[], None] = lambda: None) -> int:
-    """Seconds to wait before asking again; 0: send now. before_probe: see `circuit_breaker.wait_seconds`."""
-    return circuit_breaker.wait_seconds(
-        provider_code, Door.SEND, before_probe=before_probe
-    ) or rate_budget.wait_seconds(rate_budget.SENDING)
+def is_restricted(provider_code: str, *, queued: bool) -> bool:
+    """Whether `admit` would refuse now, or admit only as the probe of an open circuit. Takes nothing."""
+    if circuit_breaker.open_circuits((provider_code,)):
+        return True
+    return not queued and (rate_budget.pause_seconds() > 0 or not rate_budget.has_free_slot())
 
 
-def is_shut() -> bool:
-    """Whether FeexPay as a whole is in trouble: then no reader waits for it."""
-    return bool(circuit_breaker.in_trouble(()))
+def wait_to_send(provider_code: str) -> int:
+    """Seconds to wait before asking again; 0: send now.
+
+    Changes: takes a probe and one call of the budget. Safe to repeat: no.
+    """
+    return circuit_breaker.wait_seconds(provider_code, Action.SEND) or rate_budget.wait_seconds(rate_budget.SENDING)
 
 
-def _refuse_for(seconds: int, first: Callable[[], None]) -> None:
+def is_gateway_circuit_open() -> bool:
+    """Whether FeexPay as a whole is in trouble: then a status read answers from our rows."""
+    return bool(circuit_breaker.open_circuits(()))
+
+
+def _refuse_for(seconds: int) -> None:
     if seconds:
-        first()
         message = _("Payments cannot be started at the moment: FeexPay is in trouble. Nothing was taken.")
         raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=seconds)

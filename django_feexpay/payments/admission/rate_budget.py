@@ -1,7 +1,8 @@
-"""How much of FeexPay this shop uses: so many exchanges a second, so many at once from doors, and none while FeexPay
-asks to slow down. Shared by all processes through the cache; without it there is no bound.
+"""Rate budget and bulkhead: how many calls to FeexPay a second, and how many payers' requests at once.
 
-Polling yields first: it gets a share of each second, readers of a status less, what is sent to a payer all of it.
+All processes share both through the cache; without a cache there is no limit. When FeexPay answers 429, nothing is
+sent until its pause is over. Of each second's calls polling may use only a share, status reads a smaller one, and
+sending all of them.
 """
 
 from __future__ import annotations
@@ -16,50 +17,54 @@ from django_feexpay import cache_state, conf
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.client import CallSeen
 
-#: The share of a second that is left to whom: readers of a status, the worker's polling, what is sent or asked for.
+#: The share of a second's calls for status reads, for the worker's polling, and for sending.
 READING, POLLING, SENDING = 0.5, 0.7, 1.0
 
-#: Looks at payments that are credited already, of all processes together.
+#: Polls of payments that are credited already, of all processes together.
 CREDITED_A_MINUTE = 20
 
 #: FeexPay's 429 without a Retry-After.
 _SLOW_DOWN_SECONDS = 5
 _LONGEST_PAUSE = timedelta(hours=1)
-#: Longer than the longest exchange a door waits for: a process that was killed gives its place back by itself.
-_PLACE_SECONDS = 60
+#: Longer than the longest call in a slot: the slot of a killed process becomes free by itself.
+_SLOT_SECONDS = 60
 _PAUSE = "budget:pause"
 
-_dice = random.SystemRandom()
+_random = random.SystemRandom()
 
 
 def wait_seconds(share: float) -> int:
-    """0: one exchange is spent of this second. Else how long to wait, at least one second."""
+    """0: go on. Else how long to wait, at least one second.
+
+    Changes: takes one call of this second. Safe to repeat: no.
+    """
     now = conf.now().timestamp()
     second = f"budget:{int(now)}"
     known = cache_state.read((_PAUSE, second))
     if pause := _left(known, now):
         return pause
-    bound = feexpay.gateway_per_second
-    if not bound:
+    limit = feexpay.gateway_per_second
+    if not limit:
         return 0
-    if share < SENDING and known.get(second, 0) >= max(1, int(bound * share)):
+    if share < SENDING and known.get(second, 0) >= max(1, int(limit * share)):
         return 1
-    return 0 if cache_state.count_up(second, 5) <= bound else 1
+    return 0 if cache_state.count_up(second, 5) <= limit else 1
 
 
 def wait_after_credit_seconds() -> int:
-    """0: one look at a credited payment is spent of this minute. Else how long to wait.
+    """0: poll a credited payment now. Else how long to wait.
 
-    Webhooks that nobody signed ask for these looks: many of them must not take FeexPay's time from those who wait.
+    Unsigned webhooks can ask for these polls, so their number is limited: they must not delay payers who wait.
+    Changes: takes one such poll of this minute. Safe to repeat: no.
     """
     now = int(conf.now().timestamp())
     if cache_state.count_up(f"budget:credited:{now // 60}", 120) <= CREDITED_A_MINUTE:
         return 0
-    return 60 - now % 60 + _dice.randrange(60)
+    return 60 - now % 60 + _random.randrange(60)
 
 
-def see(seen: CallSeen) -> None:
-    """Obey FeexPay's 429, everybody. Never raises."""
+def record(seen: CallSeen) -> None:
+    """Start a pause for all processes when FeexPay answered 429. Never raises."""
     if seen.http_status != 429 or seen.error is None:
         return
     now = conf.now().timestamp()
@@ -69,7 +74,7 @@ def see(seen: CallSeen) -> None:
 
 
 def pause_seconds() -> int:
-    """How long FeexPay still asks to be left alone; 0: it does not."""
+    """How long FeexPay's pause still lasts; 0: there is none."""
     return _left(cache_state.read((_PAUSE,)), conf.now().timestamp())
 
 
@@ -79,14 +84,19 @@ def _left(known: Mapping[str, float], now: float) -> int:
     return 0 if by_a_clock_that_was_ahead else max(0, math.ceil(left))
 
 
+# --- bulkhead ----------------------------------------------------------------------------------------
+
+
 @contextmanager
-def place() -> Iterator[bool]:
-    """One of the places for exchanges that a door waits for, until the block ends; False when all are taken."""
-    places = feexpay.gateway_at_once
-    if not places:
+def slot() -> Iterator[bool]:
+    """Hold one of the slots for calls that a payer's request waits for; False when all are taken."""
+    count = feexpay.gateway_at_once
+    if not count:
         yield True
         return
-    taken = _take_place(places)
+    first = _random.randrange(count)
+    names = (_slot_key((first + step) % count) for step in range(count))
+    taken = next((name for name in names if cache_state.take(name, _SLOT_SECONDS, otherwise=True)), None)
     try:
         yield taken is not None
     finally:
@@ -94,7 +104,11 @@ def place() -> Iterator[bool]:
             cache_state.drop(taken)
 
 
-def _take_place(places: int) -> str | None:
-    first = _dice.randrange(places)
-    names = (f"budget:place:{(first + step) % places}" for step in range(places))
-    return next((name for name in names if cache_state.take(name, _PLACE_SECONDS, otherwise=True)), None)
+def has_free_slot() -> bool:
+    """Whether `slot` would give one now. Takes nothing."""
+    count = feexpay.gateway_at_once
+    return not count or len(cache_state.read(map(_slot_key, range(count)))) < count
+
+
+def _slot_key(number: int) -> str:
+    return f"budget:slot:{number}"

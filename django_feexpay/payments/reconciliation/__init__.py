@@ -1,3 +1,3 @@
-"""A period compared with FeexPay's history: read it, judge the discrepancies, run it every night."""
+"""Compare a period with FeexPay's history: nightly, or by command."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Discrepancies between an attempt and FeexPay's history: find them, ask about them, store them.
+"""Discrepancies between an attempt and FeexPay's history: find, ask, store.
 
 The history only shows where to ask: it credits nothing, fails nothing and closes nothing.
 """
@@ -41,7 +41,7 @@ _OUTCOME_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A discrepancy as a comparison finds it, before it is stored. attempt, row: None where that side has nothing."""
+    """A discrepancy before it is stored; attempt or row None: that side has nothing."""
 
     kind: Kind
     attempt: Attempt | None
@@ -73,7 +73,7 @@ class Found:
 
 
 def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
-    """Find our attempt for each row: by the attempt id that it echoes, else by its reference. Two statements."""
+    """Find our attempt for each row by id, else by reference. Two statements."""
     ids = {row: known[0] for row in rows if (known := attempt_ids_in(row))}
     attempts = Attempt.objects.select_related("payment__provider")
     by_id = attempts.in_bulk(set(ids.values()))
@@ -94,7 +94,7 @@ def matching(rows: Collection[HistoryRow]) -> dict[HistoryRow, Attempt]:
 
 
 def between(attempt: Attempt, row: HistoryRow) -> Iterator[Kind]:
-    """The kinds of discrepancy between an attempt and its row. An attempt that is being sent has none yet."""
+    """The kinds of discrepancy between an attempt and its row; while sending: none."""
     report, status = row.report, attempt.life_status
     if status is Status.SENDING:
         return
@@ -197,8 +197,9 @@ def _is_explained(found: Found, status: Status, answer: StatusReport) -> bool:
 
 
 def record(comparison: Comparison, found: Found) -> Discrepancy:
-    """Store a discrepancy, or update its row. It is open, unless staff closed it and its facts did not change.
+    """Store a discrepancy, or update its row.
 
+    It is open, unless staff closed it and its facts did not change.
     Changes: Discrepancy. Safe to repeat: yes.
     """
     columns = _columns(found)
@@ -246,7 +247,7 @@ def _columns(found: Found) -> dict[str, Any]:
 
 
 def record_outcome(row: Discrepancy, outcome: Outcome) -> None:
-    """Write the outcome of asking on an open discrepancy, and settle it if the outcome explains it.
+    """Write the outcome of asking; settle the discrepancy if it is explained.
 
     Changes: Discrepancy. Safe to repeat: yes.
     """
@@ -257,7 +258,7 @@ def record_outcome(row: Discrepancy, outcome: Outcome) -> None:
 
 
 def record_finding(comparison: Comparison, row: Discrepancy) -> None:
-    """Write how a comparison left a discrepancy; it stays when the discrepancy ends later.
+    """Write how a comparison left a discrepancy, which may end later.
 
     Changes: Finding. Safe to repeat: yes, the last call counts.
     """
@@ -266,7 +267,7 @@ def record_finding(comparison: Comparison, row: Discrepancy) -> None:
 
 
 def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
-    """The open discrepancies of attempts that were sent from `start` until before `end`, or never.
+    """The open discrepancies of attempts sent from `start` to before `end`, or never.
 
     Second rows are left out: one comparison that does not see the row does not end them.
     """
@@ -286,8 +287,9 @@ def end(row: Discrepancy, comparison: Comparison) -> None:
 
 
 def close(discrepancy_id: int, note: str) -> bool:
-    """Close a discrepancy with a note on what staff did; True if this call closed it: the first note stays.
+    """Close a discrepancy with staff's note.
 
+    Returns True if this call closed it: the first note stays.
     Changes: Discrepancy. Safe to repeat: yes.
     """
     still_open = Discrepancy.objects.still_open().filter(pk=discrepancy_id)

@@ -58,7 +58,7 @@ UNANSWERED_GAPS = frozenset({Gap.UNANSWERED, Gap.REFUSED, Gap.NOT_ASKED})
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One question to the history: days, both included, and optionally one word or one provider.
+    """One question to the history: days, both included, and maybe a word or provider.
 
     `unfiltered`: only the rows of those days that no provider filter reaches.
     """
@@ -79,7 +79,7 @@ class Slice:
         return self.by_provider()
 
     def by_provider(self) -> list[Slice]:
-        """The same question for each provider that the filter knows; empty if it already names a provider."""
+        """The same question for each provider of the filter; empty if it names one."""
         if self.provider is not None:
             return []
         return [replace(self, provider=spec) for spec in CATALOGUE.values() if spec.in_history_filter]
@@ -93,7 +93,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The result of one question: its rows, and why rows may be missing (`gap` None: none are)."""
+    """The result of one question: its rows, and why some may be missing (`gap`)."""
 
     slice: Slice
     rows: tuple[HistoryRow, ...] = ()
@@ -129,7 +129,7 @@ class Reader:
         self._failures_in_a_row = 0
 
     def read(self, start: date, end: date, *, provider: ProviderSpec | None = None) -> Iterator[Part]:
-        """Read the history of those days, both included, oldest first; each row comes at least once.
+        """Read those days, both included, oldest first; each row comes at least once.
 
         provider: only this provider's rows, if FeexPay can filter by it. Changes: nothing.
         Raises: MisconfiguredError, since no further question would be answered either.
@@ -141,7 +141,7 @@ class Reader:
             start = last + A_DAY
 
     def _read(self, question: Slice) -> Generator[Part, None, int]:
-        """Yield the parts of an answer; return how many payments a row or a gap accounts for."""
+        """Yield the parts of an answer; return how many payments they account for."""
         page = self._ask(question)
         if isinstance(page, Gap):
             yield Part(question, gap=page)
@@ -162,7 +162,7 @@ class Reader:
         return max(accounted, page.total)
 
     def _read_other_words(self, question: Slice, count: int) -> Generator[Part, None, Slice | None]:
-        """Read the `count` payments of a day whose word is none of _WORDS; return what may hold the rest, or None."""
+        """Read a day's `count` payments with other words; return what may hold the rest."""
         pieces = question.by_provider()
         found = 0
         for piece in pieces:
@@ -202,7 +202,7 @@ class Reader:
         return True
 
     def _question_seconds(self) -> float | None:
-        """The deadline of the next question; None: the gateway's. While a person waits, the whole timeout bounds it."""
+        """The deadline of the next question, within the timeout; None: the gateway's."""
         if self._longest_question is None or self._ends_at is None:
             return self._longest_question
         return max(_SHORTEST_QUESTION_SECONDS, min(self._longest_question, self._ends_at - time.monotonic()))

@@ -1,8 +1,8 @@
-"""The nightly comparison with FeexPay's history, run by whichever process claims it first.
+"""The nightly comparison with FeexPay's history, run by one process at a time.
 
 The Comparison row is the claim: its `night` is unique, its `beat_at` the heartbeat of the process that runs it. When
-that process dies, another one takes over. When FeexPay gave no answer, the comparison is started again. Nights that
-were missed are made up one by one, oldest first, each for the days it would have compared.
+that process dies, another one takes over. When FeexPay gave no answer, the comparison is started again. Missed
+nights are compared later, one by one, oldest first, each for its own days.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NIGHTS_REMEMBERED = 100
 
 
 def run_nightly(*, source: Source, stop: Callable[[], bool] = lambda: False) -> Comparison | None:
-    """Run the oldest nightly comparison that is due; None if none is due or another process runs one.
+    """Run the oldest nightly comparison that is due, unless another process runs one.
 
     More may be due afterwards: call again. A call with nothing to do costs one statement.
     Changes: as `run.compare`. Safe to repeat: yes, also concurrently.
@@ -62,7 +62,7 @@ def run_nightly(*, source: Source, stop: Callable[[], bool] = lambda: False) -> 
 
 
 def claim(now: datetime) -> Comparison | None:
-    """Claim the oldest nightly comparison that is missing or must be started again, for one caller.
+    """Claim the oldest nightly comparison that is missing or must be started again.
 
     Nothing is claimed while another nightly comparison runs, or shortly after one in which FeexPay did not answer.
     Changes: Comparison. Safe to repeat: yes.
@@ -113,7 +113,7 @@ def _first_missed(known: list[Comparison], tonight: date) -> date | None:
 
 
 def _blocks_others(row: Comparison, now: datetime) -> bool:
-    """Whether this comparison runs now, or FeexPay just gave it no answer: the next one would get none either."""
+    """Whether this comparison runs now, or FeexPay just gave it no answer."""
     age = now - row.beat_at
     if age < -conf.CLOCK_SLACK:  # a clock that was ahead wrote the heartbeat
         return False
@@ -123,7 +123,7 @@ def _blocks_others(row: Comparison, now: datetime) -> bool:
 
 
 def _must_restart(row: Comparison, now: datetime) -> bool:
-    """Whether a process died during this comparison, stopped it, or got no answers. After a month it is given up."""
+    """Whether it must run again: its process died, was stopped or got no answers."""
     if row.state == State.STOPPED:
         return True
     unanswered = row.state == State.INCOMPLETE and _has_gap(row, UNANSWERED_GAPS)
@@ -133,6 +133,7 @@ def _must_restart(row: Comparison, now: datetime) -> bool:
     if row.start_count < MOST_STARTS:
         # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
         return age < -conf.CLOCK_SLACK or age > (AGAIN_AFTER if unanswered else SILENT_AFTER)
+    # Once a day, and after a month no more.
     return age > AGAIN_LATER and utc_day(now) - _night_of(row) < GIVEN_UP_AFTER
 
 
@@ -141,7 +142,7 @@ def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:
 
 
 def _restart(known: Comparison, now: datetime) -> Comparison | None:
-    """Reset the comparison's row and its findings; None if another process was quicker."""
+    """Reset the comparison and its findings; None if another process was quicker."""
     fresh = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
     columns = [field.name for field in Comparison._meta.fields if field.name not in ("id", "night", "start_count")]
     with durable():
@@ -156,7 +157,7 @@ def _restart(known: Comparison, now: datetime) -> Comparison | None:
 
 
 def release_future_nights(now: datetime) -> int:
-    """Release the nights that a clock that was ahead claimed before their date; return how many.
+    """Release future nights, claimed by a clock that was ahead; return how many.
 
     Changes: Comparison. Safe to repeat: yes.
     """

@@ -1,7 +1,8 @@
-"""Compare a period with FeexPay's history: rows missing on either side, other amounts, other statuses.
+"""Compare a period with FeexPay's history.
 
-The history only shows where to ask: each discrepancy is settled by asking FeexPay about the attempt. A row that a gap
-in the history may hide is never reported as missing.
+A comparison finds rows missing on either side, other amounts and other statuses. The history only shows where to ask:
+each discrepancy is settled by asking FeexPay about the attempt. A row that a gap in the history may hide is never
+reported as missing.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compare(
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Discrepancy], None] = lambda _: None,
 ) -> Comparison:
-    """Compare the attempts sent on the comparison's days with FeexPay's history, and ask about each discrepancy.
+    """Compare the attempts of the comparison's days, and ask about each discrepancy.
 
     repair: False only reports. stop: called often; True ends the comparison as STOPPED, to be started again. watch:
     called with each discrepancy. Memory holds one day's attempts at a time.
@@ -76,7 +77,7 @@ def begin(first_day: date, last_day: date, *, night: date | None = None) -> Comp
 
 
 class _Run:
-    """One running comparison. It reads the history day by day and forgets each day when it is done."""
+    """One running comparison. It holds one day of history at a time."""
 
     def __init__(
         self,
@@ -140,7 +141,7 @@ class _Run:
         self._beat()
 
     def _compare_attempt(self, attempt: Attempt, row: HistoryRow) -> Iterator[Found]:
-        """The discrepancies of an attempt of this period. Attempts of other days belong to other comparisons."""
+        """The discrepancies of an attempt, if it was sent in this period or never."""
         day = _day_of(attempt)
         if day is not None:
             if not self._row.first_day <= day <= self._row.last_day:
@@ -162,7 +163,7 @@ class _Run:
     # --- our attempts without a row at FeexPay ---------------------------------------------------------
 
     def _finish_days(self, *, until: date) -> None:
-        """Report the attempts of the days up to `until` that FeexPay acknowledged and does not list."""
+        """Report acknowledged attempts up to `until` that FeexPay does not list."""
         until = min(until, self._row.last_day)
         if until < self._next_day:
             return
@@ -248,7 +249,7 @@ def _acknowledged(first: date, last: date) -> Iterator[Attempt]:
 
 
 def _day_of(attempt: Attempt) -> date | None:
-    """The UTC day it was sent; None if it was never sent: a row of such an attempt is news on any day."""
+    """The UTC day of its sending; None: never sent, so its row counts on any day."""
     return None if attempt.sent_at is None else utc_day(attempt.sent_at)
 
 

@@ -1,4 +1,4 @@
-"""What all environments share. Everything is read from the environment; `.env.example` names each variable."""
+"""Settings of all environments. They come from environment variables, all named in `.env.example`."""
 
 from __future__ import annotations
 
@@ -74,14 +74,13 @@ _DATABASE_URL = env.str("DATABASE_URL", default="").strip() or f"sqlite:///{BASE
 DATABASES = {"default": env.db_url_config(_DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # A transaction that reads first and writes later loses half its writes to "database is locked"
-        # unless it takes the write lock at once.
+        # Without IMMEDIATE, a transaction that reads before it writes fails with "database is locked" under load.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    # A new connection for each request costs PostgreSQL twelve times the work of the request itself.
+    # Opening a connection for each request costs twelve times the work of the request itself.
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
@@ -101,7 +100,7 @@ Q_CLUSTER = {
     "name": "feexpay",
     "workers": 2,
     "timeout": 240,
-    "retry": 480,  # longer than timeout plus the wait in the queue, or tasks run twice
+    "retry": 480,  # longer than timeout plus the time in the queue, or tasks run twice
     "max_attempts": 1,
     "ack_failures": True,
     "catch_up": False,
@@ -120,7 +119,7 @@ else:
 
 # --- the API -----------------------------------------------------------------------------------------
 
-# For the shop's own views; those of django_feexpay carry their own.
+# For the shop's own views. The views of django_feexpay ignore these settings.
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -128,14 +127,14 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["django_feexpay.api.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "django_feexpay.api.errors.exception_handler",
-    # Guessing a password: against one account from one address, and against many accounts from one address.
+    # Against password guessing: one account from one address, and all accounts from one address.
     "DEFAULT_THROTTLE_RATES": {"sign_in_account": "10/min", "sign_in_address": "60/min"},
-    # No proxy of ours stands before us, so what a visitor writes into X-Forwarded-For counts for nothing.
+    # There is no proxy in front of this server, so X-Forwarded-For is ignored.
     "NUM_PROXIES": 0,
 }
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer", "TOKEN_TTL": timedelta(days=30)}
 
-# The description of the API at /api/v1/schema/, and its pages at /api/v1/docs/.
+# The description of the API at /api/v1/schema/ and /api/v1/docs/.
 SPECTACULAR_SETTINGS = {
     "TITLE": "Coin shop",
     "DESCRIPTION": "A small shop that sells coins, and the payments of django_feexpay in `payments/feexpay/`.",
@@ -151,14 +150,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "docExpansion": "list", "filter": True},
 }
 
-# What the home page shows of a demo; only the development settings read them.
+# For the home page of `make demo`; only the development settings set them.
 DEMO_SANDBOX_URL = ""
 DEMO_USERNAME = ""
 DEMO_PASSWORD = ""
 
 # --- FeexPay -----------------------------------------------------------------------------------------
 
-# Every FEEXPAY_… variable that is set becomes a key of this dict; what is not set keeps the app's default.
+# Each FEEXPAY_… variable that is set becomes a key of this dict. Other keys keep their defaults.
 _NAMES = (
     "ENVIRONMENT",
     "API_KEY",

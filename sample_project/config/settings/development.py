@@ -1,4 +1,4 @@
-"""For one's own machine: no key, no server, SQLite, and a FeexPay that is the local sandbox."""
+"""Settings for your own machine: no key, SQLite, and the local sandbox in place of FeexPay."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))
 
 FEEXPAY.setdefault("ENVIRONMENT", "development")
 
-# Where `manage.py feexpay_sandbox` listens unless told otherwise, and the only key and shop it knows.
-# A host that was set is a real one: it gets no made-up credentials.
+# The default address of `manage.py feexpay_sandbox`, and the only key and shop it accepts.
+# If BASE_URL is set, it may be the real FeexPay: then no sandbox credentials are filled in.
 if "BASE_URL" not in FEEXPAY:
     FEEXPAY |= {"BASE_URL": "http://127.0.0.1:8801/api"}
     FEEXPAY = {"API_KEY": "test_sandbox_key", "SHOP_ID": "SANDBOXSHOP0001"} | FEEXPAY
-    # A made-up dollar for payments that are made up as well.
+    # An invented exchange rate, as the payments are invented, too.
     FEEXPAY = {"RATES": "USD:600"} | FEEXPAY
 
-# What the home page may show beside the shop itself; `make demo` sets them.
+# For the home page; `make demo` sets them.
 DEMO_SANDBOX_URL = env.str("DEMO_SANDBOX_URL", default="")
 DEMO_USERNAME = env.str("DEMO_USERNAME", default="")
 DEMO_PASSWORD = env.str("DEMO_PASSWORD", default="")

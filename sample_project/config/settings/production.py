@@ -1,4 +1,4 @@
-"""For the internet: behind a proxy that ends TLS, on PostgreSQL, and never with a value made up by us."""
+"""Settings of production: behind a proxy that terminates TLS, on PostgreSQL, without built-in values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if _missing:
     )
 
 DEBUG = False
-# A test server of the same kind says `staging`: only there may FeexPay be a sandbox, and the key a test key.
+# A test server sets `staging`, which allows the sandbox and test keys.
 FEEXPAY.setdefault("ENVIRONMENT", "production")
 SECRET_KEY = env.str("SECRET_KEY")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
@@ -35,8 +35,8 @@ LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))
 _database = DATABASES["default"]
 if _database["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("Production runs on PostgreSQL: DATABASE_URL=postgres://user:password@host:5432/name")
-# A statement or a lock that takes longer than a web request may is cut off, so that one slow query cannot hold
-# every connection. A migration that needs longer says so: DATABASE_URL=…?options=-c%20statement_timeout%3D0
+# PostgreSQL cancels a statement or a lock wait that outlasts a web request, so one slow query cannot occupy all
+# connections. For a long migration: DATABASE_URL=…?options=-c%20statement_timeout%3D0
 _database["OPTIONS"] = {
     "connect_timeout": 5,
     "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s",
@@ -44,10 +44,10 @@ _database["OPTIONS"] = {
 
 # --- TLS ---------------------------------------------------------------------------------------------
 
-# The proxy must set this header itself, whatever the visitor sent: else anybody could claim to come by https.
+# The proxy must overwrite this header, or any visitor could claim to use https.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = True
-# A load balancer asks from inside, by plain http.
+# Load balancers check the health over plain http.
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/payments/feexpay/health/$"]
 SECURE_HSTS_SECONDS = 2 * 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = True
@@ -57,7 +57,7 @@ CSRF_COOKIE_SECURE = True
 
 # --- behind the proxy --------------------------------------------------------------------------------
 
-# How many proxies of ours stand before us: throttles take the visitor's address from the entry they added.
+# The number of our proxies: throttles read the visitor's address from the entry that they added.
 REST_FRAMEWORK["NUM_PROXIES"] = env.int("NUM_PROXIES", default=1)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

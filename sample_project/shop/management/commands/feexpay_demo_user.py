@@ -1,4 +1,4 @@
-"""`manage.py feexpay_demo_user NAME PASSWORD [--staff]`: an account to try the shop with."""
+"""`manage.py feexpay_demo_user NAME PASSWORD [--staff]`: create an account to try the shop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 
 class Command(BaseCommand):
-    help = "Makes an account, or gives the account of that name this password. Safe to repeat."
+    help = "Create an account, or set the password of the existing account. Safe to repeat."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
@@ -23,4 +23,4 @@ class Command(BaseCommand):
         user.is_staff = user.is_superuser = options["staff"]
         user.set_password(options["password"])
         user.save()
-        self.stdout.write(f"{'made' if created else 'reset'}: {user.username}")
+        self.stdout.write(f"{'created' if created else 'password set'}: {user.username}")

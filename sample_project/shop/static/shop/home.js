@@ -1,4 +1,4 @@
-// The form of the home page: a client of the public API like any other. The server's word alone says "paid".
+// The form of the home page, a client of the public API. Only the server says that a payment is paid.
 "use strict";
 
 const totals = read("totals");
@@ -20,7 +20,7 @@ async function signIn() {
   signedInAs = JSON.stringify(who);
 }
 
-// Over http the server takes an address to come back to on this very machine only.
+// Over plain http the server accepts a return address on localhost only.
 const mayComeBack = () => location.protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
 
 function whoPays() {
@@ -30,15 +30,21 @@ function whoPays() {
   return payer;
 }
 
-anew = whoPays;
+retryInput = whoPays;
 
-// The order is the server's, and one of a kind: what is under way or paid for it is followed, and nothing is started.
+// The shop keeps one open order of a pack. If it has a payment, follow that one and start none.
+// A top-up in dollars has no order: the server refuses the same wish within a minute.
 async function start() {
   const pack = chosenPack();
-  const order = await call("POST", wiring.orders, { pack: pack.value });
-  if (order.payment_id) return look(order.payment_id);
-  const wish = { provider: form.provider.value, amount: Number(pack.dataset.price), metadata: { pack: pack.value } };
-  wish.merchant_reference = order.id;
+  const wish = { provider: form.provider.value };
+  if (pack.dataset.currency) {
+    Object.assign(wish, { amount: Number(pack.dataset.amount), currency: pack.dataset.currency });
+  } else {
+    const order = await call("POST", wiring.orders, { pack: pack.value });
+    if (order.payment_id) return look(order.payment_id);
+    Object.assign(wish, { amount: Number(pack.dataset.price), metadata: { pack: pack.value } });
+    wish.merchant_reference = order.id;
+  }
   if (chosenProvider().dataset.page && mayComeBack()) {
     wish.return_url = wish.cancel_url = new URL(wiring.comeBack, location).href;
   }
@@ -50,11 +56,11 @@ async function start() {
   return payment;
 }
 
-// Started in another tab, or before this page was reloaded: that payment is the answer.
+// The payment was started in another tab or before a reload: follow that one.
 async function orTheOneUnderWay(error) {
   if (error.code === "duplicate_payment") return look(error.paymentId);
-  if (error.code === "idempotency_mismatch") memory.key = ""; // the form was filled in anew meanwhile
-  else if (error.code === "idempotency_conflict") await wait(2); // it is being sent at this moment
+  if (error.code === "idempotency_mismatch") memory.key = ""; // the form has changed since
+  else if (error.code === "idempotency_conflict") await wait(2); // the first request is still running
   else throw error;
   return start();
 }
@@ -79,7 +85,7 @@ form.addEventListener("submit", async (event) => {
   if (await attend(buy)) memory.key = "";
 });
 
-// The payment that was under way when this page was left, reloaded, or opened in another tab. False: there is none.
+// Follow the payment that was pending when this page was left or reloaded. False: there is none.
 async function resume() {
   const [order] = await call("GET", wiring.orders);
   memory.running = order ? order.payment_id : "";
@@ -93,7 +99,7 @@ async function resume() {
   return true;
 }
 
-// Somebody who is not signed in any more is told, and asked to sign in.
+// The session is over: say that a payment is pending and ask to sign in.
 function offerToResume() {
   openProgress();
   say(texts.under_way);
@@ -124,11 +130,11 @@ resumeButton.addEventListener("click", async () => {
 
 form.addEventListener("input", (event) => {
   memory.key = retryKey = "";
-  // Another number or code may be tried for the same payment; another pack or provider makes another one.
+  // A retry may use another number or code. Another pack or provider needs a new payment.
   if (event.target !== form.phone && event.target !== form.otp) again.hidden = true;
 });
 
-// What this provider asks for: a number, a code dialled for first, or neither.
+// Show the fields this provider needs: a phone number, a code obtained by dialling, or neither.
 function showFields() {
   const { phone, otp } = chosenProvider().dataset;
   form.phone.closest(".field").hidden = !phone;
@@ -140,7 +146,7 @@ function showFields() {
 
 form.provider.addEventListener("change", showFields);
 
-// What will be charged, fee and all, before anybody agrees to it.
+// Show what will be charged, fee included.
 function showPrice() {
   const pack = chosenPack();
   const quote = (pack && totals[form.provider.value]?.[pack.value]) || { total: Number(pack?.dataset.price), fee: 0 };
@@ -148,7 +154,7 @@ function showPrice() {
   document.getElementById("price").textContent = pack ? francs(quote.total) : "";
   fee.textContent = texts.fee.replace("{fee}", francs(quote.fee));
   fee.hidden = !quote.fee;
-  // The code to dial holds the sum: "*144*4*6*amount#".
+  // The code to dial contains the amount: "*144*4*6*amount#".
   const says = chosenProvider().dataset.says.replace(/\*(amount|montant)#/, `*${quote.total}#`);
   document.getElementById("says").textContent = says;
 }

@@ -24,7 +24,7 @@ class Problem extends Error {
   }
 }
 
-// This tab's memory: it outlives a reload and the way to the provider's page and back, and ends with the tab.
+// Kept for this tab: survives a reload and a visit to the provider's page.
 const memory = {
   get token() {
     return sessionStorage.getItem("token") || "";
@@ -38,14 +38,14 @@ const memory = {
   set payment(id) {
     sessionStorage.setItem("payment", id);
   },
-  // One key for one wish: pressing again after a lost answer asks for the same payment, not for a second one.
+  // One idempotency key for one purchase: after a lost answer, the button starts no second payment.
   get key() {
     return sessionStorage.getItem("key") || "";
   },
   set key(value) {
     sessionStorage.setItem("key", value);
   },
-  // That a payment is under way outlives the tab. Nothing but its id is kept: to see it, one signs in.
+  // The id of a pending payment survives the tab. Reading the payment needs a sign-in.
   get running() {
     return localStorage.getItem("running") || "";
   },
@@ -76,7 +76,7 @@ function say(text, kind = "") {
   progress.className = `progress ${kind}`;
 }
 
-// What a press that may start a payment does; meanwhile no other can. True: the server answered, for good or ill.
+// Run `act` with all start buttons disabled. True: the server answered, even with an error.
 async function attend(act) {
   const open = [...starters].filter((starter) => !starter.disabled);
   for (const starter of open) starter.disabled = true;
@@ -137,7 +137,7 @@ async function untilSettled(payment) {
       payment = await look(payment.id);
     } catch (error) {
       if (error instanceof Problem) throw error;
-      // The shop is away for a moment; the payment goes on without us.
+      // The shop is unreachable for a moment; the payment continues.
     }
   }
   if (memory.running === payment.id) memory.running = "";
@@ -145,7 +145,7 @@ async function untilSettled(payment) {
   return payment;
 }
 
-// Wakes the waiting page when a code was sent.
+// Ends the wait between two polls when a code was sent.
 const codeSent = {
   arm() {
     this.next = new Promise((resolve) => {
@@ -158,7 +158,7 @@ const codeSent = {
 };
 codeSent.arm();
 
-// One key a code: pressed again after a lost answer, the same code is not sent a second time.
+// One idempotency key for each code: after a lost answer, the same code is not sent twice.
 const codeKeys = new Map();
 
 otpForm.addEventListener("submit", async (event) => {
@@ -206,7 +206,7 @@ function showReceipt(payment, balance) {
   step("done", "past");
 }
 
-// To the end of a payment, whatever way it takes.
+// Follow a payment until it is settled and the coins are there.
 async function follow(payment) {
   const settled = await untilSettled(payment);
   if (settled.status === "successful") {
@@ -219,15 +219,15 @@ async function follow(payment) {
   }
 }
 
-// What another attempt may say anew. The form of the home page knows a number and a code.
-let anew = () => ({});
+// What a retry sends. The home page sets it to its phone number and code.
+let retryInput = () => ({});
 let retryKey = "";
 
 async function tryAgain() {
   say(texts.starting);
   step("sent");
   retryKey = retryKey || crypto.randomUUID();
-  const payment = await call("POST", `${wiring.payments}retry/${memory.payment}/`, anew(), retryKey);
+  const payment = await call("POST", `${wiring.payments}retry/${memory.payment}/`, retryInput(), retryKey);
   retryKey = "";
   await follow(payment);
 }

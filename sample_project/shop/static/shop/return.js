@@ -1,4 +1,4 @@
-// Where payers come back to. The address they come with is not read: what happened is asked of the server.
+// The page that payers return to. It ignores its query string and asks the server.
 "use strict";
 
 async function comeBack() {

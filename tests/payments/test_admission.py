@@ -1,4 +1,4 @@
-"""Where all places for FeexPay are taken, or it is in trouble: who is under way already hears that, not the trouble."""
+"""A repeated request gets its own answer even while new requests are refused for FeexPay's health."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ CODE = "123456"
 
 
 @pytest.fixture(autouse=True)
-def one_place(configure: Configure, gateway: ModelGateway, clock: Clock) -> None:
+def one_slot(configure: Configure, gateway: ModelGateway, clock: Clock) -> None:
     configure(GATEWAY_AT_ONCE=1)
 
 
 def refusal(act: Callable[[], object]) -> tuple[str, int | None]:
-    """While somebody else has the only place."""
-    with rate_budget.place(), pytest.raises(NotAllowedError) as refused:
+    """The refusal while another request holds the only bulkhead slot."""
+    with rate_budget.slot(), pytest.raises(NotAllowedError) as refused:
         act()
     return refused.value.code, refused.value.retry_after_seconds
 
 
-def test_second_tap(begin: Begin) -> None:
+def test_double_tap(begin: Begin) -> None:
     begin(merchant_reference="order-1")
 
     assert refusal(lambda: begin(merchant_reference="order-1")) == ("duplicate_payment", None)
     assert refusal(lambda: begin(merchant_reference="order-2")) == ("gateway_unavailable", 3)
 
 
-def test_same_key(begin: Begin) -> None:
+def test_repeated_key(begin: Begin) -> None:
     first = begin()
     key = idempotency.Key(user=first.user, value="tap-1", fingerprint="same")
     idempotency.record(key, first, first.created_at)
 
     assert refusal(lambda: begin(key=key)) == ("idempotency_conflict", 2)
     idempotency.remember(key, 201, {"id": str(first.pk)})
-    with rate_budget.place(), pytest.raises(idempotency.AlreadyAnswered):
+    with rate_budget.slot(), pytest.raises(idempotency.AlreadyAnswered):
         begin(key=key)
 
 
-def test_retry_of_what_is_open(begin: Begin) -> None:
+def test_retry_of_an_open_payment(begin: Begin) -> None:
     payment = begin()
 
     assert refusal(lambda: retry(payment.pk, source=Source.API)) == ("payment_open", None)
 
 
-def test_retry_of_what_failed(begin: Begin, gateway: ModelGateway) -> None:
+def test_retry_of_a_failed_payment(begin: Begin, gateway: ModelGateway) -> None:
     gateway.next_collects = [refuse()]
     payment = begin()
 
@@ -67,7 +67,7 @@ def test_retry_of_what_failed(begin: Begin, gateway: ModelGateway) -> None:
     assert Payment.objects.get().attempts.count() == 1
 
 
-def test_code_that_was_sent(begin: Begin) -> None:
+def test_repeated_code(begin: Begin) -> None:
     payment = begin(provider="coris_bj")
 
     assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("gateway_unavailable", 3)
@@ -75,11 +75,11 @@ def test_code_that_was_sent(begin: Begin) -> None:
     assert refusal(lambda: otp.submit(payment.pk, CODE, source=Source.API)) == ("otp_not_expected", None)
 
 
-def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> None:
-    """Else somebody who taps on keeps a circuit open that would close."""
+def test_double_tap_does_not_take_the_probe(begin: Begin, clock: Clock) -> None:
+    """Otherwise a payer who keeps tapping keeps the circuit open."""
     begin(merchant_reference="order-1")
     for _ in range(circuit_breaker.IN_A_ROW):
-        circuit_breaker.see(
+        circuit_breaker.record(
             CallSeen(operation="collect", outcome="not_sent", seconds=0.1, provider_code="mtn_bj", error=NotSentError())
         )
     clock.advance(circuit_breaker.PAUSE_SECONDS)
@@ -87,4 +87,4 @@ def test_second_tap_does_not_use_up_the_probe(begin: Begin, clock: Clock) -> Non
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-1")
     assert begin(merchant_reference="order-2").status == "pending"
-    assert circuit_breaker.in_trouble(["mtn_bj"]) == []
+    assert circuit_breaker.open_circuits(["mtn_bj"]) == []

@@ -1,4 +1,4 @@
-"""Threads of a cluster's sweep come and go each minute: their database connections must go with them."""
+"""Threads of a cluster's task live for seconds: their database connections must be closed with them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def kept_open(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 60)
 
 
-def test_connections_that_are_kept_open_between_two_claims_are_closed_in_the_end(kept_open: None) -> None:
+def test_connections_stay_open_between_claims_and_are_closed_with_the_pool(kept_open: None) -> None:
     opened: list[Any] = []
     gate = threading.Barrier(3, timeout=30)
 
-    def see_to_it() -> None:
+    def use_connection() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         opened.append(connection.connection)
@@ -31,7 +31,7 @@ def test_connections_that_are_kept_open_between_two_claims_are_closed_in_the_end
 
     pool = WorkerPool(3, "test")
     for _ in range(3):
-        pool.put(see_to_it)
+        pool.put(use_connection)
     pool.wait()
     assert [line.closed for line in opened] == [False] * 3, "they are kept for the next claim"
 
@@ -40,7 +40,7 @@ def test_connections_that_are_kept_open_between_two_claims_are_closed_in_the_end
     assert [line.closed for line in opened] == [True] * 3
 
 
-def test_threads_are_made_as_they_are_needed_and_used_again() -> None:
+def test_threads_are_started_when_needed_and_reused() -> None:
     names: set[int] = set()
     pool = WorkerPool(8, "test")
     for _ in range(5):

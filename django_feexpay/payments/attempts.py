@@ -1,0 +1,186 @@
+"""Attempts before they are sent: building, locks against double taps, questions about earlier attempts."""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from django_feexpay import crypto
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.catalogue.providers import ProviderSpec
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.client import CollectRequest
+from django_feexpay.gateway.errors import RefusedError
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.lifecycle import Status
+from django_feexpay.models import Attempt, Payment
+from django_feexpay.models.fields import Sealed
+from django_feexpay.payments import leases
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: How long one start or retry may ask FeexPay about all earlier attempts together: a web thread waits for it.
+ASK_SECONDS = 5.0
+#: With less time left than this, FeexPay is not asked.
+SHORTEST_QUESTION_SECONDS = 0.2
+_COME_BACK_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PayerDetails:
+    """What FeexPay wants to know about the payer beside the msisdn; kept encrypted until sent, then erased."""
+
+    first_name: str = ""
+    last_name: str = ""
+    email: str = ""
+    otp: str = ""
+
+    def sealed(self) -> Sealed | None:
+        given = {name: value for name, value in vars(self).items() if value}
+        return Sealed.of(given) if given else None
+
+
+# --- building ----------------------------------------------------------------------------------------
+
+
+def is_queued(spec: ProviderSpec) -> bool:
+    """Whether the worker sends. A synchronous provider answers minutes later: no web process waits for that."""
+    return spec.synchronous or feexpay.dispatch == "queue"
+
+
+def new_attempt(
+    payment: Payment,
+    ordinal: int,
+    msisdn: Msisdn | None,
+    details: PayerDetails,
+    urls: tuple[str, str],
+    *,
+    queued: bool,
+    now: datetime,
+) -> Attempt:
+    """An unsaved attempt: under a lease when this process sends it, due now when the worker does.
+
+    msisdn: None for a card.
+    """
+    return Attempt(
+        payment=payment,
+        ordinal=ordinal,
+        amount=payment.charged_amount,
+        masked_msisdn=msisdn.masked if msisdn else "",
+        msisdn_hash=hash_msisdn(msisdn),
+        msisdn_sealed=(
+            Sealed.of({"calling_code": msisdn.calling_code, "national": msisdn.national}) if msisdn else None
+        ),
+        payer_sealed=details.sealed(),
+        return_url=urls[0],
+        cancel_url=urls[1],
+        sent_at=None if queued else now,
+        expires_at=now + feexpay.expiry,
+        next_poll_at=now if queued else now + leases.LEASE,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def hash_msisdn(msisdn: Msisdn | None) -> str:
+    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
+
+
+def collect_request(attempt: Attempt, **more: str) -> CollectRequest:
+    """What FeexPay is asked to collect for an attempt. `more` replaces stored details of the payer.
+
+    Raises: RefusedError `msisdn_erased`.
+    """
+    payment = attempt.payment
+    msisdn, details = unsealed(attempt.msisdn_sealed), unsealed(attempt.payer_sealed) | more
+    if not msisdn:
+        raise RefusedError("the number was erased before it was sent", code="msisdn_erased")
+    return CollectRequest(
+        provider=payment.provider.spec,
+        msisdn=Msisdn(**msisdn),
+        amount=attempt.amount,
+        attempt_id=str(attempt.pk),
+        description=payment.description,
+        return_url=attempt.return_url,
+        cancel_url=attempt.cancel_url,
+        **details,
+    )
+
+
+def unsealed(sealed: Sealed | None) -> dict[str, str]:
+    """The decrypted strings. Empty if they were erased, or if their key was removed, which is logged for staff."""
+    try:
+        return sealed.open() if sealed else {}
+    except crypto.UnreadableError as error:
+        logger.error("an attempt cannot be sent: %s", error)
+        return {}
+
+
+# --- locks and refusals ------------------------------------------------------------------------------
+
+
+def lock_user(user_id: object) -> None:
+    """Let one transaction per user open an attempt at a time, until it commits, so that a double tap finds the first.
+
+    SQLite has one writer anyway.
+    """
+    if connection.vendor == "postgresql":
+        number = zlib.crc32(str(user_id).encode()) - 2**31
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [0xFEE9, number])
+
+
+def refuse_duplicates(duplicates: QuerySet[Payment]) -> None:
+    """Raise NotAllowedError `duplicate_payment` naming the newest of these payments, if there is one."""
+    duplicate = duplicates.order_by("-created_at").first()
+    if duplicate is not None:
+        message = _("This is being paid or is paid already.")
+        raise NotAllowedError("duplicate_payment", message, payment_id=duplicate.pk)
+
+
+def is_credited(payment: Payment) -> bool:
+    """Whether the payment, or another payment of its order, is paid: its payer must not be asked again."""
+    if payment.status == Status.SUCCESSFUL:
+        return True
+    if not payment.merchant_reference:
+        return False
+    of_order = Payment.objects.filter(user=payment.user_id, merchant_reference=payment.merchant_reference)
+    return of_order.filter(status=Status.SUCCESSFUL).exists()
+
+
+def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, excluding: UUID | None = None) -> bool:
+    """Ask FeexPay about the undocumented refusals of an order, as one may hide a charge; False if an answer is missing.
+
+    `excluding`: a payment to leave out.
+    Changes: as `reconcile`. Safe to repeat: yes.
+    """
+    if not merchant_reference:
+        return True
+    of_order = Attempt.objects.filter(payment__user=user, payment__merchant_reference=merchant_reference)
+    refused = of_order.filter(status=Status.REJECTED, reason_code__in=sorted(DOUBTFUL_REFUSALS))
+    give_up_at = time.monotonic() + ASK_SECONDS
+    for pk in refused.exclude(payment=excluding).filter(next_poll_at__isnull=False).values_list("pk", flat=True):
+        left = give_up_at - time.monotonic()
+        if left < SHORTEST_QUESTION_SECONDS or not reconcile(pk, source=source, total_seconds=left / 2):
+            return False
+    return True
+
+
+def cannot_ask(payment_id: UUID | None = None) -> NotAllowedError:
+    """The refusal when FeexPay did not answer about an earlier attempt, which may be charged."""
+    message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
+    return NotAllowedError(
+        "gateway_unavailable", message, payment_id=payment_id, retry_after_seconds=_COME_BACK_SECONDS
+    )

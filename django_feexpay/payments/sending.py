@@ -1,0 +1,240 @@
+"""Send an attempt to FeexPay and write its outcome; resend only a request that surely never left."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from django_feexpay import conf, failpoints
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.client import PageRequest
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPage, Word
+from django_feexpay.lifecycle import NEVER_SENT, Status
+from django_feexpay.models import Attempt, Payment, PaymentEvent
+from django_feexpay.payments import leases, ledger, reconcile, webhook_hints
+from django_feexpay.payments.admission import gate
+from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited
+from django_feexpay.payments.ledger import Cause, Source
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: How long a queued attempt waits while FeexPay may already have it, or while its order may be charged.
+_ASK_AGAIN = timedelta(seconds=30)
+#: An attempt that is sent late gives its payer this long to answer, or the whole of a shorter expiry.
+SHORTEST_WINDOW = timedelta(minutes=5)
+#: After so many sends that never left, an attempt expires as never sent, even before its expiry.
+MOST_SENDS = 12
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
+
+
+def send(attempt_id: UUID, *, source: Source) -> None:
+    """Send an attempt in SENDING, and write the outcome.
+
+    Changes: the attempt, by `ledger.move`. Safe to repeat: no. The caller must just have moved it to SENDING itself.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt succeeded late, in the meantime
+        _reject(attempt, source, "already_credited", "")
+        return
+    if reason := _reason_not_to_send(attempt):
+        _reject(attempt, source, reason, "")
+        return
+    failpoints.hit("before_send")
+    try:
+        answer = _call_gateway(attempt)
+    except NotSentError as error:
+        _put_back(attempt, source, error)
+    except RefusedError as error:
+        _reject(attempt, source, error.code, error.text)
+    except MisconfiguredError as error:
+        logger.error("FeexPay refused attempt %s because of our settings: %s", attempt.pk, error)
+        _reject(attempt, source, error.code, "")
+    except OutcomeUnknownError as error:
+        _mark_unknown(attempt, source, error.code)
+    else:
+        failpoints.hit("after_send")
+        if isinstance(answer, HostedPage):
+            _mark_page_opened(attempt, answer, source)
+        else:
+            _mark_accepted(attempt, answer, source)
+    failpoints.hit("sent")
+
+
+def send_due(held: leases.Claim, *, source: Source) -> None:
+    """Send a queued attempt under a claim; or expire it when its time is over, or release it to wait.
+
+    If a webhook names it, FeexPay's history is searched first: FeexPay may have it. It waits while FeexPay cannot be
+    asked about that or about earlier refusals of the order, while another payment of the order is open, and while
+    FeexPay is in trouble or asks to slow down. Sent late, it still leaves its payer SHORTEST_WINDOW.
+    Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
+    payment = attempt.payment
+    found = reconcile.find_unsent(attempt.pk, source=source) if attempt.deliveries.exists() else False
+    if found:
+        return
+    known = found is False and ask_about_refusals(
+        payment.user_id, payment.merchant_reference, source=source, excluding=payment.pk
+    )
+    if found is False and is_credited(payment):
+        _reject(attempt, source, "already_credited", "")
+        return
+    now = conf.now()
+    if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
+        _expire_unsent(attempt, source, search_again=found is None)
+        return
+    if not known or _is_order_open_elsewhere(payment):
+        leases.release(held, min(now + _ASK_AGAIN, attempt.expires_at))
+        return
+    if wait := gate.wait_to_send(payment.provider_id):
+        wait_at_most = min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY)
+        leases.release(held, min(now + wait_at_most, attempt.expires_at))
+        return
+    lease = leases.SYNCHRONOUS_LEASE if payment.provider.spec.synchronous else leases.LEASE
+    window = min(feexpay.expiry, SHORTEST_WINDOW)
+    sending = {"next_poll_at": now + lease, "sent_at": now, "expires_at": max(attempt.expires_at, now + window)}
+    if ledger.move(attempt.pk, Status.SENDING, Cause(source=source, because="sent"), changes=sending):
+        send(attempt.pk, source=source)
+
+
+def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
+    """Mark a SENDING attempt whose lease ended UNKNOWN: its sender died. It is never resent.
+
+    A hosted page is asked for again: its address died with the sender, so it cannot be paid on.
+    Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
+    """
+    attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
+    if _is_hosted(attempt):
+        _put_back(attempt, source, NotSentError(code="sender_died"))
+    else:
+        _mark_unknown(attempt, source, "sender_died")
+
+
+# --- before the call ---------------------------------------------------------------------------------
+
+
+def _reason_not_to_send(attempt: Attempt) -> str:
+    """Why staff's changes since the start forbid this attempt, as a reason code; "" if they do not."""
+    provider = attempt.payment.provider
+    if not provider.is_available:
+        return "provider_disabled"
+    return "" if provider.min_amount <= attempt.amount <= provider.max_amount else "limits_changed"
+
+
+def _is_order_open_elsewhere(payment: Payment) -> bool:
+    """Whether another payment of the order may still be charged, or is under review."""
+    if not payment.merchant_reference:
+        return False
+    of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
+    return of_order.exclude(pk=payment.pk).exists()
+
+
+def _times_put_back(attempt: Attempt) -> int:
+    put_back = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED, from_status=Status.SENDING)
+    return put_back.count()
+
+
+def _expire_unsent(attempt: Attempt, source: Source, *, search_again: bool) -> None:
+    """search_again: a webhook names it and history could not be read, so the search goes on after the expiry."""
+    next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if search_again else None
+    changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
+    ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
+
+
+def _is_hosted(attempt: Attempt) -> bool:
+    return attempt.payment.provider.spec.flow == "hosted"
+
+
+def _call_gateway(attempt: Attempt) -> Accepted | HostedPage:
+    """The one call that may move money, or that opens a hosted page. Raises: GatewayError."""
+    spec = attempt.payment.provider.spec
+    if not _is_hosted(attempt):
+        timeout = leases.SYNCHRONOUS_SECONDS if spec.synchronous else None
+        return conf.gateway().collect(collect_request(attempt), total_seconds=timeout)
+    seconds_left = (attempt.expires_at - conf.now()).total_seconds()
+    page = PageRequest(
+        provider=spec,
+        amount=attempt.amount,
+        attempt_id=str(attempt.pk),
+        minutes=max(1, int(seconds_left // 60)),  # the page closes just before the attempt expires
+        description=attempt.payment.description,
+        return_url=attempt.return_url,
+        cancel_url=attempt.cancel_url,
+    )
+    return conf.gateway().open_page(page)
+
+
+# --- after the call ----------------------------------------------------------------------------------
+
+
+def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> None:
+    """PENDING without a reference: FeexPay gives one only to a payment made on the page."""
+    changes = {
+        "redirect_url": page.url,
+        "sought_by_echo": True,
+        "payer_sealed": None,
+        "next_poll_at": leases.next_poll(attempt, Status.PENDING),
+    }
+    ledger.move(attempt.pk, Status.PENDING, Cause(source=source, because="page_opened"), changes=changes)
+
+
+def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None:
+    """PENDING with its reference. A final status in this answer only makes the attempt due now: a poll must prove it.
+
+    If a code must follow, the same request goes out once more with it, so the payer's details are kept for that.
+    """
+    final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
+    changes = {
+        "gateway_reference": accepted.reference,
+        "redirect_url": accepted.redirect_url or "",
+        "otp_required": accepted.otp_required,
+        "payer_sealed": attempt.payer_sealed if accepted.otp_required else None,
+        "next_poll_at": conf.now() if final else leases.next_poll(attempt, Status.PENDING),
+    }
+    cause = Cause(source=source, because="accepted", evidence={"word": accepted.word})
+    try:
+        ledger.move(attempt.pk, Status.PENDING, cause, changes=changes)
+    except IntegrityError as error:
+        if not ledger.is_reference_conflict(error):
+            raise
+        _mark_unknown(attempt, source, "reference_conflict")
+        return
+    webhook_hints.match(attempt.pk, accepted.reference)
+
+
+def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
+    """Back to CREATED with a back-off, until its expiry: surely not sent, or a page whose address was surely lost."""
+    wait = max(
+        timedelta(seconds=error.retry_after_seconds or 0),
+        min(_FIRST_BACK_OFF * 2 ** _times_put_back(attempt), _LONGEST_BACK_OFF),
+    )
+    # Once it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
+    again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
+    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # SHORTEST_WINDOW is taken back
+    changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
+    ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
+
+
+def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
+    """Refused by FeexPay, or not sent after all.
+
+    FeexPay is asked about it later if it may be charged: the refusal is undocumented, or a webhook names the attempt.
+    """
+    doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
+    next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None
+    changes = {"reason_code": code, "reason_text": text[:200], "payer_sealed": None, "next_poll_at": next_poll_at}
+    ledger.move(attempt.pk, Status.REJECTED, Cause(source=source, because=code), changes=changes)
+
+
+def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
+    """FeexPay may have it: it is searched for by our id, closed only when it is surely absent, and never resent."""
+    changes = {
+        "payer_sealed": None,
+        "next_poll_at": leases.next_poll(attempt, Status.UNKNOWN),
+        "sought_by_echo": _is_hosted(attempt),
+    }
+    ledger.move(attempt.pk, Status.UNKNOWN, Cause(source=source, because=code), changes=changes)
