@@ -21,6 +21,8 @@ OUTCOMES: dict[str, dict[str, Any]] = {
     "i18n_off": PAID,
     "asgi": PAID,
     "token_authentication": PAID,
+    "login_required": PAID,
+    "atomic_requests": PAID,
     "atomic_requests_inline": {
         **PAID,
         "view": "500 InsideAtomicError",
