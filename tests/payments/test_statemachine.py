@@ -375,7 +375,7 @@ def wipe() -> None:
     """Flush our tables: an example starts with its user only."""
     tables = (
         *("payment", "attempt", "paymentevent", "credit", "incident", "outboxmessage"),
-        *("idempotencyrecord", "webhookdelivery", "break", "comparison"),
+        *("idempotencyrecord", "webhookdelivery", "discrepancy", "comparison"),
     )
     names = ", ".join(f"feexpay_{table}" for table in tables)
     with connection.cursor() as cursor:
