@@ -1,6 +1,6 @@
-"""The back office: ledgers to read, providers to adjust, and a few acts that each need a permission and a reason.
+"""The admin: read-only ledgers, adjustable providers, and actions that need a permission and a reason.
 
-Nothing here decides about money: acts call the functions of `payments` that the API calls.
+The actions call the functions of `payments` that the API calls too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How values of the ledgers are shown to staff. Everything is escaped: texts come from payers and from the wire."""
+"""HTML of values for staff. Everything is escaped: texts come from payers and from FeexPay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMPTY = "–"
 
 
 class Tone(StrEnum):
-    """What a badge says by its colour, beside its word. static/feexpay/admin.css holds one rule for each."""
+    """The colour of a badge. static/feexpay/admin.css has one rule for each."""
 
     QUIET = "quiet"
     WAITING = "waiting"
@@ -35,7 +35,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A word and its colour: never the colour alone."""
+    """A text and its colour."""
 
     word: str | StrPromise
     tone: Tone
@@ -55,26 +55,26 @@ BADGES: Mapping[Status, Badge] = {
 
 
 def pill(word: object, tone: Tone) -> SafeString:
-    """A word on a coloured ground."""
+    """A text in a coloured pill."""
     return format_html('<span class="feexpay-badge feexpay-badge--{}">{}</span>', tone.value, word)
 
 
-def pill_with_words(word: object, tone: Tone, words: str) -> SafeString:
-    """The same with an explanation beside it."""
-    return format_html("{} <span>{}</span>", pill(word, tone), words)
+def pill_with_text(word: object, tone: Tone, text: str) -> SafeString:
+    """A pill with an explanation beside it."""
+    return format_html("{} <span>{}</span>", pill(word, tone), text)
 
 
 def status_badge(status: str) -> SafeString:
-    """The badge of a status; for "", where an attempt's life begins, a dash."""
+    """The badge of a status; a dash for "", the status before the first."""
     if not status:
         return format_html("<span>{}</span>", EMPTY)
     badge = BADGES[Status(status)]
     return pill(badge.word, badge.tone)
 
 
-def line(words: str) -> SafeString:
-    """Words that are never broken over two lines; a dash for none."""
-    return format_html('<span class="feexpay-line">{}</span>', words or EMPTY)
+def line(text: str) -> SafeString:
+    """A text that the browser never breaks over two lines; a dash for ""."""
+    return format_html('<span class="feexpay-line">{}</span>', text or EMPTY)
 
 
 def amount(value: int, currency: str) -> SafeString:
@@ -83,32 +83,32 @@ def amount(value: int, currency: str) -> SafeString:
 
 
 def amount_of_charge(value: int | None, currency: str) -> SafeString:
-    """The amount FeexPay named; a dash where it named none."""
+    """The amount of a charge; a dash if FeexPay named none."""
     return line("") if value is None else amount(value, currency)
 
 
 def between(least: int, most: int, currency: str) -> SafeString:
-    """Two amounts as the ends of a range."""
+    """A range of amounts."""
     return format_html("{} – {}", amount(least, currency), amount(most, currency))
 
 
 def short_id(value: UUID) -> SafeString:
-    """The first eight characters of an id, the whole of it on hover."""
+    """The first eight characters of an id; the whole id on hover."""
     return format_html('<span class="feexpay-code" title="{}">{}…</span>', value, str(value)[:8])
 
 
 def pretty(value: Any) -> str:
-    """JSON to be read by people, plain text."""
+    """Indented JSON as plain text."""
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
 def json_block(value: Any) -> SafeString | str:
-    """The same in a block of its own; a dash where there is nothing."""
+    """Indented JSON in a block; a dash for an empty value."""
     return format_html('<pre class="feexpay-json">{}</pre>', pretty(value)) if value else EMPTY
 
 
 def payment_link(payment_id: UUID) -> SafeString:
-    """A short id that leads to the payment's page."""
+    """A short id with a link to the payment's page."""
     return format_html(
         '<a href="{}">{}</a>', reverse("admin:feexpay_payment_change", args=[payment_id]), short_id(payment_id)
     )

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """User names by what events say of who acted; an actor that is no user has none."""
+    """User names by `actor` of events. An actor that is no user id is left out."""
     users = get_user_model()
     ids = []
     for actor in {actor for actor in actors if actor}:

@@ -1,4 +1,4 @@
-"""Lift the limit of prompts for one phone number, with a reason; and the list of those lifts, which stays."""
+"""Lift the prompt limit of one phone number, with a reason; the permanent list of these lifts."""
 
 from __future__ import annotations
 
@@ -41,40 +41,40 @@ _HOURS = (
     ("4", gettext_lazy("4 hours")),
     ("24", gettext_lazy("24 hours")),
 )
-#: So many digits in a row, however they are grouped, are a phone number.
+#: A text with eight digits in a row, grouped or not, holds a phone number.
 _NUMBER = re.compile(r"(?:\d[\s.\-]?){8,}")
 
 
 class LiftForm(NumberForm):
-    """A number, for how long, and why."""
+    """A number, a duration and a reason."""
 
     hours = forms.ChoiceField(label=gettext_lazy("For"), choices=_HOURS)
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "class": "vLargeTextField"}),
-        help_text=gettext_lazy("Kept for ever with your name: write no name of the payer and no phone number here."),
+        help_text=gettext_lazy("Kept for ever with your name: do not write the payer's name or phone number here."),
     )
 
     @sensitive_variables()
     def clean_phone(self) -> Msisdn:
         found = msisdns(self.cleaned_data["phone"])
         if not found:
-            raise ValidationError(_("Not a number of a country that is served here."))
+            raise ValidationError(_("This is not a phone number of a country with a provider."))
         if len(found) > 1:
-            raise ValidationError(_("This may be a number of several countries: write its country code first."))
+            raise ValidationError(_("This number exists in several countries. Begin with its country code."))
         return found[0]
 
     def clean_reason(self) -> str:
         reason = str(self.cleaned_data["reason"]).strip()
         if _NUMBER.search(reason):
-            raise ValidationError(_("Write no phone number here: this text is kept for ever."))
+            raise ValidationError(_("Do not write a phone number here: this text is kept for ever."))
         return reason
 
 
 @admin.register(PromptLift)
 class PromptLiftAdmin(LedgerAdmin):
-    """Lifts, newest first. The hash of the number is never shown."""
+    """Lifts, newest first, without the hash of the number."""
 
     list_display = ("phone_shown", "state", "lifted_at", "until", "actor_shown", "reason")
     ordering = ("-id",)
@@ -88,7 +88,7 @@ class PromptLiftAdmin(LedgerAdmin):
     @method_decorator(sensitive_post_parameters("phone"))
     @method_decorator(require_http_methods(["GET", "POST"]))
     def lift_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask for the number by POST: it comes into no address, no page and no log."""
+        """Ask for the number by POST, so that it is in no address, page or log."""
         if not (self.has_view_permission(request) and request.user.has_perm(_PERMISSION)):
             raise PermissionDenied
         form = LiftForm(request.POST if request.method == "POST" else None)
@@ -100,19 +100,19 @@ class PromptLiftAdmin(LedgerAdmin):
             "title": _("Lift the prompt limit"),
             "media": self.media,
             "form": form,
-            "limit": _limit_words(feexpay.prompts_per_phone),
+            "limit": _limit_text(feexpay.prompts_per_phone),
         }
         return TemplateResponse(request, "admin/feexpay/promptlift/lift.html", context)
 
     @sensitive_variables()
-    def _lift(self, request: HttpRequest, wish: dict[str, Any]) -> HttpResponse:
-        lasts = timedelta(hours=int(wish["hours"]))
-        kept = prompts.lift(wish["phone"], lasts=lasts, actor=str(request.user.pk), reason=wish["reason"])
-        self.log_addition(request, kept, f"lifted for {wish['hours']} h: {kept.reason}")
-        words = _("%(phone)s may be asked to pay without a limit until %(until)s.")
-        until = date_format(timezone.localtime(kept.until), "DATETIME_FORMAT")
-        said = words % {"phone": kept.masked_msisdn, "until": until}
-        self.message_user(request, said, messages.SUCCESS)
+    def _lift(self, request: HttpRequest, given: dict[str, Any]) -> HttpResponse:
+        lasts = timedelta(hours=int(given["hours"]))
+        lift = prompts.lift(given["phone"], lasts=lasts, actor=str(request.user.pk), reason=given["reason"])
+        self.log_addition(request, lift, f"lifted for {given['hours']} h: {lift.reason}")
+        text = _("%(phone)s can get payment requests without a limit until %(until)s.")
+        until = date_format(timezone.localtime(lift.until), "DATETIME_FORMAT")
+        message = text % {"phone": lift.masked_msisdn, "until": until}
+        self.message_user(request, message, messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:feexpay_promptlift_changelist"))
 
     @admin.display(description=gettext_lazy("phone"))
@@ -129,18 +129,18 @@ class PromptLiftAdmin(LedgerAdmin):
     def actor_shown(self, row: PromptLift) -> str:
         try:
             user = get_user_model()._default_manager.filter(pk=row.actor).first()
-        except (ValueError, ValidationError):  # the host's code may act, too, under a name of its own
+        except (ValueError, ValidationError):  # the host's code may lift a limit under a name of its own
             user = None
         return user.get_username() if user else row.actor
 
 
-def _limit_words(limit: int) -> str:
-    """ "" where there is none."""
+def _limit_text(limit: int) -> str:
+    """ "" without a limit."""
     if not limit:
         return ""
-    words = ngettext(
-        "A number is asked to pay at most %(limit)d time an hour, by all users together.",
-        "A number is asked to pay at most %(limit)d times an hour, by all users together.",
+    text = ngettext(
+        "A phone number gets at most %(limit)d payment request an hour, from all users together.",
+        "A phone number gets at most %(limit)d payment requests an hour, from all users together.",
         limit,
     )
-    return words % {"limit": limit}
+    return text % {"limit": limit}

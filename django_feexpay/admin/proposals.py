@@ -1,4 +1,4 @@
-"""The list of proposed decisions: where a second person finds what waits for them."""
+"""The list of proposed decisions, where a second person finds what to approve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_feexpay.models import ReviewProposal
 
 @admin.register(ReviewProposal)
 class ReviewProposalAdmin(OfPaymentAdmin):
-    """Proposals to close a review, newest first. They are approved on the payment's page."""
+    """Proposals to close a review, newest first. Staff approve them on the payment's page."""
 
     list_display = ("proposed_at", "outcome_shown", "payment_shown", "decision", "amount_shown", "reason")
     list_filter = ("outcome",)

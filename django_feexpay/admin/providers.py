@@ -1,4 +1,4 @@
-"""Providers: what a shop may adjust of them. Which ones there are is the catalogue's business."""
+"""Providers: staff adjust them; only the catalogue adds and removes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ else:
     ProviderModelForm = forms.ModelForm
 
 
-#: In English and in French, whatever language staff reads: payers read both.
+#: In English and in French, because payers read both.
 MAINTENANCE = (
     "Under maintenance, back soon. Please choose another way to pay.",
     "En maintenance, de retour bientôt. Merci de choisir un autre moyen de paiement.",
@@ -48,10 +48,10 @@ FLOWS = {
 
 
 def unavailable_reason(code: str) -> str:
-    """Why a provider cannot be switched on whatever an admin wants, in the reader's language; "" if it can be."""
+    """Why staff cannot switch this provider on, in the reader's language; "" if they can."""
     spec = CATALOGUE.get(code)
     if spec is None:
-        return _("The catalogue of this version does not hold it.")
+        return _("This version's catalogue does not have this provider.")
     if not spec.unavailable_reason:
         return ""
     text = spec.unavailable_text_fr if (get_language() or "").startswith("fr") else spec.unavailable_text_en
@@ -59,7 +59,7 @@ def unavailable_reason(code: str) -> str:
 
 
 class ProviderForm(ProviderModelForm):
-    """What may be adjusted, held against the catalogue."""
+    """The adjustable fields, checked against the catalogue."""
 
     class Meta:
         model = Provider
@@ -70,13 +70,13 @@ class ProviderForm(ProviderModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "flow" in self.fields:  # not for those who may only look
+        if "flow" in self.fields:  # staff with only the view permission have no such field
             self.fields["flow"] = forms.ChoiceField(
                 label=_("flow").capitalize(), choices=self._flows(), help_text=self.fields["flow"].help_text
             )
 
     def _flows(self) -> list[tuple[str, str]]:
-        """What sources say of this provider's flow, the most likely first."""
+        """The possible flows of this provider, the most likely first."""
         spec = CATALOGUE.get(self.instance.code)
         flows = spec.flows if spec else (self.instance.flow,)
         return [(flow, str(FLOWS[flow])) for flow in flows]
@@ -105,13 +105,13 @@ class ProviderForm(ProviderModelForm):
 
 
 class FlowFilter(admin.SimpleListFilter):
-    """Flows in words."""
+    """By flow."""
 
     title = gettext_lazy("flow")
     parameter_name = "flow"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(flow, str(words)) for flow, words in FLOWS.items()]
+        return [(flow, str(text)) for flow, text in FLOWS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Provider]) -> QuerySet[Provider]:
         return queryset.filter(flow=self.value()) if self.value() else queryset
@@ -119,10 +119,10 @@ class FlowFilter(admin.SimpleListFilter):
 
 @admin.register(Provider)
 class ProviderAdmin(ProviderModelAdmin):
-    """Made and removed by the catalogue only; adjusted here. What is changed stays changed over updates."""
+    """Providers. Updates of the catalogue keep the changes of staff."""
 
     form = ProviderForm
-    list_display = ("name", "code", "country", "kind", "flow_told", "availability", "limits", "fee")
+    list_display = ("name", "code", "country", "kind", "flow_shown", "availability", "limits", "fee")
     list_filter = ("enabled", FlowFilter)
     list_per_page = 100
     actions = ("close_for_maintenance", "open_again")
@@ -150,7 +150,7 @@ class ProviderAdmin(ProviderModelAdmin):
 
     @admin.action(description=gettext_lazy("Close for maintenance"), permissions=["change"])
     def close_for_maintenance(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
-        """Payers read why in their language. What is under way goes on."""
+        """Switch providers off with a reason for payers. Payments in progress continue."""
         for provider in providers.filter(enabled=True):
             provider.enabled = False
             provider.disabled_reason, provider.disabled_reason_fr = MAINTENANCE
@@ -158,7 +158,7 @@ class ProviderAdmin(ProviderModelAdmin):
 
     @admin.action(description=gettext_lazy("Open again"), permissions=["change"])
     def open_again(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
-        """Those that can be: the catalogue's refusal stands."""
+        """Switch providers on, but for those that the catalogue marks unavailable."""
         for provider in providers.filter(enabled=False):
             if not unavailable_reason(provider.code):
                 provider.enabled, provider.disabled_reason, provider.disabled_reason_fr = True, "", ""
@@ -167,7 +167,7 @@ class ProviderAdmin(ProviderModelAdmin):
     def _save(self, request: HttpRequest, provider: Provider, message: str) -> None:
         provider.save()
         self.log_change(request, provider, message)
-        self.message_user(request, f"{provider}: {_enabled_told(provider.enabled)}")
+        self.message_user(request, f"{provider}: {_enabled_text(provider.enabled)}")
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class ProviderAdmin(ProviderModelAdmin):
         return str(KINDS[spec.kind]) if spec else display.EMPTY
 
     @admin.display(description=gettext_lazy("flow"), ordering="flow")
-    def flow_told(self, provider: Provider) -> str:
+    def flow_shown(self, provider: Provider) -> str:
         return str(FLOWS.get(provider.flow, provider.flow))
 
     @admin.display(description=gettext_lazy("currency"))
@@ -197,10 +197,10 @@ class ProviderAdmin(ProviderModelAdmin):
     def availability(self, provider: Provider) -> SafeString:
         reason = unavailable_reason(provider.code)
         if reason:
-            return display.pill_with_words(_("Cannot be enabled"), Tone.DOUBT, reason)
+            return display.pill_with_text(_("Cannot be enabled"), Tone.DOUBT, reason)
         if provider.enabled:
-            return display.pill(_enabled_told(True), Tone.GOOD)
-        return display.pill_with_words(_enabled_told(False), Tone.QUIET, provider.disabled_words(get_language() or ""))
+            return display.pill(_enabled_text(True), Tone.GOOD)
+        return display.pill_with_text(_enabled_text(False), Tone.QUIET, provider.disabled_words(get_language() or ""))
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, provider: Provider) -> str:
@@ -214,11 +214,11 @@ class ProviderAdmin(ProviderModelAdmin):
         return display.line(f"{provider.fee_percent.normalize():f} %")
 
 
-def _enabled_told(enabled: bool) -> str:
-    """Not "Enabled": another app's French of that word is of another gender, and may win."""
+def _enabled_text(enabled: bool) -> str:
+    """Not "Enabled": another app may translate that word with another gender, and its text may win."""
     return _("Switched on") if enabled else _("Switched off")
 
 
 def _spec(provider: Provider) -> ProviderSpec | None:
-    """The catalogue's row; None when a release dropped it, which must not break the list."""
+    """The catalogue's row; None if a release removed it."""
     return CATALOGUE.get(provider.code)

@@ -1,4 +1,4 @@
-"""What all ledgers of the back office share: nobody writes them here, and no page costs more as they grow."""
+"""Base of all ledgers: read-only, and no slower as the tables grow."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MOST_COUNTED = 10_000
 
 
 class CappedPaginator(AnyPaginator):
-    """Counts up to MOST_COUNTED rows and pages through those; the older ones are reached by filters and search.
+    """Counts and shows at most MOST_COUNTED rows; filters and search reach the older ones.
 
-    Counting all of five million rows takes the database a quarter of a second for each page looked at.
+    PostgreSQL takes a quarter of a second to count five million rows, on every page.
     """
 
     @cached_property
@@ -43,14 +43,14 @@ class CappedPaginator(AnyPaginator):
 
 
 class LedgerAdmin(AnyModelAdmin):
-    """A table to read. No add, change or delete: not by a button, a URL or an action, not for a superuser either."""
+    """A table without add, change and delete: no button, URL or action, not for superusers either."""
 
     paginator = CappedPaginator
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # each would count the whole table
+    show_facets = admin.ShowFacets.NEVER  # every facet counts the whole table
     list_per_page = 50
     list_max_show_all = 200
-    sortable_by: ClassVar[Any] = ()  # only what an index can sort
+    sortable_by: ClassVar[Any] = ()  # only columns with an index
     change_list_template = "admin/feexpay/change_list.html"
 
     class Media:
@@ -69,7 +69,7 @@ class LedgerAdmin(AnyModelAdmin):
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only who was given the view permission: the change permission of a ledger opens nothing by itself."""
+        """Only the view permission opens a ledger; Django would accept the change permission too."""
         return self._may(request, "view")
 
     def _may(self, request: HttpRequest, verb: str) -> bool:

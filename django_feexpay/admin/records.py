@@ -1,4 +1,4 @@
-"""The ledgers around a payment, one table a list: attempts, events, credits, deliveries, outbox, keys, heartbeats."""
+"""The lists of attempts, events, credits, deliveries, outbox messages, idempotency records and heartbeats."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ else:
 
 
 class OfPaymentAdmin(LedgerAdmin):
-    """A ledger whose rows belong to payments: found by the ids and references that name one."""
+    """A ledger whose rows belong to payments; search takes an id or reference of the payment."""
 
     list_select_related: ClassVar[Any] = ("payment",)
     search_fields = ("payment__exact",)  # shows the box; `get_search_results` does the search
@@ -44,7 +44,7 @@ class OfPaymentAdmin(LedgerAdmin):
         return queryset.filter(self.named(term)), False
 
     def named(self, term: str) -> Q:
-        """Which rows a term names."""
+        """The rows that a search term names."""
         return Q(**{f"{self.path_to_payment}__in": list(payment_ids(term))})
 
     @admin.display(description=_("payment"))
@@ -54,7 +54,7 @@ class OfPaymentAdmin(LedgerAdmin):
 
 @admin.register(Attempt)
 class AttemptAdmin(OfPaymentAdmin):
-    """Attempts, those of the newest payments first. The encrypted columns and the hash are never shown."""
+    """Attempts, those of the newest payments first, without the encrypted columns and the hash."""
 
     list_display = (
         "short_id",
@@ -68,11 +68,15 @@ class AttemptAdmin(OfPaymentAdmin):
         "created_at",
     )
     list_filter = (StatusFilter,)
-    ordering = ("-payment__created_at", "-payment__id", "-ordinal")  # an index sorts payments; attempts have none
+    ordering = (
+        "-payment__created_at",
+        "-payment__id",
+        "-ordinal",
+    )  # payments have an index to sort by, attempts have none
     fieldsets = (
         (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
-        (_("Looks"), {"fields": ("next_poll_at", "last_polled_at", "poll_count", "first_empty_search_at")}),
+        (_("Polls"), {"fields": ("next_poll_at", "last_polled_at", "poll_count", "first_empty_search_at")}),
         (
             _("Times"),
             {"fields": ("created_at", "sent_at", "expires_at", "updated_at", "settled_at")},
@@ -99,7 +103,7 @@ class AttemptAdmin(OfPaymentAdmin):
 
 @admin.register(PaymentEvent)
 class PaymentEventAdmin(OfPaymentAdmin):
-    """Everything that ever happened, newest first."""
+    """All changes of status, newest first."""
 
     list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor", "note")
     list_filter = ("source",)
@@ -128,11 +132,11 @@ class PaymentEventAdmin(OfPaymentAdmin):
 
 @admin.register(Credit)
 class CreditAdmin(OfPaymentAdmin):
-    """What counts as paid, newest first."""
+    """Credits, newest first."""
 
     list_display = ("short_id", "amount_shown", "created_at")
     list_select_related = ("payment", "attempt")
-    ordering = ("-event_id",)  # grows with time, and is indexed
+    ordering = ("-event_id",)  # indexed, and grows with time
     fields = ("payment", "attempt", "event", "amount_shown", "created_at")
 
     @admin.display(description=_("payment"))
@@ -146,7 +150,7 @@ class CreditAdmin(OfPaymentAdmin):
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(OfPaymentAdmin):
-    """Deliveries as they came, redacted; nothing in them decides."""
+    """Webhook deliveries, redacted."""
 
     list_display = (
         "received_at",
@@ -179,7 +183,7 @@ class WebhookDeliveryAdmin(OfPaymentAdmin):
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(OfPaymentAdmin):
-    """Signals on their way to the host's receivers, newest first."""
+    """Signals to the host's receivers, newest first."""
 
     list_display = (
         "created_at",
@@ -197,14 +201,14 @@ class OutboxMessageAdmin(OfPaymentAdmin):
         *("delivered_at", "next_delivery_at", "delivery_count", "last_error", "taken_by"),
     )
 
-    @admin.display(description=_("taken by, while others have not"))
+    @admin.display(description=_("delivered to, while other receivers still wait"))
     def taken_by(self, message: OutboxMessage) -> str:
         return ", ".join(message.receipts.values_list("receiver", flat=True)) or "–"
 
 
 @admin.register(IdempotencyRecord)
 class IdempotencyRecordAdmin(OfPaymentAdmin):
-    """Which key was answered how, newest first."""
+    """Idempotency keys and their first answers, newest first."""
 
     list_display = ("created_at", "key", "user", "payment_shown", "answer_status")
     list_select_related = ("user", "payment")
@@ -218,7 +222,7 @@ class IdempotencyRecordAdmin(OfPaymentAdmin):
 
 @admin.register(Heartbeat)
 class HeartbeatAdmin(LedgerAdmin):
-    """Whether the background work lives."""
+    """The last heartbeat of each background process."""
 
     list_display = ("name", "beat_at")
     ordering = ("name",)

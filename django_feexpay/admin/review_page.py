@@ -1,7 +1,7 @@
-"""The page that closes a review: what FeexPay says now, what each decision would do, and which are possible.
+"""The page that closes a review: FeexPay's current answer, and the effect of each possible decision.
 
-One payment at a time. FeexPay is asked when the page is opened and again when it is sent; what was shown is sent
-along, so that a person decides about what they saw.
+It asks FeexPay when it opens and again when staff send the form. The form carries the answer that the page showed:
+if FeexPay's answer has changed since, nothing is decided.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ PERMISSION = "feexpay.close_review"
 NAME = "close_review"
 TITLE = gettext_lazy("Close the review")
 
-#: Refusals after which there is nothing to see on this page any more.
-_OVER = frozenset({"decided_by_gateway", "not_under_review", "gateway_unavailable"})
+#: Refusals after which this page has nothing more to show.
+_FINAL_REFUSALS = frozenset({"decided_by_gateway", "not_under_review", "gateway_unavailable"})
 
 _TITLES: Mapping[ReviewDecision, str | StrPromise] = {
     ReviewDecision.CREDIT_TAKEN: gettext_lazy("Credit what FeexPay took"),
@@ -51,7 +51,7 @@ _TITLES: Mapping[ReviewDecision, str | StrPromise] = {
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One decision as the page shows it. objection: why FeexPay's answer forbids it, "" if it is possible."""
+    """One decision as the page shows it. objection: why FeexPay's answer forbids it, or ""."""
 
     value: str
     title: str
@@ -60,7 +60,7 @@ class Option:
 
 
 class ReviewForm(ReasonForm):
-    """A decision and its reason; what was shown comes back hidden. To approve, the shown proposal is the decision."""
+    """A decision and its reason; hidden fields carry what the page showed. Approving takes the shown proposal."""
 
     decision = forms.ChoiceField(
         label=gettext_lazy("Decision"), choices=ReviewDecision.choices, widget=forms.RadioSelect, required=False
@@ -82,19 +82,19 @@ class ReviewForm(ReasonForm):
 
 
 def may(request: HttpRequest) -> bool:
-    """Whether this member of staff may close reviews, or propose and approve it."""
+    """Whether this user may close reviews, or propose and approve a decision."""
     return request.user.has_perm(PERMISSION)
 
 
 def address(payment_id: UUID) -> str:
-    """Where the review of a payment is closed."""
+    """The address of the page that closes the review of a payment."""
     return f"{reverse(f'admin:feexpay_payment_{NAME}')}?payment={payment_id}"
 
 
 def close_review(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Show the facts and ask for a decision; posted with one, close the review or propose it.
+    """Show the facts and ask for a decision; posted with one, close the review or propose the decision.
 
-    Must run outside a transaction. Raises: PermissionDenied; Http404 for a payment that is not there.
+    Must run outside a transaction. Raises: PermissionDenied; Http404 for an unknown payment.
     """
     if not (model_admin.has_view_permission(request) and may(request)):
         raise PermissionDenied
@@ -107,11 +107,11 @@ def close_review(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespon
         return _show(model_admin, request, payment, form)
     except NotAllowedError as refusal:
         model_admin.message_user(request, refusal.message or refusal.code, messages.WARNING)
-        return HttpResponseRedirect(_page_of(payment) if refusal.code in _OVER else address(payment.pk))
+        return HttpResponseRedirect(_page_of(payment) if refusal.code in _FINAL_REFUSALS else address(payment.pk))
 
 
 def last_answer(attempt: Attempt) -> dict[str, Any] | None:
-    """Why an attempt came under review, and what FeexPay had said then, for the payment's page."""
+    """Why an attempt came under review, and FeexPay's answer at that time."""
     event = attempt.events.filter(to_status=Status.REVIEW).order_by("-id").first()
     if event is None:
         return None
@@ -147,8 +147,8 @@ def _close(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, g
     state = "closed" if closing.proposal is None else "proposed"
     model_admin.log_change(request, payment, f"{NAME} ({given['decision']}, {state}): {given['reason']}")
     if closing.proposal is not None:
-        words = _("Proposed. A second person has to approve it before anything happens.")
-        model_admin.message_user(request, words, messages.INFO)
+        text = _("Proposed. Nothing happens until a second person approves it.")
+        model_admin.message_user(request, text, messages.INFO)
     else:
         model_admin.message_user(request, _("The review is closed."), messages.SUCCESS)
 
@@ -168,7 +168,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
         "back_url": _page_of(payment),
         "payment": payment,
         "attempt": attempt,
-        "said": review_facts.describe_report(attempt, facts.report, history_complete=facts.history_complete),
+        "gateway_answer": review_facts.describe_report(attempt, facts.report, history_complete=facts.history_complete),
         "asked_at": facts.asked_at,
         "answer": last_answer(attempt),
         "hidden": _hidden(attempt, facts, proposal),
@@ -183,7 +183,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
 
 
 def _hidden(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, str]:
-    """What the page shows now: also after a form that was sent incomplete, and older."""
+    """The hidden fields for what this page shows: new values, also after an incomplete form."""
     return {"attempt": str(attempt.pk), "seen": facts.fingerprint, "proposed": proposal.decision if proposal else ""}
 
 
@@ -200,15 +200,15 @@ def _options(attempt: Attempt, facts: Facts) -> list[Option]:
 
 
 def _effect(decision: ReviewDecision, attempt: Attempt, facts: Facts) -> str:
-    """What a decision would do, in words and amounts."""
+    """The effect of a decision, with its amount."""
     currency = attempt.payment.charged_currency
     if decision is ReviewDecision.NOT_PAID:
         return _("The payment fails. The payer reads that nothing was taken, and may pay again.")
     amount = facts.report.amount if decision is ReviewDecision.CREDIT_TAKEN else attempt.amount
     if not amount:
         return _("FeexPay's amount is credited.")
-    words = _("%(amount)s are credited, and the payer reads that the payment succeeded.")
-    return words % {"amount": money.show(amount, currency)}
+    text = _("%(amount)s are credited, and the payer reads that the payment succeeded.")
+    return text % {"amount": money.show(amount, currency)}
 
 
 def _proposal(proposal: ReviewProposal, request: HttpRequest) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _proposal(proposal: ReviewProposal, request: HttpRequest) -> dict[str, Any]:
 
 
 def proposals_of(payment: Payment, most: int) -> list[dict[str, Any]]:
-    """What was proposed for a payment's attempts, newest first."""
+    """The proposals for a payment's attempts, newest first."""
     rows = list(
         ReviewProposal.objects.filter(attempt__payment=payment).select_related("attempt").order_by("-id")[:most]
     )
@@ -239,7 +239,7 @@ def proposals_of(payment: Payment, most: int) -> list[dict[str, Any]]:
 
 
 def outcome_badge(proposal: ReviewProposal) -> Any:
-    """How a proposal ended, as a word on its colour."""
+    """The badge of a proposal's outcome."""
     tones = {
         ReviewProposal.Outcome.OPEN: display.Tone.DOUBT,
         ReviewProposal.Outcome.APPROVED: display.Tone.GOOD,

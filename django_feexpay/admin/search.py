@@ -1,4 +1,4 @@
-"""Finding payments: by exact words only, each by an index, and by a payer's number without writing it anywhere."""
+"""Search for payments: by exact terms with an index, and by phone number without storing it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ _RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is no
 
 
 def exact(payments: PaymentRows, term: str) -> PaymentRows:
-    """The payments a term names: an id of a payment or an attempt, a reference of FeexPay's or the host's, a user.
+    """The payments that a term names: by id of a payment or an attempt, by a reference, or by user name.
 
-    The first two lists are fetched: an OR over subqueries would make PostgreSQL read the whole table.
+    Fetches the ids first: with an OR over subqueries PostgreSQL would read the whole table.
     """
     named = Q(merchant_reference=term)
     named |= Q(pk__in=list(payment_ids(term)))
@@ -49,7 +49,7 @@ def exact(payments: PaymentRows, term: str) -> PaymentRows:
 
 
 def payment_ids(term: str) -> Iterator[UUID]:
-    """The ids of the payments that an id, of a payment or an attempt, or a reference of FeexPay's names."""
+    """The ids of payments that a term names: an id of a payment or attempt, or a FeexPay reference."""
     named = Q(gateway_reference=term)
     try:
         wanted = UUID(term)
@@ -64,28 +64,29 @@ def payment_ids(term: str) -> Iterator[UUID]:
 # --- by number ---------------------------------------------------------------------------------------
 
 
-class _ForgetfulInput(forms.TextInput):
-    """Never writes back what was typed: the number stands in no page."""
+class _OneWayInput(forms.TextInput):
+    """Never shows the number that was typed, so that no page has it."""
 
     def format_value(self, value: Any) -> None:
         return None
 
 
 class NumberForm(forms.Form):
-    """A payer's number, in any usual writing."""
+    """A payer's number in any usual format."""
 
     phone = forms.CharField(
         label=gettext_lazy("Phone number"),
         max_length=40,
-        widget=_ForgetfulInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
+        widget=_OneWayInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
         help_text=gettext_lazy("The whole number, best with its country code, for example +229 01 …"),
     )
 
 
 @sensitive_variables()
 def msisdns(phone: str) -> list[Msisdn]:
-    """Every msisdn that a provider would understand by this writing: without its country code a number may mean
-    several. An error report shows nothing of it.
+    """Every msisdn that this number can mean: without a country code there may be several.
+
+    Error reports show none of it.
     """
     found = {}
     for rule in _RULES:
@@ -99,22 +100,22 @@ def msisdns(phone: str) -> list[Msisdn]:
 
 @sensitive_variables()
 def msisdn_hashes(phone: str) -> list[str]:
-    """Their keyed hashes."""
+    """The keyed hashes of `msisdns`."""
     key = feexpay.hash_key
     return sorted(crypto.keyed_hash(msisdn.digits, key) for msisdn in msisdns(phone))
 
 
 def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponse:
-    """Ask for a number by POST, then show the list of that payer's payments.
+    """Ask for a number by POST, then redirect to the list of that payer's payments.
 
-    The number never comes into a URL, a page or a log: the list is named by one of the payer's attempts.
+    The address of the list names one attempt of the payer, so the number is in no URL, page or log.
     Raises: PermissionDenied.
     """
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     form = NumberForm(request.POST if request.method == "POST" else None)
     hashes = _hashes(form) if form.is_valid() else []
-    request.POST = QueryDict()  # an error report quotes what was posted
+    request.POST = QueryDict()  # error reports quote POST
     payers = _payers(hashes)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
@@ -124,7 +125,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         "title": _("Find by phone number"),
         "media": model_admin.media,
         "form": form,
-        "nobody": bool(hashes) and not payers,
+        "not_found": bool(hashes) and not payers,
         "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
     }
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
@@ -133,18 +134,18 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
 def _hashes(form: NumberForm) -> list[str]:
     hashes = msisdn_hashes(PrivateText(form.cleaned_data["phone"]))
     if not hashes:
-        form.add_error("phone", _("Not a number of a country that is served here."))
+        form.add_error("phone", _("This is not a phone number of a country with a provider."))
     return hashes
 
 
 def _payers(hashes: list[str]) -> list[Attempt]:
-    """One attempt, the newest, of each payer with one of these numbers."""
+    """The newest attempt of each payer with one of these numbers."""
     newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
     return [attempt for attempt in newest if attempt is not None]
 
 
 def same_payer_list(attempt_id: UUID) -> str:
-    """Where the payments of an attempt's payer are listed."""
+    """The address of the list of payments of this attempt's payer."""
     return f"{reverse('admin:feexpay_payment_changelist')}?{SamePayerFilter.parameter_name}={attempt_id}"
 
 
@@ -152,7 +153,7 @@ def same_payer_list(attempt_id: UUID) -> str:
 
 
 class SamePayerFilter(admin.SimpleListFilter):
-    """The payments whose payer has the number of the named attempt. There only when asked for."""
+    """Payments of the payer of the attempt in the address. Hidden unless in use."""
 
     title = gettext_lazy("payer")
     parameter_name = "same_payer_as"
@@ -181,7 +182,7 @@ class SamePayerFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By status, in the words of the badges."""
+    """By status, with the texts of the badges."""
 
     title = gettext_lazy("status")
     parameter_name = "status"
@@ -194,7 +195,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class CurrencyFilter(admin.SimpleListFilter):
-    """By currency; the choices come from a list, not from a look at every row."""
+    """By currency. The choices come from a list: reading them from the rows would scan the table."""
 
     title = gettext_lazy("currency")
     parameter_name = "currency"

@@ -1,4 +1,4 @@
-"""What lists can be narrowed by. A filter that is misspelt or makes no sense is refused, not ignored."""
+"""Filters of the lists. A misspelt or senseless filter is refused, not ignored."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from django_feexpay.lifecycle import PublicStatus, statuses_of
 from django_feexpay.models import Payment, Provider
 from django_feexpay.models.payment import PaymentQuerySet
 
-#: What else a page of history may be asked for.
+#: The parameters of `history/` that are no filters.
 PAGING = frozenset({"cursor", "page_size"})
 _COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
 _CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()} | {"EUR", "USD"})
-#: A country or a currency that no provider has: one for all, so that inventing some fills no cache.
+#: Stands for every country or currency that no provider has, so that invented ones fill no cache.
 OTHER = "other"
 _KINDS = sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})
-#: Beyond these, an instant cannot be brought into another time zone any more.
-_ERA = (
+#: Near the ends of `datetime`, a conversion to another time zone overflows.
+_USABLE_INSTANTS = (
     MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)),
     MaxValueValidator(datetime(2200, 1, 1, tzinfo=UTC)),
 )
 
 
 class AmountFilter(django_filters.Filter):
-    """A whole number that the column can hold."""
+    """An integer that fits the column."""
 
     field_class = forms.IntegerField
 
@@ -49,7 +49,7 @@ class InstantFilter(django_filters.IsoDateTimeFilter):
     """An instant in ISO 8601; without an offset, in the host's time zone."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(field_name="created_at", validators=_ERA, **options)
+        super().__init__(field_name="created_at", validators=_USABLE_INSTANTS, **options)
 
 
 class PaymentFilters(django_filters.FilterSet):
@@ -80,25 +80,27 @@ class PaymentFilters(django_filters.FilterSet):
         return payments.filter(provider__in=[code for code, spec in CATALOGUE.items() if spec.country == value])
 
     def by_text(self, payments: QuerySet[Payment], name: str, value: str) -> QuerySet[Payment]:
-        """The start of a merchant reference, a FeexPay reference, or a payment's id."""
+        """The start of a merchant reference, or a whole FeexPay reference or payment id."""
         wanted = Q(merchant_reference__istartswith=value) | Q(attempts__gateway_reference=value)
         if (payment_id := _uuid(value)) is not None:
             wanted |= Q(pk=payment_id)
         return payments.filter(pk__in=payments.filter(wanted).values("pk"))
 
 
-def narrow(payments: PaymentQuerySet, request: Request, *, beside: frozenset[str] = PAGING) -> PaymentQuerySet:
-    """Payments by the query string of a request. `beside`: parameters that are no filters. Raises ValidationError."""
-    refuse_unknown(request, beside.union(PaymentFilters.base_filters))
-    if beside.issuperset(request.query_params):
-        return payments  # the form alone would be a seventh of the cost of a page
+def filter_payments(
+    payments: PaymentQuerySet, request: Request, *, other_parameters: frozenset[str] = PAGING
+) -> PaymentQuerySet:
+    """Filter payments by the query string. `other_parameters` are no filters. Raises: ValidationError."""
+    refuse_unknown(request, other_parameters.union(PaymentFilters.base_filters))
+    if other_parameters.issuperset(request.query_params):
+        return payments  # an unused form would cost a seventh of a page
     filters = PaymentFilters(request.query_params, queryset=payments, request=request)
     _refuse_invalid(filters.form)
     return cast(PaymentQuerySet, filters.qs)
 
 
 class ProviderFilters(forms.Form):
-    """The filters of `GET providers/`. A country FeexPay does not serve still has its cards."""
+    """The filters of `GET providers/`. Any country is accepted: cards work in all of them."""
 
     country = forms.RegexField(r"^[A-Za-z]{2}\Z", required=False)
     kind = forms.ChoiceField(choices=[(kind, kind) for kind in _KINDS], required=False)
@@ -106,15 +108,15 @@ class ProviderFilters(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which providers a reader wants; "" is any. What no provider has is all the same OTHER."""
+class ProviderQuery:
+    """The filters of a request for providers: "" is any, OTHER is a value that no provider has."""
 
     country: str = ""
     kind: str = ""
     currency: str = ""
 
-    def fits(self, provider: Provider) -> bool:
-        """Whether a provider passes what was asked for; what has no country is there for each."""
+    def matches(self, provider: Provider) -> bool:
+        """Whether a provider passes the filters. A provider without a country is in every country."""
         spec = provider.spec
         return (
             (not self.country or spec.country in (None, self.country))
@@ -123,24 +125,19 @@ class Wanted:
         )
 
 
-def wanted(request: Request) -> Wanted:
-    """What the query string of a request asks for. Raises ValidationError."""
+def provider_query(request: Request) -> ProviderQuery:
+    """The filters in the query string of a request. Raises: ValidationError."""
     if not request.query_params:
-        return Wanted()  # the form alone would be a third of the cost of the list
+        return ProviderQuery()  # an unused form would cost a third of the list
     refuse_unknown(request, ProviderFilters.base_fields)
     form = ProviderFilters(request.query_params)
     _refuse_invalid(form)
     given = form.cleaned_data
-    return Wanted(
+    return ProviderQuery(
         country=_known(given["country"].upper(), _COUNTRIES),
         kind=given["kind"],
         currency=_known(given["currency"].upper(), _CURRENCIES),
     )
-
-
-def choose(providers: Iterable[Provider], wanted: Wanted) -> list[Provider]:
-    """The providers that fit."""
-    return [provider for provider in providers if wanted.fits(provider)]
 
 
 def _known(value: str, known: Iterable[str]) -> str:
@@ -148,14 +145,14 @@ def _known(value: str, known: Iterable[str]) -> str:
 
 
 def refuse_unknown(request: Request, known: Iterable[str]) -> None:
-    """Raises ValidationError when the query string of a request names anything else, or something twice."""
+    """Raises: ValidationError if the query string has another name, or a name twice."""
     for name in set(request.query_params) - set(known):
         raise ValidationError(unknown_field(name))
     refuse_repeated(request)
 
 
 def refuse_repeated(request: Request) -> None:
-    """Raises ValidationError for a name that is given twice: two readers may disagree on which counts."""
+    """Raises: ValidationError for a name given twice, because programs disagree on which value counts."""
     for name, values in request.query_params.lists():
         if len(values) > 1:
             raise ValidationError({name: [ErrorDetail(_("Given more than once."), code="repeated")]})

@@ -1,4 +1,4 @@
-"""What clients may send. Shapes only: what the values mean is judged in `payments.order`."""
+"""Serializers of request bodies: they check the form, `payments.terms` checks the meaning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST = 2**63 - 1
 
 
 class StrictString(serializers.CharField):
-    """A JSON string and nothing that looks like one; kept as it was sent."""
+    """A JSON string, unchanged; nothing is converted to a string."""
 
     default_error_messages = {"not_a_string": _("Must be a string.")}
 
@@ -32,7 +32,7 @@ class StrictString(serializers.CharField):
 
 
 class PrivateString(StrictString):
-    """A text about the payer: it stays masked in every frame it passes."""
+    """A text about the payer: masked in tracebacks (`PrivateText`)."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -43,7 +43,7 @@ class PrivateString(StrictString):
 class StrictInteger(serializers.IntegerField):
     """A JSON integer: not 5.0, not "5", not true."""
 
-    default_error_messages = {"not_an_integer": _("Must be an integer, written without quotes or a point.")}
+    default_error_messages = {"not_an_integer": _("Must be an integer, without quotes and without a decimal point.")}
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -52,7 +52,7 @@ class StrictInteger(serializers.IntegerField):
 
 
 class WrittenInteger(serializers.IntegerField):
-    """A whole number in a query string: ASCII digits as JSON would write them, nothing else."""
+    """An integer in a query string, in ASCII digits as JSON writes them."""
 
     default_error_messages = {"not_an_integer": _("Must be an integer.")}
 
@@ -63,7 +63,7 @@ class WrittenInteger(serializers.IntegerField):
 
 
 class Metadata(serializers.JSONField):
-    """A small JSON object. It stays with us: FeexPay never sees it."""
+    """A small JSON object that FeexPay never gets."""
 
     default_error_messages = {
         "not_an_object": _("Must be an object."),
@@ -79,7 +79,7 @@ class Metadata(serializers.JSONField):
 
 
 class StrictInput(serializers.Serializer[Any]):
-    """Refuses fields it does not know."""
+    """Refuses unknown fields."""
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = [name for name in data if name not in self.fields]
@@ -92,7 +92,7 @@ class InitiateInput(StrictInput):
     provider = StrictString(max_length=32)
     amount = StrictInteger(min_value=1, max_value=_LARGEST)
     currency = StrictString(max_length=3, required=False)
-    phone = PrivateString(max_length=40, required=False, allow_blank=True)  # a card's form may leave it empty
+    phone = PrivateString(max_length=40, required=False, allow_blank=True)  # the form for a card may leave it empty
     merchant_reference = StrictString(max_length=64, required=False, allow_blank=True)
     description = PrivateString(max_length=140, required=False, allow_blank=True)
     metadata = Metadata(required=False)

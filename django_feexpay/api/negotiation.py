@@ -1,4 +1,4 @@
-"""One format, and nothing in the address changes it."""
+"""Content negotiation by the Accept header alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 
 
 class JSONOnly(DefaultContentNegotiation):
-    """By the Accept header alone: `?format=` is a parameter like any other, whatever the host's REST_FRAMEWORK says."""
+    """Ignore the host's URL_FORMAT_OVERRIDE: `?format=` is an ordinary parameter."""
 
     def filter_renderers(self, renderers: Any, format: str) -> Any:
         return renderers

@@ -1,4 +1,4 @@
-"""What clients read: a payment and a provider, as plain dicts (a serializer would cost four times that)."""
+"""Answer bodies as plain dicts: a serializer would take four times as long."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from django_feexpay.models import Attempt, Payment, Provider
 from django_feexpay.payments.rates import may_be_used_again
 from django_feexpay.payments.terms import Quote, unavailable
 
-#: How often a client should ask while nothing is known; the server asks FeexPay at its own pace.
+#: Bounds of `next_poll_seconds`; its value under review.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
 
-#: What a payment reads, in the order it is written.
+#: The fields of a payment, in their order.
 PAYMENT_FIELDS = (
     *("id", "status", "detail", "provider", "provider_name", "country", "amount", "currency", "charged_amount"),
     *("charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "reference", "redirect_url"),
@@ -32,19 +32,21 @@ PAYMENT_FIELDS = (
     *("expires_at", "settled_at", "metadata"),
 )
 
-#: Why it failed, and what to do, for every reason a payment can carry.
+#: For the payer: why the payment failed, and what to do.
 REASONS: Mapping[str, Any] = {
     "low_balance": _("There was not enough money, or a limit was reached. Top up or use another number."),
     "payer_not_found": _("This number has no mobile money account. Check it or use another one."),
     "account_not_active": _("This mobile money account is not active. Ask your operator or use another number."),
     "payer_declined": _("The payment was declined. Nothing was taken."),
     "amount_too_low": _("The amount is below what this operator takes."),
-    "expired": _("Nobody confirmed in time. If money was taken after all, it will be credited by itself."),
-    "operator_error": _(
-        "The operator could not do it. Please try again later. "
-        "If money was taken after all, it will be credited by itself."
+    "expired": _(
+        "The payment was not confirmed in time. If money was taken after all, it will be credited automatically."
     ),
-    "network_unavailable": _("This operator is being serviced. Please try again later or choose another."),
+    "operator_error": _(
+        "The operator could not process the payment. Please try again later. "
+        "If money was taken after all, it will be credited automatically."
+    ),
+    "network_unavailable": _("This operator is under maintenance. Please try again later or choose another."),
     "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),
     "provider_unavailable": _("This way to pay is not available. Please choose another."),
     "provider_disabled": _("This way to pay was just switched off. Please choose another."),
@@ -52,17 +54,17 @@ REASONS: Mapping[str, Any] = {
     "invalid_amount": _("The operator did not accept this amount."),
     "invalid_request": _("The operator did not accept the payment. Nothing was taken."),
     "otp_rejected": _("The code was not accepted. Ask for a new one and try again."),
-    "misconfigured": _("Payments are not set up correctly. Nothing was taken; the shop has been told."),
+    "misconfigured": _("This shop's payments are not set up correctly. Nothing was taken; the shop has been notified."),
     "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
     "already_credited": _("This was paid already. Nothing was taken a second time."),
     "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
     "never_arrived": _("Your payment never reached FeexPay. Nothing was taken; you can pay again."),
     "not_paid": _("The shop checked this payment with the operator: nothing was taken. You can pay again."),
-    "msisdn_erased": _("We no longer hold this number. Please give it again."),
+    "msisdn_erased": _("We no longer have this number. Please enter it again."),
 }
-_ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited by itself.")
-#: What is wrong with the shop's account at FeexPay is staff's business; payers learn that it is not theirs.
-_SET_UP_WRONG = frozenset(
+_ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited automatically.")
+#: Problems of the shop's account at FeexPay: the payer only reads `misconfigured`.
+_SHOP_REASONS = frozenset(
     {
         "invalid_api_key",
         "unknown_shop",
@@ -76,7 +78,7 @@ _SET_UP_WRONG = frozenset(
 
 
 def payment_body(payment: Payment) -> dict[str, Any]:
-    """A payment as the API shows it; `payment` from `Payment.objects.for_reading()`. Never the msisdn itself."""
+    """A payment as the API shows it, without its msisdn. `payment` comes from `Payment.objects.for_reading()`."""
     attempt, status = payment.attempt, payment.public_status
     return {
         "id": str(payment.pk),
@@ -122,12 +124,12 @@ def quote_body(quote: Quote) -> dict[str, Any]:
 
 
 def as_first_written(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A remembered payment body in its first order: PostgreSQL sorts the keys of what it keeps as JSON."""
+    """A stored payment body in its first order of keys: PostgreSQL sorts the keys of JSON."""
     return {name: body[name] for name in PAYMENT_FIELDS if name in body}
 
 
 def provider_body(provider: Provider, language: str, *, trouble: str = "") -> dict[str, Any]:
-    """A provider as the API shows it, in the payer's language. `trouble`: why it does not work at the moment."""
+    """A provider as the API shows it, in the payer's language. `trouble`: why it does not work now, or ""."""
     spec = provider.spec
     french = language.startswith("fr")
     return {
@@ -150,15 +152,17 @@ def provider_body(provider: Provider, language: str, *, trouble: str = "") -> di
 
 
 def etag(body: Any) -> str:
-    """A weak tag: over what a reader would call changed, and not over the seconds until the next look."""
-    seen = {key: value for key, value in body.items() if key != "next_poll_seconds"} if isinstance(body, dict) else body
-    written = json.dumps(seen, sort_keys=True, default=str).encode()
-    return f'W/"{hashlib.sha256(written).hexdigest()[:32]}"'
+    """A weak ETag of a body, without `next_poll_seconds`, which changes although nothing happened."""
+    tagged = (
+        {key: value for key, value in body.items() if key != "next_poll_seconds"} if isinstance(body, dict) else body
+    )
+    content = json.dumps(tagged, sort_keys=True, default=str).encode()
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def _reason(attempt: Attempt) -> dict[str, str]:
     code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else UNKNOWN_REASON)
-    if code in _SET_UP_WRONG:
+    if code in _SHOP_REASONS:
         code = "misconfigured"
     return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
 

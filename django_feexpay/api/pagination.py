@@ -1,4 +1,4 @@
-"""History in pages that neither skip nor repeat a row, however many share an instant: the cursor is a row's place."""
+"""Keyset pages of the history: no row is skipped or repeated, even among rows of the same instant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE_SIZE, LARGEST_PAGE = 20, 100
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The row a page starts behind; `backwards` reads towards the newer ones."""
+    """The row after which a page starts; `backwards` reads towards newer rows."""
 
     created_at: datetime
     id: UUID
@@ -32,10 +32,13 @@ class Cursor:
     def parse(cls, text: str) -> Cursor:
         try:
             way, instant, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
-            # In UTC, as written: a made-up offset at the edge of time could not be compared with.
+            # Always UTC: an invented offset near the ends of `datetime` would overflow.
             return cls(datetime.fromisoformat(instant).replace(tzinfo=UTC), UUID(key), way == "p")
-        except ValueError:  # binascii's error is one, too
-            raise ValidationError({"cursor": [_("Not a cursor of ours.")]}, code="invalid") from None
+        except ValueError:  # binascii.Error is a ValueError
+            raise ValidationError(
+                {"cursor": [_("This cursor is not valid. Use `next` or `previous` of an earlier page.")]},
+                code="invalid",
+            ) from None
 
     def __str__(self) -> str:
         way = "p" if self.backwards else "n"
@@ -49,7 +52,7 @@ def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], di
     cursor = Cursor.parse(text) if text else None
     backwards = cursor is not None and cursor.backwards
     order = ("created_at", "id") if backwards else ("-created_at", "-id")
-    rows = list(_behind(payments, cursor).order_by(*order)[: size + 1])
+    rows = list(_after(payments, cursor).order_by(*order)[: size + 1])
     more, rows = len(rows) > size, rows[:size]
     if backwards:
         rows.reverse()
@@ -61,7 +64,7 @@ def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], di
     }
 
 
-def _behind(payments: PaymentQuerySet, cursor: Cursor | None) -> PaymentQuerySet:
+def _after(payments: PaymentQuerySet, cursor: Cursor | None) -> PaymentQuerySet:
     if cursor is None:
         return payments
     if cursor.backwards:

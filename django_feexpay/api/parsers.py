@@ -1,4 +1,4 @@
-"""JSON bodies, read strictly (see `strict_json`)."""
+"""The parser of JSON bodies, by the rules of `strict_json`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PayloadTooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """One clean object, at most 64 kB."""
+    """Accepts one JSON object of at most 64 kB."""
 
     media_type = "application/json"
 

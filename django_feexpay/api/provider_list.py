@@ -1,8 +1,8 @@
-"""`GET providers/` as bytes that are kept: most of what is asked here was asked a moment ago, by everybody.
+"""The cached body of `GET providers/`.
 
-Kept for an hour in the shared cache by what was asked for and in which language; stale at once, in every process, when
-a Provider row or a breaker changes (`shared.renew`). One refill serves all who miss at the same time. Without the
-cache each reader gets a fresh list.
+The shared cache keeps it for an hour by filters and language. `cache_state.renew` makes it stale at once, in every
+process, when a Provider row or a circuit breaker changes. One thread renders it for all requests that miss at the
+same time. If the cache fails, each request renders its own list.
 """
 
 from __future__ import annotations
@@ -15,76 +15,73 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from django_feexpay import __version__, cache_state
-from django_feexpay.api import filters
-from django_feexpay.api.filters import Wanted
+from django_feexpay.api.filters import ProviderQuery
 from django_feexpay.api.outputs import etag, provider_body
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
 from django_feexpay.payments.admission import circuit_breaker
 
 _KEPT_SECONDS = 3600
-#: How long a client may keep it: what changes here changes at once, and a client should not be far behind.
+#: `max-age` for clients: short, because a provider can change at any time.
 _CLIENT_SECONDS = 60
-_FILLING_SECONDS = 5
-_PEEK_SECONDS = 0.05
-_PEEKS = 40
+_LOCK_SECONDS = 5
+_WAIT_STEP_SECONDS = 0.05
+_WAIT_STEPS = 40
 
-_filling = threading.Lock()
+_render_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderList:
-    """The body of an answer, its tag, and how long a client may keep it."""
+    """The body of an answer, its ETag, and its `max-age`."""
 
     body: bytes
     tag: str
     client_seconds: int
 
 
-def provider_list(wanted: Wanted, language: str) -> ProviderList:
-    """The providers that fit, in a language: kept, or rendered now. On a hit no statement goes to the database."""
+def provider_list(query: ProviderQuery, language: str) -> ProviderList:
+    """The providers that match, in a language. A cache hit needs no database statement."""
     edition = cache_state.edition(cache_state.PROVIDERS)
     if not edition:
-        return _render(wanted, language)[0]
-    # A release may bring another catalogue and another shape.
-    name = ":".join(
-        (cache_state.PROVIDERS, edition, __version__, language, wanted.country, wanted.kind, wanted.currency)
-    )
-    return _kept(name) or _refill(name, wanted, language)
+        return _render(query, language)[0]
+    # The version is part of the name: a release may change the catalogue or the body.
+    name = ":".join((cache_state.PROVIDERS, edition, __version__, language, query.country, query.kind, query.currency))
+    return _cached(name) or _refill(name, query, language)
 
 
-def _kept(name: str) -> ProviderList | None:
+def _cached(name: str) -> ProviderList | None:
     return cache_state.read((name,)).get(name)
 
 
-def _refill(name: str, wanted: Wanted, language: str) -> ProviderList:
-    """By one thread of one process; the others wait for what it brings, and help themselves if it does not."""
-    with _filling:
-        if kept := _kept(name):
-            return kept
-        turn = f"{name}:filling"
-        if not cache_state.put_first(turn, 1, _FILLING_SECONDS, otherwise=True):
-            return _wait_for(name) or _render(wanted, language)[0]
+def _refill(name: str, query: ProviderQuery, language: str) -> ProviderList:
+    """Render in one thread of one process; the others wait for it, then render their own."""
+    with _render_lock:
+        if cached := _cached(name):
+            return cached
+        lock = f"{name}:lock"
+        if not cache_state.put_first(lock, 1, _LOCK_SECONDS, otherwise=True):
+            return _wait_for(name) or _render(query, language)[0]
         try:
-            rendered, seconds = _render(wanted, language)
+            rendered, seconds = _render(query, language)
             cache_state.put(name, rendered, seconds)
         finally:
-            cache_state.drop(turn)
+            cache_state.drop(lock)
         return rendered
 
 
 def _wait_for(name: str) -> ProviderList | None:
-    for _peek in range(_PEEKS):
-        time.sleep(_PEEK_SECONDS)
-        if kept := _kept(name):
-            return kept
+    for _step in range(_WAIT_STEPS):
+        time.sleep(_WAIT_STEP_SECONDS)
+        if cached := _cached(name):
+            return cached
     return None
 
 
-def _render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
-    """The list, and for how many seconds it is true: trouble is shown until somebody may probe again."""
+def _render(query: ProviderQuery, language: str) -> tuple[ProviderList, int]:
+    """The list, and for how many seconds it may be cached: until an open circuit breaker allows its next probe."""
     closed = circuit_breaker.seconds_until_probe(CATALOGUE)
-    rows = filters.choose(Provider.objects.filter(pk__in=CATALOGUE), wanted)
+    rows = [row for row in Provider.objects.filter(pk__in=CATALOGUE) if query.matches(row)]
     bodies = [provider_body(row, language, trouble=_trouble(row.pk, closed)) for row in rows]
     seconds = min(closed.values(), default=_KEPT_SECONDS)
     body = json.dumps(bodies, ensure_ascii=False, separators=(",", ":")).encode()

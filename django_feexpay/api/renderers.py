@@ -1,4 +1,4 @@
-"""The formats of an export, so that `?format=` and `Accept` choose one as they choose a renderer."""
+"""Renderers of the export formats, so that `?format=` and `Accept` choose between them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_feexpay.exports import FORMATS
 
 
 class ExportRenderer(JSONRenderer):
-    """A file is sent as it is read, past DRF's rendering; what is left to render is a problem, and that is JSON."""
+    """Renders only problems, as JSON: the file itself is streamed without a renderer."""
 
 
 class CSVRenderer(ExportRenderer):
@@ -27,7 +27,7 @@ class XLSXRenderer(ExportRenderer):
 
 
 class FormatInAddress(JSONOnly):
-    """`?format=` decides, whatever Accept says: a link in a page cannot choose its headers. Without it Accept does."""
+    """`?format=` decides before Accept, because a link in a page cannot set headers."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         name = request.query_params.get("format")

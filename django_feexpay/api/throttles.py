@@ -1,5 +1,7 @@
-"""100 requests a minute mean 100, in any minute. DRF's own throttle reads, adds and writes: parallel requests slip
-through it, and a fixed window lets twice the limit pass at its edge.
+"""The throttle per user, exact under parallel requests.
+
+DRF's own throttle reads, adds and writes in three steps, so parallel requests pass it. A fixed window would let
+twice the limit pass around its edge.
 """
 
 from __future__ import annotations
@@ -20,10 +22,10 @@ logger = logging.getLogger("django_feexpay.api")
 
 
 class UserThrottle(BaseThrottle):
-    """A user's requests in the last period, counted by `rate_limit`.
+    """Limits the requests of a user in a sliding window, counted by `rate_limit`.
 
-    The key is the user, not the token or the address: neither more tokens nor a made-up X-Forwarded-For help.
-    Without its cache it lets readers through and turns writers away: a flood of prompts is worse than a pause.
+    Counts by user, so that neither more tokens nor an invented X-Forwarded-For help. If the cache fails, reads pass
+    and writes get 503: unlimited prompts to phones would be worse than a pause.
     """
 
     def __init__(self) -> None:
@@ -36,10 +38,12 @@ class UserThrottle(BaseThrottle):
         try:
             self._wait = rate_limit.wait_seconds(f"user:{request.user.pk}", limit, seconds)
         except Exception as error:  # the host chooses the cache, so its errors have no common name
-            logger.error("throttle without cache: %s", type(error).__name__)
+            logger.error("throttle: the cache failed: %s", type(error).__name__)
             if request.method in SAFE_METHODS:
                 return True
-            raise Unavailable(_("Nothing can be started at the moment. Please try again soon.")) from error
+            raise Unavailable(
+                _("No payment can be started at the moment. Nothing was taken. Please try again soon.")
+            ) from error
         return not self._wait
 
     def wait(self) -> float:

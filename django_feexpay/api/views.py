@@ -1,4 +1,4 @@
-"""The calls of the API: who asks, what they sent, which function answers, how it is shown."""
+"""The views of the API: each validates a request, calls one function and shows the result."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
 
 logger = logging.getLogger("django_feexpay.api")
 
-#: A reader waits this long for FeexPay at most.
-_READ_SECONDS = 2.0
+#: How long `GET status/` waits for FeexPay.
+_READ_TIMEOUT_SECONDS = 2.0
 _LONGEST_KEY = 255
-#: The gateway's answer is not known (yet): 202, else 201.
-_NOT_ANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
+#: FeexPay's answer is not known (yet): 202 instead of 201.
+_UNANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
 
 
 class FeexPayView(APIView):
-    """Every view of ours: JSON in and out, problems, the user's throttle; whatever the host's REST_FRAMEWORK says."""
+    """Base of all views: JSON, problems and the throttle per user, whatever the host's REST_FRAMEWORK says."""
 
     http_method_names = ["get", "head", "post"]
     renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
@@ -65,20 +65,20 @@ class FeexPayView(APIView):
     metadata_class = None
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
     throttle_classes = (UserThrottle,)
-    #: Whether the call takes a query string, and so judges it itself. The others refuse any: a name we do not know
-    #: is a mistake that must not be ignored.
+    #: True for a view that validates its query string itself. The others refuse any parameter, because ignoring a
+    #: misspelt one would hide a mistake.
     takes_query = False
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Outside the host's ATOMIC_REQUESTS: what went to the gateway cannot be rolled back with a request."""
+        """Run outside the host's ATOMIC_REQUESTS: a rollback cannot undo what went to FeexPay."""
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return exception_handler
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """In the client's language, also where the host runs no LocaleMiddleware."""
+        """Answer in the client's language, also on a host without LocaleMiddleware."""
         with translation.override(translation.get_language_from_request(request)):
             response = super().dispatch(request, *args, **kwargs)
         patch_vary_headers(response, ("Accept-Language",))
@@ -87,7 +87,7 @@ class FeexPayView(APIView):
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
-        except UnicodeDecodeError:  # a credential of bytes that are no text, which authenticators decode unguarded
+        except UnicodeDecodeError:  # authenticators decode the credential and do not catch this
             raise AuthenticationFailed from None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -116,49 +116,53 @@ class InitiateView(FeexPayView):
 
 
 class RetryView(FeexPayView):
-    """`POST retry/{id}/`: a new attempt of a payment that surely was not taken."""
+    """`POST retry/{id}/`: start a new attempt of a failed payment."""
 
     def post(self, request: Request, payment_id: UUID) -> Response:
-        _own(request, payment_id)  # before the body is looked at
-        given = _validated(RetryInput, request)
+        _own_payment(request, payment_id)  # before the body is validated: another user's payment is always 404
+        changes = _validated(RetryInput, request)
         key = _key(request, f"retry/{payment_id}")
-        again = {"actor": str(request.user.pk), "language": _language(), **given}
-        return _answer_once(key, lambda: retry(payment_id, source=Source.API, key=key, **again))
+        by_user = {"actor": str(request.user.pk), "language": _language()}
+        return _answer_once(key, lambda: retry(payment_id, source=Source.API, key=key, **by_user, **changes))
 
 
 class OtpView(FeexPayView):
-    """`POST {id}/otp/`: the code that a payer was sent after the start."""
+    """`POST {id}/otp/`: send the code that the payer received after the start."""
 
     def post(self, request: Request, payment_id: UUID) -> Response:
-        _own(request, payment_id)  # before the body is looked at
-        given = _validated(OtpInput, request)
+        _own_payment(request, payment_id)  # before the body is validated: another user's payment is always 404
+        code = _validated(OtpInput, request)["otp"]
         key = _key(request, f"{payment_id}/otp")
-        return _answer_once(key, lambda: otp.submit(payment_id, source=Source.API, key=key, **given), status=200)
+        return _answer_once(key, lambda: otp.submit(payment_id, code, source=Source.API, key=key), status=200)
 
 
 class StatusView(FeexPayView):
-    """`GET {id}/status/`: where a payment stands; asks FeexPay when it is time to."""
+    """`GET {id}/status/`: read a payment; polls FeexPay if a poll is due."""
 
     def get(self, request: Request, payment_id: UUID) -> Response:
-        payment = _own(request, payment_id)
-        if reconcile_if_due(payment.attempt, source=Source.API, total_seconds=_READ_SECONDS):
-            payment = _own(request, payment_id)
-        return _tagged(request, payment_body(payment))
+        payment = _own_payment(request, payment_id)
+        if reconcile_if_due(payment.attempt, source=Source.API, total_seconds=_READ_TIMEOUT_SECONDS):
+            payment = _own_payment(request, payment_id)
+        body = payment_body(payment)
+        tag = etag(body)
+        if _client_has(request, tag):
+            return Response(status=304, headers={"ETag": tag})
+        return Response(body, headers={"ETag": tag})
 
 
 class HistoryView(FeexPayView):
-    """`GET history/`: one's own payments, newest first."""
+    """`GET history/`: the user's payments, newest first."""
 
     takes_query = True
 
     def get(self, request: Request) -> Response:
         mine = listed_payments().filter(user=cast(Any, request.user))
-        rows, links = pagination.page(filters.narrow(mine, request), request)
+        rows, links = pagination.page(filters.filter_payments(mine, request), request)
         return Response({**links, "results": [payment_body(payment) for payment in rows]})
 
 
 class ExportView(FeexPayView):
-    """`GET history/export/`: all of one's own payments that fit, as a file."""
+    """`GET history/export/`: the user's payments that match the filters, as a file."""
 
     renderer_classes = (CSVRenderer, XLSXRenderer)
     content_negotiation_class = FormatInAddress
@@ -166,7 +170,7 @@ class ExportView(FeexPayView):
 
     def get(self, request: Request) -> StreamingHttpResponse:
         mine = Payment.objects.filter(user=cast(Any, request.user))
-        chosen = filters.narrow(mine, request, beside=frozenset({"format"}))
+        chosen = filters.filter_payments(mine, request, other_parameters=frozenset({"format"}))
         name = cast(Any, request).accepted_renderer.format
         try:
             return exports.download(chosen, name, only_head=request.method == "HEAD")
@@ -177,26 +181,26 @@ class ExportView(FeexPayView):
 
 
 class QuoteView(FeexPayView):
-    """`GET quote/`: what a price comes to, by the code that starts a payment."""
+    """`GET quote/`: the cost of a price, by the function that `initiate/` uses."""
 
     takes_query = True
 
     def get(self, request: Request) -> Response:
         filters.refuse_repeated(request)
-        asked = QuoteInput(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        return Response(quote_body(quote(user=request.user, **asked.validated_data)))
+        query = QuoteInput(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        return Response(quote_body(quote(user=request.user, **query.validated_data)))
 
 
 class ProvidersView(FeexPayView):
-    """`GET providers/`: every way to pay, also those not available, with the reason."""
+    """`GET providers/`: all providers, the unavailable ones with the reason."""
 
     takes_query = True
 
     def get(self, request: Request) -> Response | HttpResponse:
-        found = provider_list(filters.wanted(request), _language())
+        found = provider_list(filters.provider_query(request), _language())
         response: Response | HttpResponse
-        if _has(request, found.tag):
+        if _client_has(request, found.tag):
             response = Response(status=304)
         else:
             response = HttpResponse(found.body, content_type="application/json")
@@ -206,14 +210,14 @@ class ProvidersView(FeexPayView):
 
 
 class HealthView(FeexPayView):
-    """`GET health/`: for monitors. Strangers learn one word."""
+    """`GET health/`: for monitors. Anonymous callers read one word."""
 
     permission_classes = (AllowAny,)
 
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
-        except DatabaseError:  # then nobody can be known, and "down" is the answer
+        except DatabaseError:  # without the database no user can be known, and "down" is the answer
             request.user = AnonymousUser()
 
     def get(self, request: Request) -> Response:
@@ -228,7 +232,7 @@ class HealthView(FeexPayView):
 
 def _validated(shape: type[StrictInput], request: Request) -> dict[str, Any]:
     if "Transfer-Encoding" in request.headers and not request.headers.get("Content-Length"):
-        # Django would read such a body as an empty one: a retry would ask the old number, not the new.
+        # Django reads such a body as empty: a retry would charge the old number instead of the new one.
         raise MalformedRequest(_("Send the body with its Content-Length."))
     given = shape(data=request.data)
     given.is_valid(raise_exception=True)
@@ -241,7 +245,7 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
         if feexpay.require_idempotency_key:
             raise invalid("Idempotency-Key", "required", _("This header is required."))
         return None
-    # An empty one is a key that got lost: whoever sends it counts on being protected.
+    # An empty key is refused: its sender lost the key and still relies on it.
     if not 0 < len(value) <= _LONGEST_KEY or not (value.isascii() and value.isprintable()):
         raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
     return idempotency.Key(
@@ -249,49 +253,42 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
     )
 
 
-def _answer_once(key: idempotency.Key | None, act: Callable[[], Payment], *, status: int | None = None) -> Response:
-    """Act and remember the answer, or give the first answer again. status: None for that of a start."""
+def _answer_once(key: idempotency.Key | None, run: Callable[[], Payment], *, status: int | None = None) -> Response:
+    """Run and remember the answer, or repeat the first answer. status: None for 201 or 202."""
     try:
-        payment = act()
+        payment = run()
     except idempotency.AlreadyAnswered as answered:
         return _replay(answered, status)
-    status, body = status or _started(payment), payment_body(payment)
+    status, body = status or _started_status(payment), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)
     return Response(body, status=status)
 
 
 def _replay(answered: idempotency.AlreadyAnswered, status: int | None) -> Response:
-    """The first answer as it was; one that was never given is told from the payment as it stands."""
+    """The first answer; if the first request never answered, an answer made from the payment."""
     if answered.status is not None and answered.body is not None:
         status, body = answered.status, as_first_written(answered.body)
     else:
         payment = read_payments().get(pk=answered.payment.pk)
-        status, body = status or _started(payment), payment_body(payment)
+        status, body = status or _started_status(payment), payment_body(payment)
     return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
 
 
-def _started(payment: Payment) -> int:
-    return 202 if payment.status in _NOT_ANSWERED else 201
+def _started_status(payment: Payment) -> int:
+    return 202 if payment.status in _UNANSWERED else 201
 
 
-def _own(request: Request, payment_id: UUID) -> Payment:
-    """A payment of this user. Somebody else's does not exist."""
+def _own_payment(request: Request, payment_id: UUID) -> Payment:
+    """A payment of this user. Raises: Http404, also for the payment of another user."""
     payment = read_payments().filter(user=cast(Any, request.user), pk=payment_id).first()
     if payment is None:
         raise Http404
     return payment
 
 
-def _tagged(request: Request, body: Any) -> Response:
-    tag = etag(body)
-    if _has(request, tag):
-        return Response(status=304, headers={"ETag": tag})
-    return Response(body, headers={"ETag": tag})
-
-
-def _has(request: Request, tag: str) -> bool:
-    """Whether the client holds what bears this tag."""
+def _client_has(request: Request, tag: str) -> bool:
+    """Whether If-None-Match names this tag."""
     if "If-None-Match" not in request.headers:
         return False
     known = {part.strip().removeprefix("W/") for part in request.headers["If-None-Match"].split(",")}

@@ -1,4 +1,4 @@
-"""Payments as the doors make them, and staff with exactly the permissions a test names."""
+"""Payments in every state, and staff with exactly the permissions that a test names."""
 
 from __future__ import annotations
 

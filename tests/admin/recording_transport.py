@@ -1,4 +1,4 @@
-"""FeexPay as a test wants it, behind the transport: what leaves is remembered, what comes back is told."""
+"""A transport that records requests and answers as the test says."""
 
 from __future__ import annotations
 

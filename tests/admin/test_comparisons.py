@@ -1,4 +1,4 @@
-"""Comparisons are read, differences are read and closed with a note, and each leads to its payment."""
+"""Comparisons and differences: read, linked to their payments, and closed with a note."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def difference(start_payment: StartPayment) -> Discrepancy:
     return differ(start_payment().attempt)
 
 
-def test_list_shows_both_sides_and_leads_to_the_payment(boss: Client, difference: Discrepancy) -> None:
+def test_list_shows_both_sides_and_links_to_the_payment(boss: Client, difference: Discrepancy) -> None:
     page = boss.get(LIST).content.decode()
 
     assert "another status" in page
@@ -42,7 +42,7 @@ def test_list_shows_both_sides_and_leads_to_the_payment(boss: Client, difference
         ({"their_amount": None}, "Failed"),
     ],
 )
-def test_what_feexpay_has_is_shown_whatever_it_is(columns: dict[str, Any], shown: str, boss: Client) -> None:
+def test_any_status_and_amount_of_feexpay_is_shown(columns: dict[str, Any], shown: str, boss: Client) -> None:
     row = differ(None, **columns)
 
     assert shown in boss.get(f"{LIST}{row.pk}/change/").content.decode()
@@ -61,7 +61,7 @@ def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Discr
     assert boss.get(link).context["cl"].result_count == 1
 
 
-def test_comparison_hides_differences_from_who_may_not_see_them(
+def test_comparison_hides_differences_without_the_view_permission(
     staff_client: StaffClient, difference: Discrepancy
 ) -> None:
     client = staff_client("view_comparison")
@@ -99,7 +99,7 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, differe
     assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
 
 
-def test_close_of_what_ended_changes_nothing(boss: Client, difference: Discrepancy) -> None:
+def test_close_of_an_ended_difference_changes_nothing(boss: Client, difference: Discrepancy) -> None:
     Discrepancy.objects.update(state="settled")
 
     answer = boss.post(f"{CLOSE}?discrepancy={difference.pk}", {"reason": "late"}, follow=True)
@@ -120,7 +120,7 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
     assert Discrepancy.objects.get().state == "open"
 
 
-def test_open_difference_offers_to_be_closed(boss: Client, difference: Discrepancy) -> None:
+def test_open_difference_links_to_its_closing(boss: Client, difference: Discrepancy) -> None:
     page = f"{LIST}{difference.pk}/change/"
     assert f"{CLOSE}?discrepancy={difference.pk}" in boss.get(page).content.decode()
 
@@ -129,7 +129,7 @@ def test_open_difference_offers_to_be_closed(boss: Client, difference: Discrepan
     assert CLOSE not in boss.get(page).content.decode()
 
 
-def test_close_takes_a_bounded_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_takes_a_limited_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
@@ -146,13 +146,13 @@ def test_pages_speak_french(boss: Client, difference: Discrepancy) -> None:
     comparison = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     assert "argent en jeu" in listed.lower()
-    assert "autre statut" in listed
+    assert "statut différent" in listed
     assert "Écarts vus" in comparison
     assert "Les 100 plus récents sont montrés ici." in comparison
 
 
-def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: Client, difference: Discrepancy) -> None:
-    """The counts above the rows are of that time: a row that ended later must not contradict them."""
+def test_comparison_shows_its_result_beside_the_state_now(boss: Client, difference: Discrepancy) -> None:
+    """A row that ended later must not contradict the counts, which are of the time of the comparison."""
     Discrepancy.objects.update(state="gone")
 
     page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
@@ -161,7 +161,7 @@ def test_comparison_tells_how_it_left_a_difference_and_how_it_stands_now(boss: C
     assert row.index("open") < row.index("not found any more")
 
 
-def test_comparison_still_shows_what_a_later_one_saw_again(boss: Client, difference: Discrepancy) -> None:
+def test_comparison_still_shows_a_difference_that_a_later_one_saw_again(boss: Client, difference: Discrepancy) -> None:
     later = differ(None).comparison
     Discrepancy.objects.filter(pk=difference.pk).update(last_comparison=later)
 

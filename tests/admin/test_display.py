@@ -1,4 +1,4 @@
-"""What staff see of a status: always a word, and a colour that can be read."""
+"""Badges of statuses: a text and a colour with enough contrast."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_every_status_has_a_badge_of_its_own_word() -> None:
+def test_every_status_has_its_own_badge() -> None:
     assert set(BADGES) == set(Status)
     assert len({str(badge.word) for badge in BADGES.values()}) == len(Status)
 
@@ -46,7 +46,7 @@ def test_contrast_is_measured_as_wcag_does() -> None:
 
 
 @pytest.mark.parametrize("tone", [tone.value for tone in Tone])
-def test_badge_word_stands_out_from_its_ground(tone: str) -> None:
+def test_badge_text_has_enough_contrast(tone: str) -> None:
     assert contrast(*colours()[tone]) >= 4.5
 
 

@@ -1,4 +1,4 @@
-"""Exports from the list of payments: a permission of their own, masked; and what staff see of a converted payment."""
+"""Exports from the admin, with their permission; and the page of a converted payment."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_select_all_takes_the_whole_filtered_list(boss: Client, start_payment: S
     assert len(ids(take(boss, one, select_across="1"))) == 2
 
 
-def test_workbook_begins_like_one(boss: Client, start_payment: StartPayment) -> None:
+def test_workbook_has_the_zip_signature(boss: Client, start_payment: StartPayment) -> None:
     answer = take(boss, start_payment(), name="xlsx")
 
     assert b"".join(answer.streaming_content).startswith(b"PK")
@@ -68,7 +68,7 @@ def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_p
     assert take(staff_client("export_payment"), payment).status_code == 403
 
 
-def test_who_took_them_stands_in_the_log(
+def test_log_names_the_user_who_exported(
     boss: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="django_feexpay.admin"):
@@ -77,7 +77,7 @@ def test_who_took_them_stands_in_the_log(
     assert "exports payments as csv" in caplog.text
 
 
-def test_too_long_for_a_workbook_is_told_on_the_list(
+def test_too_many_rows_for_a_workbook_are_reported_on_the_list(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "XLSX_MOST_ROWS", 0)

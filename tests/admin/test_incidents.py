@@ -1,4 +1,4 @@
-"""Incidents are closed with a note, by whoever may, once."""
+"""Incidents are closed once, with a note, by staff with the permission."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
 
 
 @pytest.mark.parametrize("query", ["", "?incident=x", "?incident=0"])
-def test_close_of_what_is_not_there_is_not_found(query: str, boss: Client) -> None:
+def test_close_of_an_unknown_incident_is_not_found(query: str, boss: Client) -> None:
     assert boss.get(f"{CLOSE}{query}").status_code == 404
 
 
-def test_close_takes_a_bounded_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_takes_a_limited_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
@@ -96,7 +96,7 @@ def test_list_is_narrowed_by_state(state: str, listed: int, boss: Client, incide
     assert boss.get(LIST, {"state": state}).context["cl"].result_count == listed
 
 
-def test_open_incident_offers_to_be_closed(boss: Client, incident: Incident) -> None:
+def test_open_incident_links_to_its_closing(boss: Client, incident: Incident) -> None:
     page = f"{LIST}{incident.pk}/change/"
     assert f"{CLOSE}?incident={incident.pk}" in boss.get(page).content.decode()
 
@@ -105,7 +105,7 @@ def test_open_incident_offers_to_be_closed(boss: Client, incident: Incident) -> 
     assert CLOSE not in boss.get(page).content.decode()
 
 
-def test_payment_page_leads_to_its_incident(boss: Client, incident: Incident, charged_twice: Payment) -> None:
+def test_payment_page_links_to_its_incident(boss: Client, incident: Incident, charged_twice: Payment) -> None:
     assert f"{LIST}{incident.pk}/change/" in boss.get(page_of(charged_twice)).content.decode()
 
 
@@ -136,7 +136,7 @@ def test_charge_without_an_amount_shows_a_dash(boss: Client, charged_twice: Paym
     assert boss.get(page_of(charged_twice)).status_code == 200
 
 
-def test_reversal_is_told_in_french(boss: Client, charged_twice: Payment) -> None:
+def test_reversal_is_named_in_french(boss: Client, charged_twice: Payment) -> None:
     boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
     Incident.objects.update(kind="reversed_after_credit")
 

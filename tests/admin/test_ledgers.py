@@ -1,4 +1,4 @@
-"""The ledgers open for whoever may view them, and nobody writes them here, by whatever way."""
+"""Ledgers: readable with the view permission, and writable in no way."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_encrypted_columns_and_the_hash_are_never_shown(boss: Client, charged_tw
 
 @pytest.mark.parametrize("name", [name for name in LEDGERS if name not in NOT_SEARCHED])
 @pytest.mark.parametrize("term", ["payment", "attempt", "reference"])
-def test_ledger_is_searched_by_what_names_a_payment(
+def test_ledger_is_searched_by_ids_and_references_of_a_payment(
     name: str, term: str, boss: Client, charged_twice: Payment, start_payment: StartPayment
 ) -> None:
     start_payment(key="tap-2")
@@ -176,7 +176,7 @@ def payment_of(row: Any) -> Any:
     return row.attempt.payment_id if by_attempt else row.payment_id
 
 
-def test_delivery_nobody_knows_is_found_by_its_reference(boss: Client, charged_twice: Payment) -> None:
+def test_unmatched_delivery_is_found_by_its_reference(boss: Client, charged_twice: Payment) -> None:
     stray = deliver(None, gateway_reference="STRAY-1")
 
     answer = boss.get(address("webhookdelivery", "changelist"), {"q": "STRAY-1"})
@@ -184,13 +184,13 @@ def test_delivery_nobody_knows_is_found_by_its_reference(boss: Client, charged_t
     assert list(answer.context["cl"].result_list) == [stray]
 
 
-def test_search_of_a_ledger_takes_whole_words_only(boss: Client, charged_twice: Payment) -> None:
+def test_search_of_a_ledger_takes_whole_terms_only(boss: Client, charged_twice: Payment) -> None:
     answer = boss.get(address("paymentevent", "changelist"), {"q": "REF"})
 
     assert list(answer.context["cl"].result_list) == []
 
 
-def test_message_tells_which_receivers_took_it_already(boss: Client, charged_twice: Payment) -> None:
+def test_message_names_the_receivers_that_got_it(boss: Client, charged_twice: Payment) -> None:
     message = OutboxMessage.objects.first()
     assert message is not None
     message.receipts.create(receiver="shop.receivers.give_coins")

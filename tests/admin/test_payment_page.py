@@ -1,4 +1,4 @@
-"""The page of one payment: what happened to it, told in order, with nothing that a browser would run."""
+"""The page of one payment: its history in order, with every text escaped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def text_of(client: Client, payment: Payment) -> str:
     return answer.content.decode()
 
 
-def test_timeline_tells_every_move_in_order(boss: Client, charged_twice: Payment) -> None:
+def test_timeline_lists_every_change_in_order(boss: Client, charged_twice: Payment) -> None:
     page = text_of(boss, charged_twice)
     timeline = page[page.index('class="feexpay-timeline"') :]
 
@@ -49,7 +49,7 @@ def test_timeline_names_the_user_who_acted(boss: Client, start_payment: StartPay
     assert "<blockquote>The payer called</blockquote>" in page
 
 
-def test_timeline_keeps_the_word_of_an_actor_who_is_no_user(
+def test_timeline_shows_an_actor_who_is_no_user(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_payment()
@@ -72,7 +72,7 @@ def test_page_shows_credit_incident_delivery_and_signals(boss: Client, charged_t
     ]
 
 
-def test_page_escapes_what_payers_and_senders_wrote(boss: Client, start_payment: StartPayment) -> None:
+def test_page_escapes_texts_of_payers_and_senders(boss: Client, start_payment: StartPayment) -> None:
     payment = start_payment(description=ATTACK, merchant_reference=ATTACK, metadata={ATTACK: ATTACK})
     deliver(payment.attempt, reported_status=ATTACK, body={ATTACK: ATTACK})
 
@@ -97,7 +97,7 @@ def test_page_escapes_the_reason_and_the_gateways_words(
     assert ESCAPED in page
 
 
-def test_list_escapes_what_payers_wrote(boss: Client, start_payment: StartPayment) -> None:
+def test_list_escapes_texts_of_payers(boss: Client, start_payment: StartPayment) -> None:
     start_payment(merchant_reference=ATTACK)
 
     page = boss.get("/admin/feexpay/payment/").content.decode()
@@ -113,7 +113,7 @@ def test_page_never_shows_the_number(boss: Client, start_payment: StartPayment) 
     assert "97000050" not in page.replace(" ", "")
 
 
-def test_page_costs_the_same_however_much_happened(
+def test_page_costs_the_same_for_a_long_history(
     boss: Client, start_payment: StartPayment, charged_twice: Payment
 ) -> None:
     def statements(payment: Payment) -> int:
@@ -129,7 +129,7 @@ def test_page_costs_the_same_however_much_happened(
     assert statements(charged_twice) == before
 
 
-def test_page_is_bounded_by_its_newest_rows(boss: Client, start_payment: StartPayment) -> None:
+def test_page_shows_only_the_newest_rows(boss: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     for number in range(102):
         deliver(payment.attempt, reported_status=f"WORD-{number:03}")
@@ -146,7 +146,7 @@ def test_page_is_bounded_by_its_newest_rows(boss: Client, start_payment: StartPa
         pytest.param("retry_payment", ["Retry"], id="retry"),
     ],
 )
-def test_page_offers_only_the_acts_one_may_do(
+def test_page_offers_only_permitted_actions(
     permission: str, shown: list[str], staff_client: StaffClient, start_payment: StartPayment
 ) -> None:
     payment = start_payment()
@@ -156,7 +156,7 @@ def test_page_offers_only_the_acts_one_may_do(
     assert re.findall(rf'payment={payment.pk}">([^<]+)</a>', page) == shown
 
 
-def test_page_of_an_unknown_payment_leads_back_to_the_list(boss: Client) -> None:
+def test_page_of_an_unknown_payment_redirects_to_the_list(boss: Client) -> None:
     answer = boss.get("/admin/feexpay/payment/00000000-0000-4000-8000-000000000000/change/")
 
     assert answer.status_code == 302

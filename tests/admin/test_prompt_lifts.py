@@ -1,4 +1,4 @@
-"""Staff lift the limit of prompts for a number: with a permission, a reason and an end. The number stays nowhere."""
+"""Lifts of the prompt limit: permission, reason, end, and no number stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def the_default(settings: Settings) -> None:
     settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 1}
 
 
-def test_lifted_number_may_be_asked_again(boss: Client, start_payment: StartPayment) -> None:
+def test_lifted_number_gets_payment_requests_again(boss: Client, start_payment: StartPayment) -> None:
     start_payment()
     with pytest.raises(NotAllowedError):
         start_payment(amount=700)
@@ -37,11 +37,11 @@ def test_lifted_number_may_be_asked_again(boss: Client, start_payment: StartPaym
     answer = boss.post(LIFT, WISH, follow=True)
 
     assert answer.redirect_chain == [(LIST, 302)]
-    assert "may be asked to pay without a limit until" in answer.content.decode()
+    assert "can get payment requests without a limit until" in answer.content.decode()
     assert start_payment(amount=700).status == "pending"
 
 
-def test_lift_keeps_who_when_and_why_and_not_the_number(
+def test_lift_stores_actor_time_and_reason_without_the_number(
     boss: Client, db: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -65,17 +65,17 @@ def test_lift_keeps_who_when_and_why_and_not_the_number(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"phone": "12345"}, "Not a number of a country that is served here."),
-        ({"phone": "90 00 00 50"}, "This may be a number of several countries: write its country code first."),
+        ({"phone": "12345"}, "This is not a phone number of a country with a provider."),
+        ({"phone": "90 00 00 50"}, "This number exists in several countries. Begin with its country code."),
         ({"phone": ""}, "This field is required."),
         ({"reason": "  "}, "This field is required."),
-        ({"reason": "she rang from 01 97 00 00 51"}, "Write no phone number here: this text is kept for ever."),
+        ({"reason": "she rang from 01 97 00 00 51"}, "Do not write a phone number here: this text is kept for ever."),
         ({"reason": "x" * 501}, "Ensure this value has at most 500 characters"),
         ({"hours": "720"}, "Select a valid choice."),
     ],
     ids=["no number", "several countries", "empty", "no reason", "number in the reason", "long", "too long a time"],
 )
-def test_wrong_wish_is_told_and_nothing_is_lifted(boss: Client, changes: dict[str, str], words: str) -> None:
+def test_wrong_input_is_reported_and_nothing_is_lifted(boss: Client, changes: dict[str, str], words: str) -> None:
     answer = boss.post(LIFT, WISH | changes)
 
     page = answer.content.decode()
@@ -92,7 +92,7 @@ def test_lift_needs_both_permissions(staff_client: StaffClient, permissions: tup
     assert not PromptLift.objects.exists()
 
 
-def test_button_is_there_for_who_may_lift(staff_client: StaffClient) -> None:
+def test_button_is_shown_with_the_permission(staff_client: StaffClient) -> None:
     assert LIFT in staff_client("view_promptlift", "lift_prompt_limit").get(LIST).content.decode()
     assert LIFT not in staff_client("view_promptlift").get(LIST).content.decode()
 
@@ -103,7 +103,7 @@ def test_number_in_the_address_is_not_taken(boss: Client) -> None:
     assert not PromptLift.objects.exists()
 
 
-def test_list_tells_what_still_counts(boss: Client, settings: Any) -> None:
+def test_list_shows_whether_a_lift_is_in_force(boss: Client, settings: Any) -> None:
     boss.post(LIFT, WISH)
     assert "Lifted" in boss.get(LIST).content.decode()
     PromptLift.objects.update(lifted_at=conf.now() - timedelta(hours=2), until=conf.now() - timedelta(hours=1))

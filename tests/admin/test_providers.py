@@ -1,4 +1,4 @@
-"""Providers: adjustable within the catalogue's bounds, never made or removed by hand."""
+"""Providers: staff adjust them within the catalogue, and never add or delete them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save(client: Client, code: str, /, **changes: Any) -> Any:
     )
 
 
-def test_provider_takes_what_an_admin_may_adjust(boss: Client) -> None:
+def test_staff_may_adjust_a_provider(boss: Client) -> None:
     answer = save(
         boss,
         "mtn_bj",
@@ -69,7 +69,7 @@ def test_flow_that_no_source_gives_is_refused(code: str, flow: str, boss: Client
     assert Provider.objects.get(pk=code).flow != flow
 
 
-def test_provider_that_cannot_be_served_cannot_be_enabled(boss: Client) -> None:
+def test_unavailable_provider_cannot_be_enabled(boss: Client) -> None:
     answer = save(boss, "mtn_cm", enabled="on")
 
     errors = answer.context["adminform"].form.errors
@@ -77,13 +77,13 @@ def test_provider_that_cannot_be_served_cannot_be_enabled(boss: Client) -> None:
     assert Provider.objects.get(pk="mtn_cm").enabled is False
 
 
-def test_provider_that_cannot_be_served_shows_why(boss: Client) -> None:
+def test_unavailable_provider_shows_why(boss: Client) -> None:
     page = boss.get("/admin/feexpay/provider/mtn_cm/change/").content.decode()
 
     assert "FeexPay does not serve Cameroon." in page
 
 
-def test_provider_shows_why_in_the_readers_language(boss: Client) -> None:
+def test_provider_shows_why_in_the_language_of_staff(boss: Client) -> None:
     page = boss.get("/admin/feexpay/provider/mtn_cm/change/", headers={"accept-language": "fr"}).content.decode()
 
     assert "FeexPay ne sert pas le Cameroun." in page
@@ -107,13 +107,13 @@ def test_provider_refuses(changes: dict[str, Any], field: str, boss: Client) -> 
     assert Provider.objects.filter(pk="mtn_bj").values().get() == before
 
 
-def test_provider_the_catalogue_no_longer_has_does_not_break_the_list(boss: Client) -> None:
+def test_provider_removed_from_the_catalogue_does_not_break_the_list(boss: Client) -> None:
     Provider.objects.create(code="gone_xx", name="Gone", min_amount=1, max_amount=2, fee_percent=0, flow="push")
 
     page = boss.get("/admin/feexpay/provider/").content.decode()
     answer = save(boss, "gone_xx", enabled="on")
 
-    assert "The catalogue of this version does not hold it." in page
+    assert "This version&#x27;s catalogue does not have this provider." in page
     assert list(answer.context["adminform"].form.errors) == ["enabled"]
 
 
@@ -143,7 +143,7 @@ def test_provider_is_closed_for_maintenance_in_both_languages_and_opened_again(b
     assert not Provider.objects.get(pk="mtn_cm").enabled
 
 
-def test_maintenance_is_a_change_and_wants_its_permission(staff_client: StaffClient) -> None:
+def test_maintenance_needs_the_change_permission(staff_client: StaffClient) -> None:
     act(staff_client("view_provider"), "close_for_maintenance", "mtn_bj")
 
     assert Provider.objects.get(pk="mtn_bj").enabled
@@ -160,9 +160,7 @@ def test_maintenance_is_a_change_and_wants_its_permission(staff_client: StaffCli
         ("", "", "en", "This way to pay is switched off at the moment."),
     ],
 )
-def test_reason_is_told_in_the_payers_language_or_the_other(
-    english: str, french: str, language: str, shown: str
-) -> None:
+def test_reason_is_in_the_payers_language_or_the_other(english: str, french: str, language: str, shown: str) -> None:
     row = Provider.objects.get(pk="mtn_bj")
     row.enabled, row.disabled_reason, row.disabled_reason_fr = False, english, french
 

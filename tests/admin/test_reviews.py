@@ -1,4 +1,4 @@
-"""Closing a review in the back office: one payment, what FeexPay says in words and amounts, one person or two."""
+"""Closing a review in the admin: facts, decision, and one person or two."""
 
 from __future__ import annotations
 
@@ -63,15 +63,13 @@ def options(page: str) -> dict[str, bool]:
 # --- the payment's page ----------------------------------------------------------------------------------
 
 
-def test_page_of_the_payment_says_what_feexpay_took_and_leads_to_closing(
-    boss: Client, start_review: StartPayment
-) -> None:
+def test_payment_page_shows_the_charged_amount_and_links_to_closing(boss: Client, start_review: StartPayment) -> None:
     payment = start_review()
 
     page = text_of(boss, page_of(payment))
 
     assert TOOK in page
-    assert "FeexPay took another amount" in page
+    assert "FeexPay charged another amount" in page
     assert f'<a class="button" href="{review_of(payment)}">Close the review</a>' in page
 
 
@@ -83,7 +81,7 @@ def test_page_of_a_payment_under_review_offers_no_retry(boss: Client, start_revi
     assert offered == ["Ask FeexPay now", "Close the review"]
 
 
-def test_page_without_a_review_does_not_speak_of_one(boss: Client, start_payment: StartPayment) -> None:
+def test_page_without_a_review_does_not_mention_one(boss: Client, start_payment: StartPayment) -> None:
     page = text_of(boss, page_of(start_payment()))
 
     assert "Under review" not in page
@@ -91,7 +89,7 @@ def test_page_without_a_review_does_not_speak_of_one(boss: Client, start_payment
 
 
 @pytest.mark.parametrize("held", [("view_payment",), ("view_payment", "retry_payment", "reconcile_payment")])
-def test_closing_is_offered_only_to_who_may(
+def test_closing_is_offered_only_with_the_permission(
     held: tuple[str, ...], staff_client: StaffClient, start_review: StartPayment
 ) -> None:
     page = text_of(staff_client(*held), page_of(start_review()))
@@ -115,7 +113,7 @@ def test_reviews_are_never_closed_in_bulk(boss: Client, start_review: StartPayme
 # --- the page that asks ------------------------------------------------------------------------------------
 
 
-def test_page_shows_the_facts_and_what_each_decision_would_do(
+def test_page_shows_the_facts_and_the_effect_of_each_decision(
     boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -130,7 +128,7 @@ def test_page_shows_the_facts_and_what_each_decision_would_do(
     assert Credit.objects.count() == 0
 
 
-def test_page_of_what_feexpay_does_not_know_offers_not_paid(
+def test_page_offers_not_paid_if_feexpay_does_not_know_the_payment(
     boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -145,7 +143,7 @@ def test_page_of_what_feexpay_does_not_know_offers_not_paid(
 
 
 @pytest.mark.parametrize(("decision", "amount"), [("credit_taken", 4999), ("credit_price", 5000)])
-def test_decision_is_written_with_its_person_and_reason(
+def test_decision_is_stored_with_its_person_and_reason(
     decision: str, amount: int, boss: Client, start_review: StartPayment
 ) -> None:
     payment = start_review()
@@ -181,7 +179,7 @@ def test_incomplete_form_is_shown_again_with_the_facts(
     assert Credit.objects.count() == 0
 
 
-def test_form_without_what_was_shown_does_nothing(boss: Client, start_review: StartPayment) -> None:
+def test_form_without_its_hidden_fields_does_nothing(boss: Client, start_review: StartPayment) -> None:
     payment = start_review()
 
     boss.post(review_of(payment), {"decision": "credit_taken", "reason": "seen"})
@@ -189,7 +187,7 @@ def test_form_without_what_was_shown_does_nothing(boss: Client, start_review: St
     assert Credit.objects.count() == 0
 
 
-def test_figure_that_changed_since_the_page_was_shown_is_not_credited(
+def test_amount_that_changed_since_the_page_is_not_credited(
     boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -203,7 +201,7 @@ def test_figure_that_changed_since_the_page_was_shown_is_not_credited(
     assert Credit.objects.count() == 0
 
 
-def test_page_that_finds_the_answer_settles_and_says_so(
+def test_page_that_gets_a_deciding_answer_settles_and_says_so(
     boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -253,7 +251,7 @@ def test_closing_needs_its_permission(
     assert gateway.asked == []
 
 
-def test_closing_is_refused_without_the_forms_secret(boss: Client, start_review: StartPayment) -> None:
+def test_closing_is_refused_without_the_csrf_token(boss: Client, start_review: StartPayment) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = boss.cookies
 
@@ -261,11 +259,11 @@ def test_closing_is_refused_without_the_forms_secret(boss: Client, start_review:
 
 
 @pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])
-def test_review_of_what_is_not_there_is_not_found(query: str, boss: Client) -> None:
+def test_review_of_an_unknown_payment_is_not_found(query: str, boss: Client) -> None:
     assert boss.get(f"/admin/feexpay/payment/close_review/?{query}").status_code == 404
 
 
-def test_closing_runs_outside_a_transaction_even_where_the_host_wraps_requests(
+def test_closing_runs_outside_a_transaction_with_atomic_requests(
     boss: Client, start_review: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_review()
@@ -274,7 +272,7 @@ def test_closing_runs_outside_a_transaction_even_where_the_host_wraps_requests(
     assert decide(boss, payment, "credit_taken") == ["The review is closed."]
 
 
-def test_words_of_feexpay_that_nobody_knows_are_not_shown(
+def test_unknown_status_of_feexpay_is_not_shown(
     boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -298,9 +296,7 @@ def two_persons(configure: Configure, gateway: PlayedGateway) -> None:
 def test_first_person_proposes_and_a_second_one_approves(staff_client: StaffClient, start_review: StartPayment) -> None:
     payment, first, second = start_review(), staff_client(*MAY), staff_client(*MAY)
 
-    assert decide(first, payment, "credit_taken") == [
-        "Proposed. A second person has to approve it before anything happens."
-    ]
+    assert decide(first, payment, "credit_taken") == ["Proposed. Nothing happens until a second person approves it."]
     assert Credit.objects.count() == 0
     assert "Approve:" not in text_of(first, review_of(payment))
     assert "You proposed this yourself: a second person must approve it." in text_of(first, review_of(payment))
@@ -316,7 +312,7 @@ def test_first_person_proposes_and_a_second_one_approves(staff_client: StaffClie
 
 
 @pytest.mark.usefixtures("two_persons")
-def test_first_person_cannot_approve_by_a_made_up_form(staff_client: StaffClient, start_review: StartPayment) -> None:
+def test_first_person_cannot_approve_with_a_forged_form(staff_client: StaffClient, start_review: StartPayment) -> None:
     payment, first = start_review(), staff_client(*MAY)
     decide(first, payment, "credit_taken")
 
@@ -325,9 +321,7 @@ def test_first_person_cannot_approve_by_a_made_up_form(staff_client: StaffClient
 
 
 @pytest.mark.usefixtures("two_persons")
-def test_approving_what_was_replaced_meanwhile_does_nothing(
-    staff_client: StaffClient, start_review: StartPayment
-) -> None:
+def test_approving_a_replaced_proposal_does_nothing(staff_client: StaffClient, start_review: StartPayment) -> None:
     payment, first, second = start_review(), staff_client(*MAY), staff_client(*MAY)
     decide(first, payment, "credit_taken")
     shown = hidden(text_of(second, review_of(payment)))
@@ -340,7 +334,7 @@ def test_approving_what_was_replaced_meanwhile_does_nothing(
 
 
 @pytest.mark.usefixtures("two_persons")
-def test_second_person_finds_what_waits(staff_client: StaffClient, start_review: StartPayment) -> None:
+def test_second_person_finds_open_proposals(staff_client: StaffClient, start_review: StartPayment) -> None:
     payment, first = start_review(), staff_client(*MAY)
     decide(first, payment, "credit_taken")
     second = staff_client(*MAY, "view_reviewproposal")
@@ -348,7 +342,7 @@ def test_second_person_finds_what_waits(staff_client: StaffClient, start_review:
     waiting = text_of(second, "/admin/feexpay/reviewproposal/?outcome__exact=open")
 
     assert page_of(payment) in waiting
-    assert "A decision was proposed: a second person has to approve it." in text_of(second, page_of(payment))
+    assert "A decision was proposed: a second person must approve it." in text_of(second, page_of(payment))
     assert "waits for a second person" in text_of(second, page_of(payment))
 
 
@@ -368,7 +362,7 @@ def ask(client: Client, payment: Payment) -> list[Any]:
         ("ON HOLD", "FeexPay answered with an unknown status: “ON HOLD”, reference REF-0001."),
     ],
 )
-def test_asking_that_changes_nothing_says_what_feexpay_answered(
+def test_ask_without_a_change_shows_the_answer_of_feexpay(
     word: str, said: str, boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
@@ -380,7 +374,7 @@ def test_asking_that_changes_nothing_says_what_feexpay_answered(
     assert str(words) == f"Attempt 1 is unchanged. {said} ({str(payment.pk)[:8]}…)"
 
 
-def test_asking_that_settles_says_no_more_than_done(
+def test_ask_that_settles_reports_only_the_count(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_payment()

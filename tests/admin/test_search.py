@@ -1,4 +1,4 @@
-"""Payments are found by exact words and by a number that is written nowhere."""
+"""Search: by exact terms, and by a phone number that is stored nowhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_search_finds_all_payments_of_a_user(boss: Client, start_payment: StartP
 
 
 @pytest.mark.parametrize("term", ["order", "ORDER-1", "REF", "ay", "97000050", "0'; --", "%"])
-def test_search_takes_whole_words_only(term: str, boss: Client, start_payment: StartPayment) -> None:
+def test_search_takes_whole_terms_only(term: str, boss: Client, start_payment: StartPayment) -> None:
     start_payment()
 
     assert listed(boss, q=term) == set()
@@ -88,7 +88,7 @@ def test_find_by_number_lists_all_payments_of_that_payer(boss: Client, start_pay
     assert set(answer.context["cl"].result_list) == mine
 
 
-def test_find_by_number_writes_the_number_nowhere(
+def test_find_by_number_stores_the_number_nowhere(
     boss: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = start_payment(phone="0197000050")
@@ -126,7 +126,7 @@ def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, sett
     ("phone", "words"),
     [
         pytest.param("0197000059", "No payment was started with this number.", id="unknown number"),
-        pytest.param("12345", "Not a number of a country that is served here.", id="no number"),
+        pytest.param("12345", "This is not a phone number of a country with a provider.", id="no number"),
         pytest.param("", "This field is required.", id="empty"),
     ],
 )
@@ -180,7 +180,7 @@ def test_same_payer_list_is_empty_once_the_number_is_erased(boss: Client, start_
         pytest.param(7, 6, False, id="fewer"),
     ],
 )
-def test_paginator_counts_no_further_than_its_cap(
+def test_paginator_counts_up_to_its_limit(
     most: int, count: int, is_capped: bool, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
@@ -196,7 +196,7 @@ def test_list_says_that_older_rows_are_not_counted(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_payment(), start_payment()
-    words = "There are more than these: filter or search to reach the older ones."
+    words = "There are older rows too: filter or search to reach them."
     assert words not in boss.get(LIST).content.decode()
 
     monkeypatch.setattr("django_feexpay.admin.readonly.MOST_COUNTED", 1)

@@ -1,4 +1,4 @@
-"""Somebody who speaks HTTP with the API, and what a test looks at afterwards."""
+"""An HTTP client of the API for tests, and assertions on its answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "errors", "reque
 
 
 class Caller:
-    """A client with a token of `user`, or a stranger. An error that would be a 500 is raised into the test.
+    """A client with a token of `user`, or an anonymous one. An error that would be a 500 is raised in the test.
 
-    Every answer is held against the description of the API.
+    It validates every answer against the API description.
     """
 
     def __init__(self, user: User | None = None, *, raise_errors: bool = True) -> None:
@@ -84,7 +84,7 @@ def row_counts() -> dict[str, int]:
 def assert_problem(
     response: HttpResponse, status: int, code: str, *, field: str | None = None, members: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """It is the problem `code` with all its members; the body, for further looks. `field`: the first wrong one."""
+    """Assert that the answer is the problem `code` with all its members, and return it. `field`: the first error's."""
     assert response.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = json.loads(response.content)
     assert (response.status_code, body["status"], body["code"]) == (status, status, code)

@@ -1,4 +1,4 @@
-"""Holds every answer the tests get against the description of the API, so that it cannot rot."""
+"""Validates every answer in the tests against the API description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error reporter would write down: the local variables of every frame, and the body of the request."""
+"""What an error reporter records: the local variables of every frame, and the request body."""
 
 from __future__ import annotations
 

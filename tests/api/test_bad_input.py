@@ -126,7 +126,7 @@ def test_initiate_takes_no_null(caller: Caller, field: str) -> None:
 
 
 @pytest.mark.parametrize(("raw", "status", "code"), [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
-def test_initiate_refuses_what_is_no_clean_object(caller: Caller, raw: bytes, status: int, code: str) -> None:
+def test_initiate_refuses_a_malformed_body(caller: Caller, raw: bytes, status: int, code: str) -> None:
     before = row_counts()
 
     assert_problem(caller.post("initiate/", raw), status, code)
@@ -176,7 +176,7 @@ def test_idempotency_key_is_short_printable_ascii(caller: Caller, key: str) -> N
     assert row_counts() == before
 
 
-def test_idempotency_key_is_demanded_where_the_host_wants_one(caller: Caller, configure: Configure) -> None:
+def test_idempotency_key_is_required_by_the_setting(caller: Caller, configure: Configure) -> None:
     configure(REQUIRE_IDEMPOTENCY_KEY=True)
 
     body = assert_problem(caller.initiate(), 400, "validation_error", field="Idempotency-Key")
@@ -193,7 +193,7 @@ def test_idempotency_key_is_demanded_where_the_host_wants_one(caller: Caller, co
         ({"metadata": {"pack": ["test-pack"]}}, "not_payable"),
     ],
 )
-def test_price_is_the_shops(caller: Caller, configure: Configure, changes: dict[str, Any], error: str) -> None:
+def test_price_must_match_the_shop(caller: Caller, configure: Configure, changes: dict[str, Any], error: str) -> None:
     configure(PAYABLE="shop.orders.Orders")
     CoinPack.objects.create(code="test-pack", name="Test", coins=500, price=5000)
     before = row_counts()
@@ -204,7 +204,7 @@ def test_price_is_the_shops(caller: Caller, configure: Configure, changes: dict[
     assert row_counts() == before
 
 
-def test_messages_are_in_the_readers_language(caller: Caller) -> None:
+def test_messages_are_in_the_language_of_the_request(caller: Caller) -> None:
     def words(language: str) -> tuple[object, object]:
         response = caller.initiate(phone=None, headers={"Accept-Language": language})
         body = assert_problem(response, 400, "validation_error")
@@ -215,20 +215,20 @@ def test_messages_are_in_the_readers_language(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("token", ["\u00ff\u00fe", "x", "", "a b", "Bearer"])
-def test_credentials_that_are_none_are_refused(token: str) -> None:
+def test_malformed_credentials_are_refused(token: str) -> None:
     response = Caller().get("history/", headers={"Authorization": f"Bearer {token}"})
 
     assert_problem(response, 401, "not_authenticated")
 
 
-def test_user_who_was_switched_off_is_refused(player: User) -> None:
+def test_inactive_user_is_refused(player: User) -> None:
     caller = Caller(player)
     User.objects.filter(pk=player.pk).update(is_active=False)
 
     assert_problem(caller.get("history/"), 401, "not_authenticated")
 
 
-def test_body_without_a_length_is_refused_and_not_taken_for_an_empty_one(caller: Caller) -> None:
+def test_body_without_content_length_is_refused_and_not_read_as_empty(caller: Caller) -> None:
     response = caller.post("initiate/", b"", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
 
     assert_problem(response, 400, "malformed_request")
@@ -243,7 +243,7 @@ def test_body_without_a_length_is_refused_and_not_taken_for_an_empty_one(caller:
         ("quote/", {"provider": "mtn_bj", "amount": ["100", "5000"]}),
     ],
 )
-def test_what_is_given_twice_in_an_address_is_refused(caller: Caller, path: str, query: dict[str, Any]) -> None:
+def test_repeated_query_parameter_is_refused(caller: Caller, path: str, query: dict[str, Any]) -> None:
     [field] = [name for name, value in query.items() if isinstance(value, list)]
 
     body = assert_problem(caller.get(path, **query), 400, "validation_error", field=field)

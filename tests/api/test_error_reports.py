@@ -1,4 +1,4 @@
-"""A bug anywhere between the API and FeexPay's socket: no report of it tells who pays, or hands out a code or a key."""
+"""Reports of a bug between the API and FeexPay's socket show no payer, code or key."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def asking(port: int) -> WireRequest:
     ("broken", "expected"),
     [("connect", NotSentError), ("sendall", OutcomeUnknownError), ("recv_into", OutcomeUnknownError)],
 )
-def test_bug_in_the_http_library_ends_as_an_error_of_ours(
+def test_bug_in_the_http_library_becomes_our_error(
     transport: HttpTransport,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -234,9 +234,7 @@ def test_bug_in_the_http_library_ends_as_an_error_of_ours(
     assert canaries_in(caplog.text) == []
 
 
-def test_stop_in_the_middle_of_an_exchange_takes_no_frame_along(
-    transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_during_an_exchange_keeps_no_frame(transport: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
     """gunicorn raises SystemExit in a worker that is too slow, and Sentry reports it."""
 
     def stop(*args: object) -> None:
@@ -271,9 +269,7 @@ AT_THE_BORDER = {
 
 
 @pytest.mark.parametrize("journey", JOURNEYS)
-def test_no_line_holds_a_value_that_shows_itself(
-    caller: Caller, gateway: ModelGateway, clock: Clock, journey: Journey
-) -> None:
+def test_no_line_holds_an_unmasked_value(caller: Caller, gateway: ModelGateway, clock: Clock, journey: Journey) -> None:
     """Every local variable of ours is looked at on every line that runs: a report can be made on any of them."""
     found: set[str] = set()
 

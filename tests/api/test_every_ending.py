@@ -1,4 +1,4 @@
-"""Every magic number by every flow: over HTTP to us, over a socket to the sandbox, webhooks back over a socket."""
+"""Every magic number with every flow, with the API, the sandbox and the webhooks over real sockets."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def assert_right(sandbox: RunningSandbox, caller: Caller, ids: dict[str, str]) -
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_every_ending_comes_to_its_end(flow: str, caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
+def test_every_ending_is_reached(flow: str, caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
     provider, number, more = FLOWS[flow]
     ids: dict[str, str] = {}
     for ending in ENDINGS:
@@ -155,7 +155,7 @@ def test_every_ending_comes_to_its_end(flow: str, caller: Caller, open_doors: Ru
     assert_right(open_doors, caller, ids)
 
 
-def test_every_ending_of_a_card_comes_to_its_end(caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
+def test_every_ending_of_a_card_is_reached(caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
     ids: dict[str, str] = {}
     for ending in ENDINGS:
         body = caller.initiate(provider="visa", phone=None, amount=PRICE, merchant_reference=ending).json()
@@ -185,7 +185,7 @@ def test_every_ending_of_a_card_comes_to_its_end(caller: Caller, open_doors: Run
         (["pay", "pay"], SUCCESSFUL),
     ],
 )
-def test_what_a_payer_presses_on_the_card_page_decides(
+def test_button_on_the_card_page_decides(
     choices: list[str],
     expected: tuple[str, str, str | None],
     caller: Caller,
@@ -205,7 +205,7 @@ def test_what_a_payer_presses_on_the_card_page_decides(
     assert Payment.objects.count() == 1
 
 
-def test_wrong_and_old_codes_take_nothing(caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
+def test_wrong_and_expired_codes_charge_nothing(caller: Caller, open_doors: RunningSandbox, clock: Clock) -> None:
     for code in ("000000", "999999"):
         first = caller.initiate(
             provider="orange_bf", phone="74000000", otp=code, merchant_reference=f"bf {code}"

@@ -1,4 +1,4 @@
-"""GET history/export/: one's own payments as a file, by the filters of history, safe to open in a spreadsheet."""
+"""GET history/export/: the user's payments as a file, filtered as the history, safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ids(rows: list[dict[str, str]]) -> list[UUID]:
 
 
 @pytest.mark.parametrize("name", ["csv", "xlsx"])
-def test_payment_is_a_row_of_what_the_api_says_of_it(player: User, caller: Caller, name: str) -> None:
+def test_row_has_the_values_of_the_api(player: User, caller: Caller, name: str) -> None:
     payment = kept(
         player,
         status="successful",
@@ -135,13 +135,13 @@ def test_format_of_the_address_wins_over_accept(
     ("accept", "query"),
     [("application/json", {}), ("*/*", {"format": "pdf"}), ("*/*", {"format": ""}), ("*/*", {"format": "CSV"})],
 )
-def test_format_that_there_is_not_is_refused(caller: Caller, accept: str, query: dict[str, str]) -> None:
+def test_unknown_format_is_refused(caller: Caller, accept: str, query: dict[str, str]) -> None:
     response = caller.get("history/export/", headers={"Accept": accept}, **query)
 
     assert_problem(response, 406, "not_acceptable")
 
 
-def test_host_s_settings_do_not_take_the_format_away(caller: Caller, settings: Any) -> None:
+def test_settings_of_the_host_do_not_change_the_format(caller: Caller, settings: Any) -> None:
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "URL_FORMAT_OVERRIDE": None}
 
     response = caller.get("history/export/", format="xlsx")
@@ -153,14 +153,14 @@ def test_host_s_settings_do_not_take_the_format_away(caller: Caller, settings: A
 # --- which rows ----------------------------------------------------------------------------------------
 
 
-def test_rows_of_one_instant_come_once_each_newest_first(player: User, caller: Caller) -> None:
+def test_rows_of_the_same_instant_appear_once_newest_first(player: User, caller: Caller) -> None:
     expected = newest_first(keep_many(player, 2100))
     newest = kept(player, at=NOON + timedelta(seconds=1))
 
     assert ids(export(caller)) == [newest.pk, *expected]
 
 
-def test_export_is_of_ones_own_payments(player: User, caller: Caller) -> None:
+def test_export_has_only_payments_of_the_user(player: User, caller: Caller) -> None:
     kept(User.objects.create_user("kofi"))
     mine = kept(player)
 
@@ -169,7 +169,7 @@ def test_export_is_of_ones_own_payments(player: User, caller: Caller) -> None:
         assert_problem(Caller().get("history/export/", format=name), 401, "not_authenticated")
 
 
-def test_export_of_nothing_is_a_head(caller: Caller) -> None:
+def test_export_without_payments_has_the_column_names(caller: Caller) -> None:
     for name in exports.FORMATS:
         assert export(caller, format=name, search="nothing") == []
 
@@ -213,7 +213,7 @@ def test_filters_are_those_of_history(player: User, caller: Caller, query: dict[
     ("name", "value"),
     [("cursor", "x"), ("page_size", "5"), ("statuss", "pending"), ("status", "sending"), ("amount_min", "many")],
 )
-def test_filter_that_makes_no_sense_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     response = caller.get("history/export/", format="xlsx", **{name: value})
 
     assert_problem(response, 400, "validation_error", field=name)
@@ -250,7 +250,7 @@ INJECTIONS = {
 
 
 @pytest.mark.parametrize("column", ["merchant_reference", "description"])
-def test_no_cell_is_a_formula_and_both_formats_hold_the_same(player: User, caller: Caller, column: str) -> None:
+def test_no_cell_is_a_formula_and_both_formats_are_equal(player: User, caller: Caller, column: str) -> None:
     for seconds, text in enumerate(INJECTIONS):
         kept(player, at=NOON - timedelta(seconds=seconds), **{column: text})
 
@@ -269,7 +269,7 @@ def test_workbook_holds_no_formula(player: User, caller: Caller) -> None:
     assert {cell.data_type for row in book.active.iter_rows() for cell in row} <= {"inlineStr", "s", "n"}
 
 
-def test_number_is_masked_and_metadata_stays_here(player: User, caller: Caller) -> None:
+def test_number_is_masked_and_metadata_is_left_out(player: User, caller: Caller) -> None:
     kept(player, metadata={"note": "a secret of the shop's"}, idempotency_key="tap-1")
 
     for name in exports.FORMATS:
@@ -281,7 +281,7 @@ def test_number_is_masked_and_metadata_stays_here(player: User, caller: Caller) 
 # --- what it costs -------------------------------------------------------------------------------------
 
 
-def test_first_bytes_leave_before_the_first_row_is_read(player: User, caller: Caller) -> None:
+def test_first_bytes_are_sent_before_the_first_row_is_read(player: User, caller: Caller) -> None:
     kept(player)
     response = caller.get("history/export/", format="csv")
     chunks = iter(response.streaming_content)
@@ -293,7 +293,7 @@ def test_first_bytes_leave_before_the_first_row_is_read(player: User, caller: Ca
         assert len(statements) == 1
 
 
-def test_workbook_has_a_last_row(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workbook_with_too_many_rows_is_refused(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "XLSX_MOST_ROWS", 3)
     keep_many(player, 3)
     assert len(export(caller, format="xlsx")) == 3

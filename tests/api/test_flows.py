@@ -1,4 +1,4 @@
-"""What a client sees of a code, of the operator's page and of FeexPay's page for cards."""
+"""Flows as a client sees them: OTP, the operator's page, and FeexPay's page for cards."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def awaiting(caller: Caller, gateway: ModelGateway, clock: Clock) -> str:
 # --- a code that comes first ------------------------------------------------------------------------------
 
 
-def test_code_that_must_come_first_is_asked_for(caller: Caller, gateway: ModelGateway) -> None:
+def test_provider_that_needs_a_code_first_requires_it(caller: Caller, gateway: ModelGateway) -> None:
     response = caller.initiate(provider="orange_bf", phone="74 00 00 50")
 
     assert_problem(response, 400, "validation_error", field="otp")
     assert (gateway.charges, Payment.objects.count()) == ([], 0)
 
 
-def test_code_that_comes_first_goes_out_with_the_start(caller: Caller, gateway: ModelGateway) -> None:
+def test_first_code_is_sent_with_the_start(caller: Caller, gateway: ModelGateway) -> None:
     response = caller.initiate(provider="orange_bf", phone="74 00 00 50", **CODE)
 
     assert (response.status_code, response.json()["detail"]) == (201, "waiting_for_payer")
     assert gateway.last().code == "123456"
 
 
-def test_code_that_is_wrong_at_once_refuses_the_start(caller: Caller, gateway: ModelGateway) -> None:
+def test_wrong_first_code_refuses_the_start(caller: Caller, gateway: ModelGateway) -> None:
     gateway.next_collects = [refuse("INVALID_OTP")]
 
     body = caller.initiate(provider="orange_bf", phone="74 00 00 50", otp="000000").json()
@@ -51,7 +51,7 @@ def test_code_that_is_wrong_at_once_refuses_the_start(caller: Caller, gateway: M
 # --- a code that follows ------------------------------------------------------------------------------------
 
 
-def test_code_that_follows_is_awaited_and_taken(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
+def test_second_step_code_is_awaited_and_accepted(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
     before = caller.get(f"{awaiting}/status/").json()
     response = caller.post(f"{awaiting}/otp/", CODE)
 
@@ -81,9 +81,7 @@ def test_code_with_a_key_is_sent_once_and_answered_alike(caller: Caller, gateway
     assert len(gateway.charges) == 2
 
 
-def test_code_that_is_refused_is_told_and_another_may_follow(
-    caller: Caller, gateway: ModelGateway, awaiting: str
-) -> None:
+def test_refused_code_is_reported_and_another_may_follow(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
     gateway.next_collects = [refuse("INVALID_OTP")]
     key = {"Idempotency-Key": "tap"}
 
@@ -124,7 +122,7 @@ def test_body_that_is_no_code_changes_nothing(
 # --- pages ---------------------------------------------------------------------------------------------------
 
 
-def test_operators_page_is_shown_while_it_is_of_use(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_redirect_url_is_shown_only_while_pending(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [accept_as("wave-1", payment_url="https://pay.wave.example/1")]
     urls = {"return_url": "https://testserver/back", "cancel_url": "https://testserver/no"}
 
@@ -160,7 +158,7 @@ def test_operators_page_is_shown_while_it_is_of_use(caller: Caller, gateway: Mod
         "https://täst/",
     ],
 )
-def test_payer_is_never_sent_elsewhere(caller: Caller, gateway: ModelGateway, address: str) -> None:
+def test_return_url_to_another_host_is_refused(caller: Caller, gateway: ModelGateway, address: str) -> None:
     response = caller.initiate(provider="wave_ci", phone="07 00 00 00 50", return_url=address)
 
     assert_problem(response, 400, "validation_error", field="return_url")
@@ -168,7 +166,7 @@ def test_payer_is_never_sent_elsewhere(caller: Caller, gateway: ModelGateway, ad
 
 
 @pytest.mark.parametrize("address", ["https://testserver/back?x=1#here", "https://TESTSERVER:8443/back"])
-def test_payer_may_come_back_to_the_host_that_was_asked(caller: Caller, gateway: ModelGateway, address: str) -> None:
+def test_return_url_to_the_host_of_the_request_is_accepted(caller: Caller, gateway: ModelGateway, address: str) -> None:
     assert caller.initiate(provider="wave_ci", phone="07 00 00 00 50", return_url=address).status_code == 201
 
 
@@ -207,9 +205,7 @@ def test_number_sent_with_a_card_is_ignored_and_not_kept(
 
 
 @pytest.mark.parametrize("phone", [161000050, None, "0" * 41, ["0161000050"]], ids=["number", "null", "long", "list"])
-def test_number_sent_with_a_card_is_still_a_string_of_its_size(
-    caller: Caller, gateway: ModelGateway, phone: object
-) -> None:
+def test_number_sent_with_a_card_is_still_validated(caller: Caller, gateway: ModelGateway, phone: object) -> None:
     body = {"provider": "visa", "amount": 5000, "phone": phone}
 
     assert_problem(caller.post("initiate/", body), 400, "validation_error", field="phone")
@@ -225,7 +221,7 @@ def test_two_taps_on_a_card_are_one_payment(caller: Caller, gateway: ModelGatewa
     assert (body["payment_id"], len(gateway.pages)) == (first, 1)
 
 
-def test_page_that_did_not_come_is_on_its_way(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_payment_without_its_page_yet_is_queued(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_pages = [lose_the_page]
     response = caller.initiate(provider="visa", phone=None)
     assert (response.status_code, response.json()["detail"]) == (202, "queued")
@@ -236,7 +232,7 @@ def test_page_that_did_not_come_is_on_its_way(caller: Caller, gateway: ModelGate
 
 
 @pytest.mark.parametrize("provider", ["orange_ml", "mtn_ci", "coris_bj"])
-def test_page_in_the_answer_wins_over_what_the_row_says(caller: Caller, gateway: ModelGateway, provider: str) -> None:
+def test_page_in_the_answer_overrides_the_flow_of_the_row(caller: Caller, gateway: ModelGateway, provider: str) -> None:
     number = {"orange_ml": "70 00 00 50", "mtn_ci": "05 00 00 00 50", "coris_bj": "01 97 00 00 50"}[provider]
     gateway.next_collects = [lambda charge: reply(200, {"reference": "r-1", "payment_url": "https://pay.example/"})]
 

@@ -1,4 +1,4 @@
-"""GET health/: for monitors. It reads rows and asks nobody: no test here has a gateway."""
+"""GET health/: for monitors. It reads only rows, so no test here has a gateway."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_all_is_well(caller: Caller, all_well: None) -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok", "components": ALL_WELL})
 
 
-def test_strangers_learn_one_word(stranger: Caller, all_well: None) -> None:
+def test_anonymous_callers_read_one_word(stranger: Caller, all_well: None) -> None:
     response = stranger.get("health/")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -56,7 +56,7 @@ def test_cluster_is_as_good_as_a_worker(caller: Caller, all_well: None) -> None:
     assert caller.get("health/").json()["status"] == "ok"
 
 
-def test_gateway_nobody_asked_yet_is_no_bad_news(caller: Caller, all_well: None) -> None:
+def test_gateway_not_asked_yet_is_ok(caller: Caller, all_well: None) -> None:
     Heartbeat.objects.filter(name="gateway").delete()
 
     assert caller.get("health/").json() == {"status": "ok", "components": ALL_WELL | {"gateway": "unknown"}}
@@ -72,7 +72,7 @@ def test_silence_degrades(caller: Caller, all_well: None, name: str, minutes: in
     assert response.json() == {"status": "degraded", "components": ALL_WELL | {component: "silent"}}
 
 
-def test_worker_that_never_was_degrades(stranger: Caller) -> None:
+def test_worker_without_heartbeat_degrades(stranger: Caller) -> None:
     assert stranger.get("health/").json() == {"status": "degraded"}
 
 
@@ -95,7 +95,7 @@ def test_forgotten_attempt_degrades(caller: Caller, player: User, all_well: None
     ],
     ids=["never called", "fails", "failed once", "hangs"],
 )
-def test_signal_that_a_receiver_has_not_taken_degrades_within_a_minute(
+def test_undelivered_signal_degrades_within_a_minute(
     caller: Caller, player: User, all_well: None, age_seconds: int, error: str, word: str
 ) -> None:
     """Also while it is to be called again only later."""
@@ -114,7 +114,7 @@ def test_signal_that_a_receiver_has_not_taken_degrades_within_a_minute(
 
 
 @pytest.mark.parametrize("who", ["caller", "stranger"])
-def test_database_away_is_down_for_everybody(request: pytest.FixtureRequest, who: str) -> None:
+def test_unavailable_database_is_down_for_every_caller(request: pytest.FixtureRequest, who: str) -> None:
     asker: Caller = request.getfixturevalue(who)
 
     with database_away():
@@ -123,7 +123,7 @@ def test_database_away_is_down_for_everybody(request: pytest.FixtureRequest, who
     assert (response.status_code, response.json()) == (503, {"status": "down"})
 
 
-def test_database_away_is_503_for_other_calls(caller: Caller) -> None:
+def test_unavailable_database_is_503_for_other_calls(caller: Caller) -> None:
     with database_away():
         response = caller.get("history/")
 
@@ -131,7 +131,7 @@ def test_database_away_is_503_for_other_calls(caller: Caller) -> None:
     assert response.headers["Retry-After"] == "5"
 
 
-def test_open_difference_with_money_at_stake_is_told(caller: Caller, all_well: None) -> None:
+def test_open_difference_with_money_at_stake_is_reported(caller: Caller, all_well: None) -> None:
     today = timezone.now()
     night = Comparison.objects.create(
         first_day=today, last_day=today, night=today, started_at=today, beat_at=today, finished_at=today
@@ -148,7 +148,7 @@ def test_open_difference_with_money_at_stake_is_told(caller: Caller, all_well: N
     assert caller.get("health/").json()["status"] == "ok"
 
 
-def test_nights_that_are_no_longer_kept_are_told(caller: Caller, all_well: None, settings: Any) -> None:
+def test_missing_nightly_comparison_is_reported(caller: Caller, all_well: None, settings: Any) -> None:
     long_ago = timezone.now() - timedelta(hours=51)
     instants = ("first_day", "last_day", "night", "started_at", "beat_at", "finished_at")
     Comparison.objects.create(**dict.fromkeys(instants, long_ago))

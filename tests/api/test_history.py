@@ -1,4 +1,4 @@
-"""GET history/: pages that neither skip nor repeat, and filters that mean what they say."""
+"""GET history/: pages that neither skip nor repeat rows, and filters."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def walk(caller: Caller, response: Any, way: str) -> list[list[UUID]]:
     return [*pages]
 
 
-def test_rows_of_one_instant_come_once_each_there_and_back(player: User, caller: Caller) -> None:
+def test_rows_of_the_same_instant_appear_once_in_both_directions(player: User, caller: Caller) -> None:
     expected = newest_first(keep_many(player, 1500))
 
     forth = walk(caller, caller.get("history/", page_size=100), "next")
@@ -88,7 +88,7 @@ def test_rows_of_one_instant_come_once_each_there_and_back(player: User, caller:
     assert [len(page) for page in forth] == [100] * 15
 
 
-def test_pages_stay_whole_while_new_payments_arrive(player: User, caller: Caller) -> None:
+def test_pages_stay_complete_while_new_payments_arrive(player: User, caller: Caller) -> None:
     old = newest_first([kept(player, at=NOON + timedelta(seconds=step)) for step in range(6)])
     first = caller.get("history/", page_size=3)
     new = kept(player, at=NOON + timedelta(hours=1))
@@ -118,7 +118,7 @@ def test_page_costs_one_statement(player: User, caller: Caller) -> None:
         assert len(statements) == AUTHENTICATION_STATEMENTS + 1
 
 
-def test_page_holds_20_rows_unless_told(player: User, caller: Caller) -> None:
+def test_page_has_20_rows_by_default(player: User, caller: Caller) -> None:
     keep_many(player, 30)
 
     sizes = [len(ids(caller.get("history/", **query))) for query in ({}, {"page_size": 1}, {"page_size": 100})]
@@ -136,7 +136,7 @@ def test_page_size_is_1_to_100(caller: Caller, size: str) -> None:
     ["x", "%00", "é", "bnxub3RhdGltZXx4", "A" * 5000, "bnwyMDI2LTExLTIzfDE="]
     + ["bnwwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwfHg="],
 )
-def test_made_up_cursor_is_refused(caller: Caller, cursor: str) -> None:
+def test_invented_cursor_is_refused(caller: Caller, cursor: str) -> None:
     assert_problem(caller.get("history/", cursor=cursor), 400, "validation_error", field="cursor")
 
 
@@ -144,7 +144,7 @@ def test_made_up_cursor_is_refused(caller: Caller, cursor: str) -> None:
 @pytest.mark.parametrize(
     "instant", ["2026-11-23T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23"]
 )
-def test_cursor_at_the_edge_of_time_harms_nobody(player: User, caller: Caller, way: str, instant: str) -> None:
+def test_cursor_at_the_ends_of_datetime_is_no_error(player: User, caller: Caller, way: str, instant: str) -> None:
     kept(player)
     cursor = base64.urlsafe_b64encode(f"{way}|{instant}|{uuid4()}".encode()).decode()
 
@@ -182,7 +182,7 @@ def test_cursor_at_the_edge_of_time_harms_nobody(player: User, caller: Caller, w
     ],
     ids=lambda value: urlencode(value) if isinstance(value, dict) else "",
 )
-def test_filter_keeps_what_fits(player: User, caller: Caller, query: dict[str, str], expected: set[str]) -> None:
+def test_filter_keeps_matching_rows(player: User, caller: Caller, query: dict[str, str], expected: set[str]) -> None:
     rows = [
         {"merchant_reference": "coins"},
         {"merchant_reference": "sent", "provider_id": "moov_bj", "amount": 500, "status": "sending"},
@@ -213,7 +213,7 @@ def test_search_finds_a_payment_by_its_id(player: User, caller: Caller) -> None:
         assert ids(caller.get("history/", search=writing)) == [payment.pk]
 
 
-def test_filters_go_along_with_the_pages(player: User, caller: Caller) -> None:
+def test_page_links_keep_the_filters(player: User, caller: Caller) -> None:
     wanted = keep_many(player, 5, merchant_reference="a b&c")
     keep_many(player, 5, merchant_reference="other")
 
@@ -255,7 +255,7 @@ def test_filters_go_along_with_the_pages(player: User, caller: Caller) -> None:
         ("amount_max", "9" * 5000),
     ],
 )
-def test_filter_that_makes_no_sense_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     assert_problem(caller.get("history/", **{name: value}), 400, "validation_error", field=name)
 
 

@@ -1,4 +1,4 @@
-"""What a host's Python code calls, and a host with as little in its settings as the interface asks for."""
+"""The Python API of a host, and a host with the fewest settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_package_is_imported_without_django_and_without_settings() -> None:
     assert printed == f"{django_feexpay.__version__} set()"
 
 
-def test_package_has_no_other_names() -> None:
+def test_package_refuses_unknown_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'stop_payment'"):
         django_feexpay.stop_payment  # noqa: B018  # the look-up is the test
 
@@ -95,7 +95,7 @@ def test_start_inside_a_transaction_is_refused_and_nothing_is_sent(player: User)
     assert row_counts() == before
 
 
-def test_unknown_payment_is_no_payment(player: User) -> None:
+def test_unknown_payment_raises(player: User) -> None:
     with pytest.raises(Payment.DoesNotExist):
         django_feexpay.reconcile_payment(uuid4())
 
@@ -125,7 +125,7 @@ def test_host_closes_a_review(player: User, gateway: ModelGateway) -> None:
 
 
 @pytest.mark.parametrize("call", ["retry_payment", "reconcile_payment"])
-def test_nothing_is_asked_inside_a_transaction(player: User, gateway: ModelGateway, call: str) -> None:
+def test_feexpay_is_not_asked_inside_a_transaction(player: User, gateway: ModelGateway, call: str) -> None:
     payment = start(player)
 
     with pytest.raises(RuntimeError), transaction.atomic():
@@ -134,7 +134,7 @@ def test_nothing_is_asked_inside_a_transaction(player: User, gateway: ModelGatew
     assert gateway.questions == 0
 
 
-def test_urls_need_no_more_apps_than_the_interface_says() -> None:
+def test_urls_need_only_the_apps_of_the_interface() -> None:
     printed = run_python(
         "from django.conf import settings\n"
         "settings.configure(\n"

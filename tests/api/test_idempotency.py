@@ -1,4 +1,4 @@
-"""One key, one answer, over HTTP."""
+"""Idempotency keys over HTTP: one key, one answer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_same_key_gets_the_first_answer_byte_for_byte(
     assert Payment.objects.count() == 1
 
 
-def test_first_answer_stays_when_the_payment_moved_on(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_first_answer_is_repeated_after_the_payment_changed(
+    caller: Caller, gateway: ModelGateway, clock: Clock
+) -> None:
     first = caller.initiate(headers=KEY)
     gateway.last().approve()
     look_again(clock)
@@ -59,7 +61,7 @@ def test_first_answer_stays_when_the_payment_moved_on(caller: Caller, gateway: M
     assert caller.initiate(headers=KEY).content == first.content
 
 
-def test_order_of_fields_and_spaces_make_no_other_body(caller: Caller, gateway: ModelGateway) -> None:
+def test_order_of_fields_and_spaces_do_not_change_the_body(caller: Caller, gateway: ModelGateway) -> None:
     first = caller.post("initiate/", b'{"provider":"mtn_bj","amount":5000,"phone":"0161000050"}', headers=KEY)
     again = caller.post("initiate/", b'{ "phone": "0161000050", "amount": 5000, "provider": "mtn_bj" }', headers=KEY)
 
@@ -80,7 +82,7 @@ def test_same_key_with_another_body_is_a_mismatch(
     assert (Payment.objects.count(), len(gateway.charges)) == (1, 1)
 
 
-def test_key_of_initiate_does_not_serve_retry(caller: Caller, gateway: ModelGateway) -> None:
+def test_key_of_initiate_does_not_work_for_retry(caller: Caller, gateway: ModelGateway) -> None:
     gateway.next_collects.append(refuse())
     payment_id = caller.initiate(headers=KEY).json()["id"]
 
@@ -100,7 +102,7 @@ def test_first_request_still_running_is_a_conflict(caller: Caller, gateway: Mode
 
 
 @pytest.mark.parametrize("place", ["started", "after_send", "sent"])
-def test_answer_that_never_came_is_told_from_the_row_after_90_seconds(
+def test_missing_first_answer_is_made_from_the_row_after_90_seconds(
     caller: Caller, gateway: ModelGateway, clock: Clock, place: str
 ) -> None:
     with failpoints.arm(place, die), pytest.raises(ProcessDiedError):
@@ -141,7 +143,7 @@ def test_retry_with_a_key_opens_one_attempt(caller: Caller, gateway: ModelGatewa
 
 
 @pytest.mark.postgres_only
-def test_fifty_taps_at_once_make_one_payment_and_one_call(player: User, gateway: ModelGateway) -> None:
+def test_fifty_parallel_starts_make_one_payment_and_one_call(player: User, gateway: ModelGateway) -> None:
     callers = [Caller(player) for _ in range(50)]
     together = threading.Barrier(50)
 
@@ -166,7 +168,7 @@ def test_fifty_taps_at_once_make_one_payment_and_one_call(player: User, gateway:
 
 
 @pytest.mark.postgres_only
-def test_fifty_retries_at_once_open_one_attempt(player: User, gateway: ModelGateway) -> None:
+def test_fifty_parallel_retries_open_one_attempt(player: User, gateway: ModelGateway) -> None:
     gateway.next_collects.append(refuse())
     payment_id = Caller(player).initiate().json()["id"]
     callers = [Caller(player) for _ in range(50)]
@@ -186,7 +188,7 @@ def test_fifty_retries_at_once_open_one_attempt(player: User, gateway: ModelGate
     assert len(gateway.charges) == 2
 
 
-def test_empty_key_is_a_lost_one_and_refused(caller: Caller) -> None:
+def test_empty_key_is_refused(caller: Caller) -> None:
     refused = caller.initiate(headers={"Idempotency-Key": ""})
 
     assert_problem(refused, 400, "validation_error", field="Idempotency-Key")

@@ -83,7 +83,7 @@ def test_idempotency_keys_of_two_users_do_not_meet(caller: Caller, thief: Caller
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_stranger_is_told_to_sign_in(stranger: Caller, method: str, path: str) -> None:
+def test_anonymous_caller_gets_401(stranger: Caller, method: str, path: str) -> None:
     before = row_counts()
 
     response = stranger.call(method, path.format(id=uuid4()))
@@ -115,12 +115,12 @@ def test_wrong_method_names_the_right_one(caller: Caller, path: str, method: str
 
 @pytest.mark.parametrize("accept", ["text/html", "application/xml", "application/problem+json"])
 @pytest.mark.parametrize("path", ["history/", "providers/", "health/"])
-def test_only_json_is_spoken(caller: Caller, path: str, accept: str) -> None:
+def test_only_json_is_accepted(caller: Caller, path: str, accept: str) -> None:
     assert_problem(caller.get(path, headers={"Accept": accept}), 406, "not_acceptable")
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html, application/json;q=0.1", "application/*"])
-def test_json_is_spoken_to_whoever_takes_it(caller: Caller, accept: str) -> None:
+def test_json_is_sent_if_accept_allows_it(caller: Caller, accept: str) -> None:
     response = caller.get("providers/", headers={"Accept": accept})
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")

@@ -1,4 +1,4 @@
-"""Problems themselves: their list, their ids, and the one nobody expected."""
+"""Problems: their list, their request ids, and the unexpected error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_problems_are_those_of_the_interface() -> None:
     assert {code: int(status) for code, (status, _title) in PROBLEMS.items()} == STATUS_OF_CODE
 
 
-def test_every_reason_has_words_for_the_payer() -> None:
+def test_every_reason_has_a_text_for_the_payer() -> None:
     assert REASON_CODES - set(REASONS) == {UNKNOWN_REASON}  # that one has the words for any reason
 
 
@@ -59,7 +59,7 @@ def broken_history(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db
-def test_mistake_of_ours_is_a_problem_that_tells_nothing(
+def test_unexpected_error_is_a_problem_without_details(
     player: Any, broken_history: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR, "django_feexpay.api"):
@@ -71,7 +71,7 @@ def test_mistake_of_ours_is_a_problem_that_tells_nothing(
 
 
 @pytest.mark.django_db
-def test_mistake_of_ours_is_told_to_whoever_listens(player: Any, broken_history: None) -> None:
+def test_unexpected_error_is_logged_and_signalled(player: Any, broken_history: None) -> None:
     heard: list[str] = []
 
     def listen(*, request: Any, **kwargs: Any) -> None:
@@ -88,12 +88,12 @@ def test_mistake_of_ours_is_told_to_whoever_listens(player: Any, broken_history:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("given", "kept"), [("req-1.a:B_2", True), ("x" * 65, False), ("a b", False), ("", False)])
-def test_request_id_is_the_clients_if_it_is_harmless(stranger: Caller, given: str, kept: bool) -> None:
+def test_request_id_of_the_client_is_used_if_a_log_can_take_it(stranger: Caller, given: str, kept: bool) -> None:
     body = assert_problem(stranger.get("history/", {"X-Request-ID": given}), 401, "not_authenticated")
 
     assert (body["request_id"] == given) == kept
 
 
 @pytest.mark.django_db
-def test_good_answers_carry_a_request_id_as_well(stranger: Caller) -> None:
+def test_successful_answers_have_a_request_id_too(stranger: Caller) -> None:
     assert stranger.get("health/", {"X-Request-ID": "req-1"}).headers["X-Request-ID"] == "req-1"

@@ -1,4 +1,4 @@
-"""A phone that was asked too often: 429 with a time, before anything is written, in the payer's language."""
+"""The prompt limit of a phone: 429 with Retry-After, before anything is written."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def start(caller: Caller, number: int, **more: Any) -> Any:
         ),
     ],
 )
-def test_third_start_to_one_number_is_a_problem_with_a_time(
+def test_third_start_to_one_number_is_429_with_retry_after(
     caller: Caller, gateway: ModelGateway, clock: Clock, language: str, title: str, detail: str
 ) -> None:
     other = Caller(User.objects.create_user("kofi"))
@@ -75,9 +75,7 @@ def test_sixty_users_at_once_prompt_one_phone_five_times_at_the_sandbox(
     assert (sandbox.prompts(), Payment.objects.count()) == (5, 5)
 
 
-def test_key_of_a_refused_start_serves_when_there_is_room_again(
-    caller: Caller, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_key_of_a_refused_start_works_after_the_limit(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     start(caller, 1)
     start(caller, 2)
     key = {"Idempotency-Key": "tap-3"}

@@ -1,4 +1,4 @@
-"""The list of ways to pay is kept for everybody, and stale at once when something changes."""
+"""The provider list is cached for all users, and stale at once after a change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_feexpay import cache_state
 from django_feexpay.api import provider_list as module
-from django_feexpay.api.filters import Wanted
+from django_feexpay.api.filters import ProviderQuery
 from django_feexpay.api.provider_list import ProviderList, provider_list
 from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import NotSentError
@@ -23,8 +23,8 @@ from tests.api.caller import Caller
 from tests.payments.fakes import Clock
 from tests.payments.threads import at_once
 
-ALL = Wanted()
-Render = Callable[[Wanted, str], tuple[ProviderList, int]]
+ALL = ProviderQuery()
+Render = Callable[[ProviderQuery, str], tuple[ProviderList, int]]
 
 
 def rows(caller: Caller, language: str = "en", **query: str) -> dict[str, dict[str, Any]]:
@@ -40,14 +40,14 @@ def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None
 
 
 @pytest.fixture
-def renderings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Wanted, str]]:
+def renderings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ProviderQuery, str]]:
     """What was rendered, each time it was."""
-    made: list[tuple[Wanted, str]] = []
+    made: list[tuple[ProviderQuery, str]] = []
     real: Render = module._render
 
-    def render(wanted: Wanted, language: str) -> tuple[ProviderList, int]:
-        made.append((wanted, language))
-        return real(wanted, language)
+    def render(query: ProviderQuery, language: str) -> tuple[ProviderList, int]:
+        made.append((query, language))
+        return real(query, language)
 
     monkeypatch.setattr(module, "_render", render)
     return made
@@ -76,7 +76,7 @@ def test_hit_over_http_asks_no_table_of_ours(caller: Caller) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres_only
-def test_fifty_who_miss_at_once_cost_one_refill(renderings: list[Any]) -> None:
+def test_fifty_parallel_misses_render_once(renderings: list[Any]) -> None:
     answers = at_once(50, lambda number: provider_list(ALL, "en"))
 
     assert len(renderings) == 1
@@ -84,9 +84,7 @@ def test_fifty_who_miss_at_once_cost_one_refill(renderings: list[Any]) -> None:
 
 
 @pytest.mark.django_db
-def test_process_that_waits_for_another_takes_what_it_brought(
-    renderings: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_process_takes_the_list_of_the_other(renderings: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process is at it: `add` says no, and a moment later the list is there."""
     theirs = ProviderList(b"[]", 'W/"theirs"', 60)
     monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
@@ -102,9 +100,7 @@ def test_process_that_waits_for_another_takes_what_it_brought(
 
 
 @pytest.mark.django_db
-def test_process_whose_neighbour_died_at_it_helps_itself(
-    renderings: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_renders_itself_if_the_other_died(renderings: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
 
@@ -113,17 +109,17 @@ def test_process_whose_neighbour_died_at_it_helps_itself(
 
 
 @pytest.mark.django_db
-def test_each_question_and_language_has_its_own(renderings: list[Any]) -> None:
+def test_each_filter_and_language_has_its_own_entry(renderings: list[Any]) -> None:
     for _ in range(2):
         provider_list(ALL, "en")
         provider_list(ALL, "fr")
-        provider_list(Wanted(country="BJ"), "en")
+        provider_list(ProviderQuery(country="BJ"), "en")
 
     assert len(renderings) == 3
 
 
 @pytest.mark.django_db
-def test_invented_countries_share_one(caller: Caller, renderings: list[Any]) -> None:
+def test_invented_countries_share_one_entry(caller: Caller, renderings: list[Any]) -> None:
     for country in ("FR", "DE", "US", "ZZ"):
         caller.get("providers/", country=country)
 
@@ -140,7 +136,7 @@ def test_invented_countries_share_one(caller: Caller, renderings: list[Any]) -> 
     ],
     ids=["update", "save", "bulk update"],
 )
-def test_change_of_a_row_is_seen_at_once(caller: Caller, change: Callable[[], object]) -> None:
+def test_changed_row_is_visible_at_once(caller: Caller, change: Callable[[], object]) -> None:
     assert rows(caller)["mtn_bj"]["enabled"] is True
     try:
         change()
@@ -151,7 +147,7 @@ def test_change_of_a_row_is_seen_at_once(caller: Caller, change: Callable[[], ob
 
 
 @pytest.mark.django_db(transaction=True)
-def test_change_is_seen_from_its_commit_on_whoever_read_in_between(caller: Caller) -> None:
+def test_change_is_visible_from_its_commit_on(caller: Caller) -> None:
     """A reader between the change and its commit renders the old rows: they must not outlive the commit."""
     rows(caller)
     try:
@@ -180,7 +176,7 @@ def _save(*, enabled: bool) -> None:
 
 
 @pytest.mark.django_db
-def test_provider_in_trouble_is_shown_so_in_both_languages(caller: Caller, clock: Clock) -> None:
+def test_failing_provider_is_shown_with_a_reason_in_both_languages(caller: Caller, clock: Clock) -> None:
     rows(caller)
     trouble()
     circuit_breaker.record(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
@@ -200,7 +196,7 @@ def _own_reason(code: str) -> str | None:
 
 
 @pytest.mark.django_db
-def test_gateway_in_trouble_closes_every_provider_and_keeps_a_reason_of_its_own(caller: Caller, clock: Clock) -> None:
+def test_failing_gateway_closes_every_provider(caller: Caller, clock: Clock) -> None:
     before = rows(caller)["mtn_cm"]["unavailable_reason"]
     trouble("history", None)
 
@@ -212,7 +208,7 @@ def test_gateway_in_trouble_closes_every_provider_and_keeps_a_reason_of_its_own(
 
 
 @pytest.mark.django_db
-def test_trouble_is_no_longer_shown_once_somebody_may_probe(caller: Caller, clock: Clock) -> None:
+def test_provider_is_open_again_when_a_probe_is_allowed(caller: Caller, clock: Clock) -> None:
     """Else nobody would come, and nothing would ever find out that it is over."""
     trouble()
     clock.advance(10)
@@ -226,7 +222,7 @@ def test_trouble_is_no_longer_shown_once_somebody_may_probe(caller: Caller, cloc
 
 
 @pytest.mark.django_db
-def test_list_comes_back_as_soon_as_the_trouble_is_over(caller: Caller, clock: Clock) -> None:
+def test_list_is_open_again_when_the_circuit_breaker_closes(caller: Caller, clock: Clock) -> None:
     trouble()
     assert rows(caller)["mtn_bj"]["enabled"] is False
 
@@ -241,7 +237,7 @@ def test_list_comes_back_as_soon_as_the_trouble_is_over(caller: Caller, clock: C
 
 
 @pytest.mark.django_db
-def test_start_under_trouble_is_told_when_to_come_back(caller: Caller, clock: Clock) -> None:
+def test_start_with_an_open_circuit_breaker_gets_retry_after(caller: Caller, clock: Clock) -> None:
     trouble()
     clock.advance(10)
 
@@ -272,7 +268,7 @@ class BrokenCache(LocMemCache):
 
 
 @pytest.mark.django_db
-def test_list_works_with_the_cache_away(
+def test_list_works_without_the_cache(
     caller: Caller, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.BrokenCache"}}

@@ -1,4 +1,4 @@
-"""GET providers/: every way to pay, in the reader's language."""
+"""GET providers/: all providers, in the language of the request."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def test_provider_that_cannot_be_used_says_why(caller: Caller) -> None:
     assert [code for code in LISTED if row(caller, code)["enabled"]] == []
 
 
-def test_words_are_in_the_readers_language(caller: Caller) -> None:
+def test_texts_are_in_the_language_of_the_request(caller: Caller) -> None:
     french, english = (row(caller, "mtn_cm", **{"Accept-Language": tongue}) for tongue in ("fr", "en"))
 
     assert (french["country_name"], french["unavailable_reason"]) == ("Cameroun", "FeexPay ne sert pas le Cameroun.")
     assert (english["country_name"], english["unavailable_reason"]) == ("Cameroon", "FeexPay does not serve Cameroon.")
 
 
-def test_admins_switch_shows_at_once(caller: Caller) -> None:
+def test_switched_off_provider_is_visible_at_once(caller: Caller) -> None:
     Provider.objects.filter(pk="mtn_bj").update(enabled=False, disabled_reason="Back at noon.")
 
     assert (row(caller, "mtn_bj")["enabled"], row(caller, "mtn_bj")["unavailable_reason"]) == (False, "Back at noon.")
@@ -110,7 +110,7 @@ def test_admins_switch_shows_at_once(caller: Caller) -> None:
         ({"currency": "EUR"}, set()),
     ],
 )
-def test_filter_keeps_what_fits(caller: Caller, query: dict[str, str], expected: set[str]) -> None:
+def test_filter_keeps_matching_rows(caller: Caller, query: dict[str, str], expected: set[str]) -> None:
     assert codes(caller.get("providers/", **query)) == expected
 
 
@@ -131,11 +131,11 @@ def test_wallets_are_mobile_money_as_well(caller: Caller) -> None:
         ("currency", "\x00"),
     ],
 )
-def test_filter_that_makes_no_sense_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     assert_problem(caller.get("providers/", **{name: value}), 400, "validation_error", field=name)
 
 
-def test_list_is_kept_a_minute_and_not_sent_twice(caller: Caller) -> None:
+def test_list_is_cached_a_minute_and_answers_304(caller: Caller) -> None:
     first = caller.get("providers/")
 
     again = caller.get("providers/", headers={"If-None-Match": first.headers["ETag"]})

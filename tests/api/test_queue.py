@@ -1,4 +1,4 @@
-"""With the queue, every entry point answers at once and nothing is sent before the worker has a hand free."""
+"""DISPATCH="queue": every entry point answers at once, and only the worker sends."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_synchronous_provider_is_sent_by_the_worker_whatever_the_dispatch(
     assert Credit.objects.count() == 1
 
 
-def test_nobody_who_reads_a_status_sends(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_status_never_sends_a_queued_payment(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     payment_id = caller.initiate().json()["id"]
     clock.advance(60)
 
@@ -95,9 +95,7 @@ def test_nobody_who_reads_a_status_sends(caller: Caller, gateway: ModelGateway, 
     assert gateway.charges == []
 
 
-def test_payment_that_could_never_be_sent_says_so_and_may_be_retried(
-    caller: Caller, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_never_sent_payment_says_so_and_may_be_retried(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [cannot_reach] * 20
     payment_id = caller.initiate().json()["id"]
     while Attempt.objects.get().status == "created":
@@ -128,7 +126,7 @@ def test_starts_enqueue_one_sweep_task_where_a_cluster_does_the_work(
 # --- bounded attempts --------------------------------------------------------------------------------
 
 
-def test_payment_has_so_many_attempts_and_then_is_not_retryable(
+def test_payment_with_the_most_attempts_is_not_retryable(
     caller: Caller, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="inline", MAX_ATTEMPTS=3)

@@ -1,4 +1,4 @@
-"""GET quote/: what is told before is what is charged after."""
+"""GET quote/: the quoted amount is charged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def quoted(caller: Caller, **query: Any) -> dict[str, Any]:
     return body
 
 
-def test_price_in_the_providers_currency_is_charged_as_it_stands(caller: Caller) -> None:
+def test_price_in_the_providers_currency_is_charged_unchanged(caller: Caller) -> None:
     assert list(quoted(caller).values()) == [5000, "XOF", 5000, "XOF", 85, 5000, None]
 
 
@@ -71,7 +71,7 @@ def test_price_in_another_currency_is_converted_and_rounded_up(
 @pytest.mark.parametrize("fee_payer", ["merchant", "payer"])
 @pytest.mark.parametrize("currency", ["XOF", "EUR", "USD"])
 @pytest.mark.parametrize("amount", [101, 999, 5000, 12_345])
-def test_what_was_quoted_is_what_is_charged(
+def test_quoted_amount_is_charged(
     caller: Caller, configure: Configure, gateway: ModelGateway, fee_payer: str, currency: str, amount: int
 ) -> None:
     configure(FEE_PAYER=fee_payer, RATES={"USD": "605.345"})
@@ -98,7 +98,7 @@ def test_fee_is_the_one_that_staff_set_for_the_provider(
     assert gateway.last().amount == 5126
 
 
-def test_sum_that_was_quoted_holds_though_the_rate_moved_meanwhile(
+def test_quoted_amount_holds_after_the_rate_changed(
     caller: Caller, configure: Configure, gateway: ModelGateway
 ) -> None:
     configure(RATES={"USD": "605.345"})
@@ -111,7 +111,7 @@ def test_sum_that_was_quoted_holds_though_the_rate_moved_meanwhile(
     assert quoted(caller, amount=1000, currency="USD")["charged_amount"] == 7000
 
 
-def test_promise_is_one_payers_alone(caller: Caller, configure: Configure, gateway: ModelGateway) -> None:
+def test_quote_holds_for_its_user_only(caller: Caller, configure: Configure, gateway: ModelGateway) -> None:
     configure(RATES={"USD": "605.345"})
     quoted(caller, amount=1000, currency="USD")
     configure(RATES={"USD": "700"})
@@ -151,7 +151,7 @@ def test_promise_is_one_payers_alone(caller: Caller, configure: Configure, gatew
         ({"format": "csv"}, "format"),
     ],
 )
-def test_quote_that_makes_no_sense_is_refused(caller: Caller, query: dict[str, Any], field: str) -> None:
+def test_senseless_quote_is_refused(caller: Caller, query: dict[str, Any], field: str) -> None:
     asked = {"provider": "mtn_bj", "amount": "5000"} | query
 
     response = caller.get("quote/", **{name: value for name, value in asked.items() if value is not None})
@@ -167,7 +167,7 @@ def test_quote_of_a_provider_that_is_off_says_why(caller: Caller) -> None:
     assert assert_problem(response, 422, "provider_unavailable")["detail"] == "Back at noon."
 
 
-def test_without_a_rate_nothing_is_quoted_and_nothing_starts(caller: Caller, configure: Configure) -> None:
+def test_without_a_rate_neither_quote_nor_start_works(caller: Caller, configure: Configure) -> None:
     configure(RATES={})
     before = row_counts()
 
@@ -180,7 +180,7 @@ def test_without_a_rate_nothing_is_quoted_and_nothing_starts(caller: Caller, con
     assert row_counts() == before
 
 
-def test_stranger_gets_no_quote(stranger: Caller) -> None:
+def test_anonymous_caller_gets_no_quote(stranger: Caller) -> None:
     assert_problem(stranger.get("quote/", provider="mtn_bj", amount=5000), 401, "not_authenticated")
 
 

@@ -1,4 +1,4 @@
-"""POST retry/{id}/: a new attempt only where the old ones surely took nothing."""
+"""POST retry/{id}/: a new attempt only after every earlier one failed for certain."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_expired_payment_is_not_retried_until_feexpay_says_failed(
     assert caller.post(f"retry/{payment_id}/").status_code == 201
 
 
-def test_retry_that_finds_the_first_was_paid_credits_it_and_asks_nobody(
+def test_retry_that_finds_the_first_attempt_paid_credits_it(
     caller: Caller, gateway: ModelGateway, declined: str
 ) -> None:
     gateway.last().approve()
@@ -154,7 +154,7 @@ def test_retry_with_a_provider_that_was_switched_off_is_refused(
         (b'{"phone":"\\ud800"}', "malformed_request", None),
     ],
 )
-def test_retry_refuses_what_is_wrong(
+def test_retry_refuses_wrong_input(
     caller: Caller, gateway: ModelGateway, declined: str, body: bytes, code: str, field: str | None
 ) -> None:
     before = row_counts()
@@ -164,7 +164,7 @@ def test_retry_refuses_what_is_wrong(
     assert (row_counts(), len(gateway.charges)) == (before, 1)
 
 
-def test_retry_whose_body_has_no_length_does_not_ask_the_old_phone(
+def test_retry_without_content_length_does_not_charge_the_old_phone(
     caller: Caller, gateway: ModelGateway, declined: str
 ) -> None:
     response = caller.post(f"retry/{declined}/", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})

@@ -1,7 +1,7 @@
-"""Requests that nobody thought of, made from the description of the API, and every answer held against it.
+"""Generated requests from the API description, and every answer validated against it.
 
-The sandbox stands behind on a real socket, so that a payment that should start does start. Deterministic: the same
-requests in every run. What no JSON Schema can say, and so is put right in requests that are meant to be good:
+The sandbox answers on a real socket, so that valid payments start. Deterministic: every run sends the same requests.
+Rules that JSON Schema cannot express are applied to the valid requests:
 
 - a provider has limits, a rule for numbers, and may need a code first: `sensible` fills in what fits the provider;
 - a text may hold no NUL (`allow-x00`): PostgreSQL keeps none;
@@ -38,7 +38,7 @@ _ERA = re.compile(r"(19[7-9]\d|2[01]\d\d)-")
 
 
 def served(environ: Any, start_response: Any) -> list[bytes]:
-    """The site as a server serves it, which closes every answer: a file of an export is gone then."""
+    """Answer as a server does: it closes every response, which deletes the file of an export."""
     # A thread keeps the language of its last request, and the next test would read it.
     with translation.override(translation.get_language()):
         answer = application(environ, start_response)
@@ -53,7 +53,7 @@ schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", served, config=CONFIG
 
 @schema.auth(refresh_interval=None)
 class SignedIn:
-    """Whoever the `token` fixture signed in."""
+    """The user of the `token` fixture."""
 
     token = ""
 
@@ -76,7 +76,7 @@ QUIETLY = settings(
 
 
 def sensible(case: Any) -> None:
-    """A good request keeps the rules between its fields, too, and its Idempotency-Key is one of its own."""
+    """Apply the rules between fields to a valid request, and give it a new Idempotency-Key."""
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
     if isinstance(case.body, dict) and case.operation.path != f"{BASE}initiate/":
@@ -99,9 +99,10 @@ def sensible(case: Any) -> None:
 
 
 def fitting(wish: Mapping[str, Any]) -> dict[str, Any]:
-    """The wish as its provider can serve it; a number that the sandbox's payer approves.
+    """The fields within the limits of the provider, with a number that the sandbox approves.
 
-    Not one whose code comes first: its retry needs a code, and the description of a retry cannot know the provider.
+    Replaces a provider that needs a code first, because its retry would need one too, which the description of
+    `retry/` cannot say.
     """
     spec = CATALOGUE[wish["provider"]]
     if spec.phone is None or spec.unavailable_text_en or spec.otp_in_first_call:
@@ -117,7 +118,7 @@ def is_good(case: Any) -> bool:
 
 @pytest.fixture
 def one_connection() -> Iterator[None]:
-    """The server's habit of closing old connections would close the test's own, and its transaction with it."""
+    """Keep the connection of the test: a server closes old connections, and the transaction of the test with it."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -139,8 +140,8 @@ def test_every_answer_is_described(case: Any, token: str) -> None:
     case.call_and_validate()
 
 
-def test_answers_lead_on_to_calls_that_are_described(token: str) -> None:
-    """Calls that follow from answers: what was started is read, retried and found in the history."""
+def test_links_of_answers_lead_to_described_calls(token: str) -> None:
+    """Follows the links of answers: started payments are read, retried and listed."""
 
     class Journey(schema.as_state_machine()):  # type: ignore[misc]  # made at run time
         def before_call(self, case: Any) -> None:

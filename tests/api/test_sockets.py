@@ -1,4 +1,4 @@
-"""What only a real server shows: bodies that come in pieces, or longer than anybody should read."""
+"""Bodies over a real server: chunked, and too long."""
 
 from __future__ import annotations
 

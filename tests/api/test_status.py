@@ -1,4 +1,4 @@
-"""GET {id}/status/: where a payment stands, what it costs to read, and when FeexPay is asked."""
+"""GET {id}/status/: the payment, the cost of a read, and when it polls FeexPay."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_payment_that_is_due_is_asked_about(
     assert Credit.objects.count() == (1 if status == "successful" else 0)
 
 
-def test_reader_delivers_no_signal_himself(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
+def test_status_delivers_no_signal_itself(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
     gateway.last().approve()
     make_due()
 
@@ -83,7 +83,7 @@ def test_reader_delivers_no_signal_himself(caller: Caller, payment_id: str, gate
     assert list(OutboxMessage.objects.values_list("signal", "delivered_at")) == [("payment_succeeded", None)]
 
 
-def test_reader_waits_two_seconds_for_feexpay_at_most(caller: Caller, payment_id: str, guard: Guard) -> None:
+def test_status_waits_two_seconds_for_feexpay_at_most(caller: Caller, payment_id: str, guard: Guard) -> None:
     asked: list[WireRequest] = []
     model = guard.inner
 
@@ -100,7 +100,7 @@ def test_reader_waits_two_seconds_for_feexpay_at_most(caller: Caller, payment_id
     assert [request.timeouts.total for request in asked] == [2.0]
 
 
-def test_silent_gateway_leaves_the_last_known_word(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
+def test_silent_gateway_leaves_the_last_known_status(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
     gateway.away = True
     make_due()
 
@@ -109,7 +109,7 @@ def test_silent_gateway_leaves_the_last_known_word(caller: Caller, payment_id: s
     assert (response.status_code, response.json()["detail"]) == (200, "waiting_for_payer")
 
 
-def test_reader_leaves_a_lost_answer_to_the_worker(caller: Caller, gateway: ModelGateway, payment_id: str) -> None:
+def test_status_leaves_a_lost_answer_to_the_worker(caller: Caller, gateway: ModelGateway, payment_id: str) -> None:
     Attempt.objects.update(gateway_reference=None, status="unknown")
     Payment.objects.update(status="unknown")
     make_due()
@@ -119,7 +119,7 @@ def test_reader_leaves_a_lost_answer_to_the_worker(caller: Caller, gateway: Mode
 
 
 @pytest.mark.postgres_only
-def test_readers_at_once_ask_once(player: User, caller: Caller, payment_id: str, guard: Guard) -> None:
+def test_parallel_reads_poll_once(player: User, caller: Caller, payment_id: str, guard: Guard) -> None:
     callers = [Caller(player) for _ in range(8)]
     model, together = guard.inner, threading.Barrier(8)
     asked: list[str] = []
@@ -197,7 +197,7 @@ def test_answers_about_payments_stay_out_of_shared_caches(caller: Caller, paymen
         assert response.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_due_look_waits_its_turn(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
+def test_due_poll_waits_for_the_rate_budget(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
     make_due()
 
     for _ in range(5):

@@ -59,7 +59,7 @@ def test_whole_characters_beyond_the_basic_plane_are_read() -> None:
     ],
     ids=["escaped quotes", "open quotes", "open objects", "digits", "decimals", "backslashes"],
 )
-def test_hostile_body_costs_a_moment_and_not_half_a_minute(raw: bytes) -> None:
+def test_hostile_body_is_read_fast(raw: bytes) -> None:
     begun = time.process_time()
 
     with contextlib.suppress(MalformedBodyError):
@@ -76,5 +76,5 @@ def test_anything_is_read_or_refused(raw: bytes) -> None:
 
 
 @given(st.dictionaries(TEXT, JSON_VALUES, max_size=4))
-def test_clean_object_comes_through_unchanged(value: dict[str, object]) -> None:
+def test_valid_object_is_read_unchanged(value: dict[str, object]) -> None:
     assert load(json.dumps(value).encode()) == value

@@ -1,4 +1,4 @@
-"""100 requests a minute mean 100, in any minute, for the user and not for the token, the address or the process."""
+"""The throttle: exactly 100 requests in any minute, per user and across processes."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
     assert sum(map(Counter, told), Counter()) == {"200": 100, "429": 700}
 
 
-def test_request_too_many_says_when_to_come_back(caller: Caller, configure: Configure, a_cache: None) -> None:
+def test_throttled_request_gets_retry_after(caller: Caller, configure: Configure, a_cache: None) -> None:
     configure(RATE_LIMIT="2/hour")
     for _ in range(2):
         assert caller.get("history/").status_code == 200
@@ -154,7 +154,7 @@ def test_calls_share_one_limit(caller: Caller, configure: Configure, gateway: Mo
     assert (row_counts(), len(gateway.charges)) == (before, 1)
 
 
-def test_one_user_takes_nothing_from_another(caller: Caller, configure: Configure) -> None:
+def test_users_have_separate_limits(caller: Caller, configure: Configure) -> None:
     configure(RATE_LIMIT="1/min")
     other = Caller(User.objects.create_user("kofi"))
     caller.get("history/")
@@ -162,9 +162,7 @@ def test_one_user_takes_nothing_from_another(caller: Caller, configure: Configur
     assert [caller.get("history/").status_code, other.get("history/").status_code] == [429, 200]
 
 
-def test_window_slides_and_has_no_edge_at_which_twice_the_limit_passes(
-    caller: Caller, configure: Configure, clock: Clock, a_cache: None
-) -> None:
+def test_window_slides_without_an_edge(caller: Caller, configure: Configure, clock: Clock, a_cache: None) -> None:
     """A fixed window let 199 of 100 pass within two seconds, half of them before its edge."""
     configure(RATE_LIMIT="10/min")
     passed: list[float] = []
@@ -179,7 +177,7 @@ def test_window_slides_and_has_no_edge_at_which_twice_the_limit_passes(
     assert len(passed) >= 30  # a client that keeps asking is let in again
 
 
-def test_told_to_come_back_one_is_let_in_then_and_not_a_second_before(
+def test_request_passes_at_retry_after_and_not_a_second_before(
     caller: Caller, configure: Configure, clock: Clock, a_cache: None
 ) -> None:
     configure(RATE_LIMIT="2/min")
@@ -196,7 +194,7 @@ def test_told_to_come_back_one_is_let_in_then_and_not_a_second_before(
     assert [caller.get("history/").status_code for _ in range(2)] == [200, 429]
 
 
-def test_readers_pass_without_the_cache(caller: Caller, configure: Configure, no_cache: None) -> None:
+def test_reads_pass_without_the_cache(caller: Caller, configure: Configure, no_cache: None) -> None:
     configure(RATE_LIMIT="1/min")
 
     assert [caller.get(path).status_code for path in ("history/", "history/", "providers/", "health/")] == [200] * 4

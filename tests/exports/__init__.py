@@ -1,3 +1,3 @@
-"""Payments as tables: the room itself and its command. The API's door is in tests/api, the admin's in tests/admin."""
+"""Exports and their command. tests/api and tests/admin test the exports of the API and the admin."""
 
 from __future__ import annotations

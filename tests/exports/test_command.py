@@ -67,7 +67,7 @@ def payments(db: None) -> dict[str, Payment]:
         (["--user", "ama", "--status", "pending"], []),
     ],
 )
-def test_command_exports_what_was_asked_for(
+def test_command_exports_the_matching_payments(
     export: Export, payments: dict[str, Payment], options: list[str], expected: list[str]
 ) -> None:
     place = exports.COLUMNS.index("merchant_reference")
@@ -103,7 +103,7 @@ def test_without_a_file_it_writes_to_standard_output(
         (["--output", "/nowhere/payments.csv"], "/nowhere/payments.csv: No such file or directory"),
     ],
 )
-def test_wrong_option_is_told(db: None, options: list[str], message: str) -> None:
+def test_wrong_option_is_reported(db: None, options: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         call_command("feexpay_export", *options)
 
@@ -115,7 +115,7 @@ def test_without_its_package_a_workbook_says_what_to_install(db: None, monkeypat
         call_command("feexpay_export", "--format", "xlsx", "--output", "payments.xlsx")
 
 
-def test_file_is_its_owner_s_alone_and_half_an_export_replaces_nothing(
+def test_file_is_private_and_a_failed_export_replaces_nothing(
     payments: dict[str, Payment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "payments.csv"

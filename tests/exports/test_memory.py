@@ -1,4 +1,4 @@
-"""However long an export is, the process that makes it does not grow."""
+"""Memory use does not grow with the length of an export."""
 
 from __future__ import annotations
 

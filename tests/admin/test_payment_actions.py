@@ -1,6 +1,6 @@
-"""*Ask FeexPay now* and *Retry*: a permission, a reason, the same functions as the API's, and a count of endings.
+"""*Ask FeexPay now* and *Retry*: permission, reason, run and report.
 
-On real transactions: what is sent inside one is refused by the ledger, and must not be hidden by a test's own.
+With real transactions, because the ledger refuses to send inside one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_page_shows_the_payments_and_does_nothing_yet(
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
-def test_act_needs_a_reason(
+def test_action_needs_a_reason(
     name: str, reason: str, boss: Client, start_failed: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_failed()
@@ -97,7 +97,7 @@ def test_act_needs_a_reason(
         pytest.param("retry", ["retry_payment"], id="retry: may not view"),
     ],
 )
-def test_act_needs_its_permission(
+def test_action_needs_its_permission(
     name: str, held: list[str], staff_client: StaffClient, start_failed: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment, client = start_failed(), staff_client(*held)
@@ -109,7 +109,7 @@ def test_act_needs_its_permission(
     assert payment.attempts.count() == 1
 
 
-def test_act_is_closed_to_payers(client: Client, start_payment: StartPayment) -> None:
+def test_action_is_closed_to_payers(client: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     assert payment.user is not None
     client.force_login(payment.user)
@@ -118,7 +118,7 @@ def test_act_is_closed_to_payers(client: Client, start_payment: StartPayment) ->
     assert PaymentEvent.objects.filter(source="admin").count() == 0
 
 
-def test_act_is_refused_without_the_forms_secret(boss: Client, start_payment: StartPayment) -> None:
+def test_action_is_refused_without_the_csrf_token(boss: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = boss.cookies
@@ -127,7 +127,7 @@ def test_act_is_refused_without_the_forms_secret(boss: Client, start_payment: St
 
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
-def test_list_offers_an_action_only_to_who_may(
+def test_list_offers_an_action_only_with_its_permission(
     name: str, staff_client: StaffClient, start_payment: StartPayment
 ) -> None:
     payment = start_payment()
@@ -139,12 +139,12 @@ def test_list_offers_an_action_only_to_who_may(
 
 
 @pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])
-def test_act_on_what_is_not_there_is_not_found(query: str, boss: Client) -> None:
+def test_action_on_an_unknown_payment_is_not_found(query: str, boss: Client) -> None:
     assert boss.get(f"{LIST}reconcile/?{query}").status_code == 404
     assert boss.post(f"{LIST}retry/?{query}", REASON).status_code == 404
 
 
-def test_action_takes_a_bounded_number(
+def test_action_takes_a_limited_number(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 1)
@@ -160,7 +160,7 @@ def test_action_takes_a_bounded_number(
     assert boss.post(retry(*payments), REASON).status_code == 404
 
 
-def test_most_payments_of_an_act_fit_into_an_address() -> None:
+def test_ids_of_the_most_rows_fit_into_an_address() -> None:
     longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MOST_ROWS)
 
     assert MOST_ROWS == 50
@@ -192,7 +192,7 @@ def test_ask_leaves_the_actor_and_the_reason_in_the_history(
     assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
 
 
-def test_ask_that_moves_nothing_still_leaves_the_reason(boss: Client, start_payment: StartPayment) -> None:
+def test_ask_without_a_change_still_logs_the_reason(boss: Client, start_payment: StartPayment) -> None:
     told(boss, ask(start_payment()))
 
     assert LogEntry.objects.get().change_message == "reconcile (done): The payer called"
@@ -220,7 +220,7 @@ def test_ask_reports_a_silent_gateway_as_failed(
     ]
 
 
-def test_ask_looks_for_what_was_never_sent_and_does_not_send_it(
+def test_ask_searches_an_unsent_attempt_and_does_not_send_it(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway
 ) -> None:
     gateway.unreachable = True
@@ -232,7 +232,7 @@ def test_ask_looks_for_what_was_never_sent_and_does_not_send_it(
     assert unsent.status == "created"
 
 
-def test_ask_skips_what_is_being_sent_just_now(
+def test_ask_skips_an_attempt_that_is_being_sent(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway
 ) -> None:
     def die() -> None:
@@ -245,7 +245,7 @@ def test_ask_skips_what_is_being_sent_just_now(
     assert gateway.asked == []
 
 
-def test_act_begins_nothing_new_when_its_time_is_up(
+def test_action_begins_no_further_row_after_its_timeout(
     boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_payment()
@@ -258,7 +258,7 @@ def test_act_begins_nothing_new_when_its_time_is_up(
     assert gateway.asked == []
 
 
-def test_act_on_one_payment_leads_back_to_its_page(boss: Client, start_payment: StartPayment) -> None:
+def test_action_on_one_payment_returns_to_its_page(boss: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
 
     assert boss.post(ask(payment), REASON)["Location"] == page_of(payment)
@@ -280,7 +280,7 @@ def test_retry_opens_a_new_attempt_and_sends_it(
     assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
 
 
-def test_redelivery_counts_refusals_in_their_own_words(
+def test_report_groups_refusals_by_their_text(
     boss: Client, start_failed: StartPayment, start_payment: StartPayment, gateway: PlayedGateway
 ) -> None:
     failed, waiting, paid = start_failed(), start_payment(), start_payment()
@@ -318,7 +318,7 @@ def test_retry_twice_opens_one_attempt(boss: Client, start_failed: StartPayment,
 
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
-def test_acts_run_outside_a_transaction_even_where_the_host_wraps_requests(
+def test_actions_run_outside_a_transaction_with_atomic_requests(
     name: str, boss: Client, start_failed: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_failed()
