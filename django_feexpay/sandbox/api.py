@@ -1,4 +1,4 @@
-"""FeexPay's endpoints that are only asked: status, balance, shop, fees. `bodies.py` answers."""
+"""FeexPay's read-only endpoints: status, balance, shop, fees."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def status_without_reference(request: Request) -> Response:
 
 
 async def v1_status(request: Request) -> Response:
-    """GET getrequesttopay: v2 has no such path; v1 answered it without a key."""
+    """GET getrequesttopay: unknown to v2; v1 answered it without a key."""
     payment = payment_of(request)
     if not sandbox_of(request).settings.v1_status:
         raise ApiError(404, bodies.no_such_path("GET", request.url.path))
@@ -55,7 +55,7 @@ async def balance(request: Request) -> Response:
 
 
 async def shop(request: Request) -> Response:
-    """GET get_shop needs no key, as FeexPay's own SDK asks it."""
+    """GET get_shop: without a key, as FeexPay's own SDK calls it."""
     sandbox = sandbox_of(request)
     options = sandbox.options
     if request.path_params["shop"] != options.shop_id:

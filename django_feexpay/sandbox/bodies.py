@@ -1,4 +1,4 @@
-"""What FeexPay answers: the bodies, field by field, as its documentation and its integrators show them."""
+"""FeexPay's answers, field by field, as its documentation and its integrators show them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CELTIIS_SOAP = (
 
 _CELTIIS_ACCEPTED = "Accept the service request successfully."
 
-_MOOV_WORDS = {
+_MOOV_MESSAGES = {
     scenarios.SUCCESSFUL: "SUCCESS",
     scenarios.LOW_BALANCE: "INSUFFICIENT FUNDS",
     scenarios.DECLINED: "CANCELLED",
@@ -35,12 +35,12 @@ _MOOV_WORDS = {
 
 
 def iso(at: float) -> str:
-    """FeexPay's way to write an instant: UTC, milliseconds, Z."""
+    """A time as FeexPay writes it: UTC, milliseconds, Z."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def new_reference(network: Network, now: float) -> str:
-    """In the style of the network: AG_… for Celtiis, an upper-case UUID for Moov Benin, else a plain one."""
+    """A reference in the network's format: AG_… for Celtiis, an upper-case UUID for Moov Benin, else a UUID."""
     if network.suffix == "celtiis_bj":
         return f"AG_{datetime.fromtimestamp(now, UTC):%Y%m%d}_{uuid.uuid4().hex[:20]}"
     reference = str(uuid.uuid4())
@@ -48,13 +48,13 @@ def new_reference(network: Network, now: float) -> str:
 
 
 def error(status_code: int, message: str, code: str | None = None) -> dict[str, object]:
-    """The documented form of an error; `code` only where FeexPay names one."""
+    """The documented format of an error; `code` only where FeexPay documents one."""
     body: dict[str, object] = {"statusCode": status_code, "message": message}
     return body if code is None else body | {"code": code}
 
 
 def unauthorized() -> dict[str, object]:
-    """The body as it was seen, which is not the documented form."""
+    """The body that FeexPay really sent, which is not the documented format."""
     return {"success": False, "code": "UNAUTHORIZED", "message": "Unauthorized", "statusCode": 401}
 
 
@@ -80,41 +80,41 @@ def accepted(payment: Payment) -> dict[str, Any]:
 
 
 def otp_sent(payment: Payment) -> dict[str, Any]:
-    """Coris, first step: the code went out by SMS, the same request is to come again with it."""
+    """Coris, first step: the code was sent by SMS; the caller repeats the request with it."""
     return accepted(payment) | {"message": "OTP sent to the customer"}
 
 
-def on_a_page(payment: Payment, url: str) -> dict[str, Any]:
-    """What a redirect network's answer has besides."""
+def redirect_fields(payment: Payment, url: str) -> dict[str, Any]:
+    """The extra fields of a redirect network's answer."""
     return {"payment_url": url, "order_id": payment.reference, "transref": payment.reference}
 
 
-def link(link: Link, url: str, asked: dict[str, Any]) -> dict[str, Any]:
-    """A new link's address, and the fields that were asked for."""
+def link(link: Link, url: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A new link's address and the fields of the request."""
     names = ("shop", "amount", "description", "paymentMethod", "range", "expireIn", "custom_id")
     urls = {"callback_url": link.success_url, "callback_error": link.error_url}
-    return {"urlPay": url} | {name: asked.get(name) for name in names} | urls
+    return {"urlPay": url} | {name: request.get(name) for name in names} | urls
 
 
 def moov_synchronous(payment: Payment) -> dict[str, Any]:
-    """Moov Benin's answer once it has waited for the payer, who may still not have chosen."""
+    """Moov Benin's answer after it waited for the payer, who may still not have decided."""
     return accepted(payment) if payment.status == scenarios.PENDING else final(payment)
 
 
 def final(payment: Payment) -> dict[str, Any]:
-    """An answer that is final at once. The operator's words come in lists."""
+    """An answer with the final status. The operator's own fields are lists."""
     code = "0" if payment.status == scenarios.SUCCESSFUL else scenarios.STATUS_CODES.get(payment.reason or "", "1")
-    words = _MOOV_WORDS.get(payment.reason or payment.status, payment.reason or "")
+    message = _MOOV_MESSAGES.get(payment.reason or payment.status, payment.reason or "")
     return accepted(payment) | {
-        "message": words,
+        "message": message,
         "status": payment.status,
         "statusCode": code,
-        "response_operator": {"description": [words], "status": [code]},
+        "response_operator": {"description": [message], "status": [code]},
     }
 
 
 def status(payment: Payment, *, in_pending_state: bool = False) -> dict[str, Any]:
-    """The 14 fields of a status; magic number 15 wraps them in `data` with the amount as a string."""
+    """The 14 fields of a status. Magic number 15 wraps them in `data`, with the amount as a string."""
     paid = payment.status == scenarios.SUCCESSFUL
     waiting = in_pending_state and payment.status == scenarios.PENDING
     body: dict[str, Any] = {
@@ -139,7 +139,7 @@ def status(payment: Payment, *, in_pending_state: bool = False) -> dict[str, Any
 
 
 def v1_status(payment: Payment) -> dict[str, Any]:
-    """The older generation's status, in the style of MTN."""
+    """The status in the v1 format, like MTN's."""
     return {
         "financialTransactionId": operator_id(payment),
         "externalId": payment.reference,
@@ -154,7 +154,7 @@ def v1_status(payment: Payment) -> dict[str, Any]:
 
 
 def payout_accepted(payment: Payment) -> dict[str, Any]:
-    """The answer to a payout: PENDING, whatever comes; snake case where the others have none."""
+    """The answer to a payout: always PENDING. FeexPay writes these fields in snake case."""
     return {
         "reference": payment.reference,
         "status": scenarios.PENDING,
@@ -176,7 +176,7 @@ def export_pending(export: Export, expires_at: float) -> dict[str, Any]:
 
 
 def export_ended(export: Export, result_url: str) -> dict[str, Any]:
-    """What a finished export says besides."""
+    """The extra fields of a finished export."""
     if export.failed:
         return {"status": "FAILED", "error": "Export failed", "completed_at": iso(export.ready_at)}
     return {
@@ -191,7 +191,7 @@ def export_ended(export: Export, result_url: str) -> dict[str, Any]:
 
 
 def history_webhook(export: Export, result_url: str, rows: list[dict[str, Any]], expires_at: float) -> dict[str, Any]:
-    """The event `payment_history`, which names no reference."""
+    """The webhook of a finished export, which names no reference."""
     return {
         "request_id": export.request_id,
         "status": "COMPLETED",
@@ -207,14 +207,14 @@ def history_webhook(export: Export, result_url: str, rows: list[dict[str, Any]],
 
 
 def in_v1_format(body: dict[str, Any]) -> dict[str, Any]:
-    """A webhook as the older generation sent it: the number as a number, no `ref_operator`."""
+    """A webhook in the v1 format: the phone as a number, no `ref_operator`."""
     body = {name: value for name, value in body.items() if name != "ref_operator"}
     number = body.get("phoneNumber")
     return body | {"phoneNumber": int(number)} if number else body
 
 
 def _amount(payment: Payment) -> int:
-    """What was paid; before that what was asked."""
+    """The amount paid, or before that the amount requested."""
     return payment.paid_amount if payment.status == scenarios.SUCCESSFUL else payment.amount
 
 
@@ -224,7 +224,7 @@ def _echo(payment: Payment) -> Any:
 
 
 def history_row(payment: Payment) -> dict[str, Any]:
-    """One row of a history answer. Our `callback_info` comes back as the text it was."""
+    """One row of a history answer, with `callback_info` as the caller sent it."""
     return {
         "reference": payment.reference,
         "type": payment.kind,
@@ -242,14 +242,14 @@ def history_row(payment: Payment) -> dict[str, Any]:
 
 
 def balance(shop_id: str, shop_name: str, by_suffix: dict[str, int], opening: int) -> dict[str, Any]:
-    """The balance of every network, nested twice as FeexPay does."""
+    """The balance of every network, nested twice as at FeexPay."""
     balances = {network.reseau: opening + by_suffix.get(network.suffix, 0) for network in NETWORKS}
     shop = {"shop_public_id": shop_id, "shop_name": shop_name, "shop_id": shop_id, "balances": balances}
     return {"success": True, "data": {"success": True, "data": shop}}
 
 
 def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
-    """The 16 fields of a webhook that says `event_status`, true or not."""
+    """The 16 fields of a webhook with the status `event_status`, true or forged."""
     forged = event_status != payment.status
     return {
         "reference": payment.reference,
@@ -260,7 +260,7 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
         "last_name": payment.details["last_name"],
         "first_name": payment.details["first_name"],
         "email": payment.details["email"],
-        # FeexPay's docs imply payout events and show none: the word is ours.
+        # FeexPay's docs mention payout events and show none: `Payout` is our assumption.
         "type": "Payout" if payment.is_payout else "Paiement",
         "phoneNumber": payment.msisdn,
         "date": iso(now),
@@ -273,5 +273,5 @@ def webhook(payment: Payment, event_status: str, now: float) -> dict[str, Any]:
 
 
 def operator_id(payment: Payment) -> str | None:
-    """The operator's own number of a payment it made; None while no money moved."""
+    """The operator's transaction number; None unless the payment is successful."""
     return f"{7_000_000_000 + payment.number}" if payment.status == scenarios.SUCCESSFUL else None

@@ -1,6 +1,6 @@
-"""The sandbox's command line: its options from arguments and from `FEEXPAY_SANDBOX_…`, one place for both commands.
+"""The command line of both sandbox commands: options from arguments and `FEEXPAY_SANDBOX_…` variables.
 
-Needs nothing but the standard library, so that a missing extra is said in words.
+Imports only the standard library, so that a missing extra ends in a clear message.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from django_feexpay.sandbox.signing import standard_key
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
-    """Promise: `parser` takes every option of `Options`; the environment gives the defaults."""
-    last = Options()
+    """Add every option of `Options`; the environment gives the defaults."""
+    defaults = Options()
 
     def add(name: str, read: Callable[[str], object], text: str) -> None:
-        default = environ.get(f"FEEXPAY_SANDBOX_{name.upper()}", getattr(last, name))
+        default = environ.get(f"FEEXPAY_SANDBOX_{name.upper()}", getattr(defaults, name))
         parser.add_argument("--" + name.replace("_", "-"), type=read, default=default, help=text)
 
     add("host", str, "address to listen on (default 127.0.0.1)")
     add("port", _port, "port to listen on; 0 takes a free one (default 8801)")
     add("state", str, "file that keeps the state over restarts (default: temporary)")
-    add("webhook_url", _http_url, "where webhooks go; without it none is sent")
+    add("webhook_url", _http_url, "address of the webhooks; without it none is sent")
     add(
         "webhook_mode",
         _one_of(WEBHOOK_MODES),
@@ -43,15 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
         " hmac: the hex HMAC-SHA256 of the body, and standard_webhooks: webhook-id, -timestamp and -signature,"
         " neither of which FeexPay sends",
     )
-    add("webhook_secret", _one_line, "what the other modes need; for standard_webhooks base64, whsec_ before it or not")
-    add("webhook_header", _header_name, "where hmac mode signs (default X-FeexPay-Signature)")
-    add("api_key", _filled, f"the only key accepted (default {DEFAULT_API_KEY})")
-    add("shop_id", _filled, f"the only shop there is (default {DEFAULT_SHOP_ID})")
-    add("shop_name", _filled, "the name the payer reads")
-    add("language", _one_of(LANGUAGES), "fr or en: the pages' language where the browser has no wish")
+    add("webhook_secret", _one_line, "secret of the other modes; for standard_webhooks base64, with or without whsec_")
+    add("webhook_header", _header_name, "header of the signature in hmac mode (default X-FeexPay-Signature)")
+    add("api_key", _not_empty, f"the only key accepted (default {DEFAULT_API_KEY})")
+    add("shop_id", _not_empty, f"the only shop accepted (default {DEFAULT_SHOP_ID})")
+    add("shop_name", _not_empty, "the name the payer reads")
+    add("language", _one_of(LANGUAGES), "fr or en: the pages' language when the browser asks for neither (default fr)")
     add("time_scale", _positive, "multiplies every delay; 0.01 for tests (default 1.0)")
-    add("abandon_seconds", _seconds, "when an operator's page that nobody finished fails; 0 never (default 3600)")
-    add("public_url", _http_url, "where payers reach the pages (default: where the API was called)")
+    add("abandon_seconds", _seconds, "after this time an unfinished operator's page fails; 0 never (default 3600)")
+    add("public_url", _http_url, "address at which payers reach the pages (default: that of the API)")
     parser.add_argument("--flows", default=environ.get("FEEXPAY_SANDBOX_FLOWS", ""), help="short for --set flows=…")
     parser.add_argument(
         "--moov-synchronous",
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
 
 
 def read_options(values: Mapping[str, object]) -> Options:
-    """The options among parsed `values`; `ValueError` when they contradict each other."""
+    """The options in parsed `values`. Raises ValueError when they contradict each other."""
     settings: dict[str, object] = {"flows": values["flows"], "moov_synchronous": values["moov_synchronous"]}
     pairs = values["settings"]
     settings |= dict(pairs) if isinstance(pairs, list) else {}
@@ -86,7 +86,7 @@ def read_options(values: Mapping[str, object]) -> Options:
 
 
 def run(options: Options) -> None:
-    """Serve until SIGTERM or SIGINT; `RuntimeError` when the extra is not installed or the port is taken."""
+    """Serve until SIGTERM or SIGINT. Raises RuntimeError when the extra is missing or the port is taken."""
     try:
         from django_feexpay.sandbox.server import serve
     except ModuleNotFoundError as error:
@@ -97,7 +97,7 @@ def run(options: Options) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program: exit code 0 after a clean stop, 1 when it cannot serve, 2 for wrong options."""
+    """Exit code 0 after a clean stop, 1 when it cannot serve, 2 for wrong options."""
     parser = argparse.ArgumentParser(
         prog="python -m django_feexpay.sandbox", description="A local stand-in for FeexPay."
     )
@@ -154,7 +154,7 @@ def _http_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not an http or https address")
-    # Reading a port that is none is a ValueError, which argparse puts into words.
+    # An invalid port raises ValueError here, which argparse reports.
     _ = parts.port
     return text
 
@@ -165,7 +165,7 @@ def _header_name(text: str) -> str:
     return text
 
 
-def _filled(text: str) -> str:
+def _not_empty(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be empty")
     return text

@@ -1,4 +1,4 @@
-"""POST requesttopay: ask a payer for money, by push, with a code, or on the operator's page."""
+"""POST requesttopay: request money from a payer by push, with a one-time code, or on the operator's page."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
 from django_feexpay.sandbox.webhook_queue import WebhookRequest
 
-# What an operator that answers only after the payer waits for at most.
+# The longest time a synchronous operator waits for the payer.
 SYNCHRONOUS_SECONDS = 110.0
 
-# Refused before any code is sent, also where a code is needed.
-_BEFORE_THE_OTP = (Answer.UNAVAILABLE_503, Answer.FAILED_202)
+# These answers come before the one-time code is needed.
+_BEFORE_OTP = (Answer.UNAVAILABLE_503, Answer.FAILED_202)
 
 
 async def collect(request: Request) -> Response:
-    """POST requesttopay/{suffix}: asks the payer, answers at once. Posting twice asks twice."""
+    """POST requesttopay/{suffix}: prompt the payer and answer at once. Two requests prompt twice."""
     network = BY_SUFFIX.get(request.path_params["suffix"])
     if network is None:
         raise ApiError(404, bodies.no_such_path("POST", request.url.path))
@@ -43,7 +43,7 @@ async def collect(request: Request) -> Response:
 
 
 async def integration(request: Request) -> Response:
-    """POST requesttopay/integration: the older way, one address, the network named in a JSON or a form body."""
+    """POST requesttopay/integration: the older endpoint, with the network in a JSON or a form body."""
     require_key(request)
     body = await read_form_or_json(request)
     name = body.get("reseau")
@@ -58,7 +58,6 @@ async def integration(request: Request) -> Response:
 async def collect_from(
     request: Request, network: Network, body: dict[str, Any], *, echo_may_be_json: bool = False
 ) -> Response:
-    """The request to collect in `body`, which names its shop."""
     flow = sandbox_of(request).flow_of(network)
     asked = read_collect(
         body, network, otp_needed=flow == "otp" and not network.two_steps, echo_may_be_json=echo_may_be_json
@@ -68,14 +67,14 @@ async def collect_from(
     script = scenarios.script_for(asked.msisdn)
     if script.answer is Answer.UNAVAILABLE_503:
         raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
-    if flow == "otp" and script.answer not in _BEFORE_THE_OTP:
+    if flow == "otp" and script.answer not in _BEFORE_OTP:
         return await _collect_with_otp(request, network, asked, script)
     payment = _create(sandbox_of(request), network, asked, script, flow)
     return await _answer(request, script, payment)
 
 
 async def _collect_with_otp(request: Request, network: Network, asked: CollectRequest, script: Script) -> Response:
-    """One step where the payer has the code before; two at Coris, which sends it after the first."""
+    """Collect with a code: one request where the payer already has it, two at Coris, which sends it by SMS."""
     sandbox = sandbox_of(request)
     waiting = None
     if network.two_steps and asked.otp:
@@ -83,7 +82,7 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
     if network.two_steps and not asked.otp:
         payment = _create(sandbox, network, asked, Script(), "otp")
         return JSONResponse(bodies.otp_sent(payment), status_code=201)
-    # A code that no first request asked for cannot be the right one.
+    # At Coris a code without a first request cannot be correct.
     orphan = network.two_steps and waiting is None
     refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(asked.otp)
     if refusal is not None:
@@ -126,14 +125,14 @@ def _create(sandbox: Sandbox, network: Network, asked: CollectRequest, script: S
 
 
 def _refuse_duplicate(sandbox: Sandbox, network: Network, asked: CollectRequest, now: float) -> None:
-    """FeexPay lists the code and does not say what makes two payments identical: this is our guess."""
+    """FeexPay documents the error code, not what makes two payments identical: this rule is our assumption."""
     since = now - sandbox.settings.duplicate_seconds
     if since < now and sandbox.store.is_duplicate(network.suffix, asked.msisdn, asked.amount, since):
         raise ApiError(409, bodies.error(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION"))
 
 
 def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
-    """The script's; a page that nobody finishes fails in the end."""
+    """The steps of the script; without any, an operator's page fails after `abandon_seconds`."""
     abandoned_after = sandbox.options.abandon_seconds
     if flow != "redirect" or script.steps or script.never_ends or not abandoned_after:
         return script.steps
@@ -150,14 +149,14 @@ async def _answer(request: Request, script: Script, payment: Payment) -> Respons
         await sandbox.timers.deliver_now(payment.reference)
     if payment.suffix == "moov" and sandbox.settings.moov_synchronous:
         payment = await _when_final(sandbox, payment)
-        return _played(sandbox, script.answer, bodies.moov_synchronous(payment), payment)
+        return _response(sandbox, script.answer, bodies.moov_synchronous(payment), payment)
     body = bodies.accepted(payment)
     if payment.waits_for == "page":
-        body |= bodies.on_a_page(payment, page_url(request, f"/pay/{payment.reference}"))
-    return _played(sandbox, script.answer, body, payment)
+        body |= bodies.redirect_fields(payment, page_url(request, f"/pay/{payment.reference}"))
+    return _response(sandbox, script.answer, body, payment)
 
 
-def _played(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
+def _response(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
     if answer is Answer.CONNECTION_RESET:
         return ConnectionReset()
     if answer is Answer.HTML_502:

@@ -1,4 +1,4 @@
-"""What every endpoint of FeexPay asks first: the key, the shop, a body that is JSON. And how it refuses."""
+"""Checks of every FeexPay endpoint: the key, the shop, the network, a JSON body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django_feexpay.sandbox.validation import ValidationFailedError
 
 
 class ApiError(Exception):
-    """An answer other than success, with FeexPay's body for it."""
+    """An error answer with FeexPay's body."""
 
     def __init__(self, status_code: int, body: dict[str, object]) -> None:
         super().__init__(body.get("message"))
@@ -51,7 +51,7 @@ def require_shop(request: Request, shop_id: object) -> None:
 
 
 def require_address(request: Request, *, payout: bool = False) -> None:
-    """The shop's list of addresses, which covers payouts, or every call."""
+    """Apply the shop's list of addresses, which covers payouts or every call."""
     settings = sandbox_of(request).settings
     covered = payout or settings.addresses_for_all
     address = request.client.host if request.client else ""
@@ -60,7 +60,7 @@ def require_address(request: Request, *, payout: bool = False) -> None:
 
 
 def require_open(request: Request, network: Network) -> None:
-    """Whether this shop may use this network now."""
+    """Refuse a network that this shop cannot use now."""
     settings = sandbox_of(request).settings
     if network.suffix in settings.not_activated:
         raise ApiError(404, bodies.error(404, f"{network.reseau} channel not configured"))
@@ -82,7 +82,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 async def read_form_or_json(request: Request) -> dict[str, Any]:
-    """A form's texts, its amount as the number it spells; JSON as it is."""
+    """The fields of a form, its amount as an integer, or of a JSON body."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return await read_json(request)
     form = parse_qs((await read_body(request)).decode("utf-8", "replace"))

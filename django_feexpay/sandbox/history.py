@@ -1,4 +1,4 @@
-"""The shop's history: at once for 31 days and 500 rows, or asynchronously with a webhook when it is ready."""
+"""The shop's history: at once for 31 days and 500 rows, or asynchronously with a webhook at the end."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ HISTORY_DAYS = 31
 TYPES = {"ALL": None, "PAYIN": False, "PAYOUT": True}
 STATUSES = ("PENDING", "SUCCESSFUL", "FAILED", "ALL")
 
-# The codes the filter takes; WAVE BF, ORANGE ML and MOBICASH ML have a path to collect and are not among them.
+# The filter's codes: FeexPay collects from WAVE BF, ORANGE ML and MOBICASH ML, too, but does not list them here.
 FILTER_CODES = (
     *("ALL", "MTN", "MOOV", "CELTIIS BJ", "CORIS", "MTN CI", "MOOV CI", "ORANGE CI", "WAVE CI", "MTN CG"),
     *("MOOV TG", "TOGOCOM TG", "ORANGE SN", "FREE SN", "WAVE SN", "MOOV BF", "ORANGE BF"),
 )
 
-# How long an export takes, and how long its file stays.
+# How long an export takes, and how long its file is kept.
 EXPORT_SECONDS = 2.0
-EXPORT_STAYS_SECONDS = 86_400.0
+EXPORT_KEPT_SECONDS = 86_400.0
 
 
 async def history(request: Request) -> Response:
-    """POST history: newest first, at most 500 rows; `total` counts those that were cut off, too."""
+    """POST history: newest first, at most 500 rows; `total` also counts the rows beyond them."""
     rows = await _rows(request)
     return JSONResponse({"success": True, "total": len(rows), "data": rows[:HISTORY_ROWS]})
 
 
 async def history_async(request: Request) -> Response:
-    """POST history/async: every row, later; 409 where no webhook is configured to announce it."""
+    """POST history/async: every row, later; 409 when no webhook address is configured."""
     rows = await _rows(request)
     sandbox = sandbox_of(request)
     if not sandbox.engine.webhook_queue.address:
@@ -90,7 +90,7 @@ def _result_url(request: Request, export: Export) -> str:
 
 
 def _expires_at(export: Export) -> float:
-    return export.ready_at + EXPORT_STAYS_SECONDS
+    return export.ready_at + EXPORT_KEPT_SECONDS
 
 
 async def _rows(request: Request) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ async def _rows(request: Request) -> list[dict[str, Any]]:
     )
     require_shop(request, body.get("shop"))
     found = sandbox_of(request).store.created_between(start.timestamp(), end.timestamp())
-    return [bodies.history_row(payment) for payment in found if _wanted(payment, body)]
+    return [bodies.history_row(payment) for payment in found if _matches(payment, body)]
 
 
 def _word_errors(name: str, body: dict[str, Any], words: tuple[str, ...]) -> Constraints:
@@ -115,7 +115,7 @@ def _word_errors(name: str, body: dict[str, Any], words: tuple[str, ...]) -> Con
     return {"isIn": f"{name} must be one of {', '.join(words)}"}
 
 
-def _wanted(payment: Payment, body: dict[str, Any]) -> bool:
+def _matches(payment: Payment, body: dict[str, Any]) -> bool:
     return (
         TYPES[body.get("type", "ALL")] in (None, payment.is_payout)
         and body.get("status", "ALL") in ("ALL", payment.status)
@@ -124,7 +124,7 @@ def _wanted(payment: Payment, body: dict[str, Any]) -> bool:
 
 
 def _period(body: dict[str, Any]) -> tuple[datetime, datetime]:
-    """The first instant of the first day and the last of the last, UTC."""
+    """From the start of the first day to the end of the last, UTC."""
     first, last = (_day(name, body.get(name)) for name in ("start_date", "end_date"))
     if last < first or last - first > timedelta(days=HISTORY_DAYS):
         message = f"end_date must be at most {HISTORY_DAYS} days after start_date"

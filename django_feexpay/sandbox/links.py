@@ -1,7 +1,6 @@
-"""FeexLinks: a hosted page per link, where a payer pays by card (or by mobile money) without a phone prompt.
+"""FeexLinks: hosted pages on which a payer pays by card or mobile money, without a phone prompt.
 
-`generate` is FeexPay's; what a link refuses and what paying it does is here for the page (`hosted.py`) and the
-control interface alike.
+`generate` is FeexPay's endpoint. The page (`hosted.py`) and the control interface call the other functions.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ PAID_ON_THE_PAGE = Script((Step(0.0, scenarios.SUCCESSFUL, webhooks=(scenarios.S
 
 
 class FormError(ValueError):
-    """What was filled in on the page does not fit; `key` is its sentence among the texts."""
+    """A wrong field of the page's form; `key` names its text in texts.py."""
 
     def __init__(self, key: str) -> None:
         super().__init__(key.replace("_", " "))
@@ -44,7 +43,7 @@ class FormError(ValueError):
 
 
 async def generate(request: Request) -> Response:
-    """POST feexlinks/generate: a new link; the transaction comes when somebody pays on it."""
+    """POST feexlinks/generate: a new link. The transaction is made when a payer pays on it."""
     require_key(request)
     body = await read_json(request)
     asked = read_link(body)
@@ -73,7 +72,7 @@ def url_of(request: Request, link: Link) -> str:
 
 
 def open_link(sandbox: Sandbox, code: str) -> Link:
-    """The link if it can be paid now; else `ApiError` as FeexPay words it."""
+    """The link if it can be paid now. Raises ApiError with FeexPay's answer."""
     link = sandbox.store.link(code)
     if link is None:
         raise ApiError(404, bodies.error(404, "FeexLink not found", "FEEXLINK_NOT_FOUND"))
@@ -87,9 +86,9 @@ def open_link(sandbox: Sandbox, code: str) -> Link:
 
 
 def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: str = "") -> Payment:
-    """A transaction of type FEEX_LINK with a reference of its own, its script running."""
+    """Start a transaction of type FEEX_LINK with its own reference."""
     now = time.time()
-    nobody: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "email"), "")
+    no_names: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "email"), "")
     payment = Payment(
         reference=bodies.new_reference(network, now),
         suffix=network.suffix,
@@ -101,7 +100,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
         prompts=1 if script.asks_payer else 0,
         odd_status_body=script.odd_status_body,
         echo=None,
-        details=nobody | {"description": link.description},
+        details=no_names | {"description": link.description},
         created_at=now,
         kind="FEEX_LINK",
         waits_for="page" if network in CARDS else "phone",
@@ -112,7 +111,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
 
 
 def script_of(form: Mapping[str, str]) -> Script:
-    """What the choice on the page means: Pay plays the ending that was picked, else the number's own."""
+    """The script of a button: Pay runs the chosen magic number, or without one that of the phone."""
     fixed = {"fail": FAILED_ON_THE_PAGE, "cancel": CANCELLED_ON_THE_PAGE}
     ending, phone, choice = form.get("ending", ""), form.get("phone", ""), form.get("choice", "")
     if choice in fixed:
@@ -125,7 +124,7 @@ def script_of(form: Mapping[str, str]) -> Script:
 
 
 def submit(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
-    """A payment on an open link, by the card or network of the form's `method`; `FormError` where it does not fit."""
+    """Start a payment on an open link with the card or network of the form's `method`. Raises FormError."""
     script, name = script_of(form), form.get("method", "")
     network = next((one for one in METHODS[link.methods] if one.reseau == name), None)
     if network is None:

@@ -1,7 +1,7 @@
-"""The networks FeexPay collects from, typed by hand from its documentation and its integrators.
+"""The networks FeexPay collects from, typed from its documentation and its integrators.
 
-Only the suffix `mtn` is official; the others come from two or more integrators. Where sources differ on the
-flow (`CONTESTED`), the row says the newest habit and an option changes it.
+Only the suffix `mtn` is official; the others come from two or more integrators. Where sources disagree on the flow
+(`CONTESTED`), the row has the most recent one and the setting `flows` changes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NATIONAL_START = {"BJ": "01"}
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One network: its path `suffix`, the `reseau` code FeexPay calls it by, its country (ISO) and flow."""
+    """One network: the `suffix` of its path, FeexPay's `reseau` code, the ISO country and the flow."""
 
     suffix: str
     reseau: str
@@ -34,7 +34,7 @@ class Network:
 
     @property
     def two_steps(self) -> bool:
-        """Coris sends the code after a first request; elsewhere the payer has it before."""
+        """Coris sends the code after a first request; elsewhere the payer already has it."""
         return self.suffix == "coris"
 
     @property
@@ -75,22 +75,22 @@ NETWORKS = (
 BY_SUFFIX = {network.suffix: network for network in NETWORKS}
 BY_RESEAU = {network.reseau: network for network in NETWORKS}
 
-# Sources differ on these; any of the three ways can be asked for.
+# Sources disagree on the flow of these networks; each may be set to one of three.
 CONTESTED = ("coris", "orange_ci", "orange_sn", "free_sn", "moov_bf", "orange_bf", "orange_ml")
 CHOOSABLE_FLOWS: tuple[Flow, ...] = ("push", "otp", "redirect")
 
-# Paid on the hosted page only: they have no path of their own.
+# Only paid on the hosted page: they have no path.
 CARDS = (Network("visa", "VISA", "", "hosted"), Network("mastercard", "MASTERCARD", "", "hosted"))
-_EVERY_ONE = BY_SUFFIX | {card.suffix: card for card in CARDS}
+_ALL = BY_SUFFIX | {card.suffix: card for card in CARDS}
 
 
 def network_of(suffix: str) -> Network:
-    """The network or card of a payment that was taken in."""
-    return _EVERY_ONE[suffix]
+    """The network or card with this suffix."""
+    return _ALL[suffix]
 
 
 def masked(msisdn: str, network: Network) -> str:
-    """The number as a page may show it: calling code, first two and last two digits; "" for a card."""
+    """The number with only its calling code, first two and last two digits; "" for a card."""
     if not msisdn:
         return ""
     national = msisdn.removeprefix(network.calling_code)

@@ -1,4 +1,4 @@
-"""What can be chosen about a sandbox, and what is chosen when nobody does."""
+"""The options of a sandbox and their defaults."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ LANGUAGES = ("fr", "en")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one sandbox runs. `state` is a path ("": temporary); `time_scale` multiplies every delay.
+    """The options one sandbox starts with.
 
-    `conditions` are those of the start; `webhook_header` is where `hmac` mode signs. `abandon_seconds`: when the
-    operator gives up a page that nobody finished; 0 is never. `public_url`: where payers reach the pages, when
-    it is not where the caller reached the API.
+    `state`: path of the state file, "" for a temporary one. `time_scale` multiplies every delay. `settings`: the fault
+    settings at the start. `webhook_header`: the signature's header in `hmac` mode. `abandon_seconds`: after this time
+    an unfinished operator's page fails; 0 is never. `public_url`: the address at which payers reach the pages, if it
+    differs from the address of the API.
     """
 
     host: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Payouts: money out of the shop's balance, always PENDING at first, given back when it fails."""
+"""Payouts: PENDING at first; the amount leaves the balance at once and returns if the payout fails."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from django_feexpay.sandbox.scenarios import Step
 from django_feexpay.sandbox.store import PAYOUT, Payment
 from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors
 
-# Routes that several networks share name the network in the body.
+# Routes shared by several networks: the body names the network.
 SHARED_ROUTES = {"transfer/global": ("MTN", "MOOV"), "togo": ("TOGOCOM TG", "MOOV TG")}
 OWN_ROUTES = (
     *("celtiis_bj", "mtn_ci", "orange_ci", "moov_ci", "wave_ci", "orange_sn", "free_sn", "wave_sn", "mtn_cg"),
@@ -35,7 +35,7 @@ OWN_ROUTES = (
 MIN_IN_BENIN = 50
 LONGEST_MOTIF = 30
 
-# No payer decides on a payout: an ending without a script is paid.
+# No payer decides on a payout: without a magic number it succeeds.
 _PAID = (Step(scenarios.PAYER_SECONDS, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),)
 
 
@@ -88,7 +88,7 @@ def _motif_errors(value: object) -> Constraints:
 
 
 def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment:
-    """The payout, its amount out of the balance at once."""
+    """Store the payout; its amount leaves the balance at once."""
     sandbox = sandbox_of(request)
     if not sandbox.settings.payouts_enabled:
         raise ApiError(403, bodies.error(403, "Payout is not enabled for this shop", "ERR_PAYOUT_NOT_ENABLED"))
@@ -119,7 +119,7 @@ def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment
 
 
 async def payout_status(request: Request) -> Response:
-    """GET payouts/status/public/{reference}: as that of a payment, without `comment` and `operator_id`."""
+    """GET payouts/status/public/{reference}: a payment's status without `comment` and `operator_id`."""
     require_key(request)
     found = payment_of(request)
     if found is None or not found.is_payout:

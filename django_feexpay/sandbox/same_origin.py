@@ -1,6 +1,6 @@
-"""Foreign pages do not act here: a site that a developer visits must not approve payments or switch faults.
+"""Protection against pages of other sites: a site that a developer visits must not approve payments here.
 
-FeexPay's own paths (`/api/`) are left alone: they ask for a key, which no browser sends by itself.
+FeexPay's paths (`/api/`) are exempt: they require a key, which no browser sends by itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_READING = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class SameOriginOnly:
-    """403 for a change that another site's page asks for, and for a name that was made to point at this machine."""
+    """Answer 403 to changes by another site's page, and to host names rebound to this machine (DNS rebinding)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,15 +24,15 @@ class SameOriginOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith("/api/"):
             request = Request(scope)
-            if request.method not in _READING and _is_foreign(request):
-                return await _refusal("another site's page may not change anything here")(scope, receive, send)
+            if request.method not in _SAFE_METHODS and _is_foreign(request):
+                return await _refusal("pages of other sites may not change anything here")(scope, receive, send)
             if _is_rebound(request, scope["app"].state.sandbox.options.host):
-                return await _refusal("this name is not one of this machine's")(scope, receive, send)
+                return await _refusal("this host name is not one of this machine's")(scope, receive, send)
         return await self._app(scope, receive, send)
 
 
 def _is_foreign(request: Request) -> bool:
-    """A browser tells where a request comes from, and a page cannot change that. Other clients tell nothing."""
+    """Browsers send the origin of a request, and a page cannot change it. Other clients send neither header."""
     fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if fetch_site is not None:
         return fetch_site not in ("same-origin", "none")
@@ -40,7 +40,7 @@ def _is_foreign(request: Request) -> bool:
 
 
 def _is_rebound(request: Request, own_host: str) -> bool:
-    """Called over the loopback by a name that anybody's DNS may give: then a foreign page counts as same-origin."""
+    """A loopback request under a foreign host name, by which a foreign page would count as same-origin."""
     if request.client is None or not _is_loopback(request.client.host):
         return False
     try:

@@ -1,8 +1,7 @@
-"""The magic numbers: the last two digits of the payer's number choose what happens. Ours, not FeexPay's.
+"""The magic numbers: the last two digits of the payer's number decide the outcome. Ours, not FeexPay's.
 
-Any ending that is not listed waits for the payer: the page or the control interface decides. So does a
-listed one that brings no ending (04, 14); and the payer's choice overrules what a script had planned.
-All delays are in seconds at `--time-scale 1`.
+Any other ending waits for the payer: the page or the control interface decides. So do 04 and 14, whose scripts never
+settle. A decision of the payer replaces the rest of the script. Delays are in seconds at `--time-scale 1`.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ EXPIRED = "EXPIRED"
 ACCOUNT_NOT_ACTIVE = "SENDER_ACCOUNT_NOT_ACTIVE"
 OPERATOR_ERROR = "INTERNAL_PROCESSING_ERROR"
 
-# FeexPay's SDK knows the operator's code 37; the word for it is ours.
+# FeexPay's SDK knows the operator's code 37; this word for it is ours.
 AMOUNT_TOO_LOW = "AMOUNT_BELOW_MINIMUM"
 
-# No source shows FeexPay's words for a code that is wrong or too old: these are ours.
+# No source shows FeexPay's words for a wrong or expired code: these are ours.
 INVALID_OTP = "INVALID_OTP"
 OTP_EXPIRED = "OTP_EXPIRED"
 
 RIGHT_OTP = "123456"
-# Any other code is as wrong as 000000.
+# Every other code is wrong.
 EXPIRED_OTP = "999999"
 
-# The immediate codes FeexPay's own SDK knows; other reasons have none.
+# The codes of immediate failures in FeexPay's own SDK; other reasons have none.
 STATUS_CODES = {LOW_BALANCE: "10", INSUFFICIENT: "10", AMOUNT_TOO_LOW: "37", DECLINED: "92"}
 
-# What a payment may be said to be after its money was taken back. FeexPay's dashboard has refunds; no source shows the
-# word that its API then answers with, so these are ours.
+# Statuses of a payment whose money was given back. FeexPay's dashboard has refunds; no source shows the status its API
+# then answers, so these words are ours.
 REVERSED = "REVERSED"
 REFUNDED = "REFUNDED"
 CANCELLED = "CANCELLED"
@@ -46,7 +45,7 @@ REVERSED_STATUSES = (REVERSED, REFUNDED, CANCELLED)
 
 STATUSES = (PENDING, SUCCESSFUL, FAILED, *REVERSED_STATUSES)
 
-# What a forced failure may be given for; any other text will do, too.
+# Reasons offered for a forced failure; any other text works, too.
 REASONS = (
     LOW_BALANCE,
     INSUFFICIENT,
@@ -60,7 +59,7 @@ REASONS = (
     OTP_EXPIRED,
 )
 
-# How long a payer takes when a script plays the payer.
+# How long a scripted payer takes to decide.
 PAYER_SECONDS = 2.0
 
 
@@ -73,14 +72,15 @@ class Answer(Enum):
     UNAVAILABLE_503 = "503 before charging"
     FAILED_202 = "status FAILED in a 202"
     TRUNCATED = "truncated JSON"
-    FINAL = "the ending itself, at once"
+    FINAL = "the final status, at once"
     AFTER_WEBHOOK = "after the webhook was delivered"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What happens `after_seconds`: the payment takes `status` (None: it stays as it is), short by
-    `short_by` units, and one webhook goes out for each status named in `webhooks`, a second apart."""
+    """One change of a payment `after_seconds`: it takes `status` (None: no change), paid `short_by` units less, and
+    sends one webhook for each status in `webhooks`, a second apart.
+    """
 
     after_seconds: float
     status: str | None
@@ -90,14 +90,15 @@ class Step:
 
     @property
     def is_payers_decision(self) -> bool:
-        """False for a page that nobody finished, and for a reversal."""
+        """False for an abandoned page and for a reversal."""
         return self.status not in REVERSED_STATUSES and self.reason != EXPIRED
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One part to play. `asks_payer` is False where the operator refuses before the phone rings;
-    `never_ends` where not even a page left open fails in the end."""
+    """The outcome of a magic number. `asks_payer` False: the operator refuses without a prompt. `never_ends`: an open
+    operator's page does not fail, either.
+    """
 
     steps: tuple[Step, ...] = ()
     answer: Answer = Answer.ACCEPTED
@@ -125,7 +126,7 @@ SCRIPTS = {
     "04": Script(never_ends=True),
     "05": Script((_approved(90.0),)),
     "06": Script((_approved(webhooks=()),)),
-    # Out of order: the news of an older state arrives between two copies of the newer.
+    # Out of order: an older status arrives between two copies of the newer one.
     "07": Script((_approved(webhooks=(SUCCESSFUL, PENDING, SUCCESSFUL)),)),
     "08": Script((_approved(0.0),), Answer.AFTER_WEBHOOK),
     "09": Script((_approved(0.0),), Answer.CONNECTION_RESET),
@@ -142,12 +143,12 @@ SCRIPTS = {
 
 
 def script_for(msisdn: str) -> Script:
-    """The part that this number plays; a number without one waits for the payer."""
+    """The script of this number; without a magic number it waits for the payer."""
     return SCRIPTS.get(msisdn[-2:], WAITS_FOR_PAYER)
 
 
 def otp_refusal(otp: str) -> str | None:
-    """Why this code is refused; None for the right one."""
+    """The reason this code is refused; None for the correct one."""
     if otp == RIGHT_OTP:
         return None
     return OTP_EXPIRED if otp == EXPIRED_OTP else INVALID_OTP

@@ -1,7 +1,7 @@
-"""What a webhook proves of its sender.
+"""The credentials of a webhook.
 
-FeexPay signs nothing. It may send a fixed Authorization header that the merchant chose; the other modes are
-ours, for tests and for sites behind a relay that signs.
+FeexPay signs nothing. It may send a fixed Authorization header chosen by the merchant; the other modes are ours, for
+tests and for projects behind a relay that signs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django_feexpay.sandbox.options import Options
 
 
 def credentials(options: Options, identifier: int, body: bytes) -> dict[str, str]:
-    """The headers for the delivery of that number."""
+    """The headers of one delivery."""
     if options.webhook_mode == "header":
         return {"Authorization": options.webhook_secret}
     if options.webhook_mode == "hmac":
@@ -28,7 +28,7 @@ def credentials(options: Options, identifier: int, body: bytes) -> dict[str, str
 
 
 def standard_key(secret: str) -> bytes:
-    """The key that a Standard Webhooks secret is, with `whsec_` before it or not; `ValueError` for none."""
+    """The key in a Standard Webhooks secret, with or without `whsec_`. Raises ValueError."""
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError) as error:
@@ -36,7 +36,7 @@ def standard_key(secret: str) -> bytes:
 
 
 def _standard(key: bytes, identifier: str, body: bytes) -> dict[str, str]:
-    """The same identifier for every attempt, the time of this one."""
+    """The identifier is the same for every attempt, the timestamp is this attempt's."""
     stamp = str(int(time.time()))
     mac = hmac.new(key, f"{identifier}.{stamp}.".encode() + body, hashlib.sha256).digest()
     signature = "v1," + base64.b64encode(mac).decode()

@@ -1,9 +1,8 @@
-"""Everything the sandbox remembers, in one SQLite file: it survives `kill -9` and its own restart.
+"""The state of the sandbox in one SQLite file that survives `kill -9` and a restart.
 
-Payments (payouts among them), the steps still to come for them, hosted links, history exports, webhook
-deliveries, the conditions that were changed, and how many calls the faults have seen. Times are wall-clock
-seconds since 1970, so that what was due while the process was down is due at once when it is back.
-Used from one thread (the event loop's); every change is one transaction.
+It holds payments and payouts, their planned steps, hosted links, history exports, webhook deliveries, changed settings
+and counts of calls. Times are seconds since 1970, so that steps and deliveries that came due while the process was down
+run at its start. Only the event loop's thread uses it; every change is one transaction.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from django_feexpay.sandbox.networks import Network, network_of
 
 PAYOUT = "PAYOUT_API"
 
-# Raised with every change of the tables: a file of another version is refused, in words.
+# Raised with every change of the tables; the store refuses a file of another version.
 _SCHEMA_VERSION = 3
 
 _SCHEMA = """
@@ -57,11 +56,11 @@ CREATE INDEX IF NOT EXISTS deliveries_by_reference ON deliveries (reference);
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment that was taken in. `echo` is its `callback_info`; `prompts` counts how often the payer was
-    asked; `details` are the caller's names, mail, description and return addresses, only ever echoed.
+    """One payment or payout. `echo` is its `callback_info`; `prompts` counts prompts to the payer; `details` are the
+    caller's names, mail, description and return addresses, only sent back.
 
-    `kind` is FeexPay's type of it. `waits_for` says where the payer acts: "phone", "page", or "otp" while the
-    code is still to come. `link` is the code of the hosted link it was paid on.
+    `kind`: FeexPay's type. `waits_for`: where the payer acts, "phone", "page", or "otp" until the code has come.
+    `link`: the code of the hosted link on which it was paid.
     """
 
     reference: str
@@ -94,13 +93,13 @@ class Payment:
 
     @property
     def charged(self) -> bool:
-        """Did a payer pay? A payout charges nobody."""
+        """Whether a payer paid. A payout charges no payer."""
         return self.status == scenarios.SUCCESSFUL and not self.is_payout
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A hosted page: `methods` as FeexPay's `paymentMethod`, `uses` how often it may be paid (0: no limit)."""
+    """A hosted page. `methods`: FeexPay's `paymentMethod`. `uses`: how often it may be paid, 0 for no limit."""
 
     code: str
     amount: int
@@ -136,7 +135,7 @@ class DueStep:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook: `due_at` is None once delivered, given up or lost; `outcome` is how the last attempt went."""
+    """One webhook. `due_at`: None once delivered, given up or lost. `outcome`: of the last attempt."""
 
     id: int
     reference: str
@@ -150,12 +149,12 @@ class Delivery:
 
 
 class Store:
-    """The state file at `path`, made when it is missing."""
+    """The state file at `path`, created if missing."""
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
-        # A killed process loses nothing; only a power cut may lose the last moment, which a sandbox bears.
+        # A killed process loses nothing; a power cut may lose the last transactions, which a sandbox can afford.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._check_version(path)
@@ -166,7 +165,7 @@ class Store:
         tables = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if tables and version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("another version of the sandbox wrote it; delete it to start anew")
+            raise sqlite3.DatabaseError("another version of the sandbox wrote it; delete the file to start anew")
 
     def close(self) -> None:
         self._connection.close()
@@ -201,14 +200,13 @@ class Store:
         return next(iter(self._payments("WHERE reference = ?", reference)), None)
 
     def payments(self, echo: str | None = None) -> list[Payment]:
-        """Newest first; with `echo`, those that carry exactly this `callback_info` (or, paid on a hosted link,
-        this `custom_id`)."""
+        """Newest first; with `echo`, those with exactly this `callback_info` or, on a hosted link, `custom_id`."""
         if echo is None:
             return self._payments("")
         return self._payments("WHERE echo = ? OR custom_id = ?", echo, echo)
 
     def prompts(self) -> list[Payment]:
-        """What the payer is asked right now, on the phone or on a page, oldest first."""
+        """Pending payments that wait for the payer's decision, oldest first."""
         return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
 
     def force(self, reference: str, status: str, reason: str | None, paid_amount: int, now: float) -> None:
@@ -219,7 +217,7 @@ class Store:
         )
 
     def waiting_for_otp(self, suffix: str, msisdn: str, amount: int, echo: str | None) -> Payment | None:
-        """The newest payment that this second request with a code belongs to."""
+        """The newest payment that waits for the code of this second request."""
         found = self._payments(
             "WHERE waits_for = 'otp' AND status = 'PENDING' AND suffix = ? AND msisdn = ? AND amount = ? AND echo IS ?",
             *(suffix, msisdn, amount, echo),
@@ -233,7 +231,7 @@ class Store:
         return self._payments("WHERE created_at BETWEEN ? AND ?", start, end)
 
     def balances(self) -> dict[str, int]:
-        """What came in on each network less what went out, by suffix. A payout counts until it fails."""
+        """Payments minus payouts of each network, by suffix. A payout counts unless it failed."""
         rows = self._connection.execute(
             "SELECT suffix, SUM(CASE WHEN kind = 'PAYOUT_API' THEN -amount ELSE paid_amount END) AS total"
             " FROM payments WHERE status = 'SUCCESSFUL' OR (kind = 'PAYOUT_API' AND status = 'PENDING')"
@@ -242,7 +240,7 @@ class Store:
         return {row["suffix"]: row["total"] for row in rows}
 
     def is_duplicate(self, suffix: str, msisdn: str, amount: int, since: float) -> bool:
-        """Was the same asked of the same number since then?"""
+        """Whether the same number was asked for the same amount since then."""
         found = self._payments(
             "WHERE suffix = ? AND msisdn = ? AND amount = ? AND created_at >= ? AND kind != 'PAYOUT_API'",
             *(suffix, msisdn, amount, since),
@@ -275,14 +273,13 @@ class Store:
         return [_link(row) for row in rows]
 
     def end_link(self, code: str, now: float) -> None:
-        """It expires now."""
         self._connection.execute("UPDATE links SET expires_at = ? WHERE code = ?", (now, code))
 
     def switch_link(self, code: str, *, active: bool) -> None:
         self._connection.execute("UPDATE links SET active = ? WHERE code = ?", (active, code))
 
     def uses_of(self, code: str) -> int:
-        """How often a link was paid, or may still turn out to have been."""
+        """How many payments on a link are successful or pending."""
         row = self._connection.execute(
             "SELECT COUNT(*) FROM payments WHERE link = ? AND status IN ('PENDING', 'SUCCESSFUL')", (code,)
         ).fetchone()
@@ -298,7 +295,7 @@ class Store:
         row = self._connection.execute("SELECT * FROM exports WHERE request_id = ?", (request_id,)).fetchone()
         return None if row is None else Export(**{**dict(row), "failed": bool(row["failed"])})
 
-    # what was changed, what was counted
+    # values and counts by name
 
     def write_value(self, name: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO named_values VALUES (?, ?)", (name, value))
@@ -308,7 +305,7 @@ class Store:
         return "" if row is None else str(row[0])
 
     def count(self, name: str) -> int:
-        """One more of these; how many there were with it."""
+        """Count one more call of this name; the new count."""
         row = self._connection.execute(
             "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count", (name,)
         ).fetchone()
@@ -345,7 +342,7 @@ class Store:
     def add_delivery(
         self, reference: str, status: str, body: bytes, due_at: float | None, *, outcome: str = "", signed: bool = True
     ) -> None:
-        """`reference` is the payment it belongs to, whatever the body says. Without `due_at` it never goes out."""
+        """`reference`: the payment it belongs to, whatever the body says. Without `due_at` it is never sent."""
         values: dict[str, object] = {"reference": reference, "status": status, "body": body, "due_at": due_at}
         self._insert("deliveries", values | {"outcome": outcome, "signed": signed})
 
@@ -356,7 +353,7 @@ class Store:
         return self._deliveries("WHERE reference = ? ORDER BY id", reference)
 
     def begin_attempt(self, delivery_id: int) -> None:
-        """It stays due until the attempt ended: a process killed on the way delivers once more after it."""
+        """Count the attempt. The row stays due until it ends, so a process killed meanwhile delivers again."""
         self._connection.execute("UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?", (delivery_id,))
 
     def end_attempt(self, delivery_id: int, outcome: str, delivered: bool, due_again_at: float | None) -> None:
@@ -371,7 +368,7 @@ class Store:
         return [Delivery(**{**dict(row), **{name: bool(row[name]) for name in flags}}) for row in rows]
 
     def next_due_at(self, under_way: Collection[int]) -> float | None:
-        """When the next step, or delivery that is not `under_way`, is due; None when nothing is to come."""
+        """When the next step or delivery is due, without the deliveries `under_way`; None when there is none."""
         row = self._connection.execute(
             "SELECT MIN(due_at) FROM (SELECT due_at FROM steps UNION ALL SELECT due_at FROM deliveries"
             " WHERE due_at IS NOT NULL AND id NOT IN (SELECT value FROM json_each(?)))",

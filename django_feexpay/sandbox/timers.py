@@ -1,7 +1,7 @@
-"""What happens later: one loop runs the steps that are due and sends the webhooks that are due.
+"""The loop that runs due steps and sends due webhooks.
 
-Everything due is in the store, so a restart forgets nothing. Webhooks go out beside the loop, never in it, so
-that a shop that answers slowly holds up nothing.
+What is due is read from the store, so a restart forgets nothing. Each webhook is sent in its own task, so that a slow
+shop delays nothing else.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.payment_engine import PaymentEngine
 from django_feexpay.sandbox.store import Delivery, Store
 
-_MOST_AT_ONCE = 16
+_DELIVERIES_AT_ONCE = 16
 
-# An idle loop looks again this often, in case the machine's clock was set.
+# An idle loop checks this often, in case the machine's clock was set.
 _IDLE_SECONDS = 60.0
 
 
 class Timers:
-    """The loop. `wake` tells it that something may be due earlier than it thought."""
+    """`wake` makes the loop check at once, as something may be due sooner."""
 
     def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
         self.engine = PaymentEngine(store, options, current_settings, on_change=self.wake)
         self._store = store
         self._options = options
         self._woken = asyncio.Event()
-        self._room = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(_DELIVERIES_AT_ONCE)
         self._under_way: dict[int, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; deliveries under way are cancelled too, and go out again after a restart."""
+        """Run until cancelled. Deliveries under way are cancelled, too, and sent again after a restart."""
         try:
             while True:
                 self._woken.clear()
@@ -47,7 +47,7 @@ class Timers:
                 task.cancel()
 
     async def deliver_now(self, reference: str) -> None:
-        """Promise: the webhooks of this payment that are due have been attempted once."""
+        """Attempt each due webhook of this payment once."""
         due = [one for one in self._store.due_deliveries(time.time()) if one.reference == reference]
         await asyncio.gather(*(self._deliver(one) for one in due))
 
@@ -75,7 +75,7 @@ class Timers:
 
     async def _attempt(self, delivery: Delivery) -> None:
         try:
-            async with self._room:
+            async with self._slots:
                 self._store.begin_attempt(delivery.id)
                 delivered, outcome = await webhooks.attempt(self._options, self.engine.webhook_queue.address, delivery)
                 due_again_at = None if delivered else self._due_again_at(delivery.attempts)

@@ -1,4 +1,4 @@
-"""What FeexPay refuses before it does anything: the request to collect, property by property."""
+"""FeexPay's validation of a request, property by property."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_AMOUNT = 2_000_000
 
 PAYMENT_METHODS = ("ALL", "CARD", "MOBILE")
 
-# More than anybody means, and still a number every column takes.
+# Far above any real amount, and still within every column's range.
 _MOST = 1_000_000_000
 
 _ECHOED = ("first_name", "last_name", "email", "otp", "return_url", "cancel_url")
@@ -33,7 +33,7 @@ class ValidationFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """A request for a link that keeps every rule. `uses` 0 is no limit."""
+    """A valid request for a link. `uses` 0 is no limit."""
 
     amount: int
     description: str
@@ -47,7 +47,7 @@ class LinkRequest:
 
 @dataclass(frozen=True, slots=True)
 class CollectRequest:
-    """A request to collect that keeps every rule. `callback_info` is the caller's own text, or None."""
+    """A valid request to collect. `callback_info`: the caller's own text, or None."""
 
     msisdn: str = field(repr=False)
     amount: int
@@ -67,7 +67,7 @@ class CollectRequest:
 def read_collect(
     body: dict[str, Any], network: Network, *, otp_needed: bool = False, echo_may_be_json: bool = False
 ) -> CollectRequest:
-    """Promise: a valid request or `ValidationFailedError` naming every property that is wrong."""
+    """Raises ValidationFailedError with every wrong property."""
     echo, custom_id = body.get("callback_info"), body.get("custom_id")
     echo_is_json = echo_may_be_json and isinstance(echo, dict)
     if echo_is_json:
@@ -97,7 +97,7 @@ def read_collect(
 
 
 def read_link(body: dict[str, Any]) -> LinkRequest:
-    """Promise: a valid request or `ValidationFailedError`. No source gives bounds: any whole amount is taken."""
+    """Raises ValidationFailedError. No source gives limits of the amount: any positive integer is accepted."""
     found = {
         "shop": shop_errors(body.get("shop")),
         "amount": _whole_errors("amount", body.get("amount"), 1),
@@ -143,7 +143,7 @@ def _whole_errors(name: str, value: object, least: int) -> Constraints:
 
 
 def refuse(found: dict[str, Constraints]) -> None:
-    """`ValidationFailedError` for the properties that break a rule, if any does."""
+    """Raise ValidationFailedError if any property has errors."""
     errors: list[dict[str, object]] = [
         {"property": name, "constraints": constraints} for name, constraints in found.items() if constraints
     ]
@@ -152,7 +152,7 @@ def refuse(found: dict[str, Constraints]) -> None:
 
 
 def _well_formed(text: str) -> str:
-    """A lone surrogate, which JSON lets through and UTF-8 does not, becomes U+FFFD, as in Node."""
+    """Replace lone surrogates, which JSON allows and UTF-8 does not, with U+FFFD, as Node does."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -173,7 +173,7 @@ def phone_errors(value: object, network: Network) -> Constraints:
 
 
 def amount_errors(value: object, least: int = MIN_AMOUNT) -> Constraints:
-    # Node cannot tell 500.0 from 500; refusing it here shows a float before the real gateway rounds one.
+    # Node cannot tell 500.0 from 500. We refuse it, to show the mistake before the real gateway rounds a float.
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": "amount must be an integer number"}
     if value < least:

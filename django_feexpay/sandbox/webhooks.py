@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook, over a plain socket: POST, JSON, no redirect followed."""
+"""One delivery attempt of a webhook over a plain socket: POST, JSON, no redirects followed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django_feexpay.sandbox.store import Delivery
 
 ANSWER_SECONDS = 10.0
 
-# FeexPay publishes no policy: these gaps are an assumption. Five attempts in all.
+# FeexPay publishes no retry policy: these gaps are an assumption. Five attempts in all.
 RETRY_GAPS_SECONDS = (5.0, 30.0, 120.0, 600.0)
 
 
 async def attempt(options: Options, address: str, delivery: Delivery) -> tuple[bool, str]:
-    """Whether the shop took the webhook (a 2xx answer), and the HTTP code or what went wrong, in a word."""
+    """Whether the shop answered 2xx, and the HTTP code or the failure in words."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             proof = credentials(options, delivery.id, delivery.body) if delivery.signed else {}

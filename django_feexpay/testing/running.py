@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own, for any test that needs a FeexPay on a real socket.
+"""A sandbox process for tests that need FeexPay on a real socket.
 
 with run_sandbox(webhook_url=…) as sandbox:
     settings.FEEXPAY["BASE_URL"] = sandbox.api_url
@@ -23,16 +23,16 @@ import requests
 API_KEY = "test_sandbox_key"
 SHOP_ID = "SANDBOXSHOP0001"
 
-# Delays a hundred times shorter: a payer takes 20 ms, 90 s become 0.9 s.
+# Delays are a hundred times shorter: a scripted payer takes 20 ms instead of 2 s.
 QUICK = 0.01
 
-# A machine that is busy with other tests answers late.
+# Generous, for a machine that is busy with other tests.
 _TIMEOUT_SECONDS = 30
 
 
 @dataclass(slots=True)
 class RunningSandbox:
-    """One sandbox that accepts connections. `base_url` is its root, `api_url` what `FEEXPAY["BASE_URL"]` takes."""
+    """A sandbox that accepts connections. `base_url`: its root. `api_url`: the value for `FEEXPAY["BASE_URL"]`."""
 
     process: subprocess.Popen[str]
     base_url: str
@@ -45,7 +45,7 @@ class RunningSandbox:
 
     @property
     def feexpay(self) -> dict[str, str]:
-        """What the dict FEEXPAY needs to speak to it."""
+        """The keys of the dict FEEXPAY that point at this sandbox."""
         return {"ENVIRONMENT": "development", "BASE_URL": self.api_url, "API_KEY": API_KEY, "SHOP_ID": SHOP_ID}
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -55,17 +55,17 @@ class RunningSandbox:
         return self.session.post(self.base_url + path, timeout=_TIMEOUT_SECONDS, **options)
 
     def payments(self, echo: str | None = None) -> list[dict[str, Any]]:
-        """What was collected, newest first; with `echo`, only what carries this `callback_info` or `custom_id`."""
+        """Every payment, newest first; with `echo`, only those with this `callback_info` or `custom_id`."""
         rows: list[dict[str, Any]] = self._listing(echo)["payments"]
         return rows
 
     def prompts(self, echo: str | None = None) -> int:
-        """How often a payer was asked."""
+        """How often payers were prompted."""
         count: int = self._listing(echo)["prompts"]
         return count
 
     def charges(self, echo: str | None = None) -> int:
-        """How often money was taken from a payer."""
+        """How often payers were charged."""
         count: int = self._listing(echo)["charges"]
         return count
 
@@ -81,25 +81,25 @@ class RunningSandbox:
     def resend(self, reference: str) -> dict[str, Any]:
         return self._control(f"payments/{reference}/resend")
 
-    def force(self, reference: str, status: str, **wishes: Any) -> dict[str, Any]:
-        """Any status over any other. `wishes`: reason, paid_amount, webhook (False sends none)."""
-        return self._control(f"payments/{reference}/force", {"status": status} | wishes)
+    def force(self, reference: str, status: str, **fields: Any) -> dict[str, Any]:
+        """Set any status. `fields`: reason, paid_amount, webhook (False sends none)."""
+        return self._control(f"payments/{reference}/force", {"status": status} | fields)
 
-    def reverse(self, reference: str, **wishes: Any) -> dict[str, Any]:
-        """Take the money of a paid payment back. `wishes`: status (REVERSED, REFUNDED, CANCELLED, FAILED), webhook."""
-        return self._control(f"payments/{reference}/reverse", wishes)
+    def reverse(self, reference: str, **fields: Any) -> dict[str, Any]:
+        """Give the money of a paid payment back. `fields`: status (REVERSED, REFUNDED, CANCELLED, FAILED), webhook."""
+        return self._control(f"payments/{reference}/reverse", fields)
 
-    def charge_again(self, reference: str, **wishes: Any) -> dict[str, Any]:
-        """Charge the payer of a paid payment a second time; the new payment. `wishes`: webhook (False sends none)."""
-        return self._control(f"payments/{reference}/charge_again", wishes)
+    def charge_again(self, reference: str, **fields: Any) -> dict[str, Any]:
+        """Charge the payer of a paid payment a second time; the new payment. `fields`: webhook (False sends none)."""
+        return self._control(f"payments/{reference}/charge_again", fields)
 
-    def send_webhook(self, reference: str, **wishes: Any) -> dict[str, Any]:
-        """A webhook as wished: status, amount, reference, delay_seconds, count, signed."""
-        return self._control(f"payments/{reference}/webhook", wishes)
+    def send_webhook(self, reference: str, **fields: Any) -> dict[str, Any]:
+        """Send a webhook, true or forged. `fields`: status, amount, reference, delay_seconds, count, signed."""
+        return self._control(f"payments/{reference}/webhook", fields)
 
-    def change(self, **conditions: Any) -> dict[str, Any]:
-        """How it answers, breaks and sends webhooks from now on, until `reset`."""
-        return self._control("conditions", conditions)
+    def change(self, **settings: Any) -> dict[str, Any]:
+        """Change fault settings until `reset`: its answers, faults and webhooks."""
+        return self._control("conditions", settings)
 
     def links(self, custom_id: str) -> list[dict[str, Any]]:
         """The hosted links with this `custom_id`, newest first."""
@@ -109,7 +109,7 @@ class RunningSandbox:
         return found
 
     def play_link(self, code: str, choice: str, **form: str) -> dict[str, Any]:
-        """On the page of a link: pay, fail, cancel, expire. `form`: method, ending, phone."""
+        """Press a button on the page of a link: pay, fail, cancel, expire. `form`: method, ending, phone."""
         return self._control(f"links/{code}/{choice}", form)
 
     def run_scripts(self) -> None:
@@ -121,7 +121,7 @@ class RunningSandbox:
         self._control("reset")
 
     def stop(self) -> int:
-        """Ends it as a supervisor would; its exit code."""
+        """Stop it with SIGTERM; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=_TIMEOUT_SECONDS)
 
@@ -139,8 +139,8 @@ class RunningSandbox:
         answer = self.post(f"/control/{path}", json=body or {})
         if answer.status_code >= 400:
             raise requests.HTTPError(f"{answer.status_code} for {path}: {answer.text}", response=answer)
-        told: dict[str, Any] = answer.json()
-        return told
+        result: dict[str, Any] = answer.json()
+        return result
 
 
 @contextmanager
@@ -153,18 +153,16 @@ def run_sandbox(
     environment: dict[str, str] | None = None,
     program: tuple[str, ...] = ("-m", "django_feexpay.sandbox"),
 ) -> Iterator[RunningSandbox]:
-    """Promise: inside the block a sandbox accepts connections; afterwards its process is gone.
+    """Run a sandbox for the block. `options`: further command-line options. `port` 0 takes a free one.
 
-    `options` are further command-line options. `port` 0 takes a free one. `RuntimeError` when it does not start,
-    with what it said.
+    Raises RuntimeError when it does not start.
     """
     command = [sys.executable, *program, f"--port={port}", f"--time-scale={time_scale}"]
     if webhook_url:
         command.append(f"--webhook-url={webhook_url}")
     if state is not None:
         command.append(f"--state={state}")
-    # Our own program and our own options: nothing a stranger wrote is run.
-    process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- see above
+    process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- our own program
     with process, requests.Session() as session:
         session.trust_env = False
         try:
@@ -172,7 +170,7 @@ def run_sandbox(
             found = re.search(r"http://\S+(?=/api )", line)
             if found is None:
                 raise RuntimeError(
-                    f"the sandbox did not start ({line.strip() or 'its words are above'});"
+                    f"the sandbox did not start ({line.strip() or 'its error is above'});"
                     " is its extra installed? pip install 'django-feexpay[sandbox]'"
                 )
             yield RunningSandbox(process, found[0], line.rstrip("\n"), session)

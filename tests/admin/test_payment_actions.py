@@ -109,7 +109,7 @@ def test_action_needs_its_permission(
     assert payment.attempts.count() == 1
 
 
-def test_action_is_closed_to_payers(client: Client, start_payment: StartPayment) -> None:
+def test_payers_may_not_use_the_action(client: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     assert payment.user is not None
     client.force_login(payment.user)

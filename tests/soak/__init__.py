@@ -1,4 +1,6 @@
-"""The chaos soak: `make soak N=500`. Real processes, real sockets, a real PostgreSQL, and everything that can die
-does. What is to happen is drawn from one seed beforehand; afterwards the books of both sides are compared."""
+"""The chaos soak: `make soak N=500`. Real processes, sockets and PostgreSQL; processes are killed while it runs.
+
+A seed decides beforehand what happens. At the end the shop's rows are compared with the sandbox's.
+"""
 
 from __future__ import annotations

@@ -22,12 +22,12 @@ from tests.soak import hung_receiver, plan
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 
-# Whatever else is set for another project must not reach the processes of a soak.
+# Variables of another project must not reach the processes of a soak.
 _OURS = ("FEEXPAY_", "DJANGO_", "PYTHON", "REDIS_URL", "Q_BROKER", "SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "LOG_FORMAT")
 
 
 def main() -> int:
-    """Exit code 0 only when nothing was lost, nothing doubled and no rule broken; 130 when it was interrupted."""
+    """Exit code 0 when nothing was lost or doubled and no rule was broken, 130 after an interrupt, otherwise 1."""
     arguments = _arguments()
     seed = secrets.randbelow(2**32) if arguments.seed is None else arguments.seed
     print(f"soak: N={arguments.count} seed={seed}", flush=True)
@@ -40,7 +40,7 @@ def main() -> int:
     except KeyboardInterrupt:
         code = 130
     if code == 1:
-        sys.stderr.write(f"The logs are in {folder}. The same again: make soak N={arguments.count} SEED={seed}\n")
+        sys.stderr.write(f"The logs are in {folder}. Repeat it with: make soak N={arguments.count} SEED={seed}\n")
     else:
         shutil.rmtree(folder)
     return code
@@ -56,21 +56,23 @@ def _soak(drawn: plan.Plan, folder: Path, database_url: str, timeout_seconds: fl
     os.environ.update(environment)
     sys.path.insert(1, str(ROOT / "sample_project"))
     django.setup()
-    from tests.soak.run import Place, Soak  # it imports models, which is possible only now
+    from tests.soak.run import Setup, Soak  # it imports models, so only after setup()
 
-    return Soak(drawn, Place(folder, database_url, shop, sandbox, secret, environment, timeout_seconds)).run()
+    return Soak(drawn, Setup(folder, database_url, shop, sandbox, secret, environment, timeout_seconds)).run()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make soak", description="The chaos soak.")
     parser.add_argument("-n", "--count", type=_count, default=200, help="purchases (default 200)")
-    parser.add_argument("--seed", type=int, help="the same faults as another soak (default: a new one)")
-    parser.add_argument("--patience", type=float, default=75.0, help="seconds to wait for quiet (default 75)")
+    parser.add_argument("--seed", type=int, help="seed of an earlier soak, for the same plan (default: a new one)")
+    parser.add_argument(
+        "--patience", type=float, default=75.0, help="seconds to wait until nothing is left to do (default 75)"
+    )
     return parser.parse_args()
 
 
 def _count(text: str) -> int:
-    """Up to 1500: beyond it a day of one provider no longer fits into one page of history."""
+    """At most 1500: with more, a day of one provider no longer fits into one answer of history."""
     if not 1 <= int(text) <= 1500:
         raise argparse.ArgumentTypeError("between 1 and 1500")
     return int(text)
@@ -81,7 +83,7 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _make_durable(database_url: str) -> None:
-    """The tests' server answers before its log is written. Here it is killed, and what it said must be true."""
+    """Switch on synchronous commits: unlike in other tests, this server is killed and must lose no commit."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("ALTER DATABASE postgres SET synchronous_commit = on")
 
@@ -89,7 +91,7 @@ def _make_durable(database_url: str) -> None:
 def _environment(
     drawn: plan.Plan, folder: Path, database_url: str, shop: str, sandbox: str, secret: str
 ) -> dict[str, str]:
-    """Development settings: those of production would refuse plain http, and a sandbox."""
+    """Development settings, as production settings refuse plain http and a sandbox."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return kept | {
         "DJANGO_SETTINGS_MODULE": "tests.soak.shop_settings",

@@ -1,4 +1,4 @@
-"""An app of the soak's shop: a receiver that hangs on certain payments' signals for as long as a file is there."""
+"""An app of the soak's shop with a receiver that hangs on certain payments while a file exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.apps import AppConfig
 if TYPE_CHECKING:
     from django_feexpay.models import Payment
 
-#: The amounts, with commas between, and the file.
+#: Environment variables: the amounts, separated by commas, and the path of the file.
 AMOUNTS, FILE = "SOAK_HUNG_AMOUNTS", "SOAK_HUNG_FILE"
 
 
@@ -27,7 +27,7 @@ class HungReceiverConfig(AppConfig):
 
 
 def hang(*, payment: Payment, **kwargs: Any) -> None:
-    """Return when the file is gone, or at once if the payment is another's. Safe to repeat: yes."""
+    """Return when the file is gone; at once for other amounts. Safe to repeat: yes."""
     file = Path(os.environ[FILE])
     if payment.amount not in amounts():
         return
@@ -37,10 +37,10 @@ def hang(*, payment: Payment, **kwargs: Any) -> None:
 
 
 def amounts() -> list[int]:
-    """The payments on which it hangs."""
+    """The amounts of the payments on which the receiver hangs."""
     return [int(amount) for amount in os.environ[AMOUNTS].split(",") if amount]
 
 
 def count_hung(file: Path) -> int:
-    """On how many payments it has hung."""
+    """The number of payments on which the receiver has hung."""
     return len(list(file.parent.glob(f"{file.name} on *")))

@@ -1,4 +1,4 @@
-"""Our side of a soak: the shop's database, read and, at the end, hurried on. Needs Django set up."""
+"""Our side of a soak: the shop's database, read and, at the end, at_once on. Needs Django set up."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from django_feexpay.payments import invariants, outbox
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation.run import begin, compare
 from tests.soak import hung_receiver
-from tests.soak.books import OurAttempt
+from tests.soak.comparison import OurAttempt
 from tests.soak.plan import CANARY
 
 _SIGNALS_SECONDS = 15.0
 
 
 def make_players(count: int) -> list[str]:
-    """Players and a bearer token of each."""
+    """Create players; a bearer token of each."""
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(count)]
     return [AuthToken.objects.create(user=user)[1] for user in users]
 
 
 def unfinished() -> Counter[str]:
-    """What is left to do, by kind, but for UNKNOWN, which past its expiry is looked for every few minutes only, and
-    for signals that wait because a receiver hangs.
+    """What is left to do, by kind, without UNKNOWN attempts, which after their expiry are polled every few minutes
+    only, and without signals whose receiver hangs.
     """
     left = Counter(Attempt.objects.filter(status__in=LIVE - {Status.UNKNOWN}).values_list("status", flat=True))
     hung = Q(last_error__startswith=outbox.ERROR_HANGS) | Q(payment__amount__in=hung_receiver.amounts())
@@ -56,15 +56,15 @@ def unfinished() -> Counter[str]:
     return +left
 
 
-def sweep_ahead(minutes: int) -> None:
-    """What takes minutes is not waited for: sweep until nothing is due under a clock that runs ahead.
+def sweep_with_clock_ahead(minutes: int) -> None:
+    """Sweep until nothing is due, with a clock that is minutes ahead, instead of waiting.
 
-    Only while no other worker runs; whoever died in the middle of something comes to light by its lease.
+    Call it only while no other worker runs: under that clock the leases of killed processes have ended.
     """
     clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead), Worker(name="soak") as worker:
         give_up_at = time.monotonic() + _SIGNALS_SECONDS
-        # A signal whose receiver is busy is put off by a second.
+        # A signal whose receiver is busy is retried after a second.
         while worker.sweep() or (_signals_wait() and time.monotonic() < give_up_at):
             continue
 
@@ -74,14 +74,14 @@ def _signals_wait() -> bool:
 
 
 def violations(minutes: int) -> list[invariants.Violation]:
-    """The rules that the rows break, under the clock of the last sweep ahead."""
+    """The invariants that the rows break, under the clock of the last sweep."""
     clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead):
         return list(invariants.violations())
 
 
 def compare_with_history(minutes: int) -> Comparison:
-    """The nightly comparison of the days on which attempts were sent, under a clock that runs ahead past their end."""
+    """Compare the days on which attempts were sent with history, under a clock past the end of those days."""
     clock, ahead = conf.DatabaseClock(), timedelta(minutes=minutes)
     with conf.use_clock(lambda: clock() + ahead):
         sent = Attempt.objects.aggregate(first=Min("sent_at"), last=Max("sent_at"))
@@ -90,7 +90,7 @@ def compare_with_history(minutes: int) -> Comparison:
 
 
 def attempts() -> dict[str, OurAttempt]:
-    """What we hold, by attempt id."""
+    """The shop's attempts, by id."""
     because = dict(PaymentEvent.objects.order_by("id").values_list("attempt_id", "because"))
     credited = dict(Credit.objects.values_list("attempt_id", "amount"))
     duplicates = _named_by(Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE))
@@ -113,7 +113,7 @@ def attempts() -> dict[str, OurAttempt]:
 
 
 def _named_by(rows: QuerySet[Incident] | QuerySet[Discrepancy]) -> dict[UUID, frozenset[str]]:
-    """The references that rows name, by attempt."""
+    """The references in `rows`, by attempt."""
     found: dict[UUID, frozenset[str]] = defaultdict(frozenset)
     for pk, reference in rows.values_list("attempt_id", "gateway_reference"):
         found[pk] |= {reference.lower()}
@@ -121,36 +121,36 @@ def _named_by(rows: QuerySet[Incident] | QuerySet[Discrepancy]) -> dict[UUID, fr
 
 
 def coins() -> dict[str, list[int]]:
-    """What the shop gave, by payment id."""
+    """The coins given, by payment id."""
     given: dict[str, list[int]] = defaultdict(list)
     for payment, count in CoinEntry.objects.values_list("payment_id", "coins"):
         given[str(payment)].append(count)
     return given
 
 
-def doubts() -> Counter[str]:
-    """How often it was in doubt whether a request was acted on, by its reason."""
+def lost_answers() -> Counter[str]:
+    """Requests whose outcome was unknown, by reason."""
     return Counter(PaymentEvent.objects.filter(to_status="unknown").values_list("because", flat=True))
 
 
 def differences() -> Counter[str]:
-    """The differences that the comparison left, by kind, state and what asking did."""
+    """The discrepancies of the comparison, by kind, state and outcome."""
     rows = Discrepancy.objects.values_list("kind", "state", "outcome")
     return Counter(f"{kind} {state} {outcome}".strip() for kind, state, outcome in rows)
 
 
-def untold() -> Iterator[str]:
+def undelivered_signals() -> Iterator[str]:
     for pk, signal in OutboxMessage.objects.filter(delivered_at=None).values_list("pk", "signal"):
-        yield f"message {pk}: {signal} was never told"
+        yield f"message {pk}: {signal} was never delivered"
 
 
 def deliveries() -> set[tuple[str, str]]:
-    """(reference, status) of every webhook that was stored."""
+    """(reference, status) of every stored webhook."""
     return set(WebhookDelivery.objects.values_list("gateway_reference", "reported_status"))
 
 
 def outcomes() -> Counter[tuple[int, str]]:
-    """How many payments of each amount stand where."""
+    """The payments by amount and status."""
     return Counter(Payment.objects.values_list("amount", "status"))
 
 
@@ -168,7 +168,7 @@ def credited_at() -> dict[str, datetime]:
 
 
 def tally() -> dict[str, int]:
-    """Some numbers for the report."""
+    """Counts for the report."""
     return {
         "payments": Payment.objects.count(),
         "attempts": Attempt.objects.count(),
@@ -179,16 +179,18 @@ def tally() -> dict[str, int]:
         "answers lost": PaymentEvent.objects.filter(to_status="unknown").count(),
         "senders died": PaymentEvent.objects.filter(because="sender_died").count(),
         "found in history": PaymentEvent.objects.filter(because="found_in_history").count(),
-        "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
+        "sent again, as surely not sent": PaymentEvent.objects.filter(
+            from_status="sending", to_status="created"
+        ).count(),
         "charged twice": Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).count(),
-        "taken back after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
-        "differences left open": Discrepancy.objects.still_open().count(),
-        "signals told more than once": OutboxMessage.objects.filter(delivery_count__gt=1).count(),
+        "reversed after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
+        "discrepancies left open": Discrepancy.objects.still_open().count(),
+        "signals delivered more than once": OutboxMessage.objects.filter(delivery_count__gt=1).count(),
     }
 
 
 def leaks() -> Iterator[str]:
-    """Tables in which a payer's number stands in the clear."""
+    """Tables that hold a payer's number in plain text."""
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             name = connection.ops.quote_name(table)

@@ -1,4 +1,4 @@
-"""HTTP of a soak: the shop as a player's app sees it, the sandbox as its payers do."""
+"""HTTP clients of a soak: for the shop's API, the sandbox's control interface, the shop's webhook address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _local = threading.local()
 
 
 def session() -> requests.Session:
-    """One a thread, blind to the environment's proxies."""
+    """One session per thread, which ignores the environment's proxies."""
     if not hasattr(_local, "session"):
         _local.session = requests.Session()
         _local.session.trust_env = False
@@ -30,9 +30,9 @@ def session() -> requests.Session:
 
 
 def ask(method: str, url: str, **options: Any) -> requests.Response | None:
-    """The answer, or None when nobody gave one.
+    """The answer, or None when there was none.
 
-    Who is killed in the middle of his headers leaves an answer that reads like a whole one, without a length.
+    A server killed while it sends headers leaves an answer that looks complete, but has no Content-Length.
     """
     try:
         answer = session().request(method, url, timeout=_ANSWER_SECONDS, **options)
@@ -42,7 +42,7 @@ def ask(method: str, url: str, **options: Any) -> requests.Response | None:
 
 
 def send_and_hang_up(url: str, body: object, headers: dict[str, str]) -> None:
-    """A whole request from somebody who does not wait for the answer."""
+    """Send a whole request and close the connection before the answer."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=_ANSWER_SECONDS)
     try:
@@ -53,10 +53,10 @@ def send_and_hang_up(url: str, body: object, headers: dict[str, str]) -> None:
         connection.close()
 
 
-def wait_until(look: Callable[[], bool], *, seconds: float, every_seconds: float = 0.2) -> bool:
-    """Whether it came true in that time."""
+def wait_until(is_true: Callable[[], bool], *, seconds: float, every_seconds: float = 0.2) -> bool:
+    """Whether it became true in time."""
     give_up_at = time.monotonic() + seconds
-    while not look():
+    while not is_true():
         if time.monotonic() > give_up_at:
             return False
         time.sleep(every_seconds)
@@ -64,7 +64,7 @@ def wait_until(look: Callable[[], bool], *, seconds: float, every_seconds: float
 
 
 class Sandbox:
-    """Its control interface. While it is down it knows nothing."""
+    """The sandbox's control interface. While the sandbox is down, lists are empty and calls return False."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -86,13 +86,13 @@ class Sandbox:
         return self._post(f"links/{code}/pay", {})
 
     def call(self, reference: str, name: str, body: Mapping[str, object]) -> bool:
-        """One of the calls about a payment, as `reverse`."""
+        """Call an action on a payment, such as `reverse`."""
         return self._post(f"payments/{reference}/{name}", body)
 
-    def change(self, **conditions: object) -> None:
-        """Set conditions. Raises: RuntimeError if the sandbox refuses them, or does not answer."""
-        if not self._post("conditions", conditions):
-            raise RuntimeError(f"the sandbox did not take the conditions {', '.join(conditions)}")
+    def change(self, **settings: object) -> None:
+        """Change fault settings. Raises: RuntimeError when the sandbox refuses them or does not answer."""
+        if not self._post("conditions", settings):
+            raise RuntimeError(f"the sandbox did not take the settings {', '.join(settings)}")
 
     def _post(self, path: str, body: Mapping[str, object]) -> bool:
         answer = ask("POST", f"{self.url}/control/{path}", json=body)
@@ -104,16 +104,16 @@ class Sandbox:
 
 
 class Webhooks:
-    """Deliveries of our own making, with the sandbox's signature or with a wrong one."""
+    """Posts webhooks of our own to the shop, with the correct signature or a wrong one."""
 
     def __init__(self, shop: str, secret: str) -> None:
         self._url = f"{shop}{PAYMENTS}/webhook/"
         self._secret = secret
 
     def post(self, body: dict[str, Any], *, signed: bool) -> int:
-        """The shop's code; 0 when it gave none."""
+        """The HTTP code of the answer; 0 without an answer."""
         raw = json.dumps(body).encode()
-        secret = self._secret if signed else "somebody else's secret"
+        secret = self._secret if signed else "another secret"
         signature = hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-FeexPay-Signature": signature}
         answer = ask("POST", self._url, data=raw, headers=headers)

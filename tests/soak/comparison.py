@@ -1,4 +1,4 @@
-"""FeexPay's book (the sandbox's rows) and ours, and what they say about each other. Pure: rows in, texts out."""
+"""Compares the sandbox's payments with the shop's attempts and lists every violation. Pure: rows in, texts out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-#: Words of a payment whose money was taken, be it that it was given back later. FeexPay may also say FAILED of the
-#: latter, which only an incident tells from any other failure.
+#: Statuses of a payment that was paid, even if it was reversed later. FeexPay may also answer FAILED for a reversal;
+#: only an incident distinguishes that from other failures.
 _WAS_PAID = ("SUCCESSFUL", "REVERSED", "REFUNDED", "CANCELLED")
 
 
 @dataclass(frozen=True)
 class OurAttempt:
-    """What we hold of one attempt. `credited`: the amount its credit counts, or None; `because` of its last move.
+    """One attempt of the shop. `credited`: the amount of its credit, or None. `because`: of its last transition.
 
-    reference: of the charge it stands for. duplicates, reversals: the charges that incidents name as charged twice and
-    as taken back. differences: the charges that open differences with money at stake name. All in lower case.
+    `reference`: of its own charge. `duplicates`, `reversals`: references in incidents of a second charge and of a
+    reversal. `differences`: references in open discrepancies with money at stake. All in lower case.
     """
 
     payment: str
@@ -35,8 +35,8 @@ class OurAttempt:
 
 @dataclass
 class Verdict:
-    """What the comparison found: texts, one a case. `forgotten`: nobody is told and nobody asks any more, or asks for
-    ever; `other`: every other violation.
+    """The violations found, one text each. `forgotten`: attempts without an end, signals never delivered, reversals
+    without an incident. `other`: every other violation.
     """
 
     lost: list[str] = field(default_factory=list)
@@ -52,30 +52,30 @@ class Verdict:
 
 
 def compare(theirs: Sequence[Row], ours: Mapping[str, OurAttempt], coins: Mapping[str, Sequence[int]]) -> Verdict:
-    """`theirs`: the sandbox's rows; `ours`: by attempt id; `coins`: what the shop gave, by payment id."""
+    """`theirs`: the sandbox's payments. `ours`: by attempt id. `coins`: given by the shop, by payment id."""
     verdict = Verdict()
     by_id: dict[str, list[Row]] = defaultdict(list)
     for row in theirs:
         by_id[attempt_id(row)].append(row)
     for pk, rows in by_id.items():
         verdict.lost += _lost(pk, rows, ours.get(pk))
-        verdict.other += _asked_twice(pk, rows)
+        verdict.other += _requested_twice(pk, rows)
     for pk, attempt in ours.items():
         verdict.forgotten += _forgotten(pk, attempt, by_id[pk])
-        verdict.other += _unfounded(pk, attempt, by_id[pk])
+        verdict.other += _unjustified(pk, attempt, by_id[pk])
         verdict.other += _false_alarms(pk, attempt, by_id[pk])
     verdict.duplicates += _credited_twice(ours, coins)
-    verdict.other += _coins_astray(ours, coins)
+    verdict.other += _wrong_coins(ours, coins)
     return verdict
 
 
 def attempt_id(row: Row) -> str:
-    """The attempt a row names: a collect echoes its id, a payment on a page bears it as `custom_id`."""
+    """The attempt of a row: its id is the `callback_info` or, on a hosted page, the `custom_id`."""
     return str(row["echo"] or row["custom_id"] or "")
 
 
 def _lost(pk: str, rows: Iterable[Row], attempt: OurAttempt | None) -> Iterator[str]:
-    """Money that was taken: it must be credited, or in front of staff for a reason that is true."""
+    """Charges that are neither credited nor reported to staff for a true reason."""
     for row in rows:
         if not row["charged"]:
             continue
@@ -86,7 +86,7 @@ def _lost(pk: str, rows: Iterable[Row], attempt: OurAttempt | None) -> Iterator[
 
 
 def _accounted_for(row: Row, attempt: OurAttempt) -> bool:
-    """Credited, to be refunded by an incident that names it, under review, or an open difference."""
+    """Whether a charge is credited, named by an incident or an open discrepancy, or under review."""
     reference = _reference(row)
     if attempt.status == "successful" and attempt.credited is not None and reference == attempt.reference:
         return True
@@ -96,8 +96,8 @@ def _accounted_for(row: Row, attempt: OurAttempt) -> bool:
     return attempt.status == "review" and attempt.because == "amount_mismatch" and is_short
 
 
-def _asked_twice(pk: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Requests, prompts and charges of ours, which are one each. What FeexPay charged beside them is its own."""
+def _requested_twice(pk: str, rows: Sequence[Row]) -> Iterator[str]:
+    """More than one request, prompt or charge per attempt. FeexPay's own second charges do not count."""
     asked = [row for row in rows if not _is_charged_again(row)]
     prompts, charges = sum(row["prompts"] for row in asked), sum(row["charged"] for row in asked)
     if len(asked) > 1 or prompts > 1 or charges > 1:
@@ -105,12 +105,12 @@ def _asked_twice(pk: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _is_charged_again(row: Row) -> bool:
-    """Whether FeexPay took this money without anybody asking for it."""
+    """Whether FeexPay made this charge without a request of ours."""
     return row["prompts"] == 0 and row["status"] in _WAS_PAID
 
 
 def _forgotten(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
-    """An end never reached, and a credit whose money was taken back without a word."""
+    """Attempts without an end, and reversed credits without an incident."""
     if attempt.status in ("created", "sending", "pending", "unknown"):
         yield f"attempt {pk}: still {attempt.status}"
     for row in _own(attempt, rows):
@@ -118,38 +118,38 @@ def _forgotten(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[st
             yield f"attempt {pk}: credited, and {row['reference']} is {row['status']} without an incident"
 
 
-def _unfounded(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
-    """A success that no charge of just this amount stands behind, a review that nothing explains."""
-    if attempt.status == "successful" and not _is_taken_back(attempt, rows):
+def _unjustified(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
+    """Successes without a charge of exactly their amount, and reviews without a reason."""
+    if attempt.status == "successful" and not _is_reversed(attempt, rows):
         paid = [row["paid_amount"] for row in _own(attempt, rows)]
         if paid != [attempt.amount]:
             yield f"attempt {pk}: successful, {attempt.amount} asked for, {paid} paid"
     if attempt.credited is not None and attempt.credited != attempt.amount:
         yield f"attempt {pk}: {attempt.credited} credited, {attempt.amount} asked for"
-    if attempt.status == "review" and not _may_be_doubted(attempt, rows):
+    if attempt.status == "review" and not _may_be_in_review(attempt, rows):
         yield f"attempt {pk}: in review without a reason ({attempt.because})"
 
 
 def _false_alarms(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator[str]:
-    """Incidents and open differences about money that is where it belongs."""
+    """Incidents and open discrepancies about charges that are in order."""
     charged = {_reference(row) for row in rows if row["charged"]}
     for reference in sorted(attempt.duplicates):
         is_credited = attempt.credited is not None and reference == attempt.reference
         if reference not in charged or is_credited:
-            yield f"attempt {pk}: {reference} is called a second charge, and is none"
+            yield f"attempt {pk}: {reference} is called a second charge and is not one"
     for reference in sorted(attempt.reversals & charged):
-        yield f"attempt {pk}: {reference} is called reversed, and is paid"
+        yield f"attempt {pk}: {reference} is called reversed and is paid"
     if attempt.credited is not None and attempt.reference in attempt.differences & charged:
-        yield f"attempt {pk}: {attempt.reference} is an open difference, and is credited"
+        yield f"attempt {pk}: {attempt.reference} is an open discrepancy and is credited"
 
 
 def _own(attempt: OurAttempt, rows: Iterable[Row]) -> list[Row]:
-    """The charge that an attempt stands for, which is one."""
+    """The attempt's own charge, at most one row."""
     return [row for row in rows if _reference(row) == attempt.reference]
 
 
-def _is_taken_back(attempt: OurAttempt, rows: Iterable[Row]) -> bool:
-    """Whether the money of a credit is gone, which `_forgotten` judges."""
+def _is_reversed(attempt: OurAttempt, rows: Iterable[Row]) -> bool:
+    """Whether a credited charge was reversed, which `_forgotten` checks."""
     return attempt.credited is not None and any(not row["charged"] for row in _own(attempt, rows))
 
 
@@ -157,9 +157,9 @@ def _reference(row: Row) -> str:
     return str(row["reference"]).lower()
 
 
-def _may_be_doubted(attempt: OurAttempt, rows: Sequence[Row]) -> bool:
-    """Paid short; pending or taken back after it had failed; taken back before it was credited; or sent by a process
-    that died before it left.
+def _may_be_in_review(attempt: OurAttempt, rows: Sequence[Row]) -> bool:
+    """Whether a review is justified: paid short; pending or reversed after a failure; reversed before the credit; or
+    killed before it was sent.
     """
     if attempt.because == "amount_mismatch":
         return any(row["charged"] and row["paid_amount"] != attempt.amount for row in rows)
@@ -180,8 +180,8 @@ def _credited_twice(ours: Mapping[str, OurAttempt], coins: Mapping[str, Sequence
             yield f"payment {payment}: coins given {len(entries)} times"
 
 
-def _coins_astray(ours: Mapping[str, OurAttempt], coins: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    """The shop gives a coin for ten francs."""
+def _wrong_coins(ours: Mapping[str, OurAttempt], coins: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Payments whose coins do not match their credit, at one coin for ten francs."""
     owed = {attempt.payment: attempt.credited // 10 for attempt in ours.values() if attempt.credited is not None}
     for payment in sorted(owed.keys() | coins.keys()):
         if (given := sum(coins.get(payment, ()))) != owed.get(payment, 0):

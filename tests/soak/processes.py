@@ -1,4 +1,4 @@
-"""The processes of a soak: each with a log that outlives its deaths, killed without warning, started again."""
+"""The processes of a soak: start, kill -9, restart. Each keeps one log over its restarts."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# Ends its module when the pipe to us breaks, so that a killed soak leaves nothing behind.
+# Ends the module it runs when the pipe to us closes, so that a killed soak leaves no process behind.
 _CHILD = Path(__file__).resolve().parents[2] / "sample_project" / "demo_child.py"
 _STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class _Member:
+class _Process:
     command: tuple[str, ...]
     process: subprocess.Popen[bytes]
 
 
-class Fleet:
-    """Use as a context manager: leaving kills what runs. `folder` takes the logs, `environment` is all they get."""
+class Processes:
+    """Use as a context manager: leaving kills every process. `folder`: of the logs. `environment`: of the processes."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = dict(environment)
-        self._members: dict[str, _Member] = {}
+        self._running: dict[str, _Process] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -38,11 +38,11 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in list(self._members):
+        for name in list(self._running):
             self.kill(name)
 
     def start(self, name: str, *command: str) -> None:
-        """Run `python -m COMMAND`; its log goes on where the last one of this name ended."""
+        """Run `python -m COMMAND` and append to the log of this name."""
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-u", str(_CHILD), *command],
@@ -52,34 +52,33 @@ class Fleet:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a group of its own, to be killed as a whole
             )
-        self._members[name] = _Member(command, process)
+        self._running[name] = _Process(command, process)
 
     def kill(self, name: str) -> None:
-        """kill -9, children included."""
-        member = self._members.pop(name)
+        """kill -9 the process and its children."""
+        member = self._running.pop(name)
         with suppress(ProcessLookupError):
             os.killpg(member.process.pid, signal.SIGKILL)
-        self._bury(member)
+        self._reap(member)
 
     def restart(self, name: str) -> None:
-        """kill -9, and the same again."""
-        command = self._members[name].command
+        """kill -9 the process and start it again."""
+        command = self._running[name].command
         self.kill(name)
         self.start(name, *command)
 
     def stop(self, *names: str) -> list[str]:
-        """End these as a supervisor would, at once; the names of those that had died before or would not end."""
-        members = {name: self._members.pop(name) for name in names if name in self._members}
+        """Send SIGTERM to all of these; the names of those that were already dead or did not end in time."""
+        members = {name: self._running.pop(name) for name in names if name in self._running}
         dead = [name for name, member in members.items() if member.process.poll() is not None]
         for member in members.values():
             member.process.terminate()
         return dead + [name for name, member in members.items() if not self._ended(member)]
 
     def logs(self) -> dict[str, str]:
-        """What each process wrote."""
         return {path.stem: path.read_text(errors="replace") for path in sorted(self._folder.glob("*.log"))}
 
-    def _ended(self, member: _Member) -> bool:
+    def _ended(self, member: _Process) -> bool:
         try:
             member.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -87,10 +86,10 @@ class Fleet:
                 os.killpg(member.process.pid, signal.SIGKILL)
             return False
         finally:
-            self._bury(member)
+            self._reap(member)
         return True
 
-    def _bury(self, member: _Member) -> None:
+    def _reap(self, member: _Process) -> None:
         member.process.wait()
         if member.process.stdin is not None:
             member.process.stdin.close()

@@ -1,4 +1,4 @@
-"""The comparison that decides whether a soak passed: it must see what it is there for."""
+"""The comparison that decides whether a soak passed finds every kind of violation."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from tests.soak.books import OurAttempt, compare
+from tests.soak.comparison import OurAttempt, compare
 
 CREDITED = OurAttempt(payment="p", status="successful", because="confirmed", amount=1000, credited=1000, reference="r")
 COINS = {"p": [100]}
 
 
 def row(**changes: Any) -> dict[str, Any]:
-    """A payment the sandbox took and was paid."""
-    taken = {"reference": "R", "echo": "a", "custom_id": None, "amount": 1000, "paid_amount": 1000, "prompts": 1}
-    return {**taken, "charged": True, "status": "SUCCESSFUL", **changes}
+    """A paid payment at the sandbox."""
+    paid = {"reference": "R", "echo": "a", "custom_id": None, "amount": 1000, "paid_amount": 1000, "prompts": 1}
+    return {**paid, "charged": True, "status": "SUCCESSFUL", **changes}
 
 
 def second(**changes: Any) -> dict[str, Any]:
-    """A charge that FeexPay made of the same payment by itself."""
+    """FeexPay's own second charge of the same payment."""
     return row(**{"reference": "R2", "prompts": 0, **changes})
 
 
-def taken_back(**changes: Any) -> dict[str, Any]:
+def reversed_row(**changes: Any) -> dict[str, Any]:
     return row(**{"charged": False, "paid_amount": 0, "status": "REVERSED", **changes})
 
 
@@ -33,28 +33,28 @@ def ours(**changes: Any) -> OurAttempt:
     return OurAttempt(**{"payment": "p", "status": "pending", "because": "accepted", "amount": 1000, **changes})
 
 
-def test_books_that_agree_have_no_violation() -> None:
+def test_matching_rows_have_no_violation() -> None:
     doubted = ours(payment="q", status="review", because="amount_mismatch")
     unsent = ours(payment="s", status="review", because="not_found_in_history")
     sibling = ours(status="successful", reference="re", duplicates=frozenset({"re"}))
     revoked = ours(payment="v", status="review", because="alive_after_failure")
     theirs = [
         *(row(), row(echo="b", paid_amount=999), row(echo="d", charged=False, paid_amount=0, status="FAILED")),
-        *(row(echo="e", reference="RE"), taken_back(echo="f"), taken_back(echo="g")),
+        *(row(echo="e", reference="RE"), reversed_row(echo="f"), reversed_row(echo="g")),
     ]
     failed = ours(payment="t", status="failed")
-    books = {"a": CREDITED, "b": doubted, "c": unsent, "d": failed, "e": sibling, "f": revoked}
-    books["g"] = ours(payment="w", status="review", because="unknown_word")
+    attempts = {"a": CREDITED, "b": doubted, "c": unsent, "d": failed, "e": sibling, "f": revoked}
+    attempts["g"] = ours(payment="w", status="review", because="unknown_word")
 
-    assert compare(theirs, books, COINS).violations == []
+    assert compare(theirs, attempts, COINS).violations == []
 
 
-def test_payment_on_a_page_is_known_by_its_custom_id() -> None:
+def test_payment_on_a_page_is_matched_by_its_custom_id() -> None:
     assert compare([row(echo=None, custom_id="a")], {"a": CREDITED}, COINS).violations == []
     assert len(compare([row(echo=None)], {"a": CREDITED}, COINS).lost) == 1
 
 
-def test_second_charge_is_accounted_for_by_an_incident_or_a_difference_that_names_it() -> None:
+def test_second_charge_needs_an_incident_or_a_discrepancy_that_names_it() -> None:
     theirs, named = [row(), second()], frozenset({"r2"})
 
     for attempt in (replace(CREDITED, duplicates=named), replace(CREDITED, differences=named)):
@@ -63,30 +63,30 @@ def test_second_charge_is_accounted_for_by_an_incident_or_a_difference_that_name
         assert compare(theirs, {"a": attempt}, COINS).lost == ["charge R2: attempt a is successful (confirmed)"]
 
 
-@pytest.mark.parametrize("word", ["REVERSED", "FAILED"])
-def test_credit_that_was_taken_back_is_forgotten_without_an_incident(word: str) -> None:
+@pytest.mark.parametrize("status", ["REVERSED", "FAILED"])
+def test_reversed_credit_without_an_incident_is_forgotten(status: str) -> None:
     named = replace(CREDITED, reversals=frozenset({"r"}))
 
-    assert compare([taken_back(status=word)], {"a": named}, COINS).violations == []
-    assert compare([taken_back(status=word)], {"a": CREDITED}, COINS).forgotten == [
-        f"attempt a: credited, and R is {word} without an incident"
+    assert compare([reversed_row(status=status)], {"a": named}, COINS).violations == []
+    assert compare([reversed_row(status=status)], {"a": CREDITED}, COINS).forgotten == [
+        f"attempt a: credited, and R is {status} without an incident"
     ]
 
 
-def test_charge_that_was_taken_back_before_its_credit_needs_none() -> None:
-    assert compare([taken_back()], {"a": ours(status="failed", reference="r")}, {}).violations == []
+def test_charge_reversed_before_its_credit_needs_no_incident() -> None:
+    assert compare([reversed_row()], {"a": ours(status="failed", reference="r")}, {}).violations == []
 
 
 @pytest.mark.parametrize(
     ("attempt", "text"),
     [
-        (replace(CREDITED, duplicates=frozenset({"r"})), "attempt a: r is called a second charge, and is none"),
-        (replace(CREDITED, duplicates=frozenset({"x"})), "attempt a: x is called a second charge, and is none"),
-        (replace(CREDITED, reversals=frozenset({"r"})), "attempt a: r is called reversed, and is paid"),
-        (replace(CREDITED, differences=frozenset({"r"})), "attempt a: r is an open difference, and is credited"),
+        (replace(CREDITED, duplicates=frozenset({"r"})), "attempt a: r is called a second charge and is not one"),
+        (replace(CREDITED, duplicates=frozenset({"x"})), "attempt a: x is called a second charge and is not one"),
+        (replace(CREDITED, reversals=frozenset({"r"})), "attempt a: r is called reversed and is paid"),
+        (replace(CREDITED, differences=frozenset({"r"})), "attempt a: r is an open discrepancy and is credited"),
     ],
 )
-def test_incident_about_nothing_is_told(attempt: OurAttempt, text: str) -> None:
+def test_false_incident_is_a_violation(attempt: OurAttempt, text: str) -> None:
     assert compare([row()], {"a": attempt}, COINS).violations == [text]
 
 
@@ -96,9 +96,9 @@ def test_incident_about_nothing_is_told(attempt: OurAttempt, text: str) -> None:
         pytest.param(ours(status="expired", because="payer_did_not_answer"), row(), id="expired"),
         pytest.param(ours(status="rejected"), row(), id="rejected"),
         pytest.param(ours(status="review", because="amount_mismatch"), row(), id="review of a full amount"),
-        pytest.param(ours(status="review", because="not_found_in_history"), row(), id="not looked for well enough"),
+        pytest.param(ours(status="review", because="not_found_in_history"), row(), id="missed in history"),
         pytest.param(ours(status="successful"), row(), id="successful, not credited"),
-        pytest.param(CREDITED, row(echo="x"), id="an echo of nobody"),
+        pytest.param(CREDITED, row(echo="x"), id="unknown callback_info"),
     ],
 )
 def test_charge_without_credit_is_lost(attempt: OurAttempt, charge: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ def test_second_credit_and_second_coins_are_duplicates() -> None:
         ([row()], CREDITED, {}, "payment p: 0 coins given, 100 owed"),
         ([row()], CREDITED, {"p": [99]}, "payment p: 99 coins given, 100 owed"),
         (
-            [taken_back()],
+            [reversed_row()],
             ours(status="successful", reference="r"),
             {},
             "attempt a: successful, 1000 asked for, [0] paid",
@@ -144,7 +144,7 @@ def test_second_credit_and_second_coins_are_duplicates() -> None:
         ([], ours(status="review", because="echo_missing"), {}, "attempt a: in review without a reason (echo_missing)"),
     ],
 )
-def test_other_disagreements_are_told(
+def test_other_violations_are_listed(
     theirs: list[dict[str, Any]], attempt: OurAttempt, coins: dict[str, list[int]], text: str
 ) -> None:
     assert compare(theirs, {"a": attempt}, coins).violations == [text]
