@@ -47,7 +47,7 @@ class Internet:
 @pytest.fixture
 def internet(configure: Configure, settings: Any, transactional_db: None) -> Iterator[Internet]:
     settings.DEBUG = True
-    configure(API_KEY=KEY, PAYABLE="any_amount")
+    configure(API_KEY=KEY)
     Heartbeat.objects.create(name=worker.WORKER, beat_at=conf.now())
     internet = Internet()
     with conf.use_transport(internet):

@@ -110,4 +110,4 @@ def test_sandbox_command_refuses_in_production(environment: str, starts: bool) -
     done = subprocess.run(command, cwd=SAMPLE, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
     assert (done.returncode == 0) is starts, done.stderr
-    assert ("This is production" in done.stderr) is not starts
+    assert ("does not run in production" in done.stderr) is not starts

@@ -190,7 +190,7 @@ def test_work_finds_a_reversal_that_a_webhook_reports(
 
 
 def test_sandbox_refuses_in_words(feexpay_sandbox: RunningSandbox) -> None:
-    with pytest.raises(OSError, match="there is no condition 'speed'"):
+    with pytest.raises(OSError, match="there is no setting 'speed'"):
         feexpay_sandbox.change(speed=9)
 
 
