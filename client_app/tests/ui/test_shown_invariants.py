@@ -10,9 +10,9 @@ from typing import Any
 
 from feexpay_client.core.i18n import Texts
 from feexpay_client.core.preferences import Preferences
+from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
-from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.tasks import Tasks
 from hypothesis import HealthCheck, settings
 from hypothesis import Phase as Phases
@@ -36,12 +36,12 @@ class Screens(Payer):
         session: Any = SimpleNamespace(
             flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
         )
-        self.services = Services(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
+        self.app_context = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
         flow.state = world.state
         self.flow = flow
-        providers = ProvidersPresenter(services=self.services)
-        self.result = ResultPresenter(lambda _: "", providers, services=self.services)
-        self.receipt = ReceiptPresenter(lambda _: "", providers, services=self.services)
+        providers = ProvidersPresenter(app_context=self.app_context)
+        self.result = ResultPresenter(lambda _: "", providers, app_context=self.app_context)
+        self.receipt = ReceiptPresenter(lambda _: "", providers, app_context=self.app_context)
         self.asked = ""
 
     @precondition(lambda self: self.world.charges)
@@ -57,7 +57,7 @@ class Screens(Payer):
         if not hasattr(self, "flow"):
             return
         state = self.flow.state = self.world.state
-        self.services.tell(state)
+        self.app_context.tell(state)
         assert self.result.shown is state.ended
         assert self.receipt.payment_id == self.asked
         if state.ended is not None:

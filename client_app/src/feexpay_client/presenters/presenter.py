@@ -9,20 +9,20 @@ from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 
 from feexpay_client.core import errors
-from feexpay_client.presenters.services import Services
+from feexpay_client.presenters.app_context import AppContext
 
 
 class Presenter(EventDispatcher):
     """Made once, lives as long as the app; screens come and go. `relabel` follows a change of language."""
 
-    def __init__(self, services: Services, **kwargs: Any) -> None:
+    def __init__(self, app_context: AppContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.services = services
-        self.session = services.session
-        self.tr = services.text
+        self.app_context = app_context
+        self.session = app_context.session
+        self.tr = app_context.text
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.services.tasks.spawn(work)
+        self.app_context.tasks.spawn(work)
 
     def relabel(self) -> None:
         """Make every text anew."""
@@ -46,7 +46,7 @@ class Loading(Presenter):
         try:
             await self.fetch()
         except errors.ApiError as error:
-            self.trouble_text = self.services.trouble(error)
+            self.trouble_text = self.app_context.trouble(error)
             self.show()
             if self.state in ("loading", "empty"):
                 self.state = "trouble"

@@ -16,12 +16,12 @@ from feexpay_client.core import money, receipts
 from feexpay_client.core.models import FAILED, Payment
 from feexpay_client.core.session import Session
 from feexpay_client.core.states import FORM, OPEN, SETTLED, Phase, State
+from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
-from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.tasks import Tasks
@@ -73,7 +73,7 @@ class ClientApp(App):
         self.tasks = Tasks()
         self.session = session
         self.system_dark = system_dark
-        self.services = Services(session, self.tasks, copy, documents, now, zone)
+        self.app_context = AppContext(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
         words.speak_by(session.texts)
         session.texts.subscribe(self._relabel)
@@ -85,17 +85,17 @@ class ClientApp(App):
         self._make_presenters()
 
     def _make_presenters(self) -> None:
-        services = self.services
-        self.signin = SignInPresenter(services=services)
-        self.home = HomePresenter(services=services)
-        self.providers = ProvidersPresenter(services=services)
-        self.form = FormPresenter(self.providers, services=services)
-        self.waiting = WaitingPresenter(self.providers, services=services)
-        self.result = ResultPresenter(self.home.title_of, self.providers, services=services)
-        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, services=services)
-        self.history = HistoryPresenter(self.providers, self.home, services=services)
-        self.settings_page = SettingsPresenter(services=services)
-        services.watch(self._follow)
+        app_context = self.app_context
+        self.signin = SignInPresenter(app_context=app_context)
+        self.home = HomePresenter(app_context=app_context)
+        self.providers = ProvidersPresenter(app_context=app_context)
+        self.form = FormPresenter(self.providers, app_context=app_context)
+        self.waiting = WaitingPresenter(self.providers, app_context=app_context)
+        self.result = ResultPresenter(self.home.title_of, self.providers, app_context=app_context)
+        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, app_context=app_context)
+        self.history = HistoryPresenter(self.providers, self.home, app_context=app_context)
+        self.settings_page = SettingsPresenter(app_context=app_context)
+        app_context.watch(self._follow)
         self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
@@ -164,7 +164,7 @@ class ClientApp(App):
 
     def _fitting(self, name: str) -> str:
         """The screens of the flow's own payment show that one, or are not shown."""
-        state = self.services.state
+        state = self.app_context.state
         if name == "status" and state.phase not in OPEN:
             name = "result"
         if name == "result" and state.ended is None:
@@ -205,7 +205,7 @@ class ClientApp(App):
         payment, flow = self.receipt.shown, self.session.flow
         if payment is None or flow is None:
             return
-        if not (self.services.state.open and self.services.state.payment == payment):
+        if not (self.app_context.state.open and self.app_context.state.payment == payment):
             flow.follow(payment)
         if flow.state.payment is not None and flow.state.payment.id == payment.id:
             self.go("status")
@@ -233,7 +233,7 @@ class ClientApp(App):
 
     def _account_changed(self) -> None:
         """Somebody signed in or out, or the session ended."""
-        self.services.rewatch()
+        self.app_context.rewatch()
         for page in (self.signin, self.settings_page):
             page.relabel()
         if self.root is None:
@@ -257,7 +257,7 @@ class ClientApp(App):
         self.providers.show()
         self.providers.refresh()
         wanted, self._wanted = self._wanted, ""
-        state = self.services.state
+        state = self.app_context.state
         if state.phase in OPEN:
             wanted = "status"
         elif state.phase in SETTLED:
@@ -287,7 +287,7 @@ class ClientApp(App):
         if self.waiting.open:
             self.go("status")
             return
-        if self.services.state.phase in SETTLED and self.session.flow is not None:
+        if self.app_context.state.phase in SETTLED and self.session.flow is not None:
             self.session.flow.new()
         self.form.begin(amount, currency, metadata, title)
         self.go("pay")
@@ -301,7 +301,7 @@ class ClientApp(App):
         shell.banner_mood, shell.banner_icon, shell.banner_action, shell.banner_text = mood, icon, action, text
 
     def _banner(self) -> tuple[str, str, str, str]:
-        state = self.services.state
+        state = self.app_context.state
         if self.showing in ("signin", "start"):
             return "warning", "offline", "", ""
         if not state.online:
@@ -319,7 +319,7 @@ class ClientApp(App):
 
     def _retry_loading(self) -> None:
         """The word in the banner was pressed."""
-        state = self.services.state
+        state = self.app_context.state
         if state.ended is not None and state.online and not self._shows(state.ended):
             self.go("result")
             return
@@ -343,7 +343,7 @@ class ClientApp(App):
 
     def _dress(self, *_args: object) -> None:
         """Colours, text size and stillness as chosen; what is on the screen follows by itself."""
-        appearance.dress(self.services.preferences, self.system_dark)
+        appearance.dress(self.app_context.preferences, self.system_dark)
 
     def _again(self, *_args: object) -> None:
         """The same screen anew: another language, or room for another layout."""
@@ -392,7 +392,7 @@ class ClientApp(App):
             hands.keyboard = False
         return False
 
-    # --- small services for screens ---
+    # --- small app_context for screens ---
 
     def group_amount(self, text: str) -> str:
         """An amount while it is typed."""

@@ -167,12 +167,12 @@ def test_parts_do_not_overwrite_each_other() -> None:
 
 
 def test_every_notice_the_core_can_give_has_a_text() -> None:
-    sources = "".join((CORE / f"{name}.py").read_text() for name in ("machine", "moves"))
+    sources = "".join((CORE / f"{name}.py").read_text() for name in ("machine", "transitions"))
     codes = set(re.findall(r'Notice\("(\w+)"', sources)) | {"server_trouble", "slow"}
     codes |= {f"journal_{code}" for code in ("disk", "busy", "newer", "damaged")}
     codes |= {"duplicate_payment", "payment_open", "not_retryable", "idempotency_mismatch", "idempotency_conflict"}
     codes |= {"gateway_unavailable", "rate_unavailable", "throttled", "not_found", "permission_denied"}
-    codes |= {"provider_unavailable", "validation_error"}
+    codes |= {"provider_unavailable", "validation_error", "too_many_prompts"}
     texts = Texts("fr")
 
     assert [code for code in sorted(codes) if not texts.has(f"notice.{code}")] == []

@@ -20,7 +20,7 @@ Listener = Callable[[State], None]
 
 
 @dataclass(eq=False)
-class Services:
+class AppContext:
     """One app's. `now` is the wall clock, `zone` the payer's (None: this machine's), `documents` where receipts go."""
 
     session: Session
