@@ -1,7 +1,7 @@
-"""The one place that reads `settings.FEEXPAY`, at the moment a value is used; the clock; the gateway client.
+"""The settings in `settings.FEEXPAY`, the gateway client built from them, and the clock.
 
-A wrong value is found by `manage.py check` (checks.py), which knows the same names. Lists may be written as Python
-lists or, as they come from the environment, as comma-separated strings.
+Only this module reads the dict, each time a value is used. checks.py finds wrong values. A list may be a Python list or,
+as environment variables are text, a comma-separated string.
 """
 
 from __future__ import annotations
@@ -72,23 +72,24 @@ ANY_AMOUNT = "any_amount"
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
 
-# So that a host can try the app with nothing configured. Public, therefore refused outside development.
+# They let a developer try the app without any setting. They are public, so they are refused outside development.
 _DEVELOPMENT_FIELD_KEY = "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE="
 _DEVELOPMENT_HASH_KEY = "django-feexpay development hash key"
 
 
 class Settings:
-    """Typed reading of the dict FEEXPAY; nothing is kept between two reads."""
+    """The values of the dict FEEXPAY with their types. Nothing is cached."""
 
     @property
     def environment(self) -> str:
-        """`development`, `staging` or `production`. Unset: production where DEBUG is off, but in no test run, as
-        Django's runner switches DEBUG off. A word that is none of the three is judged as production.
+        """`development`, `staging` or `production`; an unknown word counts as production.
+
+        Unset: development where DEBUG is on and in a test run, for which Django switches DEBUG off; else production.
         """
-        said = str(_value("ENVIRONMENT"))
-        if not said and (django_settings.DEBUG or _is_test_run()):
+        configured = str(_value("ENVIRONMENT"))
+        if not configured and (django_settings.DEBUG or _is_test_run()):
             return DEVELOPMENT
-        return said if said in (DEVELOPMENT, STAGING) else PRODUCTION
+        return configured if configured in (DEVELOPMENT, STAGING) else PRODUCTION
 
     @property
     def sandbox_allowed(self) -> bool:
@@ -112,7 +113,7 @@ class Settings:
 
     @property
     def proxy(self) -> Secret:
-        """May carry a user and a password, hence a Secret."""
+        """A Secret, because it may hold a user and a password."""
         return Secret(str(_value("PROXY")))
 
     @property
@@ -129,7 +130,7 @@ class Settings:
 
     @property
     def field_keys(self) -> list[Secret]:
-        """First encrypts, all decrypt. Raises ImproperlyConfigured when none is set outside development."""
+        """The first key encrypts, all decrypt. Raises: ImproperlyConfigured when none is set outside development."""
         keys = _list("FIELD_KEYS") or _development_only(_DEVELOPMENT_FIELD_KEY, "FIELD_KEYS")
         return [Secret(key) for key in keys]
 
@@ -152,7 +153,7 @@ class Settings:
 
     @property
     def rate_limit(self) -> tuple[int, int]:
-        """`100/min` as (requests, seconds). Raises ValueError."""
+        """`100/min` as (requests, seconds). Raises: ValueError."""
         count, _, period = str(_value("RATE_LIMIT")).partition("/")
         if period not in _PERIODS or not count.isdecimal() or int(count) < 1:
             raise ValueError(f"not a count and one of {', '.join(_PERIODS)}")
@@ -160,7 +161,7 @@ class Settings:
 
     @property
     def compare_at(self) -> clock_time | None:
-        """The time (UTC) from which the night's comparison is due; None: there is none. Raises ValueError."""
+        """The time of day (UTC) of the nightly comparison; None: it is switched off. Raises: ValueError."""
         written = str(_value("COMPARE_AT") or "").strip()
         return datetime.strptime(written, "%H:%M").time() if written else None  # noqa: DTZ007 -- a time of day
 
@@ -174,15 +175,15 @@ class Settings:
 
     @property
     def rates_source(self) -> Callable[[], Any]:
-        """What makes the source of exchange rates (payments.rates.RatesSource)."""
+        """The class of the source of exchange rates, a payments.rates.RatesSource."""
         source: Callable[[], Any] = import_string(str(_value("RATES_SOURCE")))
         return source
 
     @property
     def rates(self) -> dict[str, Decimal]:
-        """Francs for one unit, by currency; a dict, or from the environment `USD:605.25`.
+        """Francs for one unit, by currency. Written as a dict, or as text: `USD:605.25`.
 
-        Raises ValueError, ArithmeticError.
+        Raises: ValueError, ArithmeticError.
         """
         value = _value("RATES")
         pairs = value.items() if isinstance(value, Mapping) else (part.split(":") for part in _list("RATES"))
@@ -190,7 +191,7 @@ class Settings:
 
     @property
     def rates_url(self) -> Secret:
-        """May carry a key, hence a Secret."""
+        """A Secret, because it may hold a key."""
         return Secret(str(_value("RATES_URL")))
 
     @property
@@ -199,12 +200,12 @@ class Settings:
 
     @property
     def rates_quoted_in(self) -> str:
-        """`EUR`: the source tells euros and not francs; "" francs."""
+        """The currency in which the source quotes: `EUR`, or "" for francs."""
         return str(_value("RATES_QUOTED_IN"))
 
     @property
     def rates_stale(self) -> timedelta:
-        """How old a rate may be at most while its source is silent."""
+        """The greatest age of a rate that is used while its source does not answer."""
         return timedelta(seconds=int(_value("RATES_STALE_SECONDS")))
 
     @property
@@ -234,28 +235,28 @@ class Settings:
 
     @property
     def max_attempts(self) -> int:
-        """Attempts a payment may have, the first included."""
+        """The attempts that a payment may have, the first included."""
         return int(_value("MAX_ATTEMPTS"))
 
     @property
     def review_two_person_above(self) -> int | None:
-        """Above this amount, in the minor unit of what is charged, closing a review takes two persons; None: one."""
+        """The charged amount, in minor units, above which two persons close a review. None: one person always may."""
         value = _value("REVIEW_TWO_PERSON_ABOVE")
         return None if value in (None, "") else int(value)
 
     @property
     def prompts_per_phone(self) -> int:
-        """Prompts a phone may be sent an hour, by all users together; 0: no bound."""
+        """Prompts to one phone per hour, from all users together; 0: no limit."""
         return int(_value("PROMPTS_PER_PHONE"))
 
     @property
     def gateway_per_second(self) -> int:
-        """Exchanges with FeexPay a second, all processes together; 0: no bound."""
+        """Calls to FeexPay per second, of all processes together; 0: no limit."""
         return int(_value("GATEWAY_PER_SECOND"))
 
     @property
     def gateway_at_once(self) -> int:
-        """Exchanges with FeexPay that requests wait for at the same time, all processes together; 0: no bound."""
+        """Calls to FeexPay at the same time that web requests wait for, of all processes together; 0: no limit."""
         return int(_value("GATEWAY_AT_ONCE"))
 
 
@@ -263,7 +264,7 @@ feexpay = Settings()
 
 
 def given() -> Mapping[str, Any]:
-    """The dict as the host wrote it; `{}` when it wrote none."""
+    """The dict FEEXPAY as the host wrote it; `{}` without one."""
     return getattr(django_settings, "FEEXPAY", {})
 
 
@@ -279,12 +280,12 @@ def _list(name: str) -> list[str]:
 
 def _development_only(key: str, name: str) -> list[str]:
     if feexpay.environment != DEVELOPMENT:
-        raise ImproperlyConfigured(f'FEEXPAY["{name}"] is not set: run `manage.py check` for how to make one.')
+        raise ImproperlyConfigured(f'FEEXPAY["{name}"] is not set: `manage.py check --deploy` says how to make one.')
     return [key]
 
 
 def _is_test_run() -> bool:
-    """Whether Django's test environment is set up, by its runner or by pytest-django: it gives mail an outbox."""
+    """Whether Django's runner or pytest-django set up the test environment, which gives `django.core.mail` an outbox."""
     return hasattr(mail, "outbox")
 
 
@@ -294,17 +295,17 @@ _transport: Transport | None = None
 
 
 def gateway() -> Gateway:
-    """The client for the settings of this moment; one object per set of values, so that sessions are reused."""
+    """The client for the current settings: one object per set of values, so that connections are reused."""
     return _shared(*_gateway_settings()) if _transport is None else _build(*_gateway_settings(), _transport)
 
 
 def gateway_over(transport: Transport) -> Gateway:
-    """A client for the settings of this moment that speaks through `transport`."""
+    """A client for the current settings that uses `transport`."""
     return _build(*_gateway_settings(), transport)
 
 
 def transport() -> Transport:
-    """A socket by the settings of this moment, or what stands in for it."""
+    """The transport for the current settings, or the one of `use_transport`."""
     return _transport or HttpTransport(proxy=feexpay.proxy.reveal())
 
 
@@ -337,7 +338,7 @@ def _build(
         insecure_hosts=insecure_hosts,
         sandbox_allowed=sandbox_allowed,
         transport=transport,
-        observer=_tell_observers,
+        observer=_notify_observers,
     )
 
 
@@ -345,7 +346,7 @@ _observers: list[Callable[[CallSeen], None]] = []
 
 
 def observe(observer: Callable[[CallSeen], None]) -> None:
-    """Tell `observer` of every exchange with FeexPay from now on, in the thread that made it. It must not raise.
+    """Call `observer` after every call to FeexPay, in the calling thread. It must not raise.
 
     Safe to repeat: yes.
     """
@@ -353,11 +354,11 @@ def observe(observer: Callable[[CallSeen], None]) -> None:
         _observers.append(observer)
 
 
-def _tell_observers(seen: CallSeen) -> None:
+def _notify_observers(seen: CallSeen) -> None:
     for observer in _observers:
         try:
             observer(seen)
-        except Exception as error:  # FeexPay's answer must survive whatever those who only look on run into
+        except Exception as error:  # an observer's fault must not lose FeexPay's reply
             logger.error("an observer failed: %s", type(error).__name__)
 
 
@@ -374,19 +375,17 @@ def use_transport(transport: Transport) -> Iterator[None]:
 
 # --- the clock ---------------------------------------------------------------------------------------
 
-#: How far ahead of our clock an instant may lie that another process wrote by the same one. Beyond it that clock was
-#: wrong, then or now, and the instant must not decide anything.
+#: Another process's timestamp may be this far in our future. A later one was written by a wrong clock and is ignored.
 CLOCK_SLACK = timedelta(minutes=1)
 
-#: How long an offset to the database's clock is trusted; between two readings the monotonic clock counts.
+#: How long the monotonic clock continues a reading of the database's clock.
 _CLOCK_TRUST_SECONDS = 30.0
 
 
 class DatabaseClock:
-    """The database's time on PostgreSQL, so that workers on hosts with wrong clocks agree on what is due.
+    """PostgreSQL's time, so that workers on hosts with wrong clocks agree on what is due; on SQLite the host's time.
 
-    Asked at most every 30 s a process and carried on by the monotonic clock: a host's clock that jumps changes
-    nothing. SQLite has no clock of its own: there the host's time counts.
+    Each process reads it at most every 30 s and adds the monotonic clock, so a jump of the host's clock has no effect.
     """
 
     def __init__(self) -> None:
@@ -412,7 +411,7 @@ _clock: Callable[[], datetime] = DatabaseClock()
 
 
 def now() -> datetime:
-    """The one clock of this app, aware."""
+    """The current time for everything in this app, timezone-aware."""
     return _clock()
 
 

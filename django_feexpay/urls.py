@@ -1,4 +1,4 @@
-"""Every address of the app: `path("…/", include("django_feexpay.urls"))`."""
+"""The URLs of the API and the webhook: `path("payments/", include("django_feexpay.urls"))`."""
 
 from __future__ import annotations
 

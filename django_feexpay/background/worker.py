@@ -215,7 +215,7 @@ def probe_gateway() -> None:
     try:
         conf.gateway().balance()
     except GatewayError as error:
-        logger.warning("the gateway does not answer: %s", error.code)
+        logger.warning("the gateway does not answer: %s: %s", error.code, error)
     else:
         _write_heartbeat(GATEWAY)
 

@@ -336,7 +336,7 @@ class HttpTransport:
             raise stop
         if _exchange.may_have_left:
             raise OutcomeUnknownError(f"the reply was lost: {what}")
-        raise NotSentError(f"nothing was sent: {what}")
+        raise NotSentError(f"nothing was sent to {_host_and_port(self._proxy or request.url)}: {what}")
 
     def close(self) -> None:
         """Close this thread's connections; the next exchange opens new ones."""
@@ -407,15 +407,27 @@ def _is_http_proxy(proxy: str) -> bool:
 
 
 def _describe(error: BaseException) -> str:
-    """The names of the chained exceptions, outermost first: their texts quote URLs and headers, ours do not."""
+    """The names of the chained exceptions, outermost first, and the system's text for the innermost error number.
+
+    The exceptions' own texts quote URLs and headers; those of GatewayError do not.
+    """
     if isinstance(error, GatewayError):
         return str(error)
-    names: list[str] = []
+    names, system_text = [], ""
     step: BaseException | None = error
     while step is not None and len(names) < 6:
         names.append(re.sub(r"[^A-Za-z]", "", type(step).__name__))
+        number = getattr(step, "errno", None)
+        if isinstance(number, int) and number > 0:
+            system_text = f" ({os.strerror(number)})"
         step = step.__cause__ or step.__context__
-    return " < ".join(names)
+    return " < ".join(names) + system_text
+
+
+def _host_and_port(url: str) -> str:
+    """The part of a URL that holds no secret."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _describe_with_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The least a host can do: one app, one include, one dict. Neither DRF nor django-q2 among its apps."""
+"""The smallest host project: one app, one include, one dict, and neither DRF nor django-q2 among its apps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_bare_project_has_no_errors_and_migrates(bare: Path) -> None:
     assert migrated.returncode == 0, migrated.stderr
 
 
-def test_bare_project_starts_a_payment_and_the_worker_sees_to_it(bare: Path) -> None:
+def test_bare_project_starts_a_payment_and_the_worker_sweeps(bare: Path) -> None:
     program = """
 import django; django.setup()
 from django.contrib.auth.models import User
@@ -67,7 +67,7 @@ print(payment.status, payment.detail)
     started = run(bare, "-c", program)
     swept = run(bare, "-m", "django", "feexpay_worker", "--once")
 
-    assert started.stdout == "created queued\n", started.stderr  # nobody listens: surely not sent
+    assert started.stdout == "created queued\n", started.stderr  # nothing listens on that port, so nothing was sent
     assert swept.returncode == 0, swept.stderr
 
 

@@ -114,11 +114,14 @@ def test_unreachable_gateway_is_named_with_its_address(
     internet: Internet, configure: Configure, base_url: str, advice: str
 ) -> None:
     configure(BASE_URL=base_url)
-    internet.error = NotSentError("connection refused at 127.0.0.1:8801")
+    internet.error = NotSentError("nothing was sent to 127.0.0.1:8801: NewConnectionError (Connection refused)")
 
     written, _ = examined()
 
-    assert f"✘ gateway: connection refused at 127.0.0.1:8801\n    {advice}\n" in written
+    assert (
+        f"✘ gateway: nothing was sent to 127.0.0.1:8801: NewConnectionError (Connection refused)\n    {advice}\n"
+        in written
+    )
 
 
 def test_nothing_that_receives_a_success_is_found(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Close a payment under review by a person's decision, at the shell."""
+"""Close a payment under review by a person's decision."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ REFUSED = 1
 
 class Command(BaseCommand):
     help = (
-        "Close a payment under review: credit what FeexPay took (credit_taken), credit what was asked for "
-        "(credit_price), or say that nothing was taken (not_paid). FeexPay is asked first; its answer may forbid the "
-        "decision, or settle the payment by itself. Exit code 0: closed, or proposed where a second person must "
-        "approve; 1: refused, with the reason, and nothing was decided."
+        "Close a payment under review: credit the amount that FeexPay took (credit_taken), credit the price "
+        "(credit_price), or record that nothing was taken (not_paid). The command asks FeexPay first; the answer may "
+        "forbid the decision or settle the payment. Exit code 0: closed, or proposed where a second person must "
+        "approve; 1: refused, with the reason, and nothing changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("payment", metavar="ID", type=UUID, help="the payment's id")
         parser.add_argument("--decision", required=True, choices=ReviewDecision.values)
         parser.add_argument("--reason", required=True, metavar="TEXT", help="kept for ever; no name, no phone number")
-        parser.add_argument("--actor", required=True, metavar="USERNAME", help="who decides")
+        parser.add_argument("--actor", required=True, metavar="USERNAME", help="the user who decides")
         parser.add_argument("--approve", action="store_true", help="approve what another person proposed")
 
     def handle(self, *args: Any, **options: Any) -> None:

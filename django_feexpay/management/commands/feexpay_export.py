@@ -1,4 +1,4 @@
-"""Payments into a file, for accounts and archives. The same table as the API's and the admin's, numbers masked."""
+"""Export payments to a file: the same table as the API's and the admin's, numbers masked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--format", choices=list(exports.FORMATS), default="csv")
-        parser.add_argument("--output", help="a file, replaced when the export is whole; default: standard output")
+        parser.add_argument("--output", help="a file, replaced when the export is complete; default: standard output")
         parser.add_argument("--from", dest="since", type=_instant, help="created at or after: 2026-11-01[T08:00+01:00]")
         parser.add_argument("--to", dest="until", type=_instant, help="created before: 2026-12-01")
         parser.add_argument("--status", choices=[status.value for status in PublicStatus])
@@ -49,12 +49,12 @@ class Command(BaseCommand):
 
 
 def _instant(text: str) -> datetime:
-    """An instant in ISO 8601; without an offset in the project's time zone."""
+    """Read ISO 8601; a time without an offset is in the project's time zone."""
     try:
         at = datetime.fromisoformat(text)
         return at.astimezone(UTC) if timezone.is_aware(at) else timezone.make_aware(at)
     except (ValueError, OverflowError):
-        raise ArgumentTypeError(f"{text!r} is no day: write 2026-11-01 or 2026-11-01T08:00+01:00") from None
+        raise ArgumentTypeError(f"{text!r} is not a date: write 2026-11-01 or 2026-11-01T08:00+01:00") from None
 
 
 def _chosen(options: dict[str, Any]) -> PaymentQuerySet:
@@ -90,7 +90,7 @@ def _write(target: IO[bytes], chunks: Iterable[bytes]) -> None:
 
 
 def _replace(path: Path, chunks: Iterable[bytes]) -> None:
-    """Whole or not at all: half an export must not pass for one. Readable by its owner alone."""
+    """Replace the file only by a complete export, which its owner alone can read."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

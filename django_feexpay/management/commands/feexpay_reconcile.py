@@ -1,4 +1,4 @@
-"""A period against FeexPay's history, by hand."""
+"""Compare a period with FeexPay's history."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ _COUNTS = (
 
 class Command(BaseCommand):
     help = (
-        "Compare the attempts of a period with FeexPay's history, ask FeexPay about each difference, and keep what "
-        "was found for the admin. Days are UTC. Exit code 0: all agrees; 1: differences are left open; 2: wrong "
-        "arguments; 3: nothing open, but the history has gaps; 4: FeexPay refuses our key; 130: stopped."
+        "Compare the attempts of a period with FeexPay's history, ask FeexPay about each difference, and store the "
+        "result for the admin. Days are UTC. Exit code 0: all agrees; 1: differences are left open; 2: wrong "
+        "arguments; 3: nothing open, but the history has gaps; 4: FeexPay refuses the key; 130: stopped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--from", dest="first", metavar="YYYY-MM-DD", help="first day (default: two days ago)")
         parser.add_argument("--to", dest="last", metavar="YYYY-MM-DD", help="last day, included (default: yesterday)")
-        parser.add_argument("--report-only", action="store_true", help="ask nothing and put nothing right")
-        parser.add_argument("--json", action="store_true", help="one JSON object a difference, then one of the whole")
+        parser.add_argument("--report-only", action="store_true", help="do not ask FeexPay and change no payment")
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object per difference, then one for the comparison"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         comparison = self._begin(options["first"], options["last"])
-        tell = self._tell_json if options["json"] else self._tell
+        write = self._write_json if options["json"] else self._write
         try:
             with stop_by_signal() as stop:
                 compare(
@@ -49,12 +51,12 @@ class Command(BaseCommand):
                     source=Source.COMMAND,
                     repair=not options["report_only"],
                     stop=stop.is_set,
-                    watch=tell,
+                    watch=write,
                 )
         except MisconfiguredError as error:
             raise CommandError(f"FeexPay refuses to answer us: {error.code}", returncode=REFUSED) from error
-        self._sum_up(comparison, as_json=options["json"])
-        self._end(comparison)
+        self._write_summary(comparison, as_json=options["json"])
+        self._set_exit_code(comparison)
 
     def _begin(self, first: str | None, last: str | None) -> Comparison:
         yesterday = conf.now().date() - timedelta(days=1)
@@ -65,7 +67,7 @@ class Command(BaseCommand):
         except ValueError as error:
             raise CommandError(f"{first_day} to {last_day}: {error}", returncode=USAGE) from error
 
-    def _tell(self, row: Discrepancy) -> None:
+    def _write(self, row: Discrepancy) -> None:
         ours = f"{row.our_status} {row.our_amount}" if row.attempt_id else "nothing"
         theirs = f"{row.their_word} {row.their_amount}" if row.their_word else "nothing"
         about = f"attempt {row.attempt_id}" if row.attempt_id else f"id {row.echo}"
@@ -76,7 +78,7 @@ class Command(BaseCommand):
             f" → {row.state}{asked}{stake}"
         )
 
-    def _tell_json(self, row: Discrepancy) -> None:
+    def _write_json(self, row: Discrepancy) -> None:
         facts = {
             "kind": row.kind,
             "payment": row.payment_id and str(row.payment_id),
@@ -94,7 +96,7 @@ class Command(BaseCommand):
         }
         self.stdout.write(json.dumps(facts))
 
-    def _sum_up(self, row: Comparison, *, as_json: bool) -> None:
+    def _write_summary(self, row: Comparison, *, as_json: bool) -> None:
         if as_json:
             counts = {name.removesuffix("_count"): getattr(row, name) for name in _COUNTS}
             days = {"from": row.first_day.isoformat(), "to": row.last_day.isoformat()}
@@ -108,32 +110,31 @@ class Command(BaseCommand):
             f"{row.foreign_count} of other systems of this shop; {row.question_count} questions"
         )
         self.stdout.write(
-            f"{row.found_count} differences: {row.settled_count} put right by asking, {row.open_count} open, "
+            f"{row.found_count} differences: {row.settled_count} settled by asking, {row.open_count} open, "
             f"{row.at_stake_count} of them with money at stake"
         )
         if row.gap_count:
             self.stdout.write(
-                f"incomplete: {row.gap_count} gaps of the history; {row.unproven_count} attempts were not seen, which "
-                "proves nothing there"
+                f"incomplete: {row.gap_count} gaps in the history; {row.unproven_count} attempts may be inside them"
             )
             for gap in row.gaps:
                 self.stdout.write("  gap " + ", ".join(f"{name} {value}" for name, value in gap.items()))
 
-    def _end(self, row: Comparison) -> None:
+    def _set_exit_code(self, row: Comparison) -> None:
         if row.state == Comparison.State.STOPPED:
-            raise CommandError("stopped; what was put right stays so. Run it again.", returncode=STOPPED)
+            raise CommandError("stopped; settled payments stay settled. Run it again.", returncode=STOPPED)
         if row.open_count:
             raise CommandError(f"{row.open_count} differences are open: see the admin", returncode=OPEN)
         if row.gap_count:
-            raise CommandError("the history could not be read whole", returncode=INCOMPLETE)
+            raise CommandError("the history has gaps", returncode=INCOMPLETE)
 
 
 @contextmanager
 def stop_by_signal() -> Iterator[threading.Event]:
-    """Set by SIGTERM and Ctrl-C inside the block: what is under way is finished first."""
+    """An event that SIGTERM and Ctrl-C set inside the block, so that the work under way finishes first."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread is told of signals
+        yield stop  # Python delivers signals to the main thread only
         return
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -149,4 +150,4 @@ def _day(option: str, text: str | None) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise CommandError(f"{option}: {text!r} is no day, write YYYY-MM-DD", returncode=USAGE) from error
+        raise CommandError(f"{option}: {text!r} is not a day: write YYYY-MM-DD", returncode=USAGE) from error

@@ -1,4 +1,4 @@
-"""What must always hold, checked on the rows as they are."""
+"""Check the invariants of payments on the rows of the database."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django_feexpay.payments.invariants import INVARIANTS, Violation, name_of, v
 
 class Command(BaseCommand):
     help = (
-        "Check every promise that the database can show: credited exactly once, on proof, nobody forgotten. Reads "
-        "only, while payments go on. Exit code 0: all hold; 1: some do not, each violation is a line."
+        "Check every promise that the database can show, such as: each payment is credited exactly once. Reads only; run "
+        "it while payments go on. Exit code 0: all hold; 1: some do not, with one line for each violation."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--only", nargs="+", metavar="RULE", choices=list(INVARIANTS), default=[], help="only these rules: I1 … I19"
         )
-        parser.add_argument("--json", action="store_true", help="one JSON object a violation, nothing else")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per violation and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = 0
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             started = time.monotonic()
             broken = 0
             for broken, violation in enumerate(violations([rule]), start=1):  # noqa: B007 -- counted by the loop
-                self._tell(violation, options["json"])
+                self._write(violation, options["json"])
             found += broken
             if not options["json"]:
                 sign = "✘" if broken else "✔"
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if found:
             raise CommandError(f"{found} violations", returncode=1)
 
-    def _tell(self, violation: Violation, as_json: bool) -> None:
+    def _write(self, violation: Violation, as_json: bool) -> None:
         if as_json:
             words = {"rule": violation.rule, "about": violation.about, "problem": violation.problem}
             self.stdout.write(json.dumps(words))

@@ -1,4 +1,4 @@
-"""All background work, in one process without a queue."""
+"""Run all background work in one process, without a queue."""
 
 from __future__ import annotations
 
