@@ -1,7 +1,7 @@
 """The settings in `settings.FEEXPAY`, the gateway client built from them, and the clock.
 
-Only this module reads the dict, each time a value is used. checks.py finds wrong values. A list may be a Python list or,
-as environment variables are text, a comma-separated string.
+Only this module reads the dict, each time a value is used. checks.py finds wrong values. A list may be a Python list
+or, as environment variables are text, a comma-separated string.
 """
 
 from __future__ import annotations
@@ -285,7 +285,7 @@ def _development_only(key: str, name: str) -> list[str]:
 
 
 def _is_test_run() -> bool:
-    """Whether Django's runner or pytest-django set up the test environment, which gives `django.core.mail` an outbox."""
+    """Whether a test runner set up Django's test environment, which gives `django.core.mail` an outbox."""
     return hasattr(mail, "outbox")
 
 

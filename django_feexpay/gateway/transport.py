@@ -413,7 +413,8 @@ def _describe(error: BaseException) -> str:
     """
     if isinstance(error, GatewayError):
         return str(error)
-    names, system_text = [], ""
+    names: list[str] = []
+    system_text = ""
     step: BaseException | None = error
     while step is not None and len(names) < 6:
         names.append(re.sub(r"[^A-Za-z]", "", type(step).__name__))
