@@ -73,7 +73,7 @@ LIVE = frozenset({Status.CREATED, Status.SENDING, Status.PENDING, Status.UNKNOWN
 
 #: Reasons of an EXPIRED attempt that cannot have prompted its payer: no byte of it left, or it never reached FeexPay.
 NEVER_SENT, NEVER_ARRIVED = "never_sent", "never_arrived"
-NOBODY_WAS_ASKED = frozenset({NEVER_SENT, NEVER_ARRIVED})
+PAYER_WAS_NOT_ASKED = frozenset({NEVER_SENT, NEVER_ARRIVED})
 
 PUBLIC: Mapping[Status, PublicStatus] = {
     Status.CREATED: PublicStatus.PENDING,

@@ -16,7 +16,16 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.catalogue import money
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
-from django_feexpay.lifecycle import LIVE, NOBODY_WAS_ASKED, OPEN_OR_PAID, Detail, PublicStatus, Status, detail, public
+from django_feexpay.lifecycle import (
+    LIVE,
+    OPEN_OR_PAID,
+    PAYER_WAS_NOT_ASKED,
+    Detail,
+    PublicStatus,
+    Status,
+    detail,
+    public,
+)
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
@@ -241,7 +250,7 @@ class Attempt(PrimaryModel):
     #: As far as we know it took no money, and another attempt may be made: FeexPay said so, or it expired before the
     #: payer was asked and was not found since. `is_not_charged` is the same rule for one row.
     NOT_CHARGED: ClassVar[Q] = Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(
-        status=Status.EXPIRED, reason_code__in=sorted(NOBODY_WAS_ASKED), gateway_reference__isnull=True
+        status=Status.EXPIRED, reason_code__in=sorted(PAYER_WAS_NOT_ASKED), gateway_reference__isnull=True
     )
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -329,7 +338,7 @@ class Attempt(PrimaryModel):
     def is_not_charged(self) -> bool:
         """`NOT_CHARGED` for this row."""
         if self.life_status is Status.EXPIRED:
-            return self.reason_code in NOBODY_WAS_ASKED and self.gateway_reference is None
+            return self.reason_code in PAYER_WAS_NOT_ASKED and self.gateway_reference is None
         return self.life_status in (Status.FAILED, Status.REJECTED)
 
     @property
