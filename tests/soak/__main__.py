@@ -65,9 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make soak", description="The chaos soak.")
     parser.add_argument("-n", "--count", type=_count, default=200, help="purchases (default 200)")
     parser.add_argument("--seed", type=int, help="seed of an earlier soak, for the same plan (default: a new one)")
-    parser.add_argument(
-        "--patience", type=float, default=75.0, help="seconds to wait until nothing is left to do (default 75)"
-    )
+    parser.add_argument("--patience", type=float, default=75.0, help="seconds to wait for the end (default 75)")
     return parser.parse_args()
 
 

@@ -104,7 +104,7 @@ class WebhookAttacker:
         while not stop.wait(_EVERY_SECONDS):
             rows = self._sandbox.payments()
             if rows:
-                self._attacker(self._rng.choice(rows[:40]))
+                self._attack(self._rng.choice(rows[:40]))
 
     def _attack(self, row: dict[str, Any]) -> None:
         reference = row["reference"]

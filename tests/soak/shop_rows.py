@@ -1,4 +1,4 @@
-"""Our side of a soak: the shop's database, read and, at the end, at_once on. Needs Django set up."""
+"""The shop's database in a soak: reads its rows and, at the end, sweeps with a clock ahead. Needs Django set up."""
 
 from __future__ import annotations
 
@@ -179,9 +179,7 @@ def tally() -> dict[str, int]:
         "answers lost": PaymentEvent.objects.filter(to_status="unknown").count(),
         "senders died": PaymentEvent.objects.filter(because="sender_died").count(),
         "found in history": PaymentEvent.objects.filter(because="found_in_history").count(),
-        "sent again, as surely not sent": PaymentEvent.objects.filter(
-            from_status="sending", to_status="created"
-        ).count(),
+        "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
         "charged twice": Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).count(),
         "reversed after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
         "discrepancies left open": Discrepancy.objects.still_open().count(),
