@@ -10,9 +10,9 @@ from typing import Any
 
 from feexpay_client.core.i18n import Texts
 from feexpay_client.core.preferences import Preferences
+from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
-from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.tasks import Tasks
 from hypothesis import HealthCheck, settings
 from hypothesis import Phase as Phases
@@ -36,7 +36,7 @@ class Screens(Payer):
         session: Any = SimpleNamespace(
             flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
         )
-        self.services = Services(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
+        self.services = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
         flow.state = world.state
         self.flow = flow
         providers = ProvidersPresenter(services=self.services)

@@ -140,7 +140,7 @@ def _written(record: Record) -> bytes:
             "payment_id": intent.payment_id,
             "attempt_count": intent.attempt_count,
             "may_have_left": intent.may_have_left,
-            "withheld": intent.withheld or body != dict(intent.body),
+            "withheld": intent.otp_removed or body != dict(intent.body),
         },
         "payment": None if record.payment is None else dict(record.payment.raw),
     }
@@ -168,5 +168,5 @@ def _read_intent(fields: Fields) -> Intent:
         payment_id=payment_id,
         attempt_count=fields.integer("attempt_count"),
         may_have_left=fields.flag("may_have_left"),
-        withheld=fields.flag("withheld"),
+        otp_removed=fields.flag("withheld"),
     )

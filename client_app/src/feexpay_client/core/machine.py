@@ -157,7 +157,7 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
     followed = transitions.fresh(
-        state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, quiet_since=now.monotonic
+        state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, unanswered_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
     followed, work = transitions.ask(followed, now)
@@ -172,7 +172,7 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
         return replace(state, elsewhere=True), [do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
     if state.elsewhere and not _leaves_something(event, state):
         return _alone(state)
-    state = State(counter=state.counter, session=state.session, quiet_since=now.monotonic)
+    state = State(counter=state.counter, session=state.session, unanswered_since=now.monotonic)
     record = event.record
     if record is not None:
         left = record.intent.may_have_left
@@ -252,7 +252,7 @@ def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
         payment=event.payment,
         saved=True,
         sends=0,
-        still=0,
+        unchanged_polls=0,
         deadline=transitions.deadline(event.payment, event.server_now, now),
         notice=transitions.kept_notice(state.notice),
         problems=state.problems if same else (),
@@ -268,7 +268,7 @@ def _unchanged(state: State, event: ev.Unchanged, now: Moment) -> Step:
     if state.payment is None or transitions.is_before_retry(state, state.payment):
         return transitions.nothing_there(state, now)
     return transitions.then_wait(
-        replace(state, notice=transitions.kept_notice(state.notice), still=state.still + 1), []
+        replace(state, notice=transitions.kept_notice(state.notice), unchanged_polls=state.unchanged_polls + 1), []
     )
 
 
@@ -305,7 +305,7 @@ def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
         return _not_begun(state, error)
     if isinstance(error, errors.Refused) and error.code != "idempotency_conflict":
         return _post_refused(state, error, now)
-    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, quiet_since=now.monotonic), error)
+    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, unanswered_since=now.monotonic), error)
 
 
 def _not_begun(state: State, error: errors.ApiError) -> Step:

@@ -84,7 +84,7 @@ def look(state: State) -> Step:
     if intent is not None and intent.payment_id is not None:
         return _get_status(state)
     state, number = numbered(state, "look")
-    return state, [do.LookPending(number) if intent is None else do.Look(number, intent.key)]
+    return state, [do.FindPending(number) if intent is None else do.FindByKey(number, intent.key)]
 
 
 def _get_status(state: State) -> Step:
@@ -97,9 +97,9 @@ def _get_status(state: State) -> Step:
 def nothing_there(state: State, now: Moment) -> Step:
     """The server has nothing of this intent, at this moment."""
     intent = cast(Intent, state.intent)
-    if state.declined is None and not intent.withheld and _is_fresh(intent, now):
+    if state.declined is None and not intent.otp_removed and _is_fresh(intent, now):
         return _send(state, now)
-    quiet = now.monotonic - state.quiet_since
+    quiet = now.monotonic - state.unanswered_since
     if state.left and quiet < IN_FLIGHT_SECONDS:
         return wake(state, min(_LOOK_SECONDS, IN_FLIGHT_SECONDS - quiet))
     return unsent(state, state.declined or Notice("not_sent"))
@@ -147,7 +147,7 @@ def then_wait(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
     hint = state.payment.next_poll_seconds if state.payment is not None else None
-    state, alarm = wake(state, poller.after_answer(hint, state.still))
+    state, alarm = wake(state, poller.after_answer(hint, state.unchanged_polls))
     return state, work + alarm
 
 
@@ -209,7 +209,7 @@ def carried(intent: Intent | None, payment: Payment, now: Moment) -> Intent:
 
 
 def _followed(payment: Payment, intent: Intent) -> Intent:
-    return replace(intent, kind=FOLLOW, body={}, payment_id=payment.id, withheld=False, may_have_left=True)
+    return replace(intent, kind=FOLLOW, body={}, payment_id=payment.id, otp_removed=False, may_have_left=True)
 
 
 def deadline(payment: Payment, server_now: datetime | None, now: Moment) -> float | None:

@@ -9,13 +9,13 @@ from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 
 from feexpay_client.core import errors
-from feexpay_client.presenters.services import Services
+from feexpay_client.presenters.app_context import AppContext
 
 
 class Presenter(EventDispatcher):
     """Made once, lives as long as the app; screens come and go. `relabel` follows a change of language."""
 
-    def __init__(self, services: Services, **kwargs: Any) -> None:
+    def __init__(self, services: AppContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.services = services
         self.session = services.session

@@ -1,4 +1,4 @@
-"""How the app looks and speaks, and who is signed in."""
+"""Settings: appearance, language and the signed-in account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feexpay_client.presenters.presenter import Presenter
 
 
 class SettingsPresenter(Presenter):
-    """Every change holds at once and is remembered."""
+    """Every change applies at once and is stored."""
 
     language = StringProperty("fr")
     theme = StringProperty("system")
@@ -36,7 +36,7 @@ class SettingsPresenter(Presenter):
 
     def on_language(self, *_args: object) -> None:
         if self.language != self.services.preferences.language:
-            self.session.speak(self.language)
+            self.session.set_language(self.language)
 
     def on_theme(self, *_args: object) -> None:
         self.services.remember(theme=self.theme)

@@ -16,19 +16,19 @@ from feexpay_client.core import money, receipts
 from feexpay_client.core.models import FAILED, Payment
 from feexpay_client.core.session import Session
 from feexpay_client.core.states import FORM, OPEN, SETTLED, Phase, State
+from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
-from feexpay_client.presenters.services import Services
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.presenters.waiting import WaitingPresenter
 from feexpay_client.presenters.words import words
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
-from feexpay_client.ui.input_mode import hands
+from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.screens.history import HistoryScreen
 from feexpay_client.ui.screens.home import HomeScreen
 from feexpay_client.ui.screens.pay import PayScreen
@@ -37,8 +37,8 @@ from feexpay_client.ui.screens.settings import SettingsScreen
 from feexpay_client.ui.screens.signin import SignInScreen
 from feexpay_client.ui.screens.status import StatusScreen
 from feexpay_client.ui.shell import Shell
-from feexpay_client.ui.teardown import let_go
-from feexpay_client.ui.widgets.button import WordButton
+from feexpay_client.ui.teardown import tear_down
+from feexpay_client.ui.widgets.button import TextButton
 from feexpay_client.ui.widgets.focus import move_focus
 from feexpay_client.ui.widgets.sheet import Sheet
 from feexpay_client.ui.widgets.text import Text
@@ -49,7 +49,7 @@ _ENDS = {
     "failed": ("danger", "alert", "banner.failed"),
     "unconfirmed": ("warning", "alert", "banner.unconfirmed"),
 }
-PLACES = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
+NAVIGATION = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
 #: Where Esc and the arrow lead.
 _BACK = {"pay": "home", "status": "home", "result": "home", "receipt": "history", "history": "home", "settings": "home"}
 
@@ -73,9 +73,9 @@ class ClientApp(App):
         self.tasks = Tasks()
         self.session = session
         self.system_dark = system_dark
-        self.services = Services(session, self.tasks, copy, documents, now, zone)
+        self.services = AppContext(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
-        words.speak_by(session.texts)
+        words.use_texts(session.texts)
         session.texts.subscribe(self._relabel)
         self.tr = session.texts
         self.showing = ""
@@ -137,7 +137,7 @@ class ClientApp(App):
         Window.unbind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
         self._leave_screen()
         if self.root is not None:
-            let_go(self.root)
+            tear_down(self.root)
         self.tasks.cancel()
 
     async def close(self) -> None:
@@ -155,7 +155,7 @@ class ClientApp(App):
         self._leave_screen()
         self.showing = name
         shell = self.root
-        shell.with_places = name in dict(PLACES) or (shell.wide and name not in ("signin", "start"))
+        shell.with_places = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
         shell.place = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
         shell.show(_SCREENS[name](self))
         self._show_banner()
@@ -221,8 +221,8 @@ class ClientApp(App):
         """Asked once more, because a payment may be open."""
         sheet = Sheet(title=self.tr("signout.title"))
         about = self.tr("signout.open") if self.waiting.open else self.tr("signout.text")
-        yes = WordButton(text=self.tr("settings.sign_out"), kind="danger")
-        no = WordButton(text=self.tr("common.cancel"), kind="secondary")
+        yes = TextButton(text=self.tr("settings.sign_out"), kind="danger")
+        no = TextButton(text=self.tr("common.cancel"), kind="secondary")
         yes.bind(on_release=lambda *_: (sheet.close(), self.settings_page.sign_out()))
         no.bind(on_release=lambda *_: sheet.close())
         for part in (Text(text=about, tone="muted"), yes, no):
@@ -362,7 +362,7 @@ class ClientApp(App):
 
     def _label_places(self) -> None:
         if self.root is not None:
-            self.root.places = [(name, icon, self.tr(f"place.{name}")) for name, icon in PLACES]
+            self.root.places = [(name, icon, self.tr(f"place.{name}")) for name, icon in NAVIGATION]
 
     def _leave_screen(self) -> None:
         screen = self.root.screen if self.root is not None else None
@@ -389,7 +389,7 @@ class ClientApp(App):
 
     def _on_touch(self, _window: Any, touch: Any) -> bool:
         if not getattr(touch, "is_mouse_scrolling", False):
-            hands.keyboard = False
+            input_mode.keyboard = False
         return False
 
     # --- small services for screens ---

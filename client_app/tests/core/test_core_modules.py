@@ -167,7 +167,7 @@ def test_parts_do_not_overwrite_each_other() -> None:
 
 
 def test_every_notice_the_core_can_give_has_a_text() -> None:
-    sources = "".join((CORE / f"{name}.py").read_text() for name in ("machine", "moves"))
+    sources = "".join((CORE / f"{name}.py").read_text() for name in ("machine", "transitions"))
     codes = set(re.findall(r'Notice\("(\w+)"', sources)) | {"server_trouble", "slow"}
     codes |= {f"journal_{code}" for code in ("disk", "busy", "newer", "damaged")}
     codes |= {"duplicate_payment", "payment_open", "not_retryable", "idempotency_mismatch", "idempotency_conflict"}
