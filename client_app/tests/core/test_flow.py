@@ -17,7 +17,7 @@ from feexpay_client.core.journal import Journal
 from feexpay_client.core.states import Draft, Moment, Phase, State
 
 from tests.core.server import PAYMENT_ID, Server, answer, page, payment, problem
-from tests.core.stage import until
+from tests.core.waiting import until
 
 FORM = Draft("mtn_bj", 5000, "XOF", "01 97 00 00 50")
 

@@ -220,7 +220,7 @@ def all_is_on_disk(world: World) -> bool:
     state, disk = world.state, world.disk
     if state.declined is not None:
         return False  # a refusal that is still being checked: who starts again sends the same key again
-    if disk is not None and disk.intent.withheld and disk.intent.key not in world.keys:
+    if disk is not None and disk.intent.otp_removed and disk.intent.key not in world.keys:
         return False  # a code is never written, so what had not arrived cannot be sent again
     chosen = state.intent is not None and state.intent.kind == FOLLOW
     # Chosen while the disk refused: nothing was sent from here, and the history shows it.

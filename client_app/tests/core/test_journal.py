@@ -56,7 +56,7 @@ def test_a_one_time_code_never_goes_to_disk(tmp_path: Path) -> None:
 
     loaded = journal(tmp_path).load().record
     assert loaded is not None
-    assert loaded.intent.withheld
+    assert loaded.intent.otp_removed
     assert dict(loaded.intent.body) == BODY
 
 

@@ -133,7 +133,7 @@ def test_an_answer_that_was_lost_is_looked_for_before_anything_is_sent_again() -
     assert world.state.phase is Phase.UNKNOWN
 
     world.ring()
-    assert isinstance(world.request, do.Look)
+    assert isinstance(world.request, do.FindByKey)
     world.answer("answered")
     assert world.state.phase is Phase.WAITING
 
@@ -295,7 +295,7 @@ def test_a_wish_that_is_not_fresh_is_looked_up_and_never_sent_by_itself(age: flo
     for _ in range(20):
         assert not isinstance(world.request, do.Post)
         if world.request is not None:
-            assert isinstance(world.request, do.Look)
+            assert isinstance(world.request, do.FindByKey)
             world.answer("answered")
         else:
             world.monotonic += world.alarm.after if world.alarm else 0  # the wall clock stands still
@@ -318,7 +318,7 @@ def test_after_a_restart_silence_is_counted_anew() -> None:
 
 def test_a_code_is_not_on_disk_so_that_wish_is_only_looked_up() -> None:
     world = World()
-    world.disk = Record(Intent("key", INITIATE, draft().body(), world.wall, withheld=True))
+    world.disk = Record(Intent("key", INITIATE, draft().body(), world.wall, otp_removed=True))
     world.crash()
     world.answer("answered")
 
@@ -563,10 +563,10 @@ def test_a_damaged_journal_asks_the_server_before_anything_is_paid() -> None:
     world = waiting()
     settle_disk(world)
     world.crash(damaged=True)
-    assert isinstance(world.request, do.LookPending)
+    assert isinstance(world.request, do.FindPending)
     assert not world.state.can_pay
     world.crash()
-    assert isinstance(world.request, do.LookPending), "also after one more restart"
+    assert isinstance(world.request, do.FindPending), "also after one more restart"
     world.answer("answered")
     assert world.state.phase is Phase.WAITING
     assert world.state.notice is not None

@@ -14,7 +14,7 @@ from feexpay_client.core.journal import Journal
 from feexpay_client.core.states import Draft, Phase
 
 from tests.core.server import PAYMENT_ID, Server, answer, payment
-from tests.core.stage import until
+from tests.core.waiting import until
 
 #: Another process with a payment under way, like a first window; it lives until it is killed.
 FIRST_WINDOW = """

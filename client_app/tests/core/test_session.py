@@ -10,7 +10,7 @@ from feexpay_client.core.states import Draft, Phase
 from feexpay_client.core.tokens import TokenStore
 
 from tests.core.server import Server, answer, payment
-from tests.core.stage import until
+from tests.core.waiting import until
 
 
 async def _pays(folder: Path) -> None:

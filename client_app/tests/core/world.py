@@ -254,9 +254,9 @@ class World:
                 if payment_id not in self.charges:
                     return ev.Failed(number, errors.NotFound("not_found"))
                 return self._tell(number, payment_id)
-            case do.Look(number, key):
+            case do.FindByKey(number, key):
                 return self._tell(number, self.keys[key][0]) if key in self.keys else ev.NothingFound(number)
-            case do.LookPending(number):
+            case do.FindPending(number):
                 pending = [charge.id for charge in self.charges.values() if charge.status == "pending"]
                 return self._tell(number, pending[-1]) if pending else ev.NothingFound(number)
         raise AssertionError(request)
@@ -340,8 +340,8 @@ class World:
 
 def _as_kept(record: Record) -> Record:
     body = {name: value for name, value in record.intent.body.items() if name != "otp"}
-    withheld = record.intent.withheld or body != dict(record.intent.body)
-    return replace(record, intent=replace(record.intent, body=body, withheld=withheld))
+    otp_removed = record.intent.otp_removed or body != dict(record.intent.body)
+    return replace(record, intent=replace(record.intent, body=body, otp_removed=otp_removed))
 
 
 def draft(amount: int = 5000, otp: str = "") -> Draft:

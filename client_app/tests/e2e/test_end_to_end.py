@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from feexpay_client.core.states import Draft, Phase
 
-from tests.core.stage import until
+from tests.core.waiting import until
 from tests.e2e.matrix import CASES, WINDOW_CASES, run_matrix, table
 from tests.e2e.place import Place, open_place
 from tests.e2e.player import Plan, session_of

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from feexpay_client.ui.input_mode import hands
+from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.screenshot import window_picture
 from kivy.app import App
 from kivy.base import EventLoop
@@ -36,7 +36,7 @@ class Driver:
         self._before = {id(event) for event in Clock.get_events()}
         EventLoop.status = "started"
         App._running_app = app
-        hands.keyboard = False
+        input_mode.keyboard = False
         app.root = app.build()
         app.root.size_hint = (None, None)
         app.root.size = size

@@ -19,7 +19,7 @@ async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
     d.tap(button)
     button.dispatch("on_release")
     d.app.form.pay()
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert len(shop.posts()) == 1
 
@@ -122,7 +122,7 @@ async def test_lost_connection_is_said_and_the_same_key_goes_again(start: Any, s
 
     shop.away = False
     d.tap(d.find("Réessayer"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     keys = {request.headers["idempotency-key"] for request in shop.posts()}
     assert len(keys) == 1
@@ -239,7 +239,7 @@ async def test_wrong_code_is_said_and_the_right_one_goes_on(start: Any, shop: Sh
 
     d.app.waiting.code = "123456"
     d.tap(d.find("Valider le code"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
 
 async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop: Shop) -> None:
@@ -249,7 +249,7 @@ async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop:
 
     d.tap(d.find("Réessayer ce paiement"))
     await d.until_showing("status")
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert len(shop.payments) == 1
     assert shop.payments[0]["attempt_count"] == 2
@@ -277,7 +277,7 @@ async def test_old_refused_payment_is_retried_out_of_the_history(start: Any, sho
     d.frames(2)
     d.tap(d.find("Réessayer ce paiement"))
     await d.until_showing("status")
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert len(shop.posts(f"retry/{shop.payments[1]['id']}/")) == 1
 
@@ -318,7 +318,7 @@ async def test_language_changes_at_once_and_is_remembered(start: Any, shop: Shop
 
     assert d.says("Settings")
     assert d.root.places[0][2] == "Shop"
-    assert d.app.app_context.preferences.language == "en"
+    assert d.app.services.preferences.language == "en"
 
 
 async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
@@ -330,7 +330,7 @@ async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
     d.tap(d.find("Enregistrer"))
     await d.until(lambda: "Enregistré" in d.app.result.said)
 
-    kept = sorted(path.suffix for path in d.app.app_context.documents.iterdir())
+    kept = sorted(path.suffix for path in d.app.services.documents.iterdir())
     assert kept == [".png", ".txt"]
 
 
@@ -340,7 +340,7 @@ async def test_country_is_chosen_first_and_remembered(start: Any, shop: Shop) ->
     d.tap(d.find("Bénin"))
     d.tap(d.find("Togo"))
 
-    assert d.app.app_context.preferences.country == "TG"
+    assert d.app.services.preferences.country == "TG"
     assert {tile["code"] for tile in d.app.providers.tiles} >= {"togocom_tg", "moov_tg"}
     assert d.root.sheets() == []
 

@@ -9,7 +9,7 @@ import kivy
 import pytest
 from feexpay_client.ui.theme import TARGET_DP, contrast
 from feexpay_client.ui.widgets.button import Pressable
-from feexpay_client.ui.widgets.text import Words
+from feexpay_client.ui.widgets.text import BaseText
 from kivy.uix.label import Label
 from PIL import ImageFont
 
@@ -92,7 +92,7 @@ def _unreadable(d: Any) -> list[str]:
     """Words against the ground they were drawn on: the commonest colour where they stand."""
     picture = d.picture()
     bad = []
-    for label in d.visible(Words):
+    for label in d.visible(BaseText):
         x, y = label.to_window(label.x, label.y)
         top = d.size[1] - y - label.height
         box = (round(x) - 3, round(top) - 3, round(x + label.width) + 3, round(top + label.height) + 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feexpay_client.ui.input_mode import hands
+from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.widgets.tile import PackTile, ProviderTile
 
 from tests.ui.scenes import to_form, to_pay, to_status
@@ -53,11 +53,11 @@ async def test_ring_is_for_keys_and_not_for_fingers(start: Any) -> None:
     d = await start()
     await d.until(lambda: d.app.home.packs)
     d.key("tab")
-    assert hands.keyboard
+    assert input_mode.keyboard
 
     hands_before = d.picture()
     d.app._on_touch(None, object())
-    assert not hands.keyboard
+    assert not input_mode.keyboard
     assert d.picture() != hands_before
 
 

@@ -46,7 +46,7 @@ class Walk:
 
     @property
     def phase(self) -> Phase:
-        return self.app.app_context.state.phase  # type: ignore[no-any-return]
+        return self.app.services.state.phase  # type: ignore[no-any-return]
 
     async def step(self) -> None:
         """One of the things that can be done here."""
@@ -161,7 +161,7 @@ class Walk:
 
     def check(self) -> None:
         """What stands on the screen against the flow and the shop."""
-        state, said = self.app.app_context.state, "; ".join(self.did[-8:])
+        state, said = self.app.services.state, "; ".join(self.did[-8:])
         assert (self.app.showing == "result") <= (state.ended is not None), said
         assert (self.app.showing == "status") <= (state.phase in OPEN), said
         for receipt in self.d.walk(Receipt):

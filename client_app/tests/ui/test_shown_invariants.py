@@ -36,12 +36,12 @@ class Screens(Payer):
         session: Any = SimpleNamespace(
             flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
         )
-        self.app_context = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
+        self.services = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
         flow.state = world.state
         self.flow = flow
-        providers = ProvidersPresenter(app_context=self.app_context)
-        self.result = ResultPresenter(lambda _: "", providers, app_context=self.app_context)
-        self.receipt = ReceiptPresenter(lambda _: "", providers, app_context=self.app_context)
+        providers = ProvidersPresenter(services=self.services)
+        self.result = ResultPresenter(lambda _: "", providers, services=self.services)
+        self.receipt = ReceiptPresenter(lambda _: "", providers, services=self.services)
         self.asked = ""
 
     @precondition(lambda self: self.world.charges)
@@ -57,7 +57,7 @@ class Screens(Payer):
         if not hasattr(self, "flow"):
             return
         state = self.flow.state = self.world.state
-        self.app_context.tell(state)
+        self.services.tell(state)
         assert self.result.shown is state.ended
         assert self.receipt.payment_id == self.asked
         if state.ended is not None:

@@ -20,7 +20,7 @@ async def pay(d: Any, pack: str = "champion") -> None:
     d.app.form.phone = d.app.form.group("0197000000")
     await d.until(lambda: d.app.form.can_pay)
     d.app.form.pay()
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
 
 async def see_the_end(d: Any) -> None:
@@ -60,7 +60,7 @@ async def test_a_success_after_a_refusal_is_shown_and_nothing_invites_to_pay_aga
     await d.until_showing("pay")
     await d.until(lambda: d.app.form.can_pay)
     d.tap(d.find(d.app.form.pay_text))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
     shop.settle()
     await see_the_end(d)
 
@@ -100,7 +100,7 @@ async def test_a_receipt_stays_the_one_asked_for_while_another_payment_ends(star
     d.root.screen.open(asked)
     shop.settle("failed", "low_balance")
     d.app.waiting.check_now()
-    await d.until(lambda: d.app.app_context.state.phase is Phase.FAILED)
+    await d.until(lambda: d.app.services.state.phase is Phase.FAILED)
     await d.settle()
 
     assert d.app.receipt.payment_id == asked
@@ -155,7 +155,7 @@ async def test_another_way_asks_for_what_that_payment_was_for(start: Any, shop: 
     await open_history(d)
     d.app.open_receipt(shop.payments[1]["id"])  # 2 000, refused
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
     shop.payments[1] |= {"status": "failed", "_reason": "low_balance", "can_retry": True, "next_poll_seconds": None}
     shop.payments[1]["updated_at"] = "2026-11-23T15:00:00.000Z"
     await see_the_end(d)
@@ -245,7 +245,7 @@ async def test_refused_code_is_tried_again_with_a_new_one(start: Any, shop: Shop
 
     d.type(d.root.screen.receipt.ids.code.ids.entry, "123 456")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert [request.content for request in shop.posts(retries)] == [b'{"otp": "000000"}', b'{"otp": "123456"}']
     assert len(shop.payments) == 1
@@ -267,7 +267,7 @@ async def test_server_that_asks_for_a_code_or_a_number_gets_a_field_for_it(start
     del shop.answers[f"retry/{refused}/"]
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "0197000042")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert shop.posts(f"retry/{refused}/")[-1].content == b'{"phone": "+2290197000042"}'
 
@@ -284,7 +284,7 @@ async def test_another_number_may_be_given_for_the_retry(start: Any, shop: Shop)
 
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "000042")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.app_context.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
 
     assert shop.posts(f"retry/{shop.payments[0]['id']}/")[0].content == b'{"phone": "+2290197000042"}'
 

@@ -1,4 +1,4 @@
-"""What the machine wants done. `number` comes back with the answer; an answer of another number is late."""
+"""Effects of the reducer. The answer carries the effect's `number`; another number means a late answer."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class OpenJournal:
-    """Try after so many seconds to take the journal over from another window; answered by Opened.
+    """Try to lock the journal after `after` seconds; answered by Opened.
 
-    A newer one replaces an older one.
+    A newer OpenJournal replaces an older one.
     """
 
     after: float
@@ -26,7 +26,7 @@ class OpenJournal:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The journal's intent of that key is done with; of no key: what could not be read is."""
+    """Delete the journal's intent with that key; an empty key deletes an unreadable journal."""
 
     key: str
 
@@ -39,14 +39,14 @@ class GetQuote:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """`initiate/` or `retry/`: the only effect that can cost money. Only ever for an intent that is on disk."""
+    """`initiate/` or `retry/`: the only effect that can charge the payer. The intent is already on disk."""
 
     number: int
     intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FindByKey:
     """Search the history by the intent's key."""
 
     number: int
@@ -54,8 +54,8 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class LookPending:
-    """Search the history for a pending payment: the journal was lost."""
+class FindPending:
+    """Search the history for a pending payment after the journal was lost."""
 
     number: int
 
@@ -76,7 +76,7 @@ class PostOtp:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """Send Woke after so many seconds; a newer Wake replaces an older one."""
+    """Send Woke after `after` seconds; a newer Wake replaces an older one."""
 
     number: int
     after: float
@@ -89,7 +89,7 @@ class OpenPage:
 
 @dataclass(frozen=True, slots=True)
 class AskSignIn:
-    """The session has ended: show the sign-in screen, come back here afterwards."""
+    """The session has ended: show the sign-in screen, then return to the same screen."""
 
 
 Effect = (
@@ -98,8 +98,8 @@ Effect = (
     | Forget
     | GetQuote
     | Post
-    | Look
-    | LookPending
+    | FindByKey
+    | FindPending
     | GetStatus
     | PostOtp
     | Wake

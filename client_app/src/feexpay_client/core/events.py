@@ -1,4 +1,4 @@
-"""What can happen to a payer: they press something, time passes, an answer comes or does not."""
+"""Events of the reducer: the payer acts, a timer fires, a request succeeds or fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feexpay_client.core.states import Draft, Intent, Record
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the journal held, at the start or when another window let go of it.
+    """The journal's content, at the start or after another window released the lock.
 
     damaged: it could not be read. elsewhere: another window of this app holds it, so it was not read.
     """
@@ -29,14 +29,14 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class PayPressed:
-    """`key` is a fresh idempotency key, used only if this press begins something."""
+    """`key` is a fresh idempotency key, used only if this press starts a payment."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPressed:
-    """Another attempt of that payment, which is the one the payer sees. Of any other one nothing is tried."""
+    """Retry the payment on the screen. Ignored for any other payment."""
 
     key: str
     payment_id: str
@@ -67,26 +67,29 @@ class CancelPressed:
 
 @dataclass(frozen=True, slots=True)
 class NewPressed:
-    """Done with this one: back to an empty form, or set aside what others must settle."""
+    """Leave this payment for an empty form, or set aside a payment under review."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A payment of the history is what the payer attends to now: to watch it, or to retry it."""
+    """The payer opened a payment of the history, to follow or retry it."""
 
     payment: Payment
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The journal has this intent on disk."""
+    """The intent was saved to disk."""
 
     intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
 class SaveFailed:
-    """It has not: `code` is `disk`, `busy` (another window of this app) or `newer` (written by a newer version)."""
+    """The intent was not saved.
+
+    `code`: `disk`, `busy` (another window holds the journal) or `newer` (a newer version wrote it).
+    """
 
     intent: Intent
     code: str
@@ -110,7 +113,7 @@ class Quoted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The server's word about our payment. `server_now` is its clock, if it told."""
+    """The server's version of the payment. `server_now` is the server's clock, if sent."""
 
     number: int
     payment: Payment
@@ -119,21 +122,21 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """304: as last seen."""
+    """304: the payment has not changed."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class NothingFound:
-    """The server has no payment of that key, or none pending."""
+    """The server has no payment with that key, or no pending one."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The request of that number brought no usable answer."""
+    """The request with that number got no usable answer."""
 
     number: int
     error: ApiError

@@ -1,7 +1,7 @@
-"""Runs the machine: does what its effects say, brings the answers back as events, tells whoever watches.
+"""Run the reducer: execute its effects, feed the answers back as events, call the listeners.
 
-Everything happens on one asyncio loop. The methods that a screen calls return at once; the state changes before they
-do, so two taps in one frame are one. What blocks (the journal) runs in a thread, in the order it was asked for.
+Everything happens on one asyncio loop. The methods that a screen calls change the state and return
+at once, so two taps in one frame count as one. Journal writes run in a thread, in order.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ logger = logging.getLogger("feexpay_client.flow")
 Listener = Callable[[State], None]
 
 
-class Keeper(Protocol):
-    """What the flow needs of a journal; `journal.Journal` is the real one."""
+class JournalStore(Protocol):
+    """The storage that the flow needs; `journal.Journal` implements it."""
 
     def load(self) -> Loaded: ...
     def save(self, record: Record) -> None: ...
@@ -44,7 +44,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of this computer."""
 
     def moment(self) -> Moment:
         return Moment(time.monotonic(), time.time())
@@ -62,19 +62,19 @@ class Flow:
     def __init__(
         self,
         api: ApiClient,
-        journal: Keeper,
+        journal: JournalStore,
         *,
         open_page: Callable[[str], None] = lambda url: None,
         ask_sign_in: Callable[[], None] = lambda: None,
         clock: Clock | None = None,
-        dice: random.Random | None = None,
+        random_source: random.Random | None = None,
     ) -> None:
         self._api = api
         self._journal = journal
         self._open_page = open_page
         self._ask_sign_in = ask_sign_in
         self._clock = clock or SystemClock()
-        self._dice = dice or random.Random()  # noqa: S311 -- spreads polls, guards nothing
+        self._random_source = random_source or random.Random()  # noqa: S311 -- spreads polls, guards nothing
         self._state = State()
         self._listeners: list[Listener] = []
         self._events: deque[ev.Event] = deque()
@@ -94,7 +94,7 @@ class Flow:
         return self._state
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every new state, on the loop. Returns what ends that."""
+        """Call `listener` with every new state, on the loop. Returns the unsubscribe function."""
         self._listeners.append(listener)
 
         def unsubscribe() -> None:
@@ -104,18 +104,18 @@ class Flow:
         return unsubscribe
 
     def now(self) -> float:
-        """The monotonic clock that `State.seconds_left` and `State.overdue` are told in."""
+        """The monotonic time to pass to `State.seconds_left` and `State.overdue`."""
         return self._clock.moment().monotonic
 
     # --- living ---
 
     async def open(self) -> None:
-        """Read the journal and go on where the last run stopped."""
+        """Read the journal and continue where the last run stopped."""
         self._writer = asyncio.create_task(self._write_in_order())
         await self._open_journal()
 
     async def close(self) -> None:
-        """Stop asking. What is under way stays in the journal. Safe to repeat."""
+        """Stop polling. An open payment stays in the journal. Safe to repeat."""
         self._closed = True
         if self._writer is not None and not self._writer.done():
             await self._writes.join()
@@ -128,7 +128,7 @@ class Flow:
     # --- what the payer does ---
 
     def edit(self, draft: Draft) -> None:
-        """The form changed. Asks for a quote when amount or provider did, after a moment without typing."""
+        """Take the changed form. Requests a quote after a pause in typing if amount or provider changed."""
         self._dispatch(ev.Edited(draft))
 
     def pay(self) -> None:
@@ -144,7 +144,7 @@ class Flow:
         self._dispatch(ev.OtpEntered(str(uuid.uuid4()), code))
 
     def check_now(self) -> None:
-        """Look at once: "check now" pressed, back in the foreground, a network again."""
+        """Poll at once: the payer pressed "check now", or the app or the network came back."""
         self._dispatch(ev.CheckPressed())
 
     def open_page(self) -> None:
@@ -152,25 +152,25 @@ class Flow:
         self._dispatch(ev.PagePressed())
 
     def cancel(self) -> None:
-        """Take back what surely never left. Nothing happens unless `state.can_cancel`."""
+        """Cancel a request that was certainly never sent. Nothing happens unless `state.can_cancel`."""
         self._dispatch(ev.CancelPressed())
 
     def new(self) -> None:
-        """Done with this payment: an empty form. Not while one is open, unless `state.can_set_aside`."""
+        """Leave this payment and show an empty form. Not while one is open, unless `state.can_set_aside`."""
         self._dispatch(ev.NewPressed())
 
     def follow(self, payment: Payment) -> None:
-        """Attend to a payment of the history. Not while one is open, unless `state.can_set_aside`."""
+        """Poll a payment of the history. Not while one is open, unless `state.can_set_aside`."""
         self._dispatch(ev.Chosen(payment))
 
     def signed_in(self) -> None:
-        """There is a session again: what waited for it goes on."""
+        """The payer signed in again: continue."""
         self._dispatch(ev.SignedIn())
 
     # --- the machine ---
 
     def _dispatch(self, event: ev.Event) -> None:
-        """Events one after another, also those that a listener or an effect causes."""
+        """Process events one after another, including those that a listener or an effect causes."""
         self._events.append(event)
         if self._running or self._closed:
             return
@@ -210,7 +210,7 @@ class Flow:
                 self._start(effect.number, effect)
 
     def _start(self, number: int, effect: do.Effect) -> None:
-        """One request at a time: a newer question makes the older one's answer worthless."""
+        """Run one request at a time: a newer request cancels the older one."""
         if self._request is not None:
             self._request.cancel()
         self._request = asyncio.create_task(self._bring(number, effect))
@@ -220,7 +220,7 @@ class Flow:
             event = await self._call(effect)
         except errors.ApiError as error:
             event = ev.Failed(number, error)
-        except Exception as error:  # a mistake of ours must not leave the payer without an answer for ever
+        except Exception as error:  # a bug must not leave the payer without an answer for ever
             logger.error("request %d failed unexpectedly: %s", number, type(error).__name__)
             event = ev.Failed(number, errors.Garbage(type(error).__name__))
         self._dispatch(event)
@@ -240,14 +240,14 @@ class Flow:
                 return _answered(number, answer.value, answer, payment_id)
             case do.GetStatus(number, payment_id):
                 return await self._status(number, payment_id)
-            case do.Look(number, key):
+            case do.FindByKey(number, key):
                 return _found(number, await self._api.find_by_key(key))
-            case do.LookPending(number):
+            case do.FindPending(number):
                 return _found(number, await self._api.find_pending())
         raise TypeError(type(effect).__name__)
 
     async def _status(self, number: int, payment_id: str) -> ev.Event:
-        """The tag goes along only with the very answer it came with: what is shown may be older, out of the history."""
+        """Send the ETag only while the state shows the payment it came with, not a copy from the history."""
         seen, tag = self._tagged
         answer = await self._api.status(payment_id, tag if seen is not None and seen == self._state.payment else "")
         if answer.value is None:
@@ -256,7 +256,7 @@ class Flow:
         return _answered(number, answer.value, answer, payment_id)
 
     async def _open_journal(self, after: float = 0.0) -> None:
-        """Read it, unless another window of this app holds it."""
+        """Read the journal, unless another window of this app holds its lock."""
         if after:
             await self._clock.sleep(after)
         loaded = await asyncio.to_thread(self._journal.load)
@@ -268,7 +268,7 @@ class Flow:
             opening.cancel()
 
     async def _wake(self, effect: do.Wake) -> None:
-        await self._clock.sleep(poller.jittered(effect.after, self._dice))
+        await self._clock.sleep(poller.jittered(effect.after, self._random_source))
         self._dispatch(ev.Woke(effect.number))
 
     def _stop_alarm(self) -> None:
@@ -299,7 +299,7 @@ class Flow:
 
 
 def _answered(number: int, payment: Payment, answer: Answer[Any], asked_about: str | None) -> ev.Event:
-    """Raises Garbage for the word about another payment than the one that was asked about."""
+    """Raises: Garbage if the answer is about another payment than the request."""
     if asked_about is not None and payment.id != asked_about:
         raise errors.Garbage("the answer is about another payment")
     return ev.Answered(number, payment, answer.server_now)

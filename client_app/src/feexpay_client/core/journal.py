@@ -1,4 +1,4 @@
-"""The payment in flight, on disk: what makes one wish one charge, however often the app dies.
+"""The open payment on disk, so that one press makes one charge even after a crash.
 
 One file for each server and account. It holds at most one intent, with its key and, until the server has it, its body.
 A one-time code never goes to disk.
@@ -25,7 +25,7 @@ SCHEMA = 1
 
 
 class JournalError(Exception):
-    """It could not be written, so nothing may be sent. `code`: `disk`, `busy` or `newer`."""
+    """The journal could not be written, so nothing may be sent. `code`: `disk`, `busy` or `newer`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -34,7 +34,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was there. `damaged`: a file nobody can read. `elsewhere`: another process holds it; ask again later.
+    """The content found. `damaged`: the file is unreadable. `elsewhere`: another process holds the lock; retry later.
 
     A damaged file stays where it is until something takes its place, so that another start knows, too; then it is set
     aside.
@@ -46,7 +46,7 @@ class Loaded:
 
 
 class Journal:
-    """Blocking; call it from one thread at a time (a lock sees to it)."""
+    """Blocking. A lock makes its methods run one at a time."""
 
     def __init__(self, folder: Path, server: str, account: str) -> None:
         name = hashlib.sha256(f"{server}\n{account}".encode()).hexdigest()[:20]
@@ -56,7 +56,7 @@ class Journal:
         self._guard = threading.Lock()
 
     def load(self) -> Loaded:
-        """The open intent, if no other process holds the file. Raises nothing: what cannot be read is said.
+        """Read the open intent, unless another process holds the file. Raises nothing: reports unreadable files.
 
         Safe to repeat: a process that ended, however it ended, holds nothing any more.
         """
@@ -69,7 +69,7 @@ class Journal:
                 return Loaded(damaged=True)
 
     def save(self, record: Record) -> None:
-        """On disk when this returns, whole. Raises JournalError, and then the file is as it was."""
+        """Write the record atomically. Raises: JournalError; then the file is unchanged."""
         with self._guard:
             try:
                 self._take_over(record)
@@ -80,7 +80,7 @@ class Journal:
                 raise JournalError("disk") from error
 
     def forget(self, key: str) -> None:
-        """Remove the intent of that key; another one stays. An empty key: what cannot be read. Raises JournalError."""
+        """Delete the intent only if it has this key. An empty key deletes an unreadable file. Raises: JournalError."""
         with self._guard:
             try:
                 if self._lock.held and not self._newer:
@@ -89,11 +89,11 @@ class Journal:
                 raise JournalError("disk") from error
 
     def close(self) -> None:
-        """Let another process follow. Safe to repeat."""
+        """Release the lock for other processes. Safe to repeat."""
         self._lock.release()
 
     def _take_over(self, record: Record) -> None:
-        """The file is ours to write: no other window's payment, no newer version's."""
+        """Lock the file. Raises: JournalError for another window's payment or a newer version's file."""
         first = not self._lock.held
         if not self._lock.take():
             raise JournalError("busy")
@@ -140,7 +140,7 @@ def _written(record: Record) -> bytes:
             "payment_id": intent.payment_id,
             "attempt_count": intent.attempt_count,
             "may_have_left": intent.may_have_left,
-            "withheld": intent.withheld or body != dict(intent.body),
+            "withheld": intent.otp_removed or body != dict(intent.body),
         },
         "payment": None if record.payment is None else dict(record.payment.raw),
     }
@@ -168,5 +168,5 @@ def _read_intent(fields: Fields) -> Intent:
         payment_id=payment_id,
         attempt_count=fields.integer("attempt_count"),
         may_have_left=fields.flag("may_have_left"),
-        withheld=fields.flag("withheld"),
+        otp_removed=fields.flag("withheld"),
     )

@@ -1,4 +1,4 @@
-"""The payer's way through a payment, as a pure function: (state, event, now) → (state, effects).
+"""The payment flow as a pure reducer: (state, event, now) → (state, effects).
 
 No clock, no chance, no disk, no network: `flow.Flow` does what the effects say and brings the answers back as events.
 
@@ -41,7 +41,7 @@ from feexpay_client.core.transitions import Step
 
 
 def reduce(state: State, event: ev.Event, now: Moment) -> Step:
-    """The next state, and what to do. An event that does not fit the state changes nothing."""
+    """Compute the next state and its effects. An event that does not fit the state is ignored."""
     rule = cast(Callable[[State, Any, Moment], Step], _RULES[type(event)])
     return rule(state, event, now)
 
@@ -83,7 +83,7 @@ def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
 
 
 def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
-    """Pressed: first to disk. Nothing leaves before Saved comes."""
+    """Save the intent first. It is sent after Saved."""
     state = replace(
         transitions.idle(state),
         phase=Phase.SUBMITTING,
@@ -109,7 +109,7 @@ def _saved(state: State, event: ev.Saved, now: Moment) -> Step:
 
 
 def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
-    """Without the key on disk nothing is sent; what was sent already is followed all the same."""
+    """Send nothing without the key on disk; keep following an intent that was already sent."""
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
     state, work = transitions.unsent(state, Notice(f"journal_{event.code}"))
@@ -121,7 +121,7 @@ def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
 def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
     if state.phase is not Phase.OTP or state.payment is None or state.asking == "otp" or not state.session:
         return state, []
-    # The same code again is the same request again: the server answers it once.
+    # The same code reuses its key: the server handles it once.
     key = state.otp_key if state.otp_code == event.code else event.key
     state = replace(transitions.idle(state), otp_code=event.code, otp_key=key, problems=(), notice=None)
     state, number = transitions.numbered(state, "otp")
@@ -151,13 +151,13 @@ def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
 
 
 def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
-    """What was settled before stays settled; what is pending is followed from here on, also after a restart."""
+    """Follow a payment of the history and save it; a settled one is only shown."""
     if not state.can_attend:
         return state, []
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
     followed = transitions.fresh(
-        state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, quiet_since=now.monotonic
+        state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, unanswered_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
     followed, work = transitions.ask(followed, now)
@@ -172,7 +172,7 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
         return replace(state, elsewhere=True), [do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
     if state.elsewhere and not _leaves_something(event, state):
         return _alone(state)
-    state = State(counter=state.counter, session=state.session, quiet_since=now.monotonic)
+    state = State(counter=state.counter, session=state.session, unanswered_since=now.monotonic)
     record = event.record
     if record is not None:
         left = record.intent.may_have_left
@@ -181,13 +181,13 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
             state = replace(state, draft=Draft.from_body(record.intent.body))
         return transitions.ask(replace(state, phase=_phase_of_record(record)), now)
     if event.damaged:
-        # Which payment was open is not known here any more: the server knows.
+        # The journal is lost: ask the server which payment is pending.
         return transitions.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
     return state, []
 
 
 def _leaves_something(event: ev.Opened, state: State) -> bool:
-    """The other window, now gone, left a payment that this one must show: an open one before everything else."""
+    """Whether the closed window left a payment that this one must show: an open one comes first."""
     record = event.record
     if record is None:
         return event.damaged
@@ -195,7 +195,7 @@ def _leaves_something(event: ev.Opened, state: State) -> bool:
 
 
 def _alone(state: State) -> Step:
-    """The journal is this window's from now on, and so is what it shows already."""
+    """This window now holds the journal; keep the payment it shows."""
     said = state.notice is not None and state.notice.code == "journal_busy"
     state = replace(state, elsewhere=False, notice=None if said else state.notice)
     return transitions.save(state) if state.intent is not None else (state, [])
@@ -242,7 +242,7 @@ def _answered(state: State, event: ev.Answered, now: Moment) -> Step:
 
 
 def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
-    """The state with what the server says of our payment."""
+    """Update the state from the server's version of the payment."""
     phase = phase_of(event.payment)
     same, still_otp = phase is state.phase, phase is state.phase is Phase.OTP
     return replace(
@@ -252,7 +252,7 @@ def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
         payment=event.payment,
         saved=True,
         sends=0,
-        still=0,
+        unchanged_polls=0,
         deadline=transitions.deadline(event.payment, event.server_now, now),
         notice=transitions.kept_notice(state.notice),
         problems=state.problems if same else (),
@@ -268,7 +268,7 @@ def _unchanged(state: State, event: ev.Unchanged, now: Moment) -> Step:
     if state.payment is None or transitions.is_before_retry(state, state.payment):
         return transitions.nothing_there(state, now)
     return transitions.then_wait(
-        replace(state, notice=transitions.kept_notice(state.notice), still=state.still + 1), []
+        replace(state, notice=transitions.kept_notice(state.notice), unchanged_polls=state.unchanged_polls + 1), []
     )
 
 
@@ -276,13 +276,13 @@ def _nothing_found(state: State, event: ev.NothingFound, now: Moment) -> Step:
     if event.number != state.asked or state.asking != "look":
         return state, []
     state = transitions.heard(state)
-    if state.intent is None:  # the journal was lost, and nothing is pending: nothing is open
+    if state.intent is None:  # the journal was lost and no payment is pending
         return replace(state, phase=Phase.EDITING), [do.Forget("")]
     return transitions.nothing_there(state, now)
 
 
 def _failed(state: State, event: ev.Failed, now: Moment) -> Step:
-    """No usable answer. Never a settled payment: only the next question can tell."""
+    """Handle a request without a usable answer. It never settles a payment; the next poll may."""
     if event.number != state.asked:
         return state, []
     asking, error = state.asking, event.error
@@ -300,16 +300,16 @@ def _quote_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
 
 
 def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
-    """The one request that can cost money brought no answer we can use."""
+    """Handle a failed POST, the only request that can charge the payer."""
     if isinstance(error, errors.Offline | errors.Throttled):
         return _not_begun(state, error)
     if isinstance(error, errors.Refused) and error.code != "idempotency_conflict":
         return _post_refused(state, error, now)
-    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, quiet_since=now.monotonic), error)
+    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, unanswered_since=now.monotonic), error)
 
 
 def _not_begun(state: State, error: errors.ApiError) -> Step:
-    """This request did not arrive, or was waved off unread. We send it again; until then the payer may think again."""
+    """The request did not arrive or was refused unread. Send it again; until then the payer may cancel."""
     intent = cast(Intent, state.intent)
     state, alarm = transitions.later(state, error)
     if state.left or not intent.may_have_left:
@@ -319,19 +319,19 @@ def _not_begun(state: State, error: errors.ApiError) -> Step:
 
 
 def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
-    """The server says it did not begin it."""
+    """The server refused to start the payment."""
     intent = cast(Intent, state.intent)
     in_the_way = error.payment_id or intent.payment_id if isinstance(error, errors.Conflict) else None
     if in_the_way and error.code in ("duplicate_payment", "payment_open"):
         return transitions.follow(state, in_the_way, now)
     state = replace(state, problems=transitions.fields_of(error), declined=state.notice)
     if state.left or isinstance(error, errors.Unavailable) or error.code == "idempotency_mismatch":
-        # An earlier request may still be on its way, or the server's database was away: the history makes sure.
+        # An earlier request may still be on its way, or the server's database failed: check the history.
         return transitions.look(replace(state, phase=Phase.UNKNOWN))
     state, work = transitions.unsent(state, state.notice)
     if error.code != "not_retryable":
         return state, work
-    state, question = transitions.ask(state, now)  # what we believed of the payment is out of date
+    state, question = transitions.ask(state, now)  # the known payment is out of date
     return state, work + question
 
 

@@ -1,4 +1,4 @@
-"""When to ask again. The server's word wins; without one, errors back off and never stop."""
+"""When to poll next. The server's interval wins; errors back off and never stop."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _STILL_SECONDS = 10.0
 _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)
 
 
-def after_answer(hint: int | None, still: int = 0) -> float:
-    """Seconds until the next look at a pending payment; `hint` is its `next_poll_seconds`.
+def after_answer(hint: int | None, unchanged_polls: int = 0) -> float:
+    """Seconds until the next poll of a pending payment; `hint` is its `next_poll_seconds`.
 
-    still: how many 304 came since the hint. They carry none, so an old hint grows a second each, to ten.
+    unchanged_polls: how many 304 came since the hint. They carry none, so an old hint grows a second each, to ten.
     """
     fresh = DEFAULT_SECONDS if hint is None else float(hint)
-    return _bounded(max(fresh, min(fresh + still, _STILL_SECONDS)))
+    return _bounded(max(fresh, min(fresh + unchanged_polls, _STILL_SECONDS)))
 
 
 def after_failure(failures: int, retry_after: float | None = None) -> float:
-    """Seconds after the n-th failure in a row (from 1): growing to 30, or what the server asked for."""
+    """Seconds after the n-th failure in a row (from 1): back-off up to 30, or the server's Retry-After."""
     if retry_after is not None:
         return _bounded(retry_after)
     return _BACKOFF_SECONDS[min(max(failures, 1), len(_BACKOFF_SECONDS)) - 1]
 
 
-def jittered(seconds: float, dice: random.Random) -> float:
-    """Up to a fifth later, never earlier: thousands of phones shall not come back in the same second."""
-    return seconds * (1 + 0.2 * dice.random())
+def jittered(seconds: float, random_source: random.Random) -> float:
+    """Add up to a fifth as jitter, so that thousands of phones do not poll in the same second."""
+    return seconds * (1 + 0.2 * random_source.random())
 
 
 def _bounded(seconds: float) -> float:

@@ -46,7 +46,7 @@ def _refusal(status: int, fields: Fields, wait: float | None) -> errors.ApiError
             return errors.NotFound(code, *said)
         case 409:
             return errors.Conflict(code, *said, payment_id=fields.optional_text("payment_id"), retry_after=wait)
-        case 429 if code == "too_many_prompts":  # a later retry does not help; another number, or an hour, does
+        case 429 if code == "too_many_prompts":  # no pause of ours helps: another number does, or an hour
             return errors.Refused(code, *said)
         case 429:
             return errors.Throttled(_DEFAULT_WAIT_SECONDS if wait is None else wait, *said)

@@ -38,7 +38,7 @@ class Session:
         on_change: Callable[[], None] = lambda: None,
         transport: Any = None,
         clock: Clock | None = None,
-        dice: random.Random | None = None,
+        random_source: random.Random | None = None,
     ) -> None:
         self._folder = folder
         self._tokens = tokens
@@ -46,7 +46,7 @@ class Session:
         self.on_change = on_change
         self._transport = transport
         self._clock = clock
-        self._dice = dice
+        self._random_source = random_source
         self._owner = ""
         self._credentials: Credentials | None = None
         self.preferences = PreferenceFile(folder / "preferences.json", defaults)
@@ -116,7 +116,7 @@ class Session:
         await self._leave()
         self.on_change()
 
-    def speak(self, language: str) -> None:
+    def set_language(self, language: str) -> None:
         """Change the language, of the server's texts too."""
         self.preferences.change(language=language)
         self.texts.switch(language)
@@ -156,7 +156,7 @@ class Session:
             open_page=self._open_page,
             ask_sign_in=self._session_ended,
             clock=self._clock,
-            dice=self._dice,
+            random_source=self._random_source,
         )
         await self.flow.open()
 

@@ -1,4 +1,4 @@
-"""Where a payer stands: everything the screens show and everything that must survive a restart."""
+"""The state of one payer: what the screens show, and what must survive a restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from feexpay_client.core.errors import FieldProblem
 from feexpay_client.core.models import FAILED, SUCCESSFUL, Payment, Quote
 
-#: Words of a payment's `detail` that call for a screen of their own.
+#: Values of a payment's `detail` that have their own screen.
 WAITING_FOR_PAYER, OTP_REQUIRED, REDIRECT_DETAIL, UNDER_REVIEW = (
     "waiting_for_payer",
     "otp_required",
@@ -20,31 +20,31 @@ WAITING_FOR_PAYER, OTP_REQUIRED, REDIRECT_DETAIL, UNDER_REVIEW = (
 
 
 class Phase(StrEnum):
-    """Which screen. SUCCEEDED and FAILED are entered by the server's word only."""
+    """Which screen to show. Only an answer of the server leads to SUCCEEDED or FAILED."""
 
     EDITING = "editing"  # the form
     QUOTING = "quoting"  # the form, while the server says what it costs
     READY = "ready"  # the form with its quote: the button may be pressed
     SUBMITTING = "submitting"  # pressed: the key is going to disk, or the request is under way
-    UNKNOWN = "unknown"  # no answer: looking whether the server has it
+    UNKNOWN = "unknown"  # no answer: searching the history for it
     WAITING = "waiting"  # the payer's phone asks for the PIN
-    OTP = "otp"  # a code is wanted here
+    OTP = "otp"  # the payer must type a one-time code
     REDIRECT = "redirect"  # the payer pays on a page in the browser
-    CHECKING = "checking"  # begun; the gateway's word is awaited
+    CHECKING = "checking"  # sent to the gateway; its result is not known yet
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
 
 FORM = frozenset({Phase.EDITING, Phase.QUOTING, Phase.READY})
-#: A payment of ours that the server knows and has not settled.
+#: The server knows the payment and has not settled it: poll it.
 FOLLOWING = frozenset({Phase.WAITING, Phase.OTP, Phase.REDIRECT, Phase.CHECKING})
-#: Money may be on its way: no other payment starts.
+#: The payer may be charged: start no other payment.
 OPEN = FOLLOWING | {Phase.SUBMITTING, Phase.UNKNOWN}
 SETTLED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 
 
 def phase_of(payment: Payment) -> Phase:
-    """The phase a payment of the server calls for. A word we do not know is CHECKING."""
+    """Choose the phase for a payment. An unknown `detail` is CHECKING."""
     if payment.status == SUCCESSFUL:
         return Phase.SUCCEEDED
     if payment.status == FAILED:
@@ -58,7 +58,7 @@ def phase_of(payment: Payment) -> Phase:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Two clocks: `monotonic` for what this process lives through, `wall` (seconds since 1970) for what is kept."""
+    """Two clocks: `monotonic` for durations in this process, `wall` (seconds since 1970) for stored times."""
 
     monotonic: float
     wall: float
@@ -66,7 +66,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the payer filled in. `phone` as typed: the server reads every usual writing of it."""
+    """The payment form. `phone` as typed: the server parses every usual format."""
 
     provider: str = ""
     amount: int = 0
@@ -81,15 +81,15 @@ class Draft:
 
     @property
     def priced(self) -> bool:
-        """Enough is filled in to ask what it costs."""
+        """The form has what a quote needs."""
         return bool(self.provider) and self.amount > 0
 
     def costs_like(self, other: Draft) -> bool:
-        """A quote for the one holds for the other."""
+        """A quote for one draft is valid for the other."""
         return (self.provider, self.amount, self.currency) == (other.provider, other.amount, other.currency)
 
     def body(self) -> dict[str, Any]:
-        """The body of `POST initiate/`: what was filled in, and nothing else."""
+        """The body of `POST initiate/`: only the fields that are filled in."""
         optional = {
             "currency": self.currency,
             "phone": self.phone,
@@ -106,7 +106,7 @@ class Draft:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Draft:
-        """The form again, from a body that was kept."""
+        """Restore the form from a stored body."""
         return cls(**{name: value for name, value in body.items() if name in cls.__slots__})
 
 
@@ -115,12 +115,12 @@ INITIATE, RETRY, FOLLOW = "initiate", "retry", "follow"
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One wish to pay: one key, one body. On disk before the first byte leaves.
+    """One payment request: one idempotency key, one body. Stored on disk before it is sent.
 
-    kind: `initiate`, `retry` (another attempt of `payment_id`), or `follow` (a payment found, begun elsewhere).
-    attempt_count: what the payment had before a retry; more of them means that the retry arrived.
-    may_have_left: a request with this key may have reached the server. Only "no connection" takes it back.
-    withheld: the body held a one-time code, which never goes to disk: after a restart it cannot be sent again.
+    kind: `initiate`, `retry` (another attempt of `payment_id`), or `follow` (a payment found in the history).
+    attempt_count: the payment's attempts before a retry; a higher count means that the retry arrived.
+    may_have_left: a request with this key may have reached the server. Only a failed connection resets it.
+    otp_removed: the body held a one-time code, which is never stored: after a restart the body cannot be sent again.
     """
 
     key: str
@@ -130,12 +130,12 @@ class Intent:
     payment_id: str | None = None
     attempt_count: int = 0
     may_have_left: bool = True
-    withheld: bool = False
+    otp_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the journal holds: the open intent, and its payment as it was last seen."""
+    """The content of the journal: the open intent and the last known version of its payment."""
 
     intent: Intent
     payment: Payment | None = None
@@ -143,9 +143,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the payer should know; `code` is a key of `notice.…` in the locales.
+    """A message for the payer; `code` is a key of `notice.…` in the locales.
 
-    message: the server's own words in the payer's language, if any. request_id: to quote to the shop.
+    message: the server's text in the payer's language, if any. request_id: the payer quotes it to the shop.
     """
 
     code: str
@@ -155,14 +155,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One payer's whole situation. Screens read it, only `machine.reduce` makes the next one.
+    """Everything known about one payer. Screens read it; only `machine.reduce` makes the next one.
 
     saved: the intent is on disk. online: the last request reached a server. session: False once the server said the
-    session has ended; what was under way goes on after signing in. asked and asking: number and kind of the request
-    under way (0: none). timer: the alarm in force. deadline: monotonic instant until which the payer is expected.
-    left: a request with the intent's key got no answer, the last one at `quiet_since` (monotonic).
-    sends: how often it was sent. declined: what the server said when it did not begin it, to be made sure of.
-    failures: requests in a row without a usable answer. still: looks in a row at which nothing had changed.
+    session has ended; the flow continues after signing in. asked and asking: number and kind of the running
+    request (0: none). timer: number of the current timer. deadline: monotonic time until which the payer may confirm.
+    left: a request with the intent's key got no answer, the last one at `unanswered_since` (monotonic).
+    sends: how often it was sent. declined: the server's refusal, until the history confirms it.
+    failures: requests in a row without a usable answer. unchanged_polls: polls in a row without a change.
     elsewhere: another window of this app holds the journal, so this one begins nothing.
     """
 
@@ -181,10 +181,10 @@ class State:
     counter: int = 0
     timer: int = 0
     failures: int = 0
-    still: int = 0
+    unchanged_polls: int = 0
     deadline: float | None = None
     left: bool = False
-    quiet_since: float = 0.0
+    unanswered_since: float = 0.0
     sends: int = 0
     declined: Notice | None = None
     otp_code: str = field(default="", repr=False)
@@ -193,12 +193,12 @@ class State:
 
     @property
     def open(self) -> bool:
-        """Money may be on its way."""
+        """The payer may be charged for this payment."""
         return self.phase in OPEN
 
     @property
     def busy(self) -> bool:
-        """The payer pressed something and waits for it: buttons are disabled."""
+        """The payer waits for a request of their own: buttons are disabled."""
         return self.phase is Phase.SUBMITTING or self.asking == "otp"
 
     @property
@@ -207,12 +207,12 @@ class State:
 
     @property
     def ended(self) -> Payment | None:
-        """The payment whose end is to be shown; None while none has ended."""
+        """The settled payment to show; None while no payment is settled."""
         return self.payment if self.phase in SETTLED else None
 
     @property
     def can_attend(self) -> bool:
-        """Another payment may take the place of this one: none is open, or the open one may be set aside."""
+        """Another payment may replace this one: none is open, or the open one may be set aside."""
         return not self.open or self.can_set_aside
 
     @property
@@ -221,7 +221,7 @@ class State:
 
     @property
     def can_cancel(self) -> bool:
-        """The request surely never left: no connection was made with this key."""
+        """The request was certainly never sent: no connection was made with this key."""
         return (
             self.phase in (Phase.SUBMITTING, Phase.UNKNOWN)
             and self.intent is not None
@@ -232,16 +232,16 @@ class State:
 
     @property
     def can_set_aside(self) -> bool:
-        """The shop's people are looking at it, or the server does not know it: waiting here helps nobody."""
+        """The shop's staff review it, or the server does not know it: waiting does not help."""
         if self.phase in FOLLOWING and self.payment is not None and self.payment.detail == UNDER_REVIEW:
             return True
         known = self.phase in FOLLOWING or (self.intent is not None and self.intent.payment_id is not None)
         return self.open and known and self.notice is not None and self.notice.code == "not_found"
 
     def seconds_left(self, monotonic: float) -> float | None:
-        """How long the payer is still expected; never below 0; None when the server did not say."""
+        """Seconds the payer still has to confirm, at least 0; None without a deadline."""
         return None if self.deadline is None else max(0.0, self.deadline - monotonic)
 
     def overdue(self, monotonic: float) -> bool:
-        """The time is over and the server has not settled it: we go on checking."""
+        """The deadline has passed and the server has not settled the payment: keep polling."""
         return self.phase in FOLLOWING and self.deadline is not None and monotonic >= self.deadline

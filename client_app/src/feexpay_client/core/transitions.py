@@ -1,4 +1,4 @@
-"""The moves the machine is made of: ask the next question, send, give up, wait. Pure, like the machine."""
+"""State transitions of the reducer: poll, send, give up, wait. Pure functions, like the reducer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OTHER_WINDOW_SECONDS = 3.0
 
 
 def ask(state: State, now: Moment) -> Step:
-    """Ask what this phase wants to know, unless a question is under way or nobody is signed in."""
+    """Start the request that this phase needs, unless one is running or the payer is signed out."""
     if state.asked or not state.session:
         return state, []
     match state.phase:
@@ -60,31 +60,31 @@ def ask(state: State, now: Moment) -> Step:
 
 
 def _send(state: State, now: Moment) -> Step:
-    """POST the intent, if that still is what the payer expects; else find out where it stands."""
+    """POST the intent if the payer still expects it; else search the history for it."""
     intent = cast(Intent, state.intent)
     if not _is_fresh(intent, now):
         if not intent.may_have_left:
             return unsent(state, Notice("not_sent"))
         return look(replace(state, phase=Phase.UNKNOWN))
     state = replace(state, phase=Phase.SUBMITTING)
-    if not intent.may_have_left:  # what is on disk must not say "never left" while it leaves
+    if not intent.may_have_left:  # the journal must not say "never sent" while it is being sent
         return save(replace(state, intent=replace(intent, may_have_left=True), saved=False))
     return post(state)
 
 
 def post(state: State) -> Step:
-    """The one request that can cost money. Its intent is on disk as it is here."""
+    """Send the only request that can charge the payer. The same intent is already on disk."""
     state, number = numbered(replace(state, sends=state.sends + 1), "post")
     return state, [do.Post(number, cast(Intent, state.intent))]
 
 
 def look(state: State) -> Step:
-    """Ask whether the server has it: by its payment, by its key, or, when the key was lost, by what is pending."""
+    """Search the server by payment id, by key, or for any pending payment when the key was lost."""
     intent = state.intent
     if intent is not None and intent.payment_id is not None:
         return _get_status(state)
     state, number = numbered(state, "look")
-    return state, [do.LookPending(number) if intent is None else do.Look(number, intent.key)]
+    return state, [do.FindPending(number) if intent is None else do.FindByKey(number, intent.key)]
 
 
 def _get_status(state: State) -> Step:
@@ -95,18 +95,18 @@ def _get_status(state: State) -> Step:
 
 
 def nothing_there(state: State, now: Moment) -> Step:
-    """The server has nothing of this intent, at this moment."""
+    """The server does not know this intent, at this moment."""
     intent = cast(Intent, state.intent)
-    if state.declined is None and not intent.withheld and _is_fresh(intent, now):
+    if state.declined is None and not intent.otp_removed and _is_fresh(intent, now):
         return _send(state, now)
-    quiet = now.monotonic - state.quiet_since
+    quiet = now.monotonic - state.unanswered_since
     if state.left and quiet < IN_FLIGHT_SECONDS:
         return wake(state, min(_LOOK_SECONDS, IN_FLIGHT_SECONDS - quiet))
     return unsent(state, state.declined or Notice("not_sent"))
 
 
 def unsent(state: State, notice: Notice | None) -> Step:
-    """The server surely has nothing of this key, and never will: back to where the payer pressed. Another key may come.
+    """The server will never know this key: return to the form. The next press uses a new key.
 
     What they had filled in stays. A payment whose retry was not begun is shown as it was.
     """
@@ -121,7 +121,7 @@ def unsent(state: State, notice: Notice | None) -> Step:
 
 
 def follow(state: State, payment_id: str, now: Moment) -> Step:
-    """Another payment stands in the way: that one is what the payer is paying. Ours was not begun."""
+    """Another payment is open: follow that one. This one was not started."""
     intent = Intent(cast(Intent, state.intent).key, FOLLOW, {}, now.wall, payment_id)
     state = replace(idle(state), phase=Phase.UNKNOWN, intent=intent, payment=None, failures=0)
     keep = save(state)[1]
@@ -130,7 +130,7 @@ def follow(state: State, payment_id: str, now: Moment) -> Step:
 
 
 def fresh(state: State, **changes: Any) -> State:
-    """Nothing of the last payment but what is convenient to keep: who and how, not what."""
+    """Start a new state that keeps the provider and the currency of the last payment."""
     draft = Draft(provider=state.draft.provider, currency=state.draft.currency)
     kept = State(
         counter=state.counter, online=state.online, session=state.session, elsewhere=state.elsewhere, draft=draft
@@ -139,7 +139,7 @@ def fresh(state: State, **changes: Any) -> State:
 
 
 def busy_elsewhere(state: State) -> Step:
-    """Another window may have a payment open: this one begins nothing, and looks whether that window is gone."""
+    """Another window may have an open payment: start nothing, and retry to lock the journal."""
     return replace(state, notice=Notice("journal_busy")), [do.OpenJournal(0.0)]
 
 
@@ -147,12 +147,12 @@ def then_wait(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
     hint = state.payment.next_poll_seconds if state.payment is not None else None
-    state, alarm = wake(state, poller.after_answer(hint, state.still))
+    state, alarm = wake(state, poller.after_answer(hint, state.unchanged_polls))
     return state, work + alarm
 
 
 def later(state: State, error: errors.ApiError) -> Step:
-    """Ask again after a while; in a settled phase nothing is owed an answer."""
+    """Schedule the next poll; a settled phase needs none."""
     if state.phase in SETTLED:
         return state, []
     after: float | None = getattr(error, "retry_after", None)
@@ -165,7 +165,7 @@ def save(state: State) -> Step:
     return state, [do.Save(Record(cast(Intent, state.intent), state.payment))]
 
 
-# --- small words -------------------------------------------------------------------------------------
+# --- predicates and conversions -------------------------------------------------------------------------------------
 
 
 def numbered(state: State, asking: str) -> tuple[State, int]:
@@ -179,7 +179,7 @@ def wake(state: State, after: float) -> Step:
 
 
 def idle(state: State) -> State:
-    """Nothing asked, no alarm: a late answer finds nobody."""
+    """Cancel the request and the timer: late answers are ignored."""
     return replace(state, asked=0, asking="", timer=0)
 
 
@@ -188,12 +188,12 @@ def heard(state: State) -> State:
 
 
 def _is_fresh(intent: Intent, now: Moment) -> bool:
-    # A clock that was set back makes an age below 0: not fresh, so nothing is sent by itself.
+    # A clock that was set back makes an age below 0: not fresh, so nothing is sent automatically.
     return 0 <= now.wall - intent.begun_at <= RESEND_SECONDS
 
 
 def is_before_retry(state: State, payment: Payment) -> bool:
-    """We asked for another attempt, and the server has not got it."""
+    """A retry was sent, and this payment does not contain it yet."""
     intent = state.intent
     looking = state.phase is Phase.UNKNOWN and intent is not None and intent.kind == RETRY
     if not looking or intent is None:
@@ -202,14 +202,14 @@ def is_before_retry(state: State, payment: Payment) -> bool:
 
 
 def carried(intent: Intent | None, payment: Payment, now: Moment) -> Intent:
-    """The intent once the server has it: the body, and the number in it, is needed no more."""
+    """The intent after the server has it: drop the body with its phone number."""
     if intent is None:
         return Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
     return _followed(payment, intent)
 
 
 def _followed(payment: Payment, intent: Intent) -> Intent:
-    return replace(intent, kind=FOLLOW, body={}, payment_id=payment.id, withheld=False, may_have_left=True)
+    return replace(intent, kind=FOLLOW, body={}, payment_id=payment.id, otp_removed=False, may_have_left=True)
 
 
 def deadline(payment: Payment, server_now: datetime | None, now: Moment) -> float | None:
@@ -220,7 +220,7 @@ def deadline(payment: Payment, server_now: datetime | None, now: Moment) -> floa
 
 
 def kept_notice(notice: Notice | None) -> Notice | None:
-    """What is still worth saying after an answer came."""
+    """Keep only the notices that stay true after an answer."""
     if notice is None or not (notice.code in _LASTING or notice.code.startswith("journal_")):
         return None
     return notice

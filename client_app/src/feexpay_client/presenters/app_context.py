@@ -1,4 +1,4 @@
-"""What presenters share: the session of core, the work under way, and how things are written for this payer."""
+"""What all presenters share: the session, the running tasks, and formatting for this payer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ Listener = Callable[[State], None]
 
 @dataclass(eq=False)
 class AppContext:
-    """One app's. `now` is the wall clock, `zone` the payer's (None: this machine's), `documents` where receipts go."""
+    """Dependencies of one app's presenters.
+
+    `now` is the wall clock, `zone` the payer's (None: this computer's), `documents` the folder for receipts.
+    """
 
     session: Session
     tasks: Tasks
@@ -41,12 +44,12 @@ class AppContext:
 
     @property
     def state(self) -> State:
-        """Where the payer stands; an empty form while nobody is signed in."""
+        """The flow's state; an empty form while signed out."""
         return self.session.flow.state if self.session.flow is not None else State()
 
     @property
     def monotonic(self) -> float:
-        """The clock that a state's deadline is told in."""
+        """The clock of a state's deadline."""
         return self.session.flow.now() if self.session.flow is not None else 0.0
 
     def watch(self, listener: Listener) -> None:

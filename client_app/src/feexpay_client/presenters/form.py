@@ -52,7 +52,7 @@ class FormPresenter(Presenter):
         self._providers = providers
         self._amount, self._currency, self._metadata = 0, "", dict[str, Any]()
         self._provider: Provider | None = None
-        self.app_context.watch(self._follow)
+        self.services.watch(self._follow)
         for name in ("phone", "code"):
             self.fbind(name, self._typed)
 
@@ -79,10 +79,10 @@ class FormPresenter(Presenter):
 
     def pay(self) -> None:
         """Pressed. What is surely incomplete is said at its field and nothing is sent."""
-        if self.busy or self.app_context.flow is None or not self._complete():
+        if self.busy or self.services.flow is None or not self._complete():
             return
         self._edit()
-        self.app_context.flow.pay()
+        self.services.flow.pay()
 
     def group(self, text: str) -> str:
         """The number as this country writes it, while it is being typed."""
@@ -92,9 +92,9 @@ class FormPresenter(Presenter):
     # --- what becomes of it ---
 
     def relabel(self) -> None:
-        self.price_text = self.app_context.money(self._amount, self._currency) if self._amount else ""
+        self.price_text = self.services.money(self._amount, self._currency) if self._amount else ""
         self._show_provider()
-        self._follow(self.app_context.state)
+        self._follow(self.services.state)
 
     def _show_provider(self) -> None:
         provider = self._provider
@@ -117,7 +117,7 @@ class FormPresenter(Presenter):
         """With the sum to be charged in the code to dial; without it where another currency is charged."""
         if provider is None:
             return ""
-        quote = self.app_context.state.quote
+        quote = self.services.state.quote
         amount = quote.total if quote else self._amount if provider.currency == self._currency else 0
         return dialling.filled(provider.instructions, amount)
 
@@ -126,7 +126,7 @@ class FormPresenter(Presenter):
             return ""
         wrong = money.problem(self._amount, provider)
         low, high = (
-            "" if limit is None else self.app_context.money(limit, provider.currency)
+            "" if limit is None else self.services.money(limit, provider.currency)
             for limit in (provider.min_amount, provider.max_amount)
         )
         return self.tr(f"amount.{wrong}", min=low, max=high) if wrong else ""
@@ -144,7 +144,7 @@ class FormPresenter(Presenter):
         self.suggestion = self.tr("form.suggestion", provider=other.name) if other else ""
 
     def _edit(self) -> None:
-        flow = self.app_context.flow
+        flow = self.services.flow
         if flow is None:
             return
         provider = self._provider
@@ -185,13 +185,13 @@ class FormPresenter(Presenter):
         quote = state.quote
         self.quoting = state.phase is Phase.QUOTING
         self.quoted = quote is not None
-        self.fee_text = self.app_context.money(quote.fee_on_top, quote.currency) if quote and quote.fee_on_top else ""
-        self.total_text = self.app_context.money(quote.total, quote.charged_currency) if quote else ""
+        self.fee_text = self.services.money(quote.fee_on_top, quote.currency) if quote and quote.fee_on_top else ""
+        self.total_text = self.services.money(quote.total, quote.charged_currency) if quote else ""
         self.pay_text = self.tr("form.pay_total", total=self.total_text) if quote else self.tr("form.pay")
         self.explanation = self._instructions(self._provider)
         self.busy = state.busy
         self.can_pay = state.can_pay and not self.amount_error
-        self.notice = self.app_context.notice(state) if state.phase in FORM else ""
+        self.notice = self.services.notice(state) if state.phase in FORM else ""
         if state.problems and state.phase in FORM:
             self._show_problems(state)
 

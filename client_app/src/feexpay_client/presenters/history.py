@@ -62,7 +62,7 @@ class HistoryPresenter(Loading):
             if self.session.history is not None:
                 await self.session.history.more()
         except errors.ApiError as error:
-            self.trouble_text = self.app_context.trouble(error)
+            self.trouble_text = self.services.trouble(error)
         else:
             self.trouble_text = ""
             self.show()
@@ -89,8 +89,8 @@ class HistoryPresenter(Loading):
         if history is None or not self._loaded:
             return
         rows: list[dict[str, Any]] = []
-        for day, payments in history.by_day(self.app_context.zone):
-            rows.append({"day": self.app_context.day_text(day)})
+        for day, payments in history.by_day(self.services.zone):
+            rows.append({"day": self.services.day_text(day)})
             rows += [self._row(payment) for payment in payments]
         self.rows = rows
         self.more = not history.complete
@@ -101,12 +101,12 @@ class HistoryPresenter(Loading):
 
     def _row(self, payment: Payment) -> dict[str, str]:
         provider = self._providers.get(payment.provider)
-        at, title = f"{payment.created_at.astimezone(self.app_context.zone):%H:%M}", self._home.title_of(payment)
+        at, title = f"{payment.created_at.astimezone(self.services.zone):%H:%M}", self._home.title_of(payment)
         return {
             "id": payment.id,
             "title": title or payment.provider_name,
             "subtitle": f"{at} · {payment.provider_name}" if title else at,
-            "amount": self.app_context.money(payment.charged_amount, payment.charged_currency),
+            "amount": self.services.money(payment.charged_amount, payment.charged_currency),
             "state_text": self.tr(f"status.{receipts.told(payment)}"),
             "mood": _MOODS.get(receipts.told(payment), "warning"),
             "monogram": provider.badge.monogram if provider else payment.provider_name[:2].upper(),

@@ -78,6 +78,6 @@ class HomePresenter(Loading):
             "name": pack.name,
             "coins": money.grouped(pack.coins),
             "unit": self.tr("home.coins"),
-            "price": self.app_context.money(pack.price, pack.currency),
+            "price": self.services.money(pack.price, pack.currency),
             "note": self.tr("home.best") if best else "",
         }

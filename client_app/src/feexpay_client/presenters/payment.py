@@ -52,7 +52,7 @@ class PaymentPresenter(Presenter):
         super().__init__(**kwargs)
         self._titles, self._providers = titles, providers
         self._typed_for = ""
-        self.app_context.watch(self._follow)
+        self.services.watch(self._follow)
         providers.bind(refreshing=self._catalogue_came)
         self.fbind("code", self._code_typed)
         self.fbind("phone", self._phone_typed)
@@ -70,10 +70,10 @@ class PaymentPresenter(Presenter):
 
     def retry(self) -> None:
         """Another attempt of this very payment; only where the server says that it may be."""
-        payment, flow = self.shown, self.app_context.flow
+        payment, flow = self.shown, self.services.flow
         if payment is None or flow is None or not self.can_retry or not self._complete():
             return
-        if self.app_context.state.ended is not payment:
+        if self.services.state.ended is not payment:
             flow.follow(payment)
         code, self.code = "".join(self.code.split()) if self.asks_code else "", ""
         flow.retry(payment.id, self._full_phone() if self.asks_phone else "", code)
@@ -88,16 +88,16 @@ class PaymentPresenter(Presenter):
         return phone.grouped(phone.national(text, rule), rule) if rule else text
 
     def check_now(self) -> None:
-        if self.app_context.flow is not None:
-            self.app_context.flow.check_now()
+        if self.services.flow is not None:
+            self.services.flow.check_now()
 
     def copy(self) -> None:
         if self.shown is not None:
-            self.app_context.copy(self.text())
+            self.services.copy(self.text())
             self.said = self.tr("receipt.copied")
 
     def copy_fact(self, value: str) -> None:
-        self.app_context.copy(value)
+        self.services.copy(value)
         self.said = self.tr("receipt.copied")
 
     def save(self, picture: Any) -> None:
@@ -107,7 +107,7 @@ class PaymentPresenter(Presenter):
 
     async def _save(self, payment_id: str, text: str, picture: Any) -> None:
         try:
-            folder = await self.app_context.save_receipt(payment_id, text, picture)
+            folder = await self.services.save_receipt(payment_id, text, picture)
         except OSError:
             told = self.tr("receipt.not_saved")
         else:
@@ -121,12 +121,12 @@ class PaymentPresenter(Presenter):
         if payment is None:
             return ""
         title = self.tr("receipt.heading", headline=self.headline, amount=self.amount_text)
-        return receipts.as_text(payment, self.session.texts, title, self.app_context.zone)
+        return receipts.as_text(payment, self.session.texts, title, self.services.zone)
 
     # --- what becomes of it ---
 
     def relabel(self) -> None:
-        payment, state = self.shown, self.app_context.state
+        payment, state = self.shown, self.services.state
         self.can_retry = payment is not None and payment.can_retry and self._may_take_over(payment, state)
         self.can_follow = payment is not None and not payment.settled and self._may_take_over(payment, state)
         if payment is None:
@@ -140,10 +140,10 @@ class PaymentPresenter(Presenter):
         told = receipts.told(payment)
         self.icon, self.mood = _LOOKS.get(told, ("clock", "warning"))
         self.headline = self.tr(f"result.{told}")
-        self.amount_text = self.app_context.money(payment.charged_amount, payment.charged_currency)
+        self.amount_text = self.services.money(payment.charged_amount, payment.charged_currency)
         self.explanation = self._explain(payment)
         self.copied = [value for value in (payment.reference, payment.id) if value]
-        self.facts = receipts.lines(payment, self.session.texts, self.app_context.zone)
+        self.facts = receipts.lines(payment, self.session.texts, self.services.zone)
         self._ask_for(payment)
 
     def _follow(self, state: State) -> None:
@@ -186,7 +186,7 @@ class PaymentPresenter(Presenter):
 
     def _problems(self) -> dict[str, str]:
         """What the server found wrong with the last retry of the payment shown: by field, in its words."""
-        state = self.app_context.state
+        state = self.services.state
         ours = state.ended is not None and state.ended.id == self.payment_id
         return {problem.field: problem.message for problem in state.problems} if ours else {}
 

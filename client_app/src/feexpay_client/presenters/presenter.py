@@ -15,14 +15,14 @@ from feexpay_client.presenters.app_context import AppContext
 class Presenter(EventDispatcher):
     """Made once, lives as long as the app; screens come and go. `relabel` follows a change of language."""
 
-    def __init__(self, app_context: AppContext, **kwargs: Any) -> None:
+    def __init__(self, services: AppContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.app_context = app_context
-        self.session = app_context.session
-        self.tr = app_context.text
+        self.services = services
+        self.session = services.session
+        self.tr = services.text
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.app_context.tasks.spawn(work)
+        self.services.tasks.spawn(work)
 
     def relabel(self) -> None:
         """Make every text anew."""
@@ -46,7 +46,7 @@ class Loading(Presenter):
         try:
             await self.fetch()
         except errors.ApiError as error:
-            self.trouble_text = self.app_context.trouble(error)
+            self.trouble_text = self.services.trouble(error)
             self.show()
             if self.state in ("loading", "empty"):
                 self.state = "trouble"

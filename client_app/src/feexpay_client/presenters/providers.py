@@ -29,7 +29,7 @@ class ProvidersPresenter(Loading):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.country = self.app_context.preferences.country or _HOME
+        self.country = self.services.preferences.country or _HOME
 
     @property
     def all(self) -> tuple[Provider, ...]:
@@ -47,7 +47,7 @@ class ProvidersPresenter(Loading):
         return next((provider for provider in self.all if provider.code == code), None)
 
     def on_country(self, *_args: object) -> None:
-        self.app_context.remember(country=self.country)
+        self.services.remember(country=self.country)
         self.kind, self.search = "", ""
         self.show()
 

@@ -14,12 +14,12 @@ class ResultPresenter(PaymentPresenter):
 
     @property
     def shown(self) -> Payment | None:
-        return self.app_context.state.ended
+        return self.services.state.ended
 
     def _follow(self, state: State) -> None:
         super()._follow(state)
         beside_field = self._problems().keys() & {"otp", "phone"}
-        self.notice = self.app_context.notice(state) if state.ended is not None and not beside_field else ""
+        self.notice = self.services.notice(state) if state.ended is not None and not beside_field else ""
 
 
 class ReceiptPresenter(PaymentPresenter):
@@ -31,7 +31,7 @@ class ReceiptPresenter(PaymentPresenter):
 
     @property
     def shown(self) -> Payment | None:
-        asked, live = self._asked_for, self.app_context.state.payment
+        asked, live = self._asked_for, self.services.state.payment
         if asked is not None and live is not None and live.id == asked.id and live.updated_at >= asked.updated_at:
             return live
         return asked

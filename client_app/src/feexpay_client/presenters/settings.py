@@ -1,4 +1,4 @@
-"""How the app looks and speaks, and who is signed in."""
+"""Settings: appearance, language and the signed-in account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feexpay_client.presenters.presenter import Presenter
 
 
 class SettingsPresenter(Presenter):
-    """Every change holds at once and is remembered."""
+    """Every change applies at once and is stored."""
 
     language = StringProperty("fr")
     theme = StringProperty("system")
@@ -25,7 +25,7 @@ class SettingsPresenter(Presenter):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kept = self.app_context.preferences
+        kept = self.services.preferences
         self.language, self.theme, self.still = kept.language, kept.theme, kept.reduced_motion
         self.text_size = str(kept.text_size)
         self.relabel()
@@ -35,17 +35,17 @@ class SettingsPresenter(Presenter):
         self.storage_notice = "" if self.session.remembers else self.tr("settings.not_kept")
 
     def on_language(self, *_args: object) -> None:
-        if self.language != self.app_context.preferences.language:
-            self.session.speak(self.language)
+        if self.language != self.services.preferences.language:
+            self.session.set_language(self.language)
 
     def on_theme(self, *_args: object) -> None:
-        self.app_context.remember(theme=self.theme)
+        self.services.remember(theme=self.theme)
 
     def on_text_size(self, *_args: object) -> None:
-        self.app_context.remember(text_size=int(self.text_size))
+        self.services.remember(text_size=int(self.text_size))
 
     def on_still(self, *_args: object) -> None:
-        self.app_context.remember(reduced_motion=self.still)
+        self.services.remember(reduced_motion=self.still)
 
     def sign_out(self) -> None:
         if not self.busy:

@@ -28,7 +28,7 @@ class SignInPresenter(Presenter):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kept = self.app_context.preferences
+        kept = self.services.preferences
         self.server, self.username = kept.server, kept.username
         self.relabel()
 
@@ -70,7 +70,7 @@ class SignInPresenter(Presenter):
         except (errors.Unauthorized, errors.Invalid):
             self.password_error = self.tr("signin.wrong")
         except errors.ApiError as error:
-            self.problem = self.app_context.trouble(error)
+            self.problem = self.services.trouble(error)
         else:
             self.password = ""
         finally:

@@ -1,4 +1,4 @@
-"""The work under way: references are kept, errors are not lost, and all of it ends with the app."""
+"""Background tasks: keeps references, reports errors, cancels all tasks when the app ends."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class Tasks:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "work of a presenter broke off", "exception": error, "task": task}
+                {"message": "a presenter's task failed", "exception": error, "task": task}
             )

@@ -53,44 +53,44 @@ class WaitingPresenter(Presenter):
         self._since: float | None = None
         self._asked = 0
         self._ticking: Any = None
-        self.app_context.watch(self._follow)
+        self.services.watch(self._follow)
         self.fbind("code", self._typed)
 
     # --- what the payer does ---
 
     def check_now(self) -> None:
-        if self.app_context.flow is not None:
-            self.app_context.flow.check_now()
+        if self.services.flow is not None:
+            self.services.flow.check_now()
 
     def enter_code(self) -> None:
         code = "".join(self.code.split())
         if len(code) not in _CODE_LENGTHS or not code.isalnum():
             self.code_error = self.tr("waiting.code_wrong")
-        elif self.app_context.flow is not None and not self.code_busy:
-            self.app_context.flow.enter_otp(code)
+        elif self.services.flow is not None and not self.code_busy:
+            self.services.flow.enter_otp(code)
 
     def open_page(self) -> None:
-        if self.app_context.flow is not None:
-            self.app_context.flow.open_page()
+        if self.services.flow is not None:
+            self.services.flow.open_page()
 
     def copy_page(self) -> None:
-        self.app_context.copy(self.page_url)
+        self.services.copy(self.page_url)
 
     def copy_dial(self) -> None:
-        self.app_context.copy(self.dial)
+        self.services.copy(self.dial)
 
     def cancel(self) -> None:
-        if self.app_context.flow is not None:
-            self.app_context.flow.cancel()
+        if self.services.flow is not None:
+            self.services.flow.cancel()
 
     def set_aside(self) -> None:
-        if self.app_context.flow is not None:
-            self.app_context.flow.new()
+        if self.services.flow is not None:
+            self.services.flow.new()
 
     # --- what becomes of it ---
 
     def relabel(self) -> None:
-        self._follow(self.app_context.state)
+        self._follow(self.services.state)
 
     def _typed(self, *_args: object) -> None:
         self.code_error = ""
@@ -107,7 +107,7 @@ class WaitingPresenter(Presenter):
         self.online = state.online
         self.checking = state.asking in ("status", "look")
         # The banner above every screen says that there is no connection.
-        self.notice = self.app_context.notice(state) if state.online else ""
+        self.notice = self.services.notice(state) if state.online else ""
         self.can_cancel, self.can_set_aside = state.can_cancel, state.can_set_aside
         self.code_busy = state.asking == "otp"
         if state.problems and self.kind == "code":
@@ -120,7 +120,7 @@ class WaitingPresenter(Presenter):
         provider = self._providers.get(code)
         name = payment.provider_name if payment else provider.name if provider else ""
         amount, currency = _asked_of_payer(state)
-        self.amount_text = self.app_context.money(amount, currency) if amount else ""
+        self.amount_text = self.services.money(amount, currency) if amount else ""
         self.phone_text = (payment.phone or "") if payment else ""
         self.payee_text = " · ".join(filter(None, (name, self.phone_text)))
         self.monogram = provider.badge.monogram if provider else name[:2].upper()
@@ -151,7 +151,7 @@ class WaitingPresenter(Presenter):
         """An answer came: that was the last time we looked."""
         answered = self._asked and not state.asked and state.online and state.failures == 0
         if answered and state.phase in FOLLOWING:
-            self.last_check = self.tr("waiting.last_check", time=self.app_context.clock_text())
+            self.last_check = self.tr("waiting.last_check", time=self.services.clock_text())
         self._asked = state.asked
 
     def _count_from(self, state: State) -> None:
@@ -159,7 +159,7 @@ class WaitingPresenter(Presenter):
         if not waiting:
             self._since, self.nothing_received = None, False
         elif self._since is None:
-            self._since = self.app_context.monotonic
+            self._since = self.services.monotonic
         if self.open and self._ticking is None:
             self._ticking = Clock.schedule_interval(self._tick, 1)
         elif not self.open and self._ticking is not None:
@@ -168,7 +168,7 @@ class WaitingPresenter(Presenter):
 
     def _tick(self, _seconds: float) -> None:
         """Once a second: from the clock, never by counting, because a phone in a pocket stops counting."""
-        state, now = self.app_context.state, self.app_context.monotonic
+        state, now = self.services.state, self.services.monotonic
         left = state.seconds_left(now)
         self.has_time = left is not None and left > 0 and self.kind in ("phone", "code", "page")
         self.time_left = "" if left is None else f"{int(left) // 60}:{int(left) % 60:02d}"
@@ -181,7 +181,7 @@ class WaitingPresenter(Presenter):
             self.advice = self.tr("waiting.overdue_advice")
 
     def _overdue(self, state: State) -> bool:
-        return state.overdue(self.app_context.monotonic)
+        return state.overdue(self.services.monotonic)
 
 
 def _asked_of_payer(state: State) -> tuple[int, str]:

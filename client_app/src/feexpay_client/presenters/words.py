@@ -1,4 +1,4 @@
-"""The texts in force, where kv rules can reach them. Screens are built anew after a change of language."""
+"""The current texts, for kv rules. The app rebuilds the screen after a change of language."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from feexpay_client.core.i18n import Texts
 
 
 class Words:
-    """Looks up a text in whatever language the running app speaks."""
+    """Look up texts in the language of the running app."""
 
     def __init__(self) -> None:
         self._texts = Texts()
 
-    def speak_by(self, texts: Texts) -> None:
+    def use_texts(self, texts: Texts) -> None:
         """Use the texts of this app's session."""
         self._texts = texts
 

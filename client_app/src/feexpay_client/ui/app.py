@@ -28,7 +28,7 @@ from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.presenters.waiting import WaitingPresenter
 from feexpay_client.presenters.words import words
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
-from feexpay_client.ui.input_mode import hands
+from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.screens.history import HistoryScreen
 from feexpay_client.ui.screens.home import HomeScreen
 from feexpay_client.ui.screens.pay import PayScreen
@@ -37,8 +37,8 @@ from feexpay_client.ui.screens.settings import SettingsScreen
 from feexpay_client.ui.screens.signin import SignInScreen
 from feexpay_client.ui.screens.status import StatusScreen
 from feexpay_client.ui.shell import Shell
-from feexpay_client.ui.teardown import let_go
-from feexpay_client.ui.widgets.button import WordButton
+from feexpay_client.ui.teardown import tear_down
+from feexpay_client.ui.widgets.button import TextButton
 from feexpay_client.ui.widgets.focus import move_focus
 from feexpay_client.ui.widgets.sheet import Sheet
 from feexpay_client.ui.widgets.text import Text
@@ -49,7 +49,7 @@ _ENDS = {
     "failed": ("danger", "alert", "banner.failed"),
     "unconfirmed": ("warning", "alert", "banner.unconfirmed"),
 }
-PLACES = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
+NAVIGATION = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
 #: Where Esc and the arrow lead.
 _BACK = {"pay": "home", "status": "home", "result": "home", "receipt": "history", "history": "home", "settings": "home"}
 
@@ -73,9 +73,9 @@ class ClientApp(App):
         self.tasks = Tasks()
         self.session = session
         self.system_dark = system_dark
-        self.app_context = AppContext(session, self.tasks, copy, documents, now, zone)
+        self.services = AppContext(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
-        words.speak_by(session.texts)
+        words.use_texts(session.texts)
         session.texts.subscribe(self._relabel)
         self.tr = session.texts
         self.showing = ""
@@ -85,17 +85,17 @@ class ClientApp(App):
         self._make_presenters()
 
     def _make_presenters(self) -> None:
-        app_context = self.app_context
-        self.signin = SignInPresenter(app_context=app_context)
-        self.home = HomePresenter(app_context=app_context)
-        self.providers = ProvidersPresenter(app_context=app_context)
-        self.form = FormPresenter(self.providers, app_context=app_context)
-        self.waiting = WaitingPresenter(self.providers, app_context=app_context)
-        self.result = ResultPresenter(self.home.title_of, self.providers, app_context=app_context)
-        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, app_context=app_context)
-        self.history = HistoryPresenter(self.providers, self.home, app_context=app_context)
-        self.settings_page = SettingsPresenter(app_context=app_context)
-        app_context.watch(self._follow)
+        services = self.services
+        self.signin = SignInPresenter(services=services)
+        self.home = HomePresenter(services=services)
+        self.providers = ProvidersPresenter(services=services)
+        self.form = FormPresenter(self.providers, services=services)
+        self.waiting = WaitingPresenter(self.providers, services=services)
+        self.result = ResultPresenter(self.home.title_of, self.providers, services=services)
+        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, services=services)
+        self.history = HistoryPresenter(self.providers, self.home, services=services)
+        self.settings_page = SettingsPresenter(services=services)
+        services.watch(self._follow)
         self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
@@ -137,7 +137,7 @@ class ClientApp(App):
         Window.unbind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
         self._leave_screen()
         if self.root is not None:
-            let_go(self.root)
+            tear_down(self.root)
         self.tasks.cancel()
 
     async def close(self) -> None:
@@ -155,7 +155,7 @@ class ClientApp(App):
         self._leave_screen()
         self.showing = name
         shell = self.root
-        shell.with_places = name in dict(PLACES) or (shell.wide and name not in ("signin", "start"))
+        shell.with_places = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
         shell.place = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
         shell.show(_SCREENS[name](self))
         self._show_banner()
@@ -164,7 +164,7 @@ class ClientApp(App):
 
     def _fitting(self, name: str) -> str:
         """The screens of the flow's own payment show that one, or are not shown."""
-        state = self.app_context.state
+        state = self.services.state
         if name == "status" and state.phase not in OPEN:
             name = "result"
         if name == "result" and state.ended is None:
@@ -205,7 +205,7 @@ class ClientApp(App):
         payment, flow = self.receipt.shown, self.session.flow
         if payment is None or flow is None:
             return
-        if not (self.app_context.state.open and self.app_context.state.payment == payment):
+        if not (self.services.state.open and self.services.state.payment == payment):
             flow.follow(payment)
         if flow.state.payment is not None and flow.state.payment.id == payment.id:
             self.go("status")
@@ -221,8 +221,8 @@ class ClientApp(App):
         """Asked once more, because a payment may be open."""
         sheet = Sheet(title=self.tr("signout.title"))
         about = self.tr("signout.open") if self.waiting.open else self.tr("signout.text")
-        yes = WordButton(text=self.tr("settings.sign_out"), kind="danger")
-        no = WordButton(text=self.tr("common.cancel"), kind="secondary")
+        yes = TextButton(text=self.tr("settings.sign_out"), kind="danger")
+        no = TextButton(text=self.tr("common.cancel"), kind="secondary")
         yes.bind(on_release=lambda *_: (sheet.close(), self.settings_page.sign_out()))
         no.bind(on_release=lambda *_: sheet.close())
         for part in (Text(text=about, tone="muted"), yes, no):
@@ -233,7 +233,7 @@ class ClientApp(App):
 
     def _account_changed(self) -> None:
         """Somebody signed in or out, or the session ended."""
-        self.app_context.rewatch()
+        self.services.rewatch()
         for page in (self.signin, self.settings_page):
             page.relabel()
         if self.root is None:
@@ -257,7 +257,7 @@ class ClientApp(App):
         self.providers.show()
         self.providers.refresh()
         wanted, self._wanted = self._wanted, ""
-        state = self.app_context.state
+        state = self.services.state
         if state.phase in OPEN:
             wanted = "status"
         elif state.phase in SETTLED:
@@ -287,7 +287,7 @@ class ClientApp(App):
         if self.waiting.open:
             self.go("status")
             return
-        if self.app_context.state.phase in SETTLED and self.session.flow is not None:
+        if self.services.state.phase in SETTLED and self.session.flow is not None:
             self.session.flow.new()
         self.form.begin(amount, currency, metadata, title)
         self.go("pay")
@@ -301,7 +301,7 @@ class ClientApp(App):
         shell.banner_mood, shell.banner_icon, shell.banner_action, shell.banner_text = mood, icon, action, text
 
     def _banner(self) -> tuple[str, str, str, str]:
-        state = self.app_context.state
+        state = self.services.state
         if self.showing in ("signin", "start"):
             return "warning", "offline", "", ""
         if not state.online:
@@ -319,7 +319,7 @@ class ClientApp(App):
 
     def _retry_loading(self) -> None:
         """The word in the banner was pressed."""
-        state = self.app_context.state
+        state = self.services.state
         if state.ended is not None and state.online and not self._shows(state.ended):
             self.go("result")
             return
@@ -343,7 +343,7 @@ class ClientApp(App):
 
     def _dress(self, *_args: object) -> None:
         """Colours, text size and stillness as chosen; what is on the screen follows by itself."""
-        appearance.dress(self.app_context.preferences, self.system_dark)
+        appearance.dress(self.services.preferences, self.system_dark)
 
     def _again(self, *_args: object) -> None:
         """The same screen anew: another language, or room for another layout."""
@@ -362,7 +362,7 @@ class ClientApp(App):
 
     def _label_places(self) -> None:
         if self.root is not None:
-            self.root.places = [(name, icon, self.tr(f"place.{name}")) for name, icon in PLACES]
+            self.root.places = [(name, icon, self.tr(f"place.{name}")) for name, icon in NAVIGATION]
 
     def _leave_screen(self) -> None:
         screen = self.root.screen if self.root is not None else None
@@ -389,10 +389,10 @@ class ClientApp(App):
 
     def _on_touch(self, _window: Any, touch: Any) -> bool:
         if not getattr(touch, "is_mouse_scrolling", False):
-            hands.keyboard = False
+            input_mode.keyboard = False
         return False
 
-    # --- small app_context for screens ---
+    # --- small services for screens ---
 
     def group_amount(self, text: str) -> str:
         """An amount while it is typed."""

@@ -1,4 +1,4 @@
-"""How the payer steers right now."""
+"""Whether the payer uses the keyboard or touch and mouse."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from kivy.event import EventDispatcher
 from kivy.properties import BooleanProperty
 
 
-class Hands(EventDispatcher):
-    """`keyboard` is true while the payer steers by keys: only then is the focus ring drawn."""
+class InputMode(EventDispatcher):
+    """`keyboard` is true after a key press: the focus ring is drawn only then."""
 
     keyboard = BooleanProperty(False)
 
 
-hands = Hands()
+input_mode = InputMode()

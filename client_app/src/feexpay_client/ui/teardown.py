@@ -1,8 +1,7 @@
-"""Widgets that are gone stop listening at once, and not only when Python's collector finds them.
+"""Unbind the kv rules of removed widgets at once, before Python collects them.
 
-A rule of kv listens to the theme and to presenters, which outlive every screen. Until the collector comes, which may
-be in the middle of a rule, it is still told of each change: time lost on what nobody sees, and now and then a
-`ReferenceError` out of a rule whose widget vanished while it ran.
+A kv rule listens to the theme and to presenters, which outlive every screen. Until Python collects the widget, the rule
+still runs at each change. That wastes time, and raises `ReferenceError` if the widget is collected while the rule runs.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from typing import Any
 from kivy.lang import Builder
 
 
-def let_go(widget: Any) -> None:
-    """The rules of that widget and of all below it end. It is not shown again afterwards."""
+def tear_down(widget: Any) -> None:
+    """Unbind the kv rules of the widget and its descendants. Do not show it again afterwards."""
     for part in widget.walk(restrict=True):
         Builder.unbind_widget(part.uid)
         for hidden in getattr(part, "kept", ()):  # of a Maybe
-            let_go(hidden)
+            tear_down(hidden)
 
 
 def empty(box: Any) -> None:
-    """All children leave the box for good."""
+    """Remove and tear down all children of the box."""
     for child in box.children:
-        let_go(child)
+        tear_down(child)
     box.clear_widgets()

@@ -9,7 +9,7 @@ from kivy.clock import Clock
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.screens.result import Receipt
 from feexpay_client.ui.shell import Screen
-from feexpay_client.ui.teardown import empty, let_go
+from feexpay_client.ui.teardown import empty, tear_down
 from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import PaymentRow, Skeleton
 from feexpay_client.ui.widgets.text import Text
@@ -23,7 +23,7 @@ class HistoryScreen(Screen):
 
     def on_kv_post(self, _base: Any) -> None:
         if not self.wide:
-            let_go(self.ids.beside)
+            tear_down(self.ids.beside)
             self.remove_widget(self.ids.beside)
         self._shown = 0
         self._generation = -1

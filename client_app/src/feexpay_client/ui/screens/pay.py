@@ -8,7 +8,7 @@ from kivy.properties import BooleanProperty, ObjectProperty
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.shell import Screen
-from feexpay_client.ui.teardown import empty, let_go
+from feexpay_client.ui.teardown import empty, tear_down
 from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import List, ListRow, Skeleton
 from feexpay_client.ui.widgets.sheet import Sheet
@@ -127,7 +127,7 @@ class PayScreen(Screen):
     def leave(self) -> None:
         for part in (self.picker, self.form):
             part.leave()
-            let_go(part)  # on a phone only one of the two is on the screen
+            tear_down(part)  # on a phone only one of the two is on the screen
 
     def _arrange(self, *_args: object) -> None:
         if not hasattr(self, "picker"):

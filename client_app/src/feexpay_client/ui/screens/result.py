@@ -18,7 +18,7 @@ _LONG = 26
 
 
 class Receipt(Column):
-    """Mark, sum, reason, facts and what can be done. `ending` where a payment just ended."""
+    """ResultIcon, sum, reason, facts and what can be done. `ending` where a payment just ended."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)

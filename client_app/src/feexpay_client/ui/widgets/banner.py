@@ -8,10 +8,10 @@ from kivy.properties import OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.teardown import let_go
+from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.widgets.button import Pressable
 from feexpay_client.ui.widgets.icon import Icon
-from feexpay_client.ui.widgets.text import Words
+from feexpay_client.ui.widgets.text import BaseText
 
 _ICONS = {"info": "info", "warning": "alert", "danger": "alert", "primary": "tick"}
 
@@ -41,7 +41,7 @@ class Banner(BoxLayout):
     def _offer(self, *_args: object) -> None:
         for child in self.children[:]:
             if isinstance(child, BannerAction):
-                let_go(child)
+                tear_down(child)
                 self.remove_widget(child)
         if self.action:
             link = BannerAction(text=self.action, tone=self.mood)
@@ -49,7 +49,7 @@ class Banner(BoxLayout):
             self.add_widget(link)
 
 
-class BannerAction(Pressable, Words):
+class BannerAction(Pressable, BaseText):
     """The word to press at the end of a banner."""
 
 

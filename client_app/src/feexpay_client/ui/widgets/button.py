@@ -14,7 +14,7 @@ from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.widgets.focus import Focusable
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.ring import Ring
-from feexpay_client.ui.widgets.text import Words
+from feexpay_client.ui.widgets.text import BaseText
 
 #: kind → (ground, words, edge), as tokens.
 _KINDS = {
@@ -30,7 +30,7 @@ class Pressable(Focusable, ButtonBehavior):
     """Can be pressed by finger, mouse and keyboard; a drag that began on it and left does not press."""
 
 
-class WordButton(Pressable, AnchorLayout):
+class TextButton(Pressable, AnchorLayout):
     """Does something. While `busy` it turns a ring and takes no press."""
 
     text = StringProperty("")
@@ -125,7 +125,7 @@ class Toggle(Pressable, AnchorLayout):
         self.active = not self.active
 
 
-class Tag(Words):
+class Tag(BaseText):
     """A word on a soft ground: the state of a payment, the best offer. `mood` is a tone that has a soft ground."""
 
     mood = OptionProperty("primary", options=["primary", "danger", "warning", "info", "plain"])

@@ -9,11 +9,11 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, Op
 from kivy.uix.textinput import TextInput
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.teardown import let_go
+from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
 from feexpay_client.ui.widgets.icon import Icon
-from feexpay_client.ui.widgets.text import Column, Word
+from feexpay_client.ui.widgets.text import Column, InlineText
 
 #: What was written → how it should read. Only separators may differ.
 Formatter = Callable[[str], str]
@@ -111,11 +111,11 @@ class Field(Column):
         """What stands before the box: an icon, or words that belong to every value, such as +229."""
         box = self.ids.box
         for child in box.children[:]:
-            if isinstance(child, Icon | Word):
-                let_go(child)
+            if isinstance(child, Icon | InlineText):
+                tear_down(child)
                 box.remove_widget(child)
         if self.prefix:
-            box.add_widget(Word(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))
+            box.add_widget(InlineText(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))
         if self.icon:
             sign = Icon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
             box.add_widget(sign, len(box.children))

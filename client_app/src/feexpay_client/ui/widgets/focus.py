@@ -15,7 +15,7 @@ from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 from kivy.utils import platform
 
-from feexpay_client.ui.input_mode import hands
+from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.kv import load_kv
 
 _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
@@ -51,7 +51,7 @@ class Focusable(FocusBehavior):
         return False
 
     def on_focus(self, _widget: Widget, focused: bool) -> None:
-        if focused and hands.keyboard:
+        if focused and input_mode.keyboard:
             bring_into_view(self)
 
 
@@ -90,7 +90,7 @@ def move_focus(widget: Any, backwards: bool) -> None:
     stops = list(focusables(scope)) if scope is not None else []
     if not stops:
         return
-    hands.keyboard = True
+    input_mode.keyboard = True
     step = -1 if backwards else 1
     here = stops.index(widget) if widget in stops else (0 if backwards else -1)
     _give_focus(stops[(here + step) % len(stops)])
@@ -104,7 +104,7 @@ def move_by_arrow(widget: Any, direction: tuple[int, int]) -> bool:
     nearest = _nearest(widget, [stop for stop in focusables(group) if stop is not widget], direction)
     if nearest is None:
         return False
-    hands.keyboard = True
+    input_mode.keyboard = True
     _give_focus(nearest)
     return True
 

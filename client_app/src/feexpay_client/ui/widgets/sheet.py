@@ -8,7 +8,7 @@ from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.teardown import let_go
+from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.widgets.focus import focusables
 
 
@@ -33,7 +33,7 @@ class Sheet(FloatLayout):
     def close(self) -> None:
         if self.parent is not None:
             self.parent.remove_widget(self)
-            let_go(self)
+            tear_down(self)
             self.dispatch("on_close")
 
     def take_focus(self) -> None:

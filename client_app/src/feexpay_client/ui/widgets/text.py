@@ -1,4 +1,4 @@
-"""Words on the screen, and the boxes that hold them."""
+"""Labels, and the boxes that hold them."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import TYPE
 
 
-class Words(Label):
-    """Words without a size of their own. `style` of the type scale, `tone` of the tokens.
+class BaseText(Label):
+    """A label without a size. `style` from the type scale, `tone` from the colour tokens.
 
-    kv rules of a base class stay bound beside those of a subclass; so this one says nothing about size, and
-    each class below says it once.
+    kv rules of a base class stay bound beside those of a subclass; so this one sets no size, and
+    each class below sets its own.
     """
 
     style = OptionProperty("body", options=list(TYPE))
     tone = StringProperty("ink")
 
 
-class Text(Words):
+class Text(BaseText):
     """A paragraph: as wide as it may be, as high as it must be."""
 
 
 class OneLine(Text):
-    """One line that ends in … where there is no room."""
+    """One line that ends in … where the text does not fit."""
 
 
-class Word(Words):
+class InlineText(BaseText):
     """As wide as its text: for prices and other things that never wrap."""
 
 
-class Fitted(Words):
+class Fitted(BaseText):
     """As wide as its text, and no wider than `room`: then it wraps."""
 
     room = NumericProperty("200dp")
@@ -54,7 +54,7 @@ class Fitted(Words):
 
 
 class Column(Layout):
-    """Things under each other, as high as they need. What has no height takes no space between either.
+    """A vertical stack, as high as its children. A child without height takes no spacing either.
 
     A child keeps its width where it says so (`size_hint_x: None`) and then may stand by `pos_hint` (`center_x`,
     `right`); else it is as wide as the column.
@@ -121,7 +121,7 @@ class Maybe(Column):
 
 
 class Row(BoxLayout):
-    """Things beside each other, as high as the highest."""
+    """A horizontal row, as high as its highest child."""
 
 
 class Card(Column):

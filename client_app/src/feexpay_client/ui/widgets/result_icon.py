@@ -8,7 +8,7 @@ from kivy.uix.anchorlayout import AnchorLayout
 from feexpay_client.ui.kv import load_kv
 
 
-class Mark(AnchorLayout):
+class ResultIcon(AnchorLayout):
     """A round ground with one icon on it."""
 
     icon = StringProperty("tick")
