@@ -60,4 +60,4 @@ def test_body_that_is_not_clean_is_told_in_the_clients_language(caller: Caller) 
     french = assert_problem(caller.post("initiate/", twice, headers=FRENCH), 400, "malformed_request")
     english = assert_problem(caller.post("initiate/", twice, headers=ENGLISH), 400, "malformed_request")
 
-    assert (french["detail"], english["detail"]) == ("Une clé est donnée deux fois.", "A key is given twice.")
+    assert (french["detail"], english["detail"]) == ("Une clé figure deux fois.", "A key is given twice.")

@@ -187,7 +187,7 @@ def test_failing_provider_is_shown_with_a_reason_in_both_languages(caller: Calle
 
     assert (english["mtn_bj"]["enabled"], english["wave_sn"]["unavailable_reason"]) == (False, _own_reason("wave_sn"))
     assert "This operator has a problem at the moment" in english["mtn_bj"]["unavailable_reason"]
-    assert "Cet opérateur rencontre un problème" in french["mtn_bj"]["unavailable_reason"]
+    assert "Cet opérateur rencontre un incident" in french["mtn_bj"]["unavailable_reason"]
 
 
 def _own_reason(code: str) -> str | None:

@@ -96,7 +96,7 @@ def test_without_a_file_it_writes_to_standard_output(
     ("options", "message"),
     [
         (["--user", "nobody"], "There is no user 'nobody'."),
-        (["--from", "yesterday"], "'yesterday' is no day: write 2026-11-01"),
+        (["--from", "yesterday"], "'yesterday' is not a date: write 2026-11-01"),
         (["--status", "sending"], "invalid choice"),
         (["--provider", "nowhere"], "invalid choice"),
         (["--format", "pdf"], "invalid choice"),

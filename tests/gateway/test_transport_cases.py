@@ -41,7 +41,7 @@ def test_refused_connection_is_not_sent(transport: HttpTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    with pytest.raises(NotSentError):
+    with pytest.raises(NotSentError, match=rf"nothing was sent to 127\.0\.0\.1:{port}: .*\(Connection refused\)"):
         transport.exchange(asking(f"http://127.0.0.1:{port}"))
 
 

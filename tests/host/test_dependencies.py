@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 PINS = {
-    "Django": "5.2.0",
+    "django": "5.2.0",
     "djangorestframework": "3.16.0",
     "cryptography": "44.0.2",
     "requests": "2.32.3",
@@ -23,7 +23,7 @@ def requirements(installed: Path) -> dict[str, Requirement]:
     """What the wheel requires in every installation, by package."""
     (metadata,) = installed.glob("django_feexpay-*.dist-info")
     required = map(Requirement, PathDistribution(metadata).requires or ())
-    return {one.name: one for one in required if one.marker is None}
+    return {one.name.lower(): one for one in required if one.marker is None}
 
 
 @pytest.mark.parametrize(("package", "version"), PINS.items())

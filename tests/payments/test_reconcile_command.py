@@ -89,8 +89,8 @@ def test_gaps_are_listed_and_exit_with_3(archive: Archive) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--from", "yesterday"], "--from: 'yesterday' is no day, write YYYY-MM-DD"),
-        (["--to", "2026-02-30"], "--to: '2026-02-30' is no day"),
+        (["--from", "yesterday"], "--from: 'yesterday' is not a day: write YYYY-MM-DD"),
+        (["--to", "2026-02-30"], "--to: '2026-02-30' is not a day"),
         (["--from", "2026-03-02", "--to", "2026-03-01"], "the first day is after the last"),
         (["--to", "9000-01-01"], "the period is not over yet"),
     ],
