@@ -34,6 +34,7 @@ _RECORD = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} )", re.MULTILINE
 _RAISED = re.compile(r"^[\w.]+(?:: .*)?$", re.MULTILINE)
 _HANGS = "tests.soak.hung_receiver.hang does not return on"
 _TRACEBACK = "Traceback (most recent call last)"
+_SERVER_DETAILS = ("DETAIL:", "HINT:", "CONTEXT:")
 _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.InterfaceError")
 
 # django-q2 logs its own errors in its own format; the rows show whether our tasks in it worked.
@@ -273,6 +274,7 @@ def _errors(text: str) -> Iterator[str]:
     """The last line of each traceback, except those of a database that is away."""
     for record in _RECORD.split(text):
         if _TRACEBACK in record:
-            last = _RAISED.findall(record)[-1]
+            # PostgreSQL adds lines such as "DETAIL:  Consistent recovery state has not been yet reached."
+            last = [line for line in _RAISED.findall(record) if not line.startswith(_SERVER_DETAILS)][-1]
             if not last.startswith(_DATABASE_AWAY):
                 yield last
