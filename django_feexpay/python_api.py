@@ -85,13 +85,7 @@ def start_payment(
         "email": email,
     }
     order = PaymentRequest(user=_user_or_guest(user), **wanted)
-    key = None
-    if idempotency_key:
-        if user is None:
-            raise ValueError("idempotency_key belongs to a user: pass a user, or no key")
-        given = {name: value for name, value in wanted.items() if value}
-        fingerprint = idempotency.fingerprint("start_payment", given)
-        key = idempotency.Key(user=user, value=idempotency_key, fingerprint=fingerprint)
+    key = _key(user, idempotency_key, wanted) if idempotency_key else None
     try:
         payment = initiate.start(order, source=Source.HOST, key=key)
     except idempotency.AlreadyAnswered as answered:
@@ -182,7 +176,7 @@ def quote(
     """What the payer would be charged now, fee and exchange rate included. Asks neither FeexPay nor PAYABLE.
 
     provider: its code, or its row where you have read that already.
-    user: starts of this user within ten minutes get the rate of this quote. None: nobody is promised a rate.
+    user: starts of this user within ten minutes get the rate of this quote. None: no rate is held.
     Raises: NotAllowedError `validation_error`, `provider_unavailable`, `rate_unavailable`.
     """
     payer, whole = _user_or_guest(user), _whole(amount, currency)
@@ -209,6 +203,13 @@ def guess_provider(phone: str, *, country: str = "") -> ProviderCode | None:
         if national.startswith(spec.phone.prefixes):
             found.append(ProviderCode(code))
     return found[0] if len(found) == 1 else None
+
+
+def _key(user: Any, value: str, wanted: Mapping[str, Any]) -> idempotency.Key:
+    if user is None:
+        raise ValueError("idempotency_key belongs to a user: pass a user, or no key")
+    given = {name: item for name, item in wanted.items() if item}
+    return idempotency.Key(user=user, value=value, fingerprint=idempotency.fingerprint("start_payment", given))
 
 
 def _whole(amount: int | Decimal, currency: str) -> int:

@@ -16,9 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.conf import settings
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
 
 from django_feexpay import conf
 from django_feexpay.catalogue.providers import CATALOGUE
@@ -26,6 +24,7 @@ from django_feexpay.conf import feexpay
 from django_feexpay.gateway.signatures import HmacScheme, keys_of
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from django_feexpay.models import Attempt
+from django_feexpay.monitoring.webhook_route import own_host, webhook_path
 from django_feexpay.sandbox import bodies
 from django_feexpay.sandbox.networks import BY_SUFFIX, CARDS
 from django_feexpay.sandbox.store import Export
@@ -87,17 +86,10 @@ def post(delivery: Delivery, url: str = "") -> int:
 
 
 def _post_in_process(delivery: Delivery) -> int:
-    try:
-        if delivery.token:
-            path = reverse("feexpay:webhook_with_token", args=[delivery.token])
-        else:
-            path = reverse("feexpay:webhook")
-    except NoReverseMatch as error:
-        raise CannotSendError(
-            'The project has no webhook URL: add path("…/", include("django_feexpay.urls")).'
-        ) from error
-    hosts = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-    client = Client(raise_request_exception=False, SERVER_NAME=hosts[0] if hosts else "localhost")
+    path = webhook_path(delivery.token)
+    if not path:
+        raise CannotSendError('The project has no webhook URL: add path("…/", include("django_feexpay.urls")).')
+    client = Client(raise_request_exception=False, SERVER_NAME=own_host())
     answer = client.post(path, delivery.raw, content_type=_JSON, secure=True, headers=dict(delivery.headers))
     return int(answer.status_code)
 

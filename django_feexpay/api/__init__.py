@@ -1,3 +1,3 @@
-"""The DRF door: takes JSON apart, calls `payments`, puts JSON together. It decides nothing about money."""
+"""The HTTP API: parse JSON, call one function of `payments`, write JSON. It decides nothing about money."""
 
 from __future__ import annotations

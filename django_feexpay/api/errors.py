@@ -43,7 +43,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (InterfaceError, "gateway_unavailable"),
 )
 
-#: Errors of ours that carry their problem code and a detail for the client.
+#: Problem codes whose errors have their own detail for the client.
 _OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable")
 
 

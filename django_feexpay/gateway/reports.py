@@ -85,7 +85,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class HostedPage:
-    """FeexPay's reply to a request for a payment page. url: only we know it, so nobody else can pay there."""
+    """FeexPay's reply to a request for a payment page. url: only we know it, so only our payer can pay there."""
 
     url: str
 

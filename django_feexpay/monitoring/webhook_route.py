@@ -11,11 +11,15 @@ from django.test import Client, override_settings
 from django.urls import NoReverseMatch, URLResolver, get_resolver, resolve, reverse
 
 
-def webhook_path() -> str:
-    """The webhook's path under any prefix and namespaces; "" where `django_feexpay.urls` is not mounted."""
+def webhook_path(token: str = "") -> str:
+    """The webhook's path under any prefix and namespaces; "" where `django_feexpay.urls` is not mounted.
+
+    token: of the `url_token` mode, which is the last part of the path.
+    """
+    name, arguments = ("webhook_with_token", [token]) if token else ("webhook", [])
     for namespace in _namespaces(get_resolver()):
         try:
-            path = reverse(f"{namespace}:webhook")
+            path = reverse(f"{namespace}:{name}", args=arguments)
         except NoReverseMatch:
             continue
         view_class = getattr(resolve(path).func, "view_class", None)

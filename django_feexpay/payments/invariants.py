@@ -347,7 +347,7 @@ def doubtful_attempt_is_searched_long_enough() -> Iterator[str]:
         yield f"attempt {pk}: a doubtful refusal without a next poll"
 
 
-#: Without its answer a hosted page has no address, so nobody can pay on it.
+#: Without its answer a hosted page has no address, so no payer can reach it.
 _SURELY_NOT_SENT = Q(because__in=["not_sent", "no_page"]) | Q(
     because="sender_died",
     payment__provider__in=sorted(code for code, spec in CATALOGUE.items() if spec.flow == "hosted"),

@@ -1,4 +1,4 @@
-"""Limit of payment prompts per phone, across all users and keys, so that nobody can flood a person's phone.
+"""Limit of payment prompts per phone, across all users and keys, which protects a person's phone from a flood.
 
 At most `PROMPTS_PER_PHONE` prompts per number in any hour, and at most SAME_AMOUNT of one amount in any ten minutes.
 Only push flows prompt a phone. Staff can lift the limit for a number (`lift`).

@@ -43,7 +43,7 @@ def first_window(folder: Path) -> subprocess.Popen[str]:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()  # SIGKILL: it says nothing to anybody
+    process.kill()  # SIGKILL: it cannot release anything
     process.communicate()
 
 

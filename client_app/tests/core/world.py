@@ -232,7 +232,7 @@ class World:
         return ev.Failed(request.number, fail[outcome])
 
     def _stand_in_the_way(self, request: Any) -> ev.Event | None:
-        """409: a payment that somebody else began is open."""
+        """409: a payment that another app started is open."""
         if not isinstance(request, do.Post) or request.intent.key in self.keys:
             return self._honest(request)
         other = Charge(f"other-{len(self.charges)}", ours=False)

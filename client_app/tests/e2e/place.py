@@ -43,7 +43,7 @@ class Place:
         return row
 
     def charges(self) -> int:
-        """How often the gateway took money from anybody."""
+        """How many charges the gateway made, for all players."""
         total: int = httpx.get(f"{self.sandbox}/control/payments").json()["charges"]
         return total
 

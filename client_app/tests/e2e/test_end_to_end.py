@@ -28,7 +28,7 @@ def test_killed_in_every_state_it_pays_once_and_forgets_nothing(place: Place) ->
     shown = table(rows)
     print(shown)
     assert [row for row in rows if not row.good] == [], shown
-    assert place.charges() == before + sum(case.charges for case in CASES), "somebody was charged, unknown to history"
+    assert place.charges() == before + sum(case.charges for case in CASES), "a charge is in no history"
 
 
 @pytest.mark.window

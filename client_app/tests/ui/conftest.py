@@ -36,7 +36,7 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
 
 
 async def _on_loop(item: Any, arguments: dict[str, Any]) -> None:
-    """An error nobody awaited fails the test, as it would leave a payer without an answer."""
+    """Fail the test on an error that no code awaited: it would leave a payer without an answer."""
     broken: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: broken.append(_told(context)))
     try:

@@ -1,4 +1,4 @@
-"""Pictures of how every screen looked when somebody looked at it last.
+"""The approved picture of every screen.
 
 The full picture is kept as a digest, exact for the renderer it was recorded with; a small picture of few colours is
 kept to be reviewed, and to compare with on any other renderer, with a tolerance that is printed.

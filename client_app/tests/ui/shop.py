@@ -70,7 +70,7 @@ class Shop:
     # --- what a test does to it ---
 
     def expire(self) -> None:
-        """Nobody confirmed the newest payment in time; its money may still come."""
+        """The newest payment expires without a confirmation; its money may still come."""
         self.settle("failed", "expired", can_retry=False)
         self.payments[0]["detail"] = "expired"
 

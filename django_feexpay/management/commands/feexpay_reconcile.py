@@ -107,7 +107,7 @@ class Command(BaseCommand):
         self.stdout.write(f"comparison {row.pk}, {row.first_day} to {row.last_day} (UTC): {row.state}")
         self.stdout.write(
             f"{row.row_count} rows of FeexPay's history: {row.compared_count} attempts of ours, "
-            f"{row.foreign_count} of other systems of this shop; {row.question_count} questions"
+            f"{row.foreign_count} of other systems of this shop; questions to FeexPay: {row.question_count}"
         )
         self.stdout.write(
             f"{row.found_count} differences: {row.settled_count} settled by asking, {row.open_count} open, "

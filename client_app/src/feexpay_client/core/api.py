@@ -67,7 +67,7 @@ class Hooks:
 
 
 def server_address(text: str) -> str:
-    """A server as somebody types it, as `https://host[:port][/path]`; plain http only on this machine.
+    """Turn a server that the player typed into `https://host[:port][/path]`; plain http only on this machine.
 
     Raises ValueError with a code: `empty`, `invalid`, `insecure`.
     """

@@ -1,7 +1,7 @@
 """Why a call brought no usable answer. Each error says what its caller may do next.
 
     ApiError
-    ├─ Unanswered            nobody knows whether the server did it
+    ├─ Unanswered            whether the server did it is unknown
     │  ├─ Offline            ... but it surely did not: no connection was made
     │  ├─ Timeout
     │  ├─ ServerError        5xx that is no promise

@@ -16,7 +16,7 @@ from feexpay_client.core.json_reader import Fields, listed
 PENDING: Final = "pending"
 SUCCESSFUL: Final = "successful"
 FAILED: Final = "failed"
-#: The word of `detail` for a payment that nobody confirmed in time.
+#: The value of `detail` for a payment that the payer did not confirm in time.
 EXPIRED: Final = "expired"
 
 
@@ -219,7 +219,7 @@ class Payment:
 
     @property
     def unconfirmed(self) -> bool:
-        """The time was over before anybody confirmed it, and money may still come: nothing invites to pay again."""
+        """The payer did not confirm in time, and money may still come: the app must not offer to pay again."""
         return self.status == FAILED and self.detail == EXPIRED and not self.can_retry
 
     @property

@@ -7,7 +7,7 @@ from feexpay_client.core.models import Provider
 NBSP = "\u00a0"
 #: Digits behind the point, and the sign. Francs have no cents.
 _CURRENCIES = {"XOF": (0, "F\u00a0CFA"), "XAF": (0, "F\u00a0CFA"), "EUR": (2, "€"), "USD": (2, "$")}
-#: More than anybody pays by phone, and far from any overflow.
+#: Larger than any payment by phone, and far from any overflow.
 LARGEST = 10**12
 
 

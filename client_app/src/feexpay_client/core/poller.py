@@ -11,7 +11,7 @@ LATEST_SECONDS = 300.0
 DEFAULT_SECONDS = 5.0
 #: When the server does not know the payment, or forbids it: only people can mend that.
 HOPELESS_SECONDS = 60.0
-#: While somebody types an amount: how long to wait for the next key.
+#: How long to wait for the next key while the player types an amount.
 TYPING_SECONDS = 0.4
 _STILL_SECONDS = 10.0
 _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)

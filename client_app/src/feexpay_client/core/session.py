@@ -25,7 +25,7 @@ class Session:
     """The one object an app makes. `start()` first, `close()` last; both on the app's asyncio loop.
 
     folder: the app's private folder. tokens: where sessions are kept. open_page: opens an address in the browser.
-    transport: an httpx transport, for tests. on_change: called when somebody signed in or out, or the session ended.
+    transport: an httpx transport, for tests. on_change: called after a sign-in, a sign-out or the end of the session.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Session:
     # --- what screens do ---
 
     async def start(self) -> bool:
-        """Take up the last session. True when somebody is signed in; their open payment goes on by itself."""
+        """Resume the last session; True if there is one. Its open payment continues by itself."""
         if not self.server:
             return False
         try:
@@ -145,7 +145,7 @@ class Session:
         self.on_change()
 
     async def _open_flow(self, username: str) -> None:
-        assert self.api is not None  # noqa: S101 -- nobody is admitted before
+        assert self.api is not None  # noqa: S101 -- a sign-in sets it
         if self.flow is not None:
             await self.flow.close()
         self._owner = username

@@ -99,7 +99,7 @@ class TokenStore:
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 return await asyncio.to_thread(self._with_vault, act)
-        except Exception:  # backends raise what they like, and none of it may keep anybody from signing in
+        except Exception:  # backends raise errors of any type; none of them may stop a sign-in
             self.lasting = False
             return None
 

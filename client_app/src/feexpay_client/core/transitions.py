@@ -27,8 +27,8 @@ from feexpay_client.core.states import (
 
 Step = tuple[State, list[Effect]]
 
-#: For so long a wish that the server has not got is sent again by itself. Later the payer has moved on, and a prompt
-#: out of the blue would be one that nobody trusts: then they are told "not sent", and press again if they want.
+#: A request that did not reach the server is sent again automatically for this long. Later the payer no longer expects
+#: a prompt and would not trust it: the app says "not sent", and the payer may press again.
 RESEND_SECONDS = 15 * 60.0
 #: A request that may have left is over after so long: the server and everything in front of it give up earlier.
 #: Counted by this process's own monotonic clock, because wall clocks jump.

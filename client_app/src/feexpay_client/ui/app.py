@@ -232,7 +232,7 @@ class ClientApp(App):
     # --- what happens ---
 
     def _account_changed(self) -> None:
-        """Somebody signed in or out, or the session ended."""
+        """Follow the account after a sign-in, a sign-out or the end of the session."""
         self.services.rewatch()
         for page in (self.signin, self.settings_page):
             page.relabel()
