@@ -10,7 +10,7 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 @pytest.fixture(scope="package")
 def shop() -> Iterator[Receiver]:
-    """Where the shared sandbox delivers."""
+    """The receiver of the shared sandbox's webhooks."""
     with receive_webhooks() as receiver:
         yield receiver
 
@@ -23,6 +23,6 @@ def started(shop: Receiver) -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def sandbox(started: RunningSandbox) -> RunningSandbox:
-    """A sandbox that remembers nothing yet."""
+    """The shared sandbox, emptied."""
     started.reset()
     return started

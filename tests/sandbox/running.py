@@ -1,4 +1,4 @@
-"""The sandbox as a process, as it is shipped to hosts (`django_feexpay.testing.running`), and where this clone is."""
+"""The sandbox in a process, from `django_feexpay.testing.running`, and the root of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last two digits of the payer's number: each ending plays its part, on every channel it has."""
+"""The last two digits of the payer's number choose the status, the answer and the webhooks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_01_02_03_fail_each_for_its_reason(
 @pytest.mark.parametrize("ending", ["04", "50", "99"])
 def test_04_and_unlisted_endings_wait_for_the_payer(sandbox: RunningSandbox, shop: Receiver, ending: str) -> None:
     reference = collect(sandbox, ending).json()["reference"]
-    # A scripted payment asked later has ended: this one had its time, too.
+    # A scripted payment that was started later has ended, so this one would have ended, too.
     wait_for_status(sandbox, collect(sandbox, "00").json()["reference"], "SUCCESSFUL")
     assert status_of(sandbox, reference)["status"] == "PENDING"
     sandbox.approve(reference)
@@ -75,7 +75,7 @@ def test_06_is_approved_without_a_webhook(sandbox: RunningSandbox, shop: Receive
     assert shop.about(reference) == []
 
 
-def test_07_sends_three_webhooks_with_an_older_state_between(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_07_sends_three_webhooks_with_an_older_status_between(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox, "07").json()["reference"]
     assert _news(shop, reference, 3) == ["SUCCESSFUL", "PENDING", "SUCCESSFUL"]
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
@@ -170,10 +170,10 @@ def test_18_charges_then_truncates_its_json(sandbox: RunningSandbox, shop: Recei
     assert _news(shop, _only_payment(sandbox), 1) == ["SUCCESSFUL"]
 
 
-def test_a_choice_of_the_payer_overrules_the_script(sandbox: RunningSandbox) -> None:
+def test_payers_choice_replaces_the_script(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, "05").json()["reference"]
     sandbox.decline(reference)
-    # Asked after it, ended after it: whatever the first had planned would have come by now.
+    # A later payment has ended, so the script of the first one would have ended, too.
     wait_for_status(sandbox, collect(sandbox, "05").json()["reference"], "SUCCESSFUL")
     assert status_of(sandbox, reference)["status"] == "FAILED"
 

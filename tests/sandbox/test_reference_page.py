@@ -16,7 +16,7 @@ from tests.sandbox.running import ROOT
 
 PAGE = (ROOT / "docs/reference/sandbox.md").read_text()
 
-# Requests that pages and answers make, not readers of the page.
+# Endpoints that only pages and answers use; readers need no description.
 BEHIND_THE_PAGES = re.compile(r"/assets/|/state$|^/exports/|^/phone/")
 
 
