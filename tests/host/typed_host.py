@@ -1,4 +1,4 @@
-"""A host's typed code. Mypy reads this file (`make check`, test_typing.py); no test runs it."""
+"""Typed code of a host. mypy checks this file (`make check` and test_public_names.py); no test runs it."""
 
 from __future__ import annotations
 
