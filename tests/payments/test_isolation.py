@@ -41,7 +41,7 @@ LEVELS = {
 
 @pytest.fixture(params=LEVELS)
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The level at which a transaction of the host's own begins."""
+    """The isolation level of the host's transactions."""
     name = str(request.param)
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", LEVELS[name])
     connection.close()
@@ -129,8 +129,8 @@ def test_polls_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
     assert (WebhookDelivery.objects.count(), WebhookDelivery.objects.get().repeat_count) == (1, 7)
 
 
-def test_an_update_that_waited_for_another_one_sees_it(begin: Begin, gateway: ModelGateway, level: str) -> None:
-    """Single updates outside a transaction: claims, poll times, stored answers."""
+def test_update_that_waited_for_a_lock_sees_the_new_values(begin: Begin, gateway: ModelGateway, level: str) -> None:
+    """Such as claims, poll times and stored answers."""
     begin()
     attempt = Attempt.objects.get()
     Attempt.objects.update(next_poll_at=attempt.created_at)
@@ -154,7 +154,7 @@ def two_codes(begin: Begin, gateway: ModelGateway) -> list[Payment]:
 def test_one_key_on_two_codes_at_once_is_used_once_and_nothing_breaks(
     two_codes: list[Payment], gateway: ModelGateway, player: Any
 ) -> None:
-    """Both requests found no such key, and the second INSERT failed on the unique index."""
+    """Neither request finds the key, and the second INSERT fails on the unique index."""
     headers = {"Authorization": f"Bearer {new_token(player)}", "Idempotency-Key": "key-1"}
     asked_before = len(gateway.charges)
 
@@ -238,7 +238,7 @@ def refused(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
+def test_without_autocommit_nothing_is_written_or_sent(
     begin: Begin, gateway: ModelGateway, configure: Configure, without_autocommit: Callable[[], None], dispatch: str
 ) -> None:
     configure(DISPATCH=dispatch)
