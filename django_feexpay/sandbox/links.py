@@ -10,15 +10,15 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import Sandbox, page_url, sandbox_of
-from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.guards import read_json, require_key, require_shop
 from django_feexpay.sandbox.networks import CARDS, NETWORKS, Network
 from django_feexpay.sandbox.scenarios import Script, Step
 from django_feexpay.sandbox.store import Link, Payment, Store
@@ -75,32 +75,27 @@ def open_link(sandbox: Sandbox, code: str) -> Link:
     """The link if it can be paid now. Raises ApiError with FeexPay's answer."""
     link = sandbox.store.link(code)
     if link is None:
-        raise ApiError(404, bodies.error(404, "FeexLink not found", "FEEXLINK_NOT_FOUND"))
+        raise ApiError(404, "FeexLink not found", "FEEXLINK_NOT_FOUND")
     if not link.active:
-        raise ApiError(400, bodies.error(400, "FeexLink is not active"))
+        raise ApiError(400, "FeexLink is not active")
     if link.expires_at <= time.time():
-        raise ApiError(410, bodies.error(410, "FeexLink has expired", "FEEXLINK_EXPIRED"))
+        raise ApiError(410, "FeexLink has expired", "FEEXLINK_EXPIRED")
     if link.uses and sandbox.store.uses_of(link.code) >= link.uses:
-        raise ApiError(400, bodies.error(400, "FeexLink usage limit reached"))
+        raise ApiError(400, "FeexLink usage limit reached")
     return link
 
 
 def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: str = "") -> Payment:
     """Start a transaction of type FEEX_LINK with its own reference."""
     now = time.time()
-    no_names: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "email"), "")
     payment = Payment(
         reference=bodies.new_reference(network, now),
         suffix=network.suffix,
         msisdn=msisdn,
         amount=link.amount,
-        paid_amount=0,
-        status=scenarios.PENDING,
-        reason=None,
         prompts=1 if script.asks_payer else 0,
         odd_status_body=script.odd_status_body,
-        echo=None,
-        details=no_names | {"description": link.description},
+        details={"description": link.description, "first_name": "", "last_name": "", "email": ""},
         created_at=now,
         kind="FEEX_LINK",
         waits_for="page" if network in CARDS else "phone",
@@ -135,12 +130,8 @@ def submit(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
     return pay(sandbox, link, network, script, msisdn)
 
 
-def _expire(store: Store, link: Link) -> None:
-    store.end_link(link.code, link.created_at)
-
-
 SWITCHES: dict[str, Callable[[Store, Link], None]] = {
-    "expire": _expire,
+    "expire": lambda store, link: store.end_link(link.code, link.created_at),
     "activate": lambda store, link: store.switch_link(link.code, active=True),
     "deactivate": lambda store, link: store.switch_link(link.code, active=False),
 }

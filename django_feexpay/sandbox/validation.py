@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.networks import Network
 
 MIN_AMOUNT = 100
@@ -23,12 +25,16 @@ _OPTIONAL_STRINGS = ("custom_id", *_ECHOED)
 Constraints = dict[str, str]
 
 
-class ValidationFailedError(Exception):
-    """The body breaks a rule; `errors` is FeexPay's list of `{property, constraints}`."""
+def validation_failed(found: dict[str, Constraints]) -> ApiError:
+    """The answer to a body that breaks rules: FeexPay lists `{property, constraints}`."""
+    errors = [{"property": name, "constraints": constraints} for name, constraints in found.items() if constraints]
+    return ApiError(400, "Validation failed", errors=errors)
 
-    def __init__(self, errors: list[dict[str, object]]) -> None:
-        super().__init__("Validation failed")
-        self.errors = errors
+
+def refuse(found: dict[str, Constraints]) -> None:
+    """Raise ApiError if any property has errors."""
+    if any(found.values()):
+        raise validation_failed(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class CollectRequest:
 def read_collect(
     body: dict[str, Any], network: Network, *, otp_needed: bool = False, echo_may_be_json: bool = False
 ) -> CollectRequest:
-    """Raises ValidationFailedError with every wrong property."""
+    """Raises ApiError that names every wrong property."""
     echo, custom_id = body.get("callback_info"), body.get("custom_id")
     echo_is_json = echo_may_be_json and isinstance(echo, dict)
     if echo_is_json:
@@ -97,12 +103,12 @@ def read_collect(
 
 
 def read_link(body: dict[str, Any]) -> LinkRequest:
-    """Raises ValidationFailedError. No source gives limits of the amount: any positive integer is accepted."""
+    """Raises ApiError. No source gives limits of the amount: any positive integer is accepted."""
     found = {
         "shop": shop_errors(body.get("shop")),
         "amount": _whole_errors("amount", body.get("amount"), 1),
         "description": _link_description_errors(body.get("description")),
-        "paymentMethod": _method_errors(body.get("paymentMethod")),
+        "paymentMethod": word_errors("paymentMethod", body.get("paymentMethod"), PAYMENT_METHODS),
         "range": _whole_errors("range", body.get("range", 0), 0),
         "expireIn": _whole_errors("expireIn", body.get("expireIn"), 1),
     }
@@ -128,10 +134,8 @@ def _link_description_errors(value: object) -> Constraints:
     return {"matches": "description must hold letters, digits, spaces, _ and - only"}
 
 
-def _method_errors(value: object) -> Constraints:
-    if value in PAYMENT_METHODS:
-        return {}
-    return {"isIn": f"paymentMethod must be one of {', '.join(PAYMENT_METHODS)}"}
+def word_errors(name: str, value: object, words: Collection[str]) -> Constraints:
+    return {} if value in words else {"isIn": f"{name} must be one of {', '.join(words)}"}
 
 
 def _whole_errors(name: str, value: object, least: int) -> Constraints:
@@ -140,15 +144,6 @@ def _whole_errors(name: str, value: object, least: int) -> Constraints:
     if not least <= value <= _MOST:
         return {"range": f"{name} must be from {least} to {_MOST}"}
     return {}
-
-
-def refuse(found: dict[str, Constraints]) -> None:
-    """Raise ValidationFailedError if any property has errors."""
-    errors: list[dict[str, object]] = [
-        {"property": name, "constraints": constraints} for name, constraints in found.items() if constraints
-    ]
-    if errors:
-        raise ValidationFailedError(errors)
 
 
 def _well_formed(text: str) -> str:
