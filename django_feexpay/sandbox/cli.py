@@ -55,26 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
         " hmac: the hex HMAC-SHA256 of the body, and standard_webhooks: webhook-id, -timestamp and -signature,"
         " neither of which FeexPay sends",
     )
-    add(
-        "webhook_secret",
-        one_line,
-        "secret of the other modes; for standard_webhooks base64, with or without whsec_",
-    )
-    add(
-        "webhook_header",
-        header_name,
-        "header of the signature in hmac mode (default X-FeexPay-Signature)",
-    )
+    add("webhook_secret", one_line, "secret of the other modes; for standard_webhooks base64, with or without whsec_")
+    add("webhook_header", header_name, "header of the signature in hmac mode (default X-FeexPay-Signature)")
     add("api_key", not_empty, f"the only key accepted (default {DEFAULT_API_KEY})")
     add("shop_id", not_empty, f"the only shop accepted (default {DEFAULT_SHOP_ID})")
     add("shop_name", not_empty, "the name the payer reads")
     add("language", _one_of(LANGUAGES), "fr or en: the pages' language when the browser asks for neither (default fr)")
     add("time_scale", read_number(1000, least=0.000001), "multiplies every delay; 0.01 for tests (default 1.0)")
-    add(
-        "abandon_seconds",
-        read_number(1e9),
-        "an unfinished operator's page fails after this time; 0: never (default 3600)",
-    )
+    add("abandon_seconds", read_number(1e9), "when an unfinished operator's page fails; 0 is never (default 3600)")
     add("public_url", read_url, "address at which payers reach the pages (default: that of the API)")
     parser.add_argument("--flows", default=environ.get("FEEXPAY_SANDBOX_FLOWS", ""), help="short for --set flows=…")
     parser.add_argument(

@@ -18,7 +18,7 @@ from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Flow, Network
 from django_feexpay.sandbox.scenarios import Answer, Script, Step
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
-from django_feexpay.sandbox.webhook_queue import WebhookRequest
+from django_feexpay.sandbox.webhooks import WebhookRequest
 
 # The longest time a synchronous operator waits for the payer.
 SYNCHRONOUS_SECONDS = 110.0
@@ -80,7 +80,7 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
     orphan = network.two_steps and waiting is None
     refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(asked.otp)
     if refusal is not None:
-        script = Script((Step(0.0, scenarios.FAILED, refusal, webhooks=(scenarios.FAILED,)),), Answer.FINAL)
+        script = Script((scenarios.failed(refusal, 0.0),), Answer.FINAL)
     if waiting is None:
         payment = _create(sandbox, network, asked, script, "push")
     else:
@@ -99,14 +99,7 @@ def _create(sandbox: Sandbox, network: Network, asked: CollectRequest, script: S
         prompts=1 if script.asks_payer else 0,
         odd_status_body=scenarios.script_for(asked.msisdn).odd_status_body,
         echo=asked.callback_info,
-        details={
-            "description": asked.description,
-            "first_name": asked.first_name,
-            "last_name": asked.last_name,
-            "email": asked.email,
-            "return_url": asked.return_url,
-            "cancel_url": asked.cancel_url,
-        },
+        details=asked.details,
         created_at=now,
         custom_id=asked.custom_id,
         echo_is_json=asked.echo_is_json,
@@ -127,7 +120,7 @@ def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
     abandoned_after = sandbox.options.abandon_seconds
     if flow != "redirect" or script.steps or script.never_ends or not abandoned_after:
         return script.steps
-    return (Step(abandoned_after, scenarios.FAILED, scenarios.EXPIRED, webhooks=(scenarios.FAILED,)),)
+    return (scenarios.failed(scenarios.EXPIRED, abandoned_after),)
 
 
 async def _answer(request: Request, script: Script, payment: Payment) -> Response:

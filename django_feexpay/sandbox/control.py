@@ -21,7 +21,7 @@ from django_feexpay.sandbox.fault_settings import SettingError
 from django_feexpay.sandbox.fault_settings import as_json as settings_as_json
 from django_feexpay.sandbox.networks import CARDS, masked
 from django_feexpay.sandbox.store import Delivery, Link, Payment
-from django_feexpay.sandbox.webhook_queue import WebhookRequest
+from django_feexpay.sandbox.webhooks import WebhookRequest
 
 _LONGEST_DELAY_SECONDS = 86_400
 _MOST_WEBHOOKS = 100

@@ -20,7 +20,7 @@ from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, version_of, viewer_of
 from django_feexpay.sandbox.store import Delivery, Payment
 from django_feexpay.sandbox.texts import money, reason_in_words
-from django_feexpay.sandbox.webhook_queue import LOST
+from django_feexpay.sandbox.webhooks import LOST
 
 SHOWN_PAYMENTS = 200
 

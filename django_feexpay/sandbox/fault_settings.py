@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -308,6 +310,11 @@ class CurrentSettings:
         at_start = as_json(self._at_start)
         different = {name: value for name, value in as_json(self.now).items() if value != at_start[name]}
         self._store.write_value("settings", json.dumps(different))
+
+    def draw(self, what: str) -> Callable[[], float]:
+        """Random numbers from 0 to 100, the same ones for the same seed and the same count of earlier draws."""
+        seed = f"{self.now.seed}:{what}:{self._store.count(what)}"
+        return partial(random.Random(seed).uniform, 0, 100)  # noqa: S311 -- repeatable faults, nothing secret
 
     def reset(self) -> None:
         """Go back to the settings of the start."""

@@ -60,7 +60,7 @@ async def history_async(request: Request) -> Response:
     sandbox.store.add_export(export)
     if not export.failed:
         body = bodies.history_webhook(export, _result_url(request, export), rows, _expires_at(export))
-        sandbox.engine.webhook_queue.send_body(export.request_id, body, export.ready_at)
+        sandbox.engine.webhook_queue.queue(export.request_id, body, export.ready_at)
         sandbox.timers.wake()
     return JSONResponse({"success": True, "data": bodies.export_pending(export, _expires_at(export))}, status_code=202)
 

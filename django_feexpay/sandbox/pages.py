@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from django_feexpay.sandbox.context import Sandbox, sandbox_of
 from django_feexpay.sandbox.options import LANGUAGES
-from django_feexpay.sandbox.texts import accepted_language, asked_language, money, text, texts_in
+from django_feexpay.sandbox.texts import accepted_language, money, text, texts_in
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
@@ -79,10 +79,11 @@ class Viewer:
 
 
 def viewer_of(request: Request) -> Viewer:
-    sandbox = sandbox_of(request)
-    asked = asked_language(request)
+    sandbox, asked = sandbox_of(request), request.query_params.get("lang", "")
+    if asked in LANGUAGES:
+        return Viewer(sandbox, asked, True)
     accepted = accepted_language(request.headers.get("accept-language", ""), sandbox.options.language)
-    return Viewer(sandbox, asked or accepted, asked is not None)
+    return Viewer(sandbox, accepted, False)
 
 
 def join(pieces: Iterable[Markup]) -> Markup:

@@ -8,7 +8,6 @@ transaction.
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from django_feexpay.sandbox import bodies, scenarios
 from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
-from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, WebhookQueue, WebhookRequest
+from django_feexpay.sandbox.webhooks import SPACING_SECONDS, WebhookQueue, WebhookRequest
 
 _MAY_BECOME = {
     scenarios.PENDING: {scenarios.SUCCESSFUL, scenarios.FAILED},
@@ -138,11 +137,10 @@ class PaymentEngine:
         settings = self._current_settings.now
         if not (settings.charged_twice_percent or settings.reversed_percent):
             return
-        seed = f"{settings.seed}:paid:{self._store.count('paid')}"
-        chance = random.Random(seed)  # noqa: S311 -- repeatable faults, nothing secret
-        if chance.uniform(0, 100) < settings.charged_twice_percent:
+        roll = self._current_settings.draw("paid")
+        if roll() < settings.charged_twice_percent:
             self._charge_again(reference, now, announce=True)
-        if chance.uniform(0, 100) < settings.reversed_percent:
+        if roll() < settings.reversed_percent:
             status = settings.reversed_status
             due_at = now + settings.reversed_after_seconds * self._options.time_scale
             self._store.add_step(reference, due_at, scenarios.Step(0.0, status, webhooks=(status,)))

@@ -15,7 +15,6 @@ from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import payment_of, sandbox_of
 from django_feexpay.sandbox.guards import read_json, require_address, require_key, require_open, require_shop
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Network
-from django_feexpay.sandbox.scenarios import Step
 from django_feexpay.sandbox.store import PAYOUT, Payment
 from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors, word_errors
 
@@ -30,7 +29,7 @@ MIN_IN_BENIN = 50
 LONGEST_MOTIF = 30
 
 # No payer decides on a payout: without a magic number it succeeds.
-_PAID = (Step(scenarios.PAYER_SECONDS, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),)
+_PAID = (scenarios.approved(),)
 
 
 async def payout(request: Request) -> Response:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 
-from starlette.requests import Request
-
 from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.options import LANGUAGES
 
@@ -204,12 +202,6 @@ def magic_number(language: str, ending: str) -> str:
 def money(amount: int) -> str:
     """XOF and XAF as the region writes them, with non-breaking spaces: 5 000 F CFA."""
     return f"{amount:,} F CFA".replace(",", "\u00a0").replace(" ", "\u00a0")
-
-
-def asked_language(request: Request) -> str | None:
-    """The language of `?lang=`, or None when there is none or we lack it."""
-    lang = request.query_params.get("lang", "")
-    return lang if lang in LANGUAGES else None
 
 
 def accepted_language(header: str, default: str) -> str:

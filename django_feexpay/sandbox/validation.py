@@ -14,13 +14,10 @@ from django_feexpay.sandbox.networks import Network
 MIN_AMOUNT = 100
 MAX_AMOUNT = 2_000_000
 
-PAYMENT_METHODS = ("ALL", "CARD", "MOBILE")
-
 # Far above any real amount, and still within every column's range.
 _MOST = 1_000_000_000
 
-_ECHOED = ("first_name", "last_name", "email", "otp", "return_url", "cancel_url")
-_OPTIONAL_STRINGS = ("custom_id", *_ECHOED)
+_DETAILS = ("first_name", "last_name", "email", "return_url", "cancel_url")
 
 Constraints = dict[str, str]
 
@@ -38,36 +35,17 @@ def refuse(found: dict[str, Constraints]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkRequest:
-    """A valid request for a link. `uses` 0 is no limit."""
-
-    amount: int
-    description: str
-    methods: str
-    uses: int
-    expire_minutes: int
-    custom_id: str | None
-    success_url: str = field(repr=False)
-    error_url: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class CollectRequest:
-    """A valid request to collect. `callback_info`: the caller's own text, or None."""
+    """A valid request to collect. `callback_info`: the caller's own text, or None. `details`: as in `Payment`."""
 
     msisdn: str = field(repr=False)
     amount: int
     shop: str
-    description: str
     callback_info: str | None
-    first_name: str = field(repr=False)
-    last_name: str = field(repr=False)
-    email: str = field(repr=False)
     echo_is_json: bool
     custom_id: str | None
     otp: str = field(repr=False)
-    return_url: str = field(repr=False)
-    cancel_url: str = field(repr=False)
+    details: dict[str, str] = field(repr=False)
 
 
 def read_collect(
@@ -79,14 +57,13 @@ def read_collect(
     if echo_is_json:
         echo = json.dumps(echo)
     found = {
-        "callback_info": _text_errors("callback_info", echo),
+        "callback_info": text_errors("callback_info", echo),
         "phoneNumber": phone_errors(body.get("phoneNumber"), network),
         "amount": amount_errors(body.get("amount")),
         "shop": shop_errors(body.get("shop")),
         "description": _description_errors(body.get("description")),
     }
-    for name in _OPTIONAL_STRINGS:
-        found[name] = _text_errors(name, body.get(name))
+    found |= {name: text_errors(name, body.get(name)) for name in ("custom_id", "otp", *_DETAILS)}
     if otp_needed and not body.get("otp"):
         found["otp"] = {"isNotEmpty": "otp should not be empty"}
     refuse(found)
@@ -94,51 +71,19 @@ def read_collect(
         msisdn=str(body["phoneNumber"]),
         amount=body["amount"],
         shop=body["shop"],
-        description=body.get("description") or "",
-        callback_info=None if echo is None else _well_formed(str(echo)),
+        callback_info=None if echo is None else well_formed(str(echo)),
         echo_is_json=echo_is_json,
-        custom_id=None if custom_id is None else _well_formed(custom_id),
-        **{name: _well_formed(body.get(name) or "") for name in _ECHOED},
+        custom_id=None if custom_id is None else well_formed(custom_id),
+        otp=well_formed(body.get("otp") or ""),
+        details={name: well_formed(body.get(name) or "") for name in ("description", *_DETAILS)},
     )
-
-
-def read_link(body: dict[str, Any]) -> LinkRequest:
-    """Raises ApiError. No source gives limits of the amount: any positive integer is accepted."""
-    found = {
-        "shop": shop_errors(body.get("shop")),
-        "amount": _whole_errors("amount", body.get("amount"), 1),
-        "description": _link_description_errors(body.get("description")),
-        "paymentMethod": word_errors("paymentMethod", body.get("paymentMethod"), PAYMENT_METHODS),
-        "range": _whole_errors("range", body.get("range", 0), 0),
-        "expireIn": _whole_errors("expireIn", body.get("expireIn"), 1),
-    }
-    for name in ("custom_id", "callback_url", "callback_error"):
-        found[name] = _text_errors(name, body.get(name))
-    refuse(found)
-    custom_id = body.get("custom_id")
-    return LinkRequest(
-        amount=body["amount"],
-        description=body.get("description") or "",
-        methods=body["paymentMethod"],
-        uses=body.get("range", 0),
-        expire_minutes=body["expireIn"],
-        custom_id=None if custom_id is None else _well_formed(custom_id),
-        success_url=_well_formed(body.get("callback_url") or ""),
-        error_url=_well_formed(body.get("callback_error") or ""),
-    )
-
-
-def _link_description_errors(value: object) -> Constraints:
-    if value is None or (isinstance(value, str) and re.fullmatch("[A-Za-z0-9 _-]*", value)):
-        return {}
-    return {"matches": "description must hold letters, digits, spaces, _ and - only"}
 
 
 def word_errors(name: str, value: object, words: Collection[str]) -> Constraints:
     return {} if value in words else {"isIn": f"{name} must be one of {', '.join(words)}"}
 
 
-def _whole_errors(name: str, value: object, least: int) -> Constraints:
+def whole_errors(name: str, value: object, least: int) -> Constraints:
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": f"{name} must be an integer number"}
     if not least <= value <= _MOST:
@@ -146,7 +91,7 @@ def _whole_errors(name: str, value: object, least: int) -> Constraints:
     return {}
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """Replace lone surrogates, which JSON allows and UTF-8 does not, with U+FFFD, as Node does."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -192,7 +137,7 @@ def _description_errors(value: object) -> Constraints:
     return {}
 
 
-def _text_errors(name: str, value: object) -> Constraints:
+def text_errors(name: str, value: object) -> Constraints:
     if value is None or isinstance(value, str):
         return {}
     return {"isString": f"{name} must be a string"}
