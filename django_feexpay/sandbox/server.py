@@ -35,11 +35,11 @@ from django_feexpay.sandbox import (
     phone_page,
 )
 from django_feexpay.sandbox.context import RESET_EXTENSION, Sandbox, error_response
-from django_feexpay.sandbox.fault_settings import CurrentSettings
+from django_feexpay.sandbox.fault_settings import CurrentSettings, SettingError
 from django_feexpay.sandbox.faults import FaultInjection
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.same_origin import SameOriginOnly
-from django_feexpay.sandbox.store import Store
+from django_feexpay.sandbox.store import START_ANEW, Store
 from django_feexpay.sandbox.timers import Timers
 
 ROUTED_MODULES = (
@@ -60,11 +60,14 @@ _STOP_SECONDS = 1
 
 
 def build_app(options: Options, store: Store) -> Starlette:
-    """The sandbox as an ASGI app. Its timers run during its lifespan."""
+    """The sandbox as an ASGI app; its timers run during its lifespan.
+
+    Raises SettingError when `store` keeps a setting that this version does not know.
+    """
+    current_settings = CurrentSettings(store, options.settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        current_settings = CurrentSettings(store, options.settings)
         timers = Timers(store, options, current_settings)
         app.state.sandbox = Sandbox(options, store, timers, current_settings)
         loop = asyncio.create_task(timers.run())
@@ -125,10 +128,10 @@ def serve(options: Options) -> None:
     with (
         _until_signalled(),
         contextlib.closing(_listen(options)) as listening,
-        contextlib.closing(_open_store(options.state)) as store,
+        _open_app(options) as app,
     ):
         config = uvicorn.Config(
-            build_app(options, store),
+            app,
             http=_ResettableProtocol,
             ws="none",
             log_level="warning",
@@ -159,11 +162,17 @@ def _until_signalled() -> Iterator[None]:
         yield
 
 
-def _open_store(state: str) -> Store:
-    try:
-        return Store(state)
-    except sqlite3.DatabaseError as error:
-        raise RuntimeError(f"cannot keep the state in {state}: {error}") from error
+@contextlib.contextmanager
+def _open_app(options: Options) -> Iterator[Starlette]:
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(contextlib.closing(Store(options.state)))
+            app = build_app(options, store)
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(f"cannot keep the state in {options.state}: {error}") from error
+        except SettingError as error:
+            raise RuntimeError(f"cannot keep the state in {options.state}: {error}. {START_ANEW}") from error
+        yield app
 
 
 def _listen(options: Options) -> socket.socket:

@@ -22,6 +22,8 @@ PAYOUT = "PAYOUT_API"
 # Raised with every change of the tables; the store refuses a file of another version.
 _SCHEMA_VERSION = 3
 
+START_ANEW = "Delete the file to start with an empty state."
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
     number INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT NOT NULL UNIQUE, suffix TEXT NOT NULL,
@@ -161,7 +163,7 @@ class Store:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if self._value("SELECT COUNT(*) FROM sqlite_master") and self._value("PRAGMA user_version") != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("another version of the sandbox wrote it; delete the file to start anew")
+            raise sqlite3.DatabaseError(f"another version of the sandbox wrote it. {START_ANEW}")
         self._connection.executescript(_SCHEMA)
         self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
