@@ -17,6 +17,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 
 from django_feexpay.api.errors import unknown_field
+from django_feexpay.catalogue import money
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.lifecycle import PublicStatus, statuses_of
 from django_feexpay.models import Payment, Provider
@@ -24,11 +25,11 @@ from django_feexpay.models.payment import PaymentQuerySet
 
 #: The parameters of `history/` that are no filters.
 PAGING = frozenset({"cursor", "page_size"})
-_COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
-_CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()} | {"EUR", "USD"})
+COUNTRIES = sorted({spec.country for spec in CATALOGUE.values() if spec.country})
+CURRENCIES = sorted({spec.currency for spec in CATALOGUE.values()}.union(money.CONVERTIBLE))
+KINDS = sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})
 #: Stands for every country or currency that no provider has, so that invented ones fill no cache.
 OTHER = "other"
-_KINDS = sorted({kind for spec in CATALOGUE.values() for kind in (spec.kind, *spec.also_kinds)})
 #: Near the ends of `datetime`, a conversion to another time zone overflows.
 _USABLE_INSTANTS = (
     MinValueValidator(datetime(1970, 1, 1, tzinfo=UTC)),
@@ -59,8 +60,8 @@ class PaymentFilters(django_filters.FilterSet):
         choices=[(status.value, status.value) for status in PublicStatus], method="by_status"
     )
     provider = django_filters.ChoiceFilter(choices=[(code, code) for code in CATALOGUE], field_name="provider_id")
-    currency = django_filters.ChoiceFilter(choices=[(code, code) for code in _CURRENCIES])
-    country = django_filters.ChoiceFilter(choices=[(code, code) for code in _COUNTRIES], method="by_country")
+    currency = django_filters.ChoiceFilter(choices=[(code, code) for code in CURRENCIES])
+    country = django_filters.ChoiceFilter(choices=[(code, code) for code in COUNTRIES], method="by_country")
     merchant_reference = django_filters.CharFilter(max_length=64)
     idempotency_key = django_filters.CharFilter(max_length=255)
     created_after = InstantFilter(lookup_expr="gte")
@@ -103,7 +104,7 @@ class ProviderFilters(forms.Form):
     """The filters of `GET providers/`. Any country is accepted: cards work in all of them."""
 
     country = forms.RegexField(r"^[A-Za-z]{2}\Z", required=False)
-    kind = forms.ChoiceField(choices=[(kind, kind) for kind in _KINDS], required=False)
+    kind = forms.ChoiceField(choices=[(kind, kind) for kind in KINDS], required=False)
     currency = forms.RegexField(r"^[A-Za-z]{3}\Z", required=False)
 
 
@@ -134,9 +135,9 @@ def provider_query(request: Request) -> ProviderQuery:
     _refuse_invalid(form)
     given = form.cleaned_data
     return ProviderQuery(
-        country=_known(given["country"].upper(), _COUNTRIES),
+        country=_known(given["country"].upper(), COUNTRIES),
         kind=given["kind"],
-        currency=_known(given["currency"].upper(), _CURRENCIES),
+        currency=_known(given["currency"].upper(), CURRENCIES),
     )
 
 
