@@ -85,7 +85,7 @@ def _responses(call: Call) -> dict[str, Operation]:
     responses = {str(status): _response(answer) for status, answer in call.answers.items()}
     codes_by_status = defaultdict(list)
     for code in call.problems:
-        codes_by_status[int(PROBLEMS[code][0])].append(code)
+        codes_by_status[PROBLEMS[code][0]].append(code)
     for status, codes in codes_by_status.items():
         problems = _problems(status, codes)
         known = responses.setdefault(str(status), problems)
