@@ -1,4 +1,7 @@
-"""Typed code of a host. mypy checks this file (`make check` and test_public_names.py); no test runs it."""
+"""A host's typed code, right and wrong. `make check` reads it with mypy; no test runs it.
+
+Mypy refuses a `type: ignore` that it does not need, so it must find each mistake below.
+"""
 
 from __future__ import annotations
 

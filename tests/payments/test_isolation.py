@@ -22,7 +22,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.test_concurrency import codes
@@ -94,7 +94,9 @@ def test_one_key_at_once_over_http_is_one_charge_and_no_500(gateway: ModelGatewa
 
     def tap(number: int) -> int:
         client = Client(raise_request_exception=False)
-        return client.post(f"{BASE}initiate/", wish(), content_type="application/json", headers=headers).status_code
+        return client.post(
+            f"{BASE}initiate/", initiate_body(), content_type="application/json", headers=headers
+        ).status_code
 
     answers = Counter(at_once(8, tap))
 
@@ -276,7 +278,7 @@ def test_without_autocommit_the_api_answers_503_and_payments_can_be_read(
         return Client().post(f"{BASE}{path}", body, content_type="application/json", headers=headers)
 
     # Django's test client would close the connection, and with it this test's autocommit setting.
-    started = post("initiate/", wish(merchant_reference="order-7"))
+    started = post("initiate/", initiate_body(merchant_reference="order-7"))
     delivered = post("webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"})
 
     assert (started.status_code, started.json()["code"]) == (503, "not_configured")

@@ -19,7 +19,7 @@ from django_feexpay import exports
 from django_feexpay.models import Attempt, Credit, Payment, Provider, WebhookDelivery
 from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.payments import invariants, outbox
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Recorder, now, sweep
@@ -88,9 +88,13 @@ def test_router_reads_the_replica_and_the_replica_is_outdated(
 def test_payment_is_credited_once_with_an_outdated_replica(
     gateway: ModelGateway, headers: dict[str, str], lag: Any, signals: Recorder
 ) -> None:
-    started = Client().post(f"{BASE}initiate/", wish(merchant_reference="order-7"), content_type=JSON, headers=headers)
+    started = Client().post(
+        f"{BASE}initiate/", initiate_body(merchant_reference="order-7"), content_type=JSON, headers=headers
+    )
     lag()
-    again = Client().post(f"{BASE}initiate/", wish(merchant_reference="order-7"), content_type=JSON, headers=headers)
+    again = Client().post(
+        f"{BASE}initiate/", initiate_body(merchant_reference="order-7"), content_type=JSON, headers=headers
+    )
     gateway.last().approve()
     told = Client().post(f"{BASE}webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"}, content_type=JSON)
     make_due()
@@ -127,7 +131,7 @@ def test_taps_at_once_start_one_payment(gateway: ModelGateway, headers: dict[str
     lag()
 
     def tap(number: int) -> int:
-        return Client().post(f"{BASE}initiate/", wish(), content_type=JSON, headers=headers).status_code
+        return Client().post(f"{BASE}initiate/", initiate_body(), content_type=JSON, headers=headers).status_code
 
     assert Counter(at_once(6, tap)) == {201: 1, 409: 5}
     assert len(gateway.charges) == 1

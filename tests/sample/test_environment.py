@@ -15,7 +15,7 @@ from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.terms import PaymentRequest
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.conftest import Configure
 from tests.sample.test_settings import PRODUCTION, SAMPLE
 from tests.sandbox.running import RunningSandbox
@@ -82,7 +82,7 @@ def test_production_neither_prompts_nor_credits_with_a_sandbox(
 
     read, started = serve(
         ("GET", f"{BASE}{known.pk}/status/", None, headers),
-        ("POST", f"{BASE}initiate/", wish(), headers),
+        ("POST", f"{BASE}initiate/", initiate_body(), headers),
         **here,
     )
 
@@ -96,7 +96,7 @@ def test_staging_server_may_use_a_sandbox(sandbox: RunningSandbox, headers: dict
     here = {"FEEXPAY_BASE_URL": sandbox.api_url, "FEEXPAY_API_KEY": "test_sandbox_key"}
     here |= {"FEEXPAY_SHOP_ID": sandbox.feexpay["SHOP_ID"], "FEEXPAY_ENVIRONMENT": "staging"}
 
-    [started] = serve(("POST", f"{BASE}initiate/", wish(), headers), **here)
+    [started] = serve(("POST", f"{BASE}initiate/", initiate_body(), headers), **here)
 
     assert (started[0], started[1]["status"]) == (201, "pending")
     assert sandbox.prompts() == 1
