@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -117,14 +116,12 @@ def _check_workbook(payments: PaymentQuerySet) -> None:
         raise TooManyRowsError(message % XLSX_MOST_ROWS)
 
 
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        "csv": Format("text/csv", csv_chunks, check=lambda payments: None),
-        "xlsx": Format(
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks, check=_check_workbook
-        ),
-    }
-)
+FORMATS: Mapping[str, Format] = {
+    "csv": Format("text/csv", csv_chunks, check=lambda payments: None),
+    "xlsx": Format(
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks, check=_check_workbook
+    ),
+}
 
 
 def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -> StreamingHttpResponse:
