@@ -89,7 +89,7 @@ def _refuse_constant(name: str) -> Any:
 def _refuse_unstorable(value: Any) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise MalformedBodyError(_("A text holds a NUL or half a character."))
+            raise MalformedBodyError(_("A text contains a NUL or an incomplete character."))
     elif isinstance(value, dict | list):
         for item in (*value, *value.values()) if isinstance(value, dict) else value:
             _refuse_unstorable(item)
