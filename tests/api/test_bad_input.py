@@ -68,7 +68,7 @@ FIELDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("return to a script", {"return_url": "javascript:alert(1)"}, "return_url", "not_allowed"),
     ("return in clear text", {"return_url": "http://testserver/paid"}, "return_url", "not_allowed"),
     ("return elsewhere", {"return_url": "https://evil.example/paid"}, "return_url", "not_allowed"),
-    ("return to a look-alike", {"return_url": "https://testserver.evil.example/"}, "return_url", "not_allowed"),
+    ("return to a similar host", {"return_url": "https://testserver.evil.example/"}, "return_url", "not_allowed"),
     ("return with a user", {"return_url": "https://testserver@evil.example/"}, "return_url", "not_allowed"),
     ("return with userinfo", {"return_url": "https://ama:x@testserver/"}, "return_url", "not_allowed"),
     ("return without a scheme", {"return_url": "//testserver/paid"}, "return_url", "not_allowed"),
