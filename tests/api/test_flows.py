@@ -194,10 +194,10 @@ def test_phone_sent_with_a_card_is_ignored_and_not_stored(
     assert (body["detail"], body["phone"]) == ("redirect", "")
     gateway.pay_on_page().decline()
     clock.advance(900)
-    while look := next_due_at():
+    while due_at := next_due_at():
         if caller.get(f"{body['id']}/status/").json()["status"] == "failed":
             break
-        clock.advance_to(look)
+        clock.advance_to(due_at)
         sweep()
     assert caller.post(f"retry/{body['id']}/", {"phone": phone or "x"}).status_code == 201
     assert Attempt.objects.count() == 2
