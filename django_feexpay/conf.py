@@ -100,10 +100,6 @@ class _Setting(Generic[Value]):
         return self._convert(_value(self._name))
 
 
-def _secret(value: object) -> Secret:
-    return Secret(str(value))
-
-
 def _list(value: str | Iterable[Any]) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else value
     return [str(part).strip() for part in parts if str(part).strip()]
@@ -118,19 +114,19 @@ class Settings:
 
     __slots__ = ()
 
-    api_key = _Setting("API_KEY", _secret)
+    api_key = _Setting("API_KEY", Secret)
     shop_id = _Setting("SHOP_ID", str)
     base_url = _Setting("BASE_URL", str)
     insecure_hosts = _Setting("INSECURE_HOSTS", _list)
     #: A Secret, because it may hold a user and a password.
-    proxy = _Setting("PROXY", _secret)
+    proxy = _Setting("PROXY", Secret)
     webhook_modes = _Setting("WEBHOOK_MODES", _list)
     dispatch = _Setting("DISPATCH", str)
     expiry = _Setting("EXPIRY_SECONDS", _seconds)
     fee_payer = _Setting("FEE_PAYER", str)
     return_hosts = _Setting("RETURN_HOSTS", _list)
     #: A Secret, because it may hold a key.
-    rates_url = _Setting("RATES_URL", _secret)
+    rates_url = _Setting("RATES_URL", Secret)
     rates_key_path = _Setting("RATES_KEY_PATH", str)
     #: The currency in which the source quotes: `EUR`, or "" for francs.
     rates_quoted_in = _Setting("RATES_QUOTED_IN", str)
