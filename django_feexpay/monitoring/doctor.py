@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from django_feexpay import checks, conf
 from django_feexpay.background import worker
 from django_feexpay.catalogue.web_addresses import LOOPBACK
+from django_feexpay.checks import host_project
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError, NotSentError
 from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, WireRequest
@@ -190,7 +191,7 @@ def _database_clock() -> Finding:
 
 
 def _receivers() -> Finding:
-    for message in checks.receivers():
+    for message in host_project.receivers():
         return Finding(Mark.BAD, "receivers", str(message.msg), str(message.hint))
     return Finding(Mark.GOOD, "receivers", _("payment_succeeded is received"))
 
@@ -217,11 +218,11 @@ def _cache() -> Finding:
 def _queue() -> Finding:
     if not apps.is_installed("django_q"):
         return Finding(Mark.NOT_APPLICABLE, "django-q2", _("not installed: feexpay_worker does the work"))
-    for message in checks.queue_timing():
+    for message in host_project.queue_timing():
         return Finding(Mark.BAD, "django-q2", f"{message.id} {message.msg}", str(message.hint))
     cluster = getattr(settings, "Q_CLUSTER", {})
     if not cluster.get("timeout"):
-        return Finding(Mark.BAD, "django-q2", _("Q_CLUSTER sets no timeout"), checks.QUEUE_TIMING_HINT)
+        return Finding(Mark.BAD, "django-q2", _("Q_CLUSTER sets no timeout"), host_project.QUEUE_TIMING_HINT)
     return Finding(Mark.GOOD, "django-q2", _("timeout %(timeout)s s, retry %(retry)s s") % {"retry": 60, **cluster})
 
 

@@ -23,7 +23,8 @@ from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Recorder, now
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# The threads write at the same time; SQLite's test database, in memory, locks whole tables.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
 
 class Hanging:
@@ -89,7 +90,6 @@ def signalled(signals: Recorder) -> set[UUID]:
     return {pk for _, pk, _ in signals.heard}
 
 
-@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_two_receivers_that_hang_and_a_slow_one_delay_no_other_payment(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
@@ -107,7 +107,6 @@ def test_two_receivers_that_hang_and_a_slow_one_delay_no_other_payment(
     assert len(signals.heard) == 8
 
 
-@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_receiver_that_hangs_with_every_payment_delays_no_other_receiver(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
@@ -256,7 +255,6 @@ def test_cluster_sweep_ends_although_a_receiver_hangs(
         assert OutboxMessage.objects.filter(delivered_at=None).count() == 1
 
 
-@pytest.mark.postgres_only  # SQLite's test database has one lock, and waits for none
 def test_sweep_delivers_more_than_there_are_threads(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
@@ -269,7 +267,6 @@ def test_sweep_delivers_more_than_there_are_threads(
     assert len(signals.heard) == len(payments)
 
 
-@pytest.mark.postgres_only
 def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
     announce: Callable[[int], list[UUID]],
     gateway: ModelGateway,

@@ -22,6 +22,8 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Recorder
 
 pytestmark = pytest.mark.django_db(transaction=True)
+#: SQLite's test database, in memory, locks whole tables, so a second thread's write fails.
+sweeps_in_threads = pytest.mark.postgres_only
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +70,7 @@ def test_schedule_is_made_once_and_brought_up_to_date() -> None:
     assert (night.func, night.schedule_type) == ("django_feexpay.background.tasks.run_nightly", Schedule.HOURLY)
 
 
+@sweeps_in_threads
 def test_start_and_webhook_enqueue_one_task_which_settles_the_payment(
     begin: Begin, gateway: ModelGateway, signals: Recorder, clock: Clock, scheduled: None
 ) -> None:
@@ -84,6 +87,7 @@ def test_start_and_webhook_enqueue_one_task_which_settles_the_payment(
     assert len(enqueued()) == 1, "the second payment is polled soon"
 
 
+@sweeps_in_threads
 def test_tasks_end_when_nothing_is_due_soon_and_the_next_webhook_enqueues_one(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None
 ) -> None:
@@ -98,6 +102,7 @@ def test_tasks_end_when_nothing_is_due_soon_and_the_next_webhook_enqueues_one(
     assert len(enqueued()) == 1
 
 
+@sweeps_in_threads
 def test_attempt_that_becomes_due_while_the_last_task_ends_is_not_left_for_the_schedule(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +115,7 @@ def test_attempt_that_becomes_due_while_the_last_task_ends_is_not_left_for_the_s
     assert len(enqueued()) == 1
 
 
+@sweeps_in_threads
 def test_doubled_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None) -> None:
     begin()
     ((turn,),) = enqueued()
@@ -120,6 +126,7 @@ def test_doubled_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: C
     assert len(enqueued()) == 2, "the first one, left in the broker here, and its follower"
 
 
+@sweeps_in_threads
 def test_schedule_restarts_a_lost_task_and_leaves_one_that_is_alive_alone(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None
 ) -> None:
@@ -151,6 +158,7 @@ def test_wake_enqueues_only_where_the_schedule_exists_and_no_worker_is_alive(
     assert len(enqueued()) == count
 
 
+@sweeps_in_threads
 def test_beside_a_worker_the_scheduled_task_sweeps_once_and_enqueues_none(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django_feexpay import checks
 from django_feexpay.conf import feexpay
 from django_feexpay.signals import payment_succeeded
 
+ROOT = Path(__file__).parents[2]
 LONG = "x" * 32
 KEY = Fernet.generate_key().decode()
 
@@ -85,6 +87,12 @@ def connected_receiver() -> Iterator[None]:
     payment_succeeded.connect(receiver, weak=False)
     yield
     payment_succeeded.disconnect(receiver)
+
+
+@pytest.fixture(autouse=True)
+def newest_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite also runs on the oldest versions of the dependencies, which W017 would name."""
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "9999.0")
 
 
 @pytest.fixture
@@ -335,14 +343,18 @@ def test_worker_runs_on_a_server_with_warnings_only(found: Found) -> None:
     checks.refuse_unsafe_server()
 
 
-def test_every_message_has_a_case() -> None:
-    source = inspect.getsource(checks)
-    written = {
-        f"{'E' if kind == 'error' else 'W'}{int(number):03}"
-        for kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", source)
-    }
+def ids_by_function() -> dict[str, set[str]]:
+    """The functions that give each id, read from the source."""
+    found: dict[str, set[str]] = {}
+    for module in (checks.settings, checks.security, checks.host_project):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            for kind, number in re.findall(r"\b(error|warning)\(\s*(\d+),", inspect.getsource(function)):
+                found.setdefault(f"{kind[0].upper()}{int(number):03}", set()).add(name)
+    return found
 
-    assert written == {row[0] for row in CASES} | {"W016"}
+
+def test_every_message_has_a_case() -> None:
+    assert set(ids_by_function()) == {row[0] for row in CASES} | {"W016", "W017"}
 
 
 def test_every_message_says_what_to_do(messages: Callable[..., list[CheckMessage]]) -> None:
@@ -352,14 +364,42 @@ def test_every_message_says_what_to_do(messages: Callable[..., list[CheckMessage
             assert message.msg.endswith(".")
 
 
-def test_id_has_one_meaning(messages: Callable[..., list[CheckMessage]]) -> None:
-    """A number that two functions give would be silenced for both."""
-    users: dict[str, set[str]] = {}
-    for name, function in inspect.getmembers(checks, inspect.isfunction):
-        for _kind, number in re.findall(r"_(error|warning)\(\s*(\d+),", inspect.getsource(function)):
-            users.setdefault(f"{_kind}{number}", set()).add(name)
+def test_id_has_one_meaning() -> None:
+    """An id that two functions give would be silenced for both."""
+    assert {number: names for number, names in ids_by_function().items() if len(names) > 1} == {}
 
-    assert {number: names for number, names in users.items() if len(names) > 1} == {}
+
+def test_reference_page_lists_every_id() -> None:
+    page = (ROOT / "docs/reference/checks.md").read_text()
+
+    assert re.findall(r"^\| `feexpay\.([EW]\d{3})`", page, re.MULTILINE) == sorted(ids_by_function())
+
+
+def test_old_dependency_is_named_with_the_version_that_fixes_it(
+    messages: Callable[..., list[CheckMessage]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = {"Django": "5.2.10", "requests": "2.32.3", "urllib3": "2.6.3", "cryptography": "43.0.1"}
+    monkeypatch.setattr("importlib.metadata.version", installed.__getitem__)
+
+    (message,) = messages()
+
+    assert message.id == "feexpay.W017"
+    assert message.msg == (
+        "Installed versions with published vulnerabilities: requests 2.32.3 (fixed in 2.32.4),"
+        " urllib3 2.6.3 (fixed in 2.7.0)."
+    )
+
+
+def test_secure_versions_are_those_that_fix_every_advisory_of_the_security_page() -> None:
+    page = (ROOT / "SECURITY.md").read_text()
+    newest: dict[str, tuple[int, ...]] = {}
+    for package, fixed_in in re.findall(r"^\| (\w+) \| ([\d., ]+) \|", page, re.MULTILINE):
+        versions = [tuple(map(int, version.split("."))) for version in fixed_in.split(", ")]
+        newest[package] = max(versions + [newest.get(package, ())])
+    del newest["gunicorn"]  # no dependency of the package
+
+    secure = checks.security.SECURE_VERSIONS
+    assert newest == {package: tuple(map(int, version.split("."))) for package, version in secure.items()}
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8801/api", "http://[::1]/api", "http://localhost/api"])

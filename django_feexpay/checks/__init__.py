@@ -1,0 +1,36 @@
+"""System checks: `manage.py check` reports what is wrong on any machine, `check --deploy` also what a server needs.
+
+A developer's machine, a CI without keys and a host's test run never fail on what only a server needs. An error stops
+what would lose money or leak; a warning names a risk. An id is never reused for another meaning.
+docs/reference/checks.md lists them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Tags, register
+from django.core.management.base import CommandError
+
+from django_feexpay.checks import host_project, security, settings  # noqa: F401 -- each registers its checks
+from django_feexpay.checks.messages import CHECKS, DEPLOYMENT_CHECKS
+from django_feexpay.checks.settings import shape
+
+
+@register(Tags.compatibility)
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """What is wrong on any machine. Needs no database."""
+    return list(shape()) or [message for check in CHECKS for message in check()]
+
+
+@register(Tags.compatibility, deploy=True)
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """What only a server needs: keys, the real gateway, PostgreSQL, a shared cache, patched dependencies."""
+    return [] if list(shape()) else [message for check in DEPLOYMENT_CHECKS for message in check()]
+
+
+def refuse_unsafe_server() -> None:
+    """Raise CommandError with the errors of `check_deployment`, so that no worker runs on a server that has them."""
+    errors = [message for message in check_deployment() if message.is_serious()]
+    if errors:
+        raise CommandError("\n".join(f"{error.id} {error.msg} {error.hint}" for error in errors))

@@ -1,0 +1,137 @@
+"""Checks of the host's own settings: database, cache, queue, urls, and a receiver of `payment_succeeded`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.conf import settings
+
+from django_feexpay.checks.messages import Messages, error, everywhere, on_deployment, warning
+from django_feexpay.conf import feexpay
+from django_feexpay.monitoring.webhook_route import webhook_path
+from django_feexpay.payments.database import apps_outside_default
+from django_feexpay.signals import payment_succeeded
+
+#: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
+_LONGEST_SWEEP_SECONDS = 180
+#: 3.5 worker pools of `--concurrency` (8), 16 delivering threads, the comparison, and the loop itself.
+_WORKER_CONNECTIONS = 46
+QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
+
+
+# --- the database ---------------------------------------------------------------------------------------
+
+
+@everywhere
+def database_engine() -> Messages:
+    database = settings.DATABASES["default"]
+    engine = database["ENGINE"]
+    if not any(vendor in engine for vendor in ("postgresql", "postgis", "sqlite3", "spatialite")):
+        yield error(21, f"The database {engine} is not supported.", "PostgreSQL in production, SQLite to start.")
+    if "sqlite" in engine and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE":
+        hint = 'Set DATABASES["default"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" and a timeout.'
+        yield warning(7, "SQLite without IMMEDIATE transactions loses writes to 'database is locked'.", hint)
+
+
+@everywhere
+def other_database() -> Messages:
+    if elsewhere := apps_outside_default():
+        text = (
+            f"DATABASE_ROUTERS keeps the tables of {', '.join(elsewhere)} outside the default database: payments are"
+            " refused, because their locks and transactions use the default connection."
+        )
+        hint = 'Let the router leave the app "feexpay" and AUTH_USER_MODEL on "default", or return None for them.'
+        yield error(52, text, hint)
+
+
+@everywhere
+def transactions() -> Messages:
+    database = settings.DATABASES["default"]
+    if not database.get("AUTOCOMMIT", True):
+        text = 'DATABASES["default"]["AUTOCOMMIT"] is False: payments are refused, because nothing commits them.'
+        yield error(51, text, "Remove it, and use transaction.atomic() where several changes belong together.")
+    if database.get("ATOMIC_REQUESTS") and feexpay.dispatch != "queue":
+        text = (
+            "ATOMIC_REQUESTS opens a transaction around each of your views, and start_payment refuses to call FeexPay"
+            " inside one: a rollback would forget a payment that the payer was asked for."
+        )
+        hint = (
+            "Put @transaction.non_atomic_requests on the views that start payments, or set"
+            ' FEEXPAY["DISPATCH"] = "queue". The API and the webhook are exempt already.'
+        )
+        yield warning(15, text, hint)
+
+
+@everywhere
+def pool_size() -> Messages:
+    """psycopg's pool has four connections by default, and a thread that gets none fails."""
+    pool = settings.DATABASES["default"].get("OPTIONS", {}).get("pool")
+    options = pool if isinstance(pool, Mapping) else {}
+    size = options.get("max_size") or options.get("min_size", 4)
+    if pool and size < _WORKER_CONNECTIONS:
+        text = f"The connection pool holds {size}; a feexpay_worker uses up to {_WORKER_CONNECTIONS} at once."
+        hint = (
+            'OPTIONS["pool"] = {"max_size": …}: 4 × --concurrency + 20 for the worker, its threads for a web process.'
+        )
+        yield warning(12, text, hint)
+
+
+@on_deployment
+def database_in_production() -> Messages:
+    if settings.DEBUG:
+        return
+    database = settings.DATABASES["default"]
+    if "sqlite" in database["ENGINE"]:
+        yield warning(6, "SQLite in production: one writer at a time, no row locks.", "Use PostgreSQL.")
+    pooled = database.get("CONN_MAX_AGE", 0) != 0 or database.get("OPTIONS", {}).get("pool")
+    if "postgresql" in database["ENGINE"] and not pooled:
+        hint = 'Set DATABASES["default"]["CONN_MAX_AGE"] = 60, or OPTIONS["pool"].'
+        yield warning(8, "Each request opens a new database connection, which leaves a fifth of the throughput.", hint)
+
+
+# --- everything else ------------------------------------------------------------------------------------
+
+
+@everywhere
+def time_zones() -> Messages:
+    if not settings.USE_TZ:
+        yield error(22, "USE_TZ is off: an hour each year would be ambiguous.", "Set USE_TZ = True.")
+
+
+@everywhere
+def queue_timing() -> Messages:
+    """django-q2 starts a task again after `retry` seconds, even while it still runs."""
+    cluster = getattr(settings, "Q_CLUSTER", {})
+    if not cluster:
+        return
+    timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
+    if timeout is None or retry <= timeout:
+        yield error(23, "Q_CLUSTER needs a timeout, and a retry that is longer.", QUEUE_TIMING_HINT)
+    elif timeout < _LONGEST_SWEEP_SECONDS:
+        # A killed sweep loses no payment, but it may lose an answer, and then searches FeexPay's history for it.
+        text = f"Q_CLUSTER: timeout is below {_LONGEST_SWEEP_SECONDS} s, the longest sweep with a synchronous provider."
+        yield warning(11, text, QUEUE_TIMING_HINT)
+
+
+@everywhere
+def mounted_urls() -> Messages:
+    if getattr(settings, "ROOT_URLCONF", None) and not webhook_path():
+        hint = 'Add path("payments/", include("django_feexpay.urls")) to your urls.'
+        yield warning(13, "django_feexpay.urls is not mounted: FeexPay's webhooks have no address here.", hint)
+
+
+@everywhere
+def receivers() -> Messages:
+    if not payment_succeeded.has_listeners():
+        hint = (
+            'Override `paid` in the class that FEEXPAY["PAYABLE"] names, or connect a receiver to'
+            " django_feexpay.signals.payment_succeeded in AppConfig.ready()."
+        )
+        yield warning(16, "Nothing receives payment_succeeded: a paid order would stay unpaid.", hint)
+
+
+@on_deployment
+def shared_cache() -> Messages:
+    if "locmem" in settings.CACHES["default"]["BACKEND"] and not settings.DEBUG:
+        text = "Processes do not share the cache: each has its own rate limits, circuit breakers and provider list."
+        yield warning(9, text, "Use Redis.")

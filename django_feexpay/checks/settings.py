@@ -1,0 +1,165 @@
+"""Checks of single values of FEEXPAY: types, numbers, choices, the price and the exchange rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from django_feexpay import conf
+from django_feexpay.catalogue.web_addresses import secure_url
+from django_feexpay.checks.messages import Messages, error, everywhere, holds, is_readable, warning
+from django_feexpay.conf import DEFAULTS, feexpay
+from django_feexpay.payable import Payable
+from django_feexpay.payments import rates
+
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "ENVIRONMENT": ("", conf.DEVELOPMENT, conf.STAGING, conf.PRODUCTION),
+    "DISPATCH": ("inline", "queue"),
+    "FEE_PAYER": ("merchant", "payer"),
+    "RATES_QUOTED_IN": ("", "EUR"),
+    "SECRETS_BACKEND": ("env",),
+}
+_LEAST: Mapping[str, int] = {
+    "MAX_ATTEMPTS": 1,
+    "PROMPTS_PER_PHONE": 0,
+    "REVIEW_TWO_PERSON_ABOVE": 0,
+    "GATEWAY_PER_SECOND": 0,
+    "GATEWAY_AT_ONCE": 0,
+}
+
+
+def shape() -> Messages:
+    """The types that every other check relies on. They run only if this finds nothing."""
+    if not isinstance(conf.given(), Mapping):
+        yield error(1, "FEEXPAY is not a dict.", 'Write FEEXPAY = {"API_KEY": …, "SHOP_ID": …}.')
+        return
+    for name in (name for name, default in DEFAULTS.items() if isinstance(default, list)):
+        if not isinstance(conf.given().get(name, []), str | list | tuple):
+            yield error(
+                24, f'FEEXPAY["{name}"] is not a list.', "Write a list, or its items in one string with commas."
+            )
+
+
+@everywhere
+def unknown_keys() -> Messages:
+    for name in sorted(map(str, set(conf.given()) - set(DEFAULTS))):
+        nearest = get_close_matches(name.upper().removeprefix("FEEXPAY_"), DEFAULTS, n=1)
+        hint = f'Did you mean "{nearest[0]}"?' if nearest else f"The settings are {', '.join(sorted(DEFAULTS))}."
+        yield error(2, f'FEEXPAY["{name}"] is not a setting.', hint)
+
+
+@everywhere
+def choices() -> Messages:
+    for name, known in _CHOICES.items():
+        value = conf.given().get(name, DEFAULTS[name])
+        if value not in known:
+            yield error(15, f'FEEXPAY["{name}"] is {value!r}.', f"Choose one of {', '.join(filter(None, known))}.")
+
+
+@everywhere
+def whole_numbers() -> Messages:
+    for name, least in _LEAST.items():
+        value = conf.given().get(name, DEFAULTS[name])
+        if name == "REVIEW_TWO_PERSON_ABOVE" and value in (None, ""):
+            continue  # one person closes a review alone
+        if isinstance(value, bool) or not str(value).isdecimal() or int(value) < least:
+            yield error(27, f'FEEXPAY["{name}"] is {value!r}.', f"Write a whole number, at least {least}.")
+
+
+@everywhere
+def times() -> Messages:
+    if not holds(lambda: min(feexpay.poll_seconds) >= 1):
+        yield error(16, "POLL_SECONDS is not a list of seconds.", "For example 5,10,15,30,60.")
+    if not holds(lambda: feexpay.expiry >= timedelta(seconds=30)):
+        yield error(17, "EXPIRY_SECONDS is not a number of at least 30.", "A payer needs time to type a PIN: 900.")
+    if not is_readable(lambda: feexpay.rate_limit):
+        yield error(18, "RATE_LIMIT is not a count and one of s, min, hour, day.", "For example 100/min.")
+    if not is_readable(lambda: feexpay.compare_at):
+        hint = 'Write a time of day in UTC, for example "02:00"; "" switches the nightly comparison off.'
+        yield error(28, "COMPARE_AT is not a time of day.", hint)
+
+
+@everywhere
+def require_idempotency_key() -> Messages:
+    value = conf.given().get("REQUIRE_IDEMPOTENCY_KEY", False)
+    if not isinstance(value, bool):
+        yield error(26, f"REQUIRE_IDEMPOTENCY_KEY is {value!r}.", "Write True or False; the string 'False' is true.")
+
+
+@everywhere
+def return_hosts() -> Messages:
+    for host in feexpay.return_hosts:
+        if not holds(partial(_is_host_name, host)):
+            hint = "Write the host name only, in lower case, without https:// and without a port: shop.example.com."
+            yield warning(10, f"RETURN_HOSTS: {host!r} is not a host name, so it matches no address.", hint)
+
+
+def _is_host_name(host: str) -> bool:
+    return urlsplit(f"//{host}").hostname == host
+
+
+@everywhere
+def payable() -> Messages:
+    path = conf.given().get("PAYABLE")
+    if not path:
+        text = "PAYABLE is not set: POST initiate/ answers 503 not_configured, as any client could name its own price."
+        hint = (
+            'Set FEEXPAY["PAYABLE"] to the dotted path of a subclass of django_feexpay.Payable, for example'
+            ' "shop.orders.Orders", or to "any_amount" if payers choose the amount.'
+        )
+        yield warning(14, text, hint)
+        return
+    why = ""
+    try:
+        good = path == conf.ANY_AMOUNT or _names_a_price(feexpay.payable_target)
+    except (ImportError, AttributeError) as problem:
+        good, why = False, f": {problem}"
+    if not good:
+        hint = (
+            'The dotted path of a subclass of django_feexpay.Payable with a method "price", for example'
+            ' "shop.orders.Orders"; or of a function that returns the price; or "any_amount".'
+        )
+        yield error(19, f"PAYABLE {path!r} names no price{why}.", hint)
+
+
+def _names_a_price(target: Any) -> bool:
+    if not isinstance(target, type):
+        return callable(target)
+    return issubclass(target, Payable) and target.price is not Payable.price
+
+
+@everywhere
+def rates_source() -> Messages:
+    """No message quotes the address: it may hold a key."""
+    hint = "Write the dotted path of a subclass of django_feexpay.payments.rates.RatesSource."
+    try:
+        source = feexpay.rates_source
+    except (ImportError, AttributeError):
+        yield error(41, "RATES_SOURCE cannot be imported.", hint)
+        return
+    if not (isinstance(source, type) and issubclass(source, rates.RatesSource)):
+        yield error(42, "RATES_SOURCE is not a subclass of RatesSource.", hint)
+    elif issubclass(source, rates.HttpRates):
+        if secure_url(feexpay.rates_url.reveal()) is None:
+            yield error(43, "RATES_URL is not an https address.", "For example https://host/latest?base={currency}.")
+        if not feexpay.rates_key_path:
+            yield error(44, "RATES_KEY_PATH is not set.", "Write the path of the rate in the answer: rates.{into}.")
+
+
+@everywhere
+def written_rates() -> Messages:
+    if not holds(lambda: feexpay.rates_stale >= rates.FRESH):
+        yield error(48, "RATES_STALE_SECONDS is not a number of at least 3600.", "For example 86400, one day.")
+    hint = 'Write francs for one unit, by currency: {"USD": "605.25"}, or USD:605.25 in the environment.'
+    if not is_readable(lambda: feexpay.rates):
+        yield error(45, "RATES is not a list of exchange rates.", hint)
+        return
+    for currency, rate in feexpay.rates.items():
+        if currency not in rates.PLAUSIBLE:
+            yield error(46, f"RATES: {currency!r} is not a currency that needs a rate.", hint)
+        elif not rates.is_plausible(currency, rate):
+            yield error(47, f"RATES: one {currency} cannot be worth {rate} francs.", hint)
