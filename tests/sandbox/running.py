@@ -1,4 +1,4 @@
-"""The sandbox in a process, from `django_feexpay.testing.running`, and the root of the repository."""
+"""The sandbox as a process, from the package's own test helpers, and the root of this repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FeexPay's endpoints to collect, read a status, search the history and read balances."""
+"""FeexPay's endpoints to collect, read a status, search the history and read the balance."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_push_network_accepts(sandbox: RunningSandbox, suffix: str) -> Non
 
 
 @pytest.mark.parametrize("suffix", ["celtiis", "coris_bj", "mtn_cm", "MTN"])
-def test_unknown_suffix_is_not_found(sandbox: RunningSandbox, suffix: str) -> None:
+def test_unknown_suffix_is_an_unknown_path(sandbox: RunningSandbox, suffix: str) -> None:
     answer = collect(sandbox, suffix=suffix)
     assert answer.status_code == 404
     assert answer.json() == {
@@ -161,7 +161,7 @@ def test_phone_number_may_be_a_json_number(sandbox: RunningSandbox) -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"\xff\xfe", b"[" * 50_000, b'{"amount": ' + b"9" * 5000 + b"}"], ids=range(5)
 )
-def test_malformed_body_is_a_400(sandbox: RunningSandbox, raw: bytes) -> None:
+def test_broken_json_gets_400(sandbox: RunningSandbox, raw: bytes) -> None:
     answer = sandbox.post("/api/transactions/public/requesttopay/mtn", data=raw, headers=BEARER)
     assert (answer.status_code, answer.json()["error"]) == (400, "Bad Request")
 
@@ -177,7 +177,7 @@ def test_body_over_100_kb_is_refused(sandbox: RunningSandbox) -> None:
     assert (answer.status_code, answer.json()["message"]) == (413, "request entity too large")
 
 
-def test_echo_of_any_text_is_returned_unchanged(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_callback_info_of_any_text_comes_back_unchanged(sandbox: RunningSandbox, shop: Receiver) -> None:
     echo = 'é "<b>" \u0000 \u202e 😀'
     reference = collect(sandbox, callback_info=echo).json()["reference"]
     assert status_of(sandbox, reference)["callback_info"] == echo
@@ -185,7 +185,7 @@ def test_echo_of_any_text_is_returned_unchanged(sandbox: RunningSandbox, shop: R
     assert shop.wait_for(reference)[0].body["callback_info"] == echo
 
 
-def test_lone_surrogate_in_an_echo_becomes_a_replacement_character(sandbox: RunningSandbox) -> None:
+def test_lone_surrogate_in_callback_info_becomes_a_replacement_character(sandbox: RunningSandbox) -> None:
     assert collect(sandbox, callback_info="a\ud800b").json()["callback_info"] == "a\ufffdb"
 
 
@@ -236,7 +236,7 @@ def test_status_of_an_unknown_reference_is_not_found(sandbox: RunningSandbox) ->
 
 
 @pytest.mark.parametrize("end", ["", "/"])
-def test_status_without_a_reference_says_so(sandbox: RunningSandbox, end: str) -> None:
+def test_status_without_a_reference_gets_400(sandbox: RunningSandbox, end: str) -> None:
     answer = sandbox.get(f"/api/transactions/public/single/status{end}", headers=BEARER)
     assert answer.status_code == 400
     assert answer.json() == {"statusCode": 400, "message": "Reference is required", "code": "MISSING_REFERENCE"}
@@ -250,13 +250,13 @@ def test_status_without_a_reference_says_so(sandbox: RunningSandbox, end: str) -
         ("POST", "/api/v1/payments/initiate"),
     ],
 )
-def test_unknown_path_is_refused_with_feexpays_text(sandbox: RunningSandbox, method: str, path: str) -> None:
+def test_unknown_path_is_refused_as_by_feexpay(sandbox: RunningSandbox, method: str, path: str) -> None:
     answer = sandbox.session.request(method, sandbox.base_url + path, timeout=10)
     assert answer.status_code == 404
     assert answer.json() == {"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}
 
 
-def test_history_rows_have_the_fields_that_identify_an_attempt(sandbox: RunningSandbox) -> None:
+def test_history_row_has_the_fields_that_identify_a_payment(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, callback_info="attempt-1", description="500 coins").json()["reference"]
     answer = search_history(sandbox)
     body = answer.json()
@@ -304,7 +304,7 @@ def test_history_filters_by_type_status_network_and_day(
     assert body["total"] == len(echoes)
 
 
-def test_history_gives_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) -> None:
+def test_history_returns_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) -> None:
     for _ in range(502):
         collect(sandbox)
     body = search_history(sandbox).json()
@@ -327,11 +327,11 @@ def test_history_refuses_an_invalid_period(sandbox: RunningSandbox, filters: dic
     assert [one["property"] for one in answer.json()["errors"]] == [wrong]
 
 
-def test_history_spans_31_days(sandbox: RunningSandbox) -> None:
+def test_history_accepts_31_days(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, start_date="2026-01-01", end_date="2026-02-01").status_code == 200
 
 
-def test_history_accepts_the_last_day_of_the_calendar(sandbox: RunningSandbox) -> None:
+def test_history_accepts_the_first_and_last_day_of_the_calendar(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, start_date="9999-12-31", end_date="9999-12-31").json()["data"] == []
     assert search_history(sandbox, start_date="0001-01-01", end_date="0001-01-01").json()["data"] == []
 
@@ -340,7 +340,7 @@ def test_history_of_another_shop_is_not_found(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, shop="OTHERSHOP000001").status_code == 404
 
 
-def test_balance_grows_by_the_paid_amount(sandbox: RunningSandbox) -> None:
+def test_balance_grows_by_successful_payments_only(sandbox: RunningSandbox) -> None:
     sandbox.approve(collect(sandbox, amount=700).json()["reference"])
     sandbox.approve(collect(sandbox, amount=300).json()["reference"])
     sandbox.decline(collect(sandbox, amount=900).json()["reference"])
@@ -359,7 +359,7 @@ def test_balance_of_another_shop_is_not_found(sandbox: RunningSandbox) -> None:
     assert (answer.status_code, answer.json()["message"]) == (404, "Merchant or Shop not found")
 
 
-def test_shop_can_be_read_without_a_key(sandbox: RunningSandbox) -> None:
+def test_get_shop_needs_no_key(sandbox: RunningSandbox) -> None:
     body = sandbox.get(f"/api/shop/{SHOP_ID}/get_shop").json()
     assert body == {"name": "Coin & <Shop>", "reference": SHOP_ID, "systemCardPay": None}
     assert sandbox.get("/api/shop/OTHERSHOP000001/get_shop").json()["message"] == "Shop introuvable"
@@ -373,7 +373,7 @@ def test_shop_can_be_read_without_a_key(sandbox: RunningSandbox) -> None:
         ("03", "FAILED", "92", "CANCELLED"),
     ],
 )
-def test_synchronous_moov_answers_after_the_payers_choice(ending: str, status: str, code: str, words: str) -> None:
+def test_synchronous_moov_answers_after_the_payers_decision(ending: str, status: str, code: str, words: str) -> None:
     with run_sandbox("--moov-synchronous") as sandbox:
         body = collect(sandbox, ending, suffix="moov").json()
     assert (body["status"], body["statusCode"]) == (status, code)

@@ -1,4 +1,4 @@
-"""The control interface: list payments, choose for the payer, reset."""
+"""The control interface: list payments, decide for the payer, reset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.sandbox.feexpay import collect, status_of
 from tests.sandbox.running import RunningSandbox
 
 
-def test_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> None:
+def test_listed_payment_has_a_masked_number(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, callback_info="attempt-1").json()["reference"]
     (payment,) = sandbox.payments()
     assert payment.pop("id") >= 1
@@ -34,14 +34,14 @@ def test_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> No
     }
 
 
-def test_payments_can_be_filtered_by_echo(sandbox: RunningSandbox) -> None:
+def test_list_filters_by_echo(sandbox: RunningSandbox) -> None:
     for echo in ("a", "b", "a"):
         collect(sandbox, callback_info=echo)
     assert [payment["echo"] for payment in sandbox.payments("a")] == ["a", "a"]
     assert sandbox.payments("nobody") == []
 
 
-def test_one_payment_can_be_read(sandbox: RunningSandbox) -> None:
+def test_one_payment_is_read_as_in_the_list(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.get(f"/control/payments/{reference}").json() == sandbox.payments()[0]
 
@@ -54,7 +54,7 @@ def test_one_payment_can_be_read(sandbox: RunningSandbox) -> None:
         ("expire", "FAILED", "EXPIRED", 0),
     ],
 )
-def test_choice_ends_the_payment(
+def test_choice_settles_the_payment(
     sandbox: RunningSandbox, choice: str, status: str, reason: str | None, paid_amount: int
 ) -> None:
     reference = collect(sandbox).json()["reference"]
@@ -73,7 +73,7 @@ def test_failed_payment_may_still_be_approved(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("choice", ["approve", "decline", "expire"])
-def test_paid_payment_cannot_be_changed(sandbox: RunningSandbox, choice: str) -> None:
+def test_paid_payment_refuses_another_choice(sandbox: RunningSandbox, choice: str) -> None:
     reference = collect(sandbox).json()["reference"]
     sandbox.approve(reference)
     answer = sandbox.post(f"/control/payments/{reference}/{choice}")
@@ -92,7 +92,7 @@ def test_unknown_choice_is_not_found(sandbox: RunningSandbox) -> None:
     assert sandbox.post(f"/control/payments/{reference}/refund").status_code == 404
 
 
-def test_get_makes_no_choice(sandbox: RunningSandbox) -> None:
+def test_get_never_makes_a_choice(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.get(f"/control/payments/{reference}/approve").status_code == 405
     assert status_of(sandbox, reference)["status"] == "PENDING"

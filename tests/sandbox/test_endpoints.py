@@ -1,4 +1,4 @@
-"""FeexPay's other endpoints: integration, payouts, asynchronous history, fees, and the old status."""
+"""FeexPay's other endpoints: integration, payouts, asynchronous history, fees, the v1 status."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_integration_accepts_a_form(sandbox: RunningSandbox, shop: Receiver) -> 
     assert shop.wait_for(answer.json()["reference"])[0].body["callback_info"] == "a"
 
 
-def test_integration_supports_the_flows(sandbox: RunningSandbox) -> None:
+def test_integration_supports_the_redirect_flow(sandbox: RunningSandbox) -> None:
     body = {"reseau": "WAVE CI", "phoneNumber": "2250700000050", "amount": 500, "shop": SHOP_ID}
     assert "payment_url" in sandbox.post(INTEGRATION, json=body, headers=BEARER).json()
 
 
 @pytest.mark.parametrize("reseau", [None, "mtn", "MTN CM", 5])
-def test_integration_refuses_a_network_it_does_not_know(sandbox: RunningSandbox, reseau: object) -> None:
+def test_integration_refuses_an_unknown_network(sandbox: RunningSandbox, reseau: object) -> None:
     answer = sandbox.post(INTEGRATION, json={"reseau": reseau}, headers=BEARER)
     assert (answer.status_code, answer.json()["code"]) == (400, "NETWORK_UNAVAILABLE")
 
@@ -62,7 +62,7 @@ def test_integration_validates_a_form_like_json(sandbox: RunningSandbox) -> None
     assert [one["property"] for one in answer.json()["errors"]] == ["phoneNumber", "amount", "shop"]
 
 
-def test_old_status_endpoint_needs_the_v1_setting(sandbox: RunningSandbox) -> None:
+def test_v1_status_answers_only_with_its_setting(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     path = f"/api/transactions/getrequesttopay/integration/{reference}"
     assert sandbox.get(path).json()["message"] == f"Cannot GET {path}"
@@ -107,7 +107,7 @@ def _wait_for_payout(sandbox: RunningSandbox, reference: str, status: str) -> No
         time.sleep(0.01)
 
 
-def test_payout_is_pending_first_and_leaves_the_balance_at_once(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_payout_is_pending_and_leaves_the_balance_at_once(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, opening_balance=1000)
     answer = _payout(sandbox)
     reference = answer.json()["reference"]
@@ -128,7 +128,7 @@ def test_payout_is_pending_first_and_leaves_the_balance_at_once(sandbox: Running
     assert (sandbox.charges(), sandbox.prompts()) == (0, 0)
 
 
-def test_status_of_a_payout_lacks_two_fields_and_has_its_own_endpoint(sandbox: RunningSandbox) -> None:
+def test_payout_status_lacks_two_fields_and_has_its_own_endpoint(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000)
     reference = _payout(sandbox).json()["reference"]
     payment = collect(sandbox).json()["reference"]
@@ -153,7 +153,7 @@ def test_payout_over_the_balance_is_refused(sandbox: RunningSandbox) -> None:
     assert _balance(sandbox) == 499
 
 
-def test_shop_without_payouts_is_refused(sandbox: RunningSandbox) -> None:
+def test_payout_is_refused_when_payouts_are_disabled(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000, payouts_enabled=False)
     assert _payout(sandbox).json()["code"] == "ERR_PAYOUT_NOT_ENABLED"
 
@@ -179,11 +179,11 @@ def test_invalid_payout_is_refused(sandbox: RunningSandbox, route: str, change: 
 
 
 @pytest.mark.parametrize("route", ["coris", "mtn", "transfer", "card"])
-def test_there_is_no_payout_by_coris_card_or_bank(sandbox: RunningSandbox, route: str) -> None:
+def test_payout_to_an_unsupported_network_is_an_unknown_path(sandbox: RunningSandbox, route: str) -> None:
     assert _payout(sandbox, route).json()["message"] == f"Cannot POST /api/payouts/public/{route}"
 
 
-def test_togo_and_separate_routes_make_payouts(sandbox: RunningSandbox) -> None:
+def test_payouts_use_the_routes_of_togo_and_of_one_network(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000)
     togo = _payout(sandbox, "togo", network="MOOV TG", phoneNumber="22896000050")
     wave = _payout(sandbox, "wave_sn", network=None, phoneNumber="221770000050")
@@ -193,7 +193,7 @@ def test_togo_and_separate_routes_make_payouts(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, type="PAYIN").json()["data"] == []
 
 
-def test_payout_needs_a_listed_address(sandbox: RunningSandbox) -> None:
+def test_payout_needs_an_allowed_ip_address(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000, allowed_addresses=["192.0.2.1"])
     answer = _payout(sandbox)
     assert (answer.status_code, answer.json()["code"]) == (403, "IP_NOT_ALLOWED")
@@ -207,7 +207,7 @@ def test_payout_needs_a_listed_address(sandbox: RunningSandbox) -> None:
 # The asynchronous history
 
 
-def _ask_for_export(sandbox: RunningSandbox) -> requests.Response:
+def _request_export(sandbox: RunningSandbox) -> requests.Response:
     today = time.strftime("%Y-%m-%d", time.gmtime())
     body = {"start_date": today, "end_date": today, "shop": SHOP_ID}
     return sandbox.post("/api/transactions/history/async", json=body, headers=BEARER)
@@ -227,10 +227,10 @@ def _ended_export(sandbox: RunningSandbox, request_id: str) -> dict[str, Any]:
     return export
 
 
-def test_export_is_requested_and_then_ready_with_a_file() -> None:
+def test_export_completes_with_a_file_and_a_webhook() -> None:
     with receive_webhooks() as shop, run_sandbox(webhook_url=shop.url) as sandbox:
         reference = collect(sandbox).json()["reference"]
-        answer = _ask_for_export(sandbox)
+        answer = _request_export(sandbox)
         data = answer.json()["data"]
         assert (answer.status_code, data["status"]) == (202, "PENDING")
         export = _ended_export(sandbox, data["request_id"])
@@ -243,17 +243,17 @@ def test_export_is_requested_and_then_ready_with_a_file() -> None:
     assert (event["request_id"], event["data"]) == (data["request_id"], rows)
 
 
-def test_failed_export_is_reported_and_has_no_file(sandbox: RunningSandbox) -> None:
+def test_failed_export_sends_no_webhook(sandbox: RunningSandbox) -> None:
     _set(sandbox, history_fails=True)
-    request_id = _ask_for_export(sandbox).json()["data"]["request_id"]
+    request_id = _request_export(sandbox).json()["data"]["request_id"]
     export = _ended_export(sandbox, request_id)
     assert (export["status"], export["error"]) == ("FAILED", "Export failed")
     assert sandbox.get(f"/exports/{request_id}.json").status_code == 404
 
 
-def test_export_needs_a_webhook() -> None:
+def test_export_needs_a_webhook_address() -> None:
     with run_sandbox() as sandbox:
-        answer = _ask_for_export(sandbox)
+        answer = _request_export(sandbox)
     assert (answer.status_code, answer.json()["code"]) == (409, "HISTORY_WEBHOOK_NOT_CONFIGURED")
 
 
@@ -262,7 +262,7 @@ def test_unknown_export_is_not_found(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("filters", [{"reseau": "WAVE BF"}, {"reseau": "mtn"}, {"type": "CARD"}, {"status": "PAID"}])
-def test_history_takes_only_the_documented_filters(sandbox: RunningSandbox, filters: dict[str, str]) -> None:
+def test_history_accepts_only_the_documented_filters(sandbox: RunningSandbox, filters: dict[str, str]) -> None:
     answer = search_history(sandbox, **filters)
     assert (answer.status_code, [one["property"] for one in answer.json()["errors"]]) == (400, list(filters))
 
@@ -274,7 +274,7 @@ def test_history_takes_only_the_documented_filters(sandbox: RunningSandbox, filt
     ("reseau", "amount", "total"),
     [("MTN", 5000, 5085), ("MTN", 101, 103), ("WAVE CI", 1000, 1032), ("ORANGE ML", 1000, 1000), ("VISA", 1000, 1045)],
 )
-def test_details_show_the_total_in_advance(sandbox: RunningSandbox, reseau: str, amount: int, total: int) -> None:
+def test_details_add_the_fee(sandbox: RunningSandbox, reseau: str, amount: int, total: int) -> None:
     body = {"reseau": reseau, "amount": amount, "shop": SHOP_ID}
     answer = sandbox.post("/api/transactions/details", json=body, headers=BEARER).json()
     assert (answer["iffees"], answer["amount"], answer["total"]) == (True, amount, total)
@@ -298,7 +298,7 @@ def test_disabled_shop_is_refused(sandbox: RunningSandbox) -> None:
         ("maintenance", 503, {"code": "NETWORK_UNAVAILABLE"}),
     ],
 )
-def test_network_can_be_disabled_for_the_shop(
+def test_network_closed_to_the_shop_is_refused(
     sandbox: RunningSandbox, condition: str, code: int, body: dict[str, str]
 ) -> None:
     _set(sandbox, **{condition: ["mtn"]})
@@ -309,19 +309,19 @@ def test_network_can_be_disabled_for_the_shop(
     assert collect(sandbox, suffix="moov").status_code == 200
 
 
-def test_celtiis_can_be_unavailable(sandbox: RunningSandbox) -> None:
+def test_celtiis_outage_answers_400(sandbox: RunningSandbox) -> None:
     _set(sandbox, celtiis_down=True)
     answer = collect(sandbox, suffix="celtiis_bj")
     assert (answer.status_code, answer.json()["message"]) == (400, "Celtiis BJ API Error")
 
 
 @pytest.mark.parametrize("code", [200, 201, 202])
-def test_code_of_an_accepted_request_can_be_chosen(sandbox: RunningSandbox, code: int) -> None:
+def test_success_code_is_a_setting(sandbox: RunningSandbox, code: int) -> None:
     _set(sandbox, success_code=code)
     assert collect(sandbox).status_code == code
 
 
-def test_pending_status_can_contain_spaces(sandbox: RunningSandbox) -> None:
+def test_pending_status_may_be_in_pending_state(sandbox: RunningSandbox) -> None:
     _set(sandbox, in_pending_state=True)
     reference = collect(sandbox).json()["reference"]
     assert status_of(sandbox, reference)["status"] == "IN PENDING STATE"
@@ -329,7 +329,7 @@ def test_pending_status_can_contain_spaces(sandbox: RunningSandbox) -> None:
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
 
 
-def test_new_payment_can_be_unknown_at_first(sandbox: RunningSandbox) -> None:
+def test_new_payment_may_be_unknown_to_the_status_endpoint(sandbox: RunningSandbox) -> None:
     _set(sandbox, status_unknown_seconds=1e6)
     reference = collect(sandbox).json()["reference"]
     assert status_of(sandbox, reference)["code"] == "NOT_FOUND"
@@ -337,7 +337,7 @@ def test_new_payment_can_be_unknown_at_first(sandbox: RunningSandbox) -> None:
     assert status_of(sandbox, reference)["status"] == "PENDING"
 
 
-def test_repeated_request_can_be_refused(sandbox: RunningSandbox) -> None:
+def test_duplicate_request_may_be_refused(sandbox: RunningSandbox) -> None:
     _set(sandbox, duplicate_seconds=600)
     first = collect(sandbox)
     again = collect(sandbox)
@@ -347,14 +347,14 @@ def test_repeated_request_can_be_refused(sandbox: RunningSandbox) -> None:
     assert sandbox.prompts() == 2
 
 
-def test_synchronous_moov_can_be_switched_on(sandbox: RunningSandbox) -> None:
+def test_synchronous_moov_is_a_setting(sandbox: RunningSandbox) -> None:
     _set(sandbox, moov_synchronous=True)
     body = collect(sandbox, "01", suffix="moov").json()
     assert (body["status"], body["statusCode"], body["response_operator"]["status"]) == ("FAILED", "10", ["10"])
     assert re.fullmatch("[0-9A-F-]{36}", body["reference"])
 
 
-def test_flow_can_be_changed_at_run_time(sandbox: RunningSandbox) -> None:
+def test_flow_of_a_network_is_a_setting(sandbox: RunningSandbox) -> None:
     _set(sandbox, flows={"orange_ml": "redirect"})
     body = collect(sandbox, suffix="orange_ml", phoneNumber="22370000000").json()
     assert "payment_url" in body

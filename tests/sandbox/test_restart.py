@@ -1,4 +1,4 @@
-"""What the sandbox keeps after `kill -9`, and how it stops after a signal."""
+"""The state after `kill -9`, and the stop by a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.sandbox.receiver import receive_webhooks
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 
-def test_payments_are_kept_after_a_kill(tmp_path: Path) -> None:
+def test_payments_survive_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with run_sandbox(state=state) as sandbox:
         paid = collect(sandbox, callback_info="a").json()["reference"]
@@ -30,7 +30,7 @@ def test_payments_are_kept_after_a_kill(tmp_path: Path) -> None:
         assert status_of(sandbox, asked)["status"] == "SUCCESSFUL"
 
 
-def test_pending_ending_happens_after_a_kill(tmp_path: Path) -> None:
+def test_planned_step_runs_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with receive_webhooks() as shop:
         with run_sandbox(state=state, webhook_url=shop.url) as sandbox:
@@ -41,7 +41,7 @@ def test_pending_ending_happens_after_a_kill(tmp_path: Path) -> None:
             assert shop.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
 
 
-def test_undelivered_webhook_is_sent_after_a_kill(tmp_path: Path) -> None:
+def test_unsent_webhook_is_sent_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with receive_webhooks() as gone:
         url = gone.url
@@ -56,7 +56,7 @@ def test_undelivered_webhook_is_sent_after_a_kill(tmp_path: Path) -> None:
         assert shop.wait_for(reference)[0].body["reference"] == reference
 
 
-def test_webhook_interrupted_by_a_kill_is_delivered_again(tmp_path: Path) -> None:
+def test_webhook_interrupted_by_a_kill_is_sent_again(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     may_answer = threading.Event()
 
@@ -77,7 +77,7 @@ def test_webhook_interrupted_by_a_kill_is_delivered_again(tmp_path: Path) -> Non
     assert first.raw == second.raw
 
 
-def test_state_is_one_file_after_a_clean_stop(tmp_path: Path) -> None:
+def test_clean_stop_leaves_one_state_file(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with run_sandbox(state=state) as sandbox:
         collect(sandbox)
@@ -85,18 +85,18 @@ def test_state_is_one_file_after_a_clean_stop(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["state.sqlite3"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_ends_the_sandbox_with_exit_code_zero(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_the_sandbox_cleanly(signal_number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     with run_sandbox() as sandbox:
         collect(sandbox, "05")
-        sandbox.process.send_signal(number)
+        sandbox.process.send_signal(signal_number)
         assert sandbox.process.wait(timeout=10) == 0
     assert capfd.readouterr().err == ""
 
 
-def test_slow_answer_does_not_delay_the_stop() -> None:
+def test_slow_answer_does_not_delay_a_stop() -> None:
     with run_sandbox(time_scale=1.0) as sandbox:
-        asking = threading.Thread(target=_collect_until_cut, args=(sandbox,))
+        asking = threading.Thread(target=_collect_until_the_connection_ends, args=(sandbox,))
         asking.start()
         while not sandbox.payments():
             continue
@@ -104,7 +104,7 @@ def test_slow_answer_does_not_delay_the_stop() -> None:
         asking.join()
 
 
-def _collect_until_cut(sandbox: RunningSandbox) -> None:
+def _collect_until_the_connection_ends(sandbox: RunningSandbox) -> None:
     with contextlib.suppress(requests.ConnectionError):
         collect(sandbox, "17")
 
@@ -136,7 +136,7 @@ def test_state_file_contains_no_pin(tmp_path: Path) -> None:
         ("INSERT INTO named_values VALUES ('settings', '{\"speed\": 9}')", "there is no setting 'speed'"),
     ],
 )
-def test_state_file_of_another_version_is_refused_with_the_way_out(
+def test_state_file_of_another_version_is_refused_with_advice(
     tmp_path: Path, change: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     state = tmp_path / "state.sqlite3"
