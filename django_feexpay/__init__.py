@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_feexpay.catalogue.provider_code import ProviderCode as ProviderCode
+    from django_feexpay.catalogue.providers import ProviderCode as ProviderCode
     from django_feexpay.lifecycle import Detail as Detail
     from django_feexpay.lifecycle import PublicStatus as PublicStatus
     from django_feexpay.lifecycle import Status as Status
@@ -35,7 +35,7 @@ _MODULE_OF = {
     "InsideAtomicError": "payments.errors",
     "NotAllowedError": "payments.errors",
     "Payable": "payable",
-    "ProviderCode": "catalogue.provider_code",
+    "ProviderCode": "catalogue.providers",
     "PublicStatus": "lifecycle",
     "Quote": "payments.terms",
     "Status": "lifecycle",

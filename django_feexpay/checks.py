@@ -18,15 +18,14 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.management.base import CommandError
 
 from django_feexpay import conf
-from django_feexpay.catalogue.web_addresses import secure_url
+from django_feexpay.catalogue.web_addresses import secure_url, why_refused
 from django_feexpay.conf import DEFAULTS, feexpay
-from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
 from django_feexpay.monitoring.webhook_route import webhook_path
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
-from django_feexpay.payments.database import apps_outside_default
+from django_feexpay.payments.durability import apps_outside_default
 from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.

@@ -104,7 +104,10 @@ def parse(raw: str, rule: PhoneRule) -> Msisdn:
         national = rule.national(candidate)
         if national is not None:
             return Msisdn(rule.calling_code, national)
-    raise PhoneError(_what_is_wrong(digits, rule.calling_code, international))
+    is_from_elsewhere = international or len(digits) - 3 == _NATIONAL_LENGTHS.get(digits[:3])
+    raise PhoneError(
+        "wrong_country" if is_from_elsewhere and not digits.startswith(rule.calling_code) else "wrong_length"
+    )
 
 
 def _split(raw: str) -> tuple[bool, str]:
@@ -122,15 +125,3 @@ def _candidates(digits: str, calling_code: str, international: bool) -> Iterator
     for times in (1, 2):
         if digits.startswith(calling_code * times):
             yield PrivateText(digits[len(calling_code) * times :])
-
-
-def _what_is_wrong(digits: str, calling_code: str, international: bool) -> str:
-    if digits.startswith(calling_code):
-        return "wrong_length"
-    if international or _is_from_elsewhere(digits):
-        return "wrong_country"
-    return "wrong_length"
-
-
-def _is_from_elsewhere(digits: str) -> bool:
-    return len(digits) - 3 == _NATIONAL_LENGTHS.get(digits[:3])

@@ -12,12 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django_feexpay.catalogue.outcomes import UNKNOWN_REASON
-from django_feexpay.gateway.errors import (
-    GatewayError,
-    MisconfiguredError,
-    OutcomeUnknownError,
-    RefusedError,
-)
+from django_feexpay.gateway.errors import GatewayError, MisconfiguredError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import clean_text, json_object, names_payment, reason_code_from
 from django_feexpay.private import PrivateText
@@ -53,37 +48,28 @@ class _Complaint:
 
 def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error for a reply that does not accept a collect. Never NotSentError."""
-    unknown = _unknown_outcome(status, headers, body)
-    if unknown is not None:
-        return unknown
-    complaint = _complaint(body)
-    if complaint is None or not _is_final(status, complaint):
+    parsed, complaint, wait = json_object(body), _complaint(body), _retry_after(headers)
+    if parsed is not None and names_payment(parsed):
+        return OutcomeUnknownError(
+            f"replied {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
+        )
+    if status == 429:
+        return _slow_down(wait)
+    if status == 503 and complaint is not None and complaint.code in _NETWORK_DOWN_CODES:
+        return OutcomeUnknownError("the operator is in maintenance", code=IN_MAINTENANCE, retry_after_seconds=wait)
+    # A timeout, a conflict, a duplicate or a 5xx does not tell whether the request was processed.
+    is_refusal = 400 <= status < 500 and status not in (408, 409)
+    if complaint is None or not is_refusal or complaint.code == "ERR_DUPLICATE_TRANSACTION":
         return OutcomeUnknownError(f"replied {status} without a usable error body")
     return _misconfiguration(status, complaint) or RefusedError(
         f"refused with {status}", code=_refusal_code(complaint), text=safe_words(complaint.text)
     )
 
 
-def _unknown_outcome(status: int, headers: Mapping[str, str], body: bytes) -> OutcomeUnknownError | None:
-    """Return the error for a reply that explains why the outcome is unknown, else None."""
-    parsed, wait = json_object(body), _retry_after(headers)
-    if parsed is not None and names_payment(parsed):
-        return OutcomeUnknownError(
-            f"replied {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
-        )
-    if status == 429:
-        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
-    complaint = _complaint(body)
-    if status == 503 and complaint is not None and complaint.code in _NETWORK_DOWN_CODES:
-        return OutcomeUnknownError("the operator is in maintenance", code=IN_MAINTENANCE, retry_after_seconds=wait)
-    return None
-
-
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error for a failed read. Never RefusedError: a failed read says nothing about the payment."""
     if status == 429:
-        wait = _retry_after(headers)
-        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
+        return _slow_down(_retry_after(headers))
     complaint = _complaint(body) if 400 <= status < 500 else None
     problem = _misconfiguration(status, complaint) if complaint else None
     return problem or OutcomeUnknownError(f"replied {status} without a result")
@@ -108,12 +94,8 @@ def _complaint(body: bytes) -> _Complaint | None:
     code = PrivateText(clean_text(parsed.get("code")).upper())
     if not text and not code:
         return None
-    return _Complaint(code, text, _invalid_fields(parsed.get("errors")))
-
-
-def _invalid_fields(errors: object) -> tuple[str, ...]:
-    entries = [entry for entry in _as_list(errors) if isinstance(entry, dict)]
-    return tuple(name for entry in entries if isinstance(name := entry.get("property"), str))
+    errors = [entry for entry in _as_list(parsed.get("errors")) if isinstance(entry, dict)]
+    return _Complaint(code, text, tuple(name for entry in errors if isinstance(name := entry.get("property"), str)))
 
 
 def _as_list(value: object) -> list[object]:
@@ -122,11 +104,8 @@ def _as_list(value: object) -> list[object]:
     return [] if value is None else [value]
 
 
-def _is_final(status: int, complaint: _Complaint) -> bool:
-    """Whether this is FeexPay's refusal. A timeout, a conflict, a duplicate and any 5xx are not."""
-    if not 400 <= status < 500 or status in (408, 409):
-        return False
-    return complaint.code != "ERR_DUPLICATE_TRANSACTION"
+def _slow_down(wait: int | None) -> OutcomeUnknownError:
+    return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
 
 
 def _misconfiguration(status: int, complaint: _Complaint) -> MisconfiguredError | None:

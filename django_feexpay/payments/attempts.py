@@ -15,12 +15,12 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import crypto
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import CollectRequest
 from django_feexpay.gateway.errors import RefusedError
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.fields import Sealed
@@ -154,10 +154,14 @@ def is_credited(payment: Payment) -> bool:
     """Whether the payment, or another payment of its order, is paid: its payer must not be asked again."""
     if payment.status == Status.SUCCESSFUL:
         return True
+    return other_payments_of_order(payment).filter(status=Status.SUCCESSFUL).exists()
+
+
+def other_payments_of_order(payment: Payment) -> QuerySet[Payment]:
+    """The other open and paid payments of a payment's order; none if it has no merchant reference."""
     if not payment.merchant_reference:
-        return False
-    of_order = Payment.objects.filter(user=payment.user_id, merchant_reference=payment.merchant_reference)
-    return of_order.filter(status=Status.SUCCESSFUL).exists()
+        return Payment.objects.none()
+    return Payment.objects.of_order(payment.user_id, payment.merchant_reference).exclude(pk=payment.pk)
 
 
 def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, excluding: UUID | None = None) -> bool:

@@ -15,8 +15,9 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet,
 from django.db.models.functions import Coalesce, Lag, Lower, TruncDate, Upper
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word, same_reference
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in, same_reference
+from django_feexpay.gateway.reports import echo_kept_in
 from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.models import (
     Attempt,

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import HistoryRow, Word, spellings_of
+from django_feexpay.catalogue.outcomes import Word, spellings_of
+from django_feexpay.gateway.reports import HistoryRow
 from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_ids_in

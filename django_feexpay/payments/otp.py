@@ -16,14 +16,9 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints
-from django_feexpay.gateway.errors import (
-    GatewayError,
-    MisconfiguredError,
-    NotSentError,
-    OutcomeUnknownError,
-    RefusedError,
-)
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, Word
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.reports import Accepted
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
@@ -59,20 +54,17 @@ def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key |
     """
     refuse_outer_atomic()
     code = code_of(otp)
-    if key is not None:
-        idempotency.refuse_or_replay(key)
+    idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
     if not _waiting(payment, conf.now()).exists():  # checked again under the lock, in _take
-        if key is not None:  # the first request with this key may have taken the code just now
-            idempotency.refuse_or_replay(key)
+        idempotency.refuse_or_replay(key)  # the first request with this key may have taken the code just now
         raise _not_expected(payment)
     with gate.admit(payment.provider_id, queued=False):
         attempt = _take(payment, key)
         try:
             _send(attempt, code, source)
         except NotAllowedError:
-            if key is not None:
-                idempotency.forget(key)
+            idempotency.forget(key)
             raise
     return read_payments().get(pk=payment_id)
 
@@ -102,8 +94,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     )
     if not taken:
         raise _not_expected(payment)
-    if key is not None:
-        idempotency.record(key, payment, now)
+    idempotency.record(key, payment, now)
     return Attempt.objects.select_related("payment__provider").get(payment=payment, status=Status.PENDING)
 
 
@@ -117,14 +108,13 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         logger.error("FeexPay refused a code for attempt %s because of our settings: %s", attempt.pk, error)
         _await_another(attempt, otp_count=attempt.otp_count - 1)
         raise _unavailable(attempt, None) from None
-    except RefusedError as error:
-        if error.code in DOUBTFUL_REFUSALS:
-            _search_for_it(attempt, error)
-            return
-        _await_another(attempt)
-        raise _refused(attempt, error.code) from None
-    except OutcomeUnknownError as error:
-        _search_for_it(attempt, error)
+    except (RefusedError, OutcomeUnknownError) as error:
+        if isinstance(error, RefusedError) and error.code not in DOUBTFUL_REFUSALS:
+            _await_another(attempt)
+            raise _refused(attempt, error.code) from None
+        # The code may have been charged: history is searched for our id, and no other code is taken.
+        logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
+        _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
         return
     failpoints.hit("after_send")
     _mark_accepted(attempt, accepted)
@@ -133,12 +123,6 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         now = Attempt.objects.get(pk=attempt.pk)
         if now.life_status is Status.FAILED and now.reason_code == "otp_rejected":
             raise _refused(attempt, now.reason_code)
-
-
-def _search_for_it(attempt: Attempt, error: GatewayError) -> None:
-    """The code may have been charged: history is searched for our id, and no other code is taken."""
-    logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-    _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:

@@ -19,8 +19,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word
+from django_feexpay.gateway.reports import HistoryRow, StatusReport
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import (
@@ -59,12 +60,7 @@ NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
 def reconcile(
-    attempt_id: UUID,
-    *,
-    source: Source,
-    actor: str = "",
-    note: str = "",
-    total_seconds: float | None = None,
+    attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> bool:
     """Ask FeexPay about an attempt and settle it by the answer.
 
@@ -84,12 +80,7 @@ def reconcile(
 
 
 def ask(
-    attempt_id: UUID,
-    *,
-    source: Source,
-    actor: str = "",
-    note: str = "",
-    total_seconds: float | None = None,
+    attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
     """Do as `reconcile`, and return the report.
 
@@ -442,12 +433,3 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     is_page = attempt.payment.provider.spec.flow == "hosted"
     unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
     return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
-
-
-def seek_by_echo(attempt: Attempt) -> None:
-    """Accept any payment that echoes the attempt's id from now on.
-
-    A credited attempt is left as it is.
-    Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
-    """
-    Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)

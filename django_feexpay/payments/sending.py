@@ -9,15 +9,16 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_feexpay import conf, failpoints
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import PageRequest
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPage, Word
+from django_feexpay.gateway.reports import Accepted, HostedPage
+from django_feexpay.gateway.request_bodies import PageRequest
 from django_feexpay.lifecycle import NEVER_SENT, Status
-from django_feexpay.models import Attempt, Payment, PaymentEvent
+from django_feexpay.models import Attempt, PaymentEvent
 from django_feexpay.payments import leases, ledger, reconcile, webhook_hints
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited
+from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited, other_payments_of_order
 from django_feexpay.payments.ledger import Cause, Source
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -37,9 +38,6 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     Changes: the attempt, by `ledger.move`. Safe to repeat: no. The caller must just have moved it to SENDING itself.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
-    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt succeeded late, in the meantime
-        _reject(attempt, source, "already_credited", "")
-        return
     if reason := _reason_not_to_send(attempt):
         _reject(attempt, source, reason, "")
         return
@@ -85,9 +83,12 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         return
     now = conf.now()
     if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
-        _expire_unsent(attempt, source, search_again=found is None)
+        # A webhook names it and the history could not be read: the search goes on after the expiry.
+        next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if found is None else None
+        expired = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
+        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=expired)
         return
-    if not known or _is_order_open_elsewhere(payment):
+    if not known or other_payments_of_order(payment).exists():
         leases.release(held, min(now + _ASK_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(payment.provider_id):
@@ -118,31 +119,18 @@ def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
 
 
 def _reason_not_to_send(attempt: Attempt) -> str:
-    """Why staff's changes since the start forbid this attempt, as a reason code; "" if they do not."""
+    """The reason code if something that changed since the start forbids this attempt, else ""."""
     provider = attempt.payment.provider
+    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt succeeded late
+        return "already_credited"
     if not provider.is_available:
         return "provider_disabled"
     return "" if provider.min_amount <= attempt.amount <= provider.max_amount else "limits_changed"
 
 
-def _is_order_open_elsewhere(payment: Payment) -> bool:
-    """Whether another payment of the order may still be charged, or is under review."""
-    if not payment.merchant_reference:
-        return False
-    of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
-    return of_order.exclude(pk=payment.pk).exists()
-
-
 def _times_put_back(attempt: Attempt) -> int:
     put_back = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED, from_status=Status.SENDING)
     return put_back.count()
-
-
-def _expire_unsent(attempt: Attempt, source: Source, *, search_again: bool) -> None:
-    """search_again: a webhook names it and history could not be read, so the search goes on after the expiry."""
-    next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if search_again else None
-    changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
-    ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
 
 
 def _is_hosted(attempt: Attempt) -> bool:

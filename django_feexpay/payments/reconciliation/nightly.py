@@ -16,8 +16,8 @@ from django.db.models import F, Min
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import LONGEST_HISTORY_DAYS
 from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.gateway.request_bodies import LONGEST_HISTORY_DAYS
 from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.ledger import Source
