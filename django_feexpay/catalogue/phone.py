@@ -16,7 +16,7 @@ from django_feexpay.private import PrivateText
 # breaks are not accepted.
 _SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
 _NUMBER = re.compile(r"(\+00|\+|00)?([0-9]{1,20})")
-_LONGEST_WRITING = 40
+_LONGEST_INPUT = 40
 
 # National number lengths of FeexPay's countries, only to tell "another country" from "a digit is missing".
 _NATIONAL_LENGTHS = {"229": 10, "225": 10, "228": 8, "221": 9, "226": 8, "223": 8, "242": 9}
@@ -111,7 +111,7 @@ def parse(raw: str, rule: PhoneRule) -> Msisdn:
 
 
 def _split(raw: str) -> tuple[bool, str]:
-    if not isinstance(raw, str) or len(raw) > _LONGEST_WRITING:
+    if not isinstance(raw, str) or len(raw) > _LONGEST_INPUT:
         raise PhoneError("invalid")
     match = _NUMBER.fullmatch(_SEPARATORS.sub("", raw))
     if match is None:

@@ -41,10 +41,10 @@ def durable() -> Iterator[None]:
 
 @contextmanager
 def durable_or_joined() -> Iterator[None]:
-    """`durable`, but inside a transaction of the host's: a savepoint of that one, kept or rolled back with it.
+    """As `durable`; inside a transaction of the host's, a savepoint that commits or rolls back with it.
 
-    Only for rows that mean nothing to FeexPay yet. Raises: as `durable`; InsideAtomicError where the host's
-    transaction is not at READ COMMITTED, because its snapshot may be older than the lock that is taken in it.
+    Only for rows that FeexPay does not know yet. Raises: as `durable`; InsideAtomicError where the host's transaction
+    is not at READ COMMITTED, because its snapshot may be older than the locks that are taken in it.
     """
     if not is_inside_atomic():
         with durable():
@@ -66,7 +66,7 @@ def is_inside_atomic() -> bool:
 
 
 def refuse_outer_atomic() -> None:
-    """Call it before FeexPay is called: a call inside a transaction holds its locks until FeexPay answers.
+    """Refuse to call FeexPay inside a transaction, which would hold its locks until FeexPay answers.
 
     Raises: as `durable`.
     """

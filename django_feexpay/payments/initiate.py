@@ -1,7 +1,7 @@
 """Start a payment: check it, write it, and send its first attempt unless the worker does.
 
 The intent is committed before FeexPay is called, and the outcome after it: no call is made inside a transaction, so a
-process that dies in between leaves a row that says how far it came.
+process that dies in between leaves a row that shows how far it came.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, validate
 
 #: Two equal payments of a user within this time, without an order or a key, are a double tap.
 _DOUBLE_TAP = timedelta(seconds=60)
-#: A payment that was started farther in the future than this, by a clock that was ahead, is no double tap.
+#: A start time farther in the future than this was written by a wrong clock, and the payment is no double tap.
 _CLOCK_WAS_AHEAD = timedelta(days=1)
 
 
@@ -40,9 +40,9 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
     """Start a payment and, unless it is queued, send its first attempt.
 
     Returns the payment with its status afterwards; CREATED, SENDING or UNKNOWN: the gateway's answer is not known.
-    A queued payment may be started inside a transaction of the host's: the worker sends it after the commit. The locks on
-    the user and the number last until then. A host that starts payments for several users in one transaction must always
-    use the same order of users: otherwise two such transactions can deadlock, and PostgreSQL rolls one of them back.
+    A queued payment may be started inside a transaction of the host's: the worker sends it after the commit. Until then
+    the user and the number stay locked. A host that starts payments for several users in one transaction must start
+    them in one fixed order of users. Otherwise two transactions can deadlock, and PostgreSQL rolls one of them back.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
     Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; InsideAtomicError. Then nothing
     was written.
@@ -54,8 +54,8 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
     queued = is_queued(terms.provider.spec)
     if not queued:
         refuse_outer_atomic()
-    # Checked before admission, so that a duplicate gets its own answer while FeexPay is in trouble, and does not take
-    # the probe of a circuit; checked again under the lock.
+    # Checked before admission, so that a duplicate gets its own answer while a circuit is open, and does not take the
+    # circuit's probe. Checked again under the lock.
     try:
         _refuse_duplicate(terms, has_key=key is not None)
     except NotAllowedError:

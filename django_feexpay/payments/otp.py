@@ -33,23 +33,22 @@ from django_feexpay.payments.terms import code_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How many codes an attempt takes, against guessing the code of another person's number.
+#: Codes per attempt. The limit stops a person who guesses the code of another person's number.
 MOST_CODES = 5
 
-#: How long the caller waits for FeexPay's status of a code that its answer calls final.
+#: How long the caller waits for a poll after FeexPay answered that a code failed.
 _ASK_SECONDS = 2.0
-_COME_BACK_SECONDS = 5
+_RETRY_AFTER_SECONDS = 5
 _NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
 
 
 def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key | None = None) -> Payment:
     """Send the payer's code for the attempt that waits for it; returns the payment with its status afterwards.
 
-    That may well be `pending`: only a later poll tells whether it is paid. Of two calls at once one sends.
-    Changes: Attempt, IdempotencyRecord; whatever `reconcile` changes. Raises: NotAllowedError `otp_not_expected` (no
-    code is awaited, any more or at all), `otp_rejected` (FeexPay refused it; while the payment still reads
-    `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`;
-    InsideAtomicError.
+    The status may still be `pending`: a later poll tells whether it is paid. Of two concurrent calls one sends.
+    Changes: Attempt, IdempotencyRecord; as `reconcile`. Raises: NotAllowedError `otp_not_expected` (the payment waits
+    for no code), `otp_rejected` (FeexPay refused it; if the payment's detail is still `otp_required`, send another),
+    `gateway_unavailable` (the code surely did not arrive), `validation_error`; InsideAtomicError.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
     refuse_outer_atomic()
@@ -79,7 +78,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
 
 @durable()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
-    """Take the right to send one code. Its outcome counts as unknown from here on, so a crash needs no clean-up."""
+    """Claim the right to send one code, and store that its outcome is unknown: a crash needs no clean-up."""
     if key is not None:  # before the payment's lock, as in a retry: two payments may be sent the same key at once
         lock_user(key.user.pk)
         idempotency.refuse_or_replay(key)
@@ -126,7 +125,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
-    """Store the answer's reference, which counts from now on; usually it is the one that the attempt already had."""
+    """Store the answer's reference in place of the attempt's; usually both are the same."""
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
         "gateway_reference": accepted.reference,
@@ -142,19 +141,19 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
         if not ledger.is_reference_conflict(error):
             raise
         logger.error("FeexPay answered attempt %s with another attempt's reference", attempt.pk)
-        return  # it is still searched for by our id, which is unique
+        return  # polls still search the history for our id
     webhook_hints.match(attempt.pk, accepted.reference)
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Surely nothing was charged by that code: the attempt waits for another one, unless it had MOST_CODES."""
+    """Wait for another code, unless the attempt had MOST_CODES: the last one surely charged nothing."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 
 
 def _update(attempt: Attempt, **changes: Any) -> None:
-    """Write only if the attempt is still as the code was taken: a poll may have settled it in the meantime."""
+    """Write only if no poll has settled the attempt, and no other code was claimed, since this code was."""
     rows = Attempt.objects.filter(pk=attempt.pk, status=Status.PENDING, otp_count=attempt.otp_count)
     rows.update(updated_at=conf.now(), **changes)
 
@@ -180,5 +179,5 @@ def _unavailable(attempt: Attempt, retry_after_seconds: int | None) -> NotAllowe
         "gateway_unavailable",
         message,
         payment_id=attempt.payment_id,
-        retry_after_seconds=retry_after_seconds or _COME_BACK_SECONDS,
+        retry_after_seconds=retry_after_seconds or _RETRY_AFTER_SECONDS,
     )

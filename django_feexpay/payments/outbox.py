@@ -56,9 +56,9 @@ class Delivery(StrEnum):
 
 
 def deliver(limit: int = 100) -> int:
-    """Deliver the messages that are due, one after the other, oldest first; how many every receiver took.
+    """Deliver the due messages one after the other, oldest first; return how many are done.
 
-    Has no time limit for receivers. The worker delivers with many threads and a time limit instead.
+    It sets receivers no time limit. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     bulkhead = Bulkhead()
@@ -167,8 +167,8 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
 def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     """Take the message from a call that does not return; False if it returned just now.
 
-    The thread cannot be stopped: its call counts as hanging until it returns. The message is due again with the usual
-    waits. Receivers that took it are not called again; the hanging receiver and those after it are.
+    The thread cannot be stopped: its call counts as hanging until it returns. The message is due again after the usual
+    back-off. Receivers that returned are not called again; the hanging receiver and those after it are.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes.
     """
     if not bulkhead.give_up(invocation):

@@ -75,7 +75,7 @@ class Claim:
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """One call of a receiver. `took`: the receivers that took the message before, in the same delivery."""
+    """One call of a receiver. `took`: the receivers that returned before it, in the same delivery."""
 
     receiver: str
     held: Claim

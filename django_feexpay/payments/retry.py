@@ -65,7 +65,7 @@ def retry(
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     queued = is_queued(payment.provider.spec)
     # FeexPay's answer may show that an open payment has failed. While FeexPay cannot be asked, the payment stays open:
-    # the payer is told so, and the retry does not take the probe of a circuit.
+    # the retry is refused for that reason, and does not take the circuit's probe.
     if payment.status in LIVE and gate.is_restricted(payment.provider_id, queued=queued):
         raise _still_open(payment.pk)
     with gate.admit(payment.provider_id, queued=queued):
@@ -82,7 +82,7 @@ def retry(
 def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
     """Settle an earlier attempt by FeexPay's answer. Raises NotAllowedError if it may be charged and no answer came.
 
-    total_seconds: the time left for it. With none left the retry is refused, and the worker asks by its schedule.
+    total_seconds: the time left. Without time left the retry is refused, and the worker polls the attempt later.
     """
     if attempt.life_status in (Status.CREATED, Status.SENDING):
         return  # the payment is open, so the retry is refused under the lock
@@ -103,10 +103,10 @@ def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
-    """Whether an attempt that did not succeed may be charged by now, so that FeexPay must be asked again.
+    """Whether an attempt that did not succeed may have been charged since, so that FeexPay must be asked again.
 
-    That is a failure, an undocumented refusal, an attempt that never arrived, or one that a webhook names although it
-    was refused or never sent.
+    That is a failure, a doubtful refusal, an attempt that never arrived, or one that was refused or never sent although
+    a webhook names it.
     """
     if attempt.life_status is Status.EXPIRED:
         return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())

@@ -58,7 +58,7 @@ def fetch(attempt: Attempt, *, source: Source) -> Facts:
     """Ask FeexPay about an attempt under review.
 
     It asks by the reference, and if that shows no charge, by our id in the history.
-    Must run outside a transaction. Changes: the attempt's reference, if the history gives one.
+    Must run outside a transaction. Changes: the attempt's reference, if the history shows one.
     Raises: GatewayError if FeexPay does not answer. Safe to repeat: yes.
     """
     ends_at = time.monotonic() + TIMEOUT_SECONDS

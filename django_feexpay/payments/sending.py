@@ -25,9 +25,9 @@ logger = logging.getLogger("django_feexpay.payments")
 
 #: How long a queued attempt waits while FeexPay may already have it, or while its order may be charged.
 _ASK_AGAIN = timedelta(seconds=30)
-#: An attempt that is sent late gives its payer this long to answer, or the whole of a shorter expiry.
+#: The payer has at least this time to answer an attempt that was sent late, or the host's expiry if that is shorter.
 SHORTEST_WINDOW = timedelta(minutes=5)
-#: After so many sends that never left, an attempt expires as never sent, even before its expiry.
+#: After this many sends that never left, an attempt expires as never sent, even before its expiry.
 MOST_SENDS = 12
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
 
@@ -63,11 +63,12 @@ def send(attempt_id: UUID, *, source: Source) -> None:
 
 
 def send_due(held: leases.Claim, *, source: Source) -> None:
-    """Send a queued attempt under a claim; or expire it when its time is over, or release it to wait.
+    """Send a queued attempt under a claim, or expire it when its time is over, or release it to wait.
 
-    If a webhook names it, FeexPay's history is searched first: FeexPay may have it. It waits while FeexPay cannot be
-    asked about that or about earlier refusals of the order, while another payment of the order is open, and while
-    FeexPay is in trouble or asks to slow down. Sent late, it still leaves its payer SHORTEST_WINDOW.
+    If a webhook names it, FeexPay may already have it, so the history is searched first. The attempt waits while
+    FeexPay does not answer that search or a question about an earlier refusal of the order, while another payment of
+    the order is open, and while a circuit is open or FeexPay asks to slow down. If it is sent late, its payer has
+    SHORTEST_WINDOW.
     Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
@@ -103,9 +104,9 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
 
 def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
-    """Mark a SENDING attempt whose lease ended UNKNOWN: its sender died. It is never resent.
+    """Mark a SENDING attempt whose lease ended as UNKNOWN: its sender died. It is never resent.
 
-    A hosted page is asked for again: its address died with the sender, so it cannot be paid on.
+    A hosted page is requested again: the address of the first one is lost, so no payer can reach it.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
@@ -160,7 +161,7 @@ def _call_gateway(attempt: Attempt) -> Accepted | HostedPage:
 
 
 def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> None:
-    """PENDING without a reference: FeexPay gives one only to a payment made on the page."""
+    """Move to PENDING without a reference: FeexPay gives one only to a payment made on the page."""
     changes = {
         "redirect_url": page.url,
         "sought_by_echo": True,
@@ -171,9 +172,10 @@ def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> Non
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None:
-    """PENDING with its reference. A final status in this answer only makes the attempt due now: a poll must prove it.
+    """Move to PENDING with the reference.
 
-    If a code must follow, the same request goes out once more with it, so the payer's details are kept for that.
+    A final status in the answer only makes the attempt due now: a poll proves it. If a code must follow, the same
+    request is sent again with the code, so the payer's details are kept until then.
     """
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
@@ -195,22 +197,22 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None
 
 
 def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
-    """Back to CREATED with a back-off, until its expiry: surely not sent, or a page whose address was surely lost."""
+    """Move back to CREATED with a back-off: the request surely never left, or the page's address is lost."""
     wait = max(
         timedelta(seconds=error.retry_after_seconds or 0),
         min(_FIRST_BACK_OFF * 2 ** _times_put_back(attempt), _LONGEST_BACK_OFF),
     )
-    # Once it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
+    # When the attempt is due again, `gate.wait_to_send` knows whether FeexPay asks for more time.
     again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
-    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # SHORTEST_WINDOW is taken back
+    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without SHORTEST_WINDOW
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 
 def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
-    """Refused by FeexPay, or not sent after all.
+    """Move to REJECTED: FeexPay refused the request, or we did not send it.
 
-    FeexPay is asked about it later if it may be charged: the refusal is undocumented, or a webhook names the attempt.
+    FeexPay is asked later if there may be a charge: the refusal is doubtful, or a webhook names the attempt.
     """
     doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
     next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None
@@ -219,7 +221,7 @@ def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
 
 
 def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
-    """FeexPay may have it: it is searched for by our id, closed only when it is surely absent, and never resent."""
+    """Move to UNKNOWN: FeexPay may have the request. Polls search the history for our id; it is never resent."""
     changes = {
         "payer_sealed": None,
         "next_poll_at": leases.next_poll(attempt, Status.UNKNOWN),

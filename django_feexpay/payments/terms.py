@@ -36,9 +36,9 @@ _CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRequest:
-    """What is asked for. `amount` in the minor unit of `currency` ("" = the provider's own).
+    """A request for a payment. `amount` is in the minor unit of `currency` ("": the provider's own).
 
-    The repr leaves out the phone and everything else about the payer, and those values become PrivateText.
+    The values about the payer become PrivateText, and the repr leaves them out.
     """
 
     user: Any
@@ -66,9 +66,9 @@ class PaymentRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What a price comes to: `charged_amount` is what FeexPay is asked for, `fee` its fee.
+    """A price and its charge: `charged_amount` is what FeexPay is asked to take, `fee` its fee.
 
-    All in the charged currency except `amount`. `exchange_rate`: None unless the price was converted.
+    `amount` is in `currency`, all else in `charged_currency`. `exchange_rate`: None unless the price was converted.
     """
 
     amount: int
@@ -96,7 +96,7 @@ class AgreedTerms:
 
 
 def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote:
-    """What this payer would be charged now. The rate holds for a start by the same user within ten minutes.
+    """Quote what this payer would be charged now. The same user may start at this rate for ten minutes.
 
     The host's PAYABLE is not called, because there is no order yet. Writes nothing.
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.

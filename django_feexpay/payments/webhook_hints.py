@@ -1,4 +1,4 @@
-"""Store webhook deliveries, and poll the attempt that each one names. Nothing a delivery says is believed."""
+"""Store webhook deliveries, and poll the attempt that each one names. Their content is never trusted."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _random_source = random.SystemRandom()
 
 
 def receive(hint: WebhookHint) -> None:
-    """Store a delivery and make its attempt due. A delivery with an unknown reference is matched when we learn it.
+    """Store a delivery and make its attempt due. `match` finds the attempt later if we do not know its reference yet.
 
     The attempt is the one with that reference, else the one whose id FeexPay echoes: FeexPay may report an attempt
     whose reference we never received, or which it refused.
@@ -86,7 +86,7 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
 
 
 def match_late_references() -> int:
-    """Match deliveries that were stored while their reference was being committed; how many.
+    """Match deliveries that were stored while their reference was being committed; return how many.
 
     Changes: as `match`. Safe to repeat: yes.
     """

@@ -38,13 +38,13 @@ PAUSE_SECONDS = 30
 _MEMORY_SECONDS = 600
 #: An open circuit without a probe closes by itself after this.
 _LONGEST_OPEN_SECONDS = 3600
-#: Two processes' clocks tell when a call began.
+#: Allowed difference between the clocks of two processes.
 _SLACK_SECONDS = 1.0
 _QUESTIONS = frozenset({"status", "history", "balance"})
 
 
 class Action(StrEnum):
-    """What the caller is about to do: send to FeexPay now, or queue for the worker. One probe for each."""
+    """What the caller does next: send to FeexPay now, or queue for the worker. Each has its own probe."""
 
     SEND = "send"
     QUEUE = "queue"
@@ -97,7 +97,7 @@ def record(seen: CallSeen) -> None:
 
 
 def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
-    """The circuits that this call says something about, and whether it succeeded for them."""
+    """The circuits that learn from this call, each with whether the call succeeded for it."""
     succeeded = _succeeded(seen)
     if succeeded is None:
         return
@@ -108,7 +108,7 @@ def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 
 
 def _succeeded(seen: CallSeen) -> bool | None:
-    """Whether FeexPay worked. None: the call does not say. A refusal is an answer."""
+    """Whether FeexPay worked: a refusal is an answer, too. None: the call does not tell."""
     error, status = seen.error, seen.http_status
     if error is None or _is_maintenance(seen):
         return True
@@ -123,7 +123,7 @@ def _succeeded(seen: CallSeen) -> bool | None:
 
 
 def _is_maintenance(seen: CallSeen) -> bool:
-    """FeexPay works, and answers that the operator does not."""
+    """Whether FeexPay works, and answers that the operator does not."""
     error = seen.error
     return isinstance(error, OutcomeUnknownError) and error.code == IN_MAINTENANCE and seen.http_status == 503
 

@@ -66,8 +66,8 @@ def compare(
 def begin(first_day: date, last_day: date, *, night: date | None = None) -> Comparison:
     """Create a comparison of those days, both included, without running it.
 
-    Changes: Comparison. Raises: ValueError for a period that runs backward or is not over; IntegrityError if the night
-    has a comparison already.
+    Changes: Comparison. Raises: ValueError if the first day is after the last or the period is not over; IntegrityError
+    if the night has a comparison already.
     """
     now = conf.now()
     if first_day > last_day:
