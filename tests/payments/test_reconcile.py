@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import ledger, reconcile
 from django_feexpay.payments.ledger import Source
