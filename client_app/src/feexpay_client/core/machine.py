@@ -145,14 +145,14 @@ def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
 
 
 def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
-    if not state.can_attend:
+    if not state.can_be_replaced:
         return state, []
     return transitions.fresh(state), [] if state.intent is None else [do.Forget(state.intent.key)]
 
 
 def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
     """Follow a payment of the history and save it; a settled one is only shown."""
-    if not state.can_attend:
+    if not state.can_be_replaced:
         return state, []
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)

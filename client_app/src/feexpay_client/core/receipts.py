@@ -15,7 +15,7 @@ def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tu
     total = money.formatted(payment.charged_amount, payment.charged_currency, language)
     price = money.formatted(payment.amount, payment.currency, language)
     rows: list[tuple[str, str | None]] = [
-        ("receipt.status", texts(f"status.{told(payment)}")),
+        ("receipt.status", texts(f"status.{shown_status(payment)}")),
         ("receipt.amount", price),
         ("receipt.fee", _fee(payment, language)),
         ("receipt.total", total if total != price else None),
@@ -28,7 +28,7 @@ def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tu
     return [(texts(label), value) for label, value in rows if value]
 
 
-def told(payment: Payment) -> str:
+def shown_status(payment: Payment) -> str:
     """What a payer is told of it: successful, failed, unconfirmed (money may still come) or pending."""
     if payment.unconfirmed:
         return "unconfirmed"

@@ -211,7 +211,7 @@ class State:
         return self.payment if self.phase in SETTLED else None
 
     @property
-    def can_attend(self) -> bool:
+    def can_be_replaced(self) -> bool:
         """Another payment may replace this one: none is open, or the open one may be set aside."""
         return not self.open or self.can_set_aside
 
