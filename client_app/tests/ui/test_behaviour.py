@@ -198,13 +198,13 @@ async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Sh
 async def test_help_comes_after_thirty_seconds(start: Any, shop: Shop) -> None:
     d = await start()
     await to_status(d)
-    assert not d.shows("Rien reçu ?")
+    assert not d.shows("Rien reçu\u00a0?")
 
     d.app.clock.advance(31)
     d.app.waiting._tick(0)
     d.frames(2)
 
-    assert d.shows("Rien reçu ?")
+    assert d.shows("Rien reçu\u00a0?")
 
 
 async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:

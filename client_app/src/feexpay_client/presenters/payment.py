@@ -149,7 +149,7 @@ class PaymentPresenter(Presenter):
         self._show_retry_fields(payment)
 
     def _follow(self, state: State) -> None:
-        self.busy, self.checking = state.busy, state.asking == "status"
+        self.busy, self.checking = state.busy, state.request_kind == "status"
         self.relabel()
 
     def _catalogue_refreshed(self, *_args: object) -> None:

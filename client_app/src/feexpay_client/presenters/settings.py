@@ -32,7 +32,7 @@ class SettingsPresenter(Presenter):
 
     def relabel(self) -> None:
         self.username, self.server = self.session.username, self.session.server
-        self.storage_notice = "" if self.session.remembers else self.tr("settings.not_kept")
+        self.storage_notice = "" if self.session.is_stored else self.tr("settings.not_kept")
 
     def on_language(self, *_args: object) -> None:
         if self.language != self.context.preferences.language:

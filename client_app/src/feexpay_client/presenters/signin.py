@@ -33,7 +33,7 @@ class SignInPresenter(Presenter):
         self.relabel()
 
     def relabel(self) -> None:
-        self.notice = "" if self.session.remembers else self.tr("settings.not_kept")
+        self.notice = "" if self.session.is_stored else self.tr("settings.not_kept")
         self.server_error = self.username_error = self.password_error = self.problem = ""
 
     def on_server(self, *_args: object) -> None:

@@ -103,11 +103,11 @@ class WaitingPresenter(Presenter):
         self.kind = _KINDS[state.phase]
         self._show_payment(state)
         self.online = state.online
-        self.checking = state.asking in ("status", "look")
+        self.checking = state.request_kind in ("status", "search")
         # While offline, the banner above every screen already says so.
         self.notice = self.context.notice(state) if state.online else ""
         self.can_cancel, self.can_set_aside = state.can_cancel, state.can_set_aside
-        self.code_busy = state.asking == "otp"
+        self.code_busy = state.request_kind == "otp"
         if state.problems and self.kind == "code":
             self.code_error = state.problems[0].message
         self._tick(0)
@@ -134,7 +134,7 @@ class WaitingPresenter(Presenter):
             topic = payment.detail
         if self._overdue(state):
             topic = "overdue"
-        if not state.session:
+        if not state.signed_in:
             topic = "signed_out"
         self.headline = self.tr(f"waiting.{topic}_headline")
         provider_advice = instructions if topic in ("phone", "code") and instructions else ""
@@ -144,10 +144,10 @@ class WaitingPresenter(Presenter):
 
     def _note_check(self, state: State) -> None:
         """Show the time of the last answer."""
-        answered = self._running_request and not state.asked and state.online and state.failures == 0
+        answered = self._running_request and not state.request and state.online and state.failures == 0
         if answered and state.phase in FOLLOWING:
             self.last_check = self.tr("waiting.last_check", time=self.context.clock_text())
-        self._running_request = state.asked
+        self._running_request = state.request
 
     def _start_or_stop_ticker(self, state: State) -> None:
         waiting = state.phase is Phase.WAITING

@@ -312,7 +312,7 @@ class ClientApp(App):
         if state.ended is not None and not self._is_shown(state.ended):
             variant, icon, text = _RESULT_BANNERS[receipts.shown_status(state.ended)]
             return variant, icon, self.tr(text), self.tr("banner.view")
-        if state.elsewhere:
+        if state.other_window:
             return "warning", "alert", self.tr("banner.other_window"), self.tr("banner.check")
         page = self._loading_presenter()
         if page is not None and page.trouble_text and page.state == "ready":
