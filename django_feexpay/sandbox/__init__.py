@@ -1,7 +1,7 @@
-"""A local stand-in for FeexPay in its own process: the API, the webhooks, the payer's phone.
+"""A local stand-in for FeexPay: its API, its webhooks, the payer's phone.
 
-Start it with `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It imports no Django, and it shares no
-code with `django_feexpay.gateway`: a mistake in one of the two must not hide in the other.
+It is a process of its own: `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It imports no Django, and
+it shares no code with `django_feexpay.gateway`: a mistake in one of the two must not hide in the other.
 
 cli.py, options.py   the options, from arguments and environment
 server.py            the server and its routes

@@ -1,4 +1,4 @@
-"""FeexPay's answers, field by field, as its documentation and its integrators show them."""
+"""FeexPay's answers, as its documentation and its integrators show them."""
 
 from __future__ import annotations
 

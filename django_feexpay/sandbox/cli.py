@@ -1,4 +1,4 @@
-"""The command line of both sandbox commands: options from arguments and `FEEXPAY_SANDBOX_…` variables.
+"""The command line of both sandbox commands: arguments and environment variables.
 
 Imports only the standard library, so that a missing extra ends in a clear message.
 """

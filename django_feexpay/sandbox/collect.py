@@ -1,4 +1,4 @@
-"""POST requesttopay: request money from a payer by push, with a one-time code, or on the operator's page."""
+"""Requests to collect: by push, with a one-time code, on the operator's page."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ async def integration(request: Request) -> Response:
     network = BY_RESEAU.get(name) if isinstance(name, str) else None
     if network is None:
         raise ApiError(400, "Network not supported", "NETWORK_UNAVAILABLE")
-    for names in ("customId", "reference"):
-        body.setdefault("custom_id", body.get(names))
+    for alias in ("customId", "reference"):
+        body.setdefault("custom_id", body.get(alias))
     return await collect_from(request, network, body, echo_may_be_json=True)
 
 

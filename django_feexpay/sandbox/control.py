@@ -1,4 +1,4 @@
-"""The control interface of the sandbox: list payments, decide for the payer, force, forge, inject faults, reset.
+"""The control interface: decide for the payer, force, forge, inject faults, reset.
 
 For tests and demos on this machine: other callers get 403. Bodies are JSON objects; a field that is left out keeps its
 default, a wrong one is a 400 that says why and changes nothing.
@@ -174,7 +174,7 @@ async def settings(request: Request) -> dict[str, Any]:
 
 @_endpoint
 async def reset_settings(request: Request) -> dict[str, Any]:
-    """POST conditions/reset: the settings of the start."""
+    """POST conditions/reset: restore the initial settings."""
     current = sandbox_of(request).current_settings
     current.reset()
     return {"conditions": settings_as_json(current.now)}
@@ -217,7 +217,7 @@ async def run_scripts(request: Request) -> dict[str, Any]:
 
 @_endpoint
 async def reset(request: Request) -> dict[str, Any]:
-    """POST reset: forget every payment, step, link and delivery; the settings of the start."""
+    """POST reset: forget every payment, step, link and delivery, and restore the initial settings."""
     sandbox = sandbox_of(request)
     sandbox.store.reset()
     sandbox.current_settings.reset()
@@ -279,7 +279,7 @@ def _reread(request: Request, payment: Payment) -> dict[str, Any]:
 
 
 async def _read_fields(request: Request, names: tuple[str, ...] | None = None) -> dict[str, object]:
-    """The JSON object of the body, `{}` for an empty one; SettingError for anything else, or a name not in `names`."""
+    """The JSON object of the body; `{}` for an empty body. Raises SettingError, also for a name not in `names`."""
     raw = await read_body(request)
     try:
         body = json.loads(raw) if raw else {}

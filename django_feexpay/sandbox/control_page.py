@@ -1,6 +1,6 @@
-"""The developer's pages: the list of payments, one payment with its actions, the fault settings.
+"""The developer's pages: the payments, one payment, the fault settings.
 
-The last two call the functions of the control interface and, like it, answer callers on this machine only.
+All but the list call the functions of the control interface and, like it, answer callers on this machine only.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ async def control(request: Request) -> Response:
 
 @loopback_only
 async def change(request: Request) -> Response:
-    """POST control: save every setting of the form, or restore those of the start."""
+    """POST control: save every setting of the form, or restore the initial settings."""
     viewer, form = viewer_of(request), await read_form(request, keep_blank=True)
     action = form.pop("act", "")
     try:

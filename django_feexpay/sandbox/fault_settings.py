@@ -1,4 +1,4 @@
-"""Settings that change while the sandbox runs: its answers, its faults, its webhooks.
+"""Settings that change while the sandbox runs: answers, faults, webhooks.
 
 Each field of `FaultSettings` carries its reader and its sentence in French and English. The command line, the control
 interface, its page and the reference page are all made from these fields.
@@ -297,7 +297,7 @@ def as_text(value: object) -> str:
 
 
 class CurrentSettings:
-    """The settings in force: those of the start, and the changes since, which survive a restart."""
+    """The settings in force: the initial ones and later changes, which survive a restart."""
 
     def __init__(self, store: Store, at_start: FaultSettings) -> None:
         self._store = store
@@ -317,6 +317,6 @@ class CurrentSettings:
         return partial(random.Random(seed).uniform, 0, 100)  # noqa: S311 -- repeatable faults, nothing secret
 
     def reset(self) -> None:
-        """Go back to the settings of the start."""
+        """Restore the initial settings."""
         self.now = self._at_start
         self._store.write_value("settings", "{}")

@@ -1,8 +1,9 @@
-"""Fault injection in front of FeexPay's endpoints: latency, resets, 5xx, 429 and cut answers, by percentage.
+"""Fault injection in front of FeexPay's endpoints, by percentage.
 
-At random, a fault happens before the request is handled or after it. A 429 always happens before; a cut answer, and an
-error in answer to an accepted collect request, always after. So a failed collect request does not show whether money
-moved, as with the real FeexPay. The seed, the kind of call and its count decide: the same calls meet the same faults.
+The faults are latency, connection resets, 5xx, 429 and cut answers. At random, a fault happens before the request is
+handled or after it. A 429 always happens before; a cut answer, and an error in answer to an accepted collect request,
+always after. So a failed collect request does not show whether money moved, as with the real FeexPay. The seed, the
+kind of call and its count decide: the same calls meet the same faults.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _CHARGED_ERRORS: dict[str, tuple[str, str | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The fault of one call. `kind` "" is none; the answer is delayed by `late_seconds`.
+    """The fault of one call. `kind` "" means no fault. `late_seconds`: how long the answer is delayed.
 
     `code`, `named`: of a "charged_error", its HTTP code and whether it names the payment.
     """
@@ -71,16 +72,16 @@ def may_fail(settings: FaultSettings, operation: str) -> bool:
 
 def fault_of(settings: FaultSettings, operation: str, count: int) -> Fault:
     """The fault of the `count`th call of this operation; the same for the same arguments."""
-    chance = random.Random(f"{settings.seed}:{operation}:{count}")  # noqa: S311 -- repeatable faults, nothing secret
-    roll, slow, before = chance.uniform(0, 100), chance.uniform(0, 100), chance.random() < 0.5
+    generator = random.Random(f"{settings.seed}:{operation}:{count}")  # noqa: S311 -- repeatable faults, nothing secret
+    roll, slow, before = generator.uniform(0, 100), generator.uniform(0, 100), generator.random() < 0.5
     late = settings.latency_seconds if slow < settings.latency_percent else 0.0
-    passed = 0.0
+    threshold = 0.0
     for kind in _KINDS:
-        passed += _percent(settings, kind, operation)
-        if roll < passed and kind == "charged_error":
-            named = chance.uniform(0, 100) < settings.charged_error_named_percent
-            return Fault(kind, False, late, chance.choice(settings.charged_error_codes or ("400",)), named)
-        if roll < passed:
+        threshold += _percent(settings, kind, operation)
+        if roll < threshold and kind == "charged_error":
+            named = generator.uniform(0, 100) < settings.charged_error_named_percent
+            return Fault(kind, False, late, generator.choice(settings.charged_error_codes or ("400",)), named)
+        if roll < threshold:
             return Fault(kind, kind == "rate_limit" or (before and kind not in _ALWAYS_AFTER), late)
     return Fault(late_seconds=late)
 

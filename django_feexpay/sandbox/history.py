@@ -1,4 +1,4 @@
-"""The shop's history: at once for 31 days and 500 rows, or asynchronously with a webhook at the end."""
+"""The shop's history: a direct answer, or an asynchronous export with a webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages a payer's browser is sent to: the operator's page of a redirect network, the hosted page of a link.
+"""Pages for a payer's browser: the operator's page, the hosted page of a link.
 
 Both send the browser back to the shop's page with the reference in `?ref=`. That proves nothing to the shop: it has to
 ask for the status.
@@ -38,8 +38,8 @@ async def operator_page(request: Request) -> Response:
     if payment is None or payment.waits_for != "page" or payment.link:
         return not_found(request)
     body, here = _operator_body(viewer, payment), f"/pay/{payment.reference}"
-    leads = (payment.details["return_url"], payment.details["cancel_url"])
-    return page(viewer, "operator_page", here, _checkout(viewer, body, here), form_leads_to=leads)
+    targets = (payment.details["return_url"], payment.details["cancel_url"])
+    return page(viewer, "operator_page", here, _checkout(viewer, body, here), redirect_targets=targets)
 
 
 async def operator_state(request: Request) -> Response:
@@ -96,7 +96,7 @@ async def link_page(request: Request) -> Response:
 
 
 async def link_choose(request: Request) -> Response:
-    """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire. Pay runs the magic number that was chosen, if any."""
+    """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire."""
     viewer, form = viewer_of(request), await read_form(request)
     try:
         link = links.open_link(viewer.sandbox, request.path_params["code"])
@@ -166,9 +166,9 @@ def _link_page(request: Request, viewer: Viewer, link: Link, *, error: str = "")
         phone_field=viewer.fill("link_phone") if link.methods != "CARD" else EMPTY,
         endings=join(viewer.fill("option", value=value, text=text) for value, text in endings),
     )
-    leads = (link.success_url, link.error_url)
+    targets = (link.success_url, link.error_url)
     content = viewer.fill("checkout_still", body=body)
-    return page(viewer, "link_page", request.url.path, content, 422 if error else 200, form_leads_to=leads)
+    return page(viewer, "link_page", request.url.path, content, 422 if error else 200, redirect_targets=targets)
 
 
 def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:

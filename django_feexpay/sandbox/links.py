@@ -1,4 +1,4 @@
-"""FeexLinks: hosted pages on which a payer pays by card or mobile money, without a phone prompt.
+"""FeexLinks: hosted pages on which a payer pays without a phone prompt.
 
 `generate` is FeexPay's endpoint. The page (`hosted.py`) and the control interface call the other functions.
 """

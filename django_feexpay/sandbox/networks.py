@@ -1,7 +1,8 @@
-"""The networks FeexPay collects from, copied by hand from its documentation and its integrators.
+"""The networks FeexPay collects from, and their fees.
 
-Only the suffix `mtn` is official; the others come from two or more integrators. Where sources disagree on the flow
-(`CONTESTED`), the row has the most recent one and the setting `flows` changes it.
+The table is copied by hand from FeexPay's documentation and its integrators. Only the suffix `mtn` is official; the
+others come from two or more integrators. Where sources disagree on the flow (`CONTESTED`), the row has the most recent
+one, and the setting `flows` replaces it.
 """
 
 from __future__ import annotations

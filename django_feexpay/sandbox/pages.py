@@ -1,7 +1,8 @@
-"""The frame of every page: the viewer's language, the navigation, the stylesheet and the script.
+"""The frame of every page, and the HTML templates.
 
-Pages load nothing from other hosts, and work without their script. The script polls the page's `version` and reloads
-when it has changed, but never while the payer types a PIN.
+The frame holds the navigation, the choice of the language, the stylesheet and the script. Pages load nothing from other
+hosts, and work without their script. The script polls the page's `version` and reloads when it has changed, but never
+while the payer types a PIN.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ EMPTY = Markup("")
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """One request for a page: the sandbox, the language, and whether `?lang=` chose it (then links keep it)."""
+    """One request for a page. `language_chosen`: by `?lang=`, which links then keep."""
 
     sandbox: Sandbox
     language: str
-    asked: bool
+    language_chosen: bool
 
     def text(self, key: str, **values: object) -> str:
         return text(self.language, key, **values)
@@ -74,14 +75,14 @@ class Viewer:
 
     def url(self, path: str, **query: str) -> str:
         """`path` with its query, and with `?lang=` when the viewer chose the language."""
-        query |= {"lang": self.language} if self.asked else {}
+        query |= {"lang": self.language} if self.language_chosen else {}
         return f"{path}?{urlencode(query)}" if query else path
 
 
 def viewer_of(request: Request) -> Viewer:
-    sandbox, asked = sandbox_of(request), request.query_params.get("lang", "")
-    if asked in LANGUAGES:
-        return Viewer(sandbox, asked, True)
+    sandbox, chosen = sandbox_of(request), request.query_params.get("lang", "")
+    if chosen in LANGUAGES:
+        return Viewer(sandbox, chosen, True)
     accepted = accepted_language(request.headers.get("accept-language", ""), sandbox.options.language)
     return Viewer(sandbox, accepted, False)
 
@@ -110,11 +111,11 @@ def page(
     path: str,
     content: Markup,
     status_code: int = 200,
-    form_leads_to: Iterable[str] = (),
+    redirect_targets: Iterable[str] = (),
 ) -> Response:
     """`content` in the frame. `title`: a key of the texts. `path`: where the language links lead.
 
-    `form_leads_to`: addresses of other sites to which the answer to the page's form may redirect.
+    `redirect_targets`: addresses of other sites to which the answer to the page's form may redirect.
     """
     whole = viewer.fill(
         "page",
@@ -125,7 +126,7 @@ def page(
         content=content,
     )
     # Browsers apply the page's form-action policy to the redirect that answers the form.
-    origins = "".join(f" {origin}" for url in form_leads_to if (origin := _origin(url)))
+    origins = "".join(f" {origin}" for url in redirect_targets if (origin := _origin(url)))
     headers = _HEADERS | {"Content-Security-Policy": _POLICY + origins}
     return HTMLResponse(whole, status_code=status_code, headers=headers)
 

@@ -1,4 +1,4 @@
-"""The life of a payment in the sandbox, from its acceptance to its final status and its webhooks.
+"""The life of a payment, from its acceptance to its final status and webhooks.
 
 Only this module writes a payment's status. PENDING may become anything, FAILED may become SUCCESSFUL (a late success),
 SUCCESSFUL only a reversed status; `force` ignores these rules. Status, remaining steps and webhooks change in one
@@ -54,7 +54,7 @@ class PaymentEngine:
         return self._read(payment.reference)
 
     def choose(self, reference: str, status: str, reason: str | None = None) -> bool:
-        """Apply the payer's own decision and end the script; False when the payment can no longer change so."""
+        """Apply the payer's own decision and end the script; False when the status does not allow it."""
         return self._end(reference, scenarios.Step(0.0, status, reason, webhooks=(status,)))
 
     def reverse(self, reference: str, status: str, *, announce: bool) -> bool:

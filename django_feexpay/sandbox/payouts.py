@@ -1,4 +1,4 @@
-"""Payouts: PENDING at first; the amount leaves the balance at once and returns if the payout fails."""
+"""Payouts: the amount leaves the balance at once, and returns after a failure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PAID = (scenarios.approved(),)
 
 
 async def payout(request: Request) -> Response:
-    """POST payouts/public/{route}."""
+    """POST payouts/public/{route}: always PENDING at first."""
     route = request.path_params["route"]
     if route not in SHARED_ROUTES and route not in OWN_ROUTES:
         raise bodies.no_such_path("POST", request.url.path)

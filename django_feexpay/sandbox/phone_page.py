@@ -1,4 +1,4 @@
-"""The payer's phone: the prompt with its PIN, Approve / Decline / Let it expire, and the result."""
+"""The payer's phone: the prompt with its PIN, and the result."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Screen:
 
 async def phone(request: Request) -> Response:
     viewer = viewer_of(request)
-    screen = _screen(viewer, _asked_payment(viewer, request))
+    screen = _screen(viewer, _payment_in_query(viewer, request))
     return _phone_page(viewer, screen, version_of(screen.body))
 
 
 async def state(request: Request) -> Response:
     """GET phone/state: the current version of the phone's screen."""
     viewer = viewer_of(request)
-    return JSONResponse({"version": version_of(_screen(viewer, _asked_payment(viewer, request)).body)})
+    return JSONResponse({"version": version_of(_screen(viewer, _payment_in_query(viewer, request)).body)})
 
 
 async def choose(request: Request) -> Response:
@@ -61,7 +61,7 @@ async def choose(request: Request) -> Response:
     return RedirectResponse(viewer.url("/", payment=payment.reference), status_code=303)
 
 
-def _asked_payment(viewer: Viewer, request: Request) -> Payment | None:
+def _payment_in_query(viewer: Viewer, request: Request) -> Payment | None:
     return viewer.sandbox.store.payment(request.query_params.get("payment", ""))
 
 

@@ -1,6 +1,7 @@
-"""Protection against pages of other sites: a site that a developer visits must not approve payments here.
+"""Protection against pages of other sites.
 
-FeexPay's paths (`/api/`) are exempt: they require a key, which no browser sends by itself.
+A site that a developer visits must not approve payments here. FeexPay's paths (`/api/`) are exempt: they require a key,
+which no browser sends by itself.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ AMOUNT_TOO_LOW = "AMOUNT_BELOW_MINIMUM"
 INVALID_OTP = "INVALID_OTP"
 OTP_EXPIRED = "OTP_EXPIRED"
 
+# Every other one-time code is wrong.
 RIGHT_OTP = "123456"
-# Every other code is wrong.
 EXPIRED_OTP = "999999"
 
 # The codes of immediate failures in FeexPay's own SDK; other reasons have none.
@@ -60,7 +60,7 @@ REASONS = (
     OTP_EXPIRED,
 )
 
-# How long a scripted payer takes to decide.
+# How long a payer with a magic number takes to decide.
 PAYER_SECONDS = 2.0
 
 

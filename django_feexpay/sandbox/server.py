@@ -1,4 +1,4 @@
-"""The sandbox as a server: the Starlette app, and a uvicorn that can reset a connection."""
+"""The sandbox as a server: the Starlette app on uvicorn."""
 
 from __future__ import annotations
 
@@ -42,18 +42,7 @@ from django_feexpay.sandbox.same_origin import SameOriginOnly
 from django_feexpay.sandbox.store import START_ANEW, Store
 from django_feexpay.sandbox.timers import Timers
 
-ROUTED_MODULES = (
-    collect,
-    links,
-    history,
-    api,
-    payouts,
-    control,
-    phone_page,
-    hosted,
-    control_page,
-    pages,
-)
+ROUTED_MODULES = (collect, links, history, api, payouts, control, phone_page, hosted, control_page, pages)
 
 # At a stop, requests that wait on purpose (slow answer, synchronous operator) get this long.
 _STOP_SECONDS = 1

@@ -1,4 +1,4 @@
-"""The state of the sandbox in one SQLite file that survives `kill -9` and a restart.
+"""The state of the sandbox, in one SQLite file that survives `kill -9`.
 
 It holds payments and payouts, their planned steps, hosted links, history exports, webhook deliveries, changed settings
 and counts of calls. Times are seconds since 1970, so that steps and deliveries that came due while the process was down

@@ -12,8 +12,8 @@ _TEXTS = {
     "phone_short": ("Téléphone", "Phone"),
     "payments": ("Paiements", "Payments"),
     "banner": (
-        "Test, sans argent réel. Ce n'est pas FeexPay.",
-        "Test, no real money. This is not FeexPay.",
+        "Simulateur, sans argent réel. Ce n'est pas FeexPay.",
+        "Sandbox, no real money. This is not FeexPay.",
     ),
     "language": ("Langue", "Language"),
     "skip": ("Aller au contenu", "Skip to content"),

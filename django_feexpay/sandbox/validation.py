@@ -52,7 +52,8 @@ def read_collect(
     body: dict[str, Any], network: Network, *, otp_needed: bool = False, echo_may_be_json: bool = False
 ) -> CollectRequest:
     """Raises ApiError that names every wrong property."""
-    echo, custom_id = body.get("callback_info"), body.get("custom_id")
+    echo, custom_id, description = (body.get(name) for name in ("callback_info", "custom_id", "description"))
+    is_plain = re.fullmatch("[A-Za-z0-9 ]*", str(description or ""))
     echo_is_json = echo_may_be_json and isinstance(echo, dict)
     if echo_is_json:
         echo = json.dumps(echo)
@@ -61,7 +62,8 @@ def read_collect(
         "phoneNumber": phone_errors(body.get("phoneNumber"), network),
         "amount": amount_errors(body.get("amount")),
         "shop": shop_errors(body.get("shop")),
-        "description": _description_errors(body.get("description")),
+        "description": text_errors("description", description)
+        or ({} if is_plain else {"matches": "description must not contain special characters"}),
     }
     found |= {name: text_errors(name, body.get(name)) for name in ("custom_id", "otp", *_DETAILS)}
     if otp_needed and not body.get("otp"):
@@ -125,16 +127,6 @@ def amount_errors(value: object, least: int = MIN_AMOUNT) -> Constraints:
 
 def shop_errors(value: object) -> Constraints:
     return {} if isinstance(value, str) and value else {"isNotEmpty": "shop should not be empty"}
-
-
-def _description_errors(value: object) -> Constraints:
-    if value is None:
-        return {}
-    if not isinstance(value, str):
-        return {"isString": "description must be a string"}
-    if not re.fullmatch("[A-Za-z0-9 ]*", value):
-        return {"matches": "description must not contain special characters"}
-    return {}
 
 
 def text_errors(name: str, value: object) -> Constraints:

@@ -1,4 +1,4 @@
-"""Which webhooks are sent about a payment, which are lost, late, repeated or forged, and how one is delivered."""
+"""Which webhooks are sent, lost, late, repeated or forged; one delivery attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of a FeexPay client. The sandbox's tests share no code with the gateway."""
+"""Requests of a FeexPay client, written without the code of the gateway."""
 
 from __future__ import annotations
 

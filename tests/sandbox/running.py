@@ -1,4 +1,4 @@
-"""The sandbox as a process, from the package's own test helpers, and the root of this repository."""
+"""The sandbox as a process (from the package), and the root of this repository."""
 
 from __future__ import annotations
 

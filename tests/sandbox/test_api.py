@@ -1,4 +1,4 @@
-"""FeexPay's endpoints to collect, read a status, search the history and read the balance."""
+"""FeexPay's endpoints for collecting, status, history and balance."""
 
 from __future__ import annotations
 

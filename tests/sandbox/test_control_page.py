@@ -1,4 +1,4 @@
-"""Forced statuses, webhooks by hand, links and fault settings, by the control interface and by its pages."""
+"""The control interface and its pages: statuses, webhooks, links, fault settings."""
 
 from __future__ import annotations
 

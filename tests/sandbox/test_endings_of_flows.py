@@ -1,4 +1,4 @@
-"""Every magic number on every flow has its outcome, prompts the payer once and charges at most once."""
+"""Every magic number has the same outcome on every flow."""
 
 from __future__ import annotations
 

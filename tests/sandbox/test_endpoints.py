@@ -1,4 +1,4 @@
-"""FeexPay's other endpoints: integration, payouts, asynchronous history, fees, the v1 status."""
+"""FeexPay's other endpoints: integration, payouts, exports, fees, v1 status."""
 
 from __future__ import annotations
 

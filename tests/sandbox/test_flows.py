@@ -1,4 +1,4 @@
-"""Payments by one-time code and by redirect, and the flows on which sources differ."""
+"""Payments by one-time code and by redirect, and the contested flows."""
 
 from __future__ import annotations
 

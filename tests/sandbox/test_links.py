@@ -1,4 +1,4 @@
-"""Hosted links: created, paid on their page, and closed by time, use or deactivation."""
+"""Hosted links: created, paid, and closed by time, use or deactivation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox's table of networks agrees with the catalogue, which is written separately."""
+"""The sandbox's table of networks agrees with the catalogue."""
 
 from __future__ import annotations
 

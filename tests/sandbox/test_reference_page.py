@@ -1,4 +1,4 @@
-"""docs/reference/sandbox.md lists every fault setting, option, magic number and endpoint."""
+"""The reference page lists every setting, option, magic number and endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of other sites, open in a developer's browser, cannot change anything in the sandbox."""
+"""Pages of other sites cannot change anything in the sandbox."""
 
 from __future__ import annotations
 

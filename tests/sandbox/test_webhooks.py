@@ -1,4 +1,4 @@
-"""Webhooks: their fields, their credentials, and repeated attempts while the shop is down."""
+"""Webhooks: their fields, their credentials, and repeated attempts."""
 
 from __future__ import annotations
 
