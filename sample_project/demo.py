@@ -265,7 +265,7 @@ def _fresh_folder(state: Path) -> Iterator[Path]:
 
 @contextmanager
 def _kept_folder(state: Path) -> Iterator[Path]:
-    """The same folder at every start, so that coins and payments are kept. One demo at a time."""
+    """The same folder at each start, so that coins and payments are kept. Only one demo may use it at a time."""
     folder = state.resolve() / "kept"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

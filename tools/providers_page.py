@@ -60,7 +60,7 @@ def page() -> str:
         _table(
             ("Code", "English", "Français"),
             ((f"`{spec.code}`", spec.instructions_en, spec.instructions_fr) for spec in served),
-            title="## What the payer is told",
+            title="## Instructions for the payer",
         ),
         _table(
             ("Codes", "Prefixes"),

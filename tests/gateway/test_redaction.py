@@ -79,7 +79,7 @@ def grouped(draw: st.DrawFn) -> str:
 SAID = st.lists(st.one_of(WORDS, NAMES, MAILS, grouped()), min_size=1, max_size=8).map(" ".join)
 
 
-def assert_nobody(text: str) -> None:
+def assert_no_personal_data(text: str) -> None:
     assert len(re.sub(r"\D", "", text)) <= 3
     for part in ("kossi", "gnonlon", "almeida", "ahouansou", "zinsou", "koffi", "adjovi", "mail", "payer.test", "@"):
         assert part not in text.casefold()
@@ -91,9 +91,9 @@ def test_redacted_text_contains_no_number_name_or_email(said: str) -> None:
     refusal = refusal_of_collect(400, {}, json.dumps({"statusCode": 400, "message": said}).encode())
 
     assert report is not None
-    assert_nobody(report.reason_text)
-    assert_nobody(getattr(refusal, "text", ""))
-    assert_nobody(str(refusal).replace("400", ""))
+    assert_no_personal_data(report.reason_text)
+    assert_no_personal_data(getattr(refusal, "text", ""))
+    assert_no_personal_data(str(refusal).replace("400", ""))
 
 
 FIELDS = (
@@ -109,7 +109,7 @@ def test_no_field_of_a_delivery_contains_them(said: str, field: str) -> None:
 
     kept = [value for name, value in hint.redacted.items() if name != "reference"]
     for value in (*kept, hint.reported_status, hint.event_type, hint.echo or "", repr(hint.link)):
-        assert_nobody(str(value))
+        assert_no_personal_data(str(value))
 
 
 @given(said=st.dictionaries(st.sampled_from(FIELDS), SAID | st.integers() | st.booleans() | st.none()))

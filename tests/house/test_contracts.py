@@ -51,7 +51,9 @@ def test_import_contracts_are_kept() -> None:
         ("sample_webhooks.py", "import django_feexpay.testing", "Nothing imports the package for the tests of hosts"),
     ],
 )
-def test_import_contracts_break_on(copy: Path, module: str, forbidden_import: str, contract: str) -> None:
+def test_import_contract_detects_a_forbidden_import(
+    copy: Path, module: str, forbidden_import: str, contract: str
+) -> None:
     with (copy / "django_feexpay" / module).open("a") as source:
         source.write(f"\n{forbidden_import}\n")
 

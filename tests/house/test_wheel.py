@@ -69,7 +69,7 @@ def test_published_metadata_names_what_a_host_installs(wheel: zipfile.ZipFile) -
     assert [name for name in required if name.startswith(("requests", "urllib3")) and "<" in name] == []
 
 
-def test_dependency_groups_name_every_extra_with_code_behind_it() -> None:
+def test_dependency_groups_name_every_extra_that_the_code_uses() -> None:
     """The suite runs with every extra except `production`, which only the sample project's servers need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]

@@ -1,4 +1,4 @@
-"""Shared by the tests of reviews: lies that lead to a review, and how a person closes it."""
+"""Shared by the tests of reviews: false statuses that lead to a review, and how staff close it."""
 
 from __future__ import annotations
 

@@ -446,7 +446,7 @@ def test_nothing_is_reported_missing_without_an_answer(
 def test_long_and_busy_period_is_read_completely(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, clock: Clock
 ) -> None:
-    """40 days: one payment of ours on each day but one, and 501 rows of other systems on some."""
+    """40 days with one payment of ours on each day except one, and 501 rows of other systems on some days."""
     for number in range(40):
         settled(begin, gateway, merchant_reference=f"order-{number}")
         if number != 20:

@@ -30,7 +30,7 @@ FINAL = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.REJECTED})
 DAYS = 3
 
 
-class World:
+class Scenario:
     """One payment, its gateway, its clock and a staff user."""
 
     def __init__(self, begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
@@ -53,41 +53,41 @@ class World:
 # --- how an attempt gets each status ---------------------------------------------------------------------
 
 
-def created(world: World) -> None:
-    world.configure(DISPATCH="queue")
-    world.begin()
-    world.configure(DISPATCH="inline")
+def created(scenario: Scenario) -> None:
+    scenario.configure(DISPATCH="queue")
+    scenario.begin()
+    scenario.configure(DISPATCH="inline")
 
 
-def sending(world: World) -> None:
+def sending(scenario: Scenario) -> None:
     def die() -> None:
         raise KeyboardInterrupt
 
     with failpoints.arm("before_send", die), pytest.raises(KeyboardInterrupt):
-        world.begin()
+        scenario.begin()
 
 
-def pending(world: World) -> None:
-    world.begin()
+def pending(scenario: Scenario) -> None:
+    scenario.begin()
 
 
-def unknown(world: World) -> None:
-    world.gateway.next_collects.append(lose_the_answer)
-    world.begin()
-    world.gateway.forget(world.gateway.last())
+def unknown(scenario: Scenario) -> None:
+    scenario.gateway.next_collects.append(lose_the_answer)
+    scenario.begin()
+    scenario.gateway.forget(scenario.gateway.last())
 
 
-def expired(world: World) -> None:
-    pending(world)
-    world.pass_time()
+def expired(scenario: Scenario) -> None:
+    pending(scenario)
+    scenario.pass_time()
 
 
-def review(world: World) -> None:
-    unknown(world)
-    assert move(world.attempt().pk, Status.REVIEW, Cause(source=Source.WORKER, because="not_found_in_history"))
+def review(scenario: Scenario) -> None:
+    unknown(scenario)
+    assert move(scenario.attempt().pk, Status.REVIEW, Cause(source=Source.WORKER, because="not_found_in_history"))
 
 
-BEGINNINGS: Mapping[Status, Callable[[World], None]] = {
+BEGINNINGS: Mapping[Status, Callable[[Scenario], None]] = {
     Status.CREATED: created,
     Status.SENDING: sending,
     Status.PENDING: pending,
@@ -100,23 +100,23 @@ BEGINNINGS: Mapping[Status, Callable[[World], None]] = {
 # --- how it leaves the status ----------------------------------------------------------------------------
 
 
-def time_passes(world: World) -> None:
-    world.pass_time()
+def time_passes(scenario: Scenario) -> None:
+    scenario.pass_time()
 
 
-def late_answer(world: World) -> None:
+def late_answer(scenario: Scenario) -> None:
     """Polling continues after an expiry, so FeexPay's answer ends it. The payer may pay again meanwhile."""
-    world.gateway.last().decline()
-    world.pass_time()
+    scenario.gateway.last().decline()
+    scenario.pass_time()
 
 
-def person_decides(world: World) -> None:
+def person_decides(scenario: Scenario) -> None:
     django_feexpay.close_review(
-        world.attempt().payment, decision="not_paid", reason="nothing of it at FeexPay", actor=world.staff
+        scenario.attempt().payment, decision="not_paid", reason="nothing of it at FeexPay", actor=scenario.staff
     )
 
 
-EXITS: Mapping[Status, Callable[[World], None]] = {
+EXITS: Mapping[Status, Callable[[Scenario], None]] = {
     Status.CREATED: time_passes,  # sent, or expired as never sent
     Status.SENDING: time_passes,  # its lease ends
     Status.PENDING: time_passes,  # the payer answers, or the attempt expires
@@ -127,8 +127,8 @@ EXITS: Mapping[Status, Callable[[World], None]] = {
 
 
 @pytest.fixture
-def world(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> World:
-    return World(begin, gateway, clock, configure)
+def scenario(begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure) -> Scenario:
+    return Scenario(begin, gateway, clock, configure)
 
 
 def test_every_status_is_final_or_has_an_exit() -> None:
@@ -137,24 +137,24 @@ def test_every_status_is_final_or_has_an_exit() -> None:
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_each_exit_leaves_its_status(status: Status, world: World) -> None:
-    BEGINNINGS[status](world)
-    assert world.attempt().life_status is status
+def test_each_exit_leaves_its_status(status: Status, scenario: Scenario) -> None:
+    BEGINNINGS[status](scenario)
+    assert scenario.attempt().life_status is status
 
-    EXITS[status](world)
+    EXITS[status](scenario)
 
-    assert world.attempt().life_status is not status
+    assert scenario.attempt().life_status is not status
     assert list(violations()) == []
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - FINAL))
-def test_each_exit_leads_to_an_end_that_the_payer_sees(status: Status, world: World) -> None:
-    BEGINNINGS[status](world)
+def test_each_exit_leads_to_an_end_that_the_payer_sees(status: Status, scenario: Scenario) -> None:
+    BEGINNINGS[status](scenario)
 
     for _step in range(5):
         if Payment.objects.get().public_status is not PublicStatus.PENDING:
             break
-        EXITS[world.attempt().life_status](world)
+        EXITS[scenario.attempt().life_status](scenario)
 
     payment = Payment.objects.get()
     assert payment.public_status is not PublicStatus.PENDING
@@ -168,15 +168,15 @@ def test_open_or_paid_payment_blocks_another_one_for_the_order() -> None:
     assert {"created", "sending", "pending", "unknown", "review", "successful"} == OPEN_OR_PAID
 
 
-def test_order_under_review_is_not_charged_again(world: World) -> None:
-    world.begin(merchant_reference="order-7")
-    world.gateway.last().approve()
-    world.gateway.last().lies = {"amount": 4999}
-    world.pass_time()
-    assert world.attempt().life_status is Status.REVIEW
+def test_order_under_review_is_not_charged_again(scenario: Scenario) -> None:
+    scenario.begin(merchant_reference="order-7")
+    scenario.gateway.last().approve()
+    scenario.gateway.last().lies = {"amount": 4999}
+    scenario.pass_time()
+    assert scenario.attempt().life_status is Status.REVIEW
 
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
-        world.begin(merchant_reference="order-7")
+        scenario.begin(merchant_reference="order-7")
 
-    assert len(world.gateway.charges) == 1
+    assert len(scenario.gateway.charges) == 1
     assert only_attempt(Payment.objects.get()).status == "review"

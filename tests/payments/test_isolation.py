@@ -122,11 +122,11 @@ def test_polls_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
     gateway.last().approve()
     hint = hint_from({"reference": "ref-0001", "status": "SUCCESSFUL"})
 
-    def look(number: int) -> object:
+    def poll(number: int) -> object:
         webhook_hints.receive(hint)
         return reconcile.reconcile(attempt.pk, source=Source.WORKER)
 
-    assert at_once(8, look) == [True] * 8
+    assert at_once(8, poll) == [True] * 8
     assert Credit.objects.count() == 1
     assert (WebhookDelivery.objects.count(), WebhookDelivery.objects.get().repeat_count) == (1, 7)
 

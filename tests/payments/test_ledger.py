@@ -365,7 +365,7 @@ def test_user_with_payments_cannot_be_deleted(payment: Payment) -> None:
 
 
 def test_opening_an_attempt_is_atomic(payment: Payment) -> None:
-    """The second attempt's ordinal is taken: nothing of it stays."""
+    """The ordinal of the second attempt is taken, so nothing of it is written."""
     first = only_attempt(payment)
     twin = Attempt(
         pk=uuid.uuid4(),

@@ -304,7 +304,7 @@ def test_lost_request_is_credited_with_the_amount_of_the_payment_with_our_id(
 def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
-    """FeexPay can never confirm that attempt, so the payer must not be told to try again soon."""
+    """FeexPay can never confirm that attempt, so the answer must not suggest another try soon."""
     first = begin(merchant_reference="order-1")
     gateway.next_collects.append(accept_as(str(only_attempt(first).gateway_reference)))
     second = begin(merchant_reference="order-2")

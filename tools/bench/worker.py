@@ -78,7 +78,7 @@ def polls(effort: Effort, concurrency: int) -> Iterator[Figure]:
     yield Figure(
         f"worker, {concurrency} at once, SQL a poll",
         f"{worker.statement_count:.1f} statements",
-        "2 a batch: none a poll",
+        "2 per batch, none per poll",
         None,
     )
 
