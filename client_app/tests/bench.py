@@ -1,6 +1,7 @@
-"""What the client costs: `python -m tests.bench [--gate]`, from client_app, offscreen, against the pretended shop.
+"""Measure start time, CPU and memory of the client, offscreen, against the fake shop.
 
-Each figure stands beside its goal. Ends with 0 whatever they say; with `--gate`, with 1 when a goal is missed.
+`python -m tests.bench [--gate]`, from client_app. Prints each figure with its goal. `--gate`: exit with 1 if a goal is
+missed.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ for _name, _value in {"width": 440, "height": 800, "maxfps": 60}.items():
 from kivy.clock import Clock  # noqa: E402
 from kivy.core.window import Window  # noqa: E402
 
-from tests.ui.app import admit, make_app  # noqa: E402
-from tests.ui.shop import Shop  # noqa: E402
+from tests.ui.app import make_app, store_session  # noqa: E402
+from tests.ui.fake_shop import FakeShop  # noqa: E402
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SECONDS = 5.0
@@ -38,22 +39,22 @@ _CHANGES = 200
 
 
 def since_start() -> float:
-    """Seconds since this process began, imports and all."""
+    """Seconds since this process started, including imports."""
     began = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
     return float(Path("/proc/uptime").read_text().split()[0]) - began
 
 
 def memory() -> float:
-    """Resident, in MB."""
+    """Resident memory in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE / 1e6
 
 
 class Bench:
-    """`report(name, value, unit, goal)` prints a line and remembers a miss."""
+    """Runs the app and reports each measurement with its goal."""
 
     def __init__(self) -> None:
         self.missed = 0
-        self.shop = Shop()
+        self.shop = FakeShop()
         self.running: asyncio.Task[None] | None = None
         self.app = make_app(Path(tempfile.mkdtemp()), self.shop, reduced_motion=False)
 
@@ -69,17 +70,16 @@ class Bench:
             await asyncio.sleep(0.01)
 
     async def processor(self) -> float:
-        """Percent of one core over some seconds."""
+        """CPU use in percent of one core."""
         await asyncio.sleep(1)
         begun, used = time.monotonic(), time.process_time()
         await asyncio.sleep(_SECONDS)
         return 100 * (time.process_time() - used) / (time.monotonic() - begun)
 
     async def frames(self) -> list[float]:
-        """Milliseconds of the processor that each drawn frame took, from its events to the picture.
+        """CPU milliseconds of each drawn frame, from its events to the picture.
 
-        Not the time between frames: the ring steps ten times a second on purpose, and what else the machine does
-        is not the client's cost.
+        Not the time between frames: the spinner moves only seven times a second, and the machine may be busy.
         """
         drawn: list[float] = []
         begun = [time.process_time()]
@@ -112,7 +112,7 @@ class Bench:
         await asyncio.sleep(0.5)
         self.report("at rest, processor", await self.processor(), "%", 5)
         self.report("memory after the first screen", memory(), "MB", 220)
-        await self.change_screens(60)  # what is made once is made now
+        await self.change_screens(60)  # fill the caches first
         gc.collect()
         before = memory()
         await self.change_screens(_CHANGES)
@@ -137,7 +137,7 @@ class Bench:
         await self.until(lambda: app.waiting.kind == "phone" and app.showing == "status")
 
     async def run(self) -> int:
-        await admit(self.app)
+        await store_session(self.app)
         seen: list[float] = []
         Window.bind(on_flip=lambda *_: seen.append(since_start()) if not seen else None)
         self.running = asyncio.create_task(self.app.async_run(async_lib="asyncio"))
@@ -152,14 +152,14 @@ class Bench:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--gate", action="store_true", help="end with 1 when a goal is missed")
+    parser.add_argument("--gate", action="store_true", help="exit with 1 if a goal is missed")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     print(f"client · Python {sys.version.split()[0]} · {os.cpu_count()} cores · load {load:.1f}")
     try:
         missed = asyncio.run(Bench().run())
     except KeyboardInterrupt:
-        print("cut short: what stands above was measured, the rest was not")
+        print("interrupted: only the figures above were measured")
         return 130
     print(f"{missed} goals missed")
     return int(options.gate and missed > 0)

@@ -1,4 +1,4 @@
-"""`python -m tests.shots` draws the pictures of docs/client.md anew, offscreen, from the same scenes as the tests."""
+"""Redraw the pictures of docs/client.md, offscreen, from the scenes of the tests: `python -m tests.shots`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ prepare(DESKTOP)
 
 from PIL import Image  # noqa: E402 -- the window must be prepared first
 
-from tests.ui.app import admit, make_app  # noqa: E402
+from tests.ui.app import make_app, store_session  # noqa: E402
 from tests.ui.driver import Driver  # noqa: E402
+from tests.ui.fake_shop import FakeShop  # noqa: E402
 from tests.ui.scenes import SCENES  # noqa: E402
-from tests.ui.shop import Shop  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/images"
 _GAP, _BACKGROUND, _COLORS = 16, "#8A9490", 64
@@ -32,13 +32,12 @@ PICTURES = {
 
 
 async def draw(name: str, size: tuple[int, int], theme: str, language: str) -> Any:
-    """One scene as picture."""
-    scene, shop = SCENES[name], Shop()
+    scene, shop = SCENES[name], FakeShop()
     scene.prepare(shop)
     with tempfile.TemporaryDirectory() as folder:
         app = make_app(Path(folder), shop, theme=theme, language=language)
         if scene.signed_in:
-            await admit(app)
+            await store_session(app)
         driver = Driver(app, size)
         try:
             await driver.until(lambda: app.showing != "start")

@@ -1,4 +1,4 @@
-"""Draws the app's icon, a coin with a tick on our green: `python tools/icon.py` writes ui/icon.png."""
+"""Draw the app's icon, a coin with a tick on green: `python tools/icon.py` writes ui/icon.png."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATH = Path(__file__).resolve().parents[1] / "src/feexpay_client/ui/icon.png"
 
 
 def draw(side: int = SIDE) -> Image.Image:
-    """Drawn four times as large and made smaller, so that its edges are smooth."""
+    """Draw at four times the size and scale down, for smooth edges."""
     full = side * FINER
     icon = Image.new("RGBA", (full, full), (0, 0, 0, 0))
     pen = ImageDraw.Draw(icon)

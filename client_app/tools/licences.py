@@ -1,4 +1,4 @@
-"""Writes LICENCES.md: what a built client carries, and under which licence. `python tools/licences.py`."""
+"""Write LICENCES.md, the packages in a built client and their licences: `python tools/licences.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PATH = Path(__file__).resolve().parents[1] / "LICENCES.md"
-#: What wheels carry inside them; no metadata names it.
+#: Libraries inside the wheels, which no metadata names.
 INSIDE = (
     ("SDL2, SDL2_image, SDL2_mixer, SDL2_ttf", "in Kivy's wheel", "Zlib"),
     ("FreeType, HarfBuzz, libpng, libjpeg, libtiff, libwebp", "in Kivy's and Pillow's wheels", "FTL, MIT, libpng, IJG"),
@@ -18,7 +18,7 @@ INSIDE = (
     ("Python", "the interpreter", "PSF-2.0"),
 )
 _EXCLUDED = {"docutils", "pygments", "setuptools"}
-_HEAD = """# Licences of what a built client carries
+_HEAD = """# Licences of the packages in a built client
 
 Made by `python tools/licences.py`; a test keeps the names complete. The client itself is under the MIT licence.
 
@@ -28,21 +28,20 @@ Made by `python tools/licences.py`; a test keeps the names complete. The client 
 
 
 def closure(name: str, extra: str = "") -> set[str]:
-    """The distributions that one needs on this system, itself included, by canonical name."""
+    """Canonical names of all distributions that `name` requires on this system."""
     found: set[str] = set()
-    waiting = [(name, extra)]
-    while waiting:
-        current, wanted = waiting.pop()
+    queue = [(name, extra)]
+    while queue:
+        current, wanted = queue.pop()
         for line in metadata.requires(current) or []:
             dependency = _needed(line, wanted)
             if dependency is not None and dependency[0] not in found | _EXCLUDED:
                 found.add(dependency[0])
-                waiting.append(dependency)
+                queue.append(dependency)
     return found
 
 
 def table() -> str:
-    """The page."""
     rows = [(name, metadata.version(name), _licence(name)) for name in sorted(closure("feexpay-client", "keyring"))]
     return _HEAD + "".join(f"| {name} | {about} | {licence} |\n" for name, about, licence in [*rows, *INSIDE])
 

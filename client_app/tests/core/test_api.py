@@ -1,4 +1,4 @@
-"""What goes over the wire, and what each answer means."""
+"""The requests of the API client and the meaning of each answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from feexpay_client.core import errors
 from feexpay_client.core.api import ApiClient, Hooks, HttpxApi, server_address
 
-from tests.core.server import API, PAYMENT_ID, Server, answer, page, payment, problem
+from tests.core.fake_server import API, PAYMENT_ID, FakeServer, answer, page, payment, problem
 
 T = TypeVar("T")
 
 
-def api_of(server: Server) -> HttpxApi:
+def api_of(server: FakeServer) -> HttpxApi:
     hooks = Hooks(token=lambda: "secret-token", language=lambda: "en", request_id=lambda: "id-1")
     return HttpxApi("https://shop.test", hooks, transport=server.transport())
 
@@ -27,7 +27,7 @@ def run(call: Coroutine[Any, Any, T]) -> T:
 
 
 def test_initiate_carries_key_token_language_and_request_id() -> None:
-    server = Server()
+    server = FakeServer()
     server.on("POST initiate/", answer(payment(), 201))
     got = run(api_of(server).initiate({"provider": "mtn_bj", "amount": 5000}, "key-1"))
 
@@ -44,8 +44,8 @@ def test_initiate_carries_key_token_language_and_request_id() -> None:
     assert (got.value.id, got.value.status, got.value.phone) == (PAYMENT_ID, "pending", "+229 01 •• •• •• 50")
 
 
-def test_signing_in_sends_no_token_of_another_day() -> None:
-    server = Server()
+def test_signing_in_sends_no_old_token() -> None:
+    server = FakeServer()
     credentials = run(api_of(server).sign_in("ama", "pass"))
 
     assert "Authorization" not in server.requests[0].headers
@@ -53,8 +53,8 @@ def test_signing_in_sends_no_token_of_another_day() -> None:
     assert "secret-token" not in repr(credentials)
 
 
-def test_every_call_asks_what_the_interface_names() -> None:
-    server = Server()
+def test_every_call_uses_the_documented_path() -> None:
+    server = FakeServer()
     server.on("POST retry", answer(payment(), 201))
     server.on("POST otp", answer(payment()))
     server.on("GET status", answer(payment(), ETag='W/"1"'))
@@ -97,8 +97,8 @@ def test_every_call_asks_what_the_interface_names() -> None:
     ]
 
 
-def test_nothing_new_is_no_value_and_only_when_that_was_asked() -> None:
-    server = Server()
+def test_304_gives_no_value_and_is_malformed_without_an_etag() -> None:
+    server = FakeServer()
     server.on("GET status", httpx.Response(304))
     assert run(api_of(server).status(PAYMENT_ID, 'W/"1"')).value is None
     assert server.requests[0].headers["If-None-Match"] == 'W/"1"'
@@ -107,8 +107,8 @@ def test_nothing_new_is_no_value_and_only_when_that_was_asked() -> None:
         run(api_of(server).status(PAYMENT_ID))
 
 
-def test_nothing_of_that_key_is_none() -> None:
-    server = Server()
+def test_unknown_key_finds_none() -> None:
+    server = FakeServer()
     server.on("GET history/", answer(page(), Date="Thu, 26 Nov 2026 10:00:00 GMT"))
     found = run(api_of(server).find_by_key("k"))
 
@@ -158,20 +158,20 @@ def test_nothing_of_that_key_is_none() -> None:
     ],
     ids=lambda value: getattr(value, "__name__", str(value)[:40]),
 )
-def test_an_answer_means(response: object, error: type[errors.ApiError]) -> None:
-    server = Server()
+def test_each_answer_raises_its_error(response: object, error: type[errors.ApiError]) -> None:
+    server = FakeServer()
     server.on("POST initiate/", response)
     with pytest.raises(errors.ApiError) as caught:
         run(api_of(server).initiate({"phone": "0197000050"}, "k"))
 
     assert type(caught.value) is error
-    told = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
-    assert "0197000050" not in told
-    assert "secret-token" not in told
+    logged = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+    assert "0197000050" not in logged
+    assert "secret-token" not in logged
 
 
 def test_only_the_servers_own_problem_is_a_refusal() -> None:
-    """What a proxy or a portal says never means that nothing was begun."""
+    """A proxy's or portal's page never means that no payment was started."""
     assert issubclass(errors.Offline, errors.OutcomeUnknown)
     for kind in (errors.MalformedAnswer, errors.ServerError, errors.Timeout, errors.Offline):
         assert not issubclass(kind, errors.Refused)
@@ -189,17 +189,17 @@ def test_only_the_servers_own_problem_is_a_refusal() -> None:
     ],
 )
 def test_retry_after_in_seconds_or_as_a_date(header: str, seconds: float) -> None:
-    server = Server()
-    told = {"Retry-After": header, "Date": "Thu, 26 Nov 2026 10:00:00 GMT"}
-    server.on("GET history/", problem(429, "throttled", told))
+    server = FakeServer()
+    headers = {"Retry-After": header, "Date": "Thu, 26 Nov 2026 10:00:00 GMT"}
+    server.on("GET history/", problem(429, "throttled", headers))
     with pytest.raises(errors.Throttled) as caught:
         run(api_of(server).history({}))
 
     assert caught.value.retry_after == seconds
 
 
-def test_a_conflict_names_what_stands_in_the_way() -> None:
-    server = Server()
+def test_a_conflict_names_the_open_payment() -> None:
+    server = FakeServer()
     server.on("POST initiate/", problem(409, "duplicate_payment", {"Retry-After": "2"}, payment_id=PAYMENT_ID))
     with pytest.raises(errors.Conflict) as caught:
         run(api_of(server).initiate({}, "k"))
@@ -212,7 +212,7 @@ def test_a_conflict_names_what_stands_in_the_way() -> None:
     assert caught.value.request_id == "req-1"
 
 
-def test_an_endless_body_is_cut_off() -> None:
+def test_an_endless_body_is_malformed() -> None:
     async def endless(request: httpx.Request) -> httpx.Response:
         async def body() -> Any:
             while True:
@@ -225,7 +225,7 @@ def test_an_endless_body_is_cut_off() -> None:
         run(api.balance())
 
 
-def test_an_answer_that_drips_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feexpay_client.core.api._ANSWER_SECONDS", 0.05)
 
     async def never(request: httpx.Request) -> httpx.Response:
@@ -237,8 +237,8 @@ def test_an_answer_that_drips_for_ever_is_given_up(monkeypatch: pytest.MonkeyPat
         run(api.balance())
 
 
-def test_an_id_from_elsewhere_stays_one_segment_of_the_path() -> None:
-    server = Server()
+def test_an_id_is_quoted_as_one_path_segment() -> None:
+    server = FakeServer()
     with pytest.raises(errors.NotFound):
         run(api_of(server).status("../../auth/logout"))
 
@@ -256,7 +256,7 @@ def test_an_id_from_elsewhere_stays_one_segment_of_the_path() -> None:
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_a_server_as_people_type_it(typed: str, address: str) -> None:
+def test_typed_server_address_is_normalised(typed: str, address: str) -> None:
     assert server_address(typed) == address
 
 
@@ -274,13 +274,13 @@ def test_a_server_as_people_type_it(typed: str, address: str) -> None:
         ("https://[::1", "invalid"),
     ],
 )
-def test_no_server(typed: str, code: str) -> None:
+def test_wrong_server_address_is_refused(typed: str, code: str) -> None:
     with pytest.raises(ValueError, match=code):
         server_address(typed)
 
 
-def test_words_we_do_not_know_are_kept_and_settle_nothing() -> None:
-    server = Server()
+def test_unknown_status_is_kept_and_settles_nothing() -> None:
+    server = FakeServer()
     server.on("GET status", answer(payment("paused", "a_new_word") | {"a_new_field": 1}))
     got = run(api_of(server).status(PAYMENT_ID)).value
 

@@ -1,4 +1,4 @@
-"""Numbers, amounts, texts, receipts, preferences, tokens, lists: the rooms around the machine."""
+"""Phone numbers, amounts, texts, receipts, preferences, tokens, catalogue, history and poller."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from feexpay_client.core.tokens import TokenStore
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core import server
-from tests.core.server import Server, answer, page, payment, provider
+from tests.core import fake_server
+from tests.core.fake_server import FakeServer, answer, page, payment, provider
 
 CORE = Path(__file__).resolve().parents[2] / "src" / "feexpay_client" / "core"
 BENIN = PhoneRule(True, "229", (10,), ("0196", "0197"), "0197000000")
@@ -50,7 +50,7 @@ NB = "\u00a0"
         ("", ""),
     ],
 )
-def test_national_digits_of_what_people_type_and_paste(typed: str, digits: str) -> None:
+def test_national_digits_of_typed_and_pasted_numbers(typed: str, digits: str) -> None:
     assert phone.national(typed, BENIN) == digits
 
 
@@ -68,22 +68,22 @@ def test_national_digits_of_what_people_type_and_paste(typed: str, digits: str) 
         ("\u0660\u0661\u0669\u0667", "not_a_number"),
     ],
 )
-def test_what_is_wrong_with_a_number(typed: str, code: str) -> None:
+def test_each_wrong_number_has_its_error(typed: str, code: str) -> None:
     assert phone.problem(typed, BENIN) == code
     assert code == "" or Texts("fr").has(f"phone.{code}")
 
 
-def test_where_no_number_is_wanted_none_is_missed() -> None:
+def test_optional_number_may_be_missing() -> None:
     assert phone.problem("", PhoneRule(False, "", (), (), "")) == ""
 
 
-def test_numbers_are_grouped_as_the_country_does() -> None:
+def test_numbers_are_grouped_by_country() -> None:
     assert phone.grouped("0197000050", BENIN) == "01 97 00 00 50"
     assert phone.grouped("770000050", SENEGAL) == "77 000 00 50"
     assert phone.grouped("019", BENIN) == "01 9"
 
 
-def test_a_prefix_suggests_and_never_forces() -> None:
+def test_a_prefix_suggests_an_available_provider() -> None:
     mtn = Provider.from_json(provider("mtn_bj"))
     moov_phone = provider()["phone"] | {"prefixes": ["0195"]}
     moov = Provider.from_json(provider("moov_bj", phone=moov_phone))
@@ -110,7 +110,7 @@ def test_a_prefix_suggests_and_never_forces() -> None:
         (7, "GNF", "fr", f"7{NB}GNF"),
     ],
 )
-def test_amounts_as_people_write_them(amount: int, currency: str, language: str, text: str) -> None:
+def test_amount_is_formatted_by_currency_and_language(amount: int, currency: str, language: str, text: str) -> None:
     assert money.formatted(amount, currency, language) == text
 
 
@@ -119,7 +119,7 @@ def test_an_amount_that_was_grouped_reads_back(amount: int) -> None:
     assert money.from_typed(money.grouped(amount)) == amount
 
 
-def test_limits_are_the_providers() -> None:
+def test_amount_is_checked_against_the_providers_limits() -> None:
     mtn = Provider.from_json(provider())
     assert [money.problem(amount, mtn) for amount in (0, 99, 100, 2_000_000, 2_000_001)] == [
         "missing", "too_small", "", "", "too_large",
@@ -130,17 +130,17 @@ def test_limits_are_the_providers() -> None:
 # --- texts -------------------------------------------------------------------------------------------
 
 
-def places(text: str) -> set[str]:
+def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-def test_languages_have_the_same_keys_and_places() -> None:
+def test_languages_have_the_same_keys_and_placeholders() -> None:
     parts = sorted({path.name.split(".")[0] for path in LOCALES.glob("*.json")})
     assert "core" in parts
     for part in parts:
         french, english = (json.loads((LOCALES / f"{part}.{code}.json").read_text()) for code in ("fr", "en"))
         assert sorted(french) == sorted(english), part
-        assert {key for key in french if places(french[key]) != places(english[key])} == set(), part
+        assert {key for key in french if placeholders(french[key]) != placeholders(english[key])} == set(), part
         assert [key for key, text in (french | english).items() if not text.strip()] == []
 
 
@@ -149,7 +149,7 @@ def test_parts_do_not_overwrite_each_other() -> None:
     assert len(keys) == len(set(keys))
 
 
-def test_every_notice_the_core_can_give_has_a_text() -> None:
+def test_every_notice_has_a_text() -> None:
     sources = "".join((CORE / f"{name}.py").read_text() for name in ("machine", "transitions"))
     codes = set(re.findall(r'Notice\("(\w+)"', sources)) | {"server_trouble", "slow"}
     codes |= {f"journal_{code}" for code in ("disk", "busy", "newer", "damaged")}
@@ -161,7 +161,7 @@ def test_every_notice_the_core_can_give_has_a_text() -> None:
     assert [code for code in sorted(codes) if not texts.has(f"notice.{code}")] == []
 
 
-def test_a_change_of_language_is_told_once() -> None:
+def test_a_change_of_language_notifies_once() -> None:
     texts, told = Texts("fr"), []
     leave = texts.subscribe(lambda: told.append(texts("status.pending")))
     texts.switch("en")
@@ -173,7 +173,7 @@ def test_a_change_of_language_is_told_once() -> None:
     assert texts("no.such.key") == "no.such.key"
 
 
-def test_a_receipt_tells_what_was_paid_and_leaves_out_what_is_not_known() -> None:
+def test_receipt_leaves_out_unknown_values() -> None:
     paid = Payment.from_json(payment("successful", "credited"))
     text = receipts.as_text(paid, Texts("fr"), "Boutique", UTC)
     assert text.splitlines()[0] == "Boutique"
@@ -193,10 +193,10 @@ def test_a_receipt_tells_what_was_paid_and_leaves_out_what_is_not_known() -> Non
     assert ("Total", f"5{NB}000{NB}F{NB}CFA") in receipts.lines(other, Texts("en"), UTC)
 
 
-# --- what is kept ------------------------------------------------------------------------------------
+# --- stored data ------------------------------------------------------------------------------------
 
 
-def test_preferences_last_and_a_damaged_file_means_defaults(tmp_path: Path) -> None:
+def test_preferences_are_stored_and_a_damaged_file_means_defaults(tmp_path: Path) -> None:
     path = tmp_path / "home" / "preferences.json"
     kept = PreferenceFile(path)
     kept.change(language="en", text_size=130, server="https://shop.test")
@@ -210,8 +210,8 @@ def test_preferences_last_and_a_damaged_file_means_defaults(tmp_path: Path) -> N
         kept.change(theme="pink")
 
 
-class Drawer:
-    """A vault in memory; `broken` makes every use of it fail."""
+class MemoryVault:
+    """A vault in memory; `broken` makes every call fail."""
 
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
@@ -237,44 +237,44 @@ class Drawer:
 SESSION = Credentials("ama", "secret-token", datetime(2030, 1, 1, tzinfo=UTC))
 
 
-def test_a_session_is_kept_for_its_server_alone() -> None:
+def test_token_is_stored_per_server() -> None:
     async def act() -> None:
-        drawer = Drawer()
-        await TokenStore(lambda: drawer).save("https://a.test", SESSION)
-        fresh = TokenStore(lambda: drawer)
+        vault = MemoryVault()
+        await TokenStore(lambda: vault).save("https://a.test", SESSION)
+        fresh = TokenStore(lambda: vault)
         assert await fresh.load("https://a.test") == SESSION
         assert await fresh.load("https://b.test") is None
         await fresh.clear("https://a.test")
-        assert drawer.kept == {}
+        assert vault.kept == {}
 
     asyncio.run(act())
 
 
-def test_without_a_safe_place_it_is_kept_in_memory_and_said() -> None:
+def test_without_secure_storage_the_token_stays_in_memory() -> None:
     async def act() -> None:
-        def none() -> Drawer:
+        def none() -> MemoryVault:
             raise RuntimeError("no keyring")
 
         store = TokenStore(none)
         await store.save("https://a.test", SESSION)
         assert not store.persistent
         assert await store.load("https://a.test") == SESSION
-        drawer = Drawer()
-        drawer.kept["https://a.test"] = "no session"
-        assert await TokenStore(lambda: drawer).load("https://a.test") is None
-        drawer.broken = True
-        broken = TokenStore(lambda: drawer)
+        vault = MemoryVault()
+        vault.kept["https://a.test"] = "no session"
+        assert await TokenStore(lambda: vault).load("https://a.test") is None
+        vault.broken = True
+        broken = TokenStore(lambda: vault)
         assert await broken.load("https://a.test") is None
         assert not broken.persistent
 
     asyncio.run(act())
 
 
-def test_a_keyring_that_hangs_keeps_nobody_from_signing_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_keyring_does_not_block_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("feexpay_client.core.tokens._TIMEOUT_SECONDS", 0.05)
     released = threading.Event()
 
-    class Hanging(Drawer):
+    class Hanging(MemoryVault):
         def read(self, address: str) -> str | None:
             released.wait()
             return None
@@ -288,9 +288,9 @@ def test_a_keyring_that_hangs_keeps_nobody_from_signing_in(monkeypatch: pytest.M
     asyncio.run(act())
 
 
-def test_ways_to_pay_are_there_without_a_network_and_fresh_with_one(tmp_path: Path) -> None:
+def test_providers_come_from_the_cache_until_refreshed(tmp_path: Path) -> None:
     async def act() -> None:
-        shop = Server()
+        shop = FakeServer()
         api = HttpxApi("https://shop.test", Hooks(), transport=shop.transport())
         first = Catalogue(api, tmp_path, "https://shop.test", "fr")
         assert first.providers == ()
@@ -310,23 +310,23 @@ def test_ways_to_pay_are_there_without_a_network_and_fresh_with_one(tmp_path: Pa
     asyncio.run(act())
 
 
-def test_history_grows_page_by_page_and_a_failure_leaves_it_as_it_was() -> None:
+def test_history_loads_page_by_page_and_keeps_its_list_on_failure() -> None:
     async def act() -> None:
-        shop = Server()
+        shop = FakeServer()
         older = payment(id="older", created_at="2026-11-25T23:59:00.000Z")
         internal = "http://10.0.0.1/api/v1/payments/feexpay/history/?cursor=abc%3D"
         shop.on(
             "GET history/",
             answer(page(payment(), following=internal)),
             answer(page(payment(), older)),
-            server.problem(500, "server_error"),
+            fake_server.problem(500, "server_error"),
         )
         history = History(HttpxApi("https://shop.test", Hooks(), transport=shop.transport()))
         await history.refresh({"status": "", "provider": "mtn_bj"})
         await history.more()
         assert shop.requests[1].url.params["cursor"] == "abc="
         assert str(shop.requests[1].url).startswith("https://shop.test/")
-        assert [one.id for one in history.payments] == [server.PAYMENT_ID, "older"]
+        assert [one.id for one in history.payments] == [fake_server.PAYMENT_ID, "older"]
         assert history.complete
         assert [(day.day, len(rows)) for day, rows in history.by_day(UTC)] == [(26, 1), (25, 1)]
         await history.more()
@@ -338,10 +338,10 @@ def test_history_grows_page_by_page_and_a_failure_leaves_it_as_it_was() -> None:
     asyncio.run(act())
 
 
-# --- when to ask again -------------------------------------------------------------------------------
+# --- poller -----------------------------------------------------------------------------------------
 
 
-def test_the_servers_hint_wins_within_reason() -> None:
+def test_the_servers_poll_interval_is_used_within_limits() -> None:
     assert [poller.after_answer(hint) for hint in (None, 0, 2, 60, 10_000)] == [5.0, 1.0, 2.0, 60.0, 300.0]
     assert [poller.after_answer(2, still) for still in (1, 5, 50)] == [3.0, 7.0, 10.0]
     assert poller.after_answer(60, 50) == 60.0

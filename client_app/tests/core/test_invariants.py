@@ -1,4 +1,4 @@
-"""The five promises of the machine, under random events in random orders."""
+"""The five invariants of the reducer under random events."""
 
 from __future__ import annotations
 
@@ -14,229 +14,229 @@ from hypothesis import Phase as Phases
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.core import server
-from tests.core.world import OUTCOMES, World, draft
+from tests.core import fake_server
+from tests.core.simulation import OUTCOMES, Simulation, draft
 
-DETAILS = ("queued", "waiting_for_payer", "otp_required", "redirect", "checking", "under_review", "a_new_word")
+DETAILS = ("queued", "waiting_for_payer", "otp_required", "redirect", "checking", "under_review", "a_new_detail")
 
 
 class Payer(RuleBasedStateMachine):
-    """A payer, an app that dies, a network that loses, clocks that jump. `World` checks each step."""
+    """Random payer actions, crashes, lost requests and clock jumps. `Simulation` checks each step."""
 
     @initialize()
     def begin(self) -> None:
-        self.world = World()
-        self.world.send(ev.Opened(None))
+        self.sim = Simulation()
+        self.sim.send(ev.Opened(None))
 
     # --- what the payer does ---
 
     @rule(amount=st.sampled_from((0, 100, 5000)), otp=st.sampled_from(("", "123456")))
     def edits(self, amount: int, otp: str) -> None:
-        self.world.send(ev.Edited(draft(amount, otp)))
+        self.sim.send(ev.Edited(draft(amount, otp)))
 
     @rule(taps=st.integers(1, 3))
     def pays(self, taps: int) -> None:
-        before = len(self.world.writes)
+        before = len(self.sim.writes)
         for _ in range(taps):
-            self.world.press_pay()
-        assert len(self.world.writes) <= before + 1, "two taps are one"
+            self.sim.press_pay()
+        assert len(self.sim.writes) <= before + 1, "two taps are one"
 
-    @precondition(lambda self: self.world.state.phase in FORM and self.world.state.signed_in)
+    @precondition(lambda self: self.sim.state.phase in FORM and self.sim.state.signed_in)
     @rule(otp=st.sampled_from(("", "", "123456")), outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=4))
     def fills_in_and_pays(self, otp: str, outcomes: list[str]) -> None:
-        """The usual way with an unusual network, so that most runs get somewhere."""
-        world = self.world
-        world.disk_works = True
-        world.send(ev.Edited(draft(otp=otp)))
+        """A complete purchase over a faulty network, so that most runs reach later phases."""
+        sim = self.sim
+        sim.disk_works = True
+        sim.send(ev.Edited(draft(otp=otp)))
         for _ in range(3):
-            if world.state.phase is Phase.QUOTING:
-                world.answer("answered") if world.request is not None else world.ring()
+            if sim.state.phase is Phase.QUOTING:
+                sim.answer("answered") if sim.request is not None else sim.fire_timer()
         self.pays(1)
         for outcome in outcomes:
-            self.goes_on(outcome)
+            self.continues(outcome)
 
-    @precondition(lambda self: self.world.state.phase is Phase.FAILED)
+    @precondition(lambda self: self.sim.state.phase is Phase.FAILED)
     @rule(outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=4))
     def tries_again(self, outcomes: list[str]) -> None:
-        self.world.press_retry()
+        self.sim.press_retry()
         for outcome in outcomes:
-            self.goes_on(outcome)
+            self.continues(outcome)
 
     @rule(outcome=st.sampled_from(OUTCOMES))
-    def goes_on(self, outcome: str) -> None:
-        """What is due happens: the disk writes, the request ends, or the alarm rings."""
-        while self.world.writes:
-            self.world.write()
-        if self.world.request is not None:
-            self.world.answer(outcome)
+    def continues(self, outcome: str) -> None:
+        """Write to disk, then end the request or fire the timer."""
+        while self.sim.writes:
+            self.sim.write()
+        if self.sim.request is not None:
+            self.sim.answer(outcome)
         else:
-            self.world.ring()
+            self.sim.fire_timer()
 
     @rule()
     def presses_retry(self) -> None:
-        self.world.press_retry()
+        self.sim.press_retry()
 
-    @precondition(lambda self: self.world.charges)
+    @precondition(lambda self: self.sim.charges)
     @rule(oldest=st.booleans())
     def presses_retry_of_one_of_them(self, oldest: bool) -> None:
-        """A screen that is out of date: only the payment that the state holds may be tried again."""
-        self.world.press_retry(list(self.world.charges)[0 if oldest else -1])
+        """Retry from an outdated screen: only the state's payment may be retried."""
+        self.sim.press_retry(list(self.sim.charges)[0 if oldest else -1])
 
     @rule(code=st.sampled_from(("123456", "000000")))
     def enters_code(self, code: str) -> None:
-        self.world.pressed += 1
-        self.world.send(ev.OtpEntered(f"key-{self.world.pressed}", code))
+        self.sim.pressed += 1
+        self.sim.send(ev.OtpEntered(f"key-{self.sim.pressed}", code))
 
     @rule(event=st.sampled_from((ev.CheckPressed(), ev.PagePressed(), ev.CancelPressed(), ev.SignedIn())))
     def presses(self, event: ev.Event) -> None:
-        self.world.send(event)
+        self.sim.send(event)
 
     @rule()
     def starts_over(self) -> None:
-        self.world.press_new()
+        self.sim.press_new()
 
-    @precondition(lambda self: self.world.charges)
+    @precondition(lambda self: self.sim.charges)
     @rule(newest=st.booleans(), told=st.sampled_from(("now", "pending")))
     def chooses_one_of_the_history(self, newest: bool, told: str) -> None:
-        """What the history shows may be older than the truth: still pending there, settled since."""
-        self.world.choose(newest=newest, stale=told == "pending")
+        """The history may be outdated: it shows a settled payment as pending."""
+        self.sim.choose(newest=newest, stale=told == "pending")
 
     # --- what happens to the app ---
 
-    @precondition(lambda self: self.world.writes)
+    @precondition(lambda self: self.sim.writes)
     @rule()
     def disk_writes(self) -> None:
-        self.world.write()
+        self.sim.write()
 
     @rule(works=st.booleans())
     def disk_changes(self, works: bool) -> None:
-        self.world.disk_works = works
+        self.sim.disk_works = works
 
     @rule()
-    def is_killed(self) -> None:
-        self.world.crash()
+    def app_is_killed(self) -> None:
+        self.sim.crash()
 
     @rule()
-    def is_killed_and_the_journal_damaged(self) -> None:
+    def app_is_killed_and_the_journal_damaged(self) -> None:
         # Without its journal the app knows only what the server shows as pending by then.
-        if not self.world.on_the_way and not isinstance(self.world.request, do.Post):
-            self.world.crash(damaged=True)
+        if not self.sim.delayed and not isinstance(self.sim.request, do.Post):
+            self.sim.crash(damaged=True)
 
     @rule()
     def starts_beside_another_window(self) -> None:
-        """This one dies, another window takes the journal, and this one starts again beside it."""
-        self.world.held_by_other_window = True
-        self.world.crash()
-        assert self.world.state.other_window
+        """Kill this window, let another one lock the journal, and start this one again."""
+        self.sim.held_by_other_window = True
+        self.sim.crash()
+        assert self.sim.state.other_window
 
-    @precondition(lambda self: self.world.held_by_other_window)
+    @precondition(lambda self: self.sim.held_by_other_window)
     @rule()
     def the_other_window_is_killed(self) -> None:
-        self.world.held_by_other_window = False
+        self.sim.held_by_other_window = False
 
-    @precondition(lambda self: self.world.opening)
+    @precondition(lambda self: self.sim.opening)
     @rule()
     def journal_is_tried(self) -> None:
-        self.world.open_journal()
+        self.sim.open_journal()
 
     @rule(seconds=st.sampled_from((0.5, 3.0, 30.0, 130.0, 1000.0, 100_000.0)))
     def time_passes(self, seconds: float) -> None:
-        self.world.pass_time(seconds)
+        self.sim.pass_time(seconds)
 
     @rule(jump=st.sampled_from((-1_000_000.0, -100.0, 2000.0, 1_000_000.0)))
     def clock_jumps(self, jump: float) -> None:
-        self.world.pass_time(1.0, wall=jump)
+        self.sim.pass_time(1.0, wall=jump)
 
-    @precondition(lambda self: self.world.alarm is not None)
+    @precondition(lambda self: self.sim.timer is not None)
     @rule()
-    def alarm_rings(self) -> None:
-        self.world.ring()
+    def timer_fires(self) -> None:
+        self.sim.fire_timer()
 
     # --- what the network and the server do ---
 
-    @precondition(lambda self: self.world.request is not None)
+    @precondition(lambda self: self.sim.request is not None)
     @rule(outcome=st.sampled_from(OUTCOMES))
     def request_ends(self, outcome: str) -> None:
-        self.world.answer(outcome)
+        self.sim.answer(outcome)
 
-    @precondition(lambda self: self.world.request is not None)
+    @precondition(lambda self: self.sim.request is not None)
     @rule()
     def request_is_answered(self) -> None:
-        self.world.answer("answered")
+        self.sim.answer("answered")
 
-    @precondition(lambda self: self.world.on_the_way)
+    @precondition(lambda self: self.sim.delayed)
     @rule()
-    def straggler_arrives(self) -> None:
-        self.world.arrive(*self.world.on_the_way[0])
+    def delayed_request_arrives(self) -> None:
+        self.sim.arrive(*self.sim.delayed[0])
 
-    @rule(word=st.sampled_from((("successful", "credited"), ("failed", "declined"), ("failed", "expired"))))
-    def gateway_settles(self, word: tuple[str, str]) -> None:
-        self.world.settle(*word)
+    @rule(result=st.sampled_from((("successful", "credited"), ("failed", "declined"), ("failed", "expired"))))
+    def gateway_settles(self, result: tuple[str, str]) -> None:
+        self.sim.settle(*result)
 
     @rule(detail=st.sampled_from(DETAILS))
-    def gateway_goes_on(self, detail: str) -> None:
-        self.world.change(detail)
+    def gateway_changes_detail(self, detail: str) -> None:
+        self.sim.change(detail)
 
     @rule(late=st.integers(-3, 0), status=st.sampled_from(("successful", "failed")))
     def a_late_answer_comes(self, late: int, status: str) -> None:
-        """To a question that is asked no more: nothing may come of it."""
-        world, before = self.world, self.world.state
+        """An answer to a cancelled request must change nothing."""
+        sim, before = self.sim, self.sim.state
         number = before.counter + late
         if number != before.request:
-            world.send(ev.Answered(number, Payment.from_json(server.payment(status, "credited"))))
-            world.send(ev.Failed(number, errors.Timeout()))
-            world.send(ev.NothingFound(number))
-            assert world.state == before
+            sim.send(ev.Answered(number, Payment.from_json(fake_server.payment(status, "credited"))))
+            sim.send(ev.Failed(number, errors.Timeout()))
+            sim.send(ev.NothingFound(number))
+            assert sim.state == before
 
-    # --- the end: with or without a restart, it comes to the same ---
+    # --- at the end: a restart must not change the result ---
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
-        world = self.world
-        world.disk_works, world.held_by_other_window = True, False
-        while world.opening or world.writes:
-            world.write() if world.writes else world.open_journal()  # the journal is tried again behind what waits
-        if isinstance(world.request, do.Post):  # decide it for both: it arrives
-            world.answer("answered")
-            while world.writes:
-                world.write()
-        comparable = all_is_on_disk(world)
-        other = copy.deepcopy(world)
+        sim = self.sim
+        sim.disk_works, sim.held_by_other_window = True, False
+        while sim.opening or sim.writes:
+            sim.write() if sim.writes else sim.open_journal()  # opening the journal comes after the writes
+        if isinstance(sim.request, do.Post):  # in both runs the request arrives
+            sim.answer("answered")
+            while sim.writes:
+                sim.write()
+        result_must_match = everything_is_on_disk(sim)
+        other = copy.deepcopy(sim)
         other.crash()
-        come_to_rest(world)
-        come_to_rest(other)
-        if world.jumped or not comparable:
-            return  # how old a wish is differs by then; that nothing is paid twice was checked all the same
-        if world.state.phase in FORM:
+        run_to_rest(sim)
+        run_to_rest(other)
+        if sim.jumped or not result_must_match:
+            return  # the intents differ in age, so the results may differ
+        if sim.state.phase in FORM:
             assert other.state.phase in FORM
         else:
-            assert other.state.phase is world.state.phase
-            assert other.state.payment == world.state.payment
+            assert other.state.phase is sim.state.phase
+            assert other.state.payment == sim.state.payment
 
 
-def all_is_on_disk(world: World) -> bool:
-    """What the app knows survives a restart. Where it cannot, the end may differ, and no charge is made twice."""
-    state, disk = world.state, world.disk
+def everything_is_on_disk(sim: Simulation) -> bool:
+    """A restart loses nothing. Otherwise the result may differ, but never by a second charge."""
+    state, disk = sim.state, sim.disk
     if state.refusal is not None:
-        return False  # a refusal that is still being checked: who starts again sends the same key again
-    if disk is not None and disk.intent.otp_removed and disk.intent.key not in world.keys:
-        return False  # a code is never written, so what had not arrived cannot be sent again
+        return False  # an unconfirmed refusal: after a restart the same key is sent again
+    if disk is not None and disk.intent.otp_removed and disk.intent.key not in sim.keys:
+        return False  # the one-time code is not on disk, so the request cannot be sent again
     chosen = state.intent is not None and state.intent.kind == FOLLOW
-    # Chosen while the disk refused: nothing was sent from here, and the history shows it.
+    # Chosen while the disk was full: nothing was sent, and the history shows the payment.
     return not chosen or (disk is not None and disk.intent == state.intent)
 
 
-def come_to_rest(world: World) -> None:
-    """Everything works from here on: go on until there is nothing to do, or only waiting for the payer."""
+def run_to_rest(sim: Simulation) -> None:
+    """Without faults, continue until nothing is left to do but wait for the payer."""
     for _ in range(60):
-        world.send(ev.SignedIn())
-        while world.writes:
-            world.write()
-        if world.request is not None:
-            world.answer("answered")
-        elif world.alarm is not None:
-            world.ring()
+        sim.send(ev.SignedIn())
+        while sim.writes:
+            sim.write()
+        if sim.request is not None:
+            sim.answer("answered")
+        elif sim.timer is not None:
+            sim.fire_timer()
         else:
             return
 
@@ -247,6 +247,6 @@ Payer.TestCase.settings = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=settings.get_current_profile_name() != "nightly",
-    phases=(Phases.generate,),  # shrinking takes minutes; take it in by hand where it is wanted
+    phases=(Phases.generate,),  # shrinking takes minutes: add it by hand if needed
 )
 TestPayer = Payer.TestCase

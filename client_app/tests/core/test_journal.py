@@ -1,4 +1,4 @@
-"""The payment on disk: whole or not there, never lost silently, and one process at a time."""
+"""The journal: atomic writes, damaged files, and the lock between processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from feexpay_client.core.journal import Journal, JournalError
 from feexpay_client.core.models import Payment
 from feexpay_client.core.states import FOLLOW, INITIATE, RETRY, Intent, Record
 
-from tests.core import server
+from tests.core import fake_server
 
 BODY = {"provider": "mtn_bj", "amount": 5000, "phone": "0197000050"}
 
@@ -29,7 +29,7 @@ def journal(folder: Path) -> Journal:
     return Journal(folder / "journal", "https://shop.test", "ama")
 
 
-def test_what_was_saved_is_there_after_the_process_is_gone(tmp_path: Path) -> None:
+def test_saved_intent_is_loaded_by_the_next_process(tmp_path: Path) -> None:
     first = journal(tmp_path)
     assert first.load().record is None
     first.save(record(may_have_left=False))
@@ -38,8 +38,8 @@ def test_what_was_saved_is_there_after_the_process_is_gone(tmp_path: Path) -> No
     assert journal(tmp_path).load().record == record(may_have_left=False)
 
 
-def test_a_payment_comes_back_as_it_was_seen(tmp_path: Path) -> None:
-    payment = Payment.from_json(server.payment("failed", "declined"))
+def test_saved_payment_is_loaded_unchanged(tmp_path: Path) -> None:
+    payment = Payment.from_json(fake_server.payment("failed", "declined"))
     saved = Record(Intent("k", FOLLOW, {}, 2.0, payment.id), payment)
     first = journal(tmp_path)
     first.save(saved)
@@ -60,7 +60,7 @@ def test_a_one_time_code_never_goes_to_disk(tmp_path: Path) -> None:
     assert dict(loaded.intent.body) == BODY
 
 
-def test_file_and_folder_are_for_the_owners_eyes_only(tmp_path: Path) -> None:
+def test_file_and_folder_are_readable_only_by_the_owner(tmp_path: Path) -> None:
     first = journal(tmp_path)
     first.save(record())
 
@@ -76,7 +76,7 @@ def test_accounts_do_not_share_a_journal(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal", "https://other.test", "ama").load().record is None
 
 
-def test_forgetting_takes_only_its_own_key(tmp_path: Path) -> None:
+def test_forget_deletes_only_its_own_key(tmp_path: Path) -> None:
     kept = journal(tmp_path)
     kept.save(record("new"))
     kept.forget("old")
@@ -109,16 +109,14 @@ def test_forgetting_takes_only_its_own_key(tmp_path: Path) -> None:
         b"[" * 100_000,
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_said_and_set_aside_only_when_something_takes_its_place(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_unreadable_file_is_reported_and_renamed_only_at_the_next_save(tmp_path: Path, content: bytes) -> None:
     first = journal(tmp_path)
     first.path.parent.mkdir(mode=0o700)
     first.path.write_bytes(content)
     assert first.load().damaged
     first.close()
     second = journal(tmp_path)
-    assert second.load().damaged, "still, until the server was asked"
+    assert second.load().damaged, "still damaged until the next save"
 
     second.save(record())
     assert second.load().record == record()
@@ -126,7 +124,7 @@ def test_what_cannot_be_read_is_said_and_set_aside_only_when_something_takes_its
     assert aside.read_bytes() == content
 
 
-def test_after_the_server_was_asked_the_damage_is_over(tmp_path: Path) -> None:
+def test_forget_with_an_empty_key_ends_the_damage(tmp_path: Path) -> None:
     first = journal(tmp_path)
     first.path.parent.mkdir(mode=0o700)
     first.path.write_bytes(b"{")
@@ -138,7 +136,7 @@ def test_after_the_server_was_asked_the_damage_is_over(tmp_path: Path) -> None:
     assert not first.load().damaged
 
 
-def test_a_newer_versions_journal_is_not_touched(tmp_path: Path) -> None:
+def test_journal_of_a_newer_version_is_not_changed(tmp_path: Path) -> None:
     first = journal(tmp_path)
     first.path.parent.mkdir(mode=0o700)
     first.path.write_text('{"schema": 2, "wish": "unknown"}')
@@ -152,9 +150,7 @@ def test_a_newer_versions_journal_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["open", "fsync", "replace"])
-def test_a_disk_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_failing_disk_leaves_the_file_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     kept = journal(tmp_path)
     kept.save(record("first"))
 
@@ -176,7 +172,7 @@ def test_a_disk_that_fails_leaves_the_file_as_it_was(
     assert [path.name for path in kept.path.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_where_no_folder_can_be_made_nothing_is_saved(tmp_path: Path) -> None:
+def test_save_fails_if_the_folder_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file in the way")
     with pytest.raises(JournalError) as caught:
         journal(tmp_path).save(record())
@@ -197,7 +193,7 @@ sys.stdin.read()
 """
 
 
-def test_another_window_follows_its_own_payment_alone(tmp_path: Path) -> None:
+def test_second_process_cannot_overwrite_the_payment_of_the_first(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -211,7 +207,7 @@ def test_another_window_follows_its_own_payment_alone(tmp_path: Path) -> None:
         other.wait()
 
     assert caught.value.code == "busy"
-    # Its process is dead, its payment is not: it must be followed, not overwritten.
+    # The other process is dead, but its payment is open: load it, do not overwrite it.
     with pytest.raises(JournalError):
         ours.save(record("ours"))
     following = journal(tmp_path).load().record

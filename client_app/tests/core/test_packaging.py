@@ -1,4 +1,4 @@
-"""What the packagers are told is what the client needs."""
+"""The packaging files list what the client needs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import feexpay_client
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import licences  # noqa: E402 -- a script of this repository, found by the line above
+import licences  # noqa: E402 -- the line above makes it importable
 
-#: Of p4a itself: the interpreter, TLS, the bridge to Java; Pillow is Kivy's picture provider and draws our receipts.
-ANDROIDS_OWN = {"python3", "openssl", "android", "pyjnius", "pillow", "filetype", "kivy"}
-#: httpx's recipe names it; today's anyio and httpx need it no more.
-RECIPES_OWN = {"sniffio"}
+#: python-for-android's own: interpreter, TLS, the bridge to Java; Pillow loads pictures for Kivy and draws receipts.
+ANDROID_ONLY = {"python3", "openssl", "android", "pyjnius", "pillow", "filetype", "kivy"}
+#: httpx's recipe requires it; current anyio and httpx do not.
+RECIPE_ONLY = {"sniffio"}
 
 
 def spec() -> configparser.SectionProxy:
@@ -30,27 +30,27 @@ def spec() -> configparser.SectionProxy:
 
 
 def requirements() -> dict[str, str]:
-    """name → pinned version, or nothing."""
+    """Name → pinned version, or empty."""
     pairs = (part.strip().partition("==") for part in spec()["requirements"].split(","))
     return {name.lower().replace("_", "-"): version for name, _, version in pairs}
 
 
-def test_android_gets_what_the_client_needs_and_nothing_else() -> None:
+def test_android_requirements_are_what_the_client_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     ours = {re.split(r"[\[=<>]", line)[0] for line in project["dependencies"]}
     needed = set(ours).union(*(licences.closure(name) for name in ours - {"kivy"}))
 
-    assert set(requirements()) - ANDROIDS_OWN - RECIPES_OWN == needed - ANDROIDS_OWN
+    assert set(requirements()) - ANDROID_ONLY - RECIPE_ONLY == needed - ANDROID_ONLY
 
 
-def test_android_gets_the_versions_that_were_tested() -> None:
+def test_android_versions_are_the_tested_ones() -> None:
     assert {name: version for name, version in requirements().items() if version} == {
         name: metadata.version(name) for name in ("kivy", "httpx")
     }
 
 
 def test_python_for_android_can_resolve_it() -> None:
-    """Offline: recipes and their order, as a build would begin."""
+    """Resolves recipes and their order offline, the first step of a build."""
     code = """
 import sys
 from pythonforandroid.bootstrap import Bootstrap
@@ -71,7 +71,7 @@ print("RESOLVED", ",".join([*recipes, *pure]), bootstrap.name)
     assert "sdl2" in resolved
 
 
-def test_every_kind_of_file_the_app_reads_is_packed() -> None:
+def test_every_file_type_the_app_reads_is_packaged() -> None:
     kinds = {path.suffix[1:] for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix}
     kinds -= {"pyc", "typed"}
 
@@ -81,7 +81,7 @@ def test_every_kind_of_file_the_app_reads_is_packed() -> None:
     assert kinds - {"py"} == set(re.findall(r'"\.(\w+)"', desktop[1]))
 
 
-def test_android_keeps_the_journal_out_of_backups_and_asks_for_the_network_alone() -> None:
+def test_android_excludes_backups_and_asks_only_for_network_permissions() -> None:
     assert spec()["android.allow_backup"] == "False"
     assert [name.strip().rsplit(".", 1)[1] for name in spec()["android.permissions"].split(",")] == [
         "INTERNET",
@@ -91,7 +91,7 @@ def test_android_keeps_the_journal_out_of_backups_and_asks_for_the_network_alone
     assert (ROOT / icon).is_file()
 
 
-def test_there_is_one_version() -> None:
+def test_all_files_name_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     pattern = spec()["version.regex"]
     found = re.search(pattern, (ROOT / "src" / "feexpay_client" / "__init__.py").read_text())
@@ -100,7 +100,7 @@ def test_there_is_one_version() -> None:
     assert found[1] == project["version"] == feexpay_client.__version__
 
 
-def test_the_page_of_licences_names_all_that_is_carried() -> None:
+def test_licence_page_names_every_package() -> None:
     page = (ROOT / "LICENCES.md").read_text()
     missing = [name for name in licences.closure("feexpay-client", "keyring") if f"| {name} |" not in page]
 

@@ -1,4 +1,4 @@
-"""Two windows of the app on one machine: the second waits while the first lives, and takes over once it is dead."""
+"""Two windows on one machine: the second waits, and takes over when the first ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from feexpay_client.core.flow import Flow
 from feexpay_client.core.journal import Journal
 from feexpay_client.core.states import Draft, Phase
 
-from tests.core.server import PAYMENT_ID, Server, answer, payment
-from tests.core.waiting import until
+from tests.core.fake_server import PAYMENT_ID, FakeServer, answer, payment
+from tests.core.until import until
 
-#: Another process with a payment under way, like a first window; it lives until it is killed.
+#: A process with an open payment, like a first window; it runs until it is killed.
 FIRST_WINDOW = """
 import sys
 from pathlib import Path
@@ -43,16 +43,16 @@ def first_window(folder: Path) -> subprocess.Popen[str]:
 
 
 def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()  # SIGKILL: it cannot release anything
+    process.kill()  # SIGKILL: it cannot release the lock itself
     process.communicate()
 
 
-def test_second_window_waits_and_takes_over_from_a_killed_first_one_twice(tmp_path: Path) -> None:
-    server = Server()
+def test_second_window_takes_over_after_the_first_is_killed(tmp_path: Path) -> None:
+    server = FakeServer()
     server.on("GET status", lambda _: answer(payment()))
 
     async def run() -> None:
-        for _ in range(2):  # this window ends, too, and the next one does the same again
+        for _ in range(2):  # repeat with two new windows
             process = await asyncio.to_thread(first_window, tmp_path)
             api = HttpxApi(
                 "https://shop.test", Hooks(token=lambda: "t", language=lambda: "fr"), transport=server.transport()
@@ -81,10 +81,10 @@ def test_second_window_waits_and_takes_over_from_a_killed_first_one_twice(tmp_pa
     assert server.sent("POST initiate/") == []
 
 
-def test_a_tag_is_not_sent_for_an_older_word_out_of_the_history(tmp_path: Path) -> None:
-    """Else "unchanged" would leave the old word on the screen for ever."""
-    server = Server()
-    server.on("GET status", lambda request: _tagged(request, payment("failed", "declined")))
+def test_etag_is_not_sent_for_an_older_copy_from_the_history(tmp_path: Path) -> None:
+    """Else a 304 would leave the outdated payment on the screen."""
+    server = FakeServer()
+    server.on("GET status", lambda request: _answer_with_etag(request, payment("failed", "declined")))
 
     async def run() -> None:
         api = HttpxApi(
@@ -103,8 +103,8 @@ def test_a_tag_is_not_sent_for_an_older_word_out_of_the_history(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_an_answer_about_another_payment_is_not_believed(tmp_path: Path) -> None:
-    server = Server()
+def test_answer_about_another_payment_is_malformed(tmp_path: Path) -> None:
+    server = FakeServer()
     server.on("GET status", lambda _: answer(payment("successful", "credited", id="another")))
 
     async def run() -> None:
@@ -130,7 +130,7 @@ def _payment(body: dict[str, object]) -> object:
     return Payment.from_json(body)
 
 
-def _tagged(request: httpx.Request, body: dict[str, object]) -> httpx.Response:
+def _answer_with_etag(request: httpx.Request, body: dict[str, object]) -> httpx.Response:
     if request.headers.get("If-None-Match") == 'W/"1"':
         return httpx.Response(304)
     return answer(body, ETag='W/"1"')

@@ -1,4 +1,4 @@
-"""From signing in to a paid payment, over the wire shapes of the interface."""
+"""A session from sign-in to a paid payment."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from feexpay_client.core.session import Session
 from feexpay_client.core.states import Draft, Phase
 from feexpay_client.core.tokens import TokenStore
 
-from tests.core.server import Server, answer, payment
-from tests.core.waiting import until
+from tests.core.fake_server import FakeServer, answer, payment
+from tests.core.until import until
 
 
-async def _pays(folder: Path) -> None:
-    server = Server()
+async def _sign_in_and_pay(folder: Path) -> None:
+    server = FakeServer()
     server.on("POST initiate/", lambda _: answer(payment(), 201))
     server.on("GET status", answer(payment()), answer(payment("successful", "credited")))
     session = Session(folder, TokenStore(None), transport=server.transport())
@@ -39,5 +39,5 @@ async def _pays(folder: Path) -> None:
     await session.close()
 
 
-def test_from_signing_in_to_paid(tmp_path: Path) -> None:
-    asyncio.run(_pays(tmp_path))
+def test_session_signs_in_and_pays_once(tmp_path: Path) -> None:
+    asyncio.run(_sign_in_and_pay(tmp_path))

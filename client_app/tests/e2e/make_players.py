@@ -1,4 +1,7 @@
-"""Accounts for the players, each with a token: signing in by password is slow, and throttled. Server's environment."""
+"""Create the players' accounts with tokens, because signing in by password is slow and rate limited.
+
+Runs in the server's environment.
+"""
 
 from __future__ import annotations
 

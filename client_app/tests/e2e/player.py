@@ -1,7 +1,7 @@
-"""One run of the client without its window, in a process that can be killed: the real core, disk and sockets.
+"""Run the client without its window in a process that can be killed, with real disk and sockets.
 
-`python -m tests.e2e.player PLAN` takes its plan as JSON and says what it sees, a word a line: each phase, and `held:…`
-where the wire is held so that it can be killed there.
+`python -m tests.e2e.player PLAN` takes its plan as JSON and prints a line for each phase, and `held:…` where it waits
+to be killed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from feexpay_client.core.tokens import TokenStore
 
 @dataclass(frozen=True)
 class Plan:
-    """What this run does. hold: where the wire stops (`before`, `during`, `after`, `lost`, `offline`, empty).
+    """What this run does.
 
-    act: `pay`, `retry` (with `phone`), `look` (fill in, press nothing) or `resume`. on: the call that is held, once
-    it went through `hold_after` times. then: the numbers of further payments, each made when the last one has ended.
+    hold: where the request stops (`before`, `during`, `after`, `lost`, `offline`, or empty). on: that request's path,
+    after `hold_after` requests went through. act: `pay`, `retry` (with `phone`), `look` (fill in the form only) or
+    `resume`. then: phone numbers of further payments, each started when the previous one has ended.
     """
 
     home: str
@@ -52,13 +53,13 @@ def say(word: str) -> None:
 
 
 def say_shown(payment: Payment | None) -> None:
-    """Which end is shown, of which payment: held against the shop's history afterwards."""
+    """Print the result shown; it is compared with the shop's history afterwards."""
     if payment is not None:
         say(f"shown:{payment.id}:{payment.status}")
 
 
-class HeldWire(httpx.AsyncBaseTransport):
-    """The network of a poor connection: the held call stops where the plan says, everything else goes through."""
+class FaultyTransport(httpx.AsyncBaseTransport):
+    """A transport that stops the planned request; all others go through."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -75,26 +76,26 @@ class HeldWire(httpx.AsyncBaseTransport):
             say("held:offline")
             raise httpx.ConnectError("no network")
         if held and hold == "before":
-            await _for_ever("before")
+            await _hang("before")
         if held and hold == "during":
             say("held:during")
         answer = await self._real.handle_async_request(request)
         if held and hold in ("after", "lost"):
             await answer.aread()
             if hold == "after":
-                await _for_ever("after")
+                await _hang("after")
             self._lost = True  # the network is gone from here on
             raise httpx.ReadTimeout("no answer")
         return answer
 
 
-async def _for_ever(where: str) -> None:
+async def _hang(where: str) -> None:
     say(f"held:{where}")
     await asyncio.Event().wait()
 
 
 class MemoryVault:
-    """The keyring of this player: the token of the plan."""
+    """A vault that holds the plan's token."""
 
     def __init__(self, plan: Plan) -> None:
         self._secret = json.dumps({"username": "player", "token": plan.token, "expires_at": None})
@@ -110,12 +111,12 @@ class MemoryVault:
 
 
 def session_of(plan: Plan) -> Session:
-    """The app's own session, with the plan's token in its keyring and the plan's wire."""
+    """A session with the plan's token and transport."""
     return Session(
         Path(plan.home),
         TokenStore(lambda: MemoryVault(plan)),
         defaults=Preferences(server=plan.server, language="en", country="BJ", reduced_motion=True),
-        transport=HeldWire(plan) if plan.hold else None,
+        transport=FaultyTransport(plan) if plan.hold else None,
     )
 
 
@@ -139,10 +140,10 @@ async def play(plan: Plan) -> None:
 
 
 def _watch(flow: Flow, plan: Plan) -> asyncio.Event:
-    """Say each phase; enter the code where one is wanted. Returns what is set at the end."""
+    """Print each phase; enter the one-time code if asked. The returned event is set at the end."""
     ended, shown = asyncio.Event(), [""]
 
-    def see(state: State) -> None:
+    def on_change(state: State) -> None:
         if state.phase != shown[0]:
             shown[0] = state.phase
             say(state.phase)
@@ -151,8 +152,8 @@ def _watch(flow: Flow, plan: Plan) -> asyncio.Event:
         if state.phase is Phase.SUCCEEDED or (state.phase is Phase.FAILED and plan.act != "retry"):
             ended.set()
 
-    flow.subscribe(see)
-    see(flow.state)
+    flow.subscribe(on_change)
+    on_change(flow.state)
     return ended
 
 
@@ -169,7 +170,7 @@ async def _pay(flow: Flow, plan: Plan) -> None:
 
 
 async def _act(flow: Flow, plan: Plan, ended: asyncio.Event) -> None:
-    """What the payer does. Each press twice: fingers bounce."""
+    """Do what the plan says. Each button is pressed twice."""
     if plan.act == "look":
         await _fill_in(flow, plan)
     if plan.act == "pay":

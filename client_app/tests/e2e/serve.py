@@ -1,7 +1,7 @@
-"""The real shop, its worker and the sandbox, for the client's tests. Runs in the server's environment.
+"""Run the real shop, its worker and the sandbox for the client's tests. Runs in the server's environment.
 
-`python serve.py FOLDER PLAYERS` prints one line of JSON once everything answers, then takes commands on standard input,
-one a line, each answered by `done`: `stop shop`, `start shop`. It ends, and everything with it, when its input closes.
+`python serve.py FOLDER PLAYERS` prints a line of JSON once everything answers. Then it reads commands from standard
+input, one per line (`stop shop`, `start shop`), and answers each with `done`. It stops when its input closes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path.insert(0, str(ROOT / "sample_project"))
 
-from demo import HOST, Demo  # noqa: E402 -- found by the line above
+from demo import HOST, Demo  # noqa: E402 -- the line above makes it importable
 from demo_http import answers, wait_for  # noqa: E402
 from demo_processes import Processes  # noqa: E402
 
@@ -25,13 +25,13 @@ def main(folder: Path, players: int) -> None:
     demo = Demo(folder, _free_port(), _free_port())
     environment = demo.environment() | {"PYTHONPATH": str(HERE), "E2E_PLAYERS": str(players), "E2E_FOLDER": str(folder)}
     with ExitStack() as stack:
-        crew = stack.enter_context(Processes(folder, environment))
+        processes = stack.enter_context(Processes(folder, environment))
         shop = stack.enter_context(Processes(folder, environment))
-        crew.start("sandbox", "django_feexpay.sandbox")
-        crew.run("setup", "demo_setup")
-        crew.run("players", "make_players")
+        processes.start("sandbox", "django_feexpay.sandbox")
+        processes.run("setup", "demo_setup")
+        processes.run("players", "make_players")
         _open(shop, demo)
-        crew.start("worker", "manage", "feexpay_worker")
+        processes.start("worker", "manage", "feexpay_worker")
         wait_for("the sandbox", lambda: answers(f"{demo.sandbox}/control/payments"), seconds=60.0)
         tokens = json.loads((folder / "players.json").read_text())
         _say(json.dumps({"shop": demo.shop, "sandbox": demo.sandbox, "tokens": tokens}))

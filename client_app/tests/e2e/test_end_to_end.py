@@ -9,41 +9,41 @@ from pathlib import Path
 import pytest
 from feexpay_client.core.states import Draft, Phase
 
-from tests.core.waiting import until
+from tests.core.until import until
 from tests.e2e.matrix import CASES, WINDOW_CASES, run_matrix, table
-from tests.e2e.place import Place, open_place
 from tests.e2e.player import Plan, session_of
+from tests.e2e.real_server import RealServer, start_real_server
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Place]:
-    with open_place(len(CASES) + len(WINDOW_CASES) + 1) as opened:
+def server() -> Iterator[RealServer]:
+    with start_real_server(len(CASES) + len(WINDOW_CASES) + 1) as opened:
         yield opened
 
 
-def test_killed_in_every_state_it_pays_once_and_forgets_nothing(place: Place) -> None:
-    before = place.charges()
-    rows = asyncio.run(run_matrix(place))
+def test_client_killed_in_every_state_pays_once_and_forgets_nothing(server: RealServer) -> None:
+    before = server.charges()
+    rows = asyncio.run(run_matrix(server))
 
     shown = table(rows)
     print(shown)
     assert [row for row in rows if not row.good] == [], shown
-    assert place.charges() == before + sum(case.charges for case in CASES), "a charge is in no history"
+    assert server.charges() == before + sum(case.charges for case in CASES), "a charge is in no history"
 
 
 @pytest.mark.window
-def test_the_whole_app_killed_while_it_pays_pays_once_and_shows_the_result(place: Place) -> None:
-    rows = asyncio.run(run_matrix(place, WINDOW_CASES, first=len(CASES)))
+def test_window_killed_while_paying_pays_once_and_shows_the_result(server: RealServer) -> None:
+    rows = asyncio.run(run_matrix(server, WINDOW_CASES, first=len(CASES)))
 
     print(table(rows))
     assert [row for row in rows if not row.good] == [], table(rows)
 
 
-def test_the_server_goes_away_while_the_payer_waits_and_comes_back(place: Place, tmp_path: Path) -> None:
+def test_payment_completes_after_a_server_restart(server: RealServer, tmp_path: Path) -> None:
     player = f"player{len(CASES) + len(WINDOW_CASES)}"
 
-    async def pays() -> None:
-        session = session_of(Plan(str(tmp_path), place.shop, place.tokens[player], "pay"))
+    async def pay() -> None:
+        session = session_of(Plan(str(tmp_path), server.shop, server.tokens[player], "pay"))
         assert await session.start()
         flow = session.flow
         assert flow is not None
@@ -51,18 +51,18 @@ def test_the_server_goes_away_while_the_payer_waits_and_comes_back(place: Place,
         await until(lambda: flow.state.can_pay)
         flow.pay()
         await until(lambda: flow.state.phase is Phase.WAITING)
-        await asyncio.to_thread(place.tell, "stop shop")
+        await asyncio.to_thread(server.command, "stop shop")
         flow.check_now()
         await until(lambda: not flow.state.online)
         assert flow.state.phase is Phase.WAITING
-        await asyncio.to_thread(place.tell, "start shop")
-        await asyncio.to_thread(place.approve, player)
+        await asyncio.to_thread(server.command, "start shop")
+        await asyncio.to_thread(server.approve, player)
         flow.check_now()
         await until(lambda: flow.state.phase is Phase.SUCCEEDED)
         assert flow.state.online
         await session.close()
 
-    asyncio.run(pays())
+    asyncio.run(pay())
 
-    assert len(place.history(player)) == 1
-    assert place.charges_of(player) == 1
+    assert len(server.history(player)) == 1
+    assert server.charges_of(player) == 1

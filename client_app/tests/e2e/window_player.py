@@ -1,7 +1,7 @@
-"""One run of the client with its window, tapped through, in a process that can be killed. Offscreen, real pixels.
+"""Run the client with its window, offscreen and by taps, in a process that can be killed.
 
-`python -m tests.e2e.window_player PLAN` takes the plans of `player` and says the same words; `end:` comes when the
-window shows the result.
+`python -m tests.e2e.window_player PLAN` takes the plans of `player` and prints the same lines; `end:` comes when
+the window shows the result.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ async def play(plan: Plan) -> None:
     driver = Driver(app)
     shown = [""]
 
-    def see(*_: object) -> bool:
+    def on_change(*_: object) -> bool:
         phase = app.context.state.phase
         if phase != shown[0]:
             shown[0] = phase
             say(phase)
         return app.showing == "result"
 
-    app.context.watch(see)
+    app.context.watch(on_change)
     if plan.act == "pay":
         await _buy(driver, plan)
-    await driver.until(see, seconds=90.0)
+    await driver.until(on_change, seconds=90.0)
     for phone in plan.then:
-        _say_what_is_seen(driver)
+        _say_shown_result(driver)
         app.finish_payment()
         await _buy(driver, replace(plan, phone=phone))
         await driver.until_showing("status")
-        await driver.until(see, seconds=90.0)
-    _say_what_is_seen(driver)
+        await driver.until(on_change, seconds=90.0)
+    _say_shown_result(driver)
     payment = app.context.state.payment
     say(f"end:{app.context.state.phase}:{payment.id if payment else ''}")
     driver.close()
     await app.close()
 
 
-def _say_what_is_seen(driver: Driver) -> None:
-    """The end as it is written on the screen."""
+def _say_shown_result(driver: Driver) -> None:
+    """Check and print the result on the screen."""
     driver.frames(4)
     vm = driver.app.result
     assert vm.payment_id in driver.texts(), driver.texts()
@@ -63,7 +63,7 @@ def _say_what_is_seen(driver: Driver) -> None:
 
 
 async def _buy(driver: Driver, plan: Plan) -> None:
-    """From the shop to the button, as a finger does it."""
+    """Choose a pack, fill in the form and press pay, by taps."""
     app = driver.app
     app.go("home")
     await driver.until(lambda: app.showing == "home" and app.home.packs)

@@ -1,4 +1,4 @@
-"""The app under test: its shop is pretended, its clock stands still, its folder is thrown away."""
+"""Create the app under test with a fake shop, a manual clock and a temporary folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from feexpay_client.core.session import Session
 from feexpay_client.core.tokens import TokenStore
 from feexpay_client.ui.app import ClientApp
 
-from tests.ui.clock import StillClock
-from tests.ui.shop import NOW, Shop
+from tests.ui.fake_shop import NOW, FakeShop
+from tests.ui.manual_clock import ManualClock
 
 SERVER = "https://shop.example"
 
 
-class Memory:
-    """A vault that lasts as long as the test, so that the app says nothing about a missing keyring."""
+class MemoryVault:
+    """A vault in memory, so that the app shows no notice about a missing keyring."""
 
     def __init__(self) -> None:
         self.secrets: dict[str, str] = {}
@@ -35,10 +35,10 @@ class Memory:
         self.secrets.pop(server, None)
 
 
-def make_app(folder: Path, shop: Shop, *, opened: list[str] | None = None, **preferences: Any) -> ClientApp:
-    """Not signed in yet; `signed_in` makes one that is. `opened` collects the pages it would open."""
+def make_app(folder: Path, shop: FakeShop, *, opened: list[str] | None = None, **preferences: Any) -> ClientApp:
+    """The app, not signed in: call `store_session` to change that. `opened` collects the pages it opens."""
     pages = opened if opened is not None else []
-    vault, clock = Memory(), StillClock()
+    vault, clock = MemoryVault(), ManualClock()
     session = Session(
         folder,
         TokenStore(lambda: vault),
@@ -56,6 +56,6 @@ def make_app(folder: Path, shop: Shop, *, opened: list[str] | None = None, **pre
     return app
 
 
-async def admit(app: ClientApp, username: str = "awa") -> None:
-    """A session from last time is in the store: the app starts signed in."""
+async def store_session(app: ClientApp, username: str = "awa") -> None:
+    """Store a session, so that the app starts signed in."""
     await app.session._tokens.save(SERVER, Credentials(username, "t" * 40, None))

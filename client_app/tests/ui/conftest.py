@@ -14,20 +14,20 @@ from tests.ui.offscreen import prepare
 
 prepare()
 
-from tests.ui.app import admit, make_app  # noqa: E402 -- the window must be prepared first
+from tests.ui.app import make_app, store_session  # noqa: E402 -- the window must be prepared first
 from tests.ui.driver import Driver  # noqa: E402
-from tests.ui.shop import Shop  # noqa: E402
+from tests.ui.fake_shop import FakeShop  # noqa: E402
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays; looking for garbage after each test need not walk it again."""
+    """Exclude imported objects from garbage collection, so that collecting after each test is fast."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
-    """Coroutine tests run on a loop of their own; fixtures stay plain."""
+    """Run each coroutine test on its own event loop."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
@@ -36,9 +36,9 @@ def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
 
 
 async def _on_loop(item: Any, arguments: dict[str, Any]) -> None:
-    """Fail the test on an error that no code awaited: it would leave a payer without an answer."""
-    broken: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: broken.append(_told(context)))
+    """Also fail the test on an exception that no code awaited."""
+    failures: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(_traceback(context)))
     try:
         await item.obj(**arguments)
     finally:
@@ -46,17 +46,17 @@ async def _on_loop(item: Any, arguments: dict[str, Any]) -> None:
             driver.close()
             await driver.app.close()
     gc.collect(1)
-    assert broken == []
+    assert failures == []
 
 
-def _told(context: dict[str, Any]) -> str:
+def _traceback(context: dict[str, Any]) -> str:
     error = context.get("exception")
     return "".join(traceback.format_exception(error)) if error else str(context.get("message"))
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop()
+def shop() -> FakeShop:
+    return FakeShop()
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def _drivers() -> list[Driver]:
 
 
 @pytest.fixture
-def start(_drivers: list[Driver], shop: Shop, tmp_path: Path) -> Callable[..., Any]:
-    """`await start()` runs the app to its first screen; signed in unless told otherwise."""
+def start(_drivers: list[Driver], shop: FakeShop, tmp_path: Path) -> Callable[..., Any]:
+    """`await start()` runs the app to its first screen, signed in by default."""
 
     async def make(
         *,
@@ -77,7 +77,7 @@ def start(_drivers: list[Driver], shop: Shop, tmp_path: Path) -> Callable[..., A
     ) -> Driver:
         app = make_app(tmp_path, shop, opened=opened, **preferences)
         if signed_in:
-            await admit(app)
+            await store_session(app)
         driver = Driver(app, size)
         _drivers.append(driver)
         await driver.until(lambda: app.showing != "start")

@@ -1,4 +1,4 @@
-"""Steps the app frame by frame: no `app.run()`, the test owns every frame and the loop."""
+"""Run the app frame by frame, without `app.run()`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KEYS = {
 
 
 class Driver:
-    """`size` is the part of the surface the app gets."""
+    """Taps, types and reads the app. `size` is the app's part of the surface."""
 
     def __init__(self, app: Any, size: tuple[int, int] = (400, 720)) -> None:
         EventLoop.ensure_window()
@@ -55,17 +55,17 @@ class Driver:
             EventLoop.idle()
 
     async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        """Frame after frame until it holds; the limit is only there so that a mistake does not hang."""
+        """Draw frames until the condition is true. The time limit only ends a failing test."""
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:
-                raise AssertionError(f"never came to hold; showing {self.app.showing}: {self.texts()}")
+                raise AssertionError(f"timeout; showing {self.app.showing}: {self.texts()}")
             EventLoop.idle()
             await asyncio.sleep(0.001)
         self.frames(2)
 
     async def settle(self, rounds: int = 12) -> None:
-        """Let what is under way come to rest."""
+        """Draw some frames, so that running tasks and the layout finish."""
         for _ in range(rounds):
             EventLoop.idle()
             await asyncio.sleep(0.001)
@@ -73,12 +73,12 @@ class Driver:
     async def until_showing(self, name: str) -> None:
         await self.until(lambda: self.app.showing == name)
 
-    # --- hands ---
+    # --- input ---
 
     def tap(self, widget: Any) -> None:
         from kivy.tests.common import UnitTestTouch
 
-        bring(widget)
+        scroll_to(widget)
         self.frames(2)
         touch = UnitTestTouch(*widget.to_window(*widget.center))
         touch.touch_down()
@@ -86,7 +86,7 @@ class Driver:
         self.frames(2)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """A finger from there to there, slowly enough to be a drag."""
+        """Drag a finger slowly from start to end."""
         from kivy.tests.common import UnitTestTouch
 
         touch = UnitTestTouch(*start)
@@ -98,12 +98,12 @@ class Driver:
         self.frames(2)
 
     def type(self, widget: Any, text: str) -> None:
-        """Into that box, sign by sign, as a keyboard does."""
+        """Type into that text input, character by character."""
         if not widget.focus:
             self.tap(widget)
-        assert widget.focus, "the box did not take the focus"
-        for sign in text:
-            Window.dispatch("on_textinput", sign)
+        assert widget.focus, "the text input did not take the focus"
+        for character in text:
+            Window.dispatch("on_textinput", character)
         self.frames()
 
     def key(self, name: str, *modifiers: str) -> None:
@@ -113,7 +113,7 @@ class Driver:
         Window.dispatch("on_key_up", code, 0)
         self.frames(2)
 
-    # --- eyes ---
+    # --- output ---
 
     def walk(self, kind: type[Any] | None = None) -> Iterator[Any]:
         for widget in self.root.walk():
@@ -121,7 +121,7 @@ class Driver:
                 yield widget
 
     def visible(self, kind: type[Any] | None = None) -> list[Any]:
-        """In reading order, without what has no size or is transparent."""
+        """Widgets in reading order that have a size and are not transparent."""
         return [w for w in self.walk(kind) if w.width > 0 and w.height > 0 and not _is_hidden(w)]
 
     def texts(self) -> list[str]:
@@ -133,15 +133,13 @@ class Driver:
         return any(words in text for text in self.texts())
 
     def find(self, text: str, kind: type[Any] | None = None) -> Any:
-        """The thing to press that says so."""
+        """The button, row or tile with that text."""
         from feexpay_client.ui.widgets.button import Pressable
 
         for widget in self.visible(kind or Pressable):
-            if any(
-                getattr(widget, name, "") == text for name in ("text", "title", "action_name", "name", "words", "coins")
-            ):
+            if any(getattr(widget, name, "") == text for name in ("text", "title", "action_name", "name", "coins")):
                 return widget
-        raise AssertionError(f"nothing to press says {text!r}: {self.texts()}")
+        raise AssertionError(f"nothing to press has the text {text!r}: {self.texts()}")
 
     def focused(self) -> Any:
         from kivy.uix.behaviors import FocusBehavior
@@ -149,7 +147,7 @@ class Driver:
         return next((w for w in self.walk() if isinstance(w, FocusBehavior) and w.focus), None)
 
     def picture(self) -> Any:
-        """As drawn now; bars of scrolling stand still, which fade by the clock otherwise."""
+        """A screenshot. Scroll bars, which would fade over time, keep their colour."""
         from kivy.animation import Animation
         from kivy.uix.scrollview import ScrollView
 
@@ -172,8 +170,8 @@ class Driver:
         App._running_app = None
 
 
-def bring(widget: Any) -> None:
-    """Scroll so that it can be tapped."""
+def scroll_to(widget: Any) -> None:
+    """Scroll until the widget can be tapped."""
     from feexpay_client.ui.widgets.focus import bring_into_view
 
     bring_into_view(widget)

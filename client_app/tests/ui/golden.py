@@ -1,8 +1,8 @@
-"""The approved picture of every screen.
+"""The approved pictures of every screen.
 
-The full picture is kept as a digest, exact for the renderer it was recorded with; a small picture of few colours is
-kept to be reviewed, and to compare with on any other renderer, with a tolerance that is printed.
-`UPDATE_GOLDEN=1 pytest tests/ui/test_every_screen.py` records anew: look at the changed pictures before committing.
+Each picture is stored as a digest, which must match on the same renderer, and as a small picture with few colours, for
+reviews and for other renderers, where some pixels may differ.
+`UPDATE_GOLDEN=1 pytest tests/ui/test_every_screen.py` records them again: review the changes before you commit.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from PIL import Image, ImageChops
 FOLDER = Path(__file__).parent / "golden"
 DIGESTS = FOLDER / "digests.json"
 UPDATING = os.environ.get("UPDATE_GOLDEN", "") not in ("", "0")
-#: On another renderer: so many of the small picture's pixels may differ by more than so much of 255.
+#: On another renderer, this share of the small picture's pixels may differ by more than this step (of 255).
 TOLERATED_SHARE, TOLERATED_STEP = 0.02, 48
 _COLORS = 28
 
 
 def small(picture: Any) -> Any:
-    """Half as large and few colours: some kilobytes, and still to be read."""
+    """Half the size and few colours: some kilobytes, still readable."""
     half = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX)
     return half.quantize(_COLORS, method=Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
 
 
 def compare(picture: Any, name: str, made: Path) -> str:
-    """Empty when it looks as recorded, else what differs; the actual picture is then in `made`."""
+    """Return an empty text if the picture is as recorded, else the difference. `made` then holds the picture."""
     digest = hashlib.sha256(picture.tobytes()).hexdigest()[:16]
     kept = json.loads(DIGESTS.read_text()) if DIGESTS.exists() else {"renderer": renderer(), "digests": {}}
     if UPDATING:
@@ -51,7 +51,7 @@ def compare(picture: Any, name: str, made: Path) -> str:
 
 
 def _differing(picture: Any, name: str) -> float:
-    """Which part of the small pictures' pixels differs by more than tolerated."""
+    """The share of the small pictures' pixels that differ by more than tolerated."""
     kept = Image.open(FOLDER / f"{name}.png").convert("RGB")
     actual = small(picture).convert("RGB")
     if kept.size != actual.size:

@@ -1,21 +1,21 @@
-"""A window without a screen: real pixels by the software renderer. Import this before anything of Kivy's."""
+"""Draw offscreen with the software renderer. Call `prepare` before any import of Kivy."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 
-#: One surface for every size under test: the root takes a part of it, because SDL's offscreen window cannot grow.
-#: Layout may be judged beyond it, pictures cannot be taken there; a large one costs every frame.
+#: One surface for all sizes, because SDL's offscreen window cannot grow. A larger layout can be tested, but not
+#: photographed; a larger surface would slow every frame.
 SURFACE = (400, 720)
 
 
 def prepare(surface: tuple[int, int] = SURFACE) -> None:
-    """Everything above the first import of Kivy matters."""
+    """Set the environment and Kivy's options."""
     os.environ.pop("DISPLAY", None)
     os.environ.update(
         SDL_VIDEODRIVER="offscreen",
-        LP_NUM_THREADS="0",  # Mesa draws on our thread: the others only cost memory and waiting
+        LP_NUM_THREADS="0",  # Mesa draws on our thread: more threads only cost memory
         KIVY_NO_ARGS="1",
         KIVY_NO_CONFIG="1",
         KIVY_NO_FILELOG="1",

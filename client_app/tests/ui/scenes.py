@@ -1,6 +1,6 @@
-"""Every screen in every state, by name: what the pictures show and what the rules about all screens walk through.
+"""Every screen in every state, by name, for the golden pictures and the tests of all screens.
 
-A scene is a coroutine that brings a fresh app there as a payer would. `signed_in` says how the app starts.
+A scene is a coroutine that leads a new app to that state. `signed_in`: the app starts signed in.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from feexpay_client.core.states import Phase
 
 from tests.ui.driver import Driver
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
 
-Act = Callable[[Driver, Shop], Awaitable[None]]
+Act = Callable[[Driver, FakeShop], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Scene:
     name: str
     act: Act
     signed_in: bool
-    prepare: Callable[[Shop], None]
+    prepare: Callable[[FakeShop], None]
 
 
 SCENES: dict[str, Scene] = {}
 
 
 def scene(
-    name: str, *, signed_in: bool = True, prepare: Callable[[Shop], None] = lambda shop: None
+    name: str, *, signed_in: bool = True, prepare: Callable[[FakeShop], None] = lambda shop: None
 ) -> Callable[[Act], Act]:
     def keep(act: Act) -> Act:
         SCENES[name] = Scene(name, act, signed_in, prepare)
@@ -38,7 +38,7 @@ def scene(
     return keep
 
 
-# --- ways that scenes share ---
+# --- steps that scenes share ---
 
 
 async def to_pay(d: Driver, pack: str = "Champion") -> None:
@@ -67,7 +67,7 @@ async def to_status(
     await d.settle()
 
 
-async def to_result(d: Driver, shop: Shop, status: str, reason: str | None = None) -> None:
+async def to_result(d: Driver, shop: FakeShop, status: str, reason: str | None = None) -> None:
     await to_status(d)
     shop.settle(status, reason)
     d.app.waiting.check_now()
@@ -75,8 +75,8 @@ async def to_result(d: Driver, shop: Shop, status: str, reason: str | None = Non
     await d.settle()
 
 
-def past(shop: Shop) -> None:
-    """Some weeks of payments."""
+def add_history(shop: FakeShop) -> None:
+    """Add some weeks of past payments."""
     shop.add(0.05)
     shop.add(
         0.2,
@@ -107,12 +107,12 @@ def past(shop: Shop) -> None:
 
 
 @scene("signin", signed_in=False)
-async def _signin(d: Driver, shop: Shop) -> None:
+async def _signin(d: Driver, shop: FakeShop) -> None:
     await d.until_showing("signin")
 
 
 @scene("signin-wrong", signed_in=False)
-async def _signin_wrong(d: Driver, shop: Shop) -> None:
+async def _signin_wrong(d: Driver, shop: FakeShop) -> None:
     await d.until_showing("signin")
     d.app.signin.server, d.app.signin.username, d.app.signin.password = "http://shop.example", "awa", ""
     d.app.signin.sign_in()
@@ -120,67 +120,67 @@ async def _signin_wrong(d: Driver, shop: Shop) -> None:
 
 
 @scene("home")
-async def _home(d: Driver, shop: Shop) -> None:
+async def _home(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.state == "ready")
 
 
 @scene("home-loading", prepare=lambda shop: setattr(shop, "held", asyncio.Event()))
-async def _home_loading(d: Driver, shop: Shop) -> None:
+async def _home_loading(d: Driver, shop: FakeShop) -> None:
     await d.until_showing("home")
 
 
 @scene("home-empty", prepare=lambda shop: setattr(shop, "packs_shown", False))
-async def _home_empty(d: Driver, shop: Shop) -> None:
+async def _home_empty(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.state == "empty")
 
 
 @scene("home-offline", prepare=lambda shop: setattr(shop, "away", True))
-async def _home_offline(d: Driver, shop: Shop) -> None:
+async def _home_offline(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.state == "trouble")
 
 
 @scene("home-open")
-async def _home_open(d: Driver, shop: Shop) -> None:
+async def _home_open(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
     d.app.leave_payment()
     await d.until_showing("home")
 
 
 @scene("providers")
-async def _providers(d: Driver, shop: Shop) -> None:
+async def _providers(d: Driver, shop: FakeShop) -> None:
     await to_pay(d)
 
 
 @scene("providers-none")
-async def _providers_none(d: Driver, shop: Shop) -> None:
+async def _providers_none(d: Driver, shop: FakeShop) -> None:
     await to_pay(d)
     d.app.providers.search = "zzz"
 
 
 @scene("countries")
-async def _countries(d: Driver, shop: Shop) -> None:
+async def _countries(d: Driver, shop: FakeShop) -> None:
     await to_pay(d)
     d.root.screen.picker.open_countries()
 
 
 @scene("form")
-async def _form(d: Driver, shop: Shop) -> None:
+async def _form(d: Driver, shop: FakeShop) -> None:
     await to_form(d)
 
 
 @scene("form-wrong")
-async def _form_wrong(d: Driver, shop: Shop) -> None:
+async def _form_wrong(d: Driver, shop: FakeShop) -> None:
     await to_form(d, phone="01 45 00")
     d.app.form.pay()
 
 
 @scene("form-code")
-async def _form_code(d: Driver, shop: Shop) -> None:
+async def _form_code(d: Driver, shop: FakeShop) -> None:
     await to_form(d, "orange_bf", "05000000", "BF")
 
 
 @scene("sending")
-async def _sending(d: Driver, shop: Shop) -> None:
+async def _sending(d: Driver, shop: FakeShop) -> None:
     await to_form(d)
     shop.held = asyncio.Event()
     d.app.form.pay()
@@ -188,12 +188,12 @@ async def _sending(d: Driver, shop: Shop) -> None:
 
 
 @scene("waiting")
-async def _waiting(d: Driver, shop: Shop) -> None:
+async def _waiting(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
 
 
 @scene("waiting-help")
-async def _waiting_help(d: Driver, shop: Shop) -> None:
+async def _waiting_help(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
     d.app.clock.advance(35)
     await d.settle()
@@ -201,7 +201,7 @@ async def _waiting_help(d: Driver, shop: Shop) -> None:
 
 
 @scene("waiting-offline")
-async def _waiting_offline(d: Driver, shop: Shop) -> None:
+async def _waiting_offline(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
     shop.away = True
     d.app.waiting.check_now()
@@ -209,7 +209,7 @@ async def _waiting_offline(d: Driver, shop: Shop) -> None:
 
 
 @scene("code")
-async def _code(d: Driver, shop: Shop) -> None:
+async def _code(d: Driver, shop: FakeShop) -> None:
     await to_status(d, Phase.OTP, "coris_bj", "0100000000")
     d.app.waiting.code = "000000"
     d.app.waiting.enter_code()
@@ -217,12 +217,12 @@ async def _code(d: Driver, shop: Shop) -> None:
 
 
 @scene("page")
-async def _page(d: Driver, shop: Shop) -> None:
+async def _page(d: Driver, shop: FakeShop) -> None:
     await to_status(d, Phase.REDIRECT, "wave_ci", "0700000000", "CI")
 
 
 @scene("unknown")
-async def _unknown(d: Driver, shop: Shop) -> None:
+async def _unknown(d: Driver, shop: FakeShop) -> None:
     await to_form(d)
     shop.answers["initiate/"] = 500
     shop.answers["history/"] = 500
@@ -232,7 +232,7 @@ async def _unknown(d: Driver, shop: Shop) -> None:
 
 
 @scene("overdue")
-async def _overdue(d: Driver, shop: Shop) -> None:
+async def _overdue(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
     shop.passed = 1000
     d.app.clock.advance(1000)
@@ -241,27 +241,27 @@ async def _overdue(d: Driver, shop: Shop) -> None:
 
 
 @scene("paid")
-async def _paid(d: Driver, shop: Shop) -> None:
+async def _paid(d: Driver, shop: FakeShop) -> None:
     await to_result(d, shop, "successful")
 
 
 @scene("failed")
-async def _failed(d: Driver, shop: Shop) -> None:
+async def _failed(d: Driver, shop: FakeShop) -> None:
     await to_result(d, shop, "failed", "low_balance")
 
 
 @scene("form-fee", prepare=lambda shop: setattr(shop, "fee_payer", "payer"))
-async def _form_fee(d: Driver, shop: Shop) -> None:
+async def _form_fee(d: Driver, shop: FakeShop) -> None:
     await to_form(d)
 
 
 @scene("paid-fee", prepare=lambda shop: setattr(shop, "fee_payer", "payer"))
-async def _paid_fee(d: Driver, shop: Shop) -> None:
+async def _paid_fee(d: Driver, shop: FakeShop) -> None:
     await to_result(d, shop, "successful")
 
 
 @scene("unconfirmed")
-async def _unconfirmed(d: Driver, shop: Shop) -> None:
+async def _unconfirmed(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
     shop.expire()
     d.app.waiting.check_now()
@@ -269,7 +269,7 @@ async def _unconfirmed(d: Driver, shop: Shop) -> None:
 
 
 @scene("code-refused")
-async def _code_refused(d: Driver, shop: Shop) -> None:
+async def _code_refused(d: Driver, shop: FakeShop) -> None:
     await to_form(d, "orange_bf", "05000000", "BF")
     d.app.form.code = "000000"
     await d.until(lambda: d.app.form.can_pay)
@@ -279,8 +279,8 @@ async def _code_refused(d: Driver, shop: Shop) -> None:
     d.root.screen.ids.page.scroll_to(d.root.screen.receipt.ids.code, animate=False)
 
 
-@scene("history", prepare=past)
-async def _history(d: Driver, shop: Shop) -> None:
+@scene("history", prepare=add_history)
+async def _history(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.packs and d.app.providers.all)
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
@@ -290,13 +290,13 @@ async def _history(d: Driver, shop: Shop) -> None:
 
 
 @scene("history-empty")
-async def _history_empty(d: Driver, shop: Shop) -> None:
+async def _history_empty(d: Driver, shop: FakeShop) -> None:
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "empty")
 
 
-@scene("receipt", prepare=past)
-async def _receipt(d: Driver, shop: Shop) -> None:
+@scene("receipt", prepare=add_history)
+async def _receipt(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.packs and d.app.providers.all)
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
@@ -304,11 +304,11 @@ async def _receipt(d: Driver, shop: Shop) -> None:
 
 
 @scene("settings")
-async def _settings(d: Driver, shop: Shop) -> None:
+async def _settings(d: Driver, shop: FakeShop) -> None:
     d.app.go("settings")
 
 
 @scene("signout")
-async def _signout(d: Driver, shop: Shop) -> None:
+async def _signout(d: Driver, shop: FakeShop) -> None:
     d.app.go("settings")
     d.app.ask_sign_out()

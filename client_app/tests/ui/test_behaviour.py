@@ -1,4 +1,4 @@
-"""What the window promises: two taps are one, nothing is lost, and the payer comes back to the same place."""
+"""The behaviour of the screens: paying, errors, sign-in, history, receipts and settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from feexpay_client.core.states import Phase
 
-from tests.ui.scenes import past, to_form, to_pay, to_result, to_status
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
+from tests.ui.scenes import add_history, to_form, to_pay, to_result, to_status
 
 
-async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
+async def test_two_taps_start_one_payment(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d)
     button = d.find(d.app.form.pay_text)
@@ -24,7 +24,7 @@ async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
     assert len(shop.posts()) == 1
 
 
-async def test_total_and_fee_are_seen_before_the_payer_agrees(start: Any, shop: Shop) -> None:
+async def test_total_and_fee_are_shown_before_paying(start: Any, shop: FakeShop) -> None:
     shop.fee_payer = "payer"
     d = await start()
     await to_form(d)
@@ -34,7 +34,7 @@ async def test_total_and_fee_are_seen_before_the_payer_agrees(start: Any, shop: 
     assert shop.posts() == []
 
 
-async def test_no_price_no_button(start: Any, shop: Shop) -> None:
+async def test_pay_is_disabled_without_a_quote(start: Any, shop: FakeShop) -> None:
     d = await start()
     shop.answers["quote/"] = 503
     await to_pay(d)
@@ -44,7 +44,7 @@ async def test_no_price_no_button(start: Any, shop: Shop) -> None:
     assert d.find("Payer").disabled
 
 
-async def test_prefix_suggests_and_never_forces(start: Any, shop: Shop) -> None:
+async def test_prefix_suggests_a_provider_and_does_not_switch(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d, phone="")
     d.type(d.root.screen.form.ids.phone.ids.entry, "0145000000")
@@ -56,7 +56,7 @@ async def test_prefix_suggests_and_never_forces(start: Any, shop: Shop) -> None:
     assert shop.payments[0]["provider"] == "mtn_bj"
 
 
-async def test_suggestion_taken_keeps_the_number(start: Any, shop: Shop) -> None:
+async def test_accepting_the_suggestion_keeps_the_number(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d, phone="0145000000")
 
@@ -67,7 +67,7 @@ async def test_suggestion_taken_keeps_the_number(start: Any, shop: Shop) -> None
     assert d.app.form.suggestion == ""
 
 
-async def test_number_is_grouped_while_typed_and_pasted(start: Any, shop: Shop) -> None:
+async def test_number_is_grouped_while_typed_and_pasted(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d, phone="")
     entry = d.root.screen.form.ids.phone.ids.entry
@@ -87,7 +87,7 @@ async def test_number_is_grouped_while_typed_and_pasted(start: Any, shop: Shop) 
     assert entry.text == "01 97 00 00 50"
 
 
-async def test_what_is_incomplete_is_said_and_nothing_is_sent(start: Any, shop: Shop) -> None:
+async def test_incomplete_form_shows_the_error_and_sends_nothing(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d, phone="0197")
 
@@ -98,7 +98,7 @@ async def test_what_is_incomplete_is_said_and_nothing_is_sent(start: Any, shop: 
     assert shop.posts() == []
 
 
-async def test_limits_of_the_provider_are_told_at_the_form(start: Any, shop: Shop) -> None:
+async def test_form_shows_the_providers_limits(start: Any, shop: FakeShop) -> None:
     d = await start()
     await d.until(lambda: d.app.home.packs)
     d.app.home.amount_text = "50"
@@ -111,7 +111,7 @@ async def test_limits_of_the_provider_are_told_at_the_form(start: Any, shop: Sho
     assert not d.app.form.can_pay
 
 
-async def test_lost_connection_is_said_and_the_same_key_goes_again(start: Any, shop: Shop) -> None:
+async def test_lost_connection_is_shown_and_the_same_key_is_sent_again(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d)
     shop.away = True
@@ -130,7 +130,7 @@ async def test_lost_connection_is_said_and_the_same_key_goes_again(start: Any, s
     assert d.root.banner_text == ""
 
 
-async def test_ended_session_comes_back_to_the_same_place(start: Any, shop: Shop) -> None:
+async def test_payment_continues_after_signing_in_again(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d)
     shop.answers["status/"] = 401
@@ -146,7 +146,7 @@ async def test_ended_session_comes_back_to_the_same_place(start: Any, shop: Shop
     assert len(shop.posts()) == 1
 
 
-async def test_session_that_ends_while_browsing_leads_back_there(start: Any, shop: Shop) -> None:
+async def test_sign_in_returns_to_the_form(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d)
     shop.answers["quote/"] = 401
@@ -162,7 +162,7 @@ async def test_session_that_ends_while_browsing_leads_back_there(start: Any, sho
     assert d.app.form.phone == "01 97 00 00 00"
 
 
-async def test_open_payment_is_on_the_screen_after_a_restart(start: Any, shop: Shop) -> None:
+async def test_open_payment_is_shown_after_a_restart(start: Any, shop: FakeShop) -> None:
     first = await start()
     await to_status(first)
     await first.settle(40)
@@ -177,14 +177,14 @@ async def test_open_payment_is_on_the_screen_after_a_restart(start: Any, shop: S
     assert len(shop.posts()) == 1
 
 
-async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Shop) -> None:
+async def test_polling_continues_after_leaving_and_the_banner_shows_the_result(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d)
     d.tap(d.find("Quitter, nous continuons de vérifier"))
     assert d.app.showing == "home"
     assert d.shows("Confirmez sur votre téléphone")
 
-    d.app.home.choose_pack("mini")  # the open one comes first
+    d.app.home.choose_pack("mini")  # shows the open payment instead
     assert d.app.showing == "status"
     d.app.leave_payment()
     shop.settle()
@@ -195,7 +195,7 @@ async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Sh
     assert d.app.showing == "result"
 
 
-async def test_help_comes_after_thirty_seconds(start: Any, shop: Shop) -> None:
+async def test_help_is_shown_after_thirty_seconds(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d)
     assert not d.shows("Rien reçu\u00a0?")
@@ -207,7 +207,7 @@ async def test_help_comes_after_thirty_seconds(start: Any, shop: Shop) -> None:
     assert d.shows("Rien reçu\u00a0?")
 
 
-async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:
+async def test_expired_countdown_is_not_shown_as_failure(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d)
     shop.passed = 2000
@@ -219,7 +219,7 @@ async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:
     assert d.app.showing == "status"
 
 
-async def test_page_opens_by_itself_once_and_again_when_asked(start: Any, shop: Shop) -> None:
+async def test_payment_page_opens_once_and_again_on_request(start: Any, shop: FakeShop) -> None:
     opened: list[str] = []
     d = await start(opened=opened)
     await to_status(d, Phase.REDIRECT, "wave_ci", "0700000000", "CI")
@@ -230,7 +230,7 @@ async def test_page_opens_by_itself_once_and_again_when_asked(start: Any, shop: 
     assert len(opened) == 2
 
 
-async def test_wrong_code_is_said_and_the_right_one_goes_on(start: Any, shop: Shop) -> None:
+async def test_wrong_code_is_shown_and_the_right_one_continues(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d, Phase.OTP, "coris_bj", "0100000000")
     d.type(d.root.screen.ids.code.ids.entry, "000000")
@@ -242,7 +242,7 @@ async def test_wrong_code_is_said_and_the_right_one_goes_on(start: Any, shop: Sh
     await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
 
-async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop: Shop) -> None:
+async def test_refused_payment_shows_the_reason_and_can_be_retried(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_result(d, shop, "failed", "low_balance")
     assert d.shows("pas assez d'argent")
@@ -255,7 +255,7 @@ async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop:
     assert shop.payments[0]["attempt_count"] == 2
 
 
-async def test_no_retry_where_the_server_says_no(start: Any, shop: Shop) -> None:
+async def test_retry_is_hidden_if_the_server_forbids_it(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_status(d)
     shop.settle("failed", "low_balance", can_retry=False)
@@ -268,8 +268,8 @@ async def test_no_retry_where_the_server_says_no(start: Any, shop: Shop) -> None
     await d.until(lambda: d.app.form.can_pay)
 
 
-async def test_old_refused_payment_is_retried_out_of_the_history(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_refused_payment_of_the_history_can_be_retried(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
@@ -282,8 +282,8 @@ async def test_old_refused_payment_is_retried_out_of_the_history(start: Any, sho
     assert len(shop.posts(f"retry/{shop.payments[1]['id']}/")) == 1
 
 
-async def test_history_grows_at_its_end_once(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_history_loads_the_next_page_once(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
@@ -298,8 +298,8 @@ async def test_history_grows_at_its_end_once(start: Any, shop: Shop) -> None:
     assert len([r for r in shop.requests if "cursor" in str(r.url)]) == 1
 
 
-async def test_filter_chosen_while_loading_wins(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_filter_chosen_while_loading_is_applied(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     shop.held = asyncio.Event()
     d.app.go("history")
@@ -310,18 +310,18 @@ async def test_filter_chosen_while_loading_wins(start: Any, shop: Shop) -> None:
     assert [row["variant"] for row in d.app.history.rows if "id" in row] == ["danger"]
 
 
-async def test_language_changes_at_once_and_is_remembered(start: Any, shop: Shop) -> None:
+async def test_language_changes_at_once_and_is_stored(start: Any, shop: FakeShop) -> None:
     d = await start()
     d.app.go("settings")
     d.tap(d.find("English"))
     await d.settle()
 
     assert d.shows("Settings")
-    assert d.root.navigation_items[0][2] == "Shop"
+    assert d.root.navigation_items[0][2] == "FakeShop"
     assert d.app.context.preferences.language == "en"
 
 
-async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
+async def test_receipt_is_copied_and_saved(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_result(d, shop, "successful")
     d.tap(d.find("Copier"))
@@ -334,7 +334,7 @@ async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
     assert kept == [".png", ".txt"]
 
 
-async def test_country_is_chosen_first_and_remembered(start: Any, shop: Shop) -> None:
+async def test_country_choice_filters_providers_and_is_stored(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_pay(d)
     d.tap(d.find("Bénin"))
@@ -345,7 +345,7 @@ async def test_country_is_chosen_first_and_remembered(start: Any, shop: Shop) ->
     assert d.root.sheets() == []
 
 
-async def test_unusable_way_to_pay_is_told_and_cannot_be_chosen(start: Any, shop: Shop) -> None:
+async def test_unavailable_provider_is_shown_and_cannot_be_chosen(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_pay(d)
 
@@ -353,7 +353,7 @@ async def test_unusable_way_to_pay_is_told_and_cannot_be_chosen(start: Any, shop
     assert "celtiis_bj" not in {tile["code"] for tile in d.app.providers.tiles}
 
 
-async def test_signing_out_is_asked_once_more(start: Any, shop: Shop) -> None:
+async def test_signing_out_asks_for_confirmation(start: Any, shop: FakeShop) -> None:
     d = await start()
     d.app.go("settings")
     d.tap(d.find("Se déconnecter"))
@@ -364,8 +364,8 @@ async def test_signing_out_is_asked_once_more(start: Any, shop: Shop) -> None:
     assert shop.posts("auth/logout/")
 
 
-async def test_history_is_pulled_down_to_ask_anew(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_pulling_the_history_down_reloads_it(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
@@ -373,7 +373,7 @@ async def test_history_is_pulled_down_to_ask_anew(start: Any, shop: Shop) -> Non
 
     d.drag((200, 100), (200, 600))
     await d.settle()
-    assert len(shop.requests) == asked  # upwards only scrolls
+    assert len(shop.requests) == asked  # dragging upwards only scrolls
 
     d.root.screen.children[-1].scroll_y = 1
     d.drag((200, 600), (200, 100))

@@ -1,4 +1,4 @@
-"""What must hold on every screen in every state, in both languages, at a phone's size."""
+"""Every screen in every state and both languages: glyphs, texts, touch sizes, contrast, golden pictures."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from feexpay_client.ui.widgets.text import BaseText
 from kivy.uix.label import Label
 from PIL import ImageFont
 
+from tests.ui.fake_shop import FakeShop
 from tests.ui.golden import compare
 from tests.ui.scenes import SCENES
-from tests.ui.shop import Shop
 
 ROBOTO = ImageFont.truetype(str(Path(kivy.kivy_data_dir) / "fonts" / "Roboto-Regular.ttf"), 24)
 _MISSING = bytes(ROBOTO.getmask("\uffff"))
 _LANGUAGES = ("fr", "en")
 
 
-def has_glyph(sign: str) -> bool:
-    return sign.isspace() or bytes(ROBOTO.getmask(sign)) != _MISSING
+def has_glyph(character: str) -> bool:
+    return character.isspace() or bytes(ROBOTO.getmask(character)) != _MISSING
 
 
-def test_a_sign_without_glyph_is_seen() -> None:
+def test_missing_glyph_is_detected() -> None:
     assert has_glyph("é")
     assert has_glyph("•")
     assert not has_glyph("✓")
@@ -34,8 +34,8 @@ def test_a_sign_without_glyph_is_seen() -> None:
 
 @pytest.mark.parametrize("language", _LANGUAGES)
 @pytest.mark.parametrize("name", SCENES)
-async def test_screen_keeps_the_rules_and_looks_as_it_should(
-    start: Any, shop: Shop, name: str, language: str, tmp_path: Path
+async def test_screen_follows_the_rules_and_matches_its_picture(
+    start: Any, shop: FakeShop, name: str, language: str, tmp_path: Path
 ) -> None:
     scene = SCENES[name]
     scene.prepare(shop)
@@ -51,34 +51,34 @@ async def test_screen_keeps_the_rules_and_looks_as_it_should(
         assert _unreadable(d) == []
         differences.append(compare(d.picture(), f"{name}-{mode}-{language}", tmp_path))
     if shop.held is not None:
-        shop.held.set()  # only now: these pictures are of what is seen until the answer comes
+        shop.held.set()  # released only now: the pictures show the loading state
     assert list(filter(None, differences)) == []
 
 
 def broken_rules(d: Any) -> list[str]:
-    """Signs without a glyph, texts without a translation, targets too small, words beyond the edge."""
+    """Missing glyphs, missing translations, too small touch targets, text beyond the edge."""
     labels = d.visible(Label)
     assert labels
     return [
-        *(f"no glyph: {label.text}" for label in labels if not all(has_glyph(sign) for sign in label.text)),
-        *(f"not said: {label.text}" for label in labels if "{" in label.text or label.text in _keys(d)),
-        *(f"too small to hit: {_named(w)}" for w in d.visible(Pressable) if _too_small(w)),
-        *(f"beyond the edge: {_named(w)}" for w in labels if _too_wide(w, d)),
+        *(f"no glyph: {label.text}" for label in labels if not all(has_glyph(character) for character in label.text)),
+        *(f"not translated: {label.text}" for label in labels if "{" in label.text or label.text in _keys(d)),
+        *(f"too small: {_description(w)}" for w in d.visible(Pressable) if _too_small(w)),
+        *(f"beyond the edge: {_description(w)}" for w in labels if _too_wide(w, d)),
     ]
 
 
 def _keys(d: Any) -> set[str]:
-    """Texts that are missing are shown as their key."""
+    """All text keys. A missing text is shown as its key."""
     return set(d.app.session.texts._texts)
 
 
 def _too_small(widget: Any) -> bool:
-    """A field's box is as high as its row; what can be pressed must be 48 dp both ways."""
+    """Less than 48 dp wide or high."""
     return min(widget.width, widget.height) < TARGET_DP - 0.5
 
 
 def _too_wide(label: Any, d: Any) -> bool:
-    """Beyond the right edge of the screen, unless it scrolls sideways."""
+    """Beyond the screen's left or right edge, unless it scrolls sideways."""
     left, _ = label.to_window(label.x, label.y)
     parent = label.parent
     while parent is not None and parent is not parent.parent:
@@ -89,7 +89,7 @@ def _too_wide(label: Any, d: Any) -> bool:
 
 
 def _unreadable(d: Any) -> list[str]:
-    """Words against the background they were drawn on: the commonest colour where they stand."""
+    """Labels with too little contrast to the most frequent colour around them."""
     picture = d.picture()
     bad = []
     for label in d.visible(BaseText):
@@ -107,7 +107,7 @@ def _unreadable(d: Any) -> list[str]:
 
 
 def _covered(label: Any, d: Any, y: float) -> bool:
-    """Scrolled under the bar of places, or above the page."""
+    """Scrolled out of its page."""
     parent = label.parent
     while parent is not None and parent is not parent.parent:
         if hasattr(parent, "scroll_y"):
@@ -117,8 +117,8 @@ def _covered(label: Any, d: Any, y: float) -> bool:
     return False
 
 
-def _named(widget: Any) -> str:
-    said = next(
+def _description(widget: Any) -> str:
+    text = next(
         (getattr(widget, name) for name in ("text", "title", "action_name", "name") if getattr(widget, name, "")), ""
     )
-    return f"{type(widget).__name__} {said!r} {widget.width:.0f}x{widget.height:.0f}"
+    return f"{type(widget).__name__} {text!r} {widget.width:.0f}x{widget.height:.0f}"

@@ -1,4 +1,4 @@
-"""The desktop without a mouse: Tab and Shift-Tab, Enter and space, arrows, Esc, and a ring that shows where one is."""
+"""Keyboard use: Tab, Shift-Tab, Enter, space, arrows, Esc, and the focus ring."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.widgets.tile import PackTile, ProviderTile
 
+from tests.ui.fake_shop import FakeShop
 from tests.ui.scenes import to_form, to_pay, to_status
-from tests.ui.shop import Shop
 
 
-async def test_a_whole_payment_by_keys(start: Any, shop: Shop) -> None:
+async def test_payment_by_keyboard_alone(start: Any, shop: FakeShop) -> None:
     d = await start()
     await d.until(lambda: d.app.home.packs)
     d.key("tab")
@@ -36,7 +36,7 @@ async def test_a_whole_payment_by_keys(start: Any, shop: Shop) -> None:
     assert shop.payments == [] or shop.payments[0]["amount"] == 2000
 
 
-async def test_tab_goes_round_and_back(start: Any) -> None:
+async def test_tab_wraps_around_and_shift_tab_goes_back(start: Any) -> None:
     d = await start(signed_in=False)
     stops = []
     for _ in range(6):
@@ -49,19 +49,19 @@ async def test_tab_goes_round_and_back(start: Any) -> None:
     assert d.focused() is stops[4]
 
 
-async def test_ring_is_for_keys_and_not_for_fingers(start: Any) -> None:
+async def test_focus_ring_is_shown_only_for_keyboard_use(start: Any) -> None:
     d = await start()
     await d.until(lambda: d.app.home.packs)
     d.key("tab")
     assert input_mode.keyboard
 
-    hands_before = d.picture()
+    with_ring = d.picture()
     d.app._on_touch(None, object())
     assert not input_mode.keyboard
-    assert d.picture() != hands_before
+    assert d.picture() != with_ring
 
 
-async def test_esc_goes_back_step_by_step_and_never_out(start: Any) -> None:
+async def test_esc_goes_back_one_step_and_does_not_close_the_app(start: Any) -> None:
     d = await start()
     await to_form(d)
     assert not d.root.screen.picking
@@ -82,7 +82,7 @@ async def test_esc_leaves_a_payment_without_ending_it(start: Any) -> None:
     assert d.app.waiting.open
 
 
-async def test_a_sheet_keeps_the_focus_and_esc_gives_it_back(start: Any) -> None:
+async def test_sheet_keeps_the_focus_inside_and_esc_restores_it(start: Any) -> None:
     d = await start()
     await to_pay(d)
     country = d.find("Bénin")
@@ -99,7 +99,7 @@ async def test_a_sheet_keeps_the_focus_and_esc_gives_it_back(start: Any) -> None
     assert country.focus
 
 
-async def test_focus_is_brought_into_sight(start: Any) -> None:
+async def test_focused_widget_is_scrolled_into_view(start: Any) -> None:
     d = await start(size=(360, 640))
     await d.until(lambda: d.app.home.packs)
     for _ in range(5):

@@ -1,7 +1,7 @@
-"""A payer who wanders: some payments, receipts, retries and restarts in one run, in an order that a seed draws.
+"""Payments, receipts, retries and restarts in a random order given by a seed.
 
-Whatever they do, the window shows the end of the payment that the flow holds, or the receipt that was asked for, as the
-shop has it; and a try again is one of the payment that is on the screen.
+After each step the window must show the result of the flow's payment, or the opened receipt, as the shop has it. A
+retry must be for the payment on the screen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from feexpay_client.core.states import OPEN, Phase
 from feexpay_client.ui.screens.result import Receipt
 
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
 
 _HEADLINES = {
     "successful": "Paiement réussi",
@@ -30,13 +30,13 @@ _STEPS = 60
 
 @dataclass
 class Walk:
-    """`asked`: the receipt opened last. `wishes`: how often the payer pressed for which payment to be tried."""
+    """`opened`: the receipt opened last. `retried`: number of retries per payment."""
 
     start: Callable[..., Awaitable[Any]]
-    shop: Shop
+    shop: FakeShop
     draw: random.Random
     d: Any = None
-    asked: str = ""
+    opened: str = ""
     retried: Counter[str] = field(default_factory=Counter)
     did: list[str] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class Walk:
         return self.app.context.state.phase  # type: ignore[no-any-return]
 
     async def step(self) -> None:
-        """One of the things that can be done here."""
+        """Do something random that the current screen offers."""
         choices: list[Callable[[], Awaitable[None]]] = [
             self.goes_home,
             self.opens_history,
@@ -59,7 +59,7 @@ class Walk:
         choices += {
             "home": [self.buys] * 8,
             "status": [self.payer_decides] * 12 + [self.leaves],
-            "result": [self.tries_again] * 4 + [self.finishes] * 4 + [self.looks_again],
+            "result": [self.tries_again] * 4 + [self.finishes] * 4 + [self.checks_again],
             "history": [self.opens_receipt] * 8,
             "receipt": [self.tries_again] * 4 + [self.goes_back] * 2 + [self.shop_decides],
             "pay": [self.pays] * 5 + [self.goes_back],
@@ -103,11 +103,11 @@ class Walk:
     async def opens_receipt(self) -> None:
         rows = [row["id"] for row in self.app.history.rows if "id" in row]
         if rows:
-            self.asked = self.draw.choice(rows)
-            self.app.open_receipt(self.asked)
+            self.opened = self.draw.choice(rows)
+            self.app.open_receipt(self.opened)
 
     async def tries_again(self) -> None:
-        """The button that is on the screen, if one is; pressed twice, because fingers bounce."""
+        """Press the retry button twice, if it is shown."""
         vm = self.app.result if self.app.showing == "result" else self.app.receipt
         before, shown = self.attempts(), vm.payment_id
         was_offered = self.d.shows("Réessayer ce paiement")
@@ -116,20 +116,20 @@ class Walk:
         await self.d.settle()
         await self.d.until(lambda: self.phase is not Phase.SUBMITTING)
         tried = self.attempts() - before
-        assert tried <= Counter({shown: 1}), "tried another payment than the one shown"
-        assert was_offered or not tried, "tried what was not offered"
+        assert tried <= Counter({shown: 1}), "retried another payment than the one shown"
+        assert was_offered or not tried, "retried without a retry button"
         self.retried += tried
 
     async def finishes(self) -> None:
         self.app.finish_payment()
 
-    async def looks_again(self) -> None:
+    async def checks_again(self) -> None:
         self.app.result.check_now()
 
-    # --- what happens ---
+    # --- the shop and the app ---
 
     async def shop_decides(self) -> None:
-        """The newest payment that is open ends, in one of three ways."""
+        """Settle the newest pending payment with a random result."""
         pending = next((p for p in self.shop.payments if p["status"] == "pending"), None)
         if pending is None:
             return
@@ -149,37 +149,37 @@ class Walk:
         await self.d.until(lambda: self.phase not in OPEN)
 
     async def restarts(self) -> None:
-        """The window closes and opens again: the same folder, the same account."""
+        """Close the window and open it again with the same folder and account."""
         self.d.close()
         await self.app.close()
-        self.d, self.asked = await self.start(), ""
+        self.d, self.opened = await self.start(), ""
 
-    # --- what must hold ---
+    # --- checks ---
 
     def attempts(self) -> Counter[str]:
         return Counter({payment["id"]: payment["attempt_count"] for payment in self.shop.payments})
 
     def check(self) -> None:
-        """What stands on the screen against the flow and the shop."""
-        state, said = self.app.context.state, "; ".join(self.did[-8:])
-        assert (self.app.showing == "result") <= (state.ended is not None), said
-        assert (self.app.showing == "status") <= (state.phase in OPEN), said
+        """Compare the screen with the flow and the shop."""
+        state, steps = self.app.context.state, "; ".join(self.did[-8:])
+        assert (self.app.showing == "result") <= (state.ended is not None), steps
+        assert (self.app.showing == "status") <= (state.phase in OPEN), steps
         for receipt in self.d.walk(Receipt):
             shown = receipt.vm.payment_id
-            wanted = self.asked if self.app.showing in ("receipt", "history") else state.payment.id
-            assert shown == wanted, said
-            assert shown in self.d.texts(), f"the id on the screen is another one; {said}"
-            assert _HEADLINES[_shown_status(receipt.vm.shown)] in self.d.texts(), said
-            self._check_against_shop(receipt.vm.shown, said)
-        assert sum(1 for payment in self.shop.payments if payment["status"] == "pending") <= 1, said
+            wanted = self.opened if self.app.showing in ("receipt", "history") else state.payment.id
+            assert shown == wanted, steps
+            assert shown in self.d.texts(), f"another payment id on the screen; {steps}"
+            assert _HEADLINES[_shown_status(receipt.vm.shown)] in self.d.texts(), steps
+            self._check_against_shop(receipt.vm.shown, steps)
+        assert sum(1 for payment in self.shop.payments if payment["status"] == "pending") <= 1, steps
         for payment in self.shop.payments:
-            assert payment["attempt_count"] == 1 + self.retried[payment["id"]], said
+            assert payment["attempt_count"] == 1 + self.retried[payment["id"]], steps
 
-    def _check_against_shop(self, payment: Any, said: str) -> None:
-        """An end that is shown is the one the shop has; only what the shop settled a moment ago may be behind."""
+    def _check_against_shop(self, payment: Any, steps: str) -> None:
+        """A result shown must be the shop's, unless the shop is still pending."""
         there = next(one for one in self.shop.payments if one["id"] == payment.id)
         if payment.settled and there["status"] != "pending":
-            assert payment.status == there["status"], said
+            assert payment.status == there["status"], steps
 
 
 def _shown_status(payment: Any) -> str:
@@ -189,7 +189,7 @@ def _shown_status(payment: Any) -> str:
 
 
 @pytest.mark.parametrize("seed", [2])
-async def test_whatever_the_payer_does_the_payment_shown_is_the_right_one(start: Any, shop: Shop, seed: int) -> None:
+async def test_random_actions_show_the_right_payment(start: Any, shop: FakeShop, seed: int) -> None:
     walk = Walk(start, shop, random.Random(seed))  # noqa: S311 -- the same walk every time
     walk.d = await start()
     for _ in range(_STEPS):

@@ -1,4 +1,4 @@
-"""Once in a real window: an X server, key strokes, a mouse and a socket. Everything else is offscreen."""
+"""One payment in a real window, with an X server, keyboard, mouse and socket."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import pytest
 from feexpay_client.ui.theme import LIGHT
 from PIL import Image, ImageGrab
 
-from tests.ui.served import served
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
+from tests.ui.fake_shop_server import serve
 
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 
 
-def until(condition: Callable[[], object], said: str) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
+def until(condition: Callable[[], object], problem: str) -> None:
+    end = time.monotonic() + _TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < end, said
+        assert time.monotonic() < end, problem
         time.sleep(0.05)
 
 
 @pytest.fixture
 def display() -> Iterator[str]:
-    """An X server of our own. Missing tools fail the test: they are named, and skipping would hide it."""
+    """Start an X server. Missing tools fail the test, because a skip would go unnoticed."""
     missing = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
     assert missing == [], "apt-get install xvfb xdotool"
     reading, writing = os.pipe()
@@ -47,15 +47,15 @@ def display() -> Iterator[str]:
     )
     os.close(writing)
     try:
-        with os.fdopen(reading) as said:
-            yield f":{said.readline().strip()}"
+        with os.fdopen(reading) as output:
+            yield f":{output.readline().strip()}"
     finally:
         server.terminate()
         server.wait()
 
 
 class Person:
-    """Hands and eyes at that display."""
+    """Types, clicks and takes screenshots on that display."""
 
     def __init__(self, display: str, client: subprocess.Popen[bytes]) -> None:
         self._display = display
@@ -87,9 +87,9 @@ class Person:
         return counted.get(wanted, 0) >= share * picture.width * picture.height
 
 
-def test_a_person_pays_by_keyboard_and_mouse_in_a_real_window(display: str, tmp_path: Path) -> None:
-    shop = Shop()
-    with served(shop) as address:
+def test_payment_by_keyboard_and_mouse_in_a_real_window(display: str, tmp_path: Path) -> None:
+    shop = FakeShop()
+    with serve(shop) as address:
         client = subprocess.Popen(
             [sys.executable, "-m", "feexpay_client"],
             env={
@@ -113,16 +113,16 @@ def test_a_person_pays_by_keyboard_and_mouse_in_a_real_window(display: str, tmp_
             client.wait(10)
 
 
-def _pay(person: Person, shop: Shop) -> None:
+def _pay(person: Person, shop: FakeShop) -> None:
     until(lambda: person.sees_much_of(LIGHT["primary"], 0.01), "the sign-in screen was not drawn")
-    person.types("awa")  # the focus is there already
+    person.types("awa")  # the field already has the focus
     person.presses("Tab")
     person.types("secret")
     person.presses("Return")
     until(lambda: shop.posts("auth/token/"), "signing in sent nothing")
 
     until(lambda: person.sees_much_of(LIGHT["hero"], 0.02), "no shop after signing in")
-    until(lambda: person.sees_much_of(LIGHT["primary_soft"], 0.0005), "no packs")  # the sign of the best one
+    until(lambda: person.sees_much_of(LIGHT["primary_soft"], 0.0005), "no packs")  # the tag of the best pack
     person.presses("Tab", "Return")  # the first pack
     until(lambda: any(r.url.path.endswith("providers/") for r in shop.requests), "no ways to pay")
     until(lambda: not person.sees_much_of(LIGHT["hero"], 0.02), "the pack was not chosen")
@@ -140,20 +140,20 @@ def _pay(person: Person, shop: Shop) -> None:
 
 
 def _tile(person: Person) -> tuple[int, int]:
-    """The middle of the tile with the background of MTN's badge: found as a person finds it, by its colour."""
+    """The middle of the MTN tile, found by the colour of its badge."""
     from feexpay_client.ui.theme import badge_background
 
     background = tuple(round(part * 255) for part in badge_background("#FFCB05", "mtn_bj")[:3])
     found: list[tuple[int, int]] = []
 
-    def look() -> bool:
+    def find_badge() -> bool:
         picture = person.sees()
         width = picture.width
         pixels = enumerate(picture.getdata())
         found[:] = [(at % width, at // width) for at, pixel in pixels if _near(pixel, background)]
         return len(found) > 400
 
-    until(look, "no tile of MTN")
+    until(find_badge, "no tile of MTN")
     xs, ys = zip(*found, strict=True)
     return (min(xs) + max(xs)) // 2, (min(ys) + max(ys)) // 2
 

@@ -1,6 +1,4 @@
-"""Under random events in random orders, restarts among them: the result is of the flow's payment, a receipt of the one
-asked for, and a try again is one of the payment shown.
-"""
+"""Random events: the result shows the flow's payment, the receipt the opened one, a retry the one shown."""
 
 from __future__ import annotations
 
@@ -19,44 +17,44 @@ from hypothesis import Phase as Phases
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from tests.core.simulation import Simulation
 from tests.core.test_invariants import Payer
-from tests.core.world import World
 
 _HEADLINES = {"successful": "Paiement réussi", "failed": "Paiement non abouti"}
 
 
 class Screens(Payer):
-    """The payer of the core's test with the presenters looking on."""
+    """Runs the core's random test with the presenters attached."""
 
     @initialize()
     def begin(self) -> None:
         super().begin()
-        world: World = self.world
+        sim: Simulation = self.sim
         flow = SimpleNamespace()
         session: Any = SimpleNamespace(
             flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
         )
         self.context = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
-        flow.state = world.state
+        flow.state = sim.state
         self.flow = flow
         providers = ProvidersPresenter(context=self.context)
         self.result = ResultPresenter(lambda _: "", providers, context=self.context)
         self.receipt = ReceiptPresenter(lambda _: "", providers, context=self.context)
         self.asked = ""
 
-    @precondition(lambda self: self.world.charges)
+    @precondition(lambda self: self.sim.charges)
     @rule(which=st.integers(0, 5))
     def opens_a_receipt(self, which: int) -> None:
-        charges = list(self.world.charges.values())
+        charges = list(self.sim.charges.values())
         charge = charges[which % len(charges)]
         self.asked = charge.id
         self.receipt.show(charge.read())
 
     @invariant()
-    def what_is_shown_is_what_is_meant(self) -> None:
+    def presenters_show_the_right_payment(self) -> None:
         if not hasattr(self, "flow"):
             return
-        state = self.flow.state = self.world.state
+        state = self.flow.state = self.sim.state
         self.context.tell(state)
         assert self.result.shown is state.ended
         assert self.receipt.payment_id == self.asked

@@ -1,4 +1,4 @@
-"""What is gone from the window listens to nothing any more, even before Python's collector finds it."""
+"""Removed widgets have no active kv rules, even before Python collects them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import pytest
 from feexpay_client.ui.theme import theme
 from kivy.lang.builder import _handlers
 
-from tests.ui.scenes import past
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
+from tests.ui.scenes import add_history
 
 
 @pytest.fixture
-def nothing_collected() -> Any:
+def garbage_collection_off() -> Any:
     gc.collect()
     gc.disable()
     yield
     gc.enable()
 
 
-async def _round(d: Any) -> int:
-    """Once through the app, sheets and all. How many widgets have rules that run, back at the beginning."""
+async def _visit_all_screens(d: Any) -> int:
+    """Visit every screen and sheet, return to the shop, and count the widgets with active kv rules."""
     d.app.go("history")
     await d.until(lambda: d.app.history.state == "ready")
     d.app.history.status = "failed"
@@ -46,16 +46,16 @@ async def _round(d: Any) -> int:
 
 
 @pytest.mark.parametrize("size", [(360, 640), (1280, 800)])
-async def test_rules_of_what_is_gone_do_not_run(
-    start: Any, shop: Shop, size: tuple[int, int], nothing_collected: None
+async def test_rules_of_removed_widgets_are_unbound(
+    start: Any, shop: FakeShop, size: tuple[int, int], garbage_collection_off: None
 ) -> None:
-    past(shop)
+    add_history(shop)
     d = await start(size=size)
-    first = await _round(d)
-    assert await _round(d) == first
+    first = await _visit_all_screens(d)
+    assert await _visit_all_screens(d) == first
 
 
-async def test_an_app_that_ended_leaves_no_rule_behind(start: Any, nothing_collected: None) -> None:
+async def test_closed_app_leaves_no_rules_bound(start: Any, garbage_collection_off: None) -> None:
     before = len(_handlers)
     d = await start(size=(360, 640))
     assert len(_handlers) > before

@@ -1,7 +1,4 @@
-"""A pretend shop: the HTTP API of interface.md in memory, for screens under test. Its clock stands still.
-
-`tests/e2e` talks to the real one; here each answer can be chosen, held back or taken away.
-"""
+"""The shop's HTTP API in memory, for tests of screens. A test may replace, delay or drop any answer."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _PACKS = (
     ("champion", "Champion", 650, 5000),
     ("maxi", "Maxi", 1200, 10000),
 )
-#: A provider whose code the payer gets by dialling, before anything is sent.
+#: A provider whose payers dial for the one-time code first.
 _CODE_FIRST = "orange_bf"
 _CODE_MISSING = {
     "fr": "Ce moyen de paiement demande le code obtenu en composant d'abord le numéro indiqué.",
@@ -53,8 +50,8 @@ _REASONS = {
 }
 
 
-class Shop:
-    """`answers` overrules: path ending → status, or a function of the request. `away`: nothing connects."""
+class FakeShop:
+    """answers: path ending → HTTP status or function of the request. away: no connection. held: delays all answers."""
 
     def __init__(self) -> None:
         self.away = False
@@ -67,15 +64,15 @@ class Shop:
         self.packs_shown = True
         self.passed = 0.0
 
-    # --- what a test does to it ---
+    # --- for tests ---
 
     def expire(self) -> None:
-        """The newest payment expires without a confirmation; its money may still come."""
+        """Expire the newest payment without a confirmation; it may still be charged."""
         self.settle("failed", "expired", can_retry=False)
         self.payments[0]["detail"] = "expired"
 
     def settle(self, status: str = "successful", reason: str | None = None, can_retry: bool | None = None) -> None:
-        """The newest payment ends."""
+        """Settle the newest payment."""
         self.payments[0] |= {
             "status": status,
             "detail": "credited" if status == "successful" else "declined",
@@ -91,7 +88,7 @@ class Shop:
         self.payments[0] |= members | {"updated_at": _instant(NOW + timedelta(seconds=len(self.requests)))}
 
     def add(self, days_ago: float = 0, **members: Any) -> dict[str, Any]:
-        """A payment of the past, newest first."""
+        """Add an older payment at the end of the list."""
         charged = {"charged_amount": members.get("amount", 5000)}
         payment = _payment(len(self.payments), NOW - timedelta(days=days_ago)) | charged | members
         self.payments.append(payment)
@@ -192,7 +189,7 @@ class Shop:
             "redirect": {"detail": "redirect", "redirect_url": "https://pay.example/s/4f2a"},
             "hosted": {"detail": "redirect", "redirect_url": "https://pay.example/s/4f2a"},
         }.get(provider["flow"], _WAITING)
-        payment |= _judged(body.get("otp", ""))
+        payment |= _code_result(body.get("otp", ""))
         self.payments.insert(0, payment)
         return httpx.Response(201, json=shown(payment, language), headers={"date": self._date()})
 
@@ -223,7 +220,7 @@ class Shop:
             "_reason": None,
             "next_poll_seconds": 2,
             "updated_at": _instant(NOW + timedelta(seconds=len(self.requests))),
-        } | _judged(body.get("otp", ""))
+        } | _code_result(body.get("otp", ""))
         return httpx.Response(201, json=shown(payment, language), headers={"date": self._date()})
 
     def _history(self, query: dict[str, str], language: str) -> httpx.Response:
@@ -246,7 +243,7 @@ class Shop:
 
 
 def shown(payment: dict[str, Any], language: str) -> dict[str, Any]:
-    """As the API shows it, in that language."""
+    """The payment's JSON in that language."""
     body = {name: value for name, value in payment.items() if not name.startswith("_")}
     code = payment.get("_reason")
     body["reason"] = {"code": code, "message": _REASONS[code].get(language, _REASONS[code]["fr"])} if code else None
@@ -254,7 +251,7 @@ def shown(payment: dict[str, Any], language: str) -> dict[str, Any]:
 
 
 def invalid(field: str, message: str) -> httpx.Response:
-    """400 about that field."""
+    """A 400 answer about that field."""
     answer = problem(400, "validation_error", message)
     body = json.loads(answer.content) | {"errors": [{"field": field, "code": "required", "message": message}]}
     return httpx.Response(400, headers={"content-type": "application/problem+json"}, json=body)
@@ -286,8 +283,8 @@ def problem(status: int, code: str = "", detail: str = "") -> httpx.Response:
 _WAITING = {"detail": "waiting_for_payer"}
 
 
-def _judged(code: str) -> dict[str, Any]:
-    """000000 is the wrong code of a payer who dialled for one."""
+def _code_result(code: str) -> dict[str, Any]:
+    """The changes of a payment after a one-time code: 000000 is refused."""
     if code != "000000":
         return {}
     refused = {"status": "failed", "detail": "refused", "_reason": "otp_rejected", "can_retry": True}

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it. What waits less than a second waits no time at all."""
+"""A clock that only a test advances. Sleeps of less than a second end at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 from feexpay_client.core.states import Moment
 
-from tests.ui.shop import NOW
+from tests.ui.fake_shop import NOW
 
 
-class StillClock:
-    """`advance` moves both clocks and wakes who waited so long."""
+class ManualClock:
+    """`advance` moves both clocks and ends the sleeps that are over."""
 
     def __init__(self) -> None:
         self.passed = 0.0

@@ -1,4 +1,4 @@
-"""One real server for a run of tests, and both sides' books: the shop's history, the sandbox's till."""
+"""The real shop with its worker and sandbox, for a run of tests."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ API = "/api/v1/payments/feexpay/"
 
 
 @dataclass
-class Place:
-    """Addresses without a closing slash; a token for each player."""
+class RealServer:
+    """`shop` and `sandbox` are addresses without a trailing slash; `tokens` has one per player."""
 
     process: subprocess.Popen[str]
     shop: str
@@ -32,33 +32,33 @@ class Place:
     tokens: dict[str, str]
 
     def history(self, player: str) -> list[dict[str, Any]]:
-        """The payments of a player, as the shop has them."""
+        """The player's payments in the shop."""
         headers = {"Authorization": f"Bearer {self.tokens[player]}"}
         rows: list[dict[str, Any]] = httpx.get(f"{self.shop}{API}history/", headers=headers).json()["results"]
         return rows
 
     def at_sandbox(self, reference: str) -> dict[str, Any]:
-        """A payment as the gateway has it."""
+        """A payment at the sandbox gateway."""
         row: dict[str, Any] = httpx.get(f"{self.sandbox}/control/payments/{reference}").json()
         return row
 
     def charges(self) -> int:
-        """How many charges the gateway made, for all players."""
+        """Number of charges at the gateway, for all players."""
         total: int = httpx.get(f"{self.sandbox}/control/payments").json()["charges"]
         return total
 
-    def charges_of(self, msisdn_of: str) -> int:
-        """How often money was taken for the payments of a player, retries included."""
-        return sum(self.at_sandbox(row["reference"])["charged"] for row in self.history(msisdn_of) if row["reference"])
+    def charges_of(self, player: str) -> int:
+        """Number of charges for a player's payments, retries included."""
+        return sum(self.at_sandbox(row["reference"])["charged"] for row in self.history(player) if row["reference"])
 
     def approve(self, player: str) -> None:
-        """The payer says yes to what is pending."""
+        """Approve the player's pending payments."""
         for row in self.history(player):
             if row["status"] == "pending" and row["reference"]:
                 httpx.post(f"{self.sandbox}/control/payments/{row['reference']}/approve").raise_for_status()
 
-    def tell(self, command: str) -> None:
-        """`stop shop` or `start shop`; returns once it is done."""
+    def command(self, command: str) -> None:
+        """Run `stop shop` or `start shop` and wait until it is done."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{command}\n")
@@ -67,8 +67,8 @@ class Place:
 
 
 @contextmanager
-def open_place(players: int) -> Iterator[Place]:
-    """Everything running; everything stopped afterwards, also when this process is killed."""
+def start_real_server(players: int) -> Iterator[RealServer]:
+    """Start everything and stop it afterwards, also if this process is killed."""
     with tempfile.TemporaryDirectory(prefix="client-e2e-") as folder:
         log = Path(folder) / "serve.log"
         with log.open("w") as errors:
@@ -84,7 +84,7 @@ def open_place(players: int) -> Iterator[Place]:
         try:
             line = process.stdout.readline()
             assert line, f"the server did not start:\n{log.read_text()}"
-            yield Place(process, **json.loads(line))
+            yield RealServer(process, **json.loads(line))
         finally:
             process.stdin.close()
             process.wait(30)
@@ -92,5 +92,5 @@ def open_place(players: int) -> Iterator[Place]:
 
 
 def client_command(module: str, *arguments: str) -> list[str]:
-    """A module of these tests in a process of the client's environment."""
+    """The command that runs a test module in the client's environment."""
     return [sys.executable, "-m", module, *arguments]

@@ -1,4 +1,4 @@
-"""Several payments in one run of the app: the end shown is that of the payment just made, and of no other."""
+"""Several payments in one run: each screen shows the right one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from feexpay_client.core.states import Phase
 
-from tests.ui.scenes import past, to_form, to_pay, to_status
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
+from tests.ui.scenes import add_history, to_form, to_pay, to_status
 
 NB = "\u00a0"
 
 
 async def pay(d: Any, pack: str = "champion") -> None:
-    """From the shop to waiting for the payer."""
+    """Pay for a pack and wait until the payer must confirm."""
     await to_pay(d, pack)
     d.root.screen._pick("mtn_bj")
     d.app.form.phone = d.app.form.group("0197000000")
@@ -23,7 +23,7 @@ async def pay(d: Any, pack: str = "champion") -> None:
     await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
 
-async def see_the_end(d: Any) -> None:
+async def wait_for_result(d: Any) -> None:
     d.app.waiting.check_now()
     await d.until_showing("result")
     await d.settle()
@@ -34,35 +34,35 @@ async def open_history(d: Any) -> None:
     await d.until(lambda: d.app.history.state == "ready" and not d.app.history.refreshing)
 
 
-async def test_a_failure_after_a_paid_one_is_shown_as_the_failure_it_is(start: Any, shop: Shop) -> None:
+async def test_failure_after_a_success_is_shown_as_failure(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d, "mini")
     shop.settle()
-    await see_the_end(d)
+    await wait_for_result(d)
     assert d.shows("Paiement réussi")
     d.tap(d.find("Terminé"))
 
     await pay(d, "standard")
     shop.settle("failed", "low_balance")
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert d.shows("Paiement non abouti")
     assert d.shows(f"2{NB}000{NB}F{NB}CFA")
     assert not d.shows("Paiement réussi")
 
 
-async def test_a_success_after_a_refusal_is_shown_and_nothing_invites_to_pay_again(start: Any, shop: Shop) -> None:
+async def test_success_after_a_refusal_is_shown_without_a_retry_button(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d)
     shop.settle("failed", "payer_declined")
-    await see_the_end(d)
+    await wait_for_result(d)
     d.tap(d.find("Payer autrement"))
     await d.until_showing("pay")
     await d.until(lambda: d.app.form.can_pay)
     d.tap(d.find(d.app.form.pay_text))
     await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
     shop.settle()
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert d.shows("Paiement réussi")
     assert not d.shows("Réessayer ce paiement")
@@ -72,8 +72,8 @@ async def test_a_success_after_a_refusal_is_shown_and_nothing_invites_to_pay_aga
     assert [payment["attempt_count"] for payment in shop.payments] == [1, 1]
 
 
-async def test_a_receipt_looked_at_before_does_not_stand_in_for_the_end(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_result_shows_the_new_payment_after_a_receipt_was_opened(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     await open_history(d)
     d.app.open_receipt(d.app.history.rows[1]["id"])
@@ -84,14 +84,14 @@ async def test_a_receipt_looked_at_before_does_not_stand_in_for_the_end(start: A
 
     await pay(d, "mini")
     shop.settle("failed", "low_balance")
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert d.shows("Paiement non abouti")
     assert d.shows(shop.payments[0]["id"])
 
 
-async def test_a_receipt_stays_the_one_asked_for_while_another_payment_ends(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_opened_receipt_stays_while_another_payment_ends(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start(size=(1280, 800))
     await pay(d, "mini")
     d.app.leave_payment()
@@ -105,12 +105,12 @@ async def test_a_receipt_stays_the_one_asked_for_while_another_payment_ends(star
 
     assert d.app.receipt.payment_id == asked
     assert d.shows(asked)
-    assert d.shows("Le paiement n'a pas abouti.")  # the banner tells of the other one
+    assert d.shows("Le paiement n'a pas abouti.")  # the banner about the other payment
     d.tap(d.find("Voir"))
     assert d.shows(shop.payments[0]["id"])
 
 
-async def test_a_receipt_of_the_payment_under_way_follows_it(start: Any, shop: Shop) -> None:
+async def test_receipt_of_the_open_payment_is_updated(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d, "mini")
     d.app.leave_payment()
@@ -126,8 +126,8 @@ async def test_a_receipt_of_the_payment_under_way_follows_it(start: Any, shop: S
     assert d.root.banner_text == ""
 
 
-async def test_while_one_is_open_no_receipt_offers_another_try(start: Any, shop: Shop) -> None:
-    past(shop)
+async def test_receipts_offer_no_retry_while_a_payment_is_open(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
     d = await start()
     await open_history(d)
     refused = shop.payments[1]["id"]
@@ -147,9 +147,9 @@ async def test_while_one_is_open_no_receipt_offers_another_try(start: Any, shop:
     assert shop.posts(f"retry/{refused}/") == []
 
 
-async def test_another_way_asks_for_what_that_payment_was_for(start: Any, shop: Shop) -> None:
-    """Not for what was last chosen in the form, and with a button that lives."""
-    past(shop)
+async def test_pay_another_way_keeps_the_amount_of_the_failed_payment(start: Any, shop: FakeShop) -> None:
+    """The form must not keep the amount of the previous purchase."""
+    add_history(shop)
     d = await start()
     await to_form(d)  # 5 000
     await open_history(d)
@@ -158,7 +158,7 @@ async def test_another_way_asks_for_what_that_payment_was_for(start: Any, shop: 
     await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
     shop.payments[1] |= {"status": "failed", "_reason": "low_balance", "can_retry": True, "next_poll_seconds": None}
     shop.payments[1]["updated_at"] = "2026-11-23T15:00:00.000Z"
-    await see_the_end(d)
+    await wait_for_result(d)
     d.tap(d.find("Payer autrement"))
     await d.until_showing("pay")
     await d.until(lambda: d.app.form.can_pay)
@@ -167,23 +167,23 @@ async def test_another_way_asks_for_what_that_payment_was_for(start: Any, shop: 
     assert not d.find(d.app.form.pay_text).disabled
 
 
-async def test_title_and_words_of_a_failure_are_no_receipt(start: Any, shop: Shop) -> None:
+async def test_failure_is_not_titled_receipt(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d)
     shop.settle("failed", "low_balance")
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert "Reçu" not in d.texts()
 
 
-# --- an expired payment: its money may still come ---
+# --- an expired payment that may still be charged ---
 
 
-async def test_unconfirmed_says_what_it_means_for_the_money_and_offers_no_retry(start: Any, shop: Shop) -> None:
+async def test_unconfirmed_payment_explains_what_to_do_and_offers_no_retry(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d)
     shop.expire()
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert d.shows("Paiement non confirmé")
     assert d.shows("Ne payez pas une seconde fois sans avoir vérifié")
@@ -196,17 +196,17 @@ async def test_unconfirmed_says_what_it_means_for_the_money_and_offers_no_retry(
     await d.until(lambda: d.shows("Paiement réussi"))
 
 
-async def test_expired_before_it_was_sent_may_be_tried_again_as_the_server_says(start: Any, shop: Shop) -> None:
+async def test_expired_payment_can_be_retried_if_the_server_allows_it(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d)
     shop.expire()
     shop.payments[0]["can_retry"] = True
-    await see_the_end(d)
+    await wait_for_result(d)
 
     assert d.shows("Réessayer ce paiement")
 
 
-async def test_history_names_the_unconfirmed_one_so(start: Any, shop: Shop) -> None:
+async def test_history_shows_unconfirmed(start: Any, shop: FakeShop) -> None:
     shop.add(status="failed", detail="expired", can_retry=False, _reason="expired")
     d = await start()
     await open_history(d)
@@ -217,7 +217,7 @@ async def test_history_names_the_unconfirmed_one_so(start: Any, shop: Shop) -> N
 # --- a code that was refused ---
 
 
-async def refused_code(d: Any, shop: Shop) -> None:
+async def pay_with_refused_code(d: Any, shop: FakeShop) -> None:
     await to_form(d, "orange_bf", "05000000", "BF")
     d.app.form.code = "000000"
     await d.until(lambda: d.app.form.can_pay)
@@ -226,9 +226,9 @@ async def refused_code(d: Any, shop: Shop) -> None:
     await d.settle()
 
 
-async def test_refused_code_is_tried_again_with_a_new_one(start: Any, shop: Shop) -> None:
+async def test_refused_code_is_retried_with_a_new_code(start: Any, shop: FakeShop) -> None:
     d = await start()
-    await refused_code(d, shop)
+    await pay_with_refused_code(d, shop)
     assert d.shows("Le code n'a pas été accepté")
     assert d.shows("*144*4*6*5000#")
 
@@ -251,11 +251,11 @@ async def test_refused_code_is_tried_again_with_a_new_one(start: Any, shop: Shop
     assert len(shop.payments) == 1
 
 
-async def test_server_that_asks_for_a_code_or_a_number_gets_a_field_for_it(start: Any, shop: Shop) -> None:
-    """It may want what the catalogue did not announce: a number that was erased meanwhile."""
-    from tests.ui.shop import invalid
+async def test_retry_shows_a_field_for_a_number_the_server_asks_for(start: Any, shop: FakeShop) -> None:
+    """The server may have erased the number meanwhile."""
+    from tests.ui.fake_shop import invalid
 
-    past(shop)
+    add_history(shop)
     d = await start()
     await open_history(d)
     refused = shop.payments[1]["id"]
@@ -272,11 +272,11 @@ async def test_server_that_asks_for_a_code_or_a_number_gets_a_field_for_it(start
     assert shop.posts(f"retry/{refused}/")[-1].content == b'{"phone": "+2290197000042"}'
 
 
-async def test_another_number_may_be_given_for_the_retry(start: Any, shop: Shop) -> None:
+async def test_retry_with_another_number(start: Any, shop: FakeShop) -> None:
     d = await start()
     await pay(d)
     shop.settle("failed", "low_balance")
-    await see_the_end(d)
+    await wait_for_result(d)
     d.tap(d.find("Utiliser un autre numéro"))
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "0197")
     d.tap(d.find("Réessayer ce paiement"))
@@ -293,14 +293,14 @@ async def test_another_number_may_be_given_for_the_retry(start: Any, shop: Shop)
 
 
 @pytest.mark.parametrize("fee_payer", ["merchant", "payer"])
-async def test_what_is_shown_adds_up_whoever_pays_the_fee(start: Any, shop: Shop, fee_payer: str) -> None:
+async def test_amounts_add_up_for_each_fee_payer(start: Any, shop: FakeShop, fee_payer: str) -> None:
     shop.fee_payer = fee_payer
     d = await start()
     total = f"5{NB}000{NB}F{NB}CFA" if fee_payer == "merchant" else f"5{NB}085{NB}F{NB}CFA"
     await to_status(d)
     assert d.app.waiting.amount_text == total
     shop.settle()
-    await see_the_end(d)
+    await wait_for_result(d)
     names = dict(d.app.result.facts)
 
     assert d.app.result.amount_text == total
@@ -311,7 +311,7 @@ async def test_what_is_shown_adds_up_whoever_pays_the_fee(start: Any, shop: Shop
     assert ("Frais" in d.app.copied[-1]) is (fee_payer == "payer")
 
 
-async def test_fee_that_the_shop_bears_is_no_line_of_the_form(start: Any, shop: Shop) -> None:
+async def test_fee_paid_by_the_shop_is_not_shown(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d)
 

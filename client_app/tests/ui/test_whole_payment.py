@@ -1,4 +1,4 @@
-"""The whole way of a payment through the window, by taps."""
+"""A payment from sign-in to its result, by taps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from feexpay_client.core.states import Phase
 
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
 
 
-async def test_sign_in_buy_pay_and_see_it_done(start: Any, shop: Shop) -> None:
+async def test_sign_in_and_pay_by_taps(start: Any, shop: FakeShop) -> None:
     d = await start(signed_in=False)
     assert d.app.showing == "signin"
     d.type(d.root.screen.ids.username.ids.entry, "awa")

@@ -1,4 +1,4 @@
-"""From the narrowest phone to a desktop: two columns where there is room; the rules hold at every size."""
+"""Layouts from the narrowest phone to a desktop, and with large text."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from tests.ui.fake_shop import FakeShop
 from tests.ui.scenes import SCENES
-from tests.ui.shop import Shop
 from tests.ui.test_every_screen import broken_rules
 
 _SHOWN = ("home", "form", "waiting-help", "history", "settings")
 
 
 @pytest.mark.parametrize("name", _SHOWN)
-async def test_rules_hold_on_a_desktop(start: Any, shop: Shop, name: str) -> None:
+async def test_screens_follow_the_rules_on_a_desktop(start: Any, shop: FakeShop, name: str) -> None:
     SCENES[name].prepare(shop)
     d = await start(size=(1280, 800))
     await SCENES[name].act(d, shop)
@@ -25,7 +25,7 @@ async def test_rules_hold_on_a_desktop(start: Any, shop: Shop, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["home", "form", "paid", "settings"])
-async def test_rules_hold_with_large_text(start: Any, shop: Shop, name: str) -> None:
+async def test_screens_follow_the_rules_with_large_text(start: Any, shop: FakeShop, name: str) -> None:
     d = await start(size=(360, 640), text_size=150)
     await SCENES[name].act(d, shop)
     await d.settle()
@@ -33,7 +33,7 @@ async def test_rules_hold_with_large_text(start: Any, shop: Shop, name: str) -> 
     assert broken_rules(d) == []
 
 
-async def test_ways_to_pay_and_the_form_stand_beside_each_other(start: Any, shop: Shop) -> None:
+async def test_picker_and_form_are_side_by_side(start: Any, shop: FakeShop) -> None:
     d = await start(size=(1280, 800))
     await SCENES["form"].act(d, shop)
     await d.settle()
@@ -43,7 +43,7 @@ async def test_ways_to_pay_and_the_form_stand_beside_each_other(start: Any, shop
     assert picker.top == form.top
 
 
-async def test_receipt_stands_beside_the_history(start: Any, shop: Shop) -> None:
+async def test_receipt_is_beside_the_history(start: Any, shop: FakeShop) -> None:
     SCENES["history"].prepare(shop)
     d = await start(size=(1280, 800))
     await SCENES["history"].act(d, shop)
@@ -53,7 +53,7 @@ async def test_receipt_stands_beside_the_history(start: Any, shop: Shop) -> None
     assert d.shows("FXP84120")
 
 
-async def test_wider_window_moves_the_places_to_the_left(start: Any, shop: Shop) -> None:
+async def test_navigation_moves_to_the_left_when_the_window_grows(start: Any, shop: FakeShop) -> None:
     d = await start(size=(400, 720))
     await d.until(lambda: d.app.home.packs)
     below = d.find("Historique")

@@ -1,4 +1,4 @@
-"""A server that answers as the test says: canned bodies of interface shape, over httpx.MockTransport."""
+"""A fake server on httpx.MockTransport, and JSON bodies as the real server sends them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ API = "/api/v1/payments/feexpay/"
 
 
 def payment(status: str = "pending", detail: str = "waiting_for_payer", **changes: Any) -> dict[str, Any]:
-    """A payment as the server writes it."""
+    """The JSON of a payment."""
     settled = status != "pending"
     return {
         "id": PAYMENT_ID,
@@ -47,7 +47,7 @@ def payment(status: str = "pending", detail: str = "waiting_for_payer", **change
 
 
 def provider(code: str = "mtn_bj", **changes: Any) -> dict[str, Any]:
-    """A provider as the server writes it."""
+    """The JSON of a provider."""
     return {
         "code": code,
         "name": "MTN Mobile Money",
@@ -75,7 +75,7 @@ def provider(code: str = "mtn_bj", **changes: Any) -> dict[str, Any]:
 
 
 def quote(amount: int = 5000) -> dict[str, Any]:
-    """A quote as the server writes it."""
+    """The JSON of a quote."""
     return {
         "amount": amount,
         "currency": "XOF",
@@ -88,7 +88,7 @@ def quote(amount: int = 5000) -> dict[str, Any]:
 
 
 def page(*payments: dict[str, Any], following: str | None = None) -> dict[str, Any]:
-    """A page of history as the server writes it."""
+    """The JSON of a history page."""
     return {"next": following, "previous": None, "results": list(payments)}
 
 
@@ -97,7 +97,7 @@ def answer(body: object, status: int = 200, **headers: str) -> httpx.Response:
 
 
 def problem(status: int, code: str, headers: dict[str, str] | None = None, **members: Any) -> httpx.Response:
-    """A problem as the server writes it."""
+    """An error answer with problem JSON."""
     body = {"type": f"urn:feexpay:problem:{code}", "title": code, "status": status, "detail": f"about {code}"}
     body |= {"code": code, "errors": [], "request_id": "req-1", **members}
     content = json.dumps(body).encode()
@@ -106,10 +106,10 @@ def problem(status: int, code: str, headers: dict[str, str] | None = None, **mem
     )
 
 
-class Server:
-    """Answers by `"METHOD path"`; each answer is a response, an error to raise, or a function of the request.
+class FakeServer:
+    """Answers by `"METHOD path"`: a response, an exception to raise, or a function of the request.
 
-    A list is used up one by one, its last entry stays. `requests` keeps what came.
+    Several answers are used in order; the last one is repeated. `requests` holds all requests.
     """
 
     def __init__(self) -> None:
@@ -146,5 +146,5 @@ class Server:
             chosen = chosen(request)
         if isinstance(chosen, Exception):
             raise chosen
-        # A response object is spent once read.
+        # A response can be read only once.
         return httpx.Response(chosen.status_code, headers=chosen.headers, content=chosen.content)

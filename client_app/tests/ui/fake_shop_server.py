@@ -1,4 +1,4 @@
-"""The pretend shop behind a real socket, for a client in a process of its own."""
+"""Serve the fake shop on a real socket, for a client in its own process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from tests.ui.shop import Shop
+from tests.ui.fake_shop import FakeShop
 
 
 @contextmanager
-def served(shop: Shop) -> Iterator[str]:
-    """The address of the shop while it lasts."""
+def serve(shop: FakeShop) -> Iterator[str]:
+    """Serve the shop and yield its address."""
 
-    class Door(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             request = httpx.Request(self.command, f"http://shop{self.path}", headers=dict(self.headers), content=body)
@@ -33,9 +33,9 @@ def served(shop: Shop) -> Iterator[str]:
         do_GET = do_POST = answer
 
         def log_message(self, *_args: object) -> None:
-            """Quiet: the test says what matters."""
+            """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for what a loop does, without betting on how long it takes."""
+"""Wait for a condition without fixed sleeps."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Let the loop run until it holds. Raises AssertionError when it never does."""
+    """Run the loop until the condition is true. Raises AssertionError after the timeout."""
     give_up_at = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < give_up_at, "it never came to hold"
+        assert time.monotonic() < give_up_at, "timeout"
         await asyncio.sleep(0.002)
