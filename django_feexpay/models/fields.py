@@ -18,7 +18,7 @@ else:
 
 
 class Sealed:
-    """Encrypted strings. Only `open()` decrypts them, so loading a row reveals and costs nothing."""
+    """Encrypted strings. Only `open()` decrypts them: loading a row needs no key and reveals nothing."""
 
     __slots__ = ("token",)
 

@@ -34,7 +34,7 @@ SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
 #: The longest time that staff may lift the limit for.
 LONGEST_LIFT = timedelta(hours=24)
 
-#: Synchronous providers answer after their payer, so their refusals come after the prompt.
+#: Synchronous providers answer after their payer has acted, so their refusals come after the prompt.
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 

@@ -48,7 +48,7 @@ def test_empty_history_is_complete() -> None:
     ("body", "total"),
     [
         ({"total": 2, "data": [ROW]}, 2),  # cut
-        ({"data": [ROW]}, 1),  # nobody knows
+        ({"data": [ROW]}, 1),  # the total is unknown
         ({"total": "many", "data": [ROW]}, 1),
         ({"total": 2, "data": [ROW, "?"]}, 2),  # a row we cannot read
         ({"total": 2, "data": [ROW, {"reference": UUID}]}, 2),

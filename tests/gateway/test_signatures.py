@@ -399,7 +399,7 @@ VALUES = st.text(max_size=80) | st.sampled_from([HEX_SIGNATURE, "1800000000", "v
 def test_any_request_without_the_secret_is_rejected_without_a_crash(
     mode: str, headers: dict[str, str], body: bytes, token: str, scheme: HmacScheme
 ) -> None:
-    secrets = [SECRET + "!", STANDARD_SECRET]  # nobody guesses these
+    secrets = [SECRET + "!", STANDARD_SECRET]  # too unlikely to be generated
 
     cause = rejection(mode, secrets=secrets, headers=headers, body=body, url_token=token, scheme=scheme)
 

@@ -12,7 +12,7 @@ ALIAS = "replica"
 
 
 class ReadsFromTheReplica:
-    """The router of Django's documentation: whatever is only read is read there. Sessions stay on the primary."""
+    """The router of Django's docs: reads go to the replica, writes to the primary. Sessions use the primary only."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return None if model._meta.app_label == "sessions" else ALIAS
@@ -47,7 +47,7 @@ class Replica:
         del connections.settings[ALIAS]
 
     def catch_up(self) -> None:
-        """The copy is that of now. No other thread may be at work in either database."""
+        """Copy the primary as it is now. No other thread may use either database meanwhile."""
         connections.close_all()
         self._administer("DROP DATABASE IF EXISTS {replica} WITH (FORCE)")
         self._administer("CREATE DATABASE {replica} TEMPLATE {primary}")

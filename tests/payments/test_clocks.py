@@ -1,6 +1,6 @@
-"""Clocks that are wrong for a while: an hour back, a year ahead for one sweep. Nothing is given up or put off for ever.
+"""A wrong clock, an hour behind or a year ahead for one sweep: no attempt is given up or delayed for ever.
 
-On PostgreSQL the database's clock is the only one, so here it is that one which errs; on SQLite it is the host's.
+On PostgreSQL the database's clock is the only one, so the tests make that one wrong; on SQLite, the host's clock.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Ending = Callable[[Charge], None]
 
 @contextmanager
 def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
-    """The clock errs while the block runs."""
+    """Make the clock wrong while the block runs."""
     clock.at += by
     try:
         yield
@@ -56,7 +56,7 @@ def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
 
 
 def one_minute_of_work(clock: Clock) -> None:
-    """What a worker does within a minute."""
+    """Run what a worker does within a minute."""
     worker.correct_clock_errors()
     sweep()
     clock.advance(60)
@@ -69,7 +69,7 @@ def one_minute_of_work(clock: Clock) -> None:
 @pytest.mark.parametrize(
     "told", [lambda charge: None, Charge.decline], ids=["the payer had not answered", "the payer had declined"]
 )
-def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
+def test_attempt_that_a_sweep_ended_a_year_ahead_is_polled_and_credited(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, told: Ending
 ) -> None:
     """Expired, it had no next poll; declined, its next poll was a year away."""
@@ -88,7 +88,9 @@ def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
     assert "payment_succeeded" in signals.names()
 
 
-def test_a_lost_answer_is_still_found(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+def test_attempt_with_a_lost_answer_is_still_found(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
@@ -102,7 +104,7 @@ def test_a_lost_answer_is_still_found(begin: Begin, gateway: ModelGateway, archi
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
+def test_lost_answer_of_a_start_a_year_ahead_is_searched_on_todays_days(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
@@ -151,7 +153,7 @@ def test_webhook_still_makes_its_attempt_due(begin: Begin, gateway: ModelGateway
     assert payment.status == "successful"
 
 
-def test_a_signal_that_was_put_off_until_next_year_goes_out(
+def test_signal_delayed_until_next_year_is_delivered(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     def stumble(**kwargs: Any) -> None:
@@ -171,7 +173,7 @@ def test_a_signal_that_was_put_off_until_next_year_goes_out(
     assert OutboxMessage.objects.get().delivered_at == clock.at
 
 
-def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_lease_until_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     """The worker that held it died."""
     payment = begin()
     clock.advance(5)
@@ -188,7 +190,9 @@ def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, cl
 # --- an hour back ---------------------------------------------------------------------------------------
 
 
-def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_with_the_clock_an_hour_behind_no_payment_waits_an_hour(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -201,7 +205,9 @@ def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGatew
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_with_the_clock_an_hour_behind_a_webhook_makes_its_attempt_due(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -216,7 +222,9 @@ def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: Mod
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_second_tap_is_still_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_with_the_clock_an_hour_behind_a_second_tap_is_a_double_tap(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     begin()
     clock.at -= HOUR - timedelta(seconds=5)
 
@@ -226,7 +234,7 @@ def test_an_hour_back_a_second_tap_is_still_one(begin: Begin, gateway: ModelGate
     assert len(gateway.charges) == 1
 
 
-def test_a_top_up_of_next_year_is_no_second_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_payment_started_next_year_is_no_double_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     with wrong(clock, YEAR):
         begin()
 
@@ -249,7 +257,7 @@ def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
 # --- heartbeats -------------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
+def test_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
@@ -265,7 +273,7 @@ def test_a_worker_heartbeat_of_next_year_does_not_stop_the_cluster(clock: Clock)
     assert tasks._is_cluster_in_charge()
 
 
-def test_a_comparison_of_a_future_night_is_dropped(
+def test_comparison_of_a_future_night_is_released(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
@@ -283,7 +291,7 @@ def test_a_comparison_of_a_future_night_is_dropped(
     assert tonight.night == clock.at.date()
 
 
-def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
+def test_comparison_with_a_future_heartbeat_is_taken_over(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
@@ -305,7 +313,7 @@ TROUBLE = CallSeen(
 GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered", seconds=0, http_status=200)
 
 
-def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
+def test_circuit_that_opened_next_year_admits_a_probe_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
         for _ in range(circuit_breaker.IN_A_ROW):
             circuit_breaker.record(TROUBLE)
@@ -318,7 +326,7 @@ def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: 
     assert circuit_breaker.open_circuits(["mtn_bj"]) == []
 
 
-def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
+def test_pause_that_began_next_year_is_over(clock: Clock) -> None:
     slow_down = CallSeen(
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
@@ -359,7 +367,7 @@ def test_no_poll_is_planned_later_than_the_longest_wait_of_its_age(status: Statu
         assert at is None or at - now <= next(wait for age, wait in waits if now - made <= age)
 
 
-def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_correct_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     endings: list[Ending] = [Charge.approve, Charge.decline, lambda charge: None]
     for number, ending in enumerate(endings):
         begin(merchant_reference=f"order-{number}")
@@ -380,7 +388,7 @@ def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clo
     ],
     ids=["a look", "a sending", "a signal"],
 )
-def test_what_waits_for_next_year_is_reported(
+def test_row_that_waits_for_next_year_is_reported(
     begin: Begin, gateway: ModelGateway, clock: Clock, spoil: Callable[[datetime], int]
 ) -> None:
     payment = begin()

@@ -238,7 +238,7 @@ def refused(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
+def test_without_autocommit_nothing_is_written_and_no_payer_is_asked(
     begin: Begin, gateway: ModelGateway, configure: Configure, without_autocommit: Callable[[], None], dispatch: str
 ) -> None:
     configure(DISPATCH=dispatch)

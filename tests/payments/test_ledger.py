@@ -388,11 +388,11 @@ def test_row_that_moved_meanwhile_is_not_moved_by_an_older_poll(
 ) -> None:
     """The guard of the UPDATE itself, for a database without row locks."""
 
-    def somebody_is_quicker(before: Status, after: Status) -> bool:
+    def another_caller_is_quicker(before: Status, after: Status) -> bool:
         Attempt.objects.filter(payment=payment).update(status="review")
         return True
 
-    monkeypatch.setattr(ledger, "may_move", somebody_is_quicker)
+    monkeypatch.setattr(ledger, "may_move", another_caller_is_quicker)
 
     assert move(payment, Status.SUCCESSFUL) == [False]
     assert (Credit.objects.count(), announced(payment)) == (0, [])

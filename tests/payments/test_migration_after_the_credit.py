@@ -52,7 +52,7 @@ def open_incident(attempt: Attempt, kind: str, reference: str, clock: Clock) -> 
     return Incident.objects.latest("pk")
 
 
-def test_several_incidents_of_an_attempt_become_one_whose_note_tells_of_the_others(
+def test_several_incidents_of_an_attempt_become_one_whose_note_lists_the_others(
     credited: Payment, clock: Clock
 ) -> None:
     attempt = only_attempt(credited)
@@ -67,7 +67,7 @@ def test_several_incidents_of_an_attempt_become_one_whose_note_tells_of_the_othe
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_contradiction_becomes_a_reversal_and_is_told_unless_staff_closed_it(
+def test_contradiction_becomes_a_reversal_and_is_signalled_unless_staff_closed_it(
     credited: Payment, clock: Clock, closed: bool
 ) -> None:
     reversal = open_incident(only_attempt(credited), "reversed_after_credit", "ref-0001", clock)

@@ -105,12 +105,12 @@ def test_receiver_that_raises_is_called_again_after_growing_waits(
     assert outbox.deliver() == 1
     assert len(set(stubborn.event_ids)) == 1
     assert len(stubborn.event_ids) == 15
-    # The others took it the first time.
+    # The others returned the first time.
     assert len(signals.heard) == 1
 
 
 def test_receiver_without_a_name_that_raises_is_an_error_like_others(failed: Payment, clock: Clock) -> None:
-    """Django's send_robust stumbles over it; a worker must not. It is known by the function it wraps."""
+    """Django's send_robust fails on it; a worker must not. Its name is that of the function it wraps."""
 
     def broken(number: int, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         raise ValueError
@@ -222,8 +222,8 @@ def test_receivers_are_called_in_the_order_they_were_connected_and_async_ones_to
     assert called == ["first", "second", "async"]
 
 
-def test_two_receivers_of_one_name_are_remembered_together(failed: Payment, clock: Clock) -> None:
-    """One of them must not be taken for the other: both are called again."""
+def test_two_receivers_of_one_name_share_one_receipt(failed: Payment, clock: Clock) -> None:
+    """A receipt cannot tell them apart, so both are called again."""
     fine, broken = Stubborn(), Stubborn()
     fine.broken = False
 

@@ -1,4 +1,4 @@
-"""When an attempt is polled next: often while the payer is expected, rarely afterwards."""
+"""When an attempt is polled next: often until its expiry, rarely afterwards."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_live_attempt_after_its_expiry_is_polled_by_the_list_first(status: Statu
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
 @pytest.mark.parametrize(("days", "days_between"), [(7, 1), (14, 2), (49, 7), (365, 52), (3650, 521)])
-def test_attempt_in_doubt_is_polled_for_ever_and_ever_more_slowly(status: Status, days: int, days_between: int) -> None:
+def test_attempt_in_doubt_is_polled_for_ever_at_growing_intervals(status: Status, days: int, days_between: int) -> None:
     seconds = wait(status, age=days * 86_400 + 1, polls=5, share=1)
 
     assert seconds is not None

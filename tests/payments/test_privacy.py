@@ -126,7 +126,7 @@ def test_names_and_mail_are_kept_while_they_are_still_to_be_sent(
     assert sealed.open() == PAYER
 
 
-def test_nothing_is_encrypted_for_a_payer_who_told_nothing() -> None:
+def test_nothing_is_encrypted_for_a_payer_who_gave_no_details() -> None:
     assert PayerDetails().sealed() is None
 
 
@@ -176,7 +176,7 @@ def refuse_with(text: str) -> Callable[[Charge], WireReply]:
     return answer
 
 
-def test_no_row_no_page_no_file_and_no_answer_tells_what_feexpay_said_of_the_payer(
+def test_no_row_page_file_or_answer_shows_what_feexpay_said_about_the_payer(
     begin: Begin, gateway: ModelGateway, clock: Clock, admin_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

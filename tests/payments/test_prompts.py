@@ -85,7 +85,7 @@ def test_sixth_prompt_within_an_hour_is_refused(ask: Ask, gateway: ModelGateway,
     assert ask(phone="0161000051").status == "pending"  # another number is another phone
 
 
-def test_start_is_admitted_after_the_told_wait_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_start_is_admitted_after_retry_after_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(5):
         ask()
         clock.advance(60)
@@ -295,7 +295,7 @@ def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -
 @pytest.mark.parametrize(
     "wrong",
     [{"lasts": timedelta()}, {"lasts": timedelta(hours=25)}, {"actor": ""}, {"reason": " "}],
-    ids=["no time", "too long", "nobody", "no reason"],
+    ids=["no time", "too long", "no actor", "no reason"],
 )
 def test_lift_needs_an_actor_a_reason_and_a_bounded_end(wrong: dict[str, Any]) -> None:
     wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer rang"}

@@ -1,6 +1,6 @@
-"""Read replicas that a host's router sends every read to: one that is frozen, and one that caught up at a bad moment.
+"""A host's router sends every read to a replica: one that is frozen, and one that caught up at a bad moment.
 
-Whatever decides about money is read from the primary all the same: one charge, one credit, and everybody is told so.
+All reads that decide about money still use the primary: one charge, one credit, and both payer and host learn of it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def boss(db: None) -> Client:
 
 @pytest.fixture
 def replica(headers: dict[str, str], boss: Client, settings: Any) -> Iterator[Replica]:
-    """It knows the people, and no payment."""
+    """A replica that has the users and no payment."""
     copy = Replica()
     copy.catch_up()
     settings.DATABASE_ROUTERS = ["tests.payments.replica.ReadsFromTheReplica"]
@@ -63,7 +63,7 @@ def replica(headers: dict[str, str], boss: Client, settings: Any) -> Iterator[Re
 
 @pytest.fixture(params=["frozen", "lagging"])
 def lag(request: pytest.FixtureRequest, replica: Replica) -> Any:
-    """Call it at the moment from which on the lagging replica learns nothing new; the frozen one learned nothing."""
+    """Call it when the lagging replica stops copying; the frozen one never copied."""
     return replica.catch_up if request.param == "lagging" else lambda: None
 
 
@@ -76,7 +76,7 @@ def no_flaws() -> bool:
 
 
 def test_the_router_is_asked_and_the_replica_is_behind(begin: Begin, gateway: ModelGateway, replica: Replica) -> None:
-    """Else nothing here would prove anything."""
+    """Without this the other tests would prove nothing."""
     begin()
 
     assert router.db_for_read(Payment) == "replica"
@@ -147,7 +147,7 @@ def test_a_retry_sees_that_the_first_attempt_succeeded_late(
     assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
 
 
-def test_a_retry_of_what_failed_opens_one_attempt(
+def test_a_retry_of_a_failed_payment_opens_one_attempt(
     gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any
 ) -> None:
     payment = begin()
@@ -181,7 +181,9 @@ def test_a_code_is_sent_once(gateway: ModelGateway, headers: dict[str, str], beg
     assert Credit.objects.count() == 1
 
 
-def test_staff_see_and_settle_what_is_true(gateway: ModelGateway, boss: Client, begin: Begin, lag: Any) -> None:
+def test_staff_see_and_settle_the_rows_of_the_primary(
+    gateway: ModelGateway, boss: Client, begin: Begin, lag: Any
+) -> None:
     payment = begin()
     lag()
     gateway.last().approve()
@@ -201,7 +203,7 @@ def test_staff_see_and_settle_what_is_true(gateway: ModelGateway, boss: Client, 
 
 @pytest.mark.parametrize("model", list(apps.get_app_config("feexpay").get_models()), ids=lambda model: model.__name__)
 def test_every_manager_of_every_model_reads_where_it_writes(model: Any, replica: Replica) -> None:
-    """A model that is no PrimaryModel, or has a manager of its own that is none, is found here."""
+    """It fails for a model that is no PrimaryModel, or whose own manager is no PrimaryQuerySet."""
     managers = {manager.name: manager.get_queryset().db for manager in model._meta.managers}
     managers |= {"default": model._default_manager.all().db, "base": model._base_manager.all().db}
 

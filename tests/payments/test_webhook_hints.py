@@ -1,4 +1,4 @@
-"""A webhook makes its attempt due for a poll. Nothing it says is believed."""
+"""A webhook makes its attempt due for a poll. Its content is never trusted."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_webhook_stored_during_the_commit_of_its_reference_is_matched_by_the_wor
     assert webhook_hints.match_late_references() == 0
 
 
-def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGateway, clock: Clock) -> None:
+def test_hint_without_a_reference_is_stored_and_polls_nothing(gateway: ModelGateway, clock: Clock) -> None:
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
     assert WebhookDelivery.objects.get().attempt is None
@@ -130,7 +130,7 @@ def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGatew
 
 @pytest.fixture
 def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two unmatched deliveries are kept, and counted with each."""
+    """Keep at most two unmatched deliveries, and count them with each delivery."""
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
@@ -140,7 +140,7 @@ def flood(number: int = 5) -> None:
         webhook_hints.receive(hint_from({"reference": f"junk-{junk}", "status": "SUCCESSFUL"}))
 
 
-def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
+def test_flood_of_unmatched_deliveries_deletes_the_oldest_and_a_genuine_one_is_stored(
     begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
 ) -> None:
     flood()
@@ -154,7 +154,7 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_flood_is_counted_with_some_deliveries_only(
+def test_unmatched_deliveries_are_counted_once_in_some_deliveries(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
@@ -186,7 +186,7 @@ def test_delivery_that_names_our_attempt_survives_a_flood_that_comes_before_the_
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_matched_deliveries_are_never_dropped(
+def test_matched_deliveries_are_never_deleted(
     begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
 ) -> None:
     payment = begin()
@@ -217,7 +217,7 @@ def test_late_match_finds_its_delivery_behind_any_number_of_others(
 def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Should an attempt ever bear an empty reference, the exports' deliveries are still not about it."""
+    """Even if an attempt had an empty reference, the deliveries of exports would not be about it."""
     payment = begin()
     Attempt.objects.filter(payment=payment).update(gateway_reference="")
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
@@ -227,10 +227,10 @@ def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
     assert WebhookDelivery.objects.get().attempt is None
 
 
-def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(
+def test_hint_with_an_unknown_reference_is_matched_by_our_echo(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The answer to collect was lost: its webhook is the first to tell, and the worker asks at once."""
+    """The answer to collect was lost: its webhook is the first news of it, and the worker polls at once."""
     gateway.next_collects = [lose_the_answer]
     payment = begin()
     gateway.last().approve()
@@ -246,7 +246,7 @@ def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(
 def test_refused_attempt_that_was_charged_after_all_is_found_by_its_webhook(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay's no was wrong: asked about, which only a hint makes us do, it is credited."""
+    """FeexPay charged a request that it refused. Only the webhook makes the worker poll it."""
     gateway.next_collects = [refuse()]
     payment = begin()
     assert only_attempt(payment).next_poll_at is None
@@ -259,9 +259,7 @@ def test_refused_attempt_that_was_charged_after_all_is_found_by_its_webhook(
 
 
 @pytest.mark.parametrize("echo", ["", "forged", "0", None, 7, ["x"], "6f1d9f6e-95a5-4b6c-8a9a-5b8f5f6a0000"])
-def test_echo_that_is_none_of_ours_matches_nothing(
-    begin: Begin, gateway: ModelGateway, clock: Clock, echo: object
-) -> None:
+def test_foreign_echo_matches_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, echo: object) -> None:
     payment = begin()
     before = only_attempt(payment).next_poll_at
 
@@ -271,7 +269,7 @@ def test_echo_that_is_none_of_ours_matches_nothing(
     assert WebhookDelivery.objects.get().attempt is None
 
 
-def test_hint_that_comes_before_the_answer_still_hastens_its_attempt(
+def test_hint_that_comes_before_the_answer_makes_its_attempt_due(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     def answer_late(charge: Charge) -> WireReply:
@@ -300,9 +298,7 @@ def test_letter_case_of_a_reference_does_not_matter(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_letter_case_does_not_matter_where_the_hint_came_first(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_letter_case_does_not_matter_if_the_hint_came_first(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     webhook_hints.receive(hint_from({"reference": "REF-0001", "status": "SUCCESSFUL"}))
 
     payment = begin()
@@ -312,7 +308,7 @@ def test_letter_case_does_not_matter_where_the_hint_came_first(
     assert webhook_hints.match_late_references() == 1
 
 
-def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
+def test_deliveries_of_one_attempt_are_bounded_and_it_still_becomes_due(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_PER_ATTEMPT", 3)
@@ -327,8 +323,8 @@ def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """The body holds a msisdn and the rest of it can be guessed: an unkeyed hash would give it away."""
+def test_dedupe_key_cannot_be_computed_without_our_key(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """The body holds a msisdn and the rest of it can be guessed: an unkeyed hash would reveal it."""
     hint = hint_from({"reference": "ref-1", "status": "SUCCESSFUL", "phoneNumber": "2290161000050"})
 
     webhook_hints.receive(hint)
@@ -336,9 +332,7 @@ def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGat
     assert WebhookDelivery.objects.get().dedupe_key != hint.dedupe_key
 
 
-def test_webhook_about_what_was_never_sent_keeps_no_worker_busy(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_webhook_about_an_unsent_attempt_causes_one_search(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [cannot_reach]
     attempt = only_attempt(begin())
     clock.advance(901)

@@ -51,7 +51,7 @@ def waits(payments: list[Payment], clock: Clock) -> list[float | None]:
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REVIEW])
-def test_five_settled_payments_of_a_user_are_asked_about_at_once_and_then_one_in_ten_seconds(
+def test_five_settled_payments_of_a_user_are_polled_at_once_then_one_each_ten_seconds(
     status: Status, begin_failed: BeginFailed, clock: Clock
 ) -> None:
     payments = begin_failed(8, status)
@@ -62,7 +62,9 @@ def test_five_settled_payments_of_a_user_are_asked_about_at_once_and_then_one_in
     assert waits(payments, clock) == [0, 0, 0, 0, 0, 10, 20, 30]
 
 
-def test_pace_of_one_user_is_not_anothers(begin_failed: BeginFailed, clock: Clock, django_user_model: Any) -> None:
+def test_limit_of_one_user_does_not_delay_another(
+    begin_failed: BeginFailed, clock: Clock, django_user_model: Any
+) -> None:
     for payment in begin_failed(20):
         post(payment)
     [theirs] = begin_failed(1, Status.EXPIRED, user=django_user_model.objects.create_user("kofi"))
@@ -72,7 +74,7 @@ def test_pace_of_one_user_is_not_anothers(begin_failed: BeginFailed, clock: Cloc
     assert waits([theirs], clock) == [0]
 
 
-def test_settled_payments_of_many_users_are_asked_about_at_a_pace_of_all(
+def test_settled_payments_of_many_users_share_one_limit(
     begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=2, seconds_apart=1))
@@ -85,7 +87,7 @@ def test_settled_payments_of_many_users_are_asked_about_at_a_pace_of_all(
     assert waits(payments, clock) == [0, 0, 1, 2]
 
 
-def test_user_who_exceeds_his_own_pace_takes_no_place_from_the_others(
+def test_user_over_the_limit_takes_no_place_from_other_users(
     begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=6, seconds_apart=1))
@@ -120,10 +122,10 @@ def test_pace_recovers_with_time(begin_failed: BeginFailed, clock: Clock) -> Non
     assert waits(second, clock) == [0]
 
 
-def test_payments_under_way_are_hastened_until_their_user_has_very_many(
+def test_webhooks_of_live_payments_are_limited_only_for_very_many(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What exceeds it keeps the look it has: after five seconds, as without a webhook."""
+    """Above the limit the planned poll stays: after five seconds, as without a webhook."""
     monkeypatch.setattr(webhook_pace, "LIVE_OF_USER", Pace(at_once=2, seconds_apart=4))
     payments = [begin(merchant_reference=str(number)) for number in range(5)]
 
