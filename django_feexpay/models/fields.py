@@ -1,4 +1,4 @@
-"""A column of a few encrypted strings."""
+"""Columns with personal data: encrypted strings, and the keyed hash of a phone number."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_feexpay import crypto
+from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
 
 if TYPE_CHECKING:
     SealedBase = models.BinaryField[Any, "Sealed | None"]
 else:
     SealedBase = models.BinaryField
+
+
+def hash_msisdn(msisdn: Msisdn | None) -> str:
+    """The value of the `msisdn_hash` columns; "" for a card, which has no number."""
+    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
 
 
 class Sealed:

@@ -78,8 +78,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
-            *("user", "description", "idempotency_key"),
-            *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT),
+            *("user", "description", "idempotency_key"), *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT)
         )
 
 
@@ -110,11 +109,7 @@ class Payment(PrimaryModel):
         Provider, verbose_name=_("provider"), on_delete=models.PROTECT, related_name="payments"
     )
     latest_attempt = models.OneToOneField(
-        "feexpay.Attempt",
-        verbose_name=_("latest attempt"),
-        null=True,
-        on_delete=models.PROTECT,
-        related_name="+",
+        "feexpay.Attempt", verbose_name=_("latest attempt"), null=True, on_delete=models.PROTECT, related_name="+"
     )
     status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
     amount = models.BigIntegerField(_("amount"))
@@ -366,11 +361,7 @@ class Credit(PrimaryModel):
     """The credit of a payment. Unique constraints make a second credit of a payment or an attempt impossible."""
 
     payment = models.OneToOneField(
-        Payment,
-        verbose_name=_("payment"),
-        primary_key=True,
-        on_delete=models.PROTECT,
-        related_name="credit",
+        Payment, verbose_name=_("payment"), primary_key=True, on_delete=models.PROTECT, related_name="credit"
     )
     attempt = models.OneToOneField(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="credit")
     event = models.OneToOneField(PaymentEvent, verbose_name=_("event"), on_delete=models.PROTECT, related_name="credit")

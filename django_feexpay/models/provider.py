@@ -92,8 +92,7 @@ class Provider(PrimaryModel):
         ordering = ("code",)
         constraints = (
             models.CheckConstraint(
-                name="feexpay_provider_limits",
-                condition=Q(min_amount__gt=0) & Q(max_amount__gte=F("min_amount")),
+                name="feexpay_provider_limits", condition=Q(min_amount__gt=0) & Q(max_amount__gte=F("min_amount"))
             ),
             models.CheckConstraint(name="feexpay_provider_fee", condition=Q(fee_percent__gte=0)),
         )
