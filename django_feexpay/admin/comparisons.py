@@ -203,6 +203,6 @@ def _theirs(row: Discrepancy) -> SafeString | str:
 def _finding_cells(finding: Finding) -> dict[str, Any]:
     """A difference as this comparison left it, and its state now."""
     row = finding.difference
-    left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("put right by asking"), Tone.GOOD)
+    left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("settled by asking"), Tone.GOOD)
     stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")
     return {"row": row, "left": left, "stake": stake, "state": _state(row), "ours": _ours(row), "theirs": _theirs(row)}

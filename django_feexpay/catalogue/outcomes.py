@@ -51,8 +51,8 @@ REASON_CODES: frozenset[str] = frozenset(REASONS.values()) | {
     "provider_unavailable",
     UNKNOWN_REASON,
 }
-#: Reason codes of refusals (4xx) that may hide a charge. The payer is told "refused", and FeexPay is still asked: no
-#: source gives these reasons for a request that reached no operator, and a payer who was prompted can cause them.
+#: Reason codes of refusals (4xx) that may hide a charge. The payer sees a refusal, and FeexPay is still asked: a payer
+#: who was prompted can cause these reasons, and no source shows them for a request that never reached an operator.
 DOUBTFUL_REFUSALS: frozenset[str] = frozenset({UNKNOWN_REASON, "operator_error", "payer_declined", "expired"})
 
 

@@ -1,4 +1,4 @@
-"""The rows of the catalogue, typed from FeexPay's reconstructed documentation."""
+"""The rows of the catalogue; their source is FeexPay's reconstructed documentation."""
 
 from __future__ import annotations
 

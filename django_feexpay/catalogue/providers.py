@@ -1,8 +1,8 @@
 """The catalogue of providers, whether FeexPay serves them or not.
 
-Typed from FeexPay's reconstructed documentation. `evidence` grades a row: A official, B several integrators agree,
-C one integrator, D a guess, or "none". `contested` marks rows whose flow differs between sources: there the reply to a
-collect decides, by whether it contains a page to open. tools/providers_page.py writes docs/reference/providers.md from
+Its source is FeexPay's reconstructed documentation. `evidence` grades a row: A official, B several integrators agree,
+C one integrator, D a guess, or "none". `contested` marks rows whose flow differs between sources: for them the payer is
+sent to a page if the reply to the collect contains one. tools/providers_page.py writes docs/reference/providers.md from
 this catalogue.
 """
 

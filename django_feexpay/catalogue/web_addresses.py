@@ -14,8 +14,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 def secure_url(url: str) -> SplitResult | None:
     """The parts of a URL that is https, or http on this machine; None for any other text.
 
-    A browser reads a backslash as a slash and drops a tab, which leads it to another host than `urlsplit` says: such a
-    text is None, too.
+    A text with a backslash or a tab is refused: a browser reads the backslash as a slash and drops the tab, and so
+    may open another host than `urlsplit` names.
     """
     if not url.isascii() or not url.isprintable() or any(sign in url for sign in ' \\"<>'):
         return None
@@ -38,10 +38,10 @@ def why_refused(base_url: str, *, insecure_hosts: Collection[str], sandbox_allow
     host = (parts.hostname or "").rstrip(".")
     if not sandbox_allowed:
         if parts.scheme == "http":
-            return "it is http in production: the key and numbers would travel in clear"
+            return "it is http in production: the key and numbers would travel unencrypted"
         return "in production it leads to this machine or its own network" if _is_near(host) else ""
     if parts.scheme == "http" and host not in LOOPBACK.union(insecure_hosts):
-        return f"it is http to {host}: the key and numbers would travel in clear"
+        return f"it is http to {host}: the key and numbers would travel unencrypted"
     return ""
 
 

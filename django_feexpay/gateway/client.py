@@ -204,9 +204,7 @@ class Gateway:
         """
         path = f"/balance/public/getByShop/{quote(self._shop_id, safe='')}"
         return self._ask(
-            "balance",
-            lambda: self._request("GET", path, None, None),
-            lambda reply: _judge_read(reply, balances_from),
+            "balance", lambda: self._request("GET", path, None, None), lambda reply: _judge_read(reply, balances_from)
         )
 
     def _ask(

@@ -28,7 +28,7 @@ class GatewayError(Exception):
 
 
 class NotSentError(GatewayError):
-    """Sending again is safe: no byte of the request left, or the payment page that it asked for cannot be reached."""
+    """Sending again is safe: no byte of the request left, or no payer can reach the page that it asked for."""
 
     code = "not_sent"
 

@@ -9,7 +9,7 @@ It is an allow-list, because no list can contain all names of people:
 * A piece that contains `@` or `://` is masked as a whole.
 * An id stays only in FeexPay's formats; of any other id the last two characters stay, for comparison.
 
-A text of common words is therefore kept in full, and cannot contain a name.
+So a text of these words is kept in full, and contains no name.
 """
 
 from __future__ import annotations

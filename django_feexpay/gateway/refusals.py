@@ -1,6 +1,6 @@
 """Error replies of the gateway: which error each one raises.
 
-The body counts before the HTTP status: FeexPay uses 200, 201 and 202 alike, and a proxy on the way may send any status.
+The body counts more than the HTTP status: FeexPay uses 200, 201 and 202 alike, and a proxy may send any status.
 A reply that names a payment may mean a charge, whatever its status. A 4xx is a refusal only with FeexPay's own JSON
 error body. Since a reply shows that the request left, none of them raises NotSentError.
 """
@@ -28,7 +28,7 @@ _SHOP_MESSAGES = re.compile(r"shop not found|shop is disabled|shop introuvable|m
 _NO_SUCH_PATH = re.compile(r"cannot (post|get) /", re.IGNORECASE)
 
 #: Refusals that sources name by a text or a code, besides those in `outcomes.REASONS`, with our code for each. Any
-#: other is `unknown_reason`: the payer is told "refused", and FeexPay is still asked (`outcomes.DOUBTFUL_REFUSALS`).
+#: other is `unknown_reason`: the payer sees a refusal, and FeexPay is still asked (`outcomes.DOUBTFUL_REFUSALS`).
 _NAMED_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"channel not configured", re.IGNORECASE), "provider_not_activated"),
     (re.compile(r"api error", re.IGNORECASE), "operator_error"),  # "Celtiis BJ API Error": also an outage

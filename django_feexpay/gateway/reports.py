@@ -32,8 +32,8 @@ _WHOLE_NUMBER = re.compile(r"([0-9]{1,15})(?:\.0{1,4})?")
 _LONG_DIGITS = re.compile(r"[0-9]{7,}")
 
 
-# Only words that FeexPay's own material shows. CANCELLED, EXPIRED and the like appear only in defensive code of
-# integrators: if one did not mean failure, a retry would charge the payer twice.
+# Only words in FeexPay's own documents. CANCELLED, EXPIRED and similar words appear only in defensive code of
+# integrators: if one of them did not mean failure, a retry would charge the payer twice.
 _WORDS: Mapping[str, Word] = MappingProxyType(
     {
         "PENDING": Word.PENDING,
@@ -128,7 +128,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHint:
-    """The unproven claims of a webhook body. Nothing here may decide about money.
+    """What a webhook body claims, without proof. Nothing here may decide about money.
 
     reference: "" if the event has none, like the event of a finished history export. echo: our attempt id, if given.
     link: the name of the payment page, "" for other payments. Compared with ours, never stored.
@@ -447,8 +447,8 @@ def _history_row(raw: object) -> HistoryRow | None:
     )
 
 
-# The webhook fields that may be stored, and how. An allow-list, so that a new field counts as personal data until it
-# is added here. The URL of a history file is left out on purpose: it opens the payments of all payers.
+# The webhook fields that may be stored, and how. An allow-list: a new field counts as personal data until it is added
+# here. The URL of a history file is left out on purpose: it opens the payments of all payers.
 _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
     {
         "reference": lambda raw: usable_reference(raw) or "",

@@ -1,7 +1,7 @@
 """Authentication of webhook requests, in five modes that can be combined.
 
 No source shows a signature of FeexPay: its dashboard can only attach a fixed `Authorization` value. The modes are
-`status` (always on: believe nothing and ask FeexPay, so there is nothing to check here), `header` (that fixed value),
+`status` (always on: FeexPay is asked about the payment, so nothing is checked here), `header` (that fixed value),
 `url_token` (a secret in our own URL), and for relays and the sandbox `hmac` and `standard_webhooks` (1.0.0).
 
 A listed mode without a usable secret rejects every request, so that a forgotten secret cannot disable the check.

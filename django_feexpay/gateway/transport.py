@@ -43,11 +43,11 @@ from django_feexpay.private import PrivateBytes
 
 logger = logging.getLogger("django_feexpay.gateway")
 
-#: No answer about one payment is larger; a page of history, 500 rows, may be.
+#: Larger than any answer about one payment. A page of history, with 500 rows, has a limit of its own.
 REPLY_LIMIT_BYTES = 256 * 1024
 _CHUNK_BYTES = 8192
 
-# All that requests, urllib3, http.client and the socket raise; a few of their parsers raise ValueError.
+# All exceptions that requests, urllib3, http.client and the socket raise; a few of their parsers raise ValueError.
 _FAILURES = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -189,7 +189,7 @@ class _Connection(HTTPConnection):
         return super().is_connected and not _exchange.needs_new_connection
 
     def connect(self) -> None:
-        # A base class that is not http.client's may write the request here.
+        # A connection class that is not based on http.client's may write the request here.
         _exchange.may_have_left = not isinstance(self, http.client.HTTPConnection)
         _exchange.needs_new_connection = False
         super().connect()

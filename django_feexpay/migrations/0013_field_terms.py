@@ -11,9 +11,7 @@ class Migration(migrations.Migration):
         migrations.RenameField("attempt", "look_count", "poll_count"),
         migrations.RenameField("attempt", "last_look_at", "last_polled_at"),
         migrations.RenameField("attempt", "first_empty_look_at", "first_empty_search_at"),
-        migrations.AlterField(
-            "attempt", "poll_count", models.PositiveIntegerField(default=0, verbose_name="polls")
-        ),
+        migrations.AlterField("attempt", "poll_count", models.PositiveIntegerField(default=0, verbose_name="polls")),
         migrations.AlterField(
             "attempt",
             "last_polled_at",
@@ -67,7 +65,144 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="discrepancies",
                 to="feexpay.comparison",
-                verbose_name="last seen by",
+                verbose_name="last found by",
+            ),
+        ),
+        migrations.AlterField(
+            "attempt",
+            "next_poll_at",
+            models.DateTimeField(blank=True, null=True, verbose_name="next poll"),
+        ),
+        migrations.AlterField(
+            "attempt",
+            "reason_text",
+            models.CharField(blank=True, max_length=200, verbose_name="FeexPay's text"),
+        ),
+        migrations.AlterField(
+            "attempt",
+            "sent_at",
+            models.DateTimeField(
+                blank=True, help_text="Empty: nothing was sent to FeexPay.", null=True, verbose_name="sent at"
+            ),
+        ),
+        migrations.AlterField(
+            "attempt",
+            "sought_by_echo",
+            models.BooleanField(
+                db_default=False,
+                default=False,
+                help_text="For a payment page, or a code whose answer was lost: the payment with our id counts.",
+                verbose_name="searched in FeexPay's history by our id",
+            ),
+        ),
+        migrations.AlterField(
+            "comparison",
+            "beat_at",
+            models.DateTimeField(verbose_name="last heartbeat"),
+        ),
+        migrations.AlterField(
+            "comparison",
+            "settled_count",
+            models.PositiveIntegerField(default=0, verbose_name="settled by asking"),
+        ),
+        migrations.AlterField(
+            "discrepancy",
+            "echo",
+            models.CharField(blank=True, max_length=200, verbose_name="our id in FeexPay's row"),
+        ),
+        migrations.AlterField(
+            "discrepancy",
+            "ended_by",
+            models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="feexpay.comparison",
+                verbose_name="no longer found by",
+            ),
+        ),
+        migrations.AlterField(
+            "discrepancy",
+            "outcome",
+            models.CharField(
+                blank=True,
+                choices=[
+                    ("", "FeexPay was not asked about it"),
+                    ("moved", "FeexPay was asked: our status was corrected"),
+                    ("confirmed", "FeexPay was asked: our status was right"),
+                    ("adopted", "its reference was stored"),
+                    ("no_answer", "FeexPay gave no answer; the worker asks again"),
+                    ("no_change", "FeexPay was asked: the difference stays"),
+                    ("incident", "FeexPay was asked: an incident is open"),
+                ],
+                max_length=16,
+                verbose_name="result of asking FeexPay",
+            ),
+        ),
+        migrations.AlterField(
+            "discrepancy",
+            "state",
+            models.CharField(
+                choices=[
+                    ("open", "open"),
+                    ("settled", "settled by asking"),
+                    ("gone", "not found any more"),
+                    ("closed", "closed by staff"),
+                ],
+                default="open",
+                max_length=16,
+                verbose_name="state",
+            ),
+        ),
+        migrations.AlterField(
+            "heartbeat",
+            "beat_at",
+            models.DateTimeField(verbose_name="last heartbeat"),
+        ),
+        migrations.AlterField(
+            "provider",
+            "disabled_reason",
+            models.CharField(
+                blank=True,
+                help_text="Shown to payers unchanged. Empty: the French reason is shown, else the catalogue's.",
+                max_length=200,
+                verbose_name="reason shown while disabled, in English",
+            ),
+        ),
+        migrations.AlterField(
+            "provider",
+            "disabled_reason_fr",
+            models.CharField(
+                blank=True,
+                help_text="Shown to payers unchanged. Empty: the English reason is shown, else the catalogue's.",
+                max_length=200,
+                verbose_name="reason shown while disabled, in French",
+            ),
+        ),
+        migrations.AlterField(
+            "provider",
+            "flow",
+            models.CharField(
+                help_text="What the payer does. You may choose it where sources on FeexPay disagree. If FeexPay's answer contains a page, the payer is sent there.",
+                max_length=16,
+                verbose_name="flow",
+            ),
+        ),
+        migrations.AlterField(
+            "reviewproposal",
+            "outcome",
+            models.CharField(
+                choices=[
+                    ("open", "waits for a second person"),
+                    ("approved", "approved"),
+                    ("replaced", "replaced by another proposal"),
+                    ("outdated", "FeexPay's answer changed"),
+                    ("not_needed", "the review ended without it"),
+                ],
+                default="open",
+                max_length=16,
+                verbose_name="outcome",
             ),
         ),
     ]

@@ -15,7 +15,8 @@ from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 class Comparison(PrimaryModel):
     """One comparison of the attempts sent on these days (UTC, both included) with FeexPay's history.
 
-    `night`: set for a nightly comparison; unique, so that one process does it. `beat_at`: heartbeat of that process.
+    `night`: the UTC date on which the nightly comparison is due; NULL for one by command. Unique, so that one process
+    runs it. `beat_at`: heartbeat of that process.
     `gaps`: parts of the history that could not be read, at most a hundred.
     """
 
@@ -36,13 +37,13 @@ class Comparison(PrimaryModel):
     foreign_count = models.PositiveIntegerField(_("rows of other systems"), default=0)
     unproven_count = models.PositiveIntegerField(_("attempts not seen where the history has gaps"), default=0)
     found_count = models.PositiveIntegerField(_("differences"), default=0)
-    settled_count = models.PositiveIntegerField(_("put right by asking"), default=0)
+    settled_count = models.PositiveIntegerField(_("settled by asking"), default=0)
     open_count = models.PositiveIntegerField(_("left open"), default=0)
     at_stake_count = models.PositiveIntegerField(_("left open, money at stake"), default=0)
     gap_count = models.PositiveIntegerField(_("gaps of the history"), default=0)
     gaps = models.JSONField(_("gaps"), default=list, blank=True)
     started_at = models.DateTimeField(_("started at"))
-    beat_at = models.DateTimeField(_("last sign of life"))
+    beat_at = models.DateTimeField(_("last heartbeat"))
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
 
     class Meta:
@@ -64,9 +65,9 @@ class DiscrepancyQuerySet(PrimaryQuerySet["Discrepancy"]):
 
 
 class Discrepancy(PrimaryModel):
-    """One difference between our rows and FeexPay's history. Found again, it is the same row.
+    """One difference between our rows and FeexPay's history; a later comparison that finds it again updates the row.
 
-    `identity`: its kind with the attempt or FeexPay's reference. Closed by staff, it stays closed until the facts
+    `identity`: its kind with the attempt or FeexPay's reference. One that staff closed stays closed until the facts
     change. `their_word`, `their_amount`, `their_date`: as in FeexPay's history.
     """
 
@@ -80,15 +81,15 @@ class Discrepancy(PrimaryModel):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
-        SETTLED = "settled", _("put right by asking")
+        SETTLED = "settled", _("settled by asking")
         GONE = "gone", _("not found any more")
         CLOSED = "closed", _("closed by staff")
 
     class Outcome(models.TextChoices):
         NOT_ASKED = "", _("FeexPay was not asked about it")
-        MOVED = "moved", _("FeexPay was asked: our status followed")
-        CONFIRMED = "confirmed", _("FeexPay was asked: ours was right")
-        ADOPTED = "adopted", _("its reference was written down")
+        MOVED = "moved", _("FeexPay was asked: our status was corrected")
+        CONFIRMED = "confirmed", _("FeexPay was asked: our status was right")
+        ADOPTED = "adopted", _("its reference was stored")
         NO_ANSWER = "no_answer", _("FeexPay gave no answer; the worker asks again")
         NO_CHANGE = "no_change", _("FeexPay was asked: the difference stays")
         INCIDENT = "incident", _("FeexPay was asked: an incident is open")
@@ -112,7 +113,7 @@ class Discrepancy(PrimaryModel):
         related_name="discrepancies",
     )
     gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, blank=True)
-    echo = models.CharField(_("id sent along"), max_length=200, blank=True)
+    echo = models.CharField(_("our id in FeexPay's row"), max_length=200, blank=True)
     our_status = models.CharField(_("our status"), max_length=16, blank=True)
     our_amount = models.BigIntegerField(_("our amount"), null=True, blank=True)
     currency = models.CharField(_("currency"), max_length=3, blank=True)
@@ -121,16 +122,16 @@ class Discrepancy(PrimaryModel):
     their_date = models.CharField(_("FeexPay's date"), max_length=200, blank=True)
     money_at_stake = models.BooleanField(_("money at stake"), default=False)
     state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.OPEN)
-    outcome = models.CharField(_("what asking did"), max_length=16, choices=Outcome.choices, blank=True)
+    outcome = models.CharField(_("result of asking FeexPay"), max_length=16, choices=Outcome.choices, blank=True)
     comparison = models.ForeignKey(
         Comparison, verbose_name=_("found by"), on_delete=models.PROTECT, related_name="discrepancies_found"
     )
     last_comparison = models.ForeignKey(
-        Comparison, verbose_name=_("last seen by"), on_delete=models.PROTECT, related_name="discrepancies"
+        Comparison, verbose_name=_("last found by"), on_delete=models.PROTECT, related_name="discrepancies"
     )
     ended_by = models.ForeignKey(
         Comparison,
-        verbose_name=_("not found any more by"),
+        verbose_name=_("no longer found by"),
         null=True,
         blank=True,
         on_delete=models.PROTECT,
@@ -154,12 +155,12 @@ class Discrepancy(PrimaryModel):
         return f"{self.get_kind_display()} {self.gateway_reference or self.echo}"
 
     def facts(self) -> tuple[Any, ...]:
-        """What was compared; while these are unchanged, the discrepancy is unchanged."""
+        """The compared values: a closed discrepancy opens again if one of them changes."""
         return (self.our_status, self.our_amount, self.their_word, self.their_amount)
 
 
 class Finding(PrimaryModel):
-    """A discrepancy as one comparison found it; never changed afterwards. The counts of a comparison are of these."""
+    """A discrepancy as one comparison found it; never changed afterwards. A comparison counts its findings."""
 
     comparison = models.ForeignKey(
         Comparison, verbose_name=_("comparison"), on_delete=models.CASCADE, related_name="findings"

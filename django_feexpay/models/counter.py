@@ -86,7 +86,7 @@ class CounterManager(_CounterRows["Counter"]):
 
 
 class Counter(models.Model):
-    """One counter, ignored after `expires_at`. Its loss weakens a limit and costs no payment."""
+    """One counter, ignored after `expires_at`. Losing it weakens a limit and loses no payment."""
 
     key = models.CharField(_("key"), max_length=200, primary_key=True)
     value = models.BigIntegerField(_("value"))

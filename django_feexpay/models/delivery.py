@@ -43,12 +43,7 @@ class WebhookDelivery(PrimaryModel):
     reported_status = models.CharField(_("reported status"), max_length=64, blank=True)
     event_type = models.CharField(_("type"), max_length=64, blank=True)
     attempt = models.ForeignKey(
-        Attempt,
-        verbose_name=_("attempt"),
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="deliveries",
+        Attempt, verbose_name=_("attempt"), null=True, blank=True, on_delete=models.PROTECT, related_name="deliveries"
     )
     body = models.JSONField(_("body, redacted"), default=dict)
     repeat_count = models.PositiveIntegerField(_("repeats"), default=0)

@@ -1,4 +1,4 @@
-"""A column of a few encrypted strings."""
+"""Columns with personal data: encrypted strings, and the keyed hash of a phone number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from django_feexpay import crypto
+from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.conf import feexpay
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ else:
     SealedBase = models.BinaryField
 
 
+def hash_msisdn(msisdn: Msisdn | None) -> str:
+    """The value of the `msisdn_hash` columns; "" for a card, which has no number."""
+    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
+
+
 class Sealed:
-    """Encrypted strings. Only `open()` decrypts them, so loading a row reveals and costs nothing."""
+    """Encrypted strings. Only `open()` decrypts them: loading a row needs no key and reveals nothing."""
 
     __slots__ = ("token",)
 

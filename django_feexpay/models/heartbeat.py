@@ -9,10 +9,13 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class Heartbeat(PrimaryModel):
-    """When an engine last finished a round, or FeexPay last answered. `sweep_task`: the task of `background.tasks`."""
+    """When a background process last finished a round, or FeexPay last answered.
+
+    `name`: that process, `sweep_task` for the task of `background.tasks`.
+    """
 
     name = models.CharField(_("name"), max_length=32, primary_key=True)
-    beat_at = models.DateTimeField(_("last seen"))
+    beat_at = models.DateTimeField(_("last heartbeat"))
 
     class Meta:
         verbose_name = _("heartbeat")

@@ -12,7 +12,7 @@ from django_feexpay.models.primary import PrimaryModel
 
 
 class Incident(PrimaryModel):
-    """Open until staff close it. A duplicate charge must be refunded; after a reversal FeexPay has the money back.
+    """A charge that staff must correct: refund a duplicate charge, or act on a reversal. Open until staff close it.
 
     `gateway_reference`, `amount`, `currency`: the charge at FeexPay. `credited_reference`: the charge that was
     credited: the same one for a reversal, the other one for a duplicate charge.

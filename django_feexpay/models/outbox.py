@@ -48,7 +48,7 @@ class OutboxMessage(PrimaryModel):
 
 
 class OutboxReceipt(PrimaryModel):
-    """A receiver that took a message while another has not yet: it is not called with this message again.
+    """A receiver that returned for a message while another has not: it is not called with this message again.
 
     Written only for a message that could not be closed at once. `receiver`: its module and qualified name.
     """

@@ -78,8 +78,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
-            *("user", "description", "idempotency_key"),
-            *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT),
+            *("user", "description", "idempotency_key"), *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT)
         )
 
 
@@ -110,11 +109,7 @@ class Payment(PrimaryModel):
         Provider, verbose_name=_("provider"), on_delete=models.PROTECT, related_name="payments"
     )
     latest_attempt = models.OneToOneField(
-        "feexpay.Attempt",
-        verbose_name=_("latest attempt"),
-        null=True,
-        on_delete=models.PROTECT,
-        related_name="+",
+        "feexpay.Attempt", verbose_name=_("latest attempt"), null=True, on_delete=models.PROTECT, related_name="+"
     )
     status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
     amount = models.BigIntegerField(_("amount"))
@@ -210,14 +205,14 @@ def _for_listing() -> PaymentQuerySet:
 
 
 class Attempt(PrimaryModel):
-    """One request to FeexPay for a payment. FeexPay echoes its id, so that its history can be searched for it.
+    """One request to FeexPay for a payment. FeexPay echoes the attempt's id, so we can find it in FeexPay's history.
 
     `next_poll_at`: when to poll it next; NULL: never. While a worker polls it, this is the end of the worker's lease:
-    if the worker is killed, the attempt is due again by itself.
+    if the worker is killed, the attempt becomes due again at that time.
     """
 
-    #: As far as we know it took no money, and another attempt may be made: FeexPay said so, or it expired before the
-    #: payer was asked and was not found since. `is_not_charged` is the same rule for one row.
+    #: As far as we know it took no money, so the payer may try again: FeexPay said so, or it expired before the payer
+    #: was asked and was not found since. `is_not_charged` is the same rule for one row.
     NOT_CHARGED: ClassVar[Q] = Q(status__in=[Status.FAILED, Status.REJECTED]) | Q(
         status=Status.EXPIRED, reason_code__in=sorted(PAYER_WAS_NOT_ASKED), gateway_reference__isnull=True
     )
@@ -240,18 +235,18 @@ class Attempt(PrimaryModel):
     otp_required = models.BooleanField(_("OTP required"), default=False)
     otp_count = models.PositiveSmallIntegerField(_("codes sent to FeexPay"), default=0, db_default=0)
     sought_by_echo = models.BooleanField(
-        _("looked for in FeexPay's history by our id"),
+        _("searched in FeexPay's history by our id"),
         default=False,
         db_default=False,
-        help_text=_("A page or a lost code: whichever payment bears our id is the one that counts."),
+        help_text=_("For a payment page, or a code whose answer was lost: the payment with our id counts."),
     )
     reason_code = models.CharField(_("reason"), max_length=64, blank=True)
-    reason_text = models.CharField(_("FeexPay's words"), max_length=200, blank=True)
+    reason_text = models.CharField(_("FeexPay's text"), max_length=200, blank=True)
     sent_at = models.DateTimeField(
-        _("sent at"), null=True, blank=True, help_text=_("Empty: nothing of it ever left for FeexPay.")
+        _("sent at"), null=True, blank=True, help_text=_("Empty: nothing was sent to FeexPay.")
     )
     expires_at = models.DateTimeField(_("expires at"))
-    next_poll_at = models.DateTimeField(_("next look"), null=True, blank=True)
+    next_poll_at = models.DateTimeField(_("next poll"), null=True, blank=True)
     last_polled_at = models.DateTimeField(_("last polled at"), null=True, blank=True)
     poll_count = models.PositiveIntegerField(_("polls"), default=0)
     first_empty_search_at = models.DateTimeField(_("first empty search of the history"), null=True, blank=True)
@@ -306,7 +301,7 @@ class Attempt(PrimaryModel):
 
     @property
     def is_doubtful_refusal(self) -> bool:
-        """A refusal that no source documents: the payer sees a refusal, and the worker polls it like a failure."""
+        """A refusal that may hide a charge: the payer sees a refusal, and the worker polls it like a failure."""
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
@@ -366,11 +361,7 @@ class Credit(PrimaryModel):
     """The credit of a payment. Unique constraints make a second credit of a payment or an attempt impossible."""
 
     payment = models.OneToOneField(
-        Payment,
-        verbose_name=_("payment"),
-        primary_key=True,
-        on_delete=models.PROTECT,
-        related_name="credit",
+        Payment, verbose_name=_("payment"), primary_key=True, on_delete=models.PROTECT, related_name="credit"
     )
     attempt = models.OneToOneField(Attempt, verbose_name=_("attempt"), on_delete=models.PROTECT, related_name="credit")
     event = models.OneToOneField(PaymentEvent, verbose_name=_("event"), on_delete=models.PROTECT, related_name="credit")

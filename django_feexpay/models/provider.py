@@ -41,7 +41,7 @@ class ProviderManager(models.Manager["Provider"]):
     def sync_with_catalogue(self, *, using: str | None = None) -> None:
         """Create missing rows, and update values that still equal the catalogue's former value.
 
-        So a value that an admin changed stays. Safe to repeat: yes.
+        A value that an admin changed stays. Safe to repeat: yes.
         """
         rows = {row.code: row for row in self.using(using).all()}
         for spec in CATALOGUE.values():
@@ -63,13 +63,13 @@ class Provider(PrimaryModel):
         _("reason shown while disabled, in English"),
         max_length=200,
         blank=True,
-        help_text=_("Shown to payers as it stands. Empty: the French one, or the catalogue's."),
+        help_text=_("Shown to payers unchanged. Empty: the French reason is shown, else the catalogue's."),
     )
     disabled_reason_fr = models.CharField(
         _("reason shown while disabled, in French"),
         max_length=200,
         blank=True,
-        help_text=_("Shown to payers as it stands. Empty: the English one, or the catalogue's."),
+        help_text=_("Shown to payers unchanged. Empty: the English reason is shown, else the catalogue's."),
     )
     min_amount = models.BigIntegerField(_("smallest amount"))
     max_amount = models.BigIntegerField(_("largest amount"))
@@ -77,7 +77,10 @@ class Provider(PrimaryModel):
     flow = models.CharField(
         _("flow"),
         max_length=16,
-        help_text=_("What the payer does. May be chosen where sources on FeexPay differ; a page in its answer wins."),
+        help_text=_(
+            "What the payer does. You may choose it where sources on FeexPay disagree."
+            " If FeexPay's answer contains a page, the payer is sent there."
+        ),
     )
     catalogue_values = models.JSONField(_("values of the catalogue at the last update"), default=dict, editable=False)
 
@@ -89,8 +92,7 @@ class Provider(PrimaryModel):
         ordering = ("code",)
         constraints = (
             models.CheckConstraint(
-                name="feexpay_provider_limits",
-                condition=Q(min_amount__gt=0) & Q(max_amount__gte=F("min_amount")),
+                name="feexpay_provider_limits", condition=Q(min_amount__gt=0) & Q(max_amount__gte=F("min_amount"))
             ),
             models.CheckConstraint(name="feexpay_provider_fee", condition=Q(fee_percent__gte=0)),
         )

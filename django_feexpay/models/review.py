@@ -29,7 +29,7 @@ class ReviewProposal(PrimaryModel):
         OPEN = "open", _("waits for a second person")
         APPROVED = "approved", _("approved")
         REPLACED = "replaced", _("replaced by another proposal")
-        OUTDATED = "outdated", _("FeexPay says something else since")
+        OUTDATED = "outdated", _("FeexPay's answer changed")
         NOT_NEEDED = "not_needed", _("the review ended without it")
 
     attempt = models.ForeignKey(

@@ -23,7 +23,7 @@ from django_feexpay.gateway.errors import RefusedError
 from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.models.fields import Sealed
+from django_feexpay.models.fields import Sealed, hash_msisdn
 from django_feexpay.payments import leases
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -92,10 +92,6 @@ def new_attempt(
         created_at=now,
         updated_at=now,
     )
-
-
-def hash_msisdn(msisdn: Msisdn | None) -> str:
-    return crypto.keyed_hash(msisdn.digits, feexpay.hash_key) if msisdn else ""
 
 
 def collect_request(attempt: Attempt, **more: str) -> CollectRequest:

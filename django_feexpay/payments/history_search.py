@@ -103,7 +103,7 @@ def _latest_payment_at(attempt: Attempt) -> datetime:
     """The latest time of the payment: at the sending, or while a payment page is open."""
     now = conf.now()
     sent_at = max(attempt.created_at, attempt.sent_at or attempt.created_at)
-    if sent_at > now + conf.CLOCK_SLACK:  # written by a clock that was ahead; FeexPay's clock says about now
+    if sent_at > now + conf.CLOCK_SLACK:  # written by a clock that was ahead; FeexPay dates it about now
         return now
     return max(sent_at, min(attempt.expires_at, now)) if attempt.sought_by_echo else sent_at
 

@@ -18,7 +18,6 @@ from django_feexpay.payments.attempts import (
     PayerDetails,
     ask_about_refusals,
     cannot_ask,
-    hash_msisdn,
     is_queued,
     lock_user,
     new_attempt,
@@ -77,7 +76,7 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None, *, qu
     request, quote, now = terms.request, terms.quote, conf.now()
     lock_user(request.user.pk if request.user else None)
     idempotency.refuse_or_replay(key)
-    prompts.lock_msisdn(terms.provider.spec, hash_msisdn(terms.msisdn))
+    prompts.lock_msisdn(terms.provider.spec, terms.msisdn_hash)
     _refuse_duplicate(terms, has_key=key is not None)
     payment = Payment(
         user=request.user,
@@ -115,10 +114,10 @@ def _refuse_duplicate(terms: AgreedTerms, *, has_key: bool) -> None:
             provider=terms.provider,
             amount=request.amount,
             currency=terms.quote.currency,
-            latest_attempt__msisdn_hash=hash_msisdn(terms.msisdn),
+            latest_attempt__msisdn_hash=terms.msisdn_hash,
             created_at__gt=now - _DOUBLE_TAP,
             created_at__lt=now + _CLOCK_WAS_AHEAD,
         )
     if request.merchant_reference or not has_key:  # without an order, each key means a payment of its own
         refuse_duplicates(duplicates)
-    prompts.refuse_too_many(terms.provider.spec, hash_msisdn(terms.msisdn), terms.quote.charged_amount)
+    prompts.refuse_too_many(terms.provider.spec, terms.msisdn_hash, terms.quote.charged_amount)

@@ -482,7 +482,7 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
         yield f"comparison {pk}: of the night of {night}, which is in the future"
 
 
-#: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests hold it.
+#: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests check it.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
     "I2": successful_means_credited,
@@ -506,7 +506,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def _rows(rows: QuerySet[Any], *names: str) -> Iterator[tuple[Any, ...]]:
-    """The named columns of each row, by primary key; memory holds no table."""
+    """The named columns of each row, by primary key, read without loading the table into memory."""
     return rows.order_by("pk").values_list(*names).iterator()
 
 

@@ -39,8 +39,8 @@ MIN_POLL_GAP_AFTER_CREDIT = timedelta(seconds=30)
 #: The wait after a poll of a credited attempt that FeexPay did not answer.
 AGAIN_AFTER_CREDIT = timedelta(minutes=15)
 
-#: The longest delay with which a claim is released, even if FeexPay asks for a longer pause. A longer delay could not
-#: be told from a clock error.
+#: The longest delay with which a claim is released, even if FeexPay asks for a longer pause. A longer delay would look
+#: like a clock error.
 MAX_RELEASE_DELAY = timedelta(minutes=5)
 
 #: Allowed above the longest wait: a worker's lease, and differences between clocks.
@@ -51,13 +51,13 @@ _RECENT = timedelta(days=7)
 
 _random_source = random.SystemRandom()
 
-#: Called after each commit that made an attempt due earlier: a cluster enqueues its sweep task then.
+#: Called after each commit that made an attempt due earlier. A cluster then enqueues its sweep task.
 due_listeners: list[Callable[[], None]] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one attempt until `lease`. `status`: when it was claimed."""
+    """The right to work on one attempt until `lease`. `status`: the attempt's status when it was claimed."""
 
     attempt_id: UUID
     lease: datetime
@@ -95,7 +95,7 @@ def _claim_kind(kind: Q, limit: int) -> list[Claim]:
 
 
 def claim(attempt: Attempt, now: datetime) -> Claim | None:
-    """Claim one attempt, unless `next_poll_at` has changed since it was read: another caller claimed it."""
+    """Claim one attempt; None if another caller changed its `next_poll_at` since it was read."""
     lease = now + LEASE
     rows = Attempt.objects.filter(pk=attempt.pk, next_poll_at=attempt.next_poll_at)
     taken = rows.update(next_poll_at=lease, last_polled_at=now)

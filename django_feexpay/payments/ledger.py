@@ -169,12 +169,7 @@ def _credit_once(payment: Payment, attempt: Attempt, event: PaymentEvent, at: da
         _report_duplicate(payment, attempt, payment, at, amount)
         return
     Credit.objects.create(
-        payment=payment,
-        attempt=attempt,
-        event=event,
-        amount=amount,
-        currency=payment.charged_currency,
-        created_at=at,
+        payment=payment, attempt=attempt, event=event, amount=amount, currency=payment.charged_currency, created_at=at
     )
     _set_status(payment, Status.SUCCESSFUL, at, settled_at=at)
     _enqueue_signal(payment, Signal.SUCCEEDED, at)

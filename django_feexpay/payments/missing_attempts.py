@@ -20,7 +20,7 @@ from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_ids_in
 
-#: Two searches count as two only if they are this far apart.
+#: Two empty searches prove absence only if they are this far apart.
 APART = timedelta(minutes=10)
 
 #: After a day of incomplete readings staff decide, so that the payer does not wait for ever.
@@ -38,7 +38,7 @@ _LISTED_AT_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The status that a missing attempt moves to, and why; `reason_code` "": as it is."""
+    """The status that a missing attempt moves to, and why. `reason_code` "": the column stays as it is."""
 
     to_status: Status
     because: str

@@ -79,7 +79,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
 @durable()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     """Claim the right to send one code, and store that its outcome is unknown: a crash needs no clean-up."""
-    if key is not None:  # before the payment's lock, as in a retry: two payments may be sent the same key at once
+    if key is not None:  # before the payment's lock, as in a retry: one key may arrive for two payments at once
         lock_user(key.user.pk)
         idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)

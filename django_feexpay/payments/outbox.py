@@ -42,7 +42,7 @@ LEASE = timedelta(seconds=60)
 _RENEW_BELOW = timedelta(seconds=2 * receivers.LIMIT_SECONDS)
 _FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(hours=1)
-#: The wait while a receiver has as many calls under way as it may, and none of them hangs.
+#: The wait while a receiver has AT_ONCE calls under way and none of them hangs.
 _BUSY_WAIT = timedelta(seconds=1)
 _LONGEST_ERROR = 200
 
@@ -128,7 +128,7 @@ def _claim_one(message: OutboxMessage, now: datetime) -> Claim | None:
 
 
 def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
-    """Call every receiver that has not taken the message yet, and close it when all have.
+    """Call every receiver that has not returned for the message yet, and close it when all have.
 
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """

@@ -2,7 +2,7 @@
 
 Until the expiry the waits are the host's POLL_SECONDS, then they double up to five minutes, with jitter.
 Afterwards the wait grows with the age: minutes, quarter hours, days. An attempt that is still in doubt after a week is
-polled for ever, ever more slowly.
+polled for ever, at growing intervals.
 """
 
 from __future__ import annotations

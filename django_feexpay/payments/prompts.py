@@ -20,13 +20,14 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
-from django_feexpay import conf, crypto
+from django_feexpay import conf
 from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, PromptLift
+from django_feexpay.models.fields import hash_msisdn
 from django_feexpay.payments.errors import NotAllowedError
 
 PERIOD = timedelta(hours=1)
@@ -34,7 +35,7 @@ SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
 #: The longest time that staff may lift the limit for.
 LONGEST_LIFT = timedelta(hours=24)
 
-#: Synchronous providers answer after their payer, so their refusals come after the prompt.
+#: Synchronous providers answer after their payer has acted, so their refusals come after the prompt.
 _ANSWER_AFTER_THE_PROMPT = sorted(code for code, spec in CATALOGUE.items() if spec.synchronous)
 
 
@@ -83,7 +84,7 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
         raise ValueError("a lift needs an actor, a reason and at most a day")
     now = conf.now()
     return PromptLift.objects.create(
-        msisdn_hash=crypto.keyed_hash(msisdn.digits, feexpay.hash_key),
+        msisdn_hash=hash_msisdn(msisdn),
         masked_msisdn=msisdn.masked,
         lifted_at=now,
         until=now + lasts,

@@ -41,7 +41,7 @@ HELD_SECONDS = 600
 #: After a failure the source is not asked again for this time. One caller may take this long to ask.
 PAUSE_SECONDS = 30
 
-#: Plausible prices of one unit in francs. A value outside of them is another kind of number, and is refused.
+#: Plausible prices of one unit in francs. A value outside of this range is refused.
 PLAUSIBLE = {"USD": (Decimal(100), Decimal(2000))}
 
 _TIMEOUTS = Timeouts(connect=3.0, read=4.0, total=6.0)
@@ -275,7 +275,7 @@ def _reply(url: str) -> WireReply:
 
 
 def _value_at(path: str, reply: WireReply) -> Decimal:
-    """The number at a path of the body, with every digit that it has there."""
+    """The number at a path of the body, with all its digits."""
     try:
         value = json.loads(reply.body, parse_float=Decimal, parse_int=Decimal, parse_constant=Decimal)
         for step in path.split("."):

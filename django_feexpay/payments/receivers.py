@@ -39,7 +39,7 @@ def receivers_of(signal: Signal) -> dict[str, list[Receiver]]:
 
     Receivers with one name (a function connected twice, two objects of a class) are called together, with one receipt.
     """
-    # Private, but only it knows which receivers are alive; send_robust would call all of them together.
+    # A private method, but no other lists the live receivers; send_robust would call all of them together.
     plain, asynchronous = signal._live_receivers(Payment)  # noqa: SLF001
     found: dict[str, list[Receiver]] = {}
     for receiver in plain:

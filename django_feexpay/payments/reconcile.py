@@ -52,7 +52,7 @@ LONGEST_SILENCE = timedelta(hours=23)
 #: A doubtful refusal whose history cannot be read completely is searched for again at least this often.
 _SEARCH_REFUSAL_EVERY = timedelta(hours=1)
 
-#: FeexPay's complete history does not show the attempt. Nothing is settled by this report.
+#: The report if FeexPay's complete history does not show the attempt. It settles nothing.
 NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
@@ -121,7 +121,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
 
 
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
-    """Reconcile a due attempt before its status is shown; False: show the last one.
+    """Reconcile a due attempt before its status is shown; False if it was not due or FeexPay did not answer.
 
     The worker does what takes longer: it searches for lost references and checks credited attempts.
     Changes: as `reconcile`. Safe to repeat: yes.
@@ -401,7 +401,7 @@ def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
             ledger.move(attempt.pk, Status.PENDING, cause, changes={"gateway_reference": reference})
         else:
             # The first reference stays, except where another payment may be the one that counts (a page, an OTP):
-            # there the newest replaces it until the credit. An attempt with a reference was sent, whatever we wrote.
+            # there the newest replaces it until the credit. FeexPay has it, so it was sent even if `sent_at` is empty.
             may_take = Q(gateway_reference=None)
             if attempt.sought_by_echo:
                 may_take |= Q(sought_by_echo=True) & ~Q(status=Status.SUCCESSFUL)

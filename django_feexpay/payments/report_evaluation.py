@@ -33,7 +33,7 @@ def evaluate_report(attempt: Attempt, report: StatusReport, now: datetime) -> Ve
         doubt = mismatch or _missing_proof(attempt, report)
         return Verdict(Status.REVIEW, doubt) if doubt else Verdict(Status.SUCCESSFUL, "confirmed")
     if report.word is Word.FAILED:
-        if status is Status.FAILED:  # nothing new, even about another reference: staff may have closed it so
+        if status is Status.FAILED:  # staff may have closed it although its reference differs
             return Verdict(None, "waiting")
         if attempt.sought_by_echo and status in LIVE and now < attempt.expires_at:
             return Verdict(None, "may_be_tried_again")

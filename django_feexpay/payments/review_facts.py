@@ -33,9 +33,9 @@ _WEIGHT = {Word.SUCCESSFUL: 4, Word.PENDING: 3, Word.UNKNOWN: 2, Word.FAILED: 1,
 class Facts:
     """What FeexPay shows about an attempt.
 
-    report: the answer closest to a charge, under our reference or our id; MISSING: FeexPay shows no payment.
-    is_proof: it is FeexPay's status of that payment; False: only a history row. history_complete: None if the history
-    was not needed. holder: the other attempt of ours that holds the payment's reference.
+    report: the answer closest to a charge, under our reference or our id; MISSING: FeexPay shows no payment. is_proof:
+    True if the report is FeexPay's status of that payment, False if it is a history row. history_complete: None if the
+    history was not needed. holder: the other attempt of ours that holds the payment's reference.
     """
 
     report: StatusReport
@@ -50,7 +50,7 @@ class Facts:
 
     @property
     def fingerprint(self) -> str:
-        """Equal as long as FeexPay says the same of what a decision depends on."""
+        """A text that changes when a fact changes that a decision depends on."""
         return f"{self.report.word}:{self.report.amount}"
 
 
@@ -109,14 +109,12 @@ def _closest_to_a_charge(
                 amount=listed.amount if status.amount is None else status.amount,
             )
         )
-    best = max(
-        [*asked, listed], key=lambda report: _WEIGHT[report.word]
-    )  # of two equal ones the status, which comes first
+    best = max([*asked, listed], key=lambda report: _WEIGHT[report.word])  # of two equal ones the first, the status
     return best, best is not listed
 
 
 def _takes_reference(attempt: Attempt, reference: str, source: Source) -> bool:
-    """Whether the attempt holds the row's reference; an attempt without one takes it."""
+    """Whether the attempt holds the row's reference. An attempt without a reference gets this one."""
     known = attempt.gateway_reference
     if known is not None and same_reference(known, reference):
         return True

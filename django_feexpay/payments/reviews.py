@@ -37,7 +37,7 @@ NOT_PAID_REASON = "not_paid"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """The result of `close`; `proposal` waits for a second person, None: closed."""
+    """The result of `close`. `proposal`: the decision that waits for a second person; None: the attempt is closed."""
 
     payment: Payment
     attempt: Attempt
@@ -222,7 +222,7 @@ def _objection_to_not_paid(attempt: Attempt, facts: Facts) -> tuple[str, str]:
 
 @durable()
 def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Cause) -> ReviewProposal:
-    """Write a proposal in place of an open one; the same one by the same person stays."""
+    """Write a proposal in place of an open one. An open one with the same decision by the same person stays."""
     _lock_review(attempt)
     earlier = open_proposal(attempt)
     if earlier is not None and earlier.decision == decision:
@@ -316,7 +316,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
 
 
 def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, Any]:
-    """FeexPay's answer and the two-person rule of the day; invariant I13 checks both."""
+    """FeexPay's answer, and the two-person limit at this time; invariant I13 checks both."""
     return {
         **evidence_of(attempt, facts.report),
         "asked_at": facts.asked_at.isoformat(timespec="seconds"),

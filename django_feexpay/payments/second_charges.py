@@ -80,7 +80,7 @@ def check(attempt_id: UUID, reference: str, row: HistoryRow | None = None) -> Ch
 
 
 def named_by_webhooks(attempt: Attempt) -> list[str]:
-    """The newest other references in webhooks about this attempt, without known ones."""
+    """The newest other references in webhooks about this attempt, without those that have an incident."""
     deliveries = WebhookDelivery.objects.filter(attempt=attempt).exclude(gateway_reference="").order_by("-id")
     own = (attempt.gateway_reference or "").casefold()
     named: dict[str, str] = {}

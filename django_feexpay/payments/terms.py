@@ -23,6 +23,7 @@ from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Payment, Provider
+from django_feexpay.models.fields import hash_msisdn
 from django_feexpay.payments import rates
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.private import PrivateText
@@ -91,6 +92,7 @@ class AgreedTerms:
     request: PaymentRequest
     provider: Provider
     msisdn: Msisdn | None
+    msisdn_hash: str = field(repr=False)
     otp: str = field(repr=False)
     quote: Quote
 
@@ -127,7 +129,9 @@ def validate(request: PaymentRequest) -> AgreedTerms:
     _check_urls(request)
     _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
     quoted = _quoted(provider, amount, currency, rates.held_rate(request.user, currency, spec.currency))
-    return AgreedTerms(request=request, provider=provider, msisdn=msisdn, otp=otp, quote=quoted)
+    return AgreedTerms(
+        request=request, provider=provider, msisdn=msisdn, msisdn_hash=hash_msisdn(msisdn), otp=otp, quote=quoted
+    )
 
 
 def validate_retry(payment: Payment, otp: str) -> str:

@@ -22,8 +22,8 @@ from django_feexpay.payments.durability import durable
 
 #: How long an unmatched delivery may still be matched: FeexPay's answer with the reference is minutes late at most.
 _MATCHABLE = timedelta(hours=24)
-#: Stored deliveries that match no attempt. Above this number the oldest are deleted, so that a flood cannot fill the
-#: table and keep a genuine one out.
+#: Stored deliveries that match no attempt. Above this number the oldest are deleted, so that a flood of forged ones
+#: cannot fill the table.
 MAX_UNMATCHED = 10_000
 #: One delivery in this many, chosen at random, counts the unmatched ones and deletes at most _MAX_EVICTED.
 EVICT_ONCE_IN = 100

@@ -2,7 +2,7 @@
 
 Without a webhook credential a payer can post about their own payments as often as they like. A poll above a limit is
 delayed, not refused: each limit is a queue with some seconds between two polls. The queues are in the cache. Without a
-cache there is no limit but the worker's few threads for settled attempts.
+cache, only the worker's few threads for settled attempts limit these polls.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When an attempt is polled next: often while the payer is expected, rarely afterwards."""
+"""When an attempt is polled next: often until its expiry, rarely afterwards."""
 
 from __future__ import annotations
 

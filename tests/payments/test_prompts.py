@@ -297,7 +297,7 @@ def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -
 @pytest.mark.parametrize(
     "wrong",
     [{"lasts": timedelta()}, {"lasts": timedelta(hours=25)}, {"actor": ""}, {"reason": " "}],
-    ids=["no time", "too long", "nobody", "no reason"],
+    ids=["no time", "too long", "no actor", "no reason"],
 )
 def test_lift_needs_an_actor_a_reason_and_a_bounded_end(wrong: dict[str, Any]) -> None:
     wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer called"}

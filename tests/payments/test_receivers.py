@@ -78,7 +78,7 @@ def test_hanging_call_does_not_count_against_the_limit_of_calls(
     assert bulkhead.free_calls(HANGS) == 4
 
 
-def test_message_is_not_given_again_to_the_receiver_that_hangs_with_it(
+def test_receiver_that_hangs_on_a_message_is_not_called_with_it_again(
     bulkhead: Bulkhead, time: StoppedTime, messages: Iterator[int]
 ) -> None:
     [hanging] = hang(bulkhead, time, messages, 1)

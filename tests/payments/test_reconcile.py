@@ -261,7 +261,7 @@ def test_settling_a_stale_attempt_changes_nothing(begin: Begin, gateway: ModelGa
 def test_lost_payment_is_found_by_its_echo_and_becomes_pending(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    begin(merchant_reference="somebody else's")
+    begin(merchant_reference="another payer's")
     gateway.next_collects.append(lose_the_answer)
     payment = begin(merchant_reference="ours")
 

@@ -42,7 +42,7 @@ AGAIN_AFTER = timedelta(hours=1)
 AGAIN_LATER = A_DAY
 GIVEN_UP_AFTER = timedelta(days=LONGEST_HISTORY_DAYS)
 
-#: Missed nights are found among this many newest ones. Staff compare older days by command.
+#: Missed nights are searched among this many of the newest ones. Staff compare older days by command.
 NIGHTS_REMEMBERED = 100
 
 
@@ -98,7 +98,7 @@ def _night_of(row: Comparison) -> date:
 def _first_missed(known: list[Comparison], tonight: date) -> date | None:
     """The oldest night, up to tonight, without a comparison.
 
-    The first one ever is the night after the first attempt was sent, at most a month ago.
+    The first nightly comparison is due the night after the first attempt was sent, at most a month ago.
     """
     nights = {_night_of(row) for row in known}
     if nights:
