@@ -1,3 +1,3 @@
-"""Who does the work nobody waits for: the worker's loop and the seam to django-q2."""
+"""The worker, its pools and deliveries, and the tasks for django-q2."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The django-q2 engine: one sweep task at a time, whatever is lost, late or doubled."""
+"""The django-q2 engine: one sweep task at a time, even if tasks are lost, late or doubled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sweeps_in_threads = pytest.mark.postgres_only
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered of which engine does the work, and a task sweeps once."""
+    """No test remembers which engine works, and a task sweeps once."""
     monkeypatch.setattr(tasks, "_engine", (-1000.0, False))
     monkeypatch.setattr(tasks, "_intervals", Intervals())
     monkeypatch.setattr(tasks, "_SWEEP_SECONDS", 0)
@@ -118,11 +118,11 @@ def test_attempt_that_becomes_due_while_the_last_task_ends_is_not_left_for_the_s
 @sweeps_in_threads
 def test_doubled_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None) -> None:
     begin()
-    ((turn,),) = enqueued()
+    ((enqueued_at,),) = enqueued()
     clock.advance(1)
-    assert tasks.sweep(turn) == "swept"
+    assert tasks.sweep(enqueued_at) == "swept"
 
-    assert tasks.sweep(turn) == "another task sweeps"
+    assert tasks.sweep(enqueued_at) == "another task sweeps"
     assert len(enqueued()) == 2, "the first one, left in the broker here, and its follower"
 
 

@@ -253,7 +253,7 @@ def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
-    components = health.look().components
+    components = health.check().components
 
     assert (components["worker"], components["gateway"]) == ("silent", "silent")
 

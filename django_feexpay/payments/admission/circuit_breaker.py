@@ -144,7 +144,7 @@ def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen,
     if succeeded and (sent_at >= pause_is_over_at or opened_in_the_future):
         results = (_result_key(circuit, slot) for slot in range(WINDOW))
         cache_state.drop(_open_key(circuit), _in_a_row_key(circuit), _count_key(circuit), *results)
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
         logger.warning("%s works again", circuit)
 
 
@@ -164,7 +164,7 @@ def _write_result(circuit: str, *, failed: int) -> None:
 def _open(circuit: str) -> None:
     now = conf.now().timestamp()
     if cache_state.put_first(_open_key(circuit), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
         logger.error("%s is in trouble: no payment is sent there except a probe every %d s", circuit, PAUSE_SECONDS)
 
 
@@ -175,7 +175,7 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
         return False
     if action is Action.SEND:
         cache_state.put(_open_key(circuit), (since, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS)
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
     return True
 
 
