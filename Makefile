@@ -1,8 +1,7 @@
-# The commands of this repository. They need only make and a Python >= 3.11 with pip, and install nothing outside
-# this folder.
+# The commands of this repository. They need make and Python >= 3.11 with pip, and install nothing outside this folder.
 
 PYTHON ?= python3
-# LOWEST=1 works in an environment of its own, with the oldest versions that pyproject.toml admits.
+# LOWEST=1 uses another environment, with the oldest versions that pyproject.toml allows.
 VENV := $(if $(filter-out 0,$(LOWEST)),.venv-lowest,.venv)
 PY := $(VENV)/bin/python
 
@@ -10,7 +9,7 @@ PY := $(VENV)/bin/python
 CLIENT_VENV := .venv-client
 CLIENT_PY := $(CLIENT_VENV)/bin/python
 
-# Some tests are long, so an idle process takes tests from a busy one.
+# Some tests take long, so an idle process takes tests from a busy one.
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
@@ -25,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# --- the environment: one stamp per dependency group of pyproject.toml, so that each command installs only its own ---
+# --- the environment: one stamp file per dependency group of pyproject.toml, so that each command installs only its own
 
 .venv: $(VENV)/.check ## everything a developer needs, in .venv (PYTHON=python3.12 chooses another Python)
 
@@ -72,19 +71,19 @@ endif
 client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the running demo)
 	@$(CLIENT_PY) tools/client.py run
 
-# First the tests that must also pass on SQLite, then all on PostgreSQL, which tests/launcher.py starts.
+# First the tests that must also pass on SQLite, then all tests on PostgreSQL, which tests/launcher.py starts.
 test: $(VENV)/.test client-test ## every test that CI runs (WORKERS=2; 0: in one process; LOWEST=1: on the oldest dependencies)
 	DATABASE_URL=sqlite:///test.sqlite3 $(PYTEST) -q -m "django_db and not postgres_only" tests/payments tests/api tests/webhooks
 	$(PYTEST) --cov --cov-report=term -p tests.coverage_gate
 
-# The client's tests run in a process of their own: Kivy and Django are not installed in one environment.
+# The client's tests run separately, because Kivy and Django are not installed in one environment.
 client-test: export FEEXPAY_SERVER_PYTHON := $(CURDIR)/$(PY)
 client-test: $(VENV)/.demo $(CLIENT_VENV)/.test
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@$(CLIENT_PY) tools/client.py graphics
 	cd client_app && ../$(CLIENT_PY) -m pytest -q --numprocesses=$(WORKERS) --dist=worksteal
 else
-	@echo "SKIP_GUI: only those tests of the client that need no window" >&2
+	@echo "SKIP_GUI: runs only the client tests that need no window" >&2
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core tests/e2e --numprocesses=$(WORKERS) --dist=worksteal -m "not window"
 endif
 
@@ -118,11 +117,11 @@ check: $(VENV)/.check $(CLIENT_VENV)/.test ## lint, types, import contracts, mig
 postman: $(VENV)/.demo ## write the Postman collection of docs/reference from the API description
 	@$(PY) tools/postman.py
 
-# Processes and connections are killed at times drawn from a seed; then charges and credits are compared.
+# The soak kills processes and connections at random times, and then compares charges with credits.
 soak: $(VENV)/.test ## the chaos soak (N=200 purchases; SEED= repeats an earlier run)
 	@$(PY) -m tests.soak --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
 
-# `make test` tries the same examples each time; this tries new ones for half an hour. Add each finding as a fixed example.
+# `make test` uses the same examples each time; this uses new ones for half an hour. Add each finding as a fixed example.
 nightly: $(VENV)/.test $(CLIENT_VENV)/.test ## every property test with random seeds, and the state machine for 250 runs of 60 steps
 	$(PYTEST) -q -m hypothesis --hypothesis-profile=nightly
 	cd client_app && ../$(CLIENT_PY) -m pytest -q tests/core --hypothesis-profile=nightly

@@ -1,6 +1,6 @@
-"""FeexPay payments for Django: every name that a host project needs, documented in docs/reference/python.md.
+"""FeexPay payments for Django: every name that a host project needs (docs/reference/python.md).
 
-Importing this package imports no Django: each name is imported from its module when it is first used.
+The package itself does not import Django: it imports each name from its module at the first use.
 """
 
 from __future__ import annotations
@@ -29,28 +29,21 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULE_OF = {
-    "Detail": "lifecycle",
-    "FieldError": "payments.errors",
-    "InsideAtomicError": "payments.errors",
-    "NotAllowedError": "payments.errors",
-    "Payable": "payable",
-    "ProviderCode": "catalogue.provider_code",
-    "PublicStatus": "lifecycle",
-    "Quote": "payments.terms",
-    "Status": "lifecycle",
-    "astart_payment": "python_api",
-    "close_review": "python_api",
-    "guess_provider": "python_api",
-    "quote": "python_api",
-    "reconcile_payment": "python_api",
-    "retry_payment": "python_api",
-    "start_payment": "python_api",
-    "submit_otp": "python_api",
+_NAMES = {
+    "catalogue.provider_code": ("ProviderCode",),
+    "lifecycle": ("Detail", "PublicStatus", "Status"),
+    "payable": ("Payable",),
+    "payments.errors": ("FieldError", "InsideAtomicError", "NotAllowedError"),
+    "payments.terms": ("Quote",),
+    "python_api": (
+        *("astart_payment", "close_review", "guess_provider", "quote", "reconcile_payment", "retry_payment"),
+        *("start_payment", "submit_otp"),
+    ),
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = ["__version__", *_MODULE_OF]
 
-if not TYPE_CHECKING:  # seen by a type checker, it would give every misspelled name the type Any
+if not TYPE_CHECKING:  # a type checker that saw it would accept every misspelled name as Any
 
     def __getattr__(name: str) -> Any:
         if name not in _MODULE_OF:

@@ -1,12 +1,13 @@
 """Payments as a table: CSV of any length, XLSX up to XLSX_MOST_ROWS. Both have the same cells.
 
-Rows are read in slices, each after the last row of the one before: a million rows take no more memory than a
-thousand, and no statement or transaction lasts longer than a slice, on any database and behind any pooler.
+Rows are read in slices, each starting after the last row of the slice before. So a million rows take no more memory
+than a thousand, and no statement or transaction lasts longer than one slice, on any database and behind any pooler.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 from wsgiref.util import FileWrapper
 
 from django.http import StreamingHttpResponse
@@ -32,7 +33,7 @@ XLSX_MOST_ROWS = 100_000
 _SLICE = 1000
 _BLOCK_BYTES = 64 * 1024
 
-#: The column names in their order. A value that the API shows too has the same name there.
+#: The column names in their order; the same names as in the API.
 COLUMNS = (
     *("id", "created_at", "settled_at", "status", "detail", "provider", "country", "amount", "currency"),
     *("charged_amount", "charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "description"),
@@ -45,7 +46,7 @@ _READ = (
     *("latest_attempt__gateway_reference", "latest_attempt__ordinal"),
 )
 
-#: Where a spreadsheet would see a formula: its first character, also after white space, and after the semicolon that
+#: The characters that start a formula in a spreadsheet. They count after white space, and after the semicolon that
 #: separates cells in countries with a decimal comma.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")  # noqa: RUF001 -- spreadsheets accept the wide forms too
 _BREAK = re.compile(r"[\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]+")
@@ -56,6 +57,8 @@ _COUNTRIES = {code: spec.country or "" for code, spec in CATALOGUE.items()}
 
 Cell = str | int
 Row = list[Cell]
+#: A file in pieces. The receiver must close it, read or not.
+Chunks = Generator[bytes, None, None] | FileWrapper
 
 
 class ExportError(Exception):
@@ -70,17 +73,9 @@ class NotInstalledError(ExportError):
     """The package that writes this format is not installed."""
 
 
-class Chunks(Protocol):
-    """A file in pieces. The receiver must close it, read or not."""
-
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A file format. `chunks` raises ExportError before its first bytes; `check` raises it and writes nothing."""
+    """A file format. `chunks` raises ExportError before the first bytes; `check` raises it and makes no file."""
 
     media_type: str
     chunks: Callable[[PaymentQuerySet], Chunks]
@@ -94,7 +89,7 @@ def rows(payments: PaymentQuerySet) -> Iterator[Row]:
 
 
 def csv_chunks(payments: PaymentQuerySet) -> Generator[bytes, None, None]:
-    """CSV by RFC 4180 in UTF-8. The line of column names comes before the first row is read."""
+    """CSV by RFC 4180 in UTF-8. The header line is sent before the first row is read."""
     yield _csv_bytes([COLUMNS])
     for part in _slices(payments):
         yield _csv_bytes(map(_row, part))
@@ -135,7 +130,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -> StreamingHttpResponse:
     """Stream the table as a file that a browser saves. Raises: ExportError before anything is sent.
 
-    only_head: for HEAD, without a body.
+    only_head: answer HEAD, without a body.
     """
     chosen = FORMATS[name]
     chunks: Iterable[bytes] = ()
@@ -153,12 +148,9 @@ def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -
 def safe(text: str) -> str:
     """A text as a cell: one line, with an apostrophe before the start of a formula."""
     if text.isascii() and _PLAIN.fullmatch(text):
-        return text  # most texts; the way below takes three times as long
+        return text  # most texts; the substitutions below take three times as long
     one_line = _UNWRITABLE.sub("\ufffd", _BREAK.sub(" ", text))
     return _FORMULA.sub(r"\1'", one_line)
-
-
-# --- reading -----------------------------------------------------------------------------------------
 
 
 def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
@@ -205,7 +197,7 @@ def _public(status: str, otp_required: bool, redirected: bool) -> tuple[str, str
     return public(life).value, detail(life, otp_required=otp_required, redirect_url="x" * redirected).value
 
 
-_safe_msisdn = lru_cache(maxsize=1024)(safe)  # masked numbers show two digits, so there are few
+_safe_msisdn = lru_cache(maxsize=1024)(safe)  # a masked number shows few digits, so few numbers differ
 
 
 def _instant(at: datetime | None) -> str:
@@ -213,23 +205,10 @@ def _instant(at: datetime | None) -> str:
     return "" if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-# --- writing -----------------------------------------------------------------------------------------
-
-
-class _Lines:
-    """A target for `csv.writer` that collects its lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, line: str) -> None:
-        self.lines.append(line)
-
-
 def _csv_bytes(cells: Iterable[Iterable[Cell]]) -> bytes:
-    target = _Lines()
-    csv.writer(target).writerows(cells)
-    return "".join(target.lines).encode()
+    text = io.StringIO()
+    csv.writer(text).writerows(cells)
+    return text.getvalue().encode()
 
 
 def _workbook() -> Any:

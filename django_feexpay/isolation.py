@@ -1,8 +1,8 @@
 """READ COMMITTED for our own transactions, whatever isolation level the host's database settings ask for.
 
-Every rule about money takes a lock and then reads. Under REPEATABLE READ the statement that waits for the lock has
-already fixed the snapshot, so the read after it shows the rows as they were before the wait. A transaction may still
-choose its level before its first query. SQLite has no levels.
+Every rule about money takes a lock and then reads. Under REPEATABLE READ, the statement that waits for the lock has
+already fixed the snapshot, so the next read shows the rows as they were before the wait. A transaction may choose its
+level until its first query. SQLite has no levels.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: PostgreSQL runs READ UNCOMMITTED as READ COMMITTED.
-_ENOUGH = frozenset({"read committed", "read uncommitted"})
+_READ_COMMITTED = frozenset({"read committed", "read uncommitted"})
 
-#: The server's default for a session that asks for no level, by driver connection: it never changes during one.
+#: Whether the server's own default is READ COMMITTED, by driver connection: it does not change while one is open.
 _server_defaults: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 @contextmanager
 def read_committed(using: str) -> Iterator[None]:
-    """Run a single statement at READ COMMITTED; inside a transaction the level of that transaction stays."""
+    """Run a single statement at READ COMMITTED. Inside a transaction, the level of that transaction stays."""
     connection = connections[using]
     if connection.in_atomic_block or not connection.get_autocommit() or is_read_committed(connection):
         yield
@@ -45,7 +45,7 @@ def is_read_committed(connection: BaseDatabaseWrapper) -> bool:
     connection.ensure_connection()
     if "isolation_level" in connection.settings_dict["OPTIONS"]:
         level: Any = connection.isolation_level  # type: ignore[attr-defined]  # of Django's PostgreSQL backend
-        return str(level.name).lower().replace("_", " ") in _ENOUGH
+        return str(level.name).lower().replace("_", " ") in _READ_COMMITTED
     known = _server_defaults.get(connection.connection)
     if known is None:
         known = _server_defaults[connection.connection] = current_is_read_committed(connection)
@@ -58,7 +58,7 @@ def current_is_read_committed(connection: BaseDatabaseWrapper) -> bool:
         return True
     with connection.cursor() as cursor:
         cursor.execute("SHOW transaction_isolation")
-        return cursor.fetchone()[0] in _ENOUGH
+        return cursor.fetchone()[0] in _READ_COMMITTED
 
 
 def choose_read_committed(connection: BaseDatabaseWrapper) -> None:

@@ -1,4 +1,4 @@
-"""For a host's own DRF views: describe them to drf-spectacular as our API is described. Needs the extra `openapi`."""
+"""OpenAPI descriptions for a host's own DRF views, made like those of our API. Needs the extra `openapi`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host's price and what it does after a payment, in one class: FEEXPAY["PAYABLE"]."""
+"""Payable: the host's class for the price and for what happens after a payment (FEEXPAY["PAYABLE"])."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django_feexpay.conf import feexpay
 if TYPE_CHECKING:
     from django_feexpay.models import Payment  # a host may import Payable before Django has loaded any model
 
-#: The signal that each method of a Payable receives.
+#: The signal that each method of a Payable is connected to.
 _SIGNALS: Mapping[str, Signal] = {
     "paid": signals.payment_succeeded,
     "failed": signals.payment_failed,
@@ -29,18 +29,18 @@ _UID = "feexpay_payable"
 class Payable:
     """Subclass it and name the subclass in FEEXPAY["PAYABLE"] by its dotted path.
 
-    One instance is made without arguments for each use, so keep no state in it. The worker calls every method but
-    `price` as it calls a signal receiver: at least once for each `event_id`, from several threads, again after an
-    exception, and given up after ten seconds. They may be `async def`.
+    A new instance is made without arguments for each call, so keep no state in it. The worker calls every method but
+    `price` like a signal receiver: at least once for each `event_id`, from several threads, with a timeout of ten
+    seconds, and again after an exception. These methods may be `async def`.
     """
 
     def price(
         self, *, user: Any, merchant_reference: str, amount: int, currency: str, metadata: Mapping[str, Any]
     ) -> int:
-        """What the payer owes for this reference, in the minor unit of `currency`; another `amount` is refused.
+        """Return the amount due for this reference, in the minor unit of `currency`; another `amount` is refused.
 
         `user` is None for a guest. Called before each start and each retry, possibly inside your transaction.
-        Raises: django.core.exceptions.ValidationError with a text for the payer when nothing is for sale.
+        Raises: django.core.exceptions.ValidationError with a text for the payer if this cannot be bought.
         """
         raise NotImplementedError
 
@@ -58,10 +58,10 @@ class Payable:
 
 
 def connect(**kwargs: Any) -> None:
-    """Connect the methods that the host's Payable overrides to their signals, in place of those connected before.
+    """Connect the methods that the host's Payable overrides to their signals, and disconnect those of an earlier one.
 
-    Also a receiver of Django's `setting_changed`. While PAYABLE cannot be imported, all four are connected and raise:
-    so the worker delivers the events again after the repair, instead of closing them.
+    Also a receiver of Django's `setting_changed`. While PAYABLE cannot be imported, all four receivers are connected
+    and raise, so the worker keeps the events and delivers them after the setting is repaired.
     """
     if kwargs.get("setting", "FEEXPAY") != "FEEXPAY":
         return
@@ -80,7 +80,7 @@ def connect(**kwargs: Any) -> None:
 
 
 def _receiver(path: str, name: str) -> Callable[..., None]:
-    """A receiver with the name of the host's method in logs and receipts: `shop.orders.Orders.paid`."""
+    """A receiver that logs and receipts show under the name of the host's method: `shop.orders.Orders.paid`."""
 
     def receiver(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         method = getattr(feexpay.payable_target(), name)

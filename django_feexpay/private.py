@@ -1,8 +1,8 @@
 """Strings, bytes and dicts whose repr hides their content.
 
 Error reports contain the local variables of every frame: Sentry's by default, Django's in its HTML mail to ADMINS.
-Django's `sensitive_variables` protects only the latter. So a payer's phone number, name, mail and OTP, our keys and
-whole bodies have these types from the moment they are read: an error report shows `PrivateText(•••)`.
+Django's `sensitive_variables` protects only Django's. So a payer's phone number, name, mail and OTP, our keys and
+whole bodies get these types as soon as they are read, and an error report shows `PrivateText(•••)`.
 
 `str()`, formatting and slicing return plain values: wrap them again if you keep them in a variable.
 """
@@ -25,13 +25,13 @@ class _Masked:
 
 
 class PrivateText(_Masked, str):
-    """Text that compares, encodes and is stored like any other."""
+    """Text that compares, encodes and is stored like any other text."""
 
     __slots__ = ()
 
 
 class PrivateBytes(_Masked, bytes):
-    """Bytes that are hashed, compared and sent like any others."""
+    """Bytes that are hashed, compared and sent like any other bytes."""
 
     __slots__ = ()
 

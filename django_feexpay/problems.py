@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpRequest, JsonResponse
@@ -15,39 +14,30 @@ from django.utils.translation import gettext_lazy
 CONTENT_TYPE = "application/problem+json"
 
 #: Status and title of every problem code.
-PROBLEMS: Mapping[str, tuple[HTTPStatus, Any]] = {
-    "validation_error": (HTTPStatus.BAD_REQUEST, gettext_lazy("Some values are not valid")),
-    "malformed_request": (HTTPStatus.BAD_REQUEST, gettext_lazy("The request could not be read")),
-    "not_authenticated": (HTTPStatus.UNAUTHORIZED, gettext_lazy("Credentials are missing or wrong")),
-    "permission_denied": (HTTPStatus.FORBIDDEN, gettext_lazy("You may not do this")),
-    "not_found": (HTTPStatus.NOT_FOUND, gettext_lazy("There is nothing here")),
-    "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, gettext_lazy("Wrong method")),
-    "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, gettext_lazy("No such format")),
-    "payment_open": (HTTPStatus.CONFLICT, gettext_lazy("An earlier attempt may still succeed")),
-    "not_retryable": (HTTPStatus.CONFLICT, gettext_lazy("This payment cannot be retried")),
-    "duplicate_payment": (HTTPStatus.CONFLICT, gettext_lazy("This is being paid already")),
-    "idempotency_conflict": (HTTPStatus.CONFLICT, gettext_lazy("The first request is still running")),
-    "otp_not_expected": (HTTPStatus.CONFLICT, gettext_lazy("No code is expected")),
-    "payload_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, gettext_lazy("The body is too large")),
-    "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, gettext_lazy("Send JSON")),
-    "idempotency_mismatch": (
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        gettext_lazy("This key was used for another request"),
-    ),
-    "otp_rejected": (HTTPStatus.UNPROCESSABLE_ENTITY, gettext_lazy("The code was not accepted")),
-    "provider_unavailable": (
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        gettext_lazy("This way to pay is not available"),
-    ),
-    "throttled": (HTTPStatus.TOO_MANY_REQUESTS, gettext_lazy("Too many requests")),
-    "too_many_prompts": (
-        HTTPStatus.TOO_MANY_REQUESTS,
-        gettext_lazy("This number was asked to pay too often"),
-    ),
-    "server_error": (HTTPStatus.INTERNAL_SERVER_ERROR, gettext_lazy("Something went wrong on our side")),
-    "gateway_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not possible right now")),
-    "not_configured": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("Payments are not set up here")),
-    "rate_unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, gettext_lazy("No exchange rate at the moment")),
+PROBLEMS: Mapping[str, tuple[int, Any]] = {
+    "validation_error": (400, gettext_lazy("Some values are not valid")),
+    "malformed_request": (400, gettext_lazy("The request could not be read")),
+    "not_authenticated": (401, gettext_lazy("Credentials are missing or wrong")),
+    "permission_denied": (403, gettext_lazy("You may not do this")),
+    "not_found": (404, gettext_lazy("There is nothing here")),
+    "method_not_allowed": (405, gettext_lazy("Wrong method")),
+    "not_acceptable": (406, gettext_lazy("No such format")),
+    "payment_open": (409, gettext_lazy("An earlier attempt may still succeed")),
+    "not_retryable": (409, gettext_lazy("This payment cannot be retried")),
+    "duplicate_payment": (409, gettext_lazy("This is being paid already")),
+    "idempotency_conflict": (409, gettext_lazy("The first request is still running")),
+    "otp_not_expected": (409, gettext_lazy("No code is expected")),
+    "payload_too_large": (413, gettext_lazy("The body is too large")),
+    "unsupported_media_type": (415, gettext_lazy("Send JSON")),
+    "idempotency_mismatch": (422, gettext_lazy("This key was used for another request")),
+    "otp_rejected": (422, gettext_lazy("The code was not accepted")),
+    "provider_unavailable": (422, gettext_lazy("This way to pay is not available")),
+    "throttled": (429, gettext_lazy("Too many requests")),
+    "too_many_prompts": (429, gettext_lazy("This number was asked to pay too often")),
+    "server_error": (500, gettext_lazy("Something went wrong on our side")),
+    "gateway_unavailable": (503, gettext_lazy("Payments are not possible right now")),
+    "not_configured": (503, gettext_lazy("Payments are not set up here")),
+    "rate_unavailable": (503, gettext_lazy("No exchange rate at the moment")),
 }
 
 #: `Retry-After` of a 503.
@@ -68,32 +58,27 @@ def request_id(request: Any) -> str:
 
 
 def problem(
-    request: Any,
-    code: str,
-    *,
-    detail: str = "",
-    errors: Sequence[Mapping[str, str]] = (),
-    **extra: Any,
+    request: Any, code: str, *, detail: str = "", errors: Sequence[Mapping[str, str]] = (), **extra: Any
 ) -> tuple[int, dict[str, Any]]:
     """HTTP status and body of a problem. `extra` are further members, such as `payment_id`."""
-    status, title = PROBLEMS[code][0], str(PROBLEMS[code][1])
+    status, title = PROBLEMS[code]
     body = {
         "type": f"urn:feexpay:problem:{code}",
-        "title": title,
-        "status": int(status),
-        "detail": detail or title,
+        "title": str(title),
+        "status": status,
+        "detail": detail or str(title),
         "code": code,
         "errors": [dict(error) for error in errors],
         "request_id": request_id(request),
         **extra,
     }
-    return int(status), body
+    return status, body
 
 
 def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
     """The headers of a problem, but for the `WWW-Authenticate` of a 401, which depends on the entry point."""
     headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
-    if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+    if body["status"] == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return headers
 

@@ -1,9 +1,9 @@
-"""The functions that a host project calls: those of the HTTP API and the admin, with a host's arguments.
+"""The functions that a host project calls. The HTTP API and the admin do the same with their own arguments.
 
 Call them outside a transaction, because a prompt on the payer's phone cannot be rolled back: inside one they raise
 InsideAtomicError. Only start_payment with DISPATCH "queue" may be part of your transaction. With autocommit off they
-raise NotAllowedError `not_configured`. A payment id that no payment has, or that is no UUID, raises
-Payment.DoesNotExist. FeexPay's errors never come out of these functions: they become statuses of the payment.
+raise NotAllowedError `not_configured`. An unknown payment id, or one that is no UUID, raises Payment.DoesNotExist.
+No function raises an error of FeexPay: it becomes a status of the payment.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def start_payment(
     email: str = "",
     idempotency_key: str = "",
 ) -> Payment:
-    """Ask a payer for money; return the payment as it is once the gateway has answered or timed out.
+    """Ask a payer for money. Return the payment after FeexPay answered or timed out.
 
-    user: None for a guest. An AnonymousUser is refused: say `user=None` if you sell to guests.
+    user: None for a guest. An AnonymousUser is refused: pass `user=None` if you sell to guests.
     amount: an integer in the minor unit of `currency` (XOF and XAF have none). A Decimal without a fraction is
     accepted in francs only: in euros it could mean euros or cents.
-    currency: "" for the provider's own. return_hosts: hosts that `return_url` and `cancel_url` may lead to.
+    currency: "" for the provider's own. return_hosts: the hosts that `return_url` and `cancel_url` may name.
     idempotency_key: the same call with the same key returns the same payment; needs a user.
-    Raises: NotAllowedError when the payment may not be started, then nothing was written or sent; TypeError and
-    ValueError for arguments that only the calling code can have got wrong.
+    Raises: NotAllowedError if the payment may not be started, and then nothing was written or sent; TypeError and
+    ValueError for a mistake in the calling code.
     """
     phone, otp, first_name, last_name, email = _private(phone, otp, first_name, last_name, email)
     wanted: dict[str, Any] = {
@@ -91,12 +91,12 @@ def start_payment(
     except idempotency.AlreadyAnswered as answered:
         return _read(answered.payment.pk)
     if key is not None:
-        idempotency.remember(key, 201, {"id": str(payment.pk)})  # a host gets the payment itself, not a body
+        idempotency.remember(key, 201, {"id": str(payment.pk)})  # the host gets the payment, so no body is stored
     return payment
 
 
 def _asynchronous(function: Callable[_Arguments, _Answer]) -> Callable[_Arguments, Awaitable[_Answer]]:
-    """The same call as a coroutine function; personal arguments stay masked in every frame they pass."""
+    """The function as a coroutine function that masks personal arguments first: error reports show every frame."""
 
     @functools.wraps(function)
     async def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
@@ -113,7 +113,7 @@ astart_payment = _asynchronous(start_payment)
 
 
 def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> Payment:
-    """Start a new attempt of a payment whose earlier attempts surely failed, after asking FeexPay about each.
+    """Ask FeexPay about every earlier attempt. If all of them failed for certain, start a new one.
 
     Raises: NotAllowedError `payment_open`, `not_retryable`, `provider_unavailable`.
     """
@@ -123,7 +123,7 @@ def retry_payment(payment_id: UUID | str, *, phone: str = "", otp: str = "") -> 
 
 
 def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
-    """Send FeexPay the code that the payer received after the start; return the payment as it is then.
+    """Send FeexPay the code that the payer received after the start. Return the payment after the answer.
 
     Raises: NotAllowedError `otp_not_expected`, `otp_rejected`, `gateway_unavailable`, `validation_error`.
     """
@@ -133,9 +133,9 @@ def submit_otp(payment_id: UUID | str, otp: str) -> Payment:
 
 
 def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = None) -> Payment:
-    """Ask FeexPay now about every attempt of a payment and settle it by the answers; return it as it is then.
+    """Ask FeexPay now about every attempt of a payment, settle it by the answers and return it.
 
-    total_seconds: the timeout of each question, for a page that a payer waits for.
+    total_seconds: the timeout for each attempt, where a payer waits for your page.
     """
     refuse_outer_atomic()
     payment = _read(payment_id)
@@ -147,12 +147,12 @@ def reconcile_payment(payment_id: UUID | str, *, total_seconds: float | None = N
 def close_review(
     payment: Payment | UUID | str, *, decision: str, reason: str, actor: Any, approve: bool = False
 ) -> Payment:
-    """Close a payment under review by a person's decision, after asking FeexPay; return it as it is then.
+    """Ask FeexPay once more, then close a payment under review by a person's decision and return it.
 
     decision: `credit_taken` (the amount FeexPay says it took), `credit_price` (the price) or `not_paid`.
-    actor: the user who decides, or the user name. Above `REVIEW_TWO_PERSON_ABOVE` the payment returned is still under
-    review, and another actor calls this again with `approve`.
-    Raises: NotAllowedError; then nothing was decided. `decided_by_gateway`: FeexPay's answer settled the payment.
+    actor: the user who decides, or the user name. Above `REVIEW_TWO_PERSON_ABOVE` the payment stays under review until
+    another actor calls this again with `approve`.
+    Raises: NotAllowedError if the decision was not taken. `decided_by_gateway`: FeexPay's answer settled the payment.
     """
     refuse_outer_atomic()
     closing = reviews.close(
@@ -173,10 +173,10 @@ def quote(
     currency: str = "",
     user: AbstractBaseUser | AnonymousUser | None = None,
 ) -> Quote:
-    """What the payer would be charged now, fee and exchange rate included. Asks neither FeexPay nor PAYABLE.
+    """The amount the payer would be charged now, with fee and exchange rate. Asks neither FeexPay nor PAYABLE.
 
-    provider: its code, or its row where you have read that already.
-    user: starts of this user within ten minutes get the rate of this quote. None: no rate is held.
+    provider: its code, or its row if you have read it already.
+    user: payments that this user starts within ten minutes get the rate of this quote. None: no rate is kept.
     Raises: NotAllowedError `validation_error`, `provider_unavailable`, `rate_unavailable`.
     """
     payer, whole = _user_or_guest(user), _whole(amount, currency)
@@ -186,9 +186,9 @@ def quote(
 
 
 def guess_provider(phone: str, *, country: str = "") -> ProviderCode | None:
-    """The provider whose network the number's prefix belongs to; None when no network or several match.
+    """The provider whose prefixes match the number; None if no provider or several match.
 
-    country: "BJ", …; without it a number needs its country code ("+229 01 97 00 00 50") to be told apart.
+    country: "BJ", …; without it a number needs its calling code ("+229 01 97 00 00 50").
     Suggest it in a form, and do not refuse another choice: payers keep their number when they change networks.
     """
     phone = PrivateText(phone)
@@ -231,7 +231,7 @@ def _user_or_guest(user: AbstractBaseUser | AnonymousUser | None) -> AbstractBas
 
 
 def _private(*texts: str) -> tuple[str, ...]:
-    """The texts masked. Other types stay as they are: the rules of an order refuse them."""
+    """Mask texts. Other types stay unchanged, and `payments.terms` refuses them."""
     return tuple(PrivateText(text) if type(text) is str else text for text in texts)
 
 
@@ -241,7 +241,7 @@ def _uuid(payment_id: UUID | str) -> UUID:
     try:
         return UUID(payment_id)
     except (ValueError, TypeError, AttributeError):
-        raise Payment.DoesNotExist(f"{payment_id!r} is no payment id: a UUID") from None
+        raise Payment.DoesNotExist(f"{payment_id!r} is not a UUID, so it is no payment id") from None
 
 
 def _read(payment_id: UUID | str) -> Payment:

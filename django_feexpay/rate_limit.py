@@ -1,12 +1,12 @@
 """A sliding-window rate limit, exact under concurrency.
 
-One atomic counter (`counters`) numbers the events of a name. The window has ten parts; the first event of a part stores
-the counter's value as the part's mark. The events in the window are the counter minus the oldest mark in it. All
-processes share the counter, so concurrent events never exceed the limit, and no window edge lets twice the limit pass.
+One atomic counter (`counters`) numbers the events of a name. The window has ten parts, and the first event of a part
+stores the counter's value as the part's mark. The counter minus the oldest mark in the window is the number of events
+in the window. All processes share the counter, so concurrent events never exceed the limit.
 
-Never more than `limit` events pass in any `seconds`, by the app's clock (`conf.now`). An event counts for 1 to 1.1
-windows. A refused event does not count, so a client that keeps trying is admitted again; only one that lost a race with
-another event may count.
+At most `limit` events pass in any period of `seconds`, by the app's clock (`conf.now`). An event counts for 1 to 1.1
+windows. A refused event does not count, so a client that keeps trying is admitted again. Only an event that is refused
+because concurrent events took the last places may count.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _PARTS = 10
 
 
 def wait_seconds(name: str, limit: int, seconds: int) -> float:
-    """Count one event; 0 if it may go on, else how long to wait before the next try.
+    """Count one event. Return 0 if it is admitted, else the seconds to wait before the next try.
 
-    Raises: the errors of the cache, or of the database where the cache cannot count; the caller decides whether such an
+    Raises: errors of the cache, or of the database where the cache cannot count; the caller decides whether such an
     error admits or refuses. Safe to repeat: no, each call is an event.
     """
     return _Window(name, limit, seconds).admit()
@@ -42,7 +42,7 @@ class _Window:
         self._store = counters()
 
     def admit(self) -> float:
-        # One part ahead as well, for the clock of another process.
+        # Also read one part ahead, because the clock of another process may be ahead.
         keys = {self._mark(part): part for part in range(self._part - _PARTS, self._part + 2)}
         known = self._store.read([self._counter, *keys])
         count = known.get(self._counter, 0)
@@ -57,7 +57,7 @@ class _Window:
         return self._wait(marks, count)
 
     def _begin_part(self, count: int) -> int:
-        """Store the mark of this part unless another event did; return the stored mark.
+        """Store the mark of this part unless another event has stored it; return the stored mark.
 
         Each event stores or reads the mark before it increases the counter, so a mark is never too high.
         """
@@ -84,6 +84,6 @@ class _Window:
 def _oldest(marks: Mapping[int, int], count: int) -> int:
     """The counter's value before the first event in the window.
 
-    A mark above the counter means that the cache lost the counter, which started again at 0.
+    A mark above the counter shows that the cache lost the counter, which started again at 0.
     """
     return min([*(mark if mark <= count else 0 for mark in marks.values()), count])

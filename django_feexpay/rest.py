@@ -1,6 +1,6 @@
-"""For a host's own DRF views: input as strict, problems of the same form, and the same rate limit as in our API.
+"""For a host's own DRF views: the strict input, the problems and the rate limit of our API.
 
-Settings of DRF take `django_feexpay.api.parsers.StrictJSONParser` and `django_feexpay.api.errors.exception_handler`.
+Name `django_feexpay.api.parsers.StrictJSONParser` and `django_feexpay.api.errors.exception_handler` in REST_FRAMEWORK.
 """
 
 from __future__ import annotations

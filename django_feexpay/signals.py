@@ -11,7 +11,8 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 payment_succeeded = Signal()
-"""The payment is credited. Sent once for **every** credit. A second success of a credited payment is no credit."""
+"""The payment is credited. Sent once for **every** credit. A credited payment that succeeds again is not credited
+again."""
 
 payment_failed = Signal()
 """The payment is `failed`: refused, declined or expired. Sent each time a payment goes from pending to failed. A late
@@ -21,13 +22,14 @@ payment_succeeded_late = Signal()
 """The payment is credited after `payment_failed` was sent. Sent in addition to `payment_succeeded`."""
 
 payment_needs_review = Signal()
-"""FeexPay's facts and ours differ (amount, reference, no answer): staff must decide. The payer sees `pending`."""
+"""FeexPay's data and ours differ (amount, reference), or FeexPay gave no answer: staff must decide. The payer sees
+`pending`."""
 
 duplicate_charge_found = Signal()
 """The payer was charged twice for one order. Sent once for each second charge. A second attempt of a credited payment,
 and a second charge by FeexPay for one attempt, are not credited: refund them. A second payment for a
-merchant_reference that the same user has paid already is credited, with its own `payment_succeeded`: refund it or keep
-it as a balance."""
+merchant_reference that the same user has paid already is credited, with its own `payment_succeeded`: refund it, or
+add it to the user's balance."""
 
 payment_refunded = Signal()
 """You gave the payer's money back. Reserved: this version records no refunds, so it is never sent. Money that FeexPay

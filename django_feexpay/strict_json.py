@@ -1,4 +1,4 @@
-"""Strict parser for JSON request bodies: one object, unambiguous, storable in any database."""
+"""Strict parser for JSON request bodies: one unambiguous object that any database can store."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django_feexpay.private import PrivateDict, PrivateText, private
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 32
 
-# Possessive, and also matches an unterminated string: otherwise 64 kB of escaped quotes take half a minute.
+# `*+` and the optional closing quote avoid backtracking: without them 64 kB of escaped quotes take half a minute.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class MalformedBodyError(ValueError):
-    """The body is not one valid JSON object. The message contains no part of it, so the sender may see it."""
+    """The body is not one valid JSON object. The message quotes nothing of it, so a client may see the message."""
 
 
 class BodyTooLargeError(ValueError):
@@ -28,7 +28,7 @@ class BodyTooLargeError(ValueError):
 
 
 def load(raw: bytes) -> dict[str, Any]:
-    """Parse one JSON object; its values are masked, see `private`.
+    """Parse one JSON object. Its values are masked by `private`.
 
     Raises: BodyTooLargeError, and MalformedBodyError for other encodings than UTF-8, a byte-order mark, anything but
     one object, a duplicate key, NaN and Infinity, nesting beyond MAX_DEPTH, NUL and lone surrogates in any string, and
@@ -71,7 +71,7 @@ def _depth(text: str) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse duplicate keys: parsers differ on which of them counts."""
+    """Refuse duplicate keys: parsers disagree on which value counts."""
     result = PrivateDict((name, private(value)) for name, value in pairs)
     if len(result) != len(pairs):
         raise MalformedBodyError(_("A key is given twice."))
@@ -79,7 +79,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(digits: str) -> float:
-    """Refuse numbers like 1e400: valid JSON, but Python reads Infinity, which no JSON column accepts."""
+    """Refuse numbers like 1e400: they are valid JSON, but Python reads Infinity, which no JSON column accepts."""
     number = float(digits)
     if not math.isfinite(number):
         raise MalformedBodyError(_("A number is too large."))

@@ -1,4 +1,4 @@
-"""`make demo`: shop, worker and sandbox on this machine; with `--once`, one purchase by HTTP and the end."""
+"""`make demo`: runs the shop, the worker and the sandbox. With `--once` it makes one purchase by HTTP and ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from demo_http import answers, wait_for
 from demo_processes import DemoError, Processes
-from demo_purchase import Outcome, Place, Purchase
+from demo_purchase import Outcome, Purchase, Target
 
 _ROOT = Path(__file__).resolve().parents[1]
 STATE = _ROOT / ".demo"
@@ -33,7 +33,7 @@ _START_SECONDS = 60.0
 _ONCE_SECONDS = 120.0
 _WATCH_EVERY_SECONDS = 0.2
 
-# Variables that are set for another project must not reach the demo.
+# Variables of another project must not reach the demo.
 _OURS = (
     "FEEXPAY_",
     "DJANGO_",
@@ -50,7 +50,7 @@ _OURS = (
 
 
 class TookTooLongError(Exception):
-    """The alarm rang. Not a DemoError, because wait_for takes that for "not ready yet"."""
+    """`--once` took too long. Not a DemoError, because `wait_for` reads that as "not ready yet"."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,9 @@ def verdict(outcome: Outcome) -> int:
 
 def _purchase(demo: Demo, processes: Processes) -> Outcome:
     _say(f"shop {demo.shop}/ · payer's phone {demo.sandbox}/\n")
-    place = Place(demo.shop, demo.sandbox, PLAYER, demo.player_password, demo.database)
+    target = Target(demo.shop, demo.sandbox, PLAYER, demo.player_password, demo.database)
     try:
-        return Purchase(place).run()
+        return Purchase(target).run()
     except (DemoError, TookTooLongError) as error:
         processes.check()  # if a process died, its log is the better error
         raise DemoError(f"{error}\n{processes.tails()}") from error
@@ -233,11 +233,11 @@ def _announced(demo: Demo) -> Iterator[None]:
 
 
 def _await(url: str, processes: Processes) -> None:
-    def look() -> bool | None:
+    def answers_now() -> bool | None:
         processes.check()
         return answers(url)
 
-    wait_for(url, look, seconds=_START_SECONDS)
+    wait_for(url, answers_now, seconds=_START_SECONDS)
 
 
 def _ports(wanted: int) -> tuple[int, int]:
@@ -281,7 +281,7 @@ def _kept_folder(state: Path) -> Iterator[Path]:
 
 def _addresses(demo: Demo) -> str:
     return f"""
-The demo runs. Ctrl-C stops all of it.
+The demo is running. Ctrl-C stops it.
 
   the shop           {demo.shop}/
   the payer's phone  {demo.sandbox}/

@@ -58,11 +58,11 @@ def ask(
         raise DemoError(f"no answer from {url}: {error}") from error
 
 
-def wait_for(what: str, look: Callable[[], Found | None], *, seconds: float = 20.0) -> Found:
-    """Poll `look` until it returns something, and return that. Raises DemoError after `seconds`."""
+def wait_for(what: str, find: Callable[[], Found | None], *, seconds: float = 20.0) -> Found:
+    """Call `find` until it returns a value, and return the value. Raises DemoError after `seconds`."""
     give_up_at = time.monotonic() + seconds
     while True:
-        found = look()
+        found = find()
         if found is not None:
             return found
         if time.monotonic() > give_up_at:

@@ -26,7 +26,7 @@ _SHOWN = ("id", "status", "detail", "provider_name", "amount", "currency", "phon
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Addresses and the player's account. URLs have no slash at the end."""
 
     shop: str
@@ -48,8 +48,8 @@ class Outcome:
 class Purchase:
     """One purchase. Each step prints what it got and when, and raises DemoError if that is wrong."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self._began_at = time.monotonic()
         self._token = ""
 
@@ -68,9 +68,9 @@ class Purchase:
         return self._count(payment, pack, before, seconds)
 
     def _sign_in(self) -> None:
-        who = {"username": self._place.username, "password": self._place.password}
-        self._token = ask("POST", f"{self._place.shop}/api/v1/auth/token/", body=who).expect(200)["token"]
-        self._say(f"signed in as {self._place.username}")
+        who = {"username": self._target.username, "password": self._target.password}
+        self._token = ask("POST", f"{self._target.shop}/api/v1/auth/token/", body=who).expect(200)["token"]
+        self._say(f"signed in as {self._target.username}")
 
     def _choose_pack(self) -> dict[str, Any]:
         packs = self._get("/api/v1/shop/packs/")
@@ -89,7 +89,7 @@ class Purchase:
         order = {"provider": PROVIDER, "amount": pack["price"], "phone": PHONE, "metadata": pack["metadata"]}
         answer = ask(
             "POST",
-            f"{self._place.shop}/api/v1/payments/feexpay/initiate/",
+            f"{self._target.shop}/api/v1/payments/feexpay/initiate/",
             token=self._token,
             body=order,
             idempotency_key=str(uuid.uuid4()),
@@ -104,7 +104,7 @@ class Purchase:
         prompt = wait_for("the prompt on the payer's phone", lambda: self._at_sandbox(reference, prompts=1))
         self._say(f"the payer's phone {prompt['msisdn']} asks: pay {_francs(prompt['amount'])}?")
         choice = {"choice": "approve", "pin": PIN}
-        ask("POST", f"{self._place.sandbox}/phone/{reference}", form=choice).expect(303)
+        ask("POST", f"{self._target.sandbox}/phone/{reference}", form=choice).expect(303)
         self._say("the payer typed the PIN: approved")
 
     def _await_coins(self, payment: dict[str, Any], expected: int) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Purchase:
     def _send_webhook_again(self, payment: dict[str, Any]) -> None:
         """Send the webhook again: it must not credit twice."""
         reference = payment["reference"]
-        ask("POST", f"{self._place.sandbox}/control/payments/{reference}/resend").expect(200)
+        ask("POST", f"{self._target.sandbox}/control/payments/{reference}/resend").expect(200)
         wait_for("the second webhook", lambda: self._at_sandbox(reference, delivered=2))
         self._say("the same webhook came a second time")
 
@@ -142,12 +142,12 @@ class Purchase:
         entries = [entry["coins"] for entry in balance["entries"] if entry["payment_id"] == payment["id"]]
         if entries != [pack["coins"]] or balance["coins"] != before + pack["coins"]:
             raise DemoError(f"the coins were not given exactly once: entries {entries}, balance {balance['coins']}")
-        seen = ask("GET", f"{self._place.sandbox}/control/payments").expect(200)
-        return Outcome(_credits(self._place.database), seen["charges"], seconds)
+        seen = ask("GET", f"{self._target.sandbox}/control/payments").expect(200)
+        return Outcome(_credits(self._target.database), seen["charges"], seconds)
 
     def _at_sandbox(self, reference: str, *, prompts: int = 0, delivered: int = 0) -> dict[str, Any] | None:
         """The sandbox's record of the payment, or None before that many prompts and delivered webhooks."""
-        answer = ask("GET", f"{self._place.sandbox}/control/payments/{reference}")
+        answer = ask("GET", f"{self._target.sandbox}/control/payments/{reference}")
         if answer.status == 404:
             return None
         seen: dict[str, Any] = answer.expect(200)
@@ -159,7 +159,7 @@ class Purchase:
         return balance
 
     def _get(self, path: str) -> Any:
-        return ask("GET", f"{self._place.shop}{path}", token=self._token).expect(200)
+        return ask("GET", f"{self._target.shop}{path}", token=self._token).expect(200)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began_at

@@ -1,3 +1,3 @@
-"""The tests, sorted by what they prove. A package, so that two rooms may hold a file of the same name."""
+"""The tests. This is a package, so that two folders may contain a file of the same name."""
 
 from __future__ import annotations

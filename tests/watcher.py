@@ -1,7 +1,7 @@
-"""Ends a server and removes its folder as soon as the process that started it is gone, however it went.
+"""Ends a server and removes its folder when the process that started it has ended, for any reason.
 
-Run as `python watcher.py FOLDER PID_FILE SIGNAL` with a pipe as stdin. The pipe ends when its writer
-closes it or dies, kill -9 included: no exit handler of the writer could promise that.
+Run `python watcher.py FOLDER PID_FILE SIGNAL` with a pipe as stdin. The pipe is closed when its writer closes it or
+ends. This also works after kill -9, when no exit handler of the writer runs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(folder: Path, pid_file: Path, signal_number: int) -> None:
 
 
 def _wait_until_gone(pid_file: Path) -> None:
-    # The file and not the process: nobody may reap the process, and a zombie still answers signal 0.
+    # The file is checked and not the process: the process may become a zombie, which still accepts signal 0.
     give_up_at = time.monotonic() + TIMEOUT_SECONDS
     while pid_file.exists() and time.monotonic() < give_up_at:
         time.sleep(0.02)

@@ -1,10 +1,8 @@
-"""Looks up known vulnerabilities of everything installed, and says loudly what could not be looked up.
+"""Looks up known vulnerabilities of all installed packages: `python tools/audit.py [--strict]`.
 
-    python tools/audit.py [--strict]
-
-pip-audit alone ends with 0 and "No known vulnerabilities found" where the package index carries no
-advisories at all, so its exit code proves nothing: this counts what was skipped. Ends with 1 when
-something is vulnerable; with --strict also when something was not audited.
+If the package index has no advisories, pip-audit still exits with 0 and prints "No known vulnerabilities found". So
+this program counts the packages that pip-audit skipped. It exits with 1 if a package is vulnerable; with --strict also
+if a package was not audited.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ OURSELVES = "django-feexpay"
 
 @dataclass
 class Audit:
-    """What is known of the installed packages: names and versions as `name version`."""
+    """The installed packages by result, each as `name version`."""
 
     clean: list[str] = field(default_factory=list)
     vulnerable: list[str] = field(default_factory=list)
@@ -28,7 +26,7 @@ class Audit:
 
 
 def judge(report: dict[str, Any]) -> Audit:
-    """pip-audit's JSON report, sorted into three heaps; our own package is in none."""
+    """Sort the packages of pip-audit's JSON report; our own package is left out."""
     audit = Audit()
     for package in report["dependencies"]:
         if package["name"] == OURSELVES:
@@ -44,13 +42,13 @@ def judge(report: dict[str, Any]) -> Audit:
 
 
 def exit_code(audit: Audit, *, strict: bool) -> int:
-    """1 when something is vulnerable; when strict, also when something or everything was not audited."""
+    """1 if a package is vulnerable; if strict, also if a package was not audited or none was."""
     unproven = bool(audit.not_audited) or not audit.clean
     return int(bool(audit.vulnerable) or (strict and unproven))
 
 
 def describe(audit: Audit) -> str:
-    """The lines for the operator; NOT AUDITED whenever something was skipped."""
+    """The report as text."""
     lines = [f"audit: {len(audit.clean)} packages without a known vulnerability"]
     lines += [f"audit: VULNERABLE {package}" for package in audit.vulnerable]
     if audit.not_audited:

@@ -1,7 +1,7 @@
-"""What stands between the client and a window: system libraries, and the server to speak with.
+"""Starts the client, or checks that it can start: `python tools/client.py graphics | run | smoke`.
 
-`python tools/client.py graphics` fails with the Debian packages that are missing; `run` starts the client; `smoke`
-starts the built one, offscreen, and looks at the picture it leaves. Runs in the client's environment.
+`graphics` prints the missing Debian packages and fails if there are any. `run` starts the client. `smoke` starts the
+built client without a display and checks its screenshot. The Python is that of the client's environment.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Written by the demo while it runs.
+#: The demo writes this file and removes it when it ends.
 DEMO_ADDRESS = ROOT / ".demo" / "kept" / "address"
 
 BUILT = ROOT / "dist" / "feexpay_client" / "feexpay_client"
 _SMOKE_SECONDS, _SMALLEST_PICTURE = 120, 10_000
 
-#: What Kivy opens on Linux, and the Debian package that brings it.
+#: The libraries that Kivy loads on Linux, with their Debian packages.
 LIBRARIES = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
@@ -40,7 +40,7 @@ def loads(library: str) -> bool:
 
 
 def has_driver() -> bool:
-    """A renderer that works without a graphics card."""
+    """Whether a software renderer is installed, for machines without a graphics card."""
     folders = [*Path("/usr/lib").glob("*-linux-gnu*"), Path("/usr/lib"), Path("/usr/lib64")]
     return any(True for folder in folders for pattern in _DRIVERS for _ in folder.glob(pattern))
 
@@ -48,7 +48,7 @@ def has_driver() -> bool:
 def missing_packages(
     loads: Callable[[str], bool] = loads, has_driver: Callable[[], bool] = has_driver, platform: str = sys.platform
 ) -> list[str]:
-    """The Debian packages without which no window opens, in the order to install them. Only Linux lacks any."""
+    """The missing Debian packages that a window needs. Only Linux can lack any."""
     if platform != "linux":
         return []
     missing = [package for library, package in LIBRARIES.items() if not loads(library)]
@@ -56,19 +56,19 @@ def missing_packages(
 
 
 def graphics() -> int:
-    """0 when a window can open; else 1, with what to install on stderr."""
+    """Exit code 0 if a window can open; otherwise print the packages to install and return 1."""
     missing = missing_packages()
     if missing:
         sys.stderr.write(
-            "The client's window needs system libraries that are not here. On Debian and Ubuntu:\n"
+            "The client's window needs system libraries that are not installed. On Debian and Ubuntu, run:\n"
             f"    apt-get install {' '.join(missing)}\n"
-            "(make test SKIP_GUI=1 leaves the tests out that need a window)\n"
+            "(make test SKIP_GUI=1 skips the tests that need a window)\n"
         )
     return 1 if missing else 0
 
 
 def server() -> str:
-    """FEEXPAY_SERVER, else the demo that runs, else nothing."""
+    """The value of FEEXPAY_SERVER, otherwise the address of the running demo, otherwise ""."""
     given = os.environ.get("FEEXPAY_SERVER", "")
     if given or not DEMO_ADDRESS.exists():
         return given
@@ -76,10 +76,10 @@ def server() -> str:
 
 
 def run() -> int:
-    """The client, until its window is closed. 1 when it cannot start, with the reason."""
+    """Run the client until its window is closed; exit code 1 if it cannot start."""
     address = server()
     if not address:
-        sys.stderr.write("No demo is running here: start `make demo` first, or say FEEXPAY_SERVER=https://…\n")
+        sys.stderr.write("No demo is running. Start `make demo` first, or set FEEXPAY_SERVER=https://…\n")
         return 1
     if graphics():
         return 1
@@ -88,7 +88,7 @@ def run() -> int:
 
 
 def smoke() -> int:
-    """0 when the built client draws its first screen on a system without a display."""
+    """Exit code 0 if the built client draws its first screen without a display."""
     if graphics():
         return 1
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +101,7 @@ def smoke() -> int:
     sys.stdout.write(
         f"{BUILT.parent.relative_to(ROOT)}: {size / 1e6:.0f} MB, exit code {code}, picture of {drawn} bytes\n"
     )
-    # An empty window of one colour packs into less than a tenth of that.
+    # The PNG of an empty window is ten times smaller.
     return 0 if code == 0 and drawn > _SMALLEST_PICTURE else 1
 
 

@@ -1,6 +1,6 @@
-"""`manage.py check --deploy` with the production settings and values made up for this one run.
+"""Runs `manage.py check --deploy` with the production settings and random values.
 
-A warning fails it: what Django or django_feexpay would say to an operator must not be our own fault.
+It fails on any warning, because the sample project must deploy without one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 MANAGE = Path(__file__).resolve().parent.parent / "sample_project" / "manage.py"
 
 
-def throw_away_environment() -> dict[str, str]:
-    """What production refuses to start without. None of it opens anything; no database is connected to."""
+def random_environment() -> dict[str, str]:
+    """The variables that production requires. The keys are random, and no database is connected to."""
     return {
         "ALLOWED_HOSTS": "shop.example",
         "DATABASE_URL": "postgres://shop:unused@db.example:5432/shop",
@@ -34,7 +34,7 @@ def throw_away_environment() -> dict[str, str]:
 
 def main() -> int:
     command = [sys.executable, str(MANAGE), "check", "--deploy", "--fail-level", "WARNING"]
-    return subprocess.run(command, env=os.environ | throw_away_environment(), check=False).returncode
+    return subprocess.run(command, env=os.environ | random_environment(), check=False).returncode
 
 
 if __name__ == "__main__":

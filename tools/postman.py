@@ -1,8 +1,6 @@
-"""A Postman collection (v2.1) out of the API's own description, so that it names every call.
+"""Makes a Postman collection (v2.1) from the OpenAPI description: `python tools/postman.py [--check]`.
 
-    python tools/postman.py [--check]
-
-Writes docs/reference/postman.json; with --check, ends with 1 when that file is not what would be written.
+It writes docs/reference/postman.json. With --check it writes nothing and exits with 1 if that file is out of date.
 """
 
 from __future__ import annotations
@@ -18,12 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs/reference/postman.json"
 FORMAT = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 
-# The token of the answer is what every other request sends.
+# Stores the token of the answer, which every other request sends.
 KEEP_TOKEN = "pm.collectionVariables.set('token', pm.response.json().token);"  # noqa: S105 -- a script, no token
 
 
 def collection(document: dict[str, Any]) -> dict[str, Any]:
-    """The description as a collection: a folder a tag, a request a call, variables for what differs."""
+    """The collection of an OpenAPI document: a folder for each tag, a request for each call."""
     folders: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method, call in methods.items():
@@ -68,14 +66,15 @@ def _item(path: str, method: str, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers(call: dict[str, Any]) -> list[dict[str, Any]]:
-    """Headers that a call may take, switched off; a key of one's own for each intent, switched on."""
+    """The headers of a call. Only Idempotency-Key is enabled, with a new value for each request."""
     headers = []
     for parameter in call["parameters"]:
         if parameter["in"] == "header":
             key = parameter["name"]
-            once = key == "Idempotency-Key"
-            value = "{{$guid}}" if once else parameter.get("example", "")
-            headers.append({"key": key, "value": value, "disabled": not once, "description": parameter["description"]})
+            enabled = key == "Idempotency-Key"
+            value = "{{$guid}}" if enabled else parameter.get("example", "")
+            description = parameter["description"]
+            headers.append({"key": key, "value": value, "disabled": not enabled, "description": description})
     return headers
 
 
@@ -97,7 +96,7 @@ def _url(path: str, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def written() -> str:
-    """The collection of this checkout, as its file has it. Django must be set up."""
+    """The collection as text. Django must be set up."""
     from drf_spectacular.generators import SchemaGenerator
 
     document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]  # theirs

@@ -1,6 +1,6 @@
-"""docs/reference/providers.md, made from the catalogue: `python -m tools.providers_page` writes it.
+"""Makes docs/reference/providers.md from the catalogue: `python -m tools.providers_page`.
 
-A house test compares the file with what this makes, so that the page never says anything else than the code.
+A test in tests/house fails while the file differs from the catalogue.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "provider
 
 _HEAD = """# Providers
 
-<!-- Made by `python -m tools.providers_page` from django_feexpay/catalogue/provider_rows.py: change that, not this. -->
+<!-- Made by `python -m tools.providers_page` from django_feexpay/catalogue/provider_rows.py: edit that one. -->
 
-Every way to pay that FeexPay is known to have, and those people ask for that it has not. `GET providers/` lists the
-same rows with this shop's own names, limits, fees and switches, which staff adjust in the [admin](../how-to/admin.md).
+Every way to pay that FeexPay is known to offer, and some that it does not offer but people ask for. `GET providers/`
+lists the same rows with your own names, limits, fees and switches, which staff change in the
+[admin](../how-to/admin.md).
 
-**Evidence** says how sure a row is: A official material, B several integrators agree, C one integrator, D a guess.
-Nothing was tried against FeexPay itself. **Fees** are what FeexPay published last; your contract decides. Amounts are
-in the currency of the row, which has no cents. Prefixes are hints for the payer's eye: numbers are ported, so none is
-ever refused for its prefix.
+**Evidence** says where a row comes from: A official material, B several integrators agree, C one integrator, D a guess.
+Nothing was tried against FeexPay itself. **Fees** are those that FeexPay published last; your contract decides.
+Amounts are in the currency of the row, which has no cents. **Prefixes** only suggest an operator: payers keep their
+number when they change operators, so no number is refused for its prefix.
 """
 
 _FLOWS = """## Flows
@@ -30,18 +31,18 @@ _FLOWS = """## Flows
 | Flow | The payer | The API |
 |---|---|---|
 | push | approves a request on the phone | `detail: waiting_for_payer` |
-| otp, dialled for | dials, then types the code | `otp` goes with `initiate/`, which answers 400 without it |
-| otp, by SMS | types the code that comes after the start | `detail: otp_required`; the code goes to `{id}/otp/` |
+| otp, by dialling | gets a code by dialling, then types it | send `otp` to `initiate/`; without it the answer is 400 |
+| otp, by SMS | types the code that arrives after the start | `detail: otp_required`; send the code to `{id}/otp/` |
 | redirect | finishes on the operator's page | `detail: redirect` with `redirect_url` |
 | hosted | enters a card on FeexPay's page | `detail: redirect` with `redirect_url` |
 
-Where sources differ, a shop chooses the flow in the admin. Whatever the row says, an answer with a page to open is a
-redirect.
+Where sources disagree, choose the flow in the admin. If FeexPay's answer contains a page to open, the flow is a
+redirect, whatever the row says.
 """
 
 
 def page() -> str:
-    """The whole page as Markdown."""
+    """The page as Markdown."""
     served = [spec for spec in CATALOGUE.values() if spec.served]
     parts = [
         _HEAD,
@@ -52,9 +53,9 @@ def page() -> str:
         ),
         _FLOWS,
         _table(
-            ("Code", "Default", "Also", "Who says so", "What the payer then does"),
+            ("Code", "Default", "Also", "Source", "What the payer then does"),
             (cells for spec in served for cells in _flow_cells(spec)),
-            title="## Flows that sources dispute",
+            title="## Flows on which sources disagree",
         ),
         _table(
             ("Code", "English", "Français"),
@@ -73,7 +74,7 @@ def page() -> str:
         _table(
             ("Code", "Name", "Country", "Why", "Pourquoi"),
             (_unserved_cells(spec) for spec in CATALOGUE.values() if not spec.served),
-            title="## Not served\n\nListed and never enabled, so that the list answers what people ask for.",
+            title="## Not served\n\nThese are listed because people ask for them. They cannot be enabled.",
         ),
     ]
     return "\n".join(parts)

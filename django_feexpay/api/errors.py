@@ -43,7 +43,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (InterfaceError, "gateway_unavailable"),
 )
 
-#: Problem codes whose errors have their own detail for the client.
+#: Problem codes of our own exceptions, whose texts are for the client.
 _OUR_CODES = ("malformed_request", "payload_too_large", "gateway_unavailable")
 
 
@@ -55,10 +55,10 @@ class Unavailable(exceptions.APIException):
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """Turn an error into a problem. Log an unexpected one and send `got_request_exception`, as Django would."""
+    """Turn an error into a problem. Log an unexpected error and send `got_request_exception`, as Django would."""
     request = context["request"]
     if isinstance(error, NotAllowedError):
-        return _refusal(request, error)
+        return _not_allowed(request, error)
     if isinstance(error, exceptions.ValidationError):
         return respond(request, "validation_error", errors=list(_flatten(error.get_full_details())))
     if isinstance(error, exceptions.APIException) and error.default_code in _OUR_CODES:
@@ -82,13 +82,13 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 def challenges(view: Any, request: Any) -> str:
     """`WWW-Authenticate` by the authentication classes of a view, or the host's where the view has none.
 
-    Without Basic if a class that needs no challenge comes first, as DRF does: a browser would open its password
-    dialog over the host's page. `Session` if no class has a challenge, because HTTP asks for one in every 401.
+    Without Basic if the first class has no challenge, as in DRF: otherwise a browser would open its password dialog
+    over the host's page. `Session` if no class has a challenge, because HTTP asks for one in every 401.
     """
     classes: Any = view.authentication_classes or api_settings.DEFAULT_AUTHENTICATION_CLASSES
     headers = [authentication().authenticate_header(request) for authentication in classes]
-    from_page = bool(headers) and not headers[0]
-    offered = [header for header in headers if header and not (from_page and header.startswith("Basic"))]
+    without_basic = bool(headers) and not headers[0]
+    offered = [header for header in headers if header and not (without_basic and header.startswith("Basic"))]
     return ", ".join(dict.fromkeys(offered)) or "Session"
 
 
@@ -108,11 +108,10 @@ def respond(request: Any, code: str, *, headers: Mapping[str, str] | None = None
     return Response(body, status=status, content_type=CONTENT_TYPE, headers=headers_of(body) | dict(headers or {}))
 
 
-def _refusal(request: Any, error: NotAllowedError) -> Response:
+def _not_allowed(request: Any, error: NotAllowedError) -> Response:
     errors = [{"field": item.field, "code": item.code, "message": item.message} for item in error.errors]
     extra = {"payment_id": str(error.payment_id)} if error.payment_id else {}
-    after = error.retry_after_seconds
-    headers = {} if after is None else {"Retry-After": str(after)}
+    headers = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
     return respond(request, error.code, headers=headers, detail=error.message, errors=errors, **extra)
 
 

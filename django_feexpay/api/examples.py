@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_ID = "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"
+from django_feexpay.api.outputs import provider_body
+from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.models import Provider
+
+PAYMENT_ID = "6f1c1c0e-5f0a-4c7e-9a54-0d6f7c2b8f11"
 _REFERENCE = "B7C0A1F2-52D9-4C0B-9D6A-2E7B1C3D4E5F"
 
 INITIATE_BODIES: Mapping[str, Any] = {
@@ -26,7 +30,7 @@ INITIATE_BODIES: Mapping[str, Any] = {
 }
 
 WAITING: Mapping[str, Any] = {
-    "id": _ID,
+    "id": PAYMENT_ID,
     "status": "pending",
     "detail": "waiting_for_payer",
     "provider": "mtn_bj",
@@ -86,27 +90,17 @@ QUOTE: Mapping[str, Any] = {
     "total": 6560,
     "exchange_rate": "655.957",
 }
-PROVIDER: Mapping[str, Any] = {
-    "code": "mtn_bj",
-    "name": "MTN Mobile Money",
-    "kind": "mobile_money",
-    "country": "BJ",
-    "country_name": "Benin",
-    "currency": "XOF",
-    "flow": "push",
-    "min_amount": 50,
-    "max_amount": 2000000,
-    "fee_percent": "1.700",
-    "phone": {
-        "required": True,
-        "calling_code": "229",
-        "lengths": [10],
-        "prefixes": ["0142", "0146"],
-        "example": "0161000050",
-    },
-    "enabled": True,
-    "unavailable_reason": None,
-    "instructions": "You will get a request on your phone: enter your PIN to pay.",
-    "badge": {"monogram": "MTN", "color": "#FFCC00"},
-}
+_MTN = CATALOGUE["mtn_bj"]
+PROVIDER = provider_body(
+    Provider(
+        code=_MTN.code,
+        name=_MTN.name,
+        enabled=True,
+        min_amount=_MTN.min_amount,
+        max_amount=_MTN.max_amount,
+        fee_percent=_MTN.fee_percent,
+        flow=_MTN.flow,
+    ),
+    "en",
+)
 DELIVERY: Mapping[str, Any] = {"reference": _REFERENCE, "order_id": "order-17", "status": "SUCCESSFUL", "amount": 5000}

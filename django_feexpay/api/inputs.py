@@ -18,7 +18,7 @@ _LARGEST = 2**63 - 1
 
 
 class StrictString(serializers.CharField):
-    """A JSON string, unchanged; nothing is converted to a string."""
+    """A JSON string, unchanged. Other types are refused, not converted."""
 
     default_error_messages = {"not_a_string": _("Must be a string.")}
 
@@ -35,9 +35,7 @@ class PrivateString(StrictString):
     """A text about the payer: masked in tracebacks (`PrivateText`)."""
 
     def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("not_a_string")
-        return PrivateText(data)
+        return PrivateText(super().to_internal_value(data))
 
 
 class StrictInteger(serializers.IntegerField):

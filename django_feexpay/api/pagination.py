@@ -1,4 +1,4 @@
-"""Keyset pages of the history: no row is skipped or repeated, even among rows of the same instant."""
+"""Keyset pages of the history: no row is skipped or repeated, even among rows created at the same instant."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Cursor:
     def parse(cls, text: str) -> Cursor:
         try:
             way, instant, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
-            # Always UTC: an invented offset near the ends of `datetime` would overflow.
+            # Always UTC: another offset in a forged cursor could overflow `datetime`.
             return cls(datetime.fromisoformat(instant).replace(tzinfo=UTC), UUID(key), way == "p")
         except ValueError:  # binascii.Error is a ValueError
             raise ValidationError(
@@ -46,13 +46,16 @@ class Cursor:
 
 
 def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], dict[str, Any]]:
-    """One page of payments, newest first, and its `next` and `previous` addresses. One statement, no count."""
+    """One page of payments, newest first, and the addresses `next` and `previous`. One statement, no count."""
     size = _size(request)
     text = request.query_params.get("cursor", "")
     cursor = Cursor.parse(text) if text else None
     backwards = cursor is not None and cursor.backwards
     order = ("created_at", "id") if backwards else ("-created_at", "-id")
-    rows = list(_after(payments, cursor).order_by(*order)[: size + 1])
+    if cursor is not None:
+        beyond = payments.newer_than if backwards else payments.older_than
+        payments = beyond(cursor.created_at, cursor.id)
+    rows = list(payments.order_by(*order)[: size + 1])
     more, rows = len(rows) > size, rows[:size]
     if backwards:
         rows.reverse()
@@ -62,14 +65,6 @@ def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], di
         "next": _address(request, rows[-1], backwards=False) if rows and older else None,
         "previous": _address(request, rows[0], backwards=True) if rows and newer else None,
     }
-
-
-def _after(payments: PaymentQuerySet, cursor: Cursor | None) -> PaymentQuerySet:
-    if cursor is None:
-        return payments
-    if cursor.backwards:
-        return payments.newer_than(cursor.created_at, cursor.id)
-    return payments.older_than(cursor.created_at, cursor.id)
 
 
 def _address(request: Request, row: Payment, *, backwards: bool) -> str:

@@ -1,8 +1,8 @@
 """The cached body of `GET providers/`.
 
-The shared cache keeps it for an hour by filters and language. `cache_state.invalidate` makes it stale at once, in every
-process, when a Provider row or a circuit breaker changes. One thread renders it for all requests that miss at the
-same time. If the cache fails, each request renders its own list.
+The shared cache keeps it for an hour by filters and language. When a Provider row or a circuit breaker changes,
+`cache_state.invalidate` makes it stale at once in every process. When several requests miss the cache at the same time, one
+thread renders for all of them. If the cache fails, each request renders its own list.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _render_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class ProviderList:
-    """The body of an answer, its ETag, and its `max-age`."""
+    """An answer: its body, its ETag, and the seconds of its `max-age`."""
 
     body: bytes
     tag: str
@@ -55,13 +55,17 @@ def _cached(name: str) -> ProviderList | None:
 
 
 def _refill(name: str, query: ProviderQuery, language: str) -> ProviderList:
-    """Render in one thread of one process; the others wait for it, then render their own."""
+    """Render in one thread of one process. The others wait for that copy, and render their own only if none comes."""
     with _render_lock:
         if cached := _cached(name):
             return cached
         lock = f"{name}:lock"
         if not cache_state.put_first(lock, 1, _LOCK_SECONDS, otherwise=True):
-            return _wait_for(name) or _render(query, language)[0]
+            for _step in range(_WAIT_STEPS):
+                time.sleep(_WAIT_STEP_SECONDS)
+                if cached := _cached(name):
+                    return cached
+            return _render(query, language)[0]
         try:
             rendered, seconds = _render(query, language)
             cache_state.put(name, rendered, seconds)
@@ -70,27 +74,19 @@ def _refill(name: str, query: ProviderQuery, language: str) -> ProviderList:
         return rendered
 
 
-def _wait_for(name: str) -> ProviderList | None:
-    for _step in range(_WAIT_STEPS):
-        time.sleep(_WAIT_STEP_SECONDS)
-        if cached := _cached(name):
-            return cached
-    return None
-
-
 def _render(query: ProviderQuery, language: str) -> tuple[ProviderList, int]:
-    """The list, and for how many seconds it may be cached: until an open circuit breaker allows its next probe."""
-    closed = circuit_breaker.seconds_until_probe(CATALOGUE)
+    """The list, and the seconds it may be cached: at most until an open circuit breaker allows its next probe."""
+    blocked = circuit_breaker.seconds_until_probe(CATALOGUE)
     rows = [row for row in Provider.objects.filter(pk__in=CATALOGUE) if query.matches(row)]
-    bodies = [provider_body(row, language, trouble=_trouble(row.pk, closed)) for row in rows]
-    seconds = min(closed.values(), default=_KEPT_SECONDS)
+    bodies = [provider_body(row, language, trouble=_trouble(row.pk, blocked)) for row in rows]
+    seconds = min(blocked.values(), default=_KEPT_SECONDS)
     body = json.dumps(bodies, ensure_ascii=False, separators=(",", ":")).encode()
     return ProviderList(body, etag(bodies), min(seconds, _CLIENT_SECONDS)), seconds
 
 
-def _trouble(code: str, closed: dict[str, int]) -> str:
-    if circuit_breaker.GATEWAY in closed:
+def _trouble(code: str, blocked: dict[str, int]) -> str:
+    if circuit_breaker.GATEWAY in blocked:
         return _("FeexPay does not answer at the moment. Please try again in a few minutes.")
-    if code in closed:
+    if code in blocked:
         return _("This operator has a problem at the moment. Please try again soon or choose another way to pay.")
     return ""

@@ -1,33 +1,26 @@
-"""Renderers of the export formats, so that `?format=` and `Accept` choose between them."""
+"""Content negotiation: by the Accept header, and for exports first by `?format=`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
-from django_feexpay.api.negotiation import JSONOnly
 from django_feexpay.exports import FORMATS
 
 
-class ExportRenderer(JSONRenderer):
-    """Renders only problems, as JSON: the file itself is streamed without a renderer."""
+class JSONOnly(DefaultContentNegotiation):
+    """Ignores the host's URL_FORMAT_OVERRIDE: `?format=` is an ordinary parameter."""
 
-
-class CSVRenderer(ExportRenderer):
-    format = "csv"
-    media_type = FORMATS["csv"].media_type
-
-
-class XLSXRenderer(ExportRenderer):
-    format = "xlsx"
-    media_type = FORMATS["xlsx"].media_type
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        return renderers
 
 
 class FormatInAddress(JSONOnly):
-    """`?format=` decides before Accept, because a link in a page cannot set headers."""
+    """Chooses by `?format=` before Accept, because a link in a page cannot set headers."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
         name = request.query_params.get("format")
@@ -37,3 +30,15 @@ class FormatInAddress(JSONOnly):
             if renderer.format == name:
                 return renderer, renderer.media_type
         raise NotAcceptable
+
+
+class CSVRenderer(JSONRenderer):
+    """Renders only problems, as JSON: `exports` streams the file itself without a renderer."""
+
+    format = "csv"
+    media_type = FORMATS["csv"].media_type
+
+
+class XLSXRenderer(CSVRenderer):
+    format = "xlsx"
+    media_type = FORMATS["xlsx"].media_type

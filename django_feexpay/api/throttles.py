@@ -1,7 +1,7 @@
 """The throttle per user, exact under parallel requests.
 
-DRF's own throttle reads, adds and writes in three steps, so parallel requests pass it. A fixed window would let
-twice the limit pass around its edge.
+DRF's own throttle reads, adds and writes in three steps, so parallel requests exceed its limit. A fixed window would
+let twice the limit pass around its edge.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ logger = logging.getLogger("django_feexpay.api")
 class UserThrottle(BaseThrottle):
     """Limits the requests of a user in a sliding window, counted by `rate_limit`.
 
-    Counts by user, so that neither more tokens nor an invented X-Forwarded-For help. If the cache fails, reads pass
-    and writes get 503: unlimited prompts to phones would be worse than a pause.
+    Counts by user, so a client gains nothing by more tokens or a forged X-Forwarded-For. If the cache fails, reads pass
+    and writes get 503: a pause is better than unlimited prompts to phones.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class UserThrottle(BaseThrottle):
         limit, seconds = feexpay.rate_limit
         try:
             self._wait = rate_limit.wait_seconds(f"user:{request.user.pk}", limit, seconds)
-        except Exception as error:  # the host chooses the cache, so its errors have no common name
+        except Exception as error:  # the host chooses the cache, so its errors have no common base
             logger.error("throttle: the cache failed: %s", type(error).__name__)
             if request.method in SAFE_METHODS:
                 return True

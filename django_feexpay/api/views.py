@@ -1,4 +1,4 @@
-"""The views of the API: each validates a request, calls one function and shows the result."""
+"""The views of the API: each validates a request, calls one function and returns the result."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ from django_feexpay import exports
 from django_feexpay.api import filters, pagination
 from django_feexpay.api.errors import exception_handler
 from django_feexpay.api.inputs import InitiateInput, OtpInput, QuoteInput, RetryInput, StrictInput
-from django_feexpay.api.negotiation import JSONOnly
 from django_feexpay.api.outputs import as_first_written, etag, payment_body, quote_body
 from django_feexpay.api.parsers import MalformedRequest, StrictJSONParser
 from django_feexpay.api.provider_list import provider_list
-from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, XLSXRenderer
+from django_feexpay.api.renderers import CSVRenderer, FormatInAddress, JSONOnly, XLSXRenderer
 from django_feexpay.api.throttles import UserThrottle
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
@@ -50,7 +49,7 @@ logger = logging.getLogger("django_feexpay.api")
 #: How long `GET status/` waits for FeexPay.
 _READ_TIMEOUT_SECONDS = 2.0
 _LONGEST_KEY = 255
-#: FeexPay's answer is not known (yet): 202 instead of 201.
+#: FeexPay's answer is not known (yet), so the API answers 202 instead of 201.
 _UNANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
 
 
@@ -78,7 +77,7 @@ class FeexPayView(APIView):
         return exception_handler
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        """Answer in the client's language, also on a host without LocaleMiddleware."""
+        """Answer in the language of Accept-Language, also on a host without LocaleMiddleware."""
         with translation.override(translation.get_language_from_request(request)):
             response = super().dispatch(request, *args, **kwargs)
         patch_vary_headers(response, ("Accept-Language",))
@@ -87,7 +86,7 @@ class FeexPayView(APIView):
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
-        except UnicodeDecodeError:  # authenticators decode the credential and do not catch this
+        except UnicodeDecodeError:  # the host's authentication classes decode the header and do not catch this
             raise AuthenticationFailed from None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -105,7 +104,7 @@ class InitiateView(FeexPayView):
     """`POST initiate/`: start a payment."""
 
     def post(self, request: Request) -> Response:
-        if not feexpay.payable_path:  # the client would name the price
+        if not feexpay.payable_path:  # without it the client could choose the price
             logger.error('initiate/ is refused: FEEXPAY["PAYABLE"] is not set (feexpay.W014)')
             raise NotAllowedError("not_configured", _("Payments are not set up here yet. Nothing was charged."))
         given = _validated(InitiateInput, request)
@@ -119,7 +118,7 @@ class RetryView(FeexPayView):
     """`POST retry/{id}/`: start a new attempt of a failed payment."""
 
     def post(self, request: Request, payment_id: UUID) -> Response:
-        _own_payment(request, payment_id)  # before the body is validated: another user's payment is always 404
+        _own_payment(request, payment_id)
         changes = _validated(RetryInput, request)
         key = _key(request, f"retry/{payment_id}")
         by_user = {"actor": str(request.user.pk), "language": _language()}
@@ -130,7 +129,7 @@ class OtpView(FeexPayView):
     """`POST {id}/otp/`: send the code that the payer received after the start."""
 
     def post(self, request: Request, payment_id: UUID) -> Response:
-        _own_payment(request, payment_id)  # before the body is validated: another user's payment is always 404
+        _own_payment(request, payment_id)
         code = _validated(OtpInput, request)["otp"]
         key = _key(request, f"{payment_id}/otp")
         return _answer_once(key, lambda: otp.submit(payment_id, code, source=Source.API, key=key), status=200)
@@ -210,14 +209,14 @@ class ProvidersView(FeexPayView):
 
 
 class HealthView(FeexPayView):
-    """`GET health/`: for monitors. Anonymous callers read one word."""
+    """`GET health/`: for monitors. Anonymous callers read only the status."""
 
     permission_classes = (AllowAny,)
 
     def perform_authentication(self, request: Request) -> None:
         try:
             super().perform_authentication(request)
-        except DatabaseError:  # without the database no user can be known, and "down" is the answer
+        except DatabaseError:  # without the database no user can be identified, and the answer is "down"
             request.user = AnonymousUser()
 
     def get(self, request: Request) -> Response:
@@ -245,7 +244,7 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
         if feexpay.require_idempotency_key:
             raise invalid("Idempotency-Key", "required", _("This header is required."))
         return None
-    # An empty key is refused: its sender lost the key and still relies on it.
+    # An empty key is refused: its client has lost the key but still relies on it.
     if not 0 < len(value) <= _LONGEST_KEY or not (value.isascii() and value.isprintable()):
         raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
     return idempotency.Key(
@@ -254,33 +253,29 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
 
 
 def _answer_once(key: idempotency.Key | None, run: Callable[[], Payment], *, status: int | None = None) -> Response:
-    """Run and remember the answer, or repeat the first answer. status: None for 201 or 202."""
+    """Run and store the answer, or repeat the first answer. status: None for 201 or 202, by the payment.
+
+    If the first request never answered, its answer is made from the payment.
+    """
+    headers = {}
     try:
         payment = run()
     except idempotency.AlreadyAnswered as answered:
-        return _replay(answered, status)
-    status, body = status or _started_status(payment), payment_body(payment)
+        headers = {"Idempotency-Replayed": "true"}
+        if answered.status is not None and answered.body is not None:
+            return Response(as_first_written(answered.body), status=answered.status, headers=headers)
+        payment, key = read_payments().get(pk=answered.payment.pk), None
+    status, body = status or (202 if payment.status in _UNANSWERED else 201), payment_body(payment)
     if key is not None:
         idempotency.remember(key, status, body)
-    return Response(body, status=status)
-
-
-def _replay(answered: idempotency.AlreadyAnswered, status: int | None) -> Response:
-    """The first answer; if the first request never answered, an answer made from the payment."""
-    if answered.status is not None and answered.body is not None:
-        status, body = answered.status, as_first_written(answered.body)
-    else:
-        payment = read_payments().get(pk=answered.payment.pk)
-        status, body = status or _started_status(payment), payment_body(payment)
-    return Response(body, status=status, headers={"Idempotency-Replayed": "true"})
-
-
-def _started_status(payment: Payment) -> int:
-    return 202 if payment.status in _UNANSWERED else 201
+    return Response(body, status=status, headers=headers)
 
 
 def _own_payment(request: Request, payment_id: UUID) -> Payment:
-    """A payment of this user. Raises: Http404, also for the payment of another user."""
+    """A payment of this user; read it before the body is validated, so that another user's payment is always 404.
+
+    Raises: Http404.
+    """
     payment = read_payments().filter(user=cast(Any, request.user), pk=payment_id).first()
     if payment is None:
         raise Http404

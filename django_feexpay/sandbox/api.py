@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import payment_of, sandbox_of
-from django_feexpay.sandbox.fees import fee_of
-from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
-from django_feexpay.sandbox.networks import BY_RESEAU, CARDS
+from django_feexpay.sandbox.guards import read_json, require_key, require_shop
+from django_feexpay.sandbox.networks import BY_RESEAU, CARDS, fee_of
 from django_feexpay.sandbox.validation import amount_errors, refuse, shop_errors
 
 _WITH_FEE = BY_RESEAU | {card.reseau: card for card in CARDS}
@@ -22,26 +22,26 @@ async def status(request: Request) -> Response:
     require_key(request)
     sandbox, payment = sandbox_of(request), payment_of(request)
     if payment is None or payment.is_payout:
-        raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
+        raise ApiError(404, "Transaction not found", "NOT_FOUND")
     settings = sandbox.settings
     unknown_until = payment.created_at + settings.status_unknown_seconds * sandbox.options.time_scale
     if time.time() < unknown_until:
-        raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
+        raise ApiError(404, "Transaction not found", "NOT_FOUND")
     return JSONResponse(bodies.status(payment, in_pending_state=settings.in_pending_state))
 
 
 async def status_without_reference(request: Request) -> Response:
     require_key(request)
-    raise ApiError(400, bodies.error(400, "Reference is required", "MISSING_REFERENCE"))
+    raise ApiError(400, "Reference is required", "MISSING_REFERENCE")
 
 
 async def v1_status(request: Request) -> Response:
     """GET getrequesttopay: unknown to v2; v1 answered it without a key."""
     payment = payment_of(request)
     if not sandbox_of(request).settings.v1_status:
-        raise ApiError(404, bodies.no_such_path("GET", request.url.path))
+        raise bodies.no_such_path("GET", request.url.path)
     if payment is None:
-        raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
+        raise ApiError(404, "Transaction not found", "NOT_FOUND")
     return JSONResponse(bodies.v1_status(payment))
 
 
@@ -59,9 +59,9 @@ async def shop(request: Request) -> Response:
     sandbox = sandbox_of(request)
     options = sandbox.options
     if request.path_params["shop"] != options.shop_id:
-        raise ApiError(404, bodies.error(404, "Shop introuvable"))
+        raise ApiError(404, "Shop introuvable")
     if sandbox.settings.shop_disabled:
-        raise ApiError(400, bodies.error(400, "Shop is disabled"))
+        raise ApiError(400, "Shop is disabled")
     return JSONResponse({"name": options.shop_name, "reference": options.shop_id, "systemCardPay": None})
 
 
@@ -74,7 +74,7 @@ async def details(request: Request) -> Response:
     require_shop(request, body["shop"])
     network = _WITH_FEE.get(name) if isinstance(name, str) else None
     if network is None:
-        raise ApiError(400, bodies.error(400, "Network not supported", "NETWORK_UNAVAILABLE"))
+        raise ApiError(400, "Network not supported", "NETWORK_UNAVAILABLE")
     amount = body["amount"]
     total = amount + fee_of(network, amount)
     return JSONResponse({"iffees": True, "amount": amount, "total": total, "message": "Fees are paid by the customer"})

@@ -47,19 +47,17 @@ def new_reference(network: Network, now: float) -> str:
     return reference.upper() if network.suffix == "moov" else reference
 
 
-def error(status_code: int, message: str, code: str | None = None) -> dict[str, object]:
-    """The documented format of an error; `code` only where FeexPay documents one."""
-    body: dict[str, object] = {"statusCode": status_code, "message": message}
-    return body if code is None else body | {"code": code}
+class ApiError(Exception):
+    """An error answer in FeexPay's format; `code` only where FeexPay documents one, `more` where it adds fields."""
+
+    def __init__(self, status_code: int, message: str, code: str | None = None, **more: object) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.body = {"statusCode": status_code, "message": message} | ({"code": code} if code else {}) | more
 
 
-def unauthorized() -> dict[str, object]:
-    """The body that FeexPay really sent, which is not the documented format."""
-    return {"success": False, "code": "UNAUTHORIZED", "message": "Unauthorized", "statusCode": 401}
-
-
-def no_such_path(method: str, path: str) -> dict[str, object]:
-    return {"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}
+def no_such_path(method: str, path: str) -> ApiError:
+    return ApiError(404, f"Cannot {method} {path}", error="Not Found")
 
 
 def accepted(payment: Payment) -> dict[str, Any]:
@@ -97,7 +95,7 @@ def link(link: Link, url: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def moov_synchronous(payment: Payment) -> dict[str, Any]:
-    """Moov Benin's answer after it waited for the payer, who may still not have decided."""
+    """Moov Benin's answer after it waited for the payer's decision, which may still be missing."""
     return accepted(payment) if payment.status == scenarios.PENDING else final(payment)
 
 

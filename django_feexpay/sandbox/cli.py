@@ -11,31 +11,43 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from urllib.parse import urlsplit
 
-from django_feexpay.sandbox.fault_settings import FaultSettings, changed, every_setting
-from django_feexpay.sandbox.options import (
-    DEFAULT_API_KEY,
-    DEFAULT_SHOP_ID,
-    LANGUAGES,
-    WEBHOOK_MODES,
-    Options,
+from django_feexpay.sandbox.fault_settings import (
+    FaultSettings,
+    Reader,
+    SettingError,
+    changed,
+    every_setting,
+    read_number,
+    read_url,
+    read_whole,
 )
-from django_feexpay.sandbox.signing import standard_key
+from django_feexpay.sandbox.options import DEFAULT_API_KEY, DEFAULT_SHOP_ID, LANGUAGES, WEBHOOK_MODES, Options
+from django_feexpay.sandbox.webhooks import standard_key
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = os.environ) -> None:
     """Add every option of `Options`; the environment gives the defaults."""
     defaults = Options()
+    not_empty = _checked(str.strip, "a text that is not empty")
+    one_line = _checked(str.isprintable, "one line of printable characters")
+    header_name = _checked(re.compile("[A-Za-z0-9-]+").fullmatch, "the name of a header")
 
-    def add(name: str, read: Callable[[str], object], text: str) -> None:
+    def add(name: str, read: Reader, text: str) -> None:
+        def typed(value: str) -> object:
+            try:
+                return read(value)
+            except SettingError as error:
+                # Without the value, which may be a secret.
+                raise argparse.ArgumentTypeError(f"must be {error}") from error
+
         default = environ.get(f"FEEXPAY_SANDBOX_{name.upper()}", getattr(defaults, name))
-        parser.add_argument("--" + name.replace("_", "-"), type=read, default=default, help=text)
+        parser.add_argument("--" + name.replace("_", "-"), type=typed, default=default, help=text)
 
     add("host", str, "address to listen on (default 127.0.0.1)")
-    add("port", _port, "port to listen on; 0 takes a free one (default 8801)")
+    add("port", read_whole(0, 65535), "port to listen on; 0 takes a free one (default 8801)")
     add("state", str, "file that keeps the state over restarts (default: temporary)")
-    add("webhook_url", _http_url, "address of the webhooks; without it none is sent")
+    add("webhook_url", read_url, "address of the webhooks; without it none is sent")
     add(
         "webhook_mode",
         _one_of(WEBHOOK_MODES),
@@ -43,20 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str] = 
         " hmac: the hex HMAC-SHA256 of the body, and standard_webhooks: webhook-id, -timestamp and -signature,"
         " neither of which FeexPay sends",
     )
-    add("webhook_secret", _one_line, "secret of the other modes; for standard_webhooks base64, with or without whsec_")
-    add("webhook_header", _header_name, "header of the signature in hmac mode (default X-FeexPay-Signature)")
-    add("api_key", _not_empty, f"the only key accepted (default {DEFAULT_API_KEY})")
-    add("shop_id", _not_empty, f"the only shop accepted (default {DEFAULT_SHOP_ID})")
-    add("shop_name", _not_empty, "the name the payer reads")
+    add("webhook_secret", one_line, "secret of the other modes; for standard_webhooks base64, with or without whsec_")
+    add("webhook_header", header_name, "header of the signature in hmac mode (default X-FeexPay-Signature)")
+    add("api_key", not_empty, f"the only key accepted (default {DEFAULT_API_KEY})")
+    add("shop_id", not_empty, f"the only shop accepted (default {DEFAULT_SHOP_ID})")
+    add("shop_name", not_empty, "the name the payer reads")
     add("language", _one_of(LANGUAGES), "fr or en: the pages' language when the browser asks for neither (default fr)")
-    add("time_scale", _positive, "multiplies every delay; 0.01 for tests (default 1.0)")
-    add("abandon_seconds", _seconds, "after this time an unfinished operator's page fails; 0 never (default 3600)")
-    add("public_url", _http_url, "address at which payers reach the pages (default: that of the API)")
+    add("time_scale", read_number(1000, least=0.000001), "multiplies every delay; 0.01 for tests (default 1.0)")
+    add("abandon_seconds", read_number(1e9), "when an unfinished operator's page fails; 0 is never (default 3600)")
+    add("public_url", read_url, "address at which payers reach the pages (default: that of the API)")
     parser.add_argument("--flows", default=environ.get("FEEXPAY_SANDBOX_FLOWS", ""), help="short for --set flows=…")
     parser.add_argument(
         "--moov-synchronous",
         action="store_true",
-        default=environ.get("FEEXPAY_SANDBOX_MOOV_SYNCHRONOUS", "") in ("1", "true", "yes"),
+        default=environ.get("FEEXPAY_SANDBOX_MOOV_SYNCHRONOUS", ""),
         help="short for --set moov_synchronous=true",
     )
     parser.add_argument(
@@ -114,33 +126,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    number = _number(text)
-    if not 0.0 < number <= 1000.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and up to 1000")
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = _number(text)
-    if not 0.0 <= number <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return number
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -1.0
-
-
 def _name_and_value(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -148,39 +133,14 @@ def _name_and_value(text: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def _http_url(text: str) -> str:
-    if not text:
-        return text
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an http or https address")
-    # An invalid port raises ValueError here, which argparse reports.
-    _ = parts.port
-    return text
-
-
-def _header_name(text: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a header")
-    return text
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise argparse.ArgumentTypeError("must be one line of printable characters")
-    return text
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in words:
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(words)}")
+def _checked(is_valid: Callable[[str], object], what: str) -> Reader:
+    def read(text: object) -> object:
+        if not is_valid(str(text)):
+            raise SettingError(what)
         return text
 
     return read
+
+
+def _one_of(words: tuple[str, ...]) -> Reader:
+    return _checked(words.__contains__, f"one of {', '.join(words)}")

@@ -11,20 +11,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import ConnectionReset, Sandbox, page_url, sandbox_of
-from django_feexpay.sandbox.guards import (
-    ApiError,
-    read_form_or_json,
-    read_json,
-    require_key,
-    require_open,
-    require_shop,
-)
+from django_feexpay.sandbox.guards import read_form_or_json, read_json, require_key, require_open, require_shop
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Flow, Network
 from django_feexpay.sandbox.scenarios import Answer, Script, Step
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.validation import CollectRequest, read_collect
-from django_feexpay.sandbox.webhook_queue import WebhookRequest
+from django_feexpay.sandbox.webhooks import WebhookRequest
 
 # The longest time a synchronous operator waits for the payer.
 SYNCHRONOUS_SECONDS = 110.0
@@ -37,7 +31,7 @@ async def collect(request: Request) -> Response:
     """POST requesttopay/{suffix}: prompt the payer and answer at once. Two requests prompt twice."""
     network = BY_SUFFIX.get(request.path_params["suffix"])
     if network is None:
-        raise ApiError(404, bodies.no_such_path("POST", request.url.path))
+        raise bodies.no_such_path("POST", request.url.path)
     require_key(request)
     return await collect_from(request, network, await read_json(request))
 
@@ -49,7 +43,7 @@ async def integration(request: Request) -> Response:
     name = body.get("reseau")
     network = BY_RESEAU.get(name) if isinstance(name, str) else None
     if network is None:
-        raise ApiError(400, bodies.error(400, "Network not supported", "NETWORK_UNAVAILABLE"))
+        raise ApiError(400, "Network not supported", "NETWORK_UNAVAILABLE")
     for names in ("customId", "reference"):
         body.setdefault("custom_id", body.get(names))
     return await collect_from(request, network, body, echo_may_be_json=True)
@@ -66,7 +60,7 @@ async def collect_from(
     require_open(request, network)
     script = scenarios.script_for(asked.msisdn)
     if script.answer is Answer.UNAVAILABLE_503:
-        raise ApiError(503, bodies.error(503, "Network under maintenance", "NETWORK_UNAVAILABLE"))
+        raise ApiError(503, "Network under maintenance", "NETWORK_UNAVAILABLE")
     if flow == "otp" and script.answer not in _BEFORE_OTP:
         return await _collect_with_otp(request, network, asked, script)
     payment = _create(sandbox_of(request), network, asked, script, flow)
@@ -86,7 +80,7 @@ async def _collect_with_otp(request: Request, network: Network, asked: CollectRe
     orphan = network.two_steps and waiting is None
     refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(asked.otp)
     if refusal is not None:
-        script = Script((Step(0.0, scenarios.FAILED, refusal, webhooks=(scenarios.FAILED,)),), Answer.FINAL)
+        script = Script((scenarios.failed(refusal, 0.0),), Answer.FINAL)
     if waiting is None:
         payment = _create(sandbox, network, asked, script, "push")
     else:
@@ -102,20 +96,10 @@ def _create(sandbox: Sandbox, network: Network, asked: CollectRequest, script: S
         suffix=network.suffix,
         msisdn=asked.msisdn,
         amount=asked.amount,
-        paid_amount=0,
-        status=scenarios.PENDING,
-        reason=None,
         prompts=1 if script.asks_payer else 0,
         odd_status_body=scenarios.script_for(asked.msisdn).odd_status_body,
         echo=asked.callback_info,
-        details={
-            "description": asked.description,
-            "first_name": asked.first_name,
-            "last_name": asked.last_name,
-            "email": asked.email,
-            "return_url": asked.return_url,
-            "cancel_url": asked.cancel_url,
-        },
+        details=asked.details,
         created_at=now,
         custom_id=asked.custom_id,
         echo_is_json=asked.echo_is_json,
@@ -128,7 +112,7 @@ def _refuse_duplicate(sandbox: Sandbox, network: Network, asked: CollectRequest,
     """FeexPay documents the error code, not what makes two payments identical: this rule is our assumption."""
     since = now - sandbox.settings.duplicate_seconds
     if since < now and sandbox.store.is_duplicate(network.suffix, asked.msisdn, asked.amount, since):
-        raise ApiError(409, bodies.error(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION"))
+        raise ApiError(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION")
 
 
 def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
@@ -136,7 +120,7 @@ def _steps(sandbox: Sandbox, script: Script, flow: Flow) -> tuple[Step, ...]:
     abandoned_after = sandbox.options.abandon_seconds
     if flow != "redirect" or script.steps or script.never_ends or not abandoned_after:
         return script.steps
-    return (Step(abandoned_after, scenarios.FAILED, scenarios.EXPIRED, webhooks=(scenarios.FAILED,)),)
+    return (scenarios.failed(scenarios.EXPIRED, abandoned_after),)
 
 
 async def _answer(request: Request, script: Script, payment: Payment) -> Response:

@@ -1,13 +1,16 @@
-"""What endpoints find on a request: the sandbox, the payment, the body."""
+"""What endpoints read from a request: the sandbox, the payment, the body, the caller's address."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.fault_settings import CurrentSettings, FaultSettings
 from django_feexpay.sandbox.networks import Flow, Network
 from django_feexpay.sandbox.options import Options
@@ -22,7 +25,7 @@ RESET_EXTENSION = "sandbox.reset_connection"
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """One running sandbox."""
+    """The parts of the running sandbox."""
 
     options: Options
     store: Store
@@ -41,17 +44,17 @@ class Sandbox:
         return self.settings.flows.get(network.suffix, network.flow)
 
 
-class BodyTooLargeError(Exception):
-    """The body is over `MAX_BODY_BYTES`; the rest was not read."""
-
-
 class ConnectionReset(Response):
-    """No answer: the socket is reset."""
+    """Send no answer: reset the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["extensions"][RESET_EXTENSION]()
         while (await receive())["type"] != "http.disconnect":
             continue
+
+
+def error_response(error: ApiError, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(error.body, status_code=error.status_code, headers=headers)
 
 
 def sandbox_of(request: Request) -> Sandbox:
@@ -70,11 +73,29 @@ def payment_of(request: Request) -> Payment | None:
     return sandbox_of(request).store.payment(request.path_params["reference"])
 
 
+def is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def is_from_this_machine(request: Request) -> bool:
+    host = request.client.host if request.client else ""
+    return is_address(host) and ip_address(host).is_loopback
+
+
 async def read_body(request: Request) -> bytes:
-    """Raises BodyTooLargeError."""
+    """Raises ApiError when the body is larger than `MAX_BODY_BYTES`; the rest is not read."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLargeError
+            raise ApiError(413, "request entity too large")
     return bytes(body)
+
+
+async def read_form(request: Request, *, keep_blank: bool = False) -> dict[str, str]:
+    """The fields of a posted form; of a repeated field, the last value."""
+    text = (await read_body(request)).decode("utf-8", "replace")
+    return dict(parse_qsl(text, keep_blank_values=keep_blank))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from typing import Any
 
 from starlette.requests import Request
@@ -16,13 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, links, scenarios
-from django_feexpay.sandbox.context import Sandbox, payment_of, read_body, sandbox_of
+from django_feexpay.sandbox.bodies import ApiError
+from django_feexpay.sandbox.context import Sandbox, is_from_this_machine, payment_of, read_body, sandbox_of
 from django_feexpay.sandbox.fault_settings import SettingError
 from django_feexpay.sandbox.fault_settings import as_json as settings_as_json
-from django_feexpay.sandbox.guards import ApiError
 from django_feexpay.sandbox.networks import CARDS, masked
 from django_feexpay.sandbox.store import Delivery, Link, Payment
-from django_feexpay.sandbox.webhook_queue import WebhookRequest
+from django_feexpay.sandbox.webhooks import WebhookRequest
 
 _LONGEST_DELAY_SECONDS = 86_400
 _MOST_WEBHOOKS = 100
@@ -36,17 +35,9 @@ CHOICES = {
 }
 
 
-class ControlError(Exception):
-    """An answer other than 200: its status code and what went wrong."""
-
-    def __init__(self, status_code: int, message: str) -> None:
-        super().__init__(message)
-        self.status_code = status_code
-
-
 def loopback_only(endpoint: Endpoint) -> Endpoint:
     async def guarded(request: Request) -> Response:
-        if request.client is None or not ip_address(request.client.host).is_loopback:
+        if not is_from_this_machine(request):
             return _problem(403, "the control interface answers only callers on this machine")
         return await endpoint(request)
 
@@ -62,7 +53,7 @@ def _endpoint(answer: Callable[[Request], Awaitable[dict[str, Any]]]) -> Endpoin
             return JSONResponse(await answer(request))
         except SettingError as error:
             return _problem(400, str(error))
-        except (ControlError, ApiError) as error:
+        except ApiError as error:
             return _problem(error.status_code, str(error))
 
     return endpoint
@@ -98,9 +89,9 @@ async def choose(request: Request) -> dict[str, Any]:
     found = _payment(request)
     choice = CHOICES.get(request.path_params["choice"])
     if choice is None:
-        raise ControlError(404, "no such payment or choice")
+        raise ApiError(404, "no such payment or choice")
     if not sandbox_of(request).engine.choose(found.reference, *choice):
-        raise ControlError(409, f"the payment is already {found.status}")
+        raise ApiError(409, f"the payment is already {found.status}")
     return _reread(request, found)
 
 
@@ -132,7 +123,7 @@ async def reverse(request: Request) -> dict[str, Any]:
     if status == scenarios.FAILED and found.charged:
         engine.force(found, scenarios.FAILED, scenarios.OPERATOR_ERROR, 0, announce=announce)
     elif status == scenarios.FAILED or not engine.reverse(found.reference, str(status), announce=announce):
-        raise ControlError(409, f"the payment is {found.status}: only a paid payment can be reversed")
+        raise ApiError(409, f"the payment is {found.status}: only a paid payment can be reversed")
     return _reread(request, found)
 
 
@@ -143,7 +134,7 @@ async def charge_again(request: Request) -> dict[str, Any]:
     announce = _announce(await _read_fields(request, ("webhook",)))
     second = sandbox.engine.charge_again(found.reference, announce=announce)
     if second is None:
-        raise ControlError(409, f"the payment is {found.status}: only a paid payment can be charged again")
+        raise ApiError(409, f"the payment is {found.status}: only a paid payment can be charged again")
     return as_json(sandbox, second)
 
 
@@ -206,7 +197,7 @@ async def act_on_link(request: Request) -> dict[str, Any]:
     sandbox, code, choice = sandbox_of(request), request.path_params["code"], request.path_params["choice"]
     link = sandbox.store.link(code)
     if link is None or choice not in (*links.SWITCHES, "pay", "fail", "cancel"):
-        raise ControlError(404, "no such link or choice")
+        raise ApiError(404, "no such link or choice")
     if choice in links.SWITCHES:
         links.SWITCHES[choice](sandbox.store, link)
         return _link_as_json(request, sandbox.store.link(code) or link)
@@ -215,7 +206,7 @@ async def act_on_link(request: Request) -> dict[str, Any]:
     try:
         return as_json(sandbox, links.submit(sandbox, links.open_link(sandbox, code), form))
     except links.FormError as error:
-        raise ControlError(400, str(error)) from error
+        raise ApiError(400, str(error)) from error
 
 
 @_endpoint
@@ -278,7 +269,7 @@ def shown_body(payment: Payment, delivery: Delivery) -> dict[str, Any]:
 def _payment(request: Request) -> Payment:
     found = payment_of(request)
     if found is None:
-        raise ControlError(404, "no such payment")
+        raise ApiError(404, "no such payment")
     return found
 
 

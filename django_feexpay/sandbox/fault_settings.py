@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from functools import partial
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.networks import BY_SUFFIX, CHOOSABLE_FLOWS, CONTESTED, Flow
+from django_feexpay.sandbox.store import Store
 
 GROUPS = ("answers", "shop", "faults", "webhooks")
 
@@ -32,7 +35,7 @@ class SettingError(ValueError):
 # --- readers: a JSON value or the text of a form in, a valid value out; SettingError says what is valid ------------
 
 
-def _read_whole(least: int, most: int) -> Reader:
+def read_whole(least: int, most: int) -> Reader:
     def read(value: object) -> object:
         text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
         digits = text.removeprefix("-")
@@ -43,14 +46,14 @@ def _read_whole(least: int, most: int) -> Reader:
     return read
 
 
-def _read_number(most: float) -> Reader:
+def read_number(most: float, least: float = 0.0) -> Reader:
     def read(value: object) -> object:
         try:
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
         except (ValueError, OverflowError):
             number = math.nan
-        if not 0.0 <= number <= most:
-            raise SettingError(f"a number from 0 to {most:g}")
+        if not least <= number <= most:
+            raise SettingError(f"a number from {least:g} to {most:g}")
         return number
 
     return read
@@ -65,12 +68,6 @@ def _read_switch(value: object) -> object:
     if word in ("", "0", "false", "no", "off"):
         return False
     raise SettingError("true or false")
-
-
-def _read_success_code(value: object) -> object:
-    if str(value).strip() not in ("200", "201", "202") or isinstance(value, bool):
-        raise SettingError("200, 201 or 202")
-    return int(str(value))
 
 
 def _parts(value: object) -> list[object]:
@@ -106,14 +103,19 @@ def _read_addresses(value: object) -> object:
         raise SettingError("IP addresses") from error
 
 
-def _read_url(value: object) -> object:
-    text = value.strip() if isinstance(value, str) else "no text"
+def is_http_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if text and (not usable or not text.isprintable() or " " in text):
+    except ValueError:  # a broken IPv6 host, or a port that is no number
+        return False
+    return usable and text.isprintable() and " " not in text
+
+
+def read_url(value: object) -> object:
+    """An http or https address, or ""."""
+    text = value.strip() if isinstance(value, str) else "no text"
+    if text and not is_http_url(text):
         raise SettingError("an http or https address")
     return text
 
@@ -147,11 +149,11 @@ def _switch(group: str, fr: str, en: str, *, default: bool = False) -> Any:
 
 
 def _percent(group: str, fr: str, en: str) -> Any:
-    return _setting(group, 0.0, _read_number(100.0), fr, en)
+    return _setting(group, 0.0, read_number(100.0), fr, en)
 
 
 def _seconds(group: str, fr: str, en: str, *, default: float = 0.0) -> Any:
-    return _setting(group, default, _read_number(1e9), fr, en)
+    return _setting(group, default, read_number(1e9), fr, en)
 
 
 def _networks(fr: str, en: str) -> Any:
@@ -166,7 +168,7 @@ class FaultSettings:
     """The values in force. Percentages are of calls or of webhooks."""
 
     # fmt: off
-    success_code: int = _setting("answers", 200, _read_success_code,
+    success_code: int = _setting("answers", 200, read_whole(200, 202),
         "Code HTTP d'une demande acceptée.", "HTTP code of an accepted collect request.")
     flows: dict[str, Flow] = _setting("answers", {}, _read_flows,
         "Parcours des réseaux sur lesquels les sources divergent, par exemple orange_sn=otp.",
@@ -201,11 +203,11 @@ class FaultSettings:
     payouts_enabled: bool = _switch("shop",
         "Les versements sont activés (sinon ERR_PAYOUT_NOT_ENABLED).",
         "Payouts are enabled (otherwise ERR_PAYOUT_NOT_ENABLED).", default=True)
-    opening_balance: int = _setting("shop", 0, _read_whole(0, 10**9),
+    opening_balance: int = _setting("shop", 0, read_whole(0, 10**9),
         "Solde initial de chaque réseau.", "Opening balance of each network.")
     history_fails: bool = _switch("shop",
         "L'export d'historique échoue, sans webhook.", "The asynchronous history fails, without a webhook.")
-    seed: int = _setting("faults", 0, _read_whole(0, 10**9),
+    seed: int = _setting("faults", 0, read_whole(0, 10**9),
         "Graine aléatoire de tous les pourcentages.", "Random seed of every percentage.")
     fault_calls: tuple[str, ...] = _setting("faults", (), _read_several(OPERATIONS),
         "Appels qui peuvent échouer ; vide\u00a0: tous.", "Calls that may fail; empty: all.")
@@ -218,7 +220,7 @@ class FaultSettings:
     error_503_percent: float = _percent("faults",
         "Erreurs 503 sans code FeexPay (%).", "503 without FeexPay's code (%).")
     rate_limit_percent: float = _percent("faults", "Refus 429 (%).", "429 RATE_LIMIT_EXCEEDED (%).")
-    retry_after_seconds: int = _setting("faults", 1, _read_whole(0, 3600),
+    retry_after_seconds: int = _setting("faults", 1, read_whole(0, 3600),
         "Retry-After d'un refus 429, en secondes.", "Retry-After of a 429, in seconds.")
     truncate_percent: float = _percent("faults", "Réponses JSON tronquées (%).", "JSON cut in half (%).")
     charged_error_percent: float = _percent("faults",
@@ -239,7 +241,7 @@ class FaultSettings:
         "Time from the payment to its reversal, in seconds.", default=20.0)
     reversed_status: str = _setting("faults", scenarios.REVERSED, _read_reversed_status,
         "Statut d'un paiement annulé.", "Status of a reversed payment.")
-    webhook_url: str = _setting("webhooks", "", _read_url,
+    webhook_url: str = _setting("webhooks", "", read_url,
         "Adresse des webhooks ; vide\u00a0: celle donnée au démarrage.",
         "Address of the webhooks; empty: the one given at the start.")
     webhook_on_failure: bool = _switch("webhooks",
@@ -294,18 +296,10 @@ def as_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-class ValueStore(Protocol):
-    """Keeps texts by name over a restart."""
-
-    def write_value(self, name: str, value: str) -> None: ...
-
-    def read_value(self, name: str) -> str: ...
-
-
 class CurrentSettings:
     """The settings in force: those of the start, and the changes since, which survive a restart."""
 
-    def __init__(self, store: ValueStore, at_start: FaultSettings) -> None:
+    def __init__(self, store: Store, at_start: FaultSettings) -> None:
         self._store = store
         self._at_start = at_start
         self.now = changed(at_start, json.loads(store.read_value("settings") or "{}"))
@@ -316,6 +310,11 @@ class CurrentSettings:
         at_start = as_json(self._at_start)
         different = {name: value for name, value in as_json(self.now).items() if value != at_start[name]}
         self._store.write_value("settings", json.dumps(different))
+
+    def draw(self, what: str) -> Callable[[], float]:
+        """Random numbers from 0 to 100, the same ones for the same seed and the same count of earlier draws."""
+        seed = f"{self.now.seed}:{what}:{self._store.count(what)}"
+        return partial(random.Random(seed).uniform, 0, 100)  # noqa: S311 -- repeatable faults, nothing secret
 
     def reset(self) -> None:
         """Go back to the settings of the start."""

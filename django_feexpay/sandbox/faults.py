@@ -13,11 +13,12 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from django_feexpay.sandbox import bodies
-from django_feexpay.sandbox.context import ConnectionReset, Sandbox
+from django_feexpay.sandbox.bodies import ApiError
+from django_feexpay.sandbox.context import ConnectionReset, Sandbox, error_response
 from django_feexpay.sandbox.fault_settings import FaultSettings
 
 _OPERATIONS = (
@@ -126,12 +127,12 @@ def _failure(kind: str, settings: FaultSettings) -> Response:
     if kind == "html_502":
         return HTMLResponse(bodies.HTML_502, status_code=502)
     if kind == "rate_limit":
-        body = bodies.error(429, "Too many requests", "RATE_LIMIT_EXCEEDED")
-        return JSONResponse(body, status_code=429, headers={"Retry-After": str(settings.retry_after_seconds)})
+        retry_after = {"Retry-After": str(settings.retry_after_seconds)}
+        return error_response(ApiError(429, "Too many requests", "RATE_LIMIT_EXCEEDED"), retry_after)
     if kind == "error_503":
         # Without NETWORK_UNAVAILABLE, which is FeexPay's code for an operator under maintenance (`maintenance`).
-        return JSONResponse(bodies.error(503, "Service Unavailable"), status_code=503)
-    return JSONResponse(bodies.error(500, "Internal server error"), status_code=500)
+        return error_response(ApiError(503, "Service Unavailable"))
+    return error_response(ApiError(500, "Internal server error"))
 
 
 def _accepted_body(answer: list[Message]) -> dict[str, Any] | None:
@@ -147,11 +148,9 @@ def _accepted_body(answer: list[Message]) -> dict[str, Any] | None:
 
 def _charged_error(fault: Fault, accepted: dict[str, Any], settings: FaultSettings) -> Response:
     message, code = _CHARGED_ERRORS[fault.code]
-    body = bodies.error(int(fault.code), message, code)
-    if fault.named:
-        body |= {name: accepted[name] for name in ("reference", "status") if name in accepted}
+    named = {name: accepted[name] for name in ("reference", "status") if fault.named and name in accepted}
     headers = {"Retry-After": str(settings.retry_after_seconds)} if fault.code == "429" else None
-    return JSONResponse(body, status_code=int(fault.code), headers=headers)
+    return error_response(ApiError(int(fault.code), message, code, **named), headers)
 
 
 async def _recorded(app: ASGIApp, scope: Scope, receive: Receive) -> list[Message]:

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import page_url, sandbox_of
-from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.guards import read_json, require_key, require_shop
 from django_feexpay.sandbox.store import Export, Payment
-from django_feexpay.sandbox.validation import Constraints, ValidationFailedError, refuse
+from django_feexpay.sandbox.validation import refuse, validation_failed, word_errors
 
 HISTORY_ROWS = 500
 HISTORY_DAYS = 31
@@ -46,7 +47,7 @@ async def history_async(request: Request) -> Response:
     rows = await _rows(request)
     sandbox = sandbox_of(request)
     if not sandbox.engine.webhook_queue.address:
-        raise ApiError(409, bodies.error(409, "History webhook not configured", "HISTORY_WEBHOOK_NOT_CONFIGURED"))
+        raise ApiError(409, "History webhook not configured", "HISTORY_WEBHOOK_NOT_CONFIGURED")
     now = clock.time()
     export = Export(
         request_id=str(uuid.uuid4()),
@@ -59,7 +60,7 @@ async def history_async(request: Request) -> Response:
     sandbox.store.add_export(export)
     if not export.failed:
         body = bodies.history_webhook(export, _result_url(request, export), rows, _expires_at(export))
-        sandbox.engine.webhook_queue.send_body(export.request_id, body, export.ready_at)
+        sandbox.engine.webhook_queue.queue(export.request_id, body, export.ready_at)
         sandbox.timers.wake()
     return JSONResponse({"success": True, "data": bodies.export_pending(export, _expires_at(export))}, status_code=202)
 
@@ -69,7 +70,7 @@ async def export_status(request: Request) -> Response:
     require_key(request)
     export = sandbox_of(request).store.export(request.path_params["request_id"])
     if export is None:
-        raise ApiError(404, bodies.error(404, "History request not found", "NOT_FOUND"))
+        raise ApiError(404, "History request not found", "NOT_FOUND")
     body = bodies.export_pending(export, _expires_at(export))
     if export.ready_at <= clock.time():
         body |= bodies.export_ended(export, _result_url(request, export))
@@ -81,7 +82,7 @@ async def export_file(request: Request) -> Response:
     export = sandbox_of(request).store.export(request.path_params["request_id"])
     now = clock.time()
     if export is None or export.failed or not export.ready_at <= now < _expires_at(export):
-        raise ApiError(404, bodies.error(404, "Not Found"))
+        raise ApiError(404, "Not Found")
     return Response(export.result, media_type="application/json")
 
 
@@ -97,22 +98,11 @@ async def _rows(request: Request) -> list[dict[str, Any]]:
     require_key(request)
     body = await read_json(request)
     start, end = _period(body)
-    refuse(
-        {
-            "type": _word_errors("type", body, tuple(TYPES)),
-            "status": _word_errors("status", body, STATUSES),
-            "reseau": _word_errors("reseau", body, FILTER_CODES),
-        }
-    )
+    words = {"type": tuple(TYPES), "status": STATUSES, "reseau": FILTER_CODES}
+    refuse({name: word_errors(name, body.get(name, "ALL"), words[name]) for name in words})
     require_shop(request, body.get("shop"))
     found = sandbox_of(request).store.created_between(start.timestamp(), end.timestamp())
     return [bodies.history_row(payment) for payment in found if _matches(payment, body)]
-
-
-def _word_errors(name: str, body: dict[str, Any], words: tuple[str, ...]) -> Constraints:
-    if body.get(name, "ALL") in words:
-        return {}
-    return {"isIn": f"{name} must be one of {', '.join(words)}"}
 
 
 def _matches(payment: Payment, body: dict[str, Any]) -> bool:
@@ -127,18 +117,15 @@ def _period(body: dict[str, Any]) -> tuple[datetime, datetime]:
     """From the start of the first day to the end of the last, UTC."""
     first, last = (_day(name, body.get(name)) for name in ("start_date", "end_date"))
     if last < first or last - first > timedelta(days=HISTORY_DAYS):
-        message = f"end_date must be at most {HISTORY_DAYS} days after start_date"
-        raise ValidationFailedError([{"property": "end_date", "constraints": {"range": message}}])
+        refuse({"end_date": {"range": f"end_date must be at most {HISTORY_DAYS} days after start_date"}})
     return datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
 
 
 def _day(name: str, value: object) -> date:
     try:
-        day = datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).date()
+        return datetime.strptime(str(value), "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError as error:
-        constraints = {"isDate": f"{name} must be a date, YYYY-MM-DD"}
-        raise ValidationFailedError([{"property": name, "constraints": constraints}]) from error
-    return day
+        raise validation_failed({name: {"isDate": f"{name} must be a date, YYYY-MM-DD"}}) from error
 
 
 ROUTES = [

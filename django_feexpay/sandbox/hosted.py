@@ -7,18 +7,18 @@ ask for the status.
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, links, scenarios
-from django_feexpay.sandbox.context import ConnectionReset, payment_of, read_body
-from django_feexpay.sandbox.guards import ApiError
-from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
+from django_feexpay.sandbox.bodies import ApiError
+from django_feexpay.sandbox.context import ConnectionReset, error_response, payment_of, read_form
+from django_feexpay.sandbox.fault_settings import is_http_url
 from django_feexpay.sandbox.networks import masked
-from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
+from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, version_of, viewer_of
 from django_feexpay.sandbox.scenarios import Answer, Script
 from django_feexpay.sandbox.store import Link, Payment
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
@@ -37,7 +37,9 @@ async def operator_page(request: Request) -> Response:
     viewer, payment = viewer_of(request), payment_of(request)
     if payment is None or payment.waits_for != "page" or payment.link:
         return not_found(request)
-    return _operator_page(viewer, payment)
+    body, here = _operator_body(viewer, payment), f"/pay/{payment.reference}"
+    leads = (payment.details["return_url"], payment.details["cancel_url"])
+    return page(viewer, "operator_page", here, _checkout(viewer, body, here), form_leads_to=leads)
 
 
 async def operator_state(request: Request) -> Response:
@@ -50,7 +52,7 @@ async def operator_state(request: Request) -> Response:
 async def operator_choose(request: Request) -> Response:
     """POST pay/{reference}: Pay, Cancel or Fail; redirects to the shop."""
     viewer, payment = viewer_of(request), payment_of(request)
-    choice = _OPERATOR_CHOICES.get((await _form(request)).get("choice", ""))
+    choice = _OPERATOR_CHOICES.get((await read_form(request)).get("choice", ""))
     if payment is None or payment.waits_for != "page" or payment.link or choice is None:
         return not_found(request)
     if payment.status == scenarios.PENDING:
@@ -60,24 +62,18 @@ async def operator_choose(request: Request) -> Response:
     return RedirectResponse(back or viewer.url(f"/pay/{payment.reference}"), status_code=303)
 
 
-def _operator_page(viewer: Viewer, payment: Payment) -> Response:
-    body = _operator_body(viewer, payment)
-    here = f"/pay/{payment.reference}"
-    content = _checkout(viewer, body, here, f"{here}/state")
-    leads = (payment.details["return_url"], payment.details["cancel_url"])
-    return page(viewer, "operator_page", here, content, form_leads_to=leads)
-
-
 def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
     line = {"network": payment.network.reseau, "msisdn": masked(payment.msisdn, payment.network)}
     if payment.status != scenarios.PENDING:
-        return fill("checkout_result", **line, **_outcome(viewer, payment), back=_back(viewer, _shop_url(payment)))
-    return fill(
+        url = _shop_url(payment)
+        back = viewer.fill("others", url=url, text=viewer.text("back_to_shop")) if url else EMPTY
+        return viewer.fill("checkout_result", **line, **_outcome(viewer, payment), back=back)
+    return viewer.fill(
         "operator_page",
         **line,
-        **_question(viewer, payment.amount, payment.details["description"]),
+        question=viewer.question(payment.amount),
+        description=payment.details["description"],
         action=viewer.url(f"/pay/{payment.reference}"),
-        **viewer.texts("pay", "cancel", "fail", "abandon"),
     )
 
 
@@ -101,7 +97,7 @@ async def link_page(request: Request) -> Response:
 
 async def link_choose(request: Request) -> Response:
     """POST link/{code}/{slug}: Pay, Fail, Cancel or Expire. Pay runs the magic number that was chosen, if any."""
-    viewer, form = viewer_of(request), await _form(request)
+    viewer, form = viewer_of(request), await read_form(request)
     try:
         link = links.open_link(viewer.sandbox, request.path_params["code"])
     except ApiError as error:
@@ -141,7 +137,7 @@ async def link_result(request: Request) -> Response:
     if payment is None or payment.link is None:
         return not_found(request)
     here = f"/paid/{payment.reference}"
-    return page(viewer, "link_page", here, _checkout(viewer, _link_result(viewer, payment), here, f"{here}/state"))
+    return page(viewer, "link_page", here, _checkout(viewer, _link_result(viewer, payment), here))
 
 
 async def link_result_state(request: Request) -> Response:
@@ -153,41 +149,36 @@ async def link_result_state(request: Request) -> Response:
 def _link_result(viewer: Viewer, payment: Payment) -> Markup:
     msisdn = masked(payment.msisdn, payment.network)
     outcome = _outcome(viewer, payment)
-    return fill("checkout_result", network=payment.network.reseau, msisdn=msisdn, **outcome, back=EMPTY)
+    return viewer.fill("checkout_result", network=payment.network.reseau, msisdn=msisdn, **outcome, back=EMPTY)
 
 
 def _link_page(request: Request, viewer: Viewer, link: Link, *, error: str = "") -> Response:
-    methods = links.METHODS[link.methods]
+    methods = [(one.reseau, one.reseau.title()) for one in links.METHODS[link.methods]]
     endings = [("", viewer.text("ending_none"))]
     endings += [(ending, f"{ending} · {magic_number(viewer.language, ending)}") for ending in MAGIC_NUMBERS]
-    phone_field = EMPTY
-    if link.methods != "CARD":
-        phone_field = fill("link_phone", **viewer.texts("link_phone", "link_phone_hint"))
-    body = fill(
+    body = viewer.fill(
         "link_page",
-        **_question(viewer, link.amount, link.description),
+        question=viewer.question(link.amount),
+        description=link.description,
         action=viewer.url(request.url.path),
-        error=fill("pin_error", text=viewer.text(error)) if error else EMPTY,
-        method=viewer.text("method"),
-        methods=join(fill("option", value=one.reseau, text=one.reseau.title()) for one in methods),
-        phone_field=phone_field,
-        ending=viewer.text("ending"),
-        endings=join(fill("option", value=value, text=text) for value, text in endings),
-        **viewer.texts("pay", "fail", "cancel", "expire_link", "link_hint"),
+        error=viewer.fill("pin_error", text=viewer.text(error)) if error else EMPTY,
+        methods=join(viewer.fill("option", value=value, text=text) for value, text in methods),
+        phone_field=viewer.fill("link_phone") if link.methods != "CARD" else EMPTY,
+        endings=join(viewer.fill("option", value=value, text=text) for value, text in endings),
     )
     leads = (link.success_url, link.error_url)
-    content = fill("checkout_still", body=body)
+    content = viewer.fill("checkout_still", body=body)
     return page(viewer, "link_page", request.url.path, content, 422 if error else 200, form_leads_to=leads)
 
 
 def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:
     """FeexPay's refusal, as a page for browsers and as JSON for other callers."""
     if "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(error.body, status_code=error.status_code)
+        return error_response(error)
     message, code = str(error.body["message"]), str(error.body.get("code", error.status_code))
     titles = {"FeexLink has expired": "link_expired", "FeexLink usage limit reached": "link_used"}
     title = viewer.text(titles.get(message, "link_closed"))
-    content = fill("checkout_still", body=fill("empty", title=title, more=code))
+    content = viewer.fill("checkout_still", body=viewer.fill("empty", title=title, more=code))
     return page(viewer, "link_page", request.url.path, content, error.status_code)
 
 
@@ -196,34 +187,16 @@ def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:
 
 def with_reference(url: str, reference: str) -> str:
     """`url` with `?ref=`; "" for anything but an http or https address."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and url.isprintable()
-    except ValueError:  # a broken IPv6 host
+    if not is_http_url(url):
         return ""
-    if not usable:
-        return ""
+    parts = urlsplit(url)
     query = f"{parts.query}&ref={reference}" if parts.query else f"ref={reference}"
     return urlunsplit(parts._replace(query=query))
 
 
-async def _form(request: Request) -> dict[str, str]:
-    text = (await read_body(request)).decode("utf-8", "replace")
-    return {name: values[0] for name, values in parse_qs(text).items()}
-
-
-def _checkout(viewer: Viewer, body: Markup, here: str, state: str) -> Markup:
-    urls = {"state_url": viewer.url(state), "next_url": viewer.url(here)}
-    return fill("checkout", body=body, version=version_of(body), **urls)
-
-
-def _question(viewer: Viewer, amount: int, description: str) -> dict[str, str]:
-    shop = viewer.sandbox.options.shop_name
-    return {"question": viewer.text("question", amount=money(amount), shop=shop), "description": description}
-
-
-def _back(viewer: Viewer, url: str) -> Markup:
-    return fill("others", url=url, text=viewer.text("back_to_shop")) if url else EMPTY
+def _checkout(viewer: Viewer, body: Markup, here: str) -> Markup:
+    urls = {"state_url": viewer.url(f"{here}/state"), "next_url": viewer.url(here)}
+    return viewer.fill("checkout", body=body, version=version_of(body), **urls)
 
 
 def _outcome(viewer: Viewer, payment: Payment) -> dict[str, str]:

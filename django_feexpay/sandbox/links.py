@@ -17,21 +17,31 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import Sandbox, page_url, sandbox_of
-from django_feexpay.sandbox.guards import ApiError, read_json, require_key, require_shop
+from django_feexpay.sandbox.guards import read_json, require_key, require_shop
 from django_feexpay.sandbox.networks import CARDS, NETWORKS, Network
-from django_feexpay.sandbox.scenarios import Script, Step
+from django_feexpay.sandbox.scenarios import Script, approved, failed
 from django_feexpay.sandbox.store import Link, Payment, Store
-from django_feexpay.sandbox.validation import phone_errors, read_link
+from django_feexpay.sandbox.validation import (
+    phone_errors,
+    refuse,
+    shop_errors,
+    text_errors,
+    well_formed,
+    whole_errors,
+    word_errors,
+)
 
-METHODS = {"CARD": CARDS, "MOBILE": NETWORKS, "ALL": (*CARDS, *NETWORKS)}
+# FeexPay's `paymentMethod`.
+METHODS = {"ALL": (*CARDS, *NETWORKS), "CARD": CARDS, "MOBILE": NETWORKS}
 
 _CODE_SIGNS = string.ascii_letters + string.digits
 _CODE_LENGTH = 8
 
-FAILED_ON_THE_PAGE = Script((Step(0.0, scenarios.FAILED, scenarios.INSUFFICIENT, webhooks=(scenarios.FAILED,)),))
-CANCELLED_ON_THE_PAGE = Script((Step(0.0, scenarios.FAILED, scenarios.DECLINED, webhooks=(scenarios.FAILED,)),))
-PAID_ON_THE_PAGE = Script((Step(0.0, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),))
+_FAILED_ON_THE_PAGE = Script((failed(scenarios.INSUFFICIENT, 0.0),))
+_CANCELLED_ON_THE_PAGE = Script((failed(scenarios.DECLINED, 0.0),))
+_PAID_ON_THE_PAGE = Script((approved(0.0),))
 
 
 class FormError(ValueError):
@@ -46,24 +56,41 @@ async def generate(request: Request) -> Response:
     """POST feexlinks/generate: a new link. The transaction is made when a payer pays on it."""
     require_key(request)
     body = await read_json(request)
-    asked = read_link(body)
+    _validate(body)
     require_shop(request, body["shop"])
-    now = time.time()
+    now, custom_id = time.time(), body.get("custom_id")
     link = Link(
         code="".join(secrets.choice(_CODE_SIGNS) for _ in range(_CODE_LENGTH)),
-        amount=asked.amount,
-        description=asked.description,
-        methods=asked.methods,
-        uses=asked.uses,
-        expires_at=now + 60 * asked.expire_minutes,
+        amount=body["amount"],
+        description=body.get("description") or "",
+        methods=body["paymentMethod"],
+        uses=body.get("range", 0),
+        expires_at=now + 60 * body["expireIn"],
         active=True,
-        custom_id=asked.custom_id,
-        success_url=asked.success_url,
-        error_url=asked.error_url,
+        custom_id=None if custom_id is None else well_formed(custom_id),
+        success_url=well_formed(body.get("callback_url") or ""),
+        error_url=well_formed(body.get("callback_error") or ""),
         created_at=now,
     )
     sandbox_of(request).store.add_link(link)
     return JSONResponse(bodies.link(link, url_of(request, link), body), status_code=201)
+
+
+def _validate(body: dict[str, Any]) -> None:
+    """Raises ApiError. No source gives limits of the amount: any positive integer is accepted."""
+    description = body.get("description")
+    plain = description is None or (isinstance(description, str) and re.fullmatch("[A-Za-z0-9 _-]*", description))
+    found = {
+        "shop": shop_errors(body.get("shop")),
+        "amount": whole_errors("amount", body.get("amount"), 1),
+        "description": {} if plain else {"matches": "description must hold letters, digits, spaces, _ and - only"},
+        "paymentMethod": word_errors("paymentMethod", body.get("paymentMethod"), METHODS),
+        "range": whole_errors("range", body.get("range", 0), 0),
+        "expireIn": whole_errors("expireIn", body.get("expireIn"), 1),
+    }
+    refuse(
+        found | {name: text_errors(name, body.get(name)) for name in ("custom_id", "callback_url", "callback_error")}
+    )
 
 
 def url_of(request: Request, link: Link) -> str:
@@ -75,32 +102,27 @@ def open_link(sandbox: Sandbox, code: str) -> Link:
     """The link if it can be paid now. Raises ApiError with FeexPay's answer."""
     link = sandbox.store.link(code)
     if link is None:
-        raise ApiError(404, bodies.error(404, "FeexLink not found", "FEEXLINK_NOT_FOUND"))
+        raise ApiError(404, "FeexLink not found", "FEEXLINK_NOT_FOUND")
     if not link.active:
-        raise ApiError(400, bodies.error(400, "FeexLink is not active"))
+        raise ApiError(400, "FeexLink is not active")
     if link.expires_at <= time.time():
-        raise ApiError(410, bodies.error(410, "FeexLink has expired", "FEEXLINK_EXPIRED"))
+        raise ApiError(410, "FeexLink has expired", "FEEXLINK_EXPIRED")
     if link.uses and sandbox.store.uses_of(link.code) >= link.uses:
-        raise ApiError(400, bodies.error(400, "FeexLink usage limit reached"))
+        raise ApiError(400, "FeexLink usage limit reached")
     return link
 
 
 def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: str = "") -> Payment:
     """Start a transaction of type FEEX_LINK with its own reference."""
     now = time.time()
-    no_names: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "email"), "")
     payment = Payment(
         reference=bodies.new_reference(network, now),
         suffix=network.suffix,
         msisdn=msisdn,
         amount=link.amount,
-        paid_amount=0,
-        status=scenarios.PENDING,
-        reason=None,
         prompts=1 if script.asks_payer else 0,
         odd_status_body=script.odd_status_body,
-        echo=None,
-        details=no_names | {"description": link.description},
+        details={"description": link.description, "first_name": "", "last_name": "", "email": ""},
         created_at=now,
         kind="FEEX_LINK",
         waits_for="page" if network in CARDS else "phone",
@@ -112,7 +134,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
 
 def script_of(form: Mapping[str, str]) -> Script:
     """The script of a button: Pay runs the chosen magic number, or without one that of the phone."""
-    fixed = {"fail": FAILED_ON_THE_PAGE, "cancel": CANCELLED_ON_THE_PAGE}
+    fixed = {"fail": _FAILED_ON_THE_PAGE, "cancel": _CANCELLED_ON_THE_PAGE}
     ending, phone, choice = form.get("ending", ""), form.get("phone", ""), form.get("choice", "")
     if choice in fixed:
         return fixed[choice]
@@ -120,7 +142,7 @@ def script_of(form: Mapping[str, str]) -> Script:
         raise FormError("choice_wrong")
     if ending in scenarios.SCRIPTS:
         return scenarios.SCRIPTS[ending]
-    return scenarios.script_for(phone) if phone else PAID_ON_THE_PAGE
+    return scenarios.script_for(phone) if phone else _PAID_ON_THE_PAGE
 
 
 def submit(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
@@ -135,12 +157,8 @@ def submit(sandbox: Sandbox, link: Link, form: Mapping[str, str]) -> Payment:
     return pay(sandbox, link, network, script, msisdn)
 
 
-def _expire(store: Store, link: Link) -> None:
-    store.end_link(link.code, link.created_at)
-
-
 SWITCHES: dict[str, Callable[[Store, Link], None]] = {
-    "expire": _expire,
+    "expire": lambda store, link: store.end_link(link.code, link.created_at),
     "activate": lambda store, link: store.switch_link(link.code, active=True),
     "deactivate": lambda store, link: store.switch_link(link.code, active=False),
 }

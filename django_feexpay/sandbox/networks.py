@@ -7,6 +7,7 @@ Only the suffix `mtn` is official; the others come from two or more integrators.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_UP, Decimal
 from typing import Literal
 
 Flow = Literal["push", "otp", "redirect", "hosted"]
@@ -96,3 +97,19 @@ def masked(msisdn: str, network: Network) -> str:
     national = msisdn.removeprefix(network.calling_code)
     dots = "•" * (len(national) - 4)
     return f"+{network.calling_code} {national[:2]} {dots} {national[-2:]}"
+
+
+# FeexPay's fees in percent, as in its own SDK; a contract may differ.
+_FEES_BY_COUNTRY = {"BJ": "1.7", "TG": "3", "CI": "2.9", "SN": "1.9", "CG": "3"}
+_FEES_BY_SUFFIX = {"wave_ci": "3.2", "moov_bf": "3.2", "orange_bf": "3.9", "visa": "4.5", "mastercard": "4.5"}
+
+# Up to this amount the fee is one unit.
+_SMALL_AMOUNT = 30
+
+
+def fee_of(network: Network, amount: int) -> int:
+    """The fee in whole units, rounded up; 0 when no source gives one."""
+    if amount <= _SMALL_AMOUNT:
+        return 1
+    percent = _FEES_BY_SUFFIX.get(network.suffix, _FEES_BY_COUNTRY.get(network.country, "0"))
+    return int((amount * Decimal(percent) / 100).to_integral_value(ROUND_UP))

@@ -10,17 +10,19 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.resources import files
+from string import Template
 from urllib.parse import urlencode, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import markup
 from django_feexpay.sandbox.context import Sandbox, sandbox_of
-from django_feexpay.sandbox.markup import Markup, fill, join
 from django_feexpay.sandbox.options import LANGUAGES
-from django_feexpay.sandbox.texts import accepted_language, asked_language, text
+from django_feexpay.sandbox.texts import accepted_language, money, text, texts_in
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
@@ -39,6 +41,15 @@ _LANGUAGE_NAMES = {"fr": ("FR", "Français"), "en": ("EN", "English")}
 _NAVIGATION = (("phone", "phone_short", "/"), ("payments", "payments", "/payments"), ("control", "control", "/control"))
 
 
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+EMPTY = Markup("")
+
+
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """One request for a page: the sandbox, the language, and whether `?lang=` chose it (then links keep it)."""
@@ -50,8 +61,16 @@ class Viewer:
     def text(self, key: str, **values: object) -> str:
         return text(self.language, key, **values)
 
-    def texts(self, *keys: str) -> dict[str, str]:
-        return {key: self.text(key) for key in keys}
+    def fill(self, template: str, **values: object) -> Markup:
+        """A file of templates/: each `$name` becomes the value of that name or, without one, the text of that name.
+
+        Every value is escaped unless it is `Markup` already. Raises KeyError for a name without value and text.
+        """
+        safe = {name: value if isinstance(value, Markup) else escape(str(value)) for name, value in values.items()}
+        return Markup(_template(template).substitute(_escaped_texts(self.language) | safe))
+
+    def question(self, amount: int) -> str:
+        return self.text("question", amount=money(amount), shop=self.sandbox.options.shop_name)
 
     def url(self, path: str, **query: str) -> str:
         """`path` with its query, and with `?lang=` when the viewer chose the language."""
@@ -60,10 +79,25 @@ class Viewer:
 
 
 def viewer_of(request: Request) -> Viewer:
-    sandbox = sandbox_of(request)
-    asked = asked_language(request)
+    sandbox, asked = sandbox_of(request), request.query_params.get("lang", "")
+    if asked in LANGUAGES:
+        return Viewer(sandbox, asked, True)
     accepted = accepted_language(request.headers.get("accept-language", ""), sandbox.options.language)
-    return Viewer(sandbox, asked or accepted, asked is not None)
+    return Viewer(sandbox, accepted, False)
+
+
+def join(pieces: Iterable[Markup]) -> Markup:
+    return Markup("".join(pieces))
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((files(__package__) / "templates" / f"{name}.html").read_text("utf-8"))
+
+
+@cache
+def _escaped_texts(language: str) -> dict[str, str]:
+    return {key: escape(one) for key, one in texts_in(language).items()}
 
 
 def version_of(body: Markup) -> str:
@@ -82,14 +116,11 @@ def page(
 
     `form_leads_to`: addresses of other sites to which the answer to the page's form may redirect.
     """
-    whole = fill(
+    whole = viewer.fill(
         "page",
-        language=viewer.language,
+        lang=viewer.language,
         title=viewer.text(title),
-        banner=viewer.text("banner"),
-        skip=viewer.text("skip"),
         links=join(_link(viewer, *entry, title) for entry in _NAVIGATION),
-        language_label=viewer.text("language"),
         languages=join(_language_link(viewer, language, path) for language in LANGUAGES),
         content=content,
     )
@@ -110,8 +141,8 @@ def _origin(url: str) -> str:
 
 
 def _link(viewer: Viewer, key: str, text: str, path: str, title: str) -> Markup:
-    current = Markup(' aria-current="page"') if key == title else markup.EMPTY
-    return fill("link", url=viewer.url(path), text=viewer.text(text), attributes=current)
+    current = Markup(' aria-current="page"') if key == title else EMPTY
+    return viewer.fill("link", url=viewer.url(path), text=viewer.text(text), attributes=current)
 
 
 def _language_link(viewer: Viewer, language: str, path: str) -> Markup:
@@ -120,24 +151,22 @@ def _language_link(viewer: Viewer, language: str, path: str) -> Markup:
     attributes = Markup(f' lang="{language}" hreflang="{language}" aria-label="{short}, {name}"{current}')
     separator = "&" if "?" in path else "?"
     url = f"{path}{separator}lang={language}"
-    return fill("link", url=url, text=short, attributes=attributes)
+    return viewer.fill("link", url=url, text=short, attributes=attributes)
 
 
 def not_found(request: Request) -> Response:
     viewer = viewer_of(request)
-    content = fill("not_found", title=viewer.text("not_found"), back=viewer.text("phone"), url=viewer.url("/"))
-    return page(viewer, "not_found", "/", content, status_code=404)
+    return page(viewer, "not_found", "/", viewer.fill("not_found", url=viewer.url("/")), status_code=404)
 
 
-async def stylesheet(request: Request) -> Response:
-    return Response(markup.asset("sandbox.css"), media_type="text/css")
+_ASSET_TYPES = {"sandbox.css": "text/css", "sandbox.js": "text/javascript"}
 
 
-async def script(request: Request) -> Response:
-    return Response(markup.asset("sandbox.js"), media_type="text/javascript")
+async def asset(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _ASSET_TYPES:
+        return not_found(request)
+    return Response((files(__package__) / "assets" / name).read_bytes(), media_type=_ASSET_TYPES[name])
 
 
-ROUTES = [
-    Route("/assets/sandbox.css", stylesheet, methods=["GET"]),
-    Route("/assets/sandbox.js", script, methods=["GET"]),
-]
+ROUTES = [Route("/assets/{name}", asset, methods=["GET"])]

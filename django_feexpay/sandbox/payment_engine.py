@@ -8,16 +8,16 @@ transaction.
 from __future__ import annotations
 
 import math
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from django_feexpay.sandbox import bodies, scenarios
 from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import DueStep, Payment, Store
-from django_feexpay.sandbox.webhook_queue import SPACING_SECONDS, WebhookQueue, WebhookRequest
+from django_feexpay.sandbox.webhooks import SPACING_SECONDS, WebhookQueue, WebhookRequest
 
 _MAY_BECOME = {
     scenarios.PENDING: {scenarios.SUCCESSFUL, scenarios.FAILED},
@@ -41,57 +41,36 @@ class PaymentEngine:
 
     def accept(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
         """Store a new payment and start its script; the payment after the steps without a delay."""
-        with self._store.transaction():
+        with self._change():
             self._store.add_payment(payment)
-            for step in steps:
-                self._run_or_plan(payment.reference, step, payment.created_at)
-        self._on_change()
+            self._start(payment.reference, steps, payment.created_at)
         return self._read(payment.reference)
 
     def accept_otp(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
         """Start the script of a payment that waited for its one-time code."""
-        with self._store.transaction():
+        with self._change():
             self._store.accept_otp(payment.reference)
-            for step in steps:
-                self._run_or_plan(payment.reference, step, time.time())
-        self._on_change()
+            self._start(payment.reference, steps, time.time())
         return self._read(payment.reference)
 
     def choose(self, reference: str, status: str, reason: str | None = None) -> bool:
         """Apply the payer's own decision and end the script; False when the payment can no longer change so."""
-        step = scenarios.Step(0.0, status, reason, webhooks=(status,))
-        with self._store.transaction():
-            chosen = self._apply(reference, step, time.time())
-            if chosen:
-                self._store.drop_steps_of(reference)
-                self._inject_faults_after(reference, step, time.time())
-        self._on_change()
-        return chosen
+        return self._end(reference, scenarios.Step(0.0, status, reason, webhooks=(status,)))
 
     def reverse(self, reference: str, status: str, *, announce: bool) -> bool:
         """Give the money of a paid payment back to the payer; False when it is not paid."""
-        step = scenarios.Step(0.0, status, webhooks=(status,) if announce else ())
-        with self._store.transaction():
-            reversed_ = self._apply(reference, step, time.time())
-            if reversed_:
-                self._store.drop_steps_of(reference)
-        self._on_change()
-        return reversed_
+        return self._end(reference, scenarios.Step(0.0, status, webhooks=(status,) if announce else ()))
 
     def charge_again(self, reference: str, *, announce: bool) -> Payment | None:
         """Charge the payer of a paid payment a second time; the new payment, or None when the first is not paid."""
-        with self._store.transaction():
-            second = self._charge_again(reference, time.time(), announce=announce)
-        self._on_change()
-        return second
+        with self._change():
+            return self._charge_again(reference, time.time(), announce=announce)
 
     def run(self, due: DueStep) -> None:
         """Run a step of a script that is due."""
-        with self._store.transaction():
+        with self._change():
             self._store.drop_step(due.id)
-            if self._apply(due.reference, due.step, time.time()):
-                self._inject_faults_after(due.reference, due.step, time.time())
-        self._on_change()
+            self._apply(due.reference, due.step, time.time())
 
     def run_scripts(self) -> int:
         """Run every payer's decision that a magic number has planned; how many. Open pages stay open."""
@@ -102,48 +81,66 @@ class PaymentEngine:
 
     def force(self, payment: Payment, status: str, reason: str | None, paid_amount: int, *, announce: bool) -> None:
         """Set any status over any other, also what FeexPay should never do, and end the script."""
-        with self._store.transaction():
-            self._store.force(payment.reference, status, reason, paid_amount, time.time())
+        with self._change():
+            self._store.write_status(payment.reference, status, reason, paid_amount, time.time())
             self._store.drop_steps_of(payment.reference)
             if announce:
                 self.webhook_queue.announce(self._read(payment.reference), status, time.time())
-        self._on_change()
 
     def send(self, payment: Payment, requests: Iterable[WebhookRequest]) -> None:
         """Queue these webhooks about the payment, untouched by the fault settings."""
-        with self._store.transaction():
+        with self._change():
             for request in requests:
                 self.webhook_queue.send(payment, request, time.time())
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """One transaction. After its commit, the timers check what is due."""
+        with self._store.transaction():
+            yield
         self._on_change()
 
-    def _run_or_plan(self, reference: str, step: scenarios.Step, now: float) -> None:
-        if step.after_seconds:
-            self._store.add_step(reference, now + step.after_seconds * self._options.time_scale, step)
-        elif self._apply(reference, step, now):
-            self._inject_faults_after(reference, step, now)
+    def _start(self, reference: str, steps: Iterable[scenarios.Step], now: float) -> None:
+        for step in steps:
+            if step.after_seconds:
+                self._store.add_step(reference, now + step.after_seconds * self._options.time_scale, step)
+            else:
+                self._apply(reference, step, now)
 
-    def _apply(self, reference: str, step: scenarios.Step, now: float) -> bool:
+    def _end(self, reference: str, step: scenarios.Step) -> bool:
+        """Apply `step` instead of the rest of the script; False when the status does not allow it."""
+        with self._change():
+            payment = self._read(reference)
+            if step.status not in _MAY_BECOME[payment.status]:
+                return False
+            self._store.drop_steps_of(reference)
+            self._apply(reference, step, time.time())
+        return True
+
+    def _apply(self, reference: str, step: scenarios.Step, now: float) -> None:
+        """Change the status if its rules allow it, and queue the webhooks."""
         payment = self._read(reference)
         if step.status is not None:
             if step.status not in _MAY_BECOME[payment.status]:
-                return False
-            self._store.settle(payment, step, now)
+                return
+            paid = payment.amount - step.short_by if step.status == scenarios.SUCCESSFUL else 0
+            self._store.write_status(reference, step.status, step.reason, paid, now)
             payment = self._read(reference)
         for position, status in enumerate(step.webhooks):
             spacing = position * SPACING_SECONDS * self._options.time_scale
             self.webhook_queue.announce(payment, status, now + spacing)
-        return True
+        if step.status == scenarios.SUCCESSFUL:
+            self._inject_faults_after_success(reference, now)
 
-    def _inject_faults_after(self, reference: str, step: scenarios.Step, now: float) -> None:
-        """After a success: charge twice, or plan a reversal, by the percentages of the settings."""
+    def _inject_faults_after_success(self, reference: str, now: float) -> None:
+        """Charge twice, or plan a reversal, by the percentages of the settings."""
         settings = self._current_settings.now
-        if step.status != scenarios.SUCCESSFUL or not (settings.charged_twice_percent or settings.reversed_percent):
+        if not (settings.charged_twice_percent or settings.reversed_percent):
             return
-        seed = f"{settings.seed}:paid:{self._store.count('paid')}"
-        chance = random.Random(seed)  # noqa: S311 -- repeatable faults, nothing secret
-        if chance.uniform(0, 100) < settings.charged_twice_percent:
+        roll = self._current_settings.draw("paid")
+        if roll() < settings.charged_twice_percent:
             self._charge_again(reference, now, announce=True)
-        if chance.uniform(0, 100) < settings.reversed_percent:
+        if roll() < settings.reversed_percent:
             status = settings.reversed_status
             due_at = now + settings.reversed_after_seconds * self._options.time_scale
             self._store.add_step(reference, due_at, scenarios.Step(0.0, status, webhooks=(status,)))

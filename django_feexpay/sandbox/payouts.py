@@ -11,19 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import payment_of, sandbox_of
-from django_feexpay.sandbox.guards import (
-    ApiError,
-    read_json,
-    require_address,
-    require_key,
-    require_open,
-    require_shop,
-)
+from django_feexpay.sandbox.guards import read_json, require_address, require_key, require_open, require_shop
 from django_feexpay.sandbox.networks import BY_RESEAU, BY_SUFFIX, Network
-from django_feexpay.sandbox.scenarios import Step
 from django_feexpay.sandbox.store import PAYOUT, Payment
-from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors
+from django_feexpay.sandbox.validation import Constraints, amount_errors, phone_errors, refuse, shop_errors, word_errors
 
 # Routes shared by several networks: the body names the network.
 SHARED_ROUTES = {"transfer/global": ("MTN", "MOOV"), "togo": ("TOGOCOM TG", "MOOV TG")}
@@ -36,14 +29,14 @@ MIN_IN_BENIN = 50
 LONGEST_MOTIF = 30
 
 # No payer decides on a payout: without a magic number it succeeds.
-_PAID = (Step(scenarios.PAYER_SECONDS, scenarios.SUCCESSFUL, webhooks=(scenarios.SUCCESSFUL,)),)
+_PAID = (scenarios.approved(),)
 
 
 async def payout(request: Request) -> Response:
     """POST payouts/public/{route}."""
     route = request.path_params["route"]
     if route not in SHARED_ROUTES and route not in OWN_ROUTES:
-        raise ApiError(404, bodies.no_such_path("POST", request.url.path))
+        raise bodies.no_such_path("POST", request.url.path)
     require_key(request)
     require_address(request, payout=True)
     body = await read_json(request)
@@ -58,9 +51,7 @@ def _network(route: str, body: dict[str, Any]) -> Network:
     if route in OWN_ROUTES:
         return BY_SUFFIX[route]
     name = body.get("network")
-    if name not in SHARED_ROUTES[route]:
-        words = ", ".join(SHARED_ROUTES[route])
-        refuse({"network": {"isIn": f"network must be one of {words}"}})
+    refuse({"network": word_errors("network", name, SHARED_ROUTES[route])})
     return BY_RESEAU[str(name)]
 
 
@@ -91,10 +82,10 @@ def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment
     """Store the payout; its amount leaves the balance at once."""
     sandbox = sandbox_of(request)
     if not sandbox.settings.payouts_enabled:
-        raise ApiError(403, bodies.error(403, "Payout is not enabled for this shop", "ERR_PAYOUT_NOT_ENABLED"))
+        raise ApiError(403, "Payout is not enabled for this shop", "ERR_PAYOUT_NOT_ENABLED")
     balance = sandbox.settings.opening_balance + sandbox.store.balances().get(network.suffix, 0)
     if balance < body["amount"]:
-        raise ApiError(400, bodies.error(400, "Insufficient balance", "ERR_INSUFFICIENT_BALANCE"))
+        raise ApiError(400, "Insufficient balance", "ERR_INSUFFICIENT_BALANCE")
     now = time.time()
     msisdn = str(body["phoneNumber"])
     payment = Payment(
@@ -102,11 +93,6 @@ def _create(request: Request, network: Network, body: dict[str, Any]) -> Payment
         suffix=network.suffix,
         msisdn=msisdn,
         amount=body["amount"],
-        paid_amount=0,
-        status=scenarios.PENDING,
-        reason=None,
-        prompts=0,
-        odd_status_body=False,
         echo=body.get("callback_info"),
         details={"description": body["motif"], "first_name": "", "last_name": "", "email": ""},
         created_at=now,
@@ -123,7 +109,7 @@ async def payout_status(request: Request) -> Response:
     require_key(request)
     found = payment_of(request)
     if found is None or not found.is_payout:
-        raise ApiError(404, bodies.error(404, "Transaction not found", "NOT_FOUND"))
+        raise ApiError(404, "Transaction not found", "NOT_FOUND")
     body = bodies.status(found)
     return JSONResponse({name: value for name, value in body.items() if name not in ("comment", "operator_id")})
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from django_feexpay.sandbox import scenarios
-from django_feexpay.sandbox.context import payment_of, read_body
+from django_feexpay.sandbox.context import payment_of, read_form
 from django_feexpay.sandbox.control import CHOICES
-from django_feexpay.sandbox.markup import EMPTY, Markup, fill, join
 from django_feexpay.sandbox.networks import masked
-from django_feexpay.sandbox.pages import Viewer, not_found, page, version_of, viewer_of
+from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, version_of, viewer_of
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
 
@@ -47,16 +45,15 @@ async def choose(request: Request) -> Response:
     """POST phone/{reference}: the payer's decision. The PIN is checked for its form and not kept."""
     viewer = viewer_of(request)
     payment = payment_of(request)
-    form = parse_qs((await read_body(request)).decode("utf-8", "replace"))
-    choice = CHOICES.get(form.get("choice", [""])[0])
+    form = await read_form(request)
+    choice = CHOICES.get(form.get("choice", ""))
     if payment is None or choice is None:
         return not_found(request)
     if payment.waits_for == "otp" and choice[0] == scenarios.SUCCESSFUL:
         # Paying needs the code, which the payer enters in the shop.
         return not_found(request)
     if payment.status == scenarios.PENDING:
-        pin = form.get("pin", [""])[0]
-        if choice[0] == scenarios.SUCCESSFUL and not re.fullmatch("[0-9]{4}", pin):
+        if choice[0] == scenarios.SUCCESSFUL and not re.fullmatch("[0-9]{4}", form.get("pin", "")):
             # The page's script compares versions with a fresh screen, which has no error.
             version = version_of(_screen(viewer, payment).body)
             return _phone_page(viewer, _screen(viewer, payment, pin_is_wrong=True), version, status_code=422)
@@ -86,9 +83,9 @@ def _screen(viewer: Viewer, payment: Payment | None, *, pin_is_wrong: bool = Fal
 
 def _home(viewer: Viewer, prompts: list[Payment]) -> Markup:
     if not prompts:
-        return fill("empty", title=viewer.text("nothing_to_pay"), more=viewer.text("start_in_shop"))
-    choices = join(
-        fill(
+        return viewer.fill("empty", title=viewer.text("nothing_to_pay"), more=viewer.text("start_in_shop"))
+    choices = [
+        viewer.fill(
             "choice",
             url=_next_page_of(viewer, prompt),
             amount=money(prompt.amount),
@@ -97,10 +94,9 @@ def _home(viewer: Viewer, prompts: list[Payment]) -> Markup:
             where=viewer.text("on_a_page") if prompt.waits_for == "page" else masked(prompt.msisdn, prompt.network),
         )
         for prompt in prompts
-    )
-    if len(prompts) == 1:
-        return fill("choices", title=viewer.text("one_on_a_page"), choices=choices)
-    return fill("choices", title=viewer.text("choose", count=len(prompts)), choices=choices)
+    ]
+    title = viewer.text("one_on_a_page" if len(prompts) == 1 else "choose", count=len(prompts))
+    return viewer.fill("choices", title=title, choices=join(choices))
 
 
 def _next_page_of(viewer: Viewer, prompt: Payment) -> str:
@@ -110,38 +106,33 @@ def _next_page_of(viewer: Viewer, prompt: Payment) -> str:
     return viewer.url(f"/{'paid' if prompt.link else 'pay'}/{prompt.reference}")
 
 
+def _fill(viewer: Viewer, template: str, payment: Payment, others: list[Payment], **values: object) -> Markup:
+    """A screen about one payment, with a link to the other prompts."""
+    line = {"network": payment.network.reseau, "msisdn": masked(payment.msisdn, payment.network)}
+    link = EMPTY
+    if others:
+        text = viewer.text("waiting_one" if len(others) == 1 else "waiting_many", count=len(others))
+        link = viewer.fill("others", url=_next_page_of(viewer, others[0]), text=text)
+    action = viewer.url(f"/phone/{payment.reference}")
+    return viewer.fill(template, **line, action=action, others=link, **values)
+
+
 def _sms(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
-    return fill(
-        "sms",
-        network=payment.network.reseau,
-        msisdn=masked(payment.msisdn, payment.network),
-        title=viewer.text("sms", network=payment.network.reseau.title(), otp=scenarios.RIGHT_OTP),
-        more=viewer.text("sms_more"),
-        action=viewer.url(f"/phone/{payment.reference}"),
-        decline=viewer.text("decline"),
-        expire=viewer.text("expire"),
-        others=_others(viewer, others),
-    )
+    title = viewer.text("sms", network=payment.network.reseau.title(), otp=scenarios.RIGHT_OTP)
+    return _fill(viewer, "sms", payment, others, title=title)
 
 
 def _prompt(viewer: Viewer, payment: Payment, others: list[Payment], pin_is_wrong: bool) -> Markup:
-    shop = viewer.sandbox.options.shop_name
-    return fill(
+    return _fill(
+        viewer,
         "prompt",
-        network=payment.network.reseau,
-        msisdn=masked(payment.msisdn, payment.network),
-        question=viewer.text("question", amount=money(payment.amount), shop=shop),
+        payment,
+        others,
+        question=viewer.question(payment.amount),
         description=payment.details["description"],
-        action=viewer.url(f"/phone/{payment.reference}"),
-        pin=viewer.text("pin"),
-        pin_hint=viewer.text("pin_hint"),
         pin_described_by="pin-error pin-hint" if pin_is_wrong else "pin-hint",
         pin_attributes=Markup(' aria-invalid="true"') if pin_is_wrong else EMPTY,
-        pin_error=fill("pin_error", text=viewer.text("pin_wrong")) if pin_is_wrong else EMPTY,
-        approve=viewer.text("approve"),
-        decline=viewer.text("decline"),
-        expire=viewer.text("expire"),
-        others=_others(viewer, others),
+        pin_error=viewer.fill("pin_error", text=viewer.text("pin_wrong")) if pin_is_wrong else EMPTY,
     )
 
 
@@ -153,45 +144,21 @@ def _result(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
         more = viewer.text("approved_more", amount=amount, shop=shop)
     elif title == "failed":
         more = f"{reason_in_words(viewer.language, payment.reason or '').capitalize()}. {more}"
-    return fill(
-        "result",
-        kind="paid" if payment.charged else "unpaid",
-        title=viewer.text(title),
-        more=more,
-        network=payment.network.reseau,
-        msisdn=masked(payment.msisdn, payment.network),
-        url=viewer.url("/"),
-        back=viewer.text("back"),
-        others=_others(viewer, others),
-    )
-
-
-def _others(viewer: Viewer, others: list[Payment]) -> Markup:
-    if not others:
-        return EMPTY
-    key = "waiting_one" if len(others) == 1 else "waiting_many"
-    url = _next_page_of(viewer, others[0])
-    return fill("others", url=url, text=viewer.text(key, count=len(others)))
+    kind = "paid" if payment.charged else "unpaid"
+    values = {"kind": kind, "title": viewer.text(title), "more": more, "url": viewer.url("/")}
+    return _fill(viewer, "result", payment, others, **values)
 
 
 def _phone_page(viewer: Viewer, screen: Screen, version: str, status_code: int = 200) -> Response:
     query = {} if screen.reference is None else {"payment": screen.reference}
-    content = fill(
+    meanings = {ending: magic_number(viewer.language, ending) for ending in MAGIC_NUMBERS}
+    content = viewer.fill(
         "phone",
-        title=viewer.text("phone"),
         body=screen.body,
         version=version,
         state_url=viewer.url("/phone/state", **query),
         next_url=screen.next_url,
-        changed=viewer.text("changed"),
-        refresh=viewer.text("refresh"),
-        magic=viewer.text("magic"),
-        magic_more=viewer.text("magic_more"),
-        otp_codes=viewer.text("otp_codes"),
-        magic_numbers=join(
-            fill("magic_number", ending=ending, meaning=magic_number(viewer.language, ending))
-            for ending in MAGIC_NUMBERS
-        ),
+        magic_numbers=join(viewer.fill("magic_number", ending=one, meaning=text) for one, text in meanings.items()),
     )
     here = "/" if screen.reference is None else f"/?payment={screen.reference}"
     return page(viewer, "phone", here, content, status_code)

@@ -5,12 +5,13 @@ FeexPay's paths (`/api/`) are exempt: they require a key, which no browser sends
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from django_feexpay.sandbox.context import is_address, is_from_this_machine, sandbox_of
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -26,7 +27,7 @@ class SameOriginOnly:
             request = Request(scope)
             if request.method not in _SAFE_METHODS and _is_foreign(request):
                 return await _refusal("pages of other sites may not change anything here")(scope, receive, send)
-            if _is_rebound(request, scope["app"].state.sandbox.options.host):
+            if _is_rebound(request):
                 return await _refusal("this host name is not one of this machine's")(scope, receive, send)
         return await self._app(scope, receive, send)
 
@@ -39,28 +40,16 @@ def _is_foreign(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
 
 
-def _is_rebound(request: Request, own_host: str) -> bool:
+def _is_rebound(request: Request) -> bool:
     """A loopback request under a foreign host name, by which a foreign page would count as same-origin."""
-    if request.client is None or not _is_loopback(request.client.host):
+    if not is_from_this_machine(request):
         return False
     try:
         name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     except ValueError:
         return True
-    known = name in ("", "localhost", own_host) or name.endswith(".localhost")
-    return not known and not _is_address(name)
-
-
-def _is_loopback(host: str) -> bool:
-    return _is_address(host) and ip_address(host).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
+    known = name in ("", "localhost", sandbox_of(request).options.host) or name.endswith(".localhost")
+    return not known and not is_address(name)
 
 
 def _refusal(why: str) -> JSONResponse:

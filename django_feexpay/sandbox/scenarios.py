@@ -108,37 +108,37 @@ class Script:
     never_ends: bool = False
 
 
-def _approved(after_seconds: float = PAYER_SECONDS, webhooks: tuple[str, ...] = (SUCCESSFUL,)) -> Step:
+def approved(after_seconds: float = PAYER_SECONDS, webhooks: tuple[str, ...] = (SUCCESSFUL,)) -> Step:
     return Step(after_seconds, SUCCESSFUL, webhooks=webhooks)
 
 
-def _failed(reason: str, after_seconds: float = PAYER_SECONDS) -> Step:
+def failed(reason: str, after_seconds: float = PAYER_SECONDS) -> Step:
     return Step(after_seconds, FAILED, reason, webhooks=(FAILED,))
 
 
 WAITS_FOR_PAYER = Script()
 
 SCRIPTS = {
-    "00": Script((_approved(),)),
-    "01": Script((_failed(LOW_BALANCE),), asks_payer=False),
-    "02": Script((_failed(PAYER_NOT_FOUND),), asks_payer=False),
-    "03": Script((_failed(DECLINED),)),
+    "00": Script((approved(),)),
+    "01": Script((failed(LOW_BALANCE),), asks_payer=False),
+    "02": Script((failed(PAYER_NOT_FOUND),), asks_payer=False),
+    "03": Script((failed(DECLINED),)),
     "04": Script(never_ends=True),
-    "05": Script((_approved(90.0),)),
-    "06": Script((_approved(webhooks=()),)),
+    "05": Script((approved(90.0),)),
+    "06": Script((approved(webhooks=()),)),
     # Out of order: an older status arrives between two copies of the newer one.
-    "07": Script((_approved(webhooks=(SUCCESSFUL, PENDING, SUCCESSFUL)),)),
-    "08": Script((_approved(0.0),), Answer.AFTER_WEBHOOK),
-    "09": Script((_approved(0.0),), Answer.CONNECTION_RESET),
-    "10": Script((_approved(0.0),), Answer.HTML_502),
+    "07": Script((approved(webhooks=(SUCCESSFUL, PENDING, SUCCESSFUL)),)),
+    "08": Script((approved(0.0),), Answer.AFTER_WEBHOOK),
+    "09": Script((approved(0.0),), Answer.CONNECTION_RESET),
+    "10": Script((approved(0.0),), Answer.HTML_502),
     "11": Script(answer=Answer.UNAVAILABLE_503),
-    "12": Script((_failed(LOW_BALANCE, 0.0),), Answer.FAILED_202, asks_payer=False),
+    "12": Script((failed(LOW_BALANCE, 0.0),), Answer.FAILED_202, asks_payer=False),
     "13": Script((Step(PAYER_SECONDS, SUCCESSFUL, webhooks=(SUCCESSFUL,), short_by=1),)),
     "14": Script((Step(PAYER_SECONDS, None, webhooks=(SUCCESSFUL,)),)),
-    "15": Script((_approved(),), odd_status_body=True),
-    "16": Script((_failed(DECLINED), _approved(PAYER_SECONDS + 20.0))),
-    "17": Script((_approved(),), answer_after_seconds=20.0),
-    "18": Script((_approved(0.0),), Answer.TRUNCATED),
+    "15": Script((approved(),), odd_status_body=True),
+    "16": Script((failed(DECLINED), approved(PAYER_SECONDS + 20.0))),
+    "17": Script((approved(),), answer_after_seconds=20.0),
+    "18": Script((approved(0.0),), Answer.TRUNCATED),
 }
 
 

@@ -10,9 +10,7 @@ import socket
 import sqlite3
 import struct
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,23 +27,20 @@ from django_feexpay.sandbox import (
     collect,
     control,
     control_page,
-    guards,
     history,
     hosted,
     links,
     pages,
-    payments_page,
     payouts,
     phone_page,
 )
-from django_feexpay.sandbox.context import RESET_EXTENSION, BodyTooLargeError, Sandbox
-from django_feexpay.sandbox.fault_settings import CurrentSettings
+from django_feexpay.sandbox.context import RESET_EXTENSION, Sandbox, error_response
+from django_feexpay.sandbox.fault_settings import CurrentSettings, SettingError
 from django_feexpay.sandbox.faults import FaultInjection
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.same_origin import SameOriginOnly
-from django_feexpay.sandbox.store import Store
+from django_feexpay.sandbox.store import START_ANEW, Store
 from django_feexpay.sandbox.timers import Timers
-from django_feexpay.sandbox.validation import ValidationFailedError
 
 ROUTED_MODULES = (
     collect,
@@ -56,7 +51,6 @@ ROUTED_MODULES = (
     control,
     phone_page,
     hosted,
-    payments_page,
     control_page,
     pages,
 )
@@ -66,11 +60,14 @@ _STOP_SECONDS = 1
 
 
 def build_app(options: Options, store: Store) -> Starlette:
-    """The sandbox as an ASGI app. Its timers run during its lifespan."""
+    """The sandbox as an ASGI app; its timers run during its lifespan.
+
+    Raises SettingError when `store` keeps a setting that this version does not know.
+    """
+    current_settings = CurrentSettings(store, options.settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        current_settings = CurrentSettings(store, options.settings)
         timers = Timers(store, options, current_settings)
         app.state.sandbox = Sandbox(options, store, timers, current_settings)
         loop = asyncio.create_task(timers.run())
@@ -84,9 +81,7 @@ def build_app(options: Options, store: Store) -> Starlette:
         lifespan=lifespan,
         middleware=[Middleware(SameOriginOnly), Middleware(FaultInjection)],
         exception_handlers={
-            guards.ApiError: guards.api_error,
-            ValidationFailedError: guards.api_error,
-            BodyTooLargeError: guards.api_error,
+            bodies.ApiError: _api_error,
             404: _not_found,
             405: _not_found,
         },
@@ -95,10 +90,16 @@ def build_app(options: Options, store: Store) -> Starlette:
     return app
 
 
+async def _api_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, bodies.ApiError):
+        raise error
+    return error_response(error)
+
+
 async def _not_found(request: Request, error: Exception) -> Response:
     """Answer as NestJS under /api/, where a wrong method is a 404, too; elsewhere with a page."""
     if request.url.path.startswith("/api/"):
-        return JSONResponse(bodies.no_such_path(request.method, request.url.path), status_code=404)
+        return error_response(bodies.no_such_path(request.method, request.url.path))
     if isinstance(error, HTTPException) and error.status_code == 405:
         return JSONResponse({"error": "method not allowed"}, status_code=405, headers=error.headers)
     return pages.not_found(request)
@@ -122,29 +123,15 @@ class _ResettableProtocol(H11Protocol):
         self.transport.abort()
 
 
-class _AnnouncingServer(uvicorn.Server):
-    """Prints one line with the addresses once it accepts connections."""
-
-    def __init__(self, config: uvicorn.Config, line: str) -> None:
-        super().__init__(config)
-        self._line = line
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        sys.stdout.write(self._line + "\n")
-        sys.stdout.flush()
-
-
 def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises RuntimeError when the address or the state file cannot be used."""
     with (
         _until_signalled(),
         contextlib.closing(_listen(options)) as listening,
-        _state_file(options) as state,
-        contextlib.closing(_open_store(state)) as store,
+        _open_app(options) as app,
     ):
         config = uvicorn.Config(
-            build_app(options, store),
+            app,
             http=_ResettableProtocol,
             ws="none",
             log_level="warning",
@@ -152,7 +139,10 @@ def serve(options: Options) -> None:
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        _AnnouncingServer(config, _ready_line(listening)).run(sockets=[listening])
+        # The socket accepts connections already; requests wait in its backlog until the server reads them.
+        sys.stdout.write(_ready_line(listening) + "\n")
+        sys.stdout.flush()
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 class _StoppedError(BaseException):
@@ -173,19 +163,16 @@ def _until_signalled() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _state_file(options: Options) -> Iterator[Path]:
-    if options.state:
-        yield Path(options.state)
-        return
-    with tempfile.TemporaryDirectory(prefix="feexpay-sandbox-") as folder:
-        yield Path(folder) / "state.sqlite3"
-
-
-def _open_store(state: Path) -> Store:
-    try:
-        return Store(state)
-    except sqlite3.DatabaseError as error:
-        raise RuntimeError(f"cannot keep the state in {state}: {error}") from error
+def _open_app(options: Options) -> Iterator[Starlette]:
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(contextlib.closing(Store(options.state)))
+            app = build_app(options, store)
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(f"cannot keep the state in {options.state}: {error}") from error
+        except SettingError as error:
+            raise RuntimeError(f"cannot keep the state in {options.state}: {error}. {START_ANEW}") from error
+        yield app
 
 
 def _listen(options: Options) -> socket.socket:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from typing import Any
 
-from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.networks import Network, network_of
+from django_feexpay.sandbox.scenarios import PENDING, SUCCESSFUL, Step
 
 PAYOUT = "PAYOUT_API"
 
 # Raised with every change of the tables; the store refuses a file of another version.
 _SCHEMA_VERSION = 3
+
+START_ANEW = "Delete the file to start with an empty state."
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS payments (
@@ -54,7 +56,7 @@ CREATE INDEX IF NOT EXISTS deliveries_by_reference ON deliveries (reference);
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """One payment or payout. `echo` is its `callback_info`; `prompts` counts prompts to the payer; `details` are the
     caller's names, mail, description and return addresses, only sent back.
@@ -67,12 +69,12 @@ class Payment:
     suffix: str
     msisdn: str = field(repr=False)
     amount: int
-    paid_amount: int
-    status: str
-    reason: str | None
-    prompts: int
-    odd_status_body: bool
-    echo: str | None
+    paid_amount: int = 0
+    status: str = PENDING
+    reason: str | None = None
+    prompts: int = 0
+    odd_status_body: bool = False
+    echo: str | None = None
     details: dict[str, str] = field(repr=False)
     created_at: float
     kind: str = "PAYMENT_API"
@@ -94,7 +96,7 @@ class Payment:
     @property
     def charged(self) -> bool:
         """Whether a payer paid. A payout charges no payer."""
-        return self.status == scenarios.SUCCESSFUL and not self.is_payout
+        return self.status == SUCCESSFUL and not self.is_payout
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Export:
 class DueStep:
     id: int
     reference: str
-    step: scenarios.Step
+    step: Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +151,21 @@ class Delivery:
 
 
 class Store:
-    """The state file at `path`, created if missing."""
+    """The state file at `path`, created if missing; "" is a temporary one.
 
-    def __init__(self, path: Path) -> None:
+    Raises sqlite3.DatabaseError when the file cannot be used.
+    """
+
+    def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
+        self._connection.row_factory = _read_row
         # A killed process loses nothing; a power cut may lose the last transactions, which a sandbox can afford.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._check_version(path)
+        if self._value("SELECT COUNT(*) FROM sqlite_master") and self._value("PRAGMA user_version") != _SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"another version of the sandbox wrote it. {START_ANEW}")
         self._connection.executescript(_SCHEMA)
         self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-    def _check_version(self, path: Path) -> None:
-        tables = self._connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if tables and version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("another version of the sandbox wrote it; delete the file to start anew")
 
     def close(self) -> None:
         self._connection.close()
@@ -185,16 +185,21 @@ class Store:
             for table in ("payments", "steps", "deliveries", "links", "exports", "counts"):
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- names from the line above
 
+    def _value(self, query: str, *values: object) -> Any:
+        """The first column of the first row, or None."""
+        row = self._connection.execute(query, values).fetchone()
+        return None if row is None else next(iter(row.values()))
+
+    def _insert(self, table: str, values: dict[str, object]) -> None:
+        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+        self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)  # noqa: S608 -- names of our own fields
+
     # payments
 
     def add_payment(self, payment: Payment) -> None:
         values = asdict(payment) | {"details": json.dumps(payment.details)}
         del values["number"]
         self._insert("payments", values)
-
-    def _insert(self, table: str, values: dict[str, object]) -> None:
-        names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
-        self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", values)  # noqa: S608 -- names of our own fields
 
     def payment(self, reference: str) -> Payment | None:
         return next(iter(self._payments("WHERE reference = ?", reference)), None)
@@ -209,11 +214,10 @@ class Store:
         """Pending payments that wait for the payer's decision, oldest first."""
         return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
 
-    def force(self, reference: str, status: str, reason: str | None, paid_amount: int, now: float) -> None:
-        """Any status over any other."""
+    def write_status(self, reference: str, status: str, reason: str | None, paid_amount: int, now: float) -> None:
         self._connection.execute(
             "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
-            (status, reason, paid_amount, None if status == scenarios.PENDING else now, reference),
+            (status, reason, paid_amount, None if status == PENDING else now, reference),
         )
 
     def waiting_for_otp(self, suffix: str, msisdn: str, amount: int, echo: str | None) -> Payment | None:
@@ -247,16 +251,9 @@ class Store:
         )
         return bool(found)
 
-    def settle(self, payment: Payment, step: scenarios.Step, now: float) -> None:
-        paid_amount = payment.amount - step.short_by if step.status == scenarios.SUCCESSFUL else 0
-        self._connection.execute(
-            "UPDATE payments SET status = ?, reason = ?, paid_amount = ?, settled_at = ? WHERE reference = ?",
-            (step.status, step.reason, paid_amount, now, payment.reference),
-        )
-
     def _payments(self, where: str, *values: object) -> list[Payment]:
         rows = self._connection.execute(f"SELECT * FROM payments {where} ORDER BY number DESC", values)  # noqa: S608 -- `where` is a literal of this file
-        return [_payment(row) for row in rows]
+        return [Payment(**row) for row in rows]
 
     # links
 
@@ -265,12 +262,11 @@ class Store:
 
     def link(self, code: str) -> Link | None:
         row = self._connection.execute("SELECT * FROM links WHERE code = ?", (code,)).fetchone()
-        return None if row is None else _link(row)
+        return None if row is None else Link(**row)
 
     def links(self) -> list[Link]:
         """Newest first."""
-        rows = self._connection.execute("SELECT * FROM links ORDER BY created_at DESC, code")
-        return [_link(row) for row in rows]
+        return [Link(**row) for row in self._connection.execute("SELECT * FROM links ORDER BY created_at DESC, code")]
 
     def end_link(self, code: str, now: float) -> None:
         self._connection.execute("UPDATE links SET expires_at = ? WHERE code = ?", (now, code))
@@ -280,11 +276,8 @@ class Store:
 
     def uses_of(self, code: str) -> int:
         """How many payments on a link are successful or pending."""
-        row = self._connection.execute(
-            "SELECT COUNT(*) FROM payments WHERE link = ? AND status IN ('PENDING', 'SUCCESSFUL')", (code,)
-        ).fetchone()
-        uses: int = row[0]
-        return uses
+        counted = "SELECT COUNT(*) FROM payments WHERE link = ? AND status IN ('PENDING', 'SUCCESSFUL')"
+        return int(self._value(counted, code))
 
     # exports of the history
 
@@ -293,7 +286,7 @@ class Store:
 
     def export(self, request_id: str) -> Export | None:
         row = self._connection.execute("SELECT * FROM exports WHERE request_id = ?", (request_id,)).fetchone()
-        return None if row is None else Export(**{**dict(row), "failed": bool(row["failed"])})
+        return None if row is None else Export(**row)
 
     # values and counts by name
 
@@ -301,35 +294,24 @@ class Store:
         self._connection.execute("INSERT OR REPLACE INTO named_values VALUES (?, ?)", (name, value))
 
     def read_value(self, name: str) -> str:
-        row = self._connection.execute("SELECT value FROM named_values WHERE name = ?", (name,)).fetchone()
-        return "" if row is None else str(row[0])
+        return self._value("SELECT value FROM named_values WHERE name = ?", name) or ""
 
     def count(self, name: str) -> int:
         """Count one more call of this name; the new count."""
-        row = self._connection.execute(
-            "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count", (name,)
-        ).fetchone()
-        count: int = row[0]
-        return count
+        add_one = "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count"
+        return int(self._value(add_one, name))
 
     # steps
 
-    def add_step(self, reference: str, due_at: float, step: scenarios.Step) -> None:
-        self._connection.execute(
-            "INSERT INTO steps (reference, due_at, status, reason, webhooks, short_by) VALUES (?, ?, ?, ?, ?, ?)",
-            (reference, due_at, step.status, step.reason, json.dumps(step.webhooks), step.short_by),
-        )
+    def add_step(self, reference: str, due_at: float, step: Step) -> None:
+        values = asdict(step) | {"webhooks": json.dumps(step.webhooks), "reference": reference, "due_at": due_at}
+        del values["after_seconds"]
+        self._insert("steps", values)
 
     def due_steps(self, now: float) -> list[DueStep]:
         rows = self._connection.execute("SELECT * FROM steps WHERE due_at <= ? ORDER BY due_at, id", (now,))
-        return [
-            DueStep(
-                row["id"],
-                row["reference"],
-                scenarios.Step(0.0, row["status"], row["reason"], tuple(json.loads(row["webhooks"])), row["short_by"]),
-            )
-            for row in rows
-        ]
+        names = ("status", "reason", "webhooks", "short_by")
+        return [DueStep(row["id"], row["reference"], Step(0.0, *(row[name] for name in names))) for row in rows]
 
     def drop_step(self, step_id: int) -> None:
         self._connection.execute("DELETE FROM steps WHERE id = ?", (step_id,))
@@ -364,28 +346,26 @@ class Store:
 
     def _deliveries(self, where: str, *values: object) -> list[Delivery]:
         rows = self._connection.execute(f"SELECT * FROM deliveries {where}", values)  # noqa: S608 -- `where` is a literal of this file
-        flags = ("delivered", "signed")
-        return [Delivery(**{**dict(row), **{name: bool(row[name]) for name in flags}}) for row in rows]
+        return [Delivery(**row) for row in rows]
 
     def next_due_at(self, under_way: Collection[int]) -> float | None:
         """When the next step or delivery is due, without the deliveries `under_way`; None when there is none."""
-        row = self._connection.execute(
+        due_at: float | None = self._value(
             "SELECT MIN(due_at) FROM (SELECT due_at FROM steps UNION ALL SELECT due_at FROM deliveries"
             " WHERE due_at IS NOT NULL AND id NOT IN (SELECT value FROM json_each(?)))",
-            (json.dumps(list(under_way)),),
-        ).fetchone()
-        due_at: float | None = row[0]
+            json.dumps(list(under_way)),
+        )
         return due_at
 
 
-def _payment(row: sqlite3.Row) -> Payment:
-    values = dict(row)
-    values["details"] = json.loads(values["details"])
-    for name in ("odd_status_body", "echo_is_json"):
-        values[name] = bool(values[name])
-    return Payment(**values)
+_READERS: dict[str, Callable[[Any], object]] = {
+    **dict.fromkeys(("odd_status_body", "echo_is_json", "active", "failed", "delivered", "signed"), bool),
+    "details": json.loads,
+    "webhooks": lambda text: tuple(json.loads(text)),
+}
 
 
-def _link(row: sqlite3.Row) -> Link:
-    values = dict(row)
-    return Link(**{**values, "active": bool(values["active"])})
+def _read_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    """A row by column name. SQLite keeps a boolean as 0 or 1; details and webhooks are JSON."""
+    names = [column[0] for column in cursor.description]
+    return {name: _READERS[name](value) if name in _READERS else value for name, value in zip(names, row, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
+from functools import cache
 
 from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.options import LANGUAGES
@@ -11,20 +11,14 @@ _TEXTS = {
     "phone": ("Le téléphone du payeur", "The payer's phone"),
     "phone_short": ("Téléphone", "Phone"),
     "payments": ("Paiements", "Payments"),
-    "banner": (
-        "Bac à sable, sans argent réel. Pas FeexPay.",
-        "Sandbox, no real money. Not FeexPay.",
-    ),
+    "banner": ("Bac à sable, sans argent réel. Pas FeexPay.", "Sandbox, no real money. Not FeexPay."),
     "language": ("Langue", "Language"),
     "skip": ("Aller au contenu", "Skip to content"),
     "nothing_to_pay": ("Rien à payer.", "Nothing to pay."),
     "start_in_shop": ("Lancez un paiement dans la boutique.", "Start a payment in the shop."),
     "question": ("Payer {amount} à {shop}\u00a0?", "Pay {amount} to {shop}?"),
     "pin": ("Code PIN à 4 chiffres", "4-digit PIN"),
-    "pin_hint": (
-        "4 chiffres au choix\u00a0: c'est un téléphone de test.",
-        "Any 4 digits: this is a test phone.",
-    ),
+    "pin_hint": ("4 chiffres au choix\u00a0: c'est un téléphone de test.", "Any 4 digits: this is a test phone."),
     "pin_wrong": ("Le code PIN a exactement 4 chiffres.", "The PIN has exactly 4 digits."),
     "approve": ("Approuver", "Approve"),
     "decline": ("Refuser", "Decline"),
@@ -187,9 +181,14 @@ MAGIC_NUMBERS = {
 }
 
 
+@cache
+def texts_in(language: str) -> dict[str, str]:
+    return {key: pair[LANGUAGES.index(language)] for key, pair in _TEXTS.items()}
+
+
 def text(language: str, key: str, **values: object) -> str:
     """The text `key` in `language`, with its {names} replaced."""
-    return _TEXTS[key][LANGUAGES.index(language)].format(**values)
+    return texts_in(language)[key].format(**values)
 
 
 def reason_in_words(language: str, reason: str) -> str:
@@ -203,12 +202,6 @@ def magic_number(language: str, ending: str) -> str:
 def money(amount: int) -> str:
     """XOF and XAF as the region writes them, with non-breaking spaces: 5 000 F CFA."""
     return f"{amount:,} F CFA".replace(",", "\u00a0").replace(" ", "\u00a0")
-
-
-def asked_language(request: Request) -> str | None:
-    """The language of `?lang=`, or None when there is none or we lack it."""
-    lang = request.query_params.get("lang", "")
-    return lang if lang in LANGUAGES else None
 
 
 def accepted_language(header: str, default: str) -> str:

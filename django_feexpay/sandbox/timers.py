@@ -40,7 +40,10 @@ class Timers:
         try:
             while True:
                 self._woken.clear()
-                self._run_due()
+                for due in self._store.due_steps(time.time()):
+                    self.engine.run(due)
+                for delivery in self._store.due_deliveries(time.time()):
+                    self._deliver(delivery)
                 await self._sleep()
         finally:
             for task in self._under_way.values():
@@ -50,12 +53,6 @@ class Timers:
         """Attempt each due webhook of this payment once."""
         due = [one for one in self._store.due_deliveries(time.time()) if one.reference == reference]
         await asyncio.gather(*(self._deliver(one) for one in due))
-
-    def _run_due(self) -> None:
-        for due in self._store.due_steps(time.time()):
-            self.engine.run(due)
-        for delivery in self._store.due_deliveries(time.time()):
-            self._deliver(delivery)
 
     async def _sleep(self) -> None:
         due_at = self._store.next_due_at(self._under_way.keys())
@@ -78,13 +75,11 @@ class Timers:
             async with self._slots:
                 self._store.begin_attempt(delivery.id)
                 delivered, outcome = await webhooks.attempt(self._options, self.engine.webhook_queue.address, delivery)
-                due_again_at = None if delivered else self._due_again_at(delivery.attempts)
+                due_again_at = None
+                if not delivered and delivery.attempts < len(webhooks.RETRY_GAPS_SECONDS):
+                    gap = webhooks.RETRY_GAPS_SECONDS[delivery.attempts]
+                    due_again_at = time.time() + gap * self._options.time_scale
                 self._store.end_attempt(delivery.id, outcome, delivered, due_again_at)
         finally:
             del self._under_way[delivery.id]
             self.wake()
-
-    def _due_again_at(self, attempts_before: int) -> float | None:
-        if attempts_before >= len(webhooks.RETRY_GAPS_SECONDS):
-            return None
-        return time.time() + webhooks.RETRY_GAPS_SECONDS[attempts_before] * self._options.time_scale

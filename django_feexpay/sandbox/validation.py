@@ -4,83 +4,66 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.networks import Network
 
 MIN_AMOUNT = 100
 MAX_AMOUNT = 2_000_000
 
-PAYMENT_METHODS = ("ALL", "CARD", "MOBILE")
-
 # Far above any real amount, and still within every column's range.
 _MOST = 1_000_000_000
 
-_ECHOED = ("first_name", "last_name", "email", "otp", "return_url", "cancel_url")
-_OPTIONAL_STRINGS = ("custom_id", *_ECHOED)
+_DETAILS = ("first_name", "last_name", "email", "return_url", "cancel_url")
 
 Constraints = dict[str, str]
 
 
-class ValidationFailedError(Exception):
-    """The body breaks a rule; `errors` is FeexPay's list of `{property, constraints}`."""
-
-    def __init__(self, errors: list[dict[str, object]]) -> None:
-        super().__init__("Validation failed")
-        self.errors = errors
+def validation_failed(found: dict[str, Constraints]) -> ApiError:
+    """The answer to a body that breaks rules: FeexPay lists `{property, constraints}`."""
+    errors = [{"property": name, "constraints": constraints} for name, constraints in found.items() if constraints]
+    return ApiError(400, "Validation failed", errors=errors)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRequest:
-    """A valid request for a link. `uses` 0 is no limit."""
-
-    amount: int
-    description: str
-    methods: str
-    uses: int
-    expire_minutes: int
-    custom_id: str | None
-    success_url: str = field(repr=False)
-    error_url: str = field(repr=False)
+def refuse(found: dict[str, Constraints]) -> None:
+    """Raise ApiError if any property has errors."""
+    if any(found.values()):
+        raise validation_failed(found)
 
 
 @dataclass(frozen=True, slots=True)
 class CollectRequest:
-    """A valid request to collect. `callback_info`: the caller's own text, or None."""
+    """A valid request to collect. `callback_info`: the caller's own text, or None. `details`: as in `Payment`."""
 
     msisdn: str = field(repr=False)
     amount: int
     shop: str
-    description: str
     callback_info: str | None
-    first_name: str = field(repr=False)
-    last_name: str = field(repr=False)
-    email: str = field(repr=False)
     echo_is_json: bool
     custom_id: str | None
     otp: str = field(repr=False)
-    return_url: str = field(repr=False)
-    cancel_url: str = field(repr=False)
+    details: dict[str, str] = field(repr=False)
 
 
 def read_collect(
     body: dict[str, Any], network: Network, *, otp_needed: bool = False, echo_may_be_json: bool = False
 ) -> CollectRequest:
-    """Raises ValidationFailedError with every wrong property."""
+    """Raises ApiError that names every wrong property."""
     echo, custom_id = body.get("callback_info"), body.get("custom_id")
     echo_is_json = echo_may_be_json and isinstance(echo, dict)
     if echo_is_json:
         echo = json.dumps(echo)
     found = {
-        "callback_info": _text_errors("callback_info", echo),
+        "callback_info": text_errors("callback_info", echo),
         "phoneNumber": phone_errors(body.get("phoneNumber"), network),
         "amount": amount_errors(body.get("amount")),
         "shop": shop_errors(body.get("shop")),
         "description": _description_errors(body.get("description")),
     }
-    for name in _OPTIONAL_STRINGS:
-        found[name] = _text_errors(name, body.get(name))
+    found |= {name: text_errors(name, body.get(name)) for name in ("custom_id", "otp", *_DETAILS)}
     if otp_needed and not body.get("otp"):
         found["otp"] = {"isNotEmpty": "otp should not be empty"}
     refuse(found)
@@ -88,53 +71,19 @@ def read_collect(
         msisdn=str(body["phoneNumber"]),
         amount=body["amount"],
         shop=body["shop"],
-        description=body.get("description") or "",
-        callback_info=None if echo is None else _well_formed(str(echo)),
+        callback_info=None if echo is None else well_formed(str(echo)),
         echo_is_json=echo_is_json,
-        custom_id=None if custom_id is None else _well_formed(custom_id),
-        **{name: _well_formed(body.get(name) or "") for name in _ECHOED},
+        custom_id=None if custom_id is None else well_formed(custom_id),
+        otp=well_formed(body.get("otp") or ""),
+        details={name: well_formed(body.get(name) or "") for name in ("description", *_DETAILS)},
     )
 
 
-def read_link(body: dict[str, Any]) -> LinkRequest:
-    """Raises ValidationFailedError. No source gives limits of the amount: any positive integer is accepted."""
-    found = {
-        "shop": shop_errors(body.get("shop")),
-        "amount": _whole_errors("amount", body.get("amount"), 1),
-        "description": _link_description_errors(body.get("description")),
-        "paymentMethod": _method_errors(body.get("paymentMethod")),
-        "range": _whole_errors("range", body.get("range", 0), 0),
-        "expireIn": _whole_errors("expireIn", body.get("expireIn"), 1),
-    }
-    for name in ("custom_id", "callback_url", "callback_error"):
-        found[name] = _text_errors(name, body.get(name))
-    refuse(found)
-    custom_id = body.get("custom_id")
-    return LinkRequest(
-        amount=body["amount"],
-        description=body.get("description") or "",
-        methods=body["paymentMethod"],
-        uses=body.get("range", 0),
-        expire_minutes=body["expireIn"],
-        custom_id=None if custom_id is None else _well_formed(custom_id),
-        success_url=_well_formed(body.get("callback_url") or ""),
-        error_url=_well_formed(body.get("callback_error") or ""),
-    )
+def word_errors(name: str, value: object, words: Collection[str]) -> Constraints:
+    return {} if value in words else {"isIn": f"{name} must be one of {', '.join(words)}"}
 
 
-def _link_description_errors(value: object) -> Constraints:
-    if value is None or (isinstance(value, str) and re.fullmatch("[A-Za-z0-9 _-]*", value)):
-        return {}
-    return {"matches": "description must hold letters, digits, spaces, _ and - only"}
-
-
-def _method_errors(value: object) -> Constraints:
-    if value in PAYMENT_METHODS:
-        return {}
-    return {"isIn": f"paymentMethod must be one of {', '.join(PAYMENT_METHODS)}"}
-
-
-def _whole_errors(name: str, value: object, least: int) -> Constraints:
+def whole_errors(name: str, value: object, least: int) -> Constraints:
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": f"{name} must be an integer number"}
     if not least <= value <= _MOST:
@@ -142,16 +91,7 @@ def _whole_errors(name: str, value: object, least: int) -> Constraints:
     return {}
 
 
-def refuse(found: dict[str, Constraints]) -> None:
-    """Raise ValidationFailedError if any property has errors."""
-    errors: list[dict[str, object]] = [
-        {"property": name, "constraints": constraints} for name, constraints in found.items() if constraints
-    ]
-    if errors:
-        raise ValidationFailedError(errors)
-
-
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """Replace lone surrogates, which JSON allows and UTF-8 does not, with U+FFFD, as Node does."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -197,7 +137,7 @@ def _description_errors(value: object) -> Constraints:
     return {}
 
 
-def _text_errors(name: str, value: object) -> Constraints:
+def text_errors(name: str, value: object) -> Constraints:
     if value is None or isinstance(value, str):
         return {}
     return {"isString": f"{name} must be a string"}

@@ -1,10 +1,10 @@
 """Keep the token of `…/webhook/<token>/` out of logs and error reports.
 
-Django logs the path of every response from 400 on, servers log every path, error reports quote path and arguments. So
-the URL converter makes the token a `Secret`, and the view overwrites it with `***` wherever the request holds its path.
-Django's log, servers that read the same environ or scope later (gunicorn, uvicorn) and error reports show only that.
-Log lines written before or without the view (a middleware that answers first, a missing slash, runserver) pass
-`TokenFilter`.
+Django logs the path of every response from status 400 on, servers log every path, and error reports quote the path and
+the arguments. So the URL converter makes the token a `Secret`, and the view overwrites it with `***` wherever the
+request holds its path. Django's log, error reports and servers that read the same environ or scope later (gunicorn,
+uvicorn) show only `***`. Some log lines are written before or without the view (a middleware that answers first, a
+missing slash, runserver): `TokenFilter` removes the token from them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def hide(request: HttpRequest, token: Secret) -> None:
 
 
 class TokenFilter(logging.Filter):
-    """Passes every record, with the token of our webhook removed."""
+    """Lets every record pass, and removes the token of our webhook from it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -85,6 +85,6 @@ def _without_token(text: str) -> str:
 
 
 def _hidden(path: str, ours: str) -> str:
-    """Replace what follows the address of our webhook, whatever prefix a proxy or the host added."""
+    """Mask the rest of the path after the address of our webhook, whatever prefix a proxy or the host added."""
     before, webhook, after = path.partition(ours)
     return f"{before}{webhook}{HIDDEN}{'/' if after.endswith('/') else ''}" if after else path

@@ -28,14 +28,17 @@ logger = logging.getLogger("django_feexpay.webhooks")
 
 
 class WebhookView(View):
-    """200 stored or known · 400 · 401 · 405 · 413 · 415 · 503 database unreachable, so that FeexPay tries again."""
+    """Answers 200 (stored now or before), 400, 401, 405, 413, 415, or 503 if the database is unreachable.
+
+    After a 503 FeexPay sends the webhook again.
+    """
 
     http_method_names = ("post",)
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """200 means committed, so ATOMIC_REQUESTS must not hold a transaction around the view. FeexPay has no session:
-        the view is exempt from CSRF and from LoginRequiredMiddleware, and checks WEBHOOK_MODES instead.
+        """Exempt the view from ATOMIC_REQUESTS, because 200 means committed, and from CSRF and LoginRequiredMiddleware,
+        because FeexPay has no session: the view checks WEBHOOK_MODES instead.
         """
         return login_not_required(transaction.non_atomic_requests(csrf_exempt(super().as_view(**initkwargs))))
 

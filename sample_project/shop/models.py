@@ -36,9 +36,9 @@ class CoinPack(models.Model):
 
 
 class Order(models.Model):
-    """A player's wish to buy a pack. Its id is the `merchant_reference` of its payments, so one order is paid once.
+    """A player's order of a pack. Its id is the `merchant_reference` of its payments, so one order is paid once.
 
-    A player has one open order of a pack, so a page that is reloaded or opened twice gets the same one.
+    A player has at most one open order for each pack, so a page that is reloaded or opened twice gets the same order.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

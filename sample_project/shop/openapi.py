@@ -19,10 +19,10 @@ from django_feexpay.openapi import (
     record,
 )
 
-_TOKEN = record("A bearer token and when it ends.", token=TEXT, expires_at=INSTANT)
+_TOKEN = record("A bearer token and the end of its validity.", token=TEXT, expires_at=INSTANT)
 _SIGN_IN = {
     **record(
-        "A name and a password as they were typed.",
+        "A user name and a password.",
         username={"type": "string", "minLength": 1, "maxLength": 150},
         password={"type": "string", "minLength": 1, "maxLength": 4096, "format": "password"},
     ),
@@ -39,17 +39,17 @@ _PACK = record(
 )
 _ENTRY = record("Coins that were given.", coins=AMOUNT, pack=nullable(TEXT), payment_id=UUID, created_at=INSTANT)
 _BALANCE = record(
-    "What a player has, and where the last of it came from, newest first.",
+    "A player's coins and the newest entries, newest first.",
     coins=AMOUNT,
     entries={"type": "array", "items": _ENTRY},
 )
 
 _ORDER = record(
-    "A wish to buy a pack.",
+    "An order of a pack.",
     id=described(UUID, "The `merchant_reference` to start its payment with."),
     pack=TEXT,
     price=AMOUNT,
-    payment_id=described(nullable(UUID), "Under way or paid: follow this one, and start none."),
+    payment_id=described(nullable(UUID), "A pending or paid payment: follow it and start none."),
 )
 _AN_ORDER = {
     "id": "0d0f0c3e-8a41-4d6b-9e55-1d2a3b4c5d6e",
@@ -82,7 +82,7 @@ TOKEN = Call(
 LOGOUT = Call(
     id="logout",
     summary="Sign out",
-    description="The token it was sent with opens nothing any more.",
+    description="Revokes the token of this request.",
     tag="shop",
     answers={204: Answer("Signed out.", headers=())},
     problems=PROBLEMS_SIGNED_IN,
@@ -90,18 +90,18 @@ LOGOUT = Call(
 LOGOUT_ALL = Call(
     id="logout_all",
     summary="Sign out everywhere",
-    description="No token of the player opens anything any more. A new password does the same.",
+    description="Revokes all tokens of the player. A new password does the same.",
     tag="shop",
     answers={204: Answer("Signed out.", headers=())},
     problems=PROBLEMS_SIGNED_IN,
 )
 PACKS = Call(
     id="packs",
-    summary="What is for sale",
+    summary="Packs for sale",
     tag="shop",
     answers={
         200: Answer(
-            "In the order to show them.",
+            "In display order.",
             {"type": "array", "items": _PACK},
             {
                 "one of them": [
@@ -122,7 +122,7 @@ PACKS = Call(
 )
 BALANCE = Call(
     id="balance",
-    summary="What a player has",
+    summary="Balance of the player",
     tag="shop",
     answers={
         200: Answer(
@@ -153,7 +153,7 @@ describe("shop.tokens.LogoutAllView", {"post": LOGOUT_ALL})
 describe("shop.views.PacksView", {"get": PACKS})
 ORDERS = Call(
     id="orders",
-    summary="Orders that are being paid",
+    summary="Orders with a pending payment",
     tag="shop",
     answers={
         200: Answer(
@@ -167,13 +167,13 @@ ORDERS = Call(
 )
 ORDER = Call(
     id="order",
-    summary="The order to pay for a pack",
-    description="The player's open order of that pack, or a new one: asked again, it is the same.",
+    summary="The open order for a pack",
+    description="The player's open order for that pack. It is created if there is none.",
     tag="shop",
     answers={200: Answer("The order.", _ORDER, {"a new one": _AN_ORDER}, headers=())},
     problems=(*PROBLEMS_SIGNED_IN, *PROBLEMS_WITH_BODY, "not_found"),
     body={
-        **record("What is wanted.", pack={"type": "string", "minLength": 1, "maxLength": 32}),
+        **record("The pack to order.", pack={"type": "string", "minLength": 1, "maxLength": 32}),
         "additionalProperties": False,
     },
     body_examples={"a pouch": {"pack": "pouch"}},

@@ -60,7 +60,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "totals": known,
         "francs_per_coin": FRANCS_PER_COIN,
         "texts": _script_texts(),
-        "wiring": _wiring(),
+        "addresses": _addresses(),
         **_demo(),
     }
     return render(request, "shop/home.html", context)
@@ -71,7 +71,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @_own_assets_only
 def come_back(request: HttpRequest) -> HttpResponse:
     """GET: the page that a provider sends its payer back to. It ignores its query string and asks the API."""
-    return render(request, "shop/return.html", {"texts": _script_texts(), "wiring": _wiring(), **_demo()})
+    return render(request, "shop/return.html", {"texts": _script_texts(), "addresses": _addresses(), **_demo()})
 
 
 @require_safe
@@ -104,9 +104,9 @@ def _packs() -> list[dict[str, Any]]:
 
 
 def _providers() -> list[dict[str, Any]]:
-    """The available providers, Benin's first, each with a number to try and what its payer does."""
+    """The available providers, Benin's first, each with an example number and instructions for its payer."""
     rows = Provider.objects.filter(pk__in=list(ProviderCode))
-    return [_offered(row) for row in sorted(rows, key=_benin_first) if row.is_available]
+    return [_offered(row) for row in sorted(rows, key=_sort_key) if row.is_available]
 
 
 def _offered(row: Provider) -> dict[str, Any]:
@@ -129,13 +129,12 @@ def _grouped(providers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"label": label, "providers": list(rows)} for label, rows in groupby(providers, itemgetter("group"))]
 
 
-def _benin_first(row: Provider) -> tuple[bool, bool, bool, str, str]:
+def _sort_key(row: Provider) -> tuple[bool, bool, bool, str, str]:
     country = row.spec.country
     return row.code != "mtn_bj", country != "BJ", country is None, row.spec.country_name_en, row.name
 
 
-def _wiring() -> dict[str, str]:
-    """The addresses that home.js needs."""
+def _addresses() -> dict[str, str]:
     return {
         "token": "/api/v1/auth/token/",
         "balance": "/api/v1/shop/balance/",
@@ -147,7 +146,7 @@ def _wiring() -> dict[str, str]:
 
 
 def _script_texts() -> dict[str, str]:
-    """The texts of home.js: one for each `detail` of a payment, and its own errors."""
+    """The texts of the scripts: one for each `detail` of a payment, and their own errors."""
     return {
         "signing_in": _("Signing in…"),
         "starting": _("Starting the payment…"),

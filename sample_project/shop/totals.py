@@ -16,7 +16,7 @@ DOLLAR_CENTS, IN_DOLLARS = 500, "usd"
 
 
 def totals(provider_codes: Iterable[str]) -> dict[str, dict[str, dict[str, int]]]:
-    """By provider and offer: `total`, the `fee` in it, and for dollars the `coins`. In francs.
+    """By provider and offer: `total` and the `fee` in it, both in francs, and for dollars also the `coins`.
 
     An offer is left out where the provider would refuse it, and dollars where there is no exchange rate.
     """

@@ -25,7 +25,7 @@ WISH = {"phone": "+229 01 97 00 00 50", "hours": "4", "reason": "Ama rang: her p
 
 
 @pytest.fixture(autouse=True)
-def the_default(settings: Settings) -> None:
+def default_limit(settings: Settings) -> None:
     settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 1}
 
 

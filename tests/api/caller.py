@@ -17,12 +17,12 @@ from tests.api.described import assert_described
 BASE = "/api/v1/payments/feexpay/"
 JSON = "application/json"
 
-#: What every problem has, by RFC 9457 and interface.md §3.
+#: The members of every problem, by RFC 9457 and interface.md §3.
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
 
 
 class Caller:
-    """A client with a token of `user`, or an anonymous one. An error that would be a 500 is raised in the test.
+    """A client with a token of `user`, or an anonymous one. Raises an unexpected error in the test instead of a 500.
 
     It validates every answer against the API description.
     """
@@ -35,7 +35,7 @@ class Caller:
         return self._seen("GET", path, self._client.get(BASE + path, query, headers=self._with(headers)))
 
     def follow(self, address: str) -> Any:
-        """GET of an absolute address that an answer gave."""
+        """GET an absolute address from an answer."""
         return self._client.get(address, headers=self._headers)
 
     def post(
@@ -45,7 +45,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         content_type: str = JSON,
     ) -> Any:
-        """`body`: raw bytes, or what becomes JSON."""
+        """`body`: raw bytes, or an object to encode as JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         response = self._client.post(BASE + path, raw, content_type=content_type, headers=self._with(headers))
         return self._seen("POST", path, response)
@@ -54,7 +54,7 @@ class Caller:
         return self._seen(method, path, self._client.generic(method, BASE + path, headers=self._headers))
 
     def initiate(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
-        return self.post("initiate/", wish(**changes), headers=headers)
+        return self.post("initiate/", initiate_body(**changes), headers=headers)
 
     def _seen(self, method: str, path: str, response: Any) -> Any:
         assert_described(method, BASE + path, response)
@@ -69,14 +69,14 @@ def new_token(user: User) -> str:
     return token
 
 
-def wish(**changes: Any) -> dict[str, Any]:
-    """A body for `initiate/`; a change to None leaves the field out."""
+def initiate_body(**changes: Any) -> dict[str, Any]:
+    """A valid body for `initiate/`. A change to None removes the field."""
     body = {"provider": "mtn_bj", "amount": 5000, "phone": "+229 01 61 00 00 50"} | changes
     return {name: value for name, value in body.items() if value is not None}
 
 
 def row_counts() -> dict[str, int]:
-    """Rows of every table of ours and of the shop's."""
+    """The number of rows of each table of django_feexpay and the shop."""
     models = [*apps.get_app_config("feexpay").get_models(), *apps.get_app_config("shop").get_models()]
     return {model.__name__: model._default_manager.count() for model in models}
 
@@ -84,7 +84,7 @@ def row_counts() -> dict[str, int]:
 def assert_problem(
     response: HttpResponse, status: int, code: str, *, field: str | None = None, members: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Assert that the answer is the problem `code` with all its members, and return it. `field`: the first error's."""
+    """Assert that the answer is a complete problem `code`, and return it. `field`: that of its first error."""
     assert response.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = json.loads(response.content)
     assert (response.status_code, body["status"], body["code"]) == (status, status, code)

@@ -14,24 +14,24 @@ from tests.payments.fakes import Guard
 from tests.sandbox.running import RunningSandbox
 
 
-class Nobody:
-    """Stands where FeexPay would: whoever calls it fails the test."""
+class NoGateway:
+    """Stands in for FeexPay, and fails the test on any call."""
 
     def exchange(self, request: WireRequest) -> WireReply:
-        raise AssertionError(f"a call that nobody expected: {request.method} {request.url}")
+        raise AssertionError(f"unexpected call: {request.method} {request.url}")
 
 
 @pytest.fixture(autouse=True)
-def house_rules(configure: Configure) -> None:
-    """No price of the sample shop's unless a test sets one, and nothing that an earlier test counted."""
+def any_price_and_empty_cache(configure: Configure) -> None:
+    """Accept any price, and forget the counts of earlier tests."""
     configure(PAYABLE="any_amount")
     cache.clear()
 
 
 @pytest.fixture(autouse=True)
 def guard() -> Iterator[Guard]:
-    """Whatever is sent goes through here: a call inside a transaction fails the test."""
-    guard = Guard(Nobody())
+    """The transport of every call: a call inside a transaction fails the test."""
+    guard = Guard(NoGateway())
     with conf.use_transport(guard):
         yield guard
     assert guard.offences == []
@@ -39,7 +39,7 @@ def guard() -> Iterator[Guard]:
 
 @pytest.fixture
 def real_socket(guard: Guard) -> Iterator[None]:
-    """Calls leave this process."""
+    """Send calls over a real socket."""
     transport = HttpTransport()
     guard.inner = transport
     yield
@@ -48,7 +48,7 @@ def real_socket(guard: Guard) -> Iterator[None]:
 
 @pytest.fixture
 def sandbox(running_sandbox: RunningSandbox, configure: Configure, real_socket: None) -> RunningSandbox:
-    """FeexPay on a real socket, without a memory; time runs a hundred times faster there."""
+    """The sandbox on a real socket, without earlier payments; its time runs a hundred times faster."""
     running_sandbox.reset()
     configure(BASE_URL=running_sandbox.api_url)
     return running_sandbox

@@ -1,4 +1,4 @@
-"""Validates every answer in the tests against the API description."""
+"""Validation of the answers in the tests against the API description."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _describing = threading.Lock()
 
 
 def document() -> dict[str, Any]:
-    """The description as `GET /api/v1/schema/` gives it; made once, as its generator is not for several threads."""
+    """The answer of `GET /api/v1/schema/`. Made once, under a lock, because its generator is not thread-safe."""
     with _describing:
         return _document()
 
@@ -38,9 +38,9 @@ def _document() -> dict[str, Any]:
 
 
 def assert_described(method: str, path: str, response: HttpResponse) -> None:
-    """The status, media type, headers and body of this answer are what the description says.
+    """Assert that the status, media type, headers and body of an answer agree with the description.
 
-    Addresses and methods that are not described are none of this check's business.
+    Ignores addresses and methods that are not described.
     """
     template = _template(path)
     if template is None or method.lower() not in document()["paths"][template]:
@@ -61,7 +61,7 @@ def assert_described(method: str, path: str, response: HttpResponse) -> None:
 
 
 def _template(path: str) -> str | None:
-    """The described address that fits, those without parameters first."""
+    """The described address that matches the path; addresses without parameters come first."""
     templates = sorted(document()["paths"], key=lambda template: "{" in template)
     return next((template for template in templates if _pattern(template).fullmatch(path)), None)
 
@@ -85,7 +85,7 @@ def _validator(template: str, method: str, status: str, media_type: str) -> Draf
 
 
 def closed(shape: Any) -> Any:
-    """No member but those that are named: an answer must not say more than the description does."""
+    """The shape without additional members, so that an answer with an undescribed member fails."""
     if isinstance(shape, Mapping):
         inner = {key: closed(value) for key, value in shape.items()}
         return {"additionalProperties": False} | inner if "properties" in inner and "type" in inner else inner

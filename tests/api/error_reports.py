@@ -1,4 +1,4 @@
-"""What an error reporter records: the local variables of every frame, and the request body."""
+"""Tools that record what an error reporter records: the variables of every frame, and the request body."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def canaries_in(text: str) -> list[str]:
 
 
 def shown(frame: FrameType) -> Iterator[tuple[str, str]]:
-    """Each local variable as a reporter writes it: a mapping by its content, like Sentry, unless it says otherwise."""
+    """Each local variable as a reporter writes it. Like Sentry, show the content of a mapping without its own repr."""
     for name, value in frame.f_locals.items():
         if isinstance(value, Mapping) and not hasattr(type(value), "__sentry_repr__"):
             yield name, repr(dict(value))
@@ -36,8 +36,8 @@ def shown(frame: FrameType) -> Iterator[tuple[str, str]]:
             yield name, repr(value)
 
 
-def below_the_test(error: BaseException) -> TracebackType | None:
-    """An error's traceback without the frames of the test that asked."""
+def traceback_below_the_test(error: BaseException) -> TracebackType | None:
+    """The traceback of an error, without the frames of the test itself."""
     step = error.__traceback__
     while step is not None and any(part in step.tb_frame.f_code.co_filename for part in ("/tests/", "/django/test/")):
         step = step.tb_next
@@ -45,21 +45,21 @@ def below_the_test(error: BaseException) -> TracebackType | None:
 
 
 def leaks_of(error: BaseException) -> list[str]:
-    """Where a canary is shown in the frames of an error and of those it came from."""
+    """The places that show a canary, in the frames of an error and of its causes."""
     found = []
     chain: BaseException | None = error
     while chain is not None:
         if canaries_in(str(chain)):
             found.append(f"text of {type(chain).__name__}")
-        for frame, _ in walk_tb(below_the_test(chain)):
+        for frame, _ in walk_tb(traceback_below_the_test(chain)):
             place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_code.co_name}"
             found += [f"{place} {name}" for name, text in shown(frame) if canaries_in(text)]
         chain = chain.__cause__ or (None if chain.__suppress_context__ else chain.__context__)
     return found
 
 
-class SentBodies:
-    """The bodies of API requests, as Sentry's Django integration gets hold of them: when the error is reported."""
+class RequestBodies:
+    """The bodies of API requests, read when the error is reported, as Sentry's Django integration does."""
 
     def __init__(self, monkeypatch: Any) -> None:
         self._requests: list[Any] = []
@@ -76,7 +76,7 @@ class SentBodies:
 
 
 class Sentry:
-    """The real client of sentry-sdk with its defaults, and a transport that keeps what would be sent."""
+    """The client of sentry-sdk with its defaults, and a transport that records instead of sending."""
 
     def __init__(self) -> None:
         import sentry_sdk
@@ -97,11 +97,11 @@ class Sentry:
         )
 
     def report(self, error: BaseException, body: Any) -> str:
-        """Report an error of a request with that body; what was sent."""
+        """Report an error of a request with this body, and return all that was sent."""
         from sentry_sdk.utils import event_from_exception
 
-        told = type(error), error, below_the_test(error)
-        event, hint = event_from_exception(told, client_options=self._client.options)
+        exc_info = type(error), error, traceback_below_the_test(error)
+        event, hint = event_from_exception(exc_info, client_options=self._client.options)
         event["request"] = {"method": "POST", "data": body}
         self._client.capture_event(event, hint)
         self._client.flush()

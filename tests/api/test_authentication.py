@@ -1,4 +1,4 @@
-"""A 401 names the ways to sign in that the host offers; a failed CSRF check says that it is one."""
+"""A 401 names the host's ways to sign in, and a failed CSRF check names CSRF."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def session_client(monkeypatch: pytest.MonkeyPatch, player: User) -> Client:
-    """A browser of a signed-in user, on a host whose API takes its sessions."""
+    """A browser of a signed-in user, on a host whose API accepts sessions."""
     monkeypatch.setattr(FeexPayView, "authentication_classes", (SessionAuthentication,))
     client = Client(enforce_csrf_checks=True)
     client.force_login(player)

@@ -1,6 +1,6 @@
-"""Whatever a client sends that is wrong gets its problem, writes nothing and reaches nobody.
+"""Wrong input gets its problem. It writes no row and causes no call to FeexPay.
 
-No test here has a gateway: a call would fail it.
+These tests have no gateway, so a call fails them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from shop.models import CoinPack
 
 from django_feexpay.models import Provider
-from tests.api.caller import Caller, assert_problem, row_counts, wish
+from tests.api.caller import Caller, assert_problem, initiate_body, row_counts
 from tests.api.conftest import Configure
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +80,7 @@ BODIES: list[tuple[str, bytes, int, str]] = [
     ("empty", b"", 400, "validation_error"),
     ("spaces", b"  ", 400, "malformed_request"),
     ("cut off", b'{"provider":"mtn_bj"', 400, "malformed_request"),
-    ("list", json.dumps([wish()]).encode(), 400, "malformed_request"),
+    ("list", json.dumps([initiate_body()]).encode(), 400, "malformed_request"),
     ("text", b'"mtn_bj"', 400, "malformed_request"),
     ("null", b"null", 400, "malformed_request"),
     ("two objects", b"{} {}", 400, "malformed_request"),
@@ -97,9 +97,9 @@ BODIES: list[tuple[str, bytes, int, str]] = [
     ("half a character", b'{"provider":"\\ud800"}', 400, "malformed_request"),
     ("half a character in a key", with_metadata('{"\\udfff":1}'), 400, "malformed_request"),
     ("half a character nested", with_metadata('{"a":[{"b":["\\ud83d"]}]}'), 400, "malformed_request"),
-    ("byte-order mark", b"\xef\xbb\xbf" + json.dumps(wish()).encode(), 400, "malformed_request"),
-    ("UTF-16", json.dumps(wish()).encode("utf-16"), 400, "malformed_request"),
-    ("UTF-16 without a mark", json.dumps(wish()).encode("utf-16-le"), 400, "malformed_request"),
+    ("byte-order mark", b"\xef\xbb\xbf" + json.dumps(initiate_body()).encode(), 400, "malformed_request"),
+    ("UTF-16", json.dumps(initiate_body()).encode("utf-16"), 400, "malformed_request"),
+    ("UTF-16 without a mark", json.dumps(initiate_body()).encode("utf-16-le"), 400, "malformed_request"),
     ("Latin-1", '{"description":"café"}'.encode("latin-1"), 400, "malformed_request"),
     ("NaN", b'{"provider":"mtn_bj","amount":NaN}', 400, "malformed_request"),
     ("Infinity", b'{"provider":"mtn_bj","amount":-Infinity}', 400, "malformed_request"),
@@ -119,8 +119,8 @@ def test_initiate_names_the_wrong_field(caller: Caller, changes: dict[str, Any],
 
 
 @pytest.mark.parametrize("field", ["amount", "phone", "metadata", "description", "return_url"])
-def test_initiate_takes_no_null(caller: Caller, field: str) -> None:
-    response = caller.post("initiate/", wish() | {field: None})
+def test_initiate_refuses_null(caller: Caller, field: str) -> None:
+    response = caller.post("initiate/", initiate_body() | {field: None})
 
     assert assert_problem(response, 400, "validation_error", field=field)["errors"][0]["code"] == "null"
 
@@ -141,7 +141,7 @@ def test_initiate_refuses_a_malformed_body(caller: Caller, raw: bytes, status: i
 def test_initiate_refuses_other_media_types(caller: Caller, content_type: str) -> None:
     before = row_counts()
 
-    response = caller.post("initiate/", wish(), content_type=content_type)
+    response = caller.post("initiate/", initiate_body(), content_type=content_type)
 
     assert_problem(response, 415, "unsupported_media_type")
     assert row_counts() == before
@@ -170,7 +170,7 @@ def test_initiate_refuses_a_provider_that_was_switched_off(caller: Caller) -> No
 def test_idempotency_key_is_short_printable_ascii(caller: Caller, key: str) -> None:
     before = row_counts()
 
-    response = caller.post("initiate/", wish(), headers={"Idempotency-Key": key})
+    response = caller.post("initiate/", initiate_body(), headers={"Idempotency-Key": key})
 
     assert_problem(response, 400, "validation_error", field="Idempotency-Key")
     assert row_counts() == before

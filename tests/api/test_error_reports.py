@@ -1,4 +1,4 @@
-"""Reports of a bug between the API and FeexPay's socket show no payer, code or key."""
+"""Error reports of a bug anywhere between the API and FeexPay's socket show no payer, code or key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.api.error_reports import (
     PAYER,
     PHONE,
     URL_TOKEN,
-    SentBodies,
+    RequestBodies,
     Sentry,
     canaries_in,
     leaks_of,
@@ -47,12 +47,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PACKAGE = str(Path(django_feexpay.__file__).parent)
 
 
-#: Called when the bug, if there is one, comes in.
-Now = Callable[[], object]
+#: Called just before the step that may fail; injects the bug, if there is one.
+Inject = Callable[[], object]
 
 
-class SurpriseError(Exception):
-    """A bug."""
+class InjectedError(Exception):
+    """Stands for a bug."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,49 +70,49 @@ def caller(player: User) -> Caller:
     return Caller(player)
 
 
-def initiate(caller: Caller, gateway: ModelGateway, now: Now) -> Any:
-    now()
+def initiate(caller: Caller, gateway: ModelGateway, inject: Inject) -> Any:
+    inject()
     key = {"Idempotency-Key": "one"}
     return caller.initiate(provider="orange_bf", phone=PHONE, otp=OTP, description="for Zebulon", headers=key, **PAYER)
 
 
-def retry(caller: Caller, gateway: ModelGateway, now: Now) -> Any:
+def retry(caller: Caller, gateway: ModelGateway, inject: Inject) -> Any:
     gateway.next_collects = [refuse()]
     failed = caller.initiate(phone=OTHER_PHONE, amount=700, **PAYER).json()
     gateway.next_collects = [refuse("Zebulon Quackenbush 22961987650")]
-    now()
+    inject()
     return caller.post(f"retry/{failed['id']}/", {"phone": OTHER_PHONE})
 
 
-def otp(caller: Caller, gateway: ModelGateway, now: Now) -> Any:
+def otp(caller: Caller, gateway: ModelGateway, inject: Inject) -> Any:
     waiting = caller.initiate(provider="coris_bj", phone=OTHER_PHONE, amount=800, **PAYER).json()
-    now()
+    inject()
     return caller.post(f"{waiting['id']}/otp/", {"otp": OTP})
 
 
-def webhook(caller: Caller, gateway: ModelGateway, now: Now) -> Any:
-    now()
-    told = delivery(reason=f"Zebulon Quackenbush {OTHER_PHONE}", callback_info=PAYER["email"], **PAYER)
-    body = json.dumps(told | {"phoneNumber": "2290161987650"})
+def webhook(caller: Caller, gateway: ModelGateway, inject: Inject) -> Any:
+    inject()
+    sent = delivery(reason=f"Zebulon Quackenbush {OTHER_PHONE}", callback_info=PAYER["email"], **PAYER)
+    body = json.dumps(sent | {"phoneNumber": "2290161987650"})
     address = f"{BASE}webhook/{URL_TOKEN}/"
     return Client().post(address, body, content_type="application/json", headers={"Authorization": HEADER})
 
 
-def from_the_host(caller: Caller, gateway: ModelGateway, now: Now) -> Any:
-    now()
+def from_the_host(caller: Caller, gateway: ModelGateway, inject: Inject) -> Any:
+    inject()
     user = User.objects.get(username="ama")
     return django_feexpay.start_payment(
         user=user, provider="mtn_bj", amount=900, phone=OTHER_PHONE, idempotency_key="two", **PAYER
     )
 
 
-Journey = Callable[[Caller, ModelGateway, Now], Any]
+Journey = Callable[[Caller, ModelGateway, Inject], Any]
 JOURNEYS: tuple[Journey, ...] = (initiate, retry, otp, webhook, from_the_host)
 
 
-# --- a bug in the middle ----------------------------------------------------------------------------------
+# --- a bug at one place ----------------------------------------------------------------------------------
 
-SURPRISES: list[tuple[Journey, str]] = [
+INJECTION_POINTS: list[tuple[Journey, str]] = [
     *((initiate, f"failpoint:{name}") for name in ("started", "before_send", "after_send", "sent")),
     *((journey, "exchange") for journey in (initiate, retry, otp, from_the_host)),
     *((initiate, f"django_feexpay.{name}") for name in ("strict_json._refuse_unstorable", "api.views._key")),
@@ -138,29 +138,29 @@ SURPRISES: list[tuple[Journey, str]] = [
 ]
 
 
-def surprise(*args: object, **kwargs: object) -> Any:
-    raise SurpriseError
+def raise_injected(*args: object, **kwargs: object) -> Any:
+    raise InjectedError
 
 
 @pytest.fixture
-def break_at(monkeypatch: pytest.MonkeyPatch, gateway: ModelGateway) -> Callable[[str], None]:
-    """Put a bug at a failpoint, into the transport, or in a function's place."""
+def inject_at(monkeypatch: pytest.MonkeyPatch, gateway: ModelGateway) -> Callable[[str], None]:
+    """Inject a bug at a failpoint, in the transport, or in place of a function."""
 
     def put(place: str) -> None:
         kind, _, name = place.partition(":")
         if kind == "failpoint":
-            monkeypatch.setitem(failpoints._armed, name, surprise)
+            monkeypatch.setitem(failpoints._armed, name, raise_injected)
         elif kind == "exchange":
-            monkeypatch.setattr(gateway, "exchange", surprise)
+            monkeypatch.setattr(gateway, "exchange", raise_injected)
         else:
             owner, _, function = place.rpartition(".")
-            monkeypatch.setattr(_found(owner), function, surprise)
+            monkeypatch.setattr(_found(owner), function, raise_injected)
 
     return put
 
 
 def _found(path: str) -> Any:
-    """The module or the object in it."""
+    """The module at this path, or the object in a module."""
     try:
         return import_module(path)
     except ModuleNotFoundError:
@@ -168,30 +168,30 @@ def _found(path: str) -> Any:
         return getattr(_found(outer), name)
 
 
-@pytest.mark.parametrize(("journey", "place"), SURPRISES, ids=lambda part: getattr(part, "__name__", part))
+@pytest.mark.parametrize(("journey", "place"), INJECTION_POINTS, ids=lambda part: getattr(part, "__name__", part))
 def test_report_of_a_bug_shows_nothing(
     caller: Caller,
     gateway: ModelGateway,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
-    break_at: Callable[[str], None],
+    inject_at: Callable[[str], None],
     journey: Journey,
     place: str,
 ) -> None:
-    bodies = SentBodies(monkeypatch)
+    bodies = RequestBodies(monkeypatch)
 
-    with pytest.raises(SurpriseError) as found:
-        journey(caller, gateway, lambda: break_at(place))
+    with pytest.raises(InjectedError) as found:
+        journey(caller, gateway, lambda: inject_at(place))
 
     assert leaks_of(found.value) == []
     assert canaries_in(repr(bodies.last())) == []
     if find_spec("sentry_sdk"):
         sent = Sentry().report(found.value, bodies.last())
-        assert "SurpriseError" in sent
+        assert "InjectedError" in sent
         assert canaries_in(sent) == []
 
 
-# --- a bug inside the HTTP library, which holds the key and the body as the wire has them -------------------
+# --- a bug inside the HTTP library, which holds the key and the body in plain text -------------------
 
 
 @pytest.fixture
@@ -223,19 +223,19 @@ def test_bug_in_the_http_library_becomes_our_error(
     expected: type[Exception],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(socket.socket, broken, surprise)
+        monkeypatch.setattr(socket.socket, broken, raise_injected)
 
         with pytest.raises(expected) as found:
             transport.exchange(asking(server.getsockname()[1]))
 
     assert leaks_of(found.value) == []
     assert (found.value.__cause__, found.value.__context__) == (None, None)
-    assert "unexpected exception in an exchange: SurpriseError at test_error_reports.py" in caplog.text
+    assert "unexpected exception in an exchange: InjectedError at test_error_reports.py" in caplog.text
     assert canaries_in(caplog.text) == []
 
 
 def test_interrupt_during_an_exchange_keeps_no_frame(transport: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    """gunicorn raises SystemExit in a worker that is too slow, and Sentry reports it."""
+    """gunicorn raises SystemExit in a worker after its timeout, and Sentry reports it."""
 
     def stop(*args: object) -> None:
         sys.exit(1)
@@ -250,10 +250,10 @@ def test_interrupt_during_an_exchange_keeps_no_frame(transport: HttpTransport, m
     assert found.value.__context__ is None
 
 
-# --- any bug anywhere ---------------------------------------------------------------------------------------
+# --- a bug on any line ---------------------------------------------------------------------------------------
 
-#: Where a plain value is turned into a masked one, or is looked at sign by sign: nothing else may see it.
-AT_THE_BORDER = {
+#: Functions that mask a plain value or read it character by character. No other function may hold one.
+ALLOWED_PLACES = {
     *(("private.py", name) for name in ("private", "_masked")),
     *(("strict_json.py", name) for name in ("_depth", "_unique", "<genexpr>")),
     *(("crypto.py", name) for name in ("__init__", "decrypt", "<dictcomp>")),
@@ -264,18 +264,18 @@ AT_THE_BORDER = {
     *(("python_api.py", name) for name in ("start_payment", "_private", "<genexpr>", "<dictcomp>")),
     *(("url_token.py", name) for name in ("to_python", "hide")),
     ("phone.py", "_split"),
-    ("views.py", "dispatch"),  # of the webhook: the request's path, until it is hidden
+    ("views.py", "dispatch"),  # of the webhook: the path of the request, until the token is overwritten
 }
 
 
 @pytest.mark.parametrize("journey", JOURNEYS)
 def test_no_line_holds_an_unmasked_value(caller: Caller, gateway: ModelGateway, clock: Clock, journey: Journey) -> None:
-    """Every local variable of ours is looked at on every line that runs: a report can be made on any of them."""
+    """Check every local variable of the package on every line that runs, because any line may raise."""
     found: set[str] = set()
 
     def look(frame: FrameType, event: str, argument: object) -> Any:
         place = Path(frame.f_code.co_filename).name, frame.f_code.co_name
-        if not frame.f_code.co_filename.startswith(PACKAGE) or place in AT_THE_BORDER:
+        if not frame.f_code.co_filename.startswith(PACKAGE) or place in ALLOWED_PLACES:
             return None
         found.update(f"{place[0]}:{frame.f_lineno} {name}" for name, text in shown(frame) if canaries_in(text))
         return look

@@ -1,4 +1,4 @@
-"""GET history/export/: the user's payments as a file, filtered as the history, safe in a spreadsheet."""
+"""GET history/export/: the user's payments as a file, with the filters of the history, safe in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def content(response: Any) -> bytes:
-    """The whole file; read to its end, the test client closes it as a server does."""
+    """The whole file. The test client closes it at its end, as a server does."""
     assert response.status_code == 200
     return b"".join(response.streaming_content)
 
@@ -122,7 +122,7 @@ def test_export_is_a_file_to_save(caller: Caller, name: str, media_type: str) ->
         ("text/html, */*;q=0.8", {"format": "xlsx"}, XLSX),
     ],
 )
-def test_format_of_the_address_wins_over_accept(
+def test_format_parameter_has_priority_over_accept(
     caller: Caller, accept: str, query: dict[str, str], media_type: str
 ) -> None:
     response = caller.get("history/export/", headers={"Accept": accept}, **query)
@@ -150,7 +150,7 @@ def test_settings_of_the_host_do_not_change_the_format(caller: Caller, settings:
     assert table(response) == []
 
 
-# --- which rows ----------------------------------------------------------------------------------------
+# --- rows ----------------------------------------------------------------------------------------
 
 
 def test_rows_of_the_same_instant_appear_once_newest_first(player: User, caller: Caller) -> None:
@@ -213,13 +213,13 @@ def test_filters_are_those_of_history(player: User, caller: Caller, query: dict[
     ("name", "value"),
     [("cursor", "x"), ("page_size", "5"), ("statuss", "pending"), ("status", "sending"), ("amount_min", "many")],
 )
-def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_invalid_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     response = caller.get("history/export/", format="xlsx", **{name: value})
 
     assert_problem(response, 400, "validation_error", field=name)
 
 
-# --- what a cell may hold ------------------------------------------------------------------------------
+# --- cells ------------------------------------------------------------------------------
 
 INJECTIONS = {
     '=HYPERLINK("http://evil.test")': '\'=HYPERLINK("http://evil.test")',
@@ -278,7 +278,7 @@ def test_number_is_masked_and_metadata_is_left_out(player: User, caller: Caller)
         assert not {"secret", "tap-1"} & set(" ".join(row.values()).split())
 
 
-# --- what it costs -------------------------------------------------------------------------------------
+# --- cost -------------------------------------------------------------------------------------
 
 
 def test_first_bytes_are_sent_before_the_first_row_is_read(player: User, caller: Caller) -> None:
@@ -305,7 +305,7 @@ def test_workbook_with_too_many_rows_is_refused(player: User, caller: Caller, mo
     assert len(export(caller, format="xlsx", created_before="2026-11-23T12:00:00Z")) == 0
 
 
-def test_without_its_package_a_workbook_says_what_to_install(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_xlsx_package_is_named(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
 
     body = assert_problem(caller.get("history/export/", format="xlsx"), 406, "not_acceptable")
@@ -338,7 +338,7 @@ def test_head_of_an_export_makes_no_file(
     assert answer.headers["Content-Disposition"].endswith(f'.{name}"')
 
 
-def test_head_of_too_large_an_export_says_so(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_head_of_a_too_large_export_is_refused(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "XLSX_MOST_ROWS", -1)
 
     assert caller.call("HEAD", "history/export/?format=xlsx").status_code == 400

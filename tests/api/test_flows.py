@@ -1,4 +1,4 @@
-"""Flows as a client sees them: OTP, the operator's page, and FeexPay's page for cards."""
+"""The flows of a client: OTP, the operator's page, and FeexPay's page for cards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CODE = {"otp": "123456"}
 
 @pytest.fixture
 def awaiting(caller: Caller, gateway: ModelGateway, clock: Clock) -> str:
-    """A payment that waits for the code its payer was sent."""
+    """A payment that waits for the code sent to its payer."""
     return str(caller.initiate(provider="coris_bj").json()["id"])
 
 
-# --- a code that comes first ------------------------------------------------------------------------------
+# --- a code before the start ------------------------------------------------------------------------------
 
 
 def test_provider_that_needs_a_code_first_requires_it(caller: Caller, gateway: ModelGateway) -> None:
@@ -48,10 +48,10 @@ def test_wrong_first_code_refuses_the_start(caller: Caller, gateway: ModelGatewa
     assert caller.post(f"retry/{body['id']}/", CODE).status_code == 201
 
 
-# --- a code that follows ------------------------------------------------------------------------------------
+# --- a code after the start ------------------------------------------------------------------------------------
 
 
-def test_second_step_code_is_awaited_and_accepted(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
+def test_code_after_the_start_is_accepted(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
     before = caller.get(f"{awaiting}/status/").json()
     response = caller.post(f"{awaiting}/otp/", CODE)
 
@@ -61,7 +61,7 @@ def test_second_step_code_is_awaited_and_accepted(caller: Caller, gateway: Model
     assert (body["otp_required"], gateway.last().code) == (False, "123456")
 
 
-def test_code_again_is_a_conflict(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
+def test_second_code_after_acceptance_is_a_conflict(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
     caller.post(f"{awaiting}/otp/", CODE)
 
     body = assert_problem(caller.post(f"{awaiting}/otp/", CODE), 409, "otp_not_expected", members=("payment_id",))
@@ -69,7 +69,9 @@ def test_code_again_is_a_conflict(caller: Caller, gateway: ModelGateway, awaitin
     assert len(gateway.charges) == 2
 
 
-def test_code_with_a_key_is_sent_once_and_answered_alike(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
+def test_code_with_a_key_is_sent_once_and_gets_the_same_answer(
+    caller: Caller, gateway: ModelGateway, awaiting: str
+) -> None:
     key = {"Idempotency-Key": "tap"}
 
     first, second = (caller.post(f"{awaiting}/otp/", CODE, headers=key) for _ in range(2))
@@ -81,7 +83,7 @@ def test_code_with_a_key_is_sent_once_and_answered_alike(caller: Caller, gateway
     assert len(gateway.charges) == 2
 
 
-def test_refused_code_is_reported_and_another_may_follow(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
+def test_refused_code_is_reported_and_another_is_accepted(caller: Caller, gateway: ModelGateway, awaiting: str) -> None:
     gateway.next_collects = [refuse("INVALID_OTP")]
     key = {"Idempotency-Key": "tap"}
 
@@ -108,7 +110,7 @@ def test_code_that_did_not_arrive_may_be_sent_again_with_the_same_key(
 @pytest.mark.parametrize(
     "body", [{}, {"otp": 123456}, {"otp": ""}, {"otp": "1;2"}, {"otp": "1" * 41}, {"otp": None}, {**CODE, "phone": "1"}]
 )
-def test_body_that_is_no_code_changes_nothing(
+def test_body_without_a_valid_code_changes_nothing(
     caller: Caller, gateway: ModelGateway, awaiting: str, body: dict[str, Any]
 ) -> None:
     before = row_counts()
@@ -119,7 +121,7 @@ def test_body_that_is_no_code_changes_nothing(
     assert (row_counts(), len(gateway.charges)) == (before, 1)
 
 
-# --- pages ---------------------------------------------------------------------------------------------------
+# --- payment pages ---------------------------------------------------------------------------------------------------
 
 
 def test_redirect_url_is_shown_only_while_pending(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
@@ -170,7 +172,7 @@ def test_return_url_to_the_host_of_the_request_is_accepted(caller: Caller, gatew
     assert caller.initiate(provider="wave_ci", phone="07 00 00 00 50", return_url=address).status_code == 201
 
 
-def test_card_needs_no_number_and_gets_a_page(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_card_needs_no_phone_and_gets_a_page(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     response = caller.initiate(provider="mastercard", phone=None)
 
     body = response.json()
@@ -183,10 +185,10 @@ def test_card_needs_no_number_and_gets_a_page(caller: Caller, gateway: ModelGate
 
 
 @pytest.mark.parametrize("phone", ["+229 01 61 00 00 50", "", "nonsense"])
-def test_number_sent_with_a_card_is_ignored_and_not_kept(
+def test_phone_sent_with_a_card_is_ignored_and_not_stored(
     caller: Caller, gateway: ModelGateway, clock: Clock, phone: str
 ) -> None:
-    """A form that always sends the number works, for the start and for the retry."""
+    """A form that always sends the phone works, for the start and for the retry."""
     body = caller.initiate(provider="visa", phone=phone).json()
 
     assert (body["detail"], body["phone"]) == ("redirect", "")
@@ -205,14 +207,14 @@ def test_number_sent_with_a_card_is_ignored_and_not_kept(
 
 
 @pytest.mark.parametrize("phone", [161000050, None, "0" * 41, ["0161000050"]], ids=["number", "null", "long", "list"])
-def test_number_sent_with_a_card_is_still_validated(caller: Caller, gateway: ModelGateway, phone: object) -> None:
+def test_phone_sent_with_a_card_is_still_validated(caller: Caller, gateway: ModelGateway, phone: object) -> None:
     body = {"provider": "visa", "amount": 5000, "phone": phone}
 
     assert_problem(caller.post("initiate/", body), 400, "validation_error", field="phone")
     assert gateway.pages == []
 
 
-def test_two_taps_on_a_card_are_one_payment(caller: Caller, gateway: ModelGateway) -> None:
+def test_two_card_starts_are_one_payment(caller: Caller, gateway: ModelGateway) -> None:
     first = caller.initiate(provider="visa", phone=None).json()["id"]
 
     body = assert_problem(
@@ -221,7 +223,7 @@ def test_two_taps_on_a_card_are_one_payment(caller: Caller, gateway: ModelGatewa
     assert (body["payment_id"], len(gateway.pages)) == (first, 1)
 
 
-def test_payment_without_its_page_yet_is_queued(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_payment_whose_page_is_not_made_yet_is_queued(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_pages = [lose_the_page]
     response = caller.initiate(provider="visa", phone=None)
     assert (response.status_code, response.json()["detail"]) == (202, "queued")

@@ -1,4 +1,4 @@
-"""GET health/: for monitors. It reads only rows, so no test here has a gateway."""
+"""GET health/: for monitors. It reads only rows, so these tests have no gateway."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from tests.api.test_history import kept
 
 pytestmark = pytest.mark.django_db
 
-ALL_WELL = dict.fromkeys(
-    ("database", "worker", "attempts", "outbox", "breaker", "budget", "comparison", "gateway"), "ok"
-)
+ALL_OK = dict.fromkeys(("database", "worker", "attempts", "outbox", "breaker", "budget", "comparison", "gateway"), "ok")
 
 
 @contextmanager
@@ -33,56 +31,56 @@ def database_away() -> Iterator[None]:
 
 
 @pytest.fixture
-def all_well(db: None) -> None:
+def healthy(db: None) -> None:
     for name in ("worker", "gateway"):
         Heartbeat.objects.create(name=name, beat_at=timezone.now())
 
 
-def test_all_is_well(caller: Caller, all_well: None) -> None:
+def test_healthy_system_is_ok(caller: Caller, healthy: None) -> None:
     response = caller.get("health/")
 
-    assert (response.status_code, response.json()) == (200, {"status": "ok", "components": ALL_WELL})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "components": ALL_OK})
 
 
-def test_anonymous_callers_read_one_word(stranger: Caller, all_well: None) -> None:
+def test_anonymous_callers_read_only_the_status(stranger: Caller, healthy: None) -> None:
     response = stranger.get("health/")
 
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_cluster_is_as_good_as_a_worker(caller: Caller, all_well: None) -> None:
+def test_cluster_replaces_the_worker(caller: Caller, healthy: None) -> None:
     Heartbeat.objects.filter(name="worker").update(name="cluster")
 
     assert caller.get("health/").json()["status"] == "ok"
 
 
-def test_gateway_not_asked_yet_is_ok(caller: Caller, all_well: None) -> None:
+def test_gateway_not_asked_yet_is_ok(caller: Caller, healthy: None) -> None:
     Heartbeat.objects.filter(name="gateway").delete()
 
-    assert caller.get("health/").json() == {"status": "ok", "components": ALL_WELL | {"gateway": "unknown"}}
+    assert caller.get("health/").json() == {"status": "ok", "components": ALL_OK | {"gateway": "unknown"}}
 
 
 @pytest.mark.parametrize(("name", "minutes", "component"), [("worker", 4, "worker"), ("gateway", 11, "gateway")])
-def test_silence_degrades(caller: Caller, all_well: None, name: str, minutes: int, component: str) -> None:
+def test_stale_heartbeat_degrades(caller: Caller, healthy: None, name: str, minutes: int, component: str) -> None:
     Heartbeat.objects.filter(name=name).update(beat_at=timezone.now() - timedelta(minutes=minutes))
 
     response = caller.get("health/")
 
     assert response.status_code == 200
-    assert response.json() == {"status": "degraded", "components": ALL_WELL | {component: "silent"}}
+    assert response.json() == {"status": "degraded", "components": ALL_OK | {component: "silent"}}
 
 
 def test_worker_without_heartbeat_degrades(stranger: Caller) -> None:
     assert stranger.get("health/").json() == {"status": "degraded"}
 
 
-def test_forgotten_attempt_degrades(caller: Caller, player: User, all_well: None) -> None:
+def test_overdue_attempt_degrades(caller: Caller, player: User, healthy: None) -> None:
     kept(player)
     Attempt.objects.update(next_poll_at=timezone.now() - timedelta(minutes=6))
 
     response = caller.get("health/")
 
-    assert response.json() == {"status": "degraded", "components": ALL_WELL | {"attempts": "late"}}
+    assert response.json() == {"status": "degraded", "components": ALL_OK | {"attempts": "late"}}
 
 
 @pytest.mark.parametrize(
@@ -96,9 +94,9 @@ def test_forgotten_attempt_degrades(caller: Caller, player: User, all_well: None
     ids=["never called", "fails", "failed once", "hangs"],
 )
 def test_undelivered_signal_degrades_within_a_minute(
-    caller: Caller, player: User, all_well: None, age_seconds: int, error: str, word: str
+    caller: Caller, player: User, healthy: None, age_seconds: int, error: str, word: str
 ) -> None:
-    """Also while it is to be called again only later."""
+    """Also while the next delivery is scheduled for later."""
     OutboxMessage.objects.create(
         payment=kept(player),
         signal="payment_succeeded",
@@ -110,15 +108,15 @@ def test_undelivered_signal_degrades_within_a_minute(
     response = caller.get("health/")
 
     status = "ok" if word == "ok" else "degraded"
-    assert response.json() == {"status": status, "components": ALL_WELL | {"outbox": word}}
+    assert response.json() == {"status": status, "components": ALL_OK | {"outbox": word}}
 
 
-@pytest.mark.parametrize("who", ["caller", "stranger"])
-def test_unavailable_database_is_down_for_every_caller(request: pytest.FixtureRequest, who: str) -> None:
-    asker: Caller = request.getfixturevalue(who)
+@pytest.mark.parametrize("kind", ["caller", "stranger"])
+def test_unavailable_database_is_down_for_every_caller(request: pytest.FixtureRequest, kind: str) -> None:
+    client: Caller = request.getfixturevalue(kind)
 
     with database_away():
-        response = asker.get("health/")
+        response = client.get("health/")
 
     assert (response.status_code, response.json()) == (503, {"status": "down"})
 
@@ -131,24 +129,24 @@ def test_unavailable_database_is_503_for_other_calls(caller: Caller) -> None:
     assert response.headers["Retry-After"] == "5"
 
 
-def test_open_difference_with_money_at_stake_is_reported(caller: Caller, all_well: None) -> None:
+def test_open_discrepancy_with_money_at_stake_is_reported(caller: Caller, healthy: None) -> None:
     today = timezone.now()
-    night = Comparison.objects.create(
+    comparison = Comparison.objects.create(
         first_day=today, last_day=today, night=today, started_at=today, beat_at=today, finished_at=today
     )
-    difference = Discrepancy.objects.create(
-        kind="missing_here", identity="x", comparison=night, last_comparison=night, found_at=today
+    discrepancy = Discrepancy.objects.create(
+        kind="missing_here", identity="x", comparison=comparison, last_comparison=comparison, found_at=today
     )
     assert caller.get("health/").json()["status"] == "ok"
 
-    Discrepancy.objects.filter(pk=difference.pk).update(money_at_stake=True)
+    Discrepancy.objects.filter(pk=discrepancy.pk).update(money_at_stake=True)
     assert caller.get("health/").json()["components"]["comparison"] == "money_at_stake"
 
-    Discrepancy.objects.filter(pk=difference.pk).update(state="closed")
+    Discrepancy.objects.filter(pk=discrepancy.pk).update(state="closed")
     assert caller.get("health/").json()["status"] == "ok"
 
 
-def test_missing_nightly_comparison_is_reported(caller: Caller, all_well: None, settings: Any) -> None:
+def test_missing_nightly_comparison_is_reported(caller: Caller, healthy: None, settings: Any) -> None:
     long_ago = timezone.now() - timedelta(hours=51)
     instants = ("first_day", "last_day", "night", "started_at", "beat_at", "finished_at")
     Comparison.objects.create(**dict.fromkeys(instants, long_ago))

@@ -1,4 +1,4 @@
-"""GET history/: pages that neither skip nor repeat rows, and filters."""
+"""GET history/: pages that skip and repeat no row, and filters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AUTHENTICATION_STATEMENTS = 2
 def kept(
     user: User, *, at: datetime = NOON, status: str = "pending", reference: str | None = None, **fields: Any
 ) -> Payment:
-    """A payment that is there; no one was asked for it."""
+    """A stored payment, written without any call."""
     return keep_many(user, 1, at=at, status=status, reference=reference, **fields)[0]
 
 
@@ -65,7 +65,7 @@ def newest_first(payments: list[Payment]) -> list[UUID]:
 
 
 def walk(caller: Caller, response: Any, way: str) -> list[list[UUID]]:
-    """The pages from here on, by the addresses the answers give."""
+    """This page and all that follow, by the addresses in the answers."""
     pages = [ids(response)]
     while (address := response.json()[way]) is not None:
         response = caller.follow(address)
@@ -136,7 +136,7 @@ def test_page_size_is_1_to_100(caller: Caller, size: str) -> None:
     ["x", "%00", "é", "bnxub3RhdGltZXx4", "A" * 5000, "bnwyMDI2LTExLTIzfDE="]
     + ["bnwwMDAxLTAxLTAxVDAwOjAwOjAwKzE0OjAwfHg="],
 )
-def test_invented_cursor_is_refused(caller: Caller, cursor: str) -> None:
+def test_forged_cursor_is_refused(caller: Caller, cursor: str) -> None:
     assert_problem(caller.get("history/", cursor=cursor), 400, "validation_error", field="cursor")
 
 
@@ -255,12 +255,12 @@ def test_page_links_keep_the_filters(player: User, caller: Caller) -> None:
         ("amount_max", "9" * 5000),
     ],
 )
-def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_invalid_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     assert_problem(caller.get("history/", **{name: value}), 400, "validation_error", field=name)
 
 
 @pytest.mark.parametrize("text", ["'", '"', "\\", "';--", "%27 OR 1=1", "\u202e", "😀", str(UUID(int=7))])
-def test_search_takes_any_text(player: User, caller: Caller, text: str) -> None:
+def test_search_accepts_any_text(player: User, caller: Caller, text: str) -> None:
     kept(player)
 
     assert ids(caller.get("history/", search=text)) == []

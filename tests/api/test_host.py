@@ -1,4 +1,4 @@
-"""The Python API of a host, and a host with the fewest settings."""
+"""The Python API for hosts, and a host with the fewest settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_python(code: str) -> str:
-    """What that code prints in a Python of its own, with no settings."""
+    """The output of the code in a new Python process without settings."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -38,8 +38,8 @@ def run_python(code: str) -> str:
 
 
 def start(player: User, **changes: object) -> Payment:
-    wish = {"provider": "mtn_bj", "amount": 5000, "phone": "0161000050", "merchant_reference": "order-7"} | changes
-    return django_feexpay.start_payment(user=player, **wish)
+    fields = {"provider": "mtn_bj", "amount": 5000, "phone": "0161000050", "merchant_reference": "order-7"} | changes
+    return django_feexpay.start_payment(user=player, **fields)
 
 
 def test_package_is_imported_without_django_and_without_settings() -> None:
@@ -54,10 +54,10 @@ def test_package_is_imported_without_django_and_without_settings() -> None:
 
 def test_package_refuses_unknown_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'stop_payment'"):
-        django_feexpay.stop_payment  # noqa: B018  # the look-up is the test
+        django_feexpay.stop_payment  # noqa: B018  # the attribute access is the test
 
 
-def test_host_starts_settles_and_retries(player: User, gateway: ModelGateway) -> None:
+def test_host_starts_reconciles_and_retries(player: User, gateway: ModelGateway) -> None:
     payment = start(player)
     gateway.last().decline()
     assert django_feexpay.reconcile_payment(payment.pk).public_status == "failed"
@@ -70,7 +70,7 @@ def test_host_starts_settles_and_retries(player: User, gateway: ModelGateway) ->
     assert Credit.objects.get().payment_id == payment.pk
 
 
-def test_host_is_refused_with_a_reason(player: User, gateway: ModelGateway) -> None:
+def test_refusal_names_its_reason(player: User, gateway: ModelGateway) -> None:
     before = row_counts()
 
     with pytest.raises(NotAllowedError, match="provider_unavailable"):
@@ -79,7 +79,7 @@ def test_host_is_refused_with_a_reason(player: User, gateway: ModelGateway) -> N
     assert row_counts() == before
 
 
-def test_host_may_repeat_a_call_with_a_key(player: User, gateway: ModelGateway) -> None:
+def test_repeated_call_with_a_key_returns_the_same_payment(player: User, gateway: ModelGateway) -> None:
     first = start(player, idempotency_key="order-7")
 
     assert start(player, idempotency_key="order-7").pk == first.pk

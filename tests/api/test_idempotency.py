@@ -22,7 +22,7 @@ KEY = {"Idempotency-Key": "tap-1"}
 
 
 class ProcessDiedError(RuntimeError):
-    """What a killed web process looks like from inside a test."""
+    """Stands for the death of the web process."""
 
 
 def die() -> None:

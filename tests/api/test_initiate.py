@@ -1,4 +1,4 @@
-"""POST initiate/: what a client reads when all goes well, and when FeexPay refuses, is silent or away."""
+"""POST initiate/: the answer after a success, a refusal, a timeout and while FeexPay is unreachable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: interface.md §3, "A payment reads": every field and what it may hold.
+#: interface.md §3, "A payment reads": every field and its types.
 PAYMENT_SHAPE: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "status": (str,),
@@ -55,7 +55,7 @@ def assert_shape(body: dict[str, Any]) -> None:
     assert {name: type(value) for name, value in body.items() if type(value) not in PAYMENT_SHAPE[name]} == {}
 
 
-def test_initiate_reads_as_the_interface_says(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
+def test_body_of_the_answer_follows_the_interface(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     response = caller.initiate(
         phone="00229 0161000050",
         merchant_reference="order-7",
@@ -118,7 +118,7 @@ def test_price_of_the_pack_is_accepted(caller: Caller, gateway: ModelGateway, co
     assert caller.initiate(metadata={"pack": "test-pack"}).status_code == 201
 
 
-def test_without_payable_no_client_names_its_own_price(
+def test_without_payable_a_start_is_refused(
     caller: Caller, gateway: ModelGateway, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(PAYABLE=None)
@@ -137,9 +137,7 @@ def test_payer_may_return_to_the_host_of_the_request(caller: Caller, gateway: Mo
     assert response.status_code == 201
 
 
-def test_payer_may_return_to_the_hosts_that_are_listed_and_no_other(
-    caller: Caller, gateway: ModelGateway, configure: Configure
-) -> None:
+def test_payer_may_return_only_to_listed_hosts(caller: Caller, gateway: ModelGateway, configure: Configure) -> None:
     configure(RETURN_HOSTS="shop.example")
 
     elsewhere = caller.initiate(return_url="https://testserver/paid", headers={"Host": "testserver"})
@@ -149,7 +147,7 @@ def test_payer_may_return_to_the_hosts_that_are_listed_and_no_other(
     assert listed.status_code == 201
 
 
-def test_refusal_is_a_payment_that_failed(caller: Caller, gateway: ModelGateway) -> None:
+def test_refused_start_is_a_failed_payment(caller: Caller, gateway: ModelGateway) -> None:
     gateway.next_collects.append(refuse("PAYER_NOT_FOUND"))
 
     response = caller.initiate()
@@ -175,7 +173,7 @@ def test_refusal_is_a_payment_that_failed(caller: Caller, gateway: ModelGateway)
         ("de", "This number has no mobile money account. Check it or use another one."),
     ],
 )
-def test_payer_reads_the_reason_in_his_language(
+def test_reason_is_in_the_language_of_the_payer(
     caller: Caller, gateway: ModelGateway, language: str, message: str
 ) -> None:
     gateway.next_collects.append(refuse("PAYER_NOT_FOUND"))
@@ -189,7 +187,7 @@ def test_payer_reads_the_reason_in_his_language(
     ("status", "code"),
     [(401, "UNAUTHORIZED"), (403, "IP_NOT_ALLOWED"), (404, "ERR_SHOP_NOT_FOUND"), (403, "FORBIDDEN")],
 )
-def test_payer_is_not_told_what_is_wrong_with_our_account(
+def test_reason_hides_problems_of_the_shops_account(
     caller: Caller, gateway: ModelGateway, status: int, code: str
 ) -> None:
     gateway.next_collects.append(refuse(code, status=status))
@@ -215,7 +213,7 @@ def test_unknown_answer_is_202(caller: Caller, gateway: ModelGateway, happening:
     assert (body["status"], body["detail"], body["reference"]) == ("pending", detail, None)
 
 
-def test_queue_dispatch_answers_202_and_asks_nobody(caller: Caller, configure: Configure) -> None:
+def test_queue_dispatch_answers_202_without_a_call(caller: Caller, configure: Configure) -> None:
     configure(DISPATCH="queue")
 
     response = caller.initiate()
@@ -223,7 +221,7 @@ def test_queue_dispatch_answers_202_and_asks_nobody(caller: Caller, configure: C
     assert (response.status_code, response.json()["detail"]) == (202, "queued")
 
 
-def test_double_tap_names_the_payment_it_would_double(caller: Caller, gateway: ModelGateway) -> None:
+def test_duplicate_start_names_the_first_payment(caller: Caller, gateway: ModelGateway) -> None:
     first = caller.initiate(merchant_reference="order-7").json()
 
     second = caller.initiate(merchant_reference="order-7", headers={"Idempotency-Key": "another"})
@@ -233,7 +231,7 @@ def test_double_tap_names_the_payment_it_would_double(caller: Caller, gateway: M
     assert (len(gateway.charges), Payment.objects.count(), IdempotencyRecord.objects.count()) == (1, 1, 0)
 
 
-def test_double_tap_without_a_reference_is_the_same_wish_within_a_minute(
+def test_same_start_without_a_reference_is_a_duplicate_within_a_minute(
     caller: Caller, gateway: ModelGateway, clock: Clock
 ) -> None:
     first = caller.initiate().json()
@@ -248,13 +246,13 @@ def test_double_tap_without_a_reference_is_the_same_wish_within_a_minute(
     assert [answer.status_code for answer in (other_phone, other_amount, later)] == [201, 201, 201]
 
 
-def test_personal_details_leave_no_trace_in_the_answer(caller: Caller, gateway: ModelGateway) -> None:
+def test_answer_holds_no_personal_details(caller: Caller, gateway: ModelGateway) -> None:
     text = caller.initiate(first_name="Ama", last_name="Doe", email="ama@example.com").content.decode()
 
     assert [part for part in ("0161000050", "Ama", "Doe", "ama@example.com") if part in text] == []
 
 
-def test_host_transactions_do_not_hold_a_payment_back(
+def test_host_transactions_do_not_delay_the_commit_of_a_payment(
     caller: Caller, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
@@ -281,14 +279,14 @@ def test_answer_is_the_same_for_every_usual_writing_of_a_number(caller: Caller, 
 # --- over a real socket ---------------------------------------------------------------------------------
 
 
-def test_sandbox_takes_the_payment_on(caller: Caller, sandbox: RunningSandbox) -> None:
+def test_sandbox_accepts_the_payment(caller: Caller, sandbox: RunningSandbox) -> None:
     body = caller.initiate().json()
 
     assert (body["status"], body["detail"]) == ("pending", "waiting_for_payer")
     assert sandbox.prompts(echo=str(Attempt.objects.get().pk)) == 1
 
 
-def test_gateway_away_stops_nobody_and_every_payment_settles_when_it_returns(
+def test_payments_started_while_the_gateway_is_unreachable_settle_later(
     caller: Caller, clock: Clock, configure: Configure, real_socket: None
 ) -> None:
     with run_sandbox() as sandbox:
@@ -313,9 +311,11 @@ def test_gateway_away_stops_nobody_and_every_payment_settles_when_it_returns(
     assert caller.get(f"{payment_id}/status/").json()["detail"] == "credited"
 
 
-def test_next_look_of_the_client_follows_ours(caller: Caller, gateway: ModelGateway, configure: Configure) -> None:
+def test_next_poll_of_the_client_follows_the_next_poll_of_the_attempt(
+    caller: Caller, gateway: ModelGateway, configure: Configure
+) -> None:
     configure(POLL_SECONDS="1")
-    assert caller.initiate(merchant_reference="a").json()["next_poll_seconds"] == 2  # never more often than this
+    assert caller.initiate(merchant_reference="a").json()["next_poll_seconds"] == 2  # the lower bound
 
     configure(POLL_SECONDS="60")
-    assert caller.initiate(merchant_reference="b").json()["next_poll_seconds"] == 10  # never more rarely than this
+    assert caller.initiate(merchant_reference="b").json()["next_poll_seconds"] == 10  # the upper bound

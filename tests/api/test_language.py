@@ -1,4 +1,4 @@
-"""Messages follow Accept-Language, also in a host that runs no LocaleMiddleware."""
+"""Messages follow Accept-Language, also on a host without LocaleMiddleware."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def caller(django_user_model: type[User]) -> Caller:
     ],
     ids=["French", "English"],
 )
-def test_problem_speaks_the_clients_language(headers: dict[str, str], title: str, message: str, caller: Caller) -> None:
+def test_problem_is_in_the_language_of_the_client(
+    headers: dict[str, str], title: str, message: str, caller: Caller
+) -> None:
     response = caller.initiate(headers=headers, provider="nobody_xx")
 
     body = assert_problem(response, 400, "validation_error", field="provider")
@@ -42,7 +44,7 @@ def test_problem_speaks_the_clients_language(headers: dict[str, str], title: str
     assert body["errors"][0]["message"] == message
 
 
-def test_providers_speak_the_clients_language(caller: Caller) -> None:
+def test_providers_are_in_the_language_of_the_client(caller: Caller) -> None:
     french = {row["code"]: row for row in caller.get("providers/", headers=FRENCH).json()}
     english = {row["code"]: row for row in caller.get("providers/", headers=ENGLISH).json()}
 
@@ -54,7 +56,7 @@ def test_answers_vary_with_the_language(caller: Caller) -> None:
     assert "Accept-Language" in caller.get("providers/").headers["Vary"]
 
 
-def test_body_that_is_not_clean_is_told_in_the_clients_language(caller: Caller) -> None:
+def test_error_of_a_malformed_body_is_in_the_language_of_the_client(caller: Caller) -> None:
     twice = b'{"provider":"mtn_bj","provider":"mtn_bj"}'
 
     french = assert_problem(caller.post("initiate/", twice, headers=FRENCH), 400, "malformed_request")

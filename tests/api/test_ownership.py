@@ -1,4 +1,4 @@
-"""Who may see what, and which doors exist at all."""
+"""Users see only their own payments, and only the documented methods exist."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def thief(db: None) -> Caller:
 
 @pytest.fixture
 def payment_id(caller: Caller, gateway: ModelGateway) -> str:
-    """A payment of the player's that could be retried."""
+    """A payment of the player that can be retried."""
     gateway.next_collects.append(refuse())
     return str(caller.initiate().json()["id"])
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
 @pytest.mark.parametrize("body", [b"", b"{", b'{"phone":7}', b"\xff", b"x" * 70_000])
-def test_payment_of_somebody_else_does_not_exist_whatever_the_body(
+def test_payment_of_another_user_is_404_for_any_body(
     thief: Caller, payment_id: str, gateway: ModelGateway, method: str, path: str, body: bytes
 ) -> None:
     before, asked = row_counts(), gateway.questions
@@ -45,7 +45,7 @@ def test_payment_of_somebody_else_does_not_exist_whatever_the_body(
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
-def test_payment_of_somebody_else_reads_like_one_that_never_was(
+def test_payment_of_another_user_reads_like_an_unknown_one(
     thief: Caller, payment_id: str, method: str, path: str
 ) -> None:
     theirs = thief.call(method, path.format(id=payment_id)).json()
@@ -54,19 +54,21 @@ def test_payment_of_somebody_else_reads_like_one_that_never_was(
     assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
 
 
-def test_payment_of_somebody_else_does_not_exist_for_a_body_in_pieces(thief: Caller, payment_id: str) -> None:
+def test_payment_of_another_user_is_404_for_a_chunked_body(thief: Caller, payment_id: str) -> None:
     response = thief.post(f"retry/{payment_id}/", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
 
     assert_problem(response, 404, "not_found")
 
 
-def test_history_holds_ones_own_payments_only(caller: Caller, thief: Caller, payment_id: str) -> None:
+def test_history_holds_only_the_users_own_payments(caller: Caller, thief: Caller, payment_id: str) -> None:
     assert [row["id"] for row in caller.get("history/").json()["results"]] == [payment_id]
     assert thief.get("history/").json()["results"] == []
     assert thief.get("history/", search=payment_id).json()["results"] == []
 
 
-def test_cursor_of_somebody_else_shows_nothing_of_theirs(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
+def test_cursor_of_another_user_shows_none_of_their_payments(
+    caller: Caller, thief: Caller, gateway: ModelGateway
+) -> None:
     for name in "abc":
         caller.initiate(merchant_reference=name)
     address = caller.get("history/", page_size=1).json()["next"]
@@ -74,7 +76,7 @@ def test_cursor_of_somebody_else_shows_nothing_of_theirs(caller: Caller, thief: 
     assert thief.follow(address).json() == {"next": None, "previous": None, "results": []}
 
 
-def test_idempotency_keys_of_two_users_do_not_meet(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
+def test_same_idempotency_key_of_two_users_is_independent(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
     key = {"Idempotency-Key": "tap-1"}
 
     first, second = caller.initiate(headers=key).json(), thief.initiate(headers=key).json()
@@ -106,7 +108,7 @@ def test_anonymous_caller_gets_401(stranger: Caller, method: str, path: str) -> 
         ("health/", "POST", "GET, HEAD"),
     ],
 )
-def test_wrong_method_names_the_right_one(caller: Caller, path: str, method: str, allow: str) -> None:
+def test_wrong_method_names_the_allowed_ones(caller: Caller, path: str, method: str, allow: str) -> None:
     response = caller.call(method, path.format(id=uuid4()))
 
     assert_problem(response, 405, "method_not_allowed")

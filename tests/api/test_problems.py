@@ -47,7 +47,7 @@ def test_problems_are_those_of_the_interface() -> None:
 
 
 def test_every_reason_has_a_text_for_the_payer() -> None:
-    assert REASON_CODES - set(REASONS) == {UNKNOWN_REASON}  # that one has the words for any reason
+    assert REASON_CODES - set(REASONS) == {UNKNOWN_REASON}  # it has the text for any reason
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_unexpected_error_is_logged_and_signalled(player: Any, broken_history: N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("given", "kept"), [("req-1.a:B_2", True), ("x" * 65, False), ("a b", False), ("", False)])
-def test_request_id_of_the_client_is_used_if_a_log_can_take_it(stranger: Caller, given: str, kept: bool) -> None:
+def test_request_id_of_the_client_is_used_if_it_is_safe_to_log(stranger: Caller, given: str, kept: bool) -> None:
     body = assert_problem(stranger.get("history/", {"X-Request-ID": given}), 401, "not_authenticated")
 
     assert (body["request_id"] == given) == kept

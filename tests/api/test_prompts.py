@@ -107,7 +107,7 @@ def test_queue_refuses_before_anything_is_written(
 
 
 @pytest.mark.parametrize("body", [{}, {"phone": "0161000050"}, {"phone": "+229 01 61 00 00 99"}])
-def test_retry_to_a_number_that_was_asked_too_often_is_refused(
+def test_retry_to_a_phone_over_its_limit_is_refused(
     caller: Caller, gateway: ModelGateway, clock: Clock, body: dict[str, str]
 ) -> None:
     payment_id = start(caller, 1, phone=body.get("phone", "0161000050").replace("99", "50")).json()["id"]

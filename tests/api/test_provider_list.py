@@ -1,4 +1,4 @@
-"""The provider list is cached for all users, and stale at once after a change."""
+"""The provider list is cached for all users, and renewed at once after a change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None
 
 @pytest.fixture
 def renderings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ProviderQuery, str]]:
-    """What was rendered, each time it was."""
+    """The query and language of each rendering."""
     made: list[tuple[ProviderQuery, str]] = []
     real: Render = module._render
 
@@ -65,7 +65,7 @@ def test_hit_costs_no_statement(renderings: list[Any]) -> None:
 
 
 @pytest.mark.django_db
-def test_hit_over_http_asks_no_table_of_ours(caller: Caller) -> None:
+def test_hit_over_http_reads_none_of_our_tables(caller: Caller) -> None:
     caller.get("providers/")
 
     with CaptureQueriesContext(connection) as captured:
@@ -84,8 +84,8 @@ def test_fifty_parallel_misses_render_once(renderings: list[Any]) -> None:
 
 
 @pytest.mark.django_db
-def test_waiting_process_takes_the_list_of_the_other(renderings: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process is at it: `add` says no, and a moment later the list is there."""
+def test_waiting_process_uses_the_list_of_the_other(renderings: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds the lock, and stores the list a moment later."""
     theirs = ProviderList(b"[]", 'W/"theirs"', 60)
     monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
 
@@ -119,7 +119,7 @@ def test_each_filter_and_language_has_its_own_entry(renderings: list[Any]) -> No
 
 
 @pytest.mark.django_db
-def test_invented_countries_share_one_entry(caller: Caller, renderings: list[Any]) -> None:
+def test_unknown_countries_share_one_entry(caller: Caller, renderings: list[Any]) -> None:
     for country in ("FR", "DE", "US", "ZZ"):
         caller.get("providers/", country=country)
 
@@ -148,7 +148,7 @@ def test_changed_row_is_visible_at_once(caller: Caller, change: Callable[[], obj
 
 @pytest.mark.django_db(transaction=True)
 def test_change_is_visible_from_its_commit_on(caller: Caller) -> None:
-    """A reader between the change and its commit renders the old rows: they must not outlive the commit."""
+    """A reader between the change and its commit caches the old rows: the commit must make that copy stale."""
     rows(caller)
     try:
         with transaction.atomic():
@@ -196,7 +196,7 @@ def _own_reason(code: str) -> str | None:
 
 
 @pytest.mark.django_db
-def test_failing_gateway_closes_every_provider(caller: Caller, clock: Clock) -> None:
+def test_failing_gateway_disables_every_provider(caller: Caller, clock: Clock) -> None:
     before = rows(caller)["mtn_cm"]["unavailable_reason"]
     trouble("history", None)
 
@@ -208,21 +208,21 @@ def test_failing_gateway_closes_every_provider(caller: Caller, clock: Clock) -> 
 
 
 @pytest.mark.django_db
-def test_provider_is_open_again_when_a_probe_is_allowed(caller: Caller, clock: Clock) -> None:
-    """Else nobody would come, and nothing would ever find out that it is over."""
+def test_provider_is_enabled_again_when_a_probe_is_allowed(caller: Caller, clock: Clock) -> None:
+    """Otherwise no payment would be started, and no probe would find that the trouble is over."""
     trouble()
     clock.advance(10)
     shown = caller.get("providers/")
     assert shown.headers["Cache-Control"] == "private, max-age=20"
 
     clock.advance(20)
-    cache_state.invalidate(cache_state.PROVIDERS)  # kept for those 20 s, which a standing clock does not let pass
+    cache_state.invalidate(cache_state.PROVIDERS)  # cached for those 20 s, which do not pass on the fake clock
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
 
 
 @pytest.mark.django_db
-def test_list_is_open_again_when_the_circuit_breaker_closes(caller: Caller, clock: Clock) -> None:
+def test_providers_are_enabled_again_when_the_circuit_breaker_closes(caller: Caller, clock: Clock) -> None:
     trouble()
     assert rows(caller)["mtn_bj"]["enabled"] is False
 
@@ -250,16 +250,16 @@ def test_start_with_an_open_circuit_breaker_gets_retry_after(caller: Caller, clo
 @pytest.mark.django_db
 def test_health_names_the_open_circuits_and_the_slow_down(caller: Caller, clock: Clock) -> None:
     trouble()
-    told = caller.get("health/").json()
+    body = caller.get("health/").json()
 
-    assert (told["status"], told["components"]["breaker"]) == ("degraded", "gateway, mtn_bj")
+    assert (body["status"], body["components"]["breaker"]) == ("degraded", "gateway, mtn_bj")
 
 
 # --- without the cache -------------------------------------------------------------------------------
 
 
 class BrokenCache(LocMemCache):
-    """Redis is down: everything raises."""
+    """A cache like a Redis that is down: every call raises."""
 
     def _raise(self, *args: Any, **kwargs: Any) -> Any:
         raise ConnectionError("redis is down")

@@ -18,7 +18,7 @@ SERVED = [
 ]
 CARDS = ["visa", "mastercard"]
 LISTED = ["mtn_cm", "mtn_sn", "amex", "unionpay", "bank_transfer"]
-#: What no country owns is seen from each.
+#: Providers without a country are listed for every country.
 EVERYWHERE = {"visa", "mastercard", "amex", "unionpay", "bank_transfer"}
 
 
@@ -39,7 +39,7 @@ def test_every_provider_is_listed_once(caller: Caller) -> None:
     assert len(rows) == 26
 
 
-def test_provider_reads_as_the_interface_says(caller: Caller) -> None:
+def test_body_of_a_provider_follows_the_interface(caller: Caller) -> None:
     assert row(caller, "mtn_bj") == {
         "code": "mtn_bj",
         "name": "MTN Mobile Money",
@@ -131,7 +131,7 @@ def test_wallets_are_mobile_money_as_well(caller: Caller) -> None:
         ("currency", "\x00"),
     ],
 )
-def test_senseless_filter_is_refused(caller: Caller, name: str, value: str) -> None:
+def test_invalid_filter_is_refused(caller: Caller, name: str, value: str) -> None:
     assert_problem(caller.get("providers/", **{name: value}), 400, "validation_error", field=name)
 
 

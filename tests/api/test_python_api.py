@@ -1,4 +1,4 @@
-"""What `django_feexpay` says to a host that passes the wrong thing, and which network a number belongs to."""
+"""The Python API: errors for wrong arguments, and `guess_provider`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_other_amount_is_an_error_that_says_what_to_pass(
 
 
 @pytest.mark.parametrize(("user", "text"), [(AnonymousUser(), "pass user=None to sell to a guest"), (1, "not int")])
-def test_only_an_account_or_none_pays(gateway: ModelGateway, user: Any, text: str) -> None:
+def test_user_is_an_account_or_none(gateway: ModelGateway, user: Any, text: str) -> None:
     with pytest.raises(TypeError, match=text):
         start(user=user)
 
@@ -65,7 +65,7 @@ def test_key_without_a_user_is_refused(gateway: ModelGateway) -> None:
 
 @pytest.mark.parametrize("payment_id", ["7", "", "0b8c3f0e-3d5a-4c1e-9f65-2f4b8a9d7e11"])
 @pytest.mark.parametrize("call", ["retry_payment", "reconcile_payment", "submit_otp"])
-def test_id_of_no_payment_is_does_not_exist(call: str, payment_id: str) -> None:
+def test_unknown_payment_id_raises_does_not_exist(call: str, payment_id: str) -> None:
     otp = ("123456",) if call == "submit_otp" else ()
 
     with pytest.raises(Payment.DoesNotExist):
@@ -78,14 +78,14 @@ def test_id_may_be_text(gateway: ModelGateway) -> None:
     assert django_feexpay.reconcile_payment(str(payment.pk)).pk == payment.pk
 
 
-def test_asynchronous_start_is_the_same_start(gateway: ModelGateway) -> None:
+def test_asynchronous_start_starts_a_payment(gateway: ModelGateway) -> None:
     user = User.objects.create_user("ama")
 
     async def buy() -> Payment:
         try:
             return await django_feexpay.astart_payment(user=user, provider="mtn_bj", amount=5000, phone="0161000050")
         finally:
-            await sync_to_async(connections.close_all)()  # those of the thread that made the call
+            await sync_to_async(connections.close_all)()  # of the thread that made the call
 
     payment = asyncio.run(buy())
 
@@ -93,7 +93,7 @@ def test_asynchronous_start_is_the_same_start(gateway: ModelGateway) -> None:
     assert django_feexpay.astart_payment.__name__ == "astart_payment"
 
 
-def test_refusal_reads_like_a_sentence(gateway: ModelGateway) -> None:
+def test_text_of_a_refusal_is_readable(gateway: ModelGateway) -> None:
     with pytest.raises(django_feexpay.NotAllowedError) as refused:
         start(provider="mtn_benin")
 
@@ -114,7 +114,7 @@ def test_quote_is_what_a_start_charges() -> None:
         ("01 95 00 00 50", "BJ", ProviderCode.MOOV_BJ),
         ("01 95 00 00 50", "ci", ProviderCode.MOOV_CI),
         ("01 95 00 00 50", "", None),  # Benin or Côte d'Ivoire
-        ("+229 01 20 00 00 50", "", None),  # no network we know
+        ("+229 01 20 00 00 50", "", None),  # an unknown prefix
         ("+33 6 12 34 56 78", "", None),
         ("not a number", "", None),
     ],

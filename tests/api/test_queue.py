@@ -73,7 +73,7 @@ def test_start_and_retry_from_python_are_queued_too(player: User, gateway: Model
 def test_synchronous_provider_is_sent_by_the_worker_whatever_the_dispatch(
     caller: Caller, gateway: ModelGateway, clock: Clock, configure: Configure, dispatch: str
 ) -> None:
-    """Its answer is final and comes minutes later: only asking settles."""
+    """Its answer is final but comes minutes later, so only a poll settles the payment."""
     configure(DISPATCH=dispatch)
     gateway.next_collects = [accept_as("moov-1", status="SUCCESSFUL")]
     answer = caller.initiate(provider="moov_bj", phone="0195000050")
@@ -109,7 +109,7 @@ def test_never_sent_payment_says_so_and_may_be_retried(caller: Caller, gateway: 
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_starts_enqueue_one_sweep_task_where_a_cluster_does_the_work(
+def test_starts_enqueue_one_sweep_task_for_a_cluster(
     caller: Caller, player: User, configure: Configure, monkeypatch: pytest.MonkeyPatch, dispatch: str
 ) -> None:
     configure(DISPATCH=dispatch)
@@ -123,7 +123,7 @@ def test_starts_enqueue_one_sweep_task_where_a_cluster_does_the_work(
     assert OrmQ.objects.count() == 1
 
 
-# --- bounded attempts --------------------------------------------------------------------------------
+# --- the limit of attempts --------------------------------------------------------------------------------
 
 
 def test_payment_with_the_most_attempts_is_not_retryable(

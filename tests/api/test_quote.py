@@ -44,7 +44,7 @@ def test_fee_of_the_payer_is_in_the_total(caller: Caller, configure: Configure) 
         ("mtn_cg", 1000, "EUR", 6560, "XAF", "655.957"),
         ("mtn_bj", 100_000, "EUR", 655_957, "XOF", "655.957"),
         ("mtn_bj", 1000, "USD", 6054, "XOF", "605.345"),  # 6053.45
-        ("mtn_cg", 1, "USD", None, "XAF", "605.345"),  # below the provider's least
+        ("mtn_cg", 1, "USD", None, "XAF", "605.345"),  # below the provider's minimum
     ],
 )
 def test_price_in_another_currency_is_converted_and_rounded_up(
@@ -151,7 +151,7 @@ def test_quote_holds_for_its_user_only(caller: Caller, configure: Configure, gat
         ({"format": "csv"}, "format"),
     ],
 )
-def test_senseless_quote_is_refused(caller: Caller, query: dict[str, Any], field: str) -> None:
+def test_invalid_quote_is_refused(caller: Caller, query: dict[str, Any], field: str) -> None:
     asked = {"provider": "mtn_bj", "amount": "5000"} | query
 
     response = caller.get("quote/", **{name: value for name, value in asked.items() if value is not None})
@@ -188,5 +188,5 @@ def test_quote_costs_one_statement_and_writes_nothing(caller: Caller) -> None:
     with CaptureQueriesContext(connection) as statements:
         quoted(caller, amount=1000, currency="EUR")
 
-    assert len(statements) == 3  # two of them know who asks
+    assert len(statements) == 3  # two of them authenticate the user
     assert Payment.objects.count() == 0

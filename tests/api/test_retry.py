@@ -114,9 +114,7 @@ def test_retry_that_finds_the_first_attempt_paid_credits_it(
     assert len(gateway.charges) == 1
 
 
-def test_retry_is_refused_while_feexpay_cannot_be_asked_whether_the_first_is_open(
-    caller: Caller, gateway: ModelGateway
-) -> None:
+def test_retry_is_refused_while_feexpay_cannot_confirm_the_first_failure(caller: Caller, gateway: ModelGateway) -> None:
     payment_id = caller.initiate().json()["id"]
     gateway.away = True
 

@@ -1,12 +1,12 @@
-"""Generated requests from the API description, and every answer validated against it.
+"""Requests generated from the API description, and every answer validated against it.
 
 The sandbox answers on a real socket, so that valid payments start. Deterministic: every run sends the same requests.
 Rules that JSON Schema cannot express are applied to the valid requests:
 
 - a provider has limits, a rule for numbers, and may need a code first: `sensible` fills in what fits the provider;
 - a text may hold no NUL (`allow-x00`): PostgreSQL keeps none;
-- a cursor is out of an answer, an instant is one between 1970 and 2200;
-- JSON Schema calls 5.0 an integer, the API does not take it: such a request is left out.
+- a cursor comes from an answer, and an instant lies between 1970 and 2200;
+- JSON Schema accepts 5.0 as an integer and the API does not, so such requests are skipped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ERA = re.compile(r"(19[7-9]\d|2[01]\d\d)-")
 
 def served(environ: Any, start_response: Any) -> list[bytes]:
     """Answer as a server does: it closes every response, which deletes the file of an export."""
-    # A thread keeps the language of its last request, and the next test would read it.
+    # A thread keeps the language of its last request, and the next test would use it.
     with translation.override(translation.get_language()):
         answer = application(environ, start_response)
         try:
@@ -98,16 +98,16 @@ def sensible(case: Any) -> None:
         case.query.pop("currency", None)
 
 
-def fitting(wish: Mapping[str, Any]) -> dict[str, Any]:
+def fitting(body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields within the limits of the provider, with a number that the sandbox approves.
 
     Replaces a provider that needs a code first, because its retry would need one too, which the description of
     `retry/` cannot say.
     """
-    spec = CATALOGUE[wish["provider"]]
+    spec = CATALOGUE[body["provider"]]
     if spec.phone is None or spec.unavailable_text_en or spec.otp_in_first_call:
         spec = CATALOGUE["mtn_bj"]
-    amount = min(max(int(wish["amount"]), spec.min_amount), spec.max_amount)
+    amount = min(max(int(body["amount"]), spec.min_amount), spec.max_amount)
     assert spec.phone is not None
     return {"provider": spec.code, "amount": amount, "phone": spec.phone.example[:-2] + "00"}
 

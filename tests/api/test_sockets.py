@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from django_feexpay.models import Payment, WebhookDelivery
-from tests.api.caller import BASE, JSON, new_token, wish
+from tests.api.caller import BASE, JSON, initiate_body, new_token
 from tests.payments.fake_gateway import ModelGateway
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only
 
 @pytest.fixture
 def post(live_server: LiveServer, player: User) -> Any:
-    """`post(path, json=…)` as the player, over a connection of its own."""
+    """`post(path, json=…)` as the player, over a new connection."""
     token = new_token(player)
 
     def send(path: str, **options: Any) -> requests.Response:
@@ -32,13 +32,13 @@ def post(live_server: LiveServer, player: User) -> Any:
 
 
 def in_pieces() -> Iterator[bytes]:
-    """`requests` sends what it cannot measure in chunks, without a Content-Length."""
+    """A body of unknown length: `requests` sends it in chunks, without a Content-Length."""
     yield b'{"provider":"mtn_bj",'
     yield b'"amount":5000,"phone":"0161000050"}'
 
 
 def test_payment_starts_over_a_real_connection(post: Any, gateway: ModelGateway) -> None:
-    answer = post("initiate/", json=wish())
+    answer = post("initiate/", json=initiate_body())
 
     assert (answer.status_code, answer.json()["detail"]) == (201, "waiting_for_payer")
     assert len(gateway.charges) == 1

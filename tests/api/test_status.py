@@ -21,7 +21,7 @@ from tests.payments.fakes import Clock, Guard
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: Reading the token, and the user's other tokens: knox.
+#: knox reads the token, and the user's other tokens.
 AUTHENTICATION_STATEMENTS = 2
 
 
@@ -60,7 +60,7 @@ def test_payment_that_is_not_due_costs_one_statement_and_no_call(
         ("CANCELLED", "pending", "waiting_for_payer", False),
     ],
 )
-def test_payment_that_is_due_is_asked_about(
+def test_due_payment_is_polled(
     caller: Caller, payment_id: str, gateway: ModelGateway, word: str, status: str, detail: str, can_retry: bool
 ) -> None:
     gateway.last().status = word
@@ -74,7 +74,7 @@ def test_payment_that_is_due_is_asked_about(
     assert Credit.objects.count() == (1 if status == "successful" else 0)
 
 
-def test_status_delivers_no_signal_itself(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
+def test_status_sends_no_signal_itself(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
     gateway.last().approve()
     make_due()
 
@@ -126,7 +126,7 @@ def test_parallel_reads_poll_once(player: User, caller: Caller, payment_id: str,
     answered = threading.Event()
 
     class Slow:
-        """Answers only when all others have been answered without it."""
+        """Answers only after all other requests have their answers."""
 
         def exchange(self, request: WireRequest) -> WireReply:
             asked.append(request.url)
@@ -155,7 +155,7 @@ def test_parallel_reads_poll_once(player: User, caller: Caller, payment_id: str,
     assert {body["detail"] for body in bodies} == {"waiting_for_payer"}
 
 
-# --- not asked for again -----------------------------------------------------------------------------------
+# --- ETag and 304 -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("writing", ["{tag}", 'W/"x", {tag}', '"x",{tag} , "y"', "*"])

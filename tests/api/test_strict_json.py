@@ -65,7 +65,7 @@ def test_hostile_body_is_read_fast(raw: bytes) -> None:
     with contextlib.suppress(MalformedBodyError):
         load(raw)
 
-    # Our own work, not the clock on the wall; a reader that goes back over the text takes thirty seconds.
+    # CPU time, not wall time. A parser that backtracks takes thirty seconds.
     assert time.process_time() - begun < 3
 
 

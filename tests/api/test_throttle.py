@@ -66,7 +66,7 @@ def database_cache(settings: Any) -> Iterator[None]:
 
 @pytest.fixture(params=["local", "redis", "files", "database"])
 def a_cache(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> None:
-    """An empty one of each kind."""
+    """An empty cache of each kind."""
     if request.param == "database":
         request.getfixturevalue("database_cache")
     elif request.param == "files":
@@ -77,17 +77,17 @@ def a_cache(request: pytest.FixtureRequest, settings: Any, tmp_path: Path) -> No
 
 @pytest.fixture
 def no_cache(settings: Any) -> None:
-    """A Redis that is not there."""
+    """A Redis that is unreachable."""
     settings.CACHES = redis_at("redis://127.0.0.1:9/0")
 
 
 @pytest.mark.postgres_only
 def test_of_800_parallel_requests_exactly_the_limit_pass(player: User, configure: Configure, a_cache: None) -> None:
     configure(RATE_LIMIT="100/min")
-    callers = [Caller(player) for _ in range(16)]  # a token each
+    callers = [Caller(player) for _ in range(16)]  # each with its own token
     together = threading.Barrier(16)
 
-    def hammer(number: int) -> Counter[int]:
+    def read_fifty(number: int) -> Counter[int]:
         together.wait()
         answers = [
             callers[number].get("history/", {"X-Forwarded-For": f"10.0.{number}.{turn}"}).status_code
@@ -97,7 +97,7 @@ def test_of_800_parallel_requests_exactly_the_limit_pass(player: User, configure
         return Counter(answers)
 
     with ThreadPoolExecutor(16) as threads:
-        total = sum(threads.map(hammer, range(16)), Counter())
+        total = sum(threads.map(read_fifty, range(16)), Counter())
 
     assert total == {200: 100, 429: 700}
 
@@ -118,7 +118,7 @@ def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
 
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.api.hammer", caches, *(new_token(player) for _ in range(4))],
+            [sys.executable, "-m", "tests.api.history_reader", caches, *(new_token(player) for _ in range(4))],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -127,8 +127,8 @@ def test_of_800_requests_to_four_processes_exactly_the_limit_pass(
         for _ in range(4)
     ]
 
-    told = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
-    assert sum(map(Counter, told), Counter()) == {"200": 100, "429": 700}
+    counts = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
+    assert sum(map(Counter, counts), Counter()) == {"200": 100, "429": 700}
 
 
 def test_throttled_request_gets_retry_after(caller: Caller, configure: Configure, a_cache: None) -> None:
@@ -163,7 +163,7 @@ def test_users_have_separate_limits(caller: Caller, configure: Configure) -> Non
 
 
 def test_window_slides_without_an_edge(caller: Caller, configure: Configure, clock: Clock, a_cache: None) -> None:
-    """A fixed window let 199 of 100 pass within two seconds, half of them before its edge."""
+    """A fixed window of 100 let 199 requests pass within two seconds around its edge."""
     configure(RATE_LIMIT="10/min")
     passed: list[float] = []
     for second in range(0, 200, 2):
@@ -174,7 +174,7 @@ def test_window_slides_without_an_edge(caller: Caller, configure: Configure, clo
         clock.advance(2)
 
     assert max(sum(at - 60 < other <= at for other in passed) for at in passed) == 10
-    assert len(passed) >= 30  # a client that keeps asking is let in again
+    assert len(passed) >= 30  # a client that keeps trying is admitted again
 
 
 def test_request_passes_at_retry_after_and_not_a_second_before(
@@ -187,7 +187,7 @@ def test_request_passes_at_retry_after_and_not_a_second_before(
     clock.advance(20)
 
     wait = int(caller.get("history/").headers["Retry-After"])
-    clock.advance(wait - 7)  # a tenth of the minute is the error, on the strict side
+    clock.advance(wait - 7)  # the window counts up to a tenth of a minute too long
     assert caller.get("history/").status_code == 429
     clock.advance(7)
 

@@ -1,4 +1,4 @@
-"""`feexpay_export`: the same table, into a file or a pipe."""
+"""`feexpay_export`: writes the table of the API to a file or a pipe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Export = Callable[..., list[list[str]]]
 
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
-    """Run the command into a file; the rows without the head."""
+    """Run the command with a file, and return the rows without the header."""
 
     def run(*options: str) -> list[list[str]]:
         path = tmp_path / "payments.csv"
@@ -57,7 +57,7 @@ def payments(db: None) -> dict[str, Payment]:
     [
         ([], ["third", "second", "first"]),
         (["--from", "2026-11-23T13:00:00+00:00"], ["third", "second"]),
-        (["--from", "2026-11-23T14:00:00"], ["third", "second"]),  # Porto-Novo's time
+        (["--from", "2026-11-23T14:00:00"], ["third", "second"]),  # in the time zone of Porto-Novo
         (["--from", "2026-11-24"], ["third"]),
         (["--to", "2026-11-24"], ["second", "first"]),
         (["--status", "successful"], ["first"]),
@@ -108,7 +108,7 @@ def test_wrong_option_is_reported(db: None, options: list[str], message: str) ->
         call_command("feexpay_export", *options)
 
 
-def test_without_its_package_a_workbook_says_what_to_install(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_xlsx_package_is_named(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
 
     with pytest.raises(CommandError, match=r"pip install 'django-feexpay\[export\]'"):

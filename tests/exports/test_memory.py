@@ -32,12 +32,12 @@ def keep(count: int) -> None:
 
 
 def resident() -> int:
-    """Bytes of memory that this process holds."""
+    """The resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def growth(chunks: Iterable[bytes]) -> tuple[int, int]:
-    """How many bytes came, and how far memory grew meanwhile."""
+    """The number of bytes, and the growth of memory while they are read."""
     before = most = resident()
     size = 0
     for chunk in chunks:
@@ -54,14 +54,14 @@ def test_memory_does_not_grow_with_the_rows() -> None:
     plan = newest.older_than(place.created_at, place.pk)[:1000].explain()
     size, grown = growth(exports.csv_chunks(Payment.objects.all()))
 
-    assert "feexpay_pay_newest" in plan  # each slice begins at its place: it sorts nothing and skips nothing
+    assert "feexpay_pay_newest" in plan  # each slice starts at its row in the index: no sort, no skipped rows
     assert size > MANY * 200
     assert grown < 16 * 2**20
 
 
 def test_workbook_is_built_outside_of_memory() -> None:
     keep(MANY // 5)
-    growth(built(Payment.objects.none()))  # its package takes its memory when it is first used
+    growth(built(Payment.objects.none()))  # the first use of openpyxl takes memory of its own
 
     size, grown = growth(built(Payment.objects.all()))
 
@@ -70,7 +70,7 @@ def test_workbook_is_built_outside_of_memory() -> None:
 
 
 def built(payments: PaymentQuerySet) -> Iterator[bytes]:
-    """A first empty chunk, so that what building takes is measured, too."""
+    """The chunks after an empty one, so that the memory of building is measured, too."""
     yield b""
     chunks = exports.xlsx_chunks(payments)
     yield from chunks

@@ -1,4 +1,7 @@
-"""A host's typed code. Mypy reads this file (`make check`, test_typing.py); no test runs it."""
+"""A host's typed code, right and wrong. `make check` reads it with mypy; no test runs it.
+
+Mypy refuses a `type: ignore` that it does not need, so it must find each mistake below.
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The rules of the house, kept by tests: names, rooms, sizes, commands, servers. No database needed."""
+"""Tests of the repository itself: names, imports, file sizes, commands, pages, servers. They need no database."""
 
 from __future__ import annotations

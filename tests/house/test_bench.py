@@ -1,4 +1,4 @@
-"""The benchmark runs. Its figures are not judged here: the machine of a test run is too busy for that."""
+"""The benchmark runs. Its figures are not tested, because the machine of a test run is too busy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.bench.measuring import Figure, Ratio, at_most, ratio, statements
 MEASURES = ("status", "history", "providers", "due", "webhook", "initiate", "worker", "feexpay_worker", "qcluster")
 
 
-def test_bench_measures_everything_and_ends_well() -> None:
+def test_bench_measures_everything_and_exits_with_zero() -> None:
     command = [sys.executable, "-m", "tools.bench", "--quick"]
 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -30,12 +30,12 @@ def test_ratio_is_the_median_of_the_rounds() -> None:
     assert measured == Ratio(median=2.0, low=1.5, high=7.0, seconds=4.0, base_seconds=2.0)
 
 
-def test_figure_meets_its_goal_up_to_and_including_it() -> None:
+def test_figure_that_equals_its_goal_meets_it() -> None:
     exact, above = ratio([1.5], [1.0]), ratio([1.6], [1.0])
 
     assert (at_most("x", exact, 1.5).met, at_most("x", above, 1.5).met) == (True, False)
     assert (statements("x", 3, 3).met, statements("x", 4, 3).met, statements("x", 4).met) == (True, False, None)
 
 
-def test_line_shows_a_missed_goal() -> None:
+def test_missed_goal_is_marked() -> None:
     assert bench._line(Figure("x", "1.60", "≤ 1.5 ×", met=False)).endswith("1.60" + " " * 42 + "≤ 1.5 × ✘")

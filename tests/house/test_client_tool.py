@@ -1,4 +1,4 @@
-"""What `make client` and `make demo` say where no window can open."""
+"""What `make client` and `make demo` print if no window can open."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from tools import client
 
 
-def test_a_whole_system_misses_nothing() -> None:
+def test_complete_system_misses_no_package() -> None:
     assert client.missing_packages(lambda _: True, lambda: True, "linux") == []
 
 
-def test_what_is_missing_is_named_by_its_debian_package() -> None:
+def test_missing_library_is_named_by_its_debian_package() -> None:
     def without_egl(library: str) -> bool:
         return library != "libEGL.so.1"
 
@@ -21,11 +21,11 @@ def test_what_is_missing_is_named_by_its_debian_package() -> None:
     assert client.missing_packages(lambda _: True, lambda: False, "linux") == ["libgl1-mesa-dri"]
 
 
-def test_only_linux_takes_its_graphics_from_packages() -> None:
+def test_only_linux_needs_packages() -> None:
     assert client.missing_packages(lambda _: False, lambda: False, "darwin") == []
 
 
-def test_missing_libraries_fail_with_what_to_install(
+def test_missing_libraries_print_the_command_that_installs_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(client, "missing_packages", lambda: ["libgl1", "libmtdev1"])
@@ -34,7 +34,7 @@ def test_missing_libraries_fail_with_what_to_install(
     assert "apt-get install libgl1 libmtdev1" in capsys.readouterr().err
 
 
-def test_client_finds_the_demo_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_finds_the_running_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FEEXPAY_SERVER", raising=False)
     monkeypatch.setattr(client, "DEMO_ADDRESS", tmp_path / "address")
     assert client.server() == ""
@@ -46,7 +46,7 @@ def test_client_finds_the_demo_that_runs(tmp_path: Path, monkeypatch: pytest.Mon
     assert client.server() == "https://shop.example"
 
 
-def test_without_a_server_it_says_how_to_get_one(
+def test_client_without_a_server_explains_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FEEXPAY_SERVER", raising=False)

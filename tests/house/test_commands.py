@@ -1,4 +1,4 @@
-"""What the pages promise about commands and settings is there."""
+"""Every command and setting that the pages name exists."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from tests.house.tree import ROOT, python_files, setting_names
 
-# Keys of the dict FEEXPAY that are written in a settings file, not in the environment.
+# Keys of the dict FEEXPAY that are set in a settings file, not in the environment.
 NOT_FROM_THE_ENVIRONMENT = {
-    "PAYABLE": "a dotted path into the host's own code",
-    "REQUIRE_IDEMPOTENCY_KEY": "a choice of the API's design, the same on every machine",
-    "WEBHOOK_HMAC": "a dict: which header carries what",
+    "PAYABLE": "a dotted path to the host's code",
+    "REQUIRE_IDEMPOTENCY_KEY": "a design choice, the same on every machine",
+    "WEBHOOK_HMAC": "a dict",
 }
 
 
@@ -23,13 +23,13 @@ def targets(makefile: str) -> set[str]:
 
 
 def commands_named(page: str) -> set[str]:
-    """The targets of `make …` in the code of a Markdown page; prose may say "make sure"."""
+    """The targets of `make …` in the code of a Markdown page. Prose is skipped: it may say "make sure"."""
     code = re.findall(r"```.*?```|`[^`\n]+`", page, re.DOTALL)
     return {target for span in code for target in re.findall(r"\bmake ([a-z.][\w.-]*)", span)}
 
 
 def variables_read(source: str) -> set[str]:
-    """The names given to django-environ: `env("X")`, `env.bool("X")`."""
+    """The variables that are read with django-environ: `env("X")`, `env.bool("X")`."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -40,11 +40,11 @@ def variables_read(source: str) -> set[str]:
 
 
 def variables_named(example: str) -> set[str]:
-    """The variables of an example file, those that are commented out too."""
+    """The variables of an example file, including those that are commented out."""
     return set(re.findall(r"^(?:# ?)?([A-Z][A-Z0-9_]*)=", example, re.MULTILINE))
 
 
-def variables_there_are() -> set[str]:
+def supported_variables() -> set[str]:
     settings = setting_names((ROOT / "django_feexpay/conf.py").read_text())
     ours = {f"FEEXPAY_{name}" for name in settings if name not in NOT_FROM_THE_ENVIRONMENT}
     return ours.union(*(variables_read(path.read_text()) for path in python_files("sample_project/config/settings")))
@@ -74,4 +74,4 @@ def test_variable_check_reads_settings_and_examples() -> None:
 def test_environment_examples_name_each_setting(example: str) -> None:
     named = variables_named((ROOT / "sample_project" / example).read_text())
 
-    assert variables_there_are() - named == set()
+    assert supported_variables() - named == set()

@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml: kept, and each of them able to break."""
+"""The import contracts of pyproject.toml are kept, and each detects a forbidden import."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the code that the contracts cover, in which a test breaks one of them."""
+    """A copy of the code that the contracts cover. Tests add forbidden imports to it."""
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     for folder in ("django_feexpay", "sample_project"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "*.sqlite3*"))
@@ -63,7 +63,7 @@ def test_import_contracts_break_on(copy: Path, module: str, forbidden_import: st
 
 
 def test_payments_take_plain_values_and_no_request() -> None:
-    # A contract cannot name a part of Django; a request or a response would need django.http.
+    # A contract cannot name django.http, which is needed for requests and responses.
     modules = python_files("django_feexpay/payments", "django_feexpay/models")
 
     assert [relative(path) for path in modules if "django.http" in path.read_text()] == []

@@ -6,7 +6,7 @@ import pytest
 
 from tests.house.tree import OUR_FOLDERS, python_files, relative
 
-# A file of such a name has no subject, so everything ends up in it.
+# Such a name does not say what belongs in the file, so it collects unrelated code.
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "services", "handlers"}
 MOST_LINES = 600
 
@@ -24,9 +24,9 @@ def test_file_names_say_what_the_file_is_about() -> None:
     assert [relative(path) for path in python_files(*OUR_FOLDERS) if has_forbidden_name(relative(path))] == []
 
 
-def test_modules_stay_readable_in_one_sitting() -> None:
+def test_no_module_is_longer_than_600_lines() -> None:
     lengths = {relative(path): len(path.read_text().splitlines()) for path in python_files(*OUR_FOLDERS)}
 
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
-    # The count itself works: this very file is counted, and is no empty one.
+    # Proves that the lines are counted.
     assert lengths["tests/house/test_files.py"] > 20

@@ -1,4 +1,4 @@
-"""Every page of the documentation is found from its first one, and every link between pages leads somewhere."""
+"""Links lead from the first page of the documentation to every other page, and no link is broken."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "client_app" / "READM
 
 
 def links(page: str) -> list[str]:
-    """The targets of Markdown links and of link definitions in prose; code shows addresses, it does not lead there."""
+    """The targets of Markdown links and link definitions. Addresses in code are not links."""
     prose = re.sub(r"```.*?```|`[^`\n]*`", "", page, flags=re.DOTALL)
     found = re.findall(r"\]\(([^()\s]+)\)|^\[[^\]]+\]:\s+(\S+)", prose, re.MULTILINE)
     return [inline or defined for inline, defined in found]
 
 
 def anchors(page: str) -> set[str]:
-    """What a heading may be reached by, as GitHub names it."""
+    """The anchors of the headings, as GitHub names them."""
     prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
@@ -32,7 +32,7 @@ def target(page: Path, link: str) -> tuple[Path, str]:
     return ((page.parent / address).resolve() if address else page), anchor
 
 
-def outside(link: str) -> bool:
+def is_external(link: str) -> bool:
     return re.match(r"[a-z]+:", link) is not None
 
 
@@ -44,19 +44,19 @@ def test_link_check_reads_prose_and_headings() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    astray = []
+def test_no_link_between_pages_is_broken(page: Path) -> None:
+    broken = []
     for link in links(page.read_text()):
-        if outside(link):
+        if is_external(link):
             continue
         path, anchor = target(page, link)
         if not path.exists() or (anchor and anchor not in anchors(path.read_text())):
-            astray.append(link)
+            broken.append(link)
 
-    assert astray == []
+    assert broken == []
 
 
-def test_every_page_is_found_from_the_first() -> None:
+def test_links_lead_from_the_first_page_to_every_page() -> None:
     found: set[Path] = set()
     waiting = [DOCS / "index.md"]
     while waiting:
@@ -64,13 +64,13 @@ def test_every_page_is_found_from_the_first() -> None:
         if page in found:
             continue
         found.add(page)
-        inside = [target(page, link)[0] for link in links(page.read_text()) if not outside(link)]
-        waiting += [path for path in inside if path.suffix == ".md" and path.is_relative_to(DOCS) and path.exists()]
+        linked = [target(page, link)[0] for link in links(page.read_text()) if not is_external(link)]
+        waiting += [path for path in linked if path.suffix == ".md" and path.is_relative_to(DOCS) and path.exists()]
 
     assert set(DOCS.rglob("*.md")) - found == set()
 
 
-#: The one is nothing but next steps, the other a table that is made, not written.
+#: The index contains only links, and the page of the providers is generated.
 WITHOUT_NEXT_STEP = {DOCS / "index.md", DOCS / "reference" / "providers.md"}
 
 

@@ -1,7 +1,7 @@
-"""Only payments/ledger.py writes a status: no import contract can say that, so the source is read.
+"""Only payments/ledger.py writes a status. No import contract can test that, so these tests parse the source.
 
-Looked at: assignments to `.status`, `setattr`, keywords of the queryset and model calls that write, and
-raw SQL. gateway/ and sandbox/ are left out: they know no row, their status is FeexPay's.
+They find assignments to `.status`, `setattr`, keywords of queryset and model calls that write, and raw SQL. gateway/
+and sandbox/ are skipped, because their `status` is FeexPay's and not a column.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from tests.house.tree import python_files, relative
 
 WRITER = "django_feexpay/payments/ledger.py"
-ROOMS_WITHOUT_ROWS = ("django_feexpay/gateway/", "django_feexpay/sandbox/")
+PACKAGES_WITHOUT_ROWS = ("django_feexpay/gateway/", "django_feexpay/sandbox/")
 WRITING_CALLS = {
     "Attempt",
     "Payment",
@@ -31,7 +31,7 @@ SQL_WRITE = re.compile(r"update\s+\S*feexpay_(payment|attempt)\b.*\bstatus\b", r
 
 
 def writes_of_status(source: str) -> list[int]:
-    """The lines that write the status of a row."""
+    """The numbers of the lines that write a status."""
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.expr)]
     return sorted({node.lineno for node in nodes if _writes(node)})
 
@@ -97,7 +97,7 @@ def test_writer_check_sees_every_way_to_write(source: str) -> None:
         "cursor.execute('SELECT status FROM feexpay_attempt FOR UPDATE')",
     ],
 )
-def test_writer_check_lets_reading_be(source: str) -> None:
+def test_writer_check_accepts_reading(source: str) -> None:
     assert writes_of_status(source) == []
 
 
@@ -105,7 +105,7 @@ def test_status_is_written_by_the_ledger_only() -> None:
     writers = {
         relative(path): writes_of_status(path.read_text())
         for path in python_files("django_feexpay")
-        if relative(path) != WRITER and not relative(path).startswith(ROOMS_WITHOUT_ROWS)
+        if relative(path) != WRITER and not relative(path).startswith(PACKAGES_WITHOUT_ROWS)
     }
 
     assert {path: lines for path, lines in writers.items() if lines} == {}

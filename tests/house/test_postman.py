@@ -1,4 +1,4 @@
-"""The Postman collection in docs/ is the one the API's description makes today."""
+"""The Postman collection in docs/ matches the OpenAPI description."""
 
 from __future__ import annotations
 

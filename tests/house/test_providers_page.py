@@ -1,17 +1,17 @@
-"""The page of the providers says what the catalogue says."""
+"""The page of the providers matches the catalogue."""
 
 from __future__ import annotations
 
 from tools import providers_page
 
 
-def test_page_is_what_the_catalogue_makes_today() -> None:
+def test_page_is_up_to_date() -> None:
     written = providers_page.PAGE.read_text(encoding="utf-8")
 
     assert written == providers_page.page(), "run: python -m tools.providers_page"
 
 
-def test_page_names_every_provider_once_where_it_belongs() -> None:
+def test_page_lists_every_provider_once_in_the_right_table() -> None:
     served, unserved = providers_page.page().split("## Not served")
 
     assert served.count("| `mtn_bj` | MTN") == 1

@@ -1,4 +1,4 @@
-"""The pages of reference name what there is, all of it and nothing else."""
+"""The reference pages list every command and signal, and no other."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def first_column(page: str) -> list[str]:
     return re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference" / page).read_text(), re.MULTILINE)
 
 
-def test_every_command_has_its_row() -> None:
+def test_every_command_has_a_row() -> None:
     assert sorted(first_column("commands.md")) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_tells_what_it_does_and_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_has_a_help_text(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = load_command_class(COMMANDS[name], name)
     parser = command.create_parser("manage.py", name)
     ours = [action for action in parser._actions if action.dest not in command.base_stealth_options]
@@ -41,11 +41,11 @@ def test_command_tells_what_it_does_and_every_option(name: str, capsys: pytest.C
     assert ours
 
 
-def test_every_signal_has_its_row_with_when_and_when_not() -> None:
-    there_are = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
+def test_every_signal_has_a_row_with_when_it_is_sent_and_when_not() -> None:
+    names = [name for name, value in vars(signals).items() if isinstance(value, Signal)]
     rows = re.findall(
         r"^\| `(\w+)` \| (.+) \| (.+) \|$", (ROOT / "docs/reference/signals.md").read_text(), re.MULTILINE
     )
 
-    assert [name for name, _when, _not_when in rows] == there_are
+    assert [name for name, _when, _not_when in rows] == names
     assert all(when.strip() and not_when.strip() for _name, when, not_when in rows)

@@ -1,4 +1,4 @@
-"""The suite's own servers leave nothing behind, whatever happens to the process that started them."""
+"""The suite's servers end and remove their files, even if the process that started them is killed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from tests import servers
 from tests.house.tree import ROOT
 
-# Starts one server, says where it is, and waits to be killed.
-VICTIM = """
+# Starts one server, prints its address, and waits to be killed.
+STARTER = """
 import sys
 from tests import servers
 with getattr(servers, sys.argv[1])() as url:
@@ -44,7 +44,7 @@ def gone_within(url: str, folder: Path, seconds: float) -> bool:
 
 @pytest.fixture
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the servers put their folders. As root they run as another user, who must be let through."""
+    """The parent of the servers' folders. If we are root, the servers' user needs access to it."""
     private = takewhile(lambda folder: not folder.stat().st_mode & stat.S_IXOTH, (tmp_path, *tmp_path.parents))
     for folder in list(private):
         folder.chmod(0o755)
@@ -72,7 +72,7 @@ def test_server_is_gone_after_its_block(name: str, temporary_folder: Path) -> No
 
 @pytest.mark.parametrize("name", ["postgres", "redis"])
 def test_server_is_gone_after_its_starter_was_killed(name: str, temporary_folder: Path) -> None:
-    command = [sys.executable, "-c", VICTIM, name]
+    command = [sys.executable, "-c", STARTER, name]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         url = starter.stdout.readline().strip()

@@ -1,4 +1,4 @@
-"""The judgements our own tools make: what the audit proves, and when coverage is too low."""
+"""When the audit fails, and when the coverage is too low."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ OURSELVES = {"name": "django-feexpay", "skip_reason": "distribution marked as ed
         pytest.param([CLEAN, VULNERABLE], 1, 1, id="one vulnerable"),
         pytest.param([CLEAN, SKIPPED], 0, 1, id="one not audited"),
         pytest.param([SKIPPED], 0, 1, id="none audited"),
-        pytest.param([OURSELVES], 0, 1, id="nothing there"),
+        pytest.param([OURSELVES], 0, 1, id="no packages"),
     ],
 )
-def test_audit_fails_on(packages: list[dict[str, object]], exit_code: int, strict_exit_code: int) -> None:
+def test_audit_has_the_exit_code(packages: list[dict[str, object]], exit_code: int, strict_exit_code: int) -> None:
     judged = audit.judge({"dependencies": packages})
 
     assert audit.exit_code(judged, strict=False) == exit_code
     assert audit.exit_code(judged, strict=True) == strict_exit_code
 
 
-def test_audit_names_what_it_could_not_audit() -> None:
+def test_audit_names_the_packages_that_were_not_audited() -> None:
     judged = audit.judge({"dependencies": [CLEAN, VULNERABLE, SKIPPED, OURSELVES]})
 
     assert audit.describe(judged).splitlines() == [
@@ -41,10 +41,10 @@ def test_audit_names_what_it_could_not_audit() -> None:
     ]
 
 
-def test_coverage_gate_judges_each_room() -> None:
+def test_coverage_gate_checks_each_package() -> None:
     assert coverage_gate.too_low({"gateway": 100.0, "payments": 94.99}) == ["payments"]
     assert coverage_gate.too_low({"gateway": 95.0, "payments": 95.0}) == []
 
 
-def test_coverage_gate_counts_an_unmeasured_room_as_nothing() -> None:
-    assert coverage_gate.measured_percent("no_such_room") == 0.0
+def test_coverage_gate_counts_an_unmeasured_package_as_zero() -> None:
+    assert coverage_gate.measured_percent("no_such_package") == 0.0

@@ -1,4 +1,4 @@
-"""French is complete: every text the code marks is in the compiled catalogue, which is the one its source makes."""
+"""Every marked text has a French translation, and the compiled catalogue matches its source."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TEMPLATE_TEXT = re.compile(r'{% translate "([^"]+)"')
 PO_STRING = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 PO_ENTRY = re.compile(rf"^msgid {PO_STRING}(?:msgid_plural {PO_STRING})?msgstr(?:\[0\])? {PO_STRING}", re.MULTILINE)
 
-#: Where the texts stand, and the catalogue they belong to.
-ROOMS = [("django_feexpay", "django_feexpay/locale"), ("sample_project/shop", "sample_project/shop/locale")]
+#: Each folder of texts with its catalogue.
+CATALOGUES = [("django_feexpay", "django_feexpay/locale"), ("sample_project/shop", "sample_project/shop/locale")]
 
 
 def marked_texts(source: str) -> Iterator[str]:
-    """The literals handed to gettext in Python source."""
+    """The texts that Python source passes to gettext."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
             first = node.args[0] if node.args else None
@@ -29,9 +29,9 @@ def marked_texts(source: str) -> Iterator[str]:
                 yield first.value
 
 
-def texts_of(room: str) -> set[str]:
-    code = {text for path in python_files(room) for text in marked_texts(path.read_text())}
-    pages = (ROOT / room / "templates").rglob("*.html")
+def texts_of(package: str) -> set[str]:
+    code = {text for path in python_files(package) for text in marked_texts(path.read_text())}
+    pages = (ROOT / package / "templates").rglob("*.html")
     return code | {text for page in pages for text in TEMPLATE_TEXT.findall(page.read_text())}
 
 
@@ -42,7 +42,7 @@ def compiled(folder: str) -> dict[str, str]:
     return {key: text for key, text in catalogue.items() if isinstance(key, str) and key} | singular
 
 
-def written(folder: str) -> dict[str, str]:
+def po_entries(folder: str) -> dict[str, str]:
     source = (ROOT / folder / "fr/LC_MESSAGES/django.po").read_text()
     entries = ((unquoted(msgid), unquoted(msgstr)) for msgid, _, msgstr in PO_ENTRY.findall(source))
     return {msgid: msgstr for msgid, msgstr in entries if msgid}
@@ -58,26 +58,26 @@ def test_marked_texts_are_found_in_source() -> None:
     assert list(marked_texts(source)) == ["one", "two!", "a"]
 
 
-@pytest.mark.parametrize(("room", "folder"), ROOMS)
-def test_every_marked_text_is_in_french(room: str, folder: str) -> None:
+@pytest.mark.parametrize(("package", "folder"), CATALOGUES)
+def test_every_marked_text_has_a_french_translation(package: str, folder: str) -> None:
     french = compiled(folder)
 
-    assert sorted(text for text in texts_of(room) if not french.get(text)) == []
+    assert sorted(text for text in texts_of(package) if not french.get(text)) == []
 
 
-@pytest.mark.parametrize("folder", [folder for _, folder in ROOMS])
-def test_compiled_catalogue_is_made_from_its_source(folder: str) -> None:
+@pytest.mark.parametrize("folder", [folder for _, folder in CATALOGUES])
+def test_compiled_catalogue_is_up_to_date(folder: str) -> None:
     french = compiled(folder)
 
-    assert {msgid: french.get(msgid) for msgid in written(folder)} == written(folder)
+    assert {msgid: french.get(msgid) for msgid in po_entries(folder)} == po_entries(folder)
 
 
-@pytest.mark.parametrize("folder", [folder for _, folder in ROOMS])
-def test_placeholders_survive_translation(folder: str) -> None:
+@pytest.mark.parametrize("folder", [folder for _, folder in CATALOGUES])
+def test_translation_has_the_placeholders_of_its_text(folder: str) -> None:
     placeholder = re.compile(r"%\(\w+\)[sd]|%[sd]|\{\w+\}")
     lost = [
         (msgid, msgstr)
-        for msgid, msgstr in written(folder).items()
+        for msgid, msgstr in po_entries(folder).items()
         if sorted(placeholder.findall(msgid)) != sorted(placeholder.findall(msgstr))
     ]
 

@@ -1,4 +1,4 @@
-"""What `pip install django-feexpay` brings: the files of wheel and sdist, and the published metadata."""
+"""The files of wheel and sdist, and the published metadata."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_published_metadata_names_what_a_host_installs(wheel: zipfile.ZipFile) -
 
 
 def test_dependency_groups_name_every_extra_with_code_behind_it() -> None:
-    """The suite runs with every extra but `production`, which only the sample project's servers need."""
+    """The suite runs with every extra except `production`, which only the sample project's servers need."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     own = [item for group in groups.values() for item in group if str(item).startswith("django-feexpay[")]

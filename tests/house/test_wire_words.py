@@ -1,4 +1,4 @@
-"""FeexPay's wire words stay where its wire is; elsewhere our words are spoken, in comments too."""
+"""Only gateway/, sandbox/ and testing/ use FeexPay's field names, even in comments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.house.tree import relative, text_files
 
 WIRE_WORDS = re.compile(r"reseau|phoneNumber|requesttopay|callback_info")
-ROOMS_ON_THE_WIRE = ("django_feexpay/gateway/", "django_feexpay/sandbox/", "django_feexpay/testing/")
+PACKAGES_ON_THE_WIRE = ("django_feexpay/gateway/", "django_feexpay/sandbox/", "django_feexpay/testing/")
 
 
 def wire_words(text: str) -> list[str]:
@@ -29,11 +29,11 @@ def test_wire_word_check_reads_code_comments_and_docstrings(text: str, expected:
 
 
 @pytest.mark.parametrize("folder", ["django_feexpay", "sample_project", "client_app"])
-def test_wire_words_stay_in_the_rooms_on_the_wire(folder: str) -> None:
+def test_wire_words_are_used_only_in_packages_on_the_wire(folder: str) -> None:
     found = {
         relative(path): wire_words(path.read_text())
         for path in text_files(folder)
-        if not relative(path).startswith(ROOMS_ON_THE_WIRE)
+        if not relative(path).startswith(PACKAGES_ON_THE_WIRE)
     }
 
     assert {path: words for path, words in found.items() if words} == {}

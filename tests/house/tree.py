@@ -1,4 +1,4 @@
-"""The repository as the house rules see it: its own files, and the names a module defines."""
+"""The files of the repository, and the names that a module defines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def text_files(folder: str) -> list[Path]:
-    """Every file below the folder that a person could have written."""
+    """Every text file below the folder, in a fixed order."""
     return sorted(path for path in (ROOT / folder).rglob("*") if path.suffix in TEXT_SUFFIXES)
 
 
@@ -26,7 +26,7 @@ def relative(path: Path) -> str:
 
 
 def defined_names(source: str) -> Iterator[tuple[int, str]]:
-    """Line and name of each class, function and class-level field; `__dunder__` names left out."""
+    """The line and name of each class, function and class-level field, without `__dunder__` names."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef):
             yield node.lineno, node.name
@@ -48,7 +48,7 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[int, str]]:
 
 
 def setting_names(source: str) -> list[str]:
-    """The keys of the dict DEFAULTS of conf.py: every setting there is."""
+    """The names of all settings: the keys of DEFAULTS in conf.py."""
     for node in ast.parse(source).body:
         match node:
             case ast.AnnAssign(target=ast.Name(id="DEFAULTS"), value=ast.Dict(keys=keys)):

@@ -1,3 +1,3 @@
-"""The money rules, on a real database and where the wire matters over a real socket."""
+"""Tests of the money rules, on a real database, and over a real socket where the wire matters."""
 
 from __future__ import annotations

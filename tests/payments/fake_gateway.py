@@ -1,7 +1,7 @@
-"""FeexPay in memory: which payers were prompted and charged.
+"""FeexPay in memory. It knows which payers were prompted and charged.
 
-Fast enough for thousands of steps. It can lose its answer, contradict itself and forget a payment. It uses FeexPay's
-bodies, so every test with it also tests how the gateway package reads them.
+It is fast enough for thousands of steps. It can lose an answer, contradict itself and forget a payment. It uses
+FeexPay's bodies, so every test with it also tests how the gateway package reads them.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def in_transaction() -> bool:
 
 
 class Recorder:
-    """Records every signal in `heard`, as (name, payment id, event id) in order."""
+    """Records every signal in `heard`, in order, as (name, payment id, event id)."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, UUID, UUID]] = []
@@ -99,7 +99,7 @@ def next_due_at() -> datetime | None:
 
 
 def run_until_told(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payment:
-    """Move the clock from one due time to the next and sweep, until the payment's public status is final."""
+    """Sweep at each due time until the payment's public status is final, then deliver its signals."""
     for _ in range(rounds):
         payment.refresh_from_db()
         if payment.public_status is not PublicStatus.PENDING:

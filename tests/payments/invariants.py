@@ -102,7 +102,7 @@ def check_credit_has_proof(credits_: list[Credit]) -> None:
 
 
 def check_undecided_attempt_has_a_next_poll(attempts: list[Attempt], now: datetime) -> None:
-    """I7: a live attempt is polled within a day, a review for ever and less often after a week."""
+    """I7: a live attempt is polled within a day; a review is polled without end, less often after a week."""
     for attempt in attempts:
         if attempt.status in LIVE or attempt.status == "review":
             longest = (now - attempt.created_at) / 7 if attempt.status == "review" else LONGEST_WAIT

@@ -1,4 +1,4 @@
-"""A read replica: a second database with a copy of the first as it was when it last caught up, and read-only."""
+"""A read replica: a second, read-only database with an earlier copy of the first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from psycopg import sql
 ALIAS = "replica"
 
 
-class ReadsFromTheReplica:
-    """The router of Django's documentation: whatever is only read is read there. Sessions stay on the primary."""
+class ReplicaRouter:
+    """The router of Django's documentation: every read goes to the replica, except reads of sessions."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return None if model._meta.app_label == "sessions" else ALIAS
@@ -28,7 +28,7 @@ class ReadsFromTheReplica:
 
 
 class Replica:
-    """Frozen until `catch_up`. `register` it before the test's database is set up."""
+    """A replica that changes only by `catch_up`. Call `register` before the test's database is set up."""
 
     def __init__(self) -> None:
         self._name = f"{connection.settings_dict['NAME']}_replica"
@@ -36,7 +36,7 @@ class Replica:
 
     @staticmethod
     def register() -> None:
-        """Django's test runner lets a test use only databases that it knows, and empties those that mirror none."""
+        """Register the alias. A test may use only registered databases, and a MIRROR is not emptied after the test."""
         primary = connections.settings["default"]
         read_only = {"options": "-c default_transaction_read_only=on"}
         test = {**primary["TEST"], "MIRROR": "default"}
@@ -47,7 +47,7 @@ class Replica:
         del connections.settings[ALIAS]
 
     def catch_up(self) -> None:
-        """The copy is that of now. No other thread may be at work in either database."""
+        """Copy the primary. No other thread may use either database."""
         connections.close_all()
         self._administer("DROP DATABASE IF EXISTS {replica} WITH (FORCE)")
         self._administer("CREATE DATABASE {replica} TEMPLATE {primary}")
@@ -66,7 +66,7 @@ class Replica:
             server.execute(sql.SQL(statement).format(**names))  # type: ignore[arg-type]  # our own statements
 
 
-def rows_there(model: Any) -> int:
-    """How many rows of a table the replica knows, read as a host's own code may."""
+def rows_in_replica(model: Any) -> int:
+    """The number of rows in the replica."""
     found: int = model.objects.using(ALIAS).count()
     return found

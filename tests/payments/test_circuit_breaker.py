@@ -210,7 +210,7 @@ def test_answered_question_closes_the_gateway_circuit_only(clock: Clock) -> None
     assert circuit_breaker.open_circuits(CODES) == ["mtn_bj"]
 
 
-def test_payers_see_trouble_only_until_a_probe_is_admitted(clock: Clock) -> None:
+def test_provider_is_shown_as_troubled_until_a_probe_is_admitted(clock: Clock) -> None:
     record(5, LOST)
     clock.advance(10)
     assert circuit_breaker.seconds_until_probe(CODES) == {GATEWAY: 20, "mtn_bj": 20}

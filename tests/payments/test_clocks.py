@@ -1,6 +1,6 @@
-"""Clocks that are wrong for a while: an hour back, a year ahead for one sweep. Nothing is given up or put off for ever.
+"""A clock that is wrong for a while, an hour back or a year ahead, ends and delays no payment for long.
 
-On PostgreSQL the database's clock is the only one, so here it is that one which errs; on SQLite it is the host's.
+On PostgreSQL the wrong clock is the database's, which is the only one that is read; on SQLite it is the host's.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Ending = Callable[[Charge], None]
 
 @contextmanager
 def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
-    """The clock errs while the block runs."""
+    """The clock is wrong in the block."""
     clock.at += by
     try:
         yield
@@ -56,7 +56,7 @@ def wrong(clock: Clock, by: timedelta) -> Iterator[None]:
 
 
 def one_minute_of_work(clock: Clock) -> None:
-    """What a worker does within a minute."""
+    """Do what a worker does within a minute."""
     worker.correct_clock_errors()
     sweep()
     clock.advance(60)
@@ -67,14 +67,14 @@ def one_minute_of_work(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [lambda charge: None, Charge.decline], ids=["the payer had not answered", "the payer had declined"]
+    "answer", [lambda charge: None, Charge.decline], ids=["the payer has not answered", "the payer has declined"]
 )
-def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
-    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, told: Ending
+def test_attempt_that_ended_a_year_ahead_is_polled_again_and_credited(
+    begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, answer: Ending
 ) -> None:
-    """Expired, it had no next poll; declined, its next poll was a year away."""
+    """The sweep leaves an expired attempt without a next poll, and a declined one with a next poll in a year."""
     payment = begin()
-    told(gateway.last())
+    answer(gateway.last())
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
         sweep()
@@ -88,7 +88,9 @@ def test_what_a_sweep_ended_a_year_ahead_is_asked_about_and_credited(
     assert "payment_succeeded" in signals.names()
 
 
-def test_a_lost_answer_is_still_found(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
+    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
@@ -102,7 +104,7 @@ def test_a_lost_answer_is_still_found(begin: Begin, gateway: ModelGateway, archi
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
+def test_start_a_year_ahead_is_searched_for_in_todays_history(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
@@ -116,10 +118,10 @@ def test_a_lost_answer_of_a_start_a_year_ahead_is_sought_on_the_days_of_now(
     assert run_until_told(payment, clock).status == "successful"
 
 
-def test_two_empty_searches_are_needed_after_the_clock_is_right(
+def test_two_empty_searches_are_needed_after_the_clock_is_corrected(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
 ) -> None:
-    """The first one has a time of next year, and would delay the second until then."""
+    """The first search is dated next year, which would delay the second one until then."""
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
@@ -136,7 +138,9 @@ def test_two_empty_searches_are_needed_after_the_clock_is_right(
     assert only_attempt(payment).reason_code == "never_arrived"
 
 
-def test_webhook_still_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_makes_an_attempt_due_after_a_sweep_a_year_ahead(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
@@ -151,28 +155,28 @@ def test_webhook_still_makes_its_attempt_due(begin: Begin, gateway: ModelGateway
     assert payment.status == "successful"
 
 
-def test_a_signal_that_was_put_off_until_next_year_goes_out(
+def test_signal_delayed_until_next_year_is_delivered(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    def stumble(**kwargs: Any) -> None:
+    def fail(**kwargs: Any) -> None:
         raise ArithmeticError
 
     begin()
     gateway.last().approve()
     clock.advance(5)
-    host_signals.payment_succeeded.connect(stumble)
+    host_signals.payment_succeeded.connect(fail)
     sweep()
     with wrong(clock, YEAR):
         outbox.deliver()
-    host_signals.payment_succeeded.disconnect(stumble)
+    host_signals.payment_succeeded.disconnect(fail)
     assert OutboxMessage.objects.get().next_delivery_at is not None
 
     assert outbox.deliver() == 1
     assert OutboxMessage.objects.get().delivered_at == clock.at
 
 
-def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """The worker that held it died."""
+def test_lease_until_next_year_ends_today(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """The worker that claimed the attempt has died."""
     payment = begin()
     clock.advance(5)
     with wrong(clock, YEAR):
@@ -188,7 +192,9 @@ def test_a_lease_of_next_year_ends_today(begin: Begin, gateway: ModelGateway, cl
 # --- an hour back ---------------------------------------------------------------------------------------
 
 
-def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_no_payment_waits_for_an_hour_if_the_clock_goes_back_an_hour(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -201,7 +207,9 @@ def test_an_hour_back_no_payment_waits_an_hour(begin: Begin, gateway: ModelGatew
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_webhook_makes_its_attempt_due_if_the_clock_goes_back_an_hour(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     payment = begin()
     clock.advance(5)
     sweep()
@@ -216,7 +224,9 @@ def test_an_hour_back_a_webhook_makes_its_attempt_due(begin: Begin, gateway: Mod
     assert payment.status == "successful"
 
 
-def test_an_hour_back_a_second_tap_is_still_one(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_double_tap_is_refused_if_the_clock_goes_back_an_hour(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     begin()
     clock.at -= HOUR - timedelta(seconds=5)
 
@@ -226,14 +236,14 @@ def test_an_hour_back_a_second_tap_is_still_one(begin: Begin, gateway: ModelGate
     assert len(gateway.charges) == 1
 
 
-def test_a_top_up_of_next_year_is_no_second_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_payment_dated_next_year_is_no_double_tap(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     with wrong(clock, YEAR):
         begin()
 
     assert begin().status == "pending"
 
 
-def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
+def test_key_without_a_stored_answer_is_answered_from_its_payment(
     begin: Begin, gateway: ModelGateway, clock: Clock, player: Any
 ) -> None:
     key = Key(user=player, value="key-1", fingerprint=idempotency.fingerprint("initiate", {}))
@@ -249,7 +259,7 @@ def test_a_key_whose_first_answer_never_came_is_answered_from_the_payment(
 # --- heartbeats -------------------------------------------------------------------------------------
 
 
-def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
+def test_heartbeat_dated_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
@@ -258,14 +268,14 @@ def test_a_heartbeat_of_next_year_is_not_recent(clock: Clock) -> None:
     assert (components["worker"], components["gateway"]) == ("silent", "silent")
 
 
-def test_a_worker_heartbeat_of_next_year_does_not_stop_the_cluster(clock: Clock) -> None:
+def test_worker_heartbeat_dated_next_year_does_not_stop_the_cluster(clock: Clock) -> None:
     Heartbeat.objects.create(name=worker.WORKER, beat_at=clock.at + YEAR)
     tasks.schedule()
 
     assert tasks._is_cluster_in_charge()
 
 
-def test_a_comparison_of_a_future_night_is_dropped(
+def test_comparison_of_a_future_night_is_deleted(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
@@ -283,7 +293,7 @@ def test_a_comparison_of_a_future_night_is_dropped(
     assert tonight.night == clock.at.date()
 
 
-def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
+def test_comparison_with_a_heartbeat_in_the_future_is_taken_over(
     begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
@@ -297,7 +307,7 @@ def test_a_comparison_whose_last_sign_of_life_is_in_the_future_is_relieved(
     assert nightly.claim(clock.at) is None
 
 
-# --- trouble that is kept in the cache ------------------------------------------------------------------
+# --- state in the cache ---------------------------------------------------------------------------------
 
 TROUBLE = CallSeen(
     operation="collect", provider_code="mtn_bj", outcome="", seconds=0, error=NotSentError(), http_status=None
@@ -305,7 +315,7 @@ TROUBLE = CallSeen(
 GOOD = CallSeen(operation="collect", provider_code="mtn_bj", outcome="answered", seconds=0, http_status=200)
 
 
-def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: Clock) -> None:
+def test_circuit_that_opened_next_year_admits_a_probe_and_closes(clock: Clock) -> None:
     with wrong(clock, YEAR):
         for _ in range(circuit_breaker.IN_A_ROW):
             circuit_breaker.record(TROUBLE)
@@ -318,7 +328,7 @@ def test_a_breaker_that_opened_next_year_lets_a_probe_through_and_closes(clock: 
     assert circuit_breaker.open_circuits(["mtn_bj"]) == []
 
 
-def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
+def test_pause_that_began_next_year_has_ended(clock: Clock) -> None:
     slow_down = CallSeen(
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
@@ -332,11 +342,11 @@ def test_a_pause_that_began_next_year_is_over(clock: Clock) -> None:
     cache_state.drop("budget:pause")
 
 
-# --- the rule, and what must not happen -----------------------------------------------------------------
+# --- invariant I19 --------------------------------------------------------------------------------------
 
 
 def broken() -> set[str]:
-    return {rule for rule, look in INVARIANTS.items() if next(look(), None) is not None}
+    return {rule for rule, violations in INVARIANTS.items() if next(violations(), None) is not None}
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in (Status.SENDING, Status.FAILED)])
@@ -359,7 +369,7 @@ def test_no_poll_is_planned_later_than_the_longest_wait_of_its_age(status: Statu
         assert at is None or at - now <= next(wait for age, wait in waits if now - made <= age)
 
 
-def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_correct_times_are_not_changed(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     endings: list[Ending] = [Charge.approve, Charge.decline, lambda charge: None]
     for number, ending in enumerate(endings):
         begin(merchant_reference=f"order-{number}")
@@ -378,9 +388,9 @@ def test_a_right_clock_corrects_nothing(begin: Begin, gateway: ModelGateway, clo
         lambda at: Attempt.objects.update(sent_at=at + YEAR),
         lambda at: OutboxMessage.objects.update(next_delivery_at=at + YEAR),
     ],
-    ids=["a look", "a sending", "a signal"],
+    ids=["a poll", "a sending", "a signal"],
 )
-def test_what_waits_for_next_year_is_reported(
+def test_row_due_next_year_is_a_violation(
     begin: Begin, gateway: ModelGateway, clock: Clock, spoil: Callable[[datetime], int]
 ) -> None:
     payment = begin()
@@ -394,12 +404,12 @@ def test_what_waits_for_next_year_is_reported(
     assert "I19" in broken()
 
 
-# --- whose clock it is ----------------------------------------------------------------------------------
+# --- which clock is read --------------------------------------------------------------------------------
 
 
 @pytest.mark.postgres_only
 @pytest.mark.parametrize("by", [-HOUR, HOUR, YEAR])
-def test_on_postgresql_the_hosts_clock_decides_nothing(
+def test_postgresql_clock_is_used_instead_of_the_hosts_clock(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch, by: timedelta
 ) -> None:
     real = timezone.now

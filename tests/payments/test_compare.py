@@ -65,7 +65,7 @@ def found() -> list[tuple[str, str, str, bool]]:
     return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
-# --- nothing to say -------------------------------------------------------------------------------------
+# --- agreement ------------------------------------------------------------------------------------------
 
 
 def test_agreement_writes_no_discrepancy(

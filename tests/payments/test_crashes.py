@@ -99,7 +99,7 @@ def test_failpoint_acts_only_while_it_is_armed() -> None:
     assert hits == ["settled"]
 
 
-def test_signal_is_delivered_after_a_kill_behind_the_credit(
+def test_signal_is_delivered_after_a_kill_right_after_the_credit(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = begin()

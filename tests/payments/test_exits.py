@@ -1,4 +1,4 @@
-"""No status is a dead end: each status that is not final has an exit, by time or by staff. Each exit is tested here.
+"""Every status that is not final has an exit, by time or by staff, and each exit is tested here.
 
 A new status in the lifecycle needs its exit here, or this test fails.
 """
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 #: The payer knows the outcome and may pay again if nothing was taken. A late success is still credited.
 FINAL = frozenset({Status.SUCCESSFUL, Status.FAILED, Status.REJECTED})
 
-#: At most this many days pass until time alone leads out.
+#: An exit by time takes at most this many days.
 DAYS = 3
 
 
@@ -45,12 +45,12 @@ class World:
         before, ends_at = self.attempt().status, self.clock.at.timestamp() + DAYS * 86_400
         while self.attempt().status == before and self.clock.at.timestamp() < ends_at:
             instant = next_due_at()
-            assert instant is not None, f"{before}: nothing will ever be done"
+            assert instant is not None, f"{before}: no poll is planned"
             self.clock.advance_to(instant)
             sweep()
 
 
-# --- how an attempt comes there --------------------------------------------------------------------------
+# --- how an attempt gets each status ---------------------------------------------------------------------
 
 
 def created(world: World) -> None:
@@ -97,7 +97,7 @@ BEGINNINGS: Mapping[Status, Callable[[World], None]] = {
 }
 
 
-# --- and leaves it ---------------------------------------------------------------------------------------
+# --- how it leaves the status ----------------------------------------------------------------------------
 
 
 def time_passes(world: World) -> None:
@@ -161,7 +161,7 @@ def test_each_exit_leads_to_an_end_that_the_payer_sees(status: Status, world: Wo
     assert list(violations()) == []
 
 
-# --- what stands in the way of a second payment --------------------------------------------------------------
+# --- which payments block another one for their order --------------------------------------------------------
 
 
 def test_open_or_paid_payment_blocks_another_one_for_the_order() -> None:

@@ -178,7 +178,7 @@ def test_page_open_for_days_is_searched_on_each_day(
     assert (payment.status, Credit.objects.count()) == ("successful", 1)
 
 
-# --- what is no proof -----------------------------------------------------------------------------------
+# --- missing proof --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_page_lifetime_is_the_time_until_expiry(pay_by_card: Begin, gateway: Mod
     assert [asked["expireIn"] for asked in gateway.pages] == [15, 5]
 
 
-# --- looking ----------------------------------------------------------------------------------------------
+# --- polls and webhooks -----------------------------------------------------------------------------------
 
 
 def test_status_read_polls_a_due_page(pay_by_card: Begin, gateway: ModelGateway, clock: Clock) -> None:

@@ -343,7 +343,7 @@ def test_i9_reports_a_key_with_two_payments(begin: Begin, gateway: ModelGateway)
     [
         (lambda: OutboxMessage.objects.all().delete(), "no message"),
         (lambda: OutboxMessage.objects.update(next_delivery_at=None), "not delivered and not scheduled"),
-        (lambda: tell_again(), "its success has 2 messages"),
+        (lambda: add_second_message(), "its success has 2 messages"),
     ],
 )
 def test_i10_reports_a_missing_or_doubled_message(credited: Payment, break_it: Callable[[], object], text: str) -> None:
@@ -353,7 +353,7 @@ def test_i10_reports_a_missing_or_doubled_message(credited: Payment, break_it: C
     assert violation.endswith(text)
 
 
-def tell_again() -> None:
+def add_second_message() -> None:
     message = OutboxMessage.objects.get()
     message.pk, message.event_id = None, uuid4()
     message.save(force_insert=True)
@@ -504,7 +504,7 @@ def test_violations_name_their_invariant_and_no_msisdn(credited: Payment) -> Non
         ({"next_delivery_at": 600, "delivery_count": 4}, "no error stored after 4 deliveries"),
         ({"next_delivery_at": 5, "delivered_at": 0}, "delivered, and scheduled again"),
     ],
-    ids=["put off for too long", "given up silently", "told and open"],
+    ids=["delayed too long", "given up without an error", "delivered and still due"],
 )
 def test_i17_reports_a_message_that_is_not_delivered_as_promised(
     credited: Payment, values: dict[str, Any], problem: str

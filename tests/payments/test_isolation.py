@@ -22,7 +22,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.idempotency import Key
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.retry import retry
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.test_concurrency import codes
@@ -41,7 +41,7 @@ LEVELS = {
 
 @pytest.fixture(params=LEVELS)
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The level at which a transaction of the host's own begins."""
+    """The isolation level of the host's transactions."""
     name = str(request.param)
     monkeypatch.setitem(connections.settings["default"], "OPTIONS", LEVELS[name])
     connection.close()
@@ -94,7 +94,9 @@ def test_one_key_at_once_over_http_is_one_charge_and_no_500(gateway: ModelGatewa
 
     def tap(number: int) -> int:
         client = Client(raise_request_exception=False)
-        return client.post(f"{BASE}initiate/", wish(), content_type="application/json", headers=headers).status_code
+        return client.post(
+            f"{BASE}initiate/", initiate_body(), content_type="application/json", headers=headers
+        ).status_code
 
     answers = Counter(at_once(8, tap))
 
@@ -129,8 +131,8 @@ def test_polls_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
     assert (WebhookDelivery.objects.count(), WebhookDelivery.objects.get().repeat_count) == (1, 7)
 
 
-def test_an_update_that_waited_for_another_one_sees_it(begin: Begin, gateway: ModelGateway, level: str) -> None:
-    """Single updates outside a transaction: claims, poll times, stored answers."""
+def test_update_that_waited_for_a_lock_sees_the_new_values(begin: Begin, gateway: ModelGateway, level: str) -> None:
+    """Such as claims, poll times and stored answers."""
     begin()
     attempt = Attempt.objects.get()
     Attempt.objects.update(next_poll_at=attempt.created_at)
@@ -154,7 +156,7 @@ def two_codes(begin: Begin, gateway: ModelGateway) -> list[Payment]:
 def test_one_key_on_two_codes_at_once_is_used_once_and_nothing_breaks(
     two_codes: list[Payment], gateway: ModelGateway, player: Any
 ) -> None:
-    """Both requests found no such key, and the second INSERT failed on the unique index."""
+    """Neither request finds the key, and the second INSERT fails on the unique index."""
     headers = {"Authorization": f"Bearer {new_token(player)}", "Idempotency-Key": "key-1"}
     asked_before = len(gateway.charges)
 
@@ -238,7 +240,7 @@ def refused(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("dispatch", ["inline", "queue"])
-def test_without_autocommit_nothing_is_written_and_nobody_is_asked(
+def test_without_autocommit_nothing_is_written_or_sent(
     begin: Begin, gateway: ModelGateway, configure: Configure, without_autocommit: Callable[[], None], dispatch: str
 ) -> None:
     configure(DISPATCH=dispatch)
@@ -276,7 +278,7 @@ def test_without_autocommit_the_api_answers_503_and_payments_can_be_read(
         return Client().post(f"{BASE}{path}", body, content_type="application/json", headers=headers)
 
     # Django's test client would close the connection, and with it this test's autocommit setting.
-    started = post("initiate/", wish(merchant_reference="order-7"))
+    started = post("initiate/", initiate_body(merchant_reference="order-7"))
     delivered = post("webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"})
 
     assert (started.status_code, started.json()["code"]) == (503, "not_configured")

@@ -119,7 +119,7 @@ def test_live_and_settled_attempts_are_claimed_separately(begin: Begin, gateway:
     assert leases.claim_due(9, unsent=True) == []
 
 
-def test_poll_without_news_does_not_change_an_attempt_that_moved_meanwhile(
+def test_pending_answer_does_not_change_an_attempt_that_moved_meanwhile(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     """Another worker credited it: it is not polled again."""

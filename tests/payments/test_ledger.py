@@ -68,7 +68,7 @@ def second_attempt(payment: Payment) -> Attempt:
 # --- moves ---------------------------------------------------------------------------------------------
 
 
-def test_move_made_twice_happens_once_and_leaves_one_event(payment: Payment) -> None:
+def test_repeated_move_happens_once_and_writes_one_event(payment: Payment) -> None:
     assert move(payment, Status.FAILED, Status.FAILED) == [True, False]
 
     events = payment.events.filter(to_status="failed")
@@ -93,7 +93,7 @@ FORBIDDEN = [(a, b) for a, b in itertools.product(REACHABLE, Status) if b not in
 
 
 @pytest.mark.parametrize(("before", "after"), FORBIDDEN)
-def test_forbidden_move_changes_nothing_at_all(payment: Payment, before: Status, after: Status) -> None:
+def test_forbidden_move_changes_nothing(payment: Payment, before: Status, after: Status) -> None:
     move(payment, *walk_to(before))
     before_it = everything_about(payment)
 
@@ -147,7 +147,7 @@ def test_move_undoes_everything_when_a_column_cannot_be_written(payment: Payment
 # --- the credit ----------------------------------------------------------------------------------------
 
 
-def test_success_credits_once_and_for_ever(payment: Payment) -> None:
+def test_successful_attempt_is_credited_once(payment: Payment) -> None:
     assert move(payment, Status.SUCCESSFUL, Status.SUCCESSFUL, Status.FAILED, Status.REVIEW) == [
         True,
         False,
@@ -193,7 +193,7 @@ def test_success_after_a_review_is_not_late_if_no_failure_was_signalled(payment:
     assert announced(payment) == ["payment_needs_review", "payment_succeeded"]
 
 
-def test_two_charged_attempts_give_one_credit_and_one_refund_to_make(payment: Payment) -> None:
+def test_two_charged_attempts_give_one_credit_and_one_incident(payment: Payment) -> None:
     move(payment, Status.FAILED)
     first, second = payment.attempts.get(ordinal=1), second_attempt(payment)
     ledger.move(second.pk, Status.PENDING, BECAUSE)
@@ -364,7 +364,7 @@ def test_user_with_payments_cannot_be_deleted(payment: Payment) -> None:
         payment.user.delete()
 
 
-def test_open_payment_is_all_or_nothing(payment: Payment) -> None:
+def test_opening_an_attempt_is_atomic(payment: Payment) -> None:
     """The second attempt's ordinal is taken: nothing of it stays."""
     first = only_attempt(payment)
     twin = Attempt(
@@ -388,11 +388,11 @@ def test_row_that_moved_meanwhile_is_not_moved_by_an_older_poll(
 ) -> None:
     """The guard of the UPDATE itself, for a database without row locks."""
 
-    def somebody_is_quicker(before: Status, after: Status) -> bool:
+    def another_process_is_faster(before: Status, after: Status) -> bool:
         Attempt.objects.filter(payment=payment).update(status="review")
         return True
 
-    monkeypatch.setattr(ledger, "may_move", somebody_is_quicker)
+    monkeypatch.setattr(ledger, "may_move", another_process_is_faster)
 
     assert move(payment, Status.SUCCESSFUL) == [False]
     assert (Credit.objects.count(), announced(payment)) == (0, [])

@@ -1,4 +1,4 @@
-"""A second, independent table of the legal moves: a change in the code must be made here, too."""
+"""A second, independent table of the legal moves. Each change in the code must be repeated here."""
 
 from __future__ import annotations
 

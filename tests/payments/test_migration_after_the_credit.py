@@ -21,7 +21,7 @@ OURS = ("feexpay", "0009_after_the_credit")
 
 
 def migrate(targets: list[Any]) -> Any:
-    """The models as they are after it."""
+    """Migrate, and return the models of that state."""
     executor = MigrationExecutor(connection)
     executor.migrate(targets)
     return MigrationExecutor(connection).loader.project_state(targets).apps
@@ -52,7 +52,7 @@ def open_incident(attempt: Attempt, kind: str, reference: str, clock: Clock) -> 
     return Incident.objects.latest("pk")
 
 
-def test_several_incidents_of_an_attempt_become_one_whose_note_tells_of_the_others(
+def test_several_incidents_of_an_attempt_become_one_with_a_note_about_the_others(
     credited: Payment, clock: Clock
 ) -> None:
     attempt = only_attempt(credited)
@@ -67,7 +67,7 @@ def test_several_incidents_of_an_attempt_become_one_whose_note_tells_of_the_othe
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_contradiction_becomes_a_reversal_and_is_told_unless_staff_closed_it(
+def test_contradiction_becomes_a_reversal_with_a_signal_unless_staff_closed_it(
     credited: Payment, clock: Clock, closed: bool
 ) -> None:
     reversal = open_incident(only_attempt(credited), "reversed_after_credit", "ref-0001", clock)
@@ -103,7 +103,7 @@ def test_second_attempt_that_was_charged_names_both_references(credited: Payment
     assert (row.gateway_reference, row.credited_reference, row.amount) == ("ref-0002", "ref-0001", 5000)
 
 
-def test_older_comparisons_keep_the_differences_they_were_the_last_to_see(credited: Payment, clock: Clock) -> None:
+def test_discrepancies_stay_with_the_last_comparison_that_found_them(credited: Payment, clock: Clock) -> None:
     day = clock.at.date()
     seen = Comparison.objects.create(first_day=day, last_day=day, started_at=clock.at, beat_at=clock.at)
     about = {"attempt": only_attempt(credited), "comparison": seen, "last_comparison": seen, "found_at": clock.at}

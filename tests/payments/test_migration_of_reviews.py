@@ -1,4 +1,4 @@
-"""Migration 0007: attempts that were given up after a week are polled again, a few at a time."""
+"""Migration 0007: attempts that were no longer polled after a week are polled again, a few at a time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_attempts_that_were_given_up_are_due_within_a_week(begin: Begin, gateway
             created_at=conf.now() - timedelta(days=30),
         )
 
-    migrate(end)  # not only to 0007: the models know the newest columns
+    migrate(end)  # to the newest migration, because the models have its columns
 
     due = {state: Attempt.objects.get(pk=attempt.pk).next_poll_at for state, attempt in attempts.items()}
     assert due["failed"] is due["expired unsent"] is None

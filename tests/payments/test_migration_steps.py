@@ -24,7 +24,7 @@ SCRATCH = "feexpay_migration_steps"
 
 @pytest.fixture
 def empty_database(tmp_path: Path) -> Iterator[str]:
-    """The URL of a database of its own, without tables, of the kind the suite runs on."""
+    """The URL of a new database without tables, on the same engine as the suite."""
     if connection.vendor == "sqlite":
         yield f"sqlite:///{tmp_path}/steps.sqlite3"
         return

@@ -1,4 +1,4 @@
-"""The nightly comparison: one process claims it, another takes over after a crash, no answer means a restart."""
+"""The nightly comparison: one process claims it, another takes over after a crash; it restarts if FeexPay is silent."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def go_to_weekday(clock: Clock, weekday: int) -> None:
 
 @pytest.fixture
 def paid_on_tuesday(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
-    """A payment paid on Tuesday and never polled; it is two in the morning of Wednesday."""
+    """A payment that was paid on Tuesday and never polled. The time is Wednesday, 02:00."""
     go_to_weekday(clock, TUESDAY)
     begin()
     gateway.last().approve()

@@ -29,7 +29,7 @@ class KilledError(BaseException):
     """An error that `except Exception` does not catch."""
 
 
-class Stubborn:
+class FailingReceiver:
     """A receiver that raises while `broken`, and records its calls."""
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ def listening(receiver: Callable[..., None]) -> Iterator[None]:
 
 
 @pytest.fixture
-def stubborn() -> Iterator[Stubborn]:
-    stubborn = Stubborn()
-    with listening(stubborn.receive):
-        yield stubborn
+def failing_receiver() -> Iterator[FailingReceiver]:
+    failing_receiver = FailingReceiver()
+    with listening(failing_receiver.receive):
+        yield failing_receiver
 
 
 @pytest.fixture
@@ -80,17 +80,19 @@ def test_message_is_delivered_once_with_its_event_id(failed: Payment, clock: Clo
     assert (message.delivery_count, message.last_error) == (1, "")
 
 
-def test_payment_is_read_again_for_its_receivers(failed: Payment, stubborn: Stubborn, clock: Clock) -> None:
-    stubborn.broken = False
+def test_payment_is_read_again_for_its_receivers(
+    failed: Payment, failing_receiver: FailingReceiver, clock: Clock
+) -> None:
+    failing_receiver.broken = False
     ledger.move(only_attempt(failed).pk, Status.REVIEW, Cause(source=Source.WORKER, because="test"))
 
     outbox.deliver()
 
-    assert stubborn.statuses == ["review"]
+    assert failing_receiver.statuses == ["review"]
 
 
 def test_receiver_that_raises_is_called_again_after_growing_waits(
-    failed: Payment, stubborn: Stubborn, clock: Clock, signals: Recorder
+    failed: Payment, failing_receiver: FailingReceiver, clock: Clock, signals: Recorder
 ) -> None:
     waits = []
     for _ in range(14):
@@ -101,16 +103,16 @@ def test_receiver_that_raises_is_called_again_after_growing_waits(
         clock.advance_to(due_at)
 
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]
-    stubborn.broken = False
+    failing_receiver.broken = False
     assert outbox.deliver() == 1
-    assert len(set(stubborn.event_ids)) == 1
-    assert len(stubborn.event_ids) == 15
-    # The others took it the first time.
+    assert len(set(failing_receiver.event_ids)) == 1
+    assert len(failing_receiver.event_ids) == 15
+    # The other receiver accepted it the first time.
     assert len(signals.heard) == 1
 
 
-def test_receiver_without_a_name_that_raises_is_an_error_like_others(failed: Payment, clock: Clock) -> None:
-    """Django's send_robust stumbles over it; a worker must not. It is known by the function it wraps."""
+def test_receiver_without_a_name_that_raises_is_reported(failed: Payment, clock: Clock) -> None:
+    """Django's send_robust raises for a `functools.partial`. Our worker names it by the function it wraps."""
 
     def broken(number: int, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         raise ValueError
@@ -125,18 +127,18 @@ def test_receiver_without_a_name_that_raises_is_an_error_like_others(failed: Pay
 
 
 def test_error_is_stored_as_its_type_and_receiver_only(
-    failed: Payment, stubborn: Stubborn, clock: Clock, caplog: pytest.LogCaptureFixture
+    failed: Payment, failing_receiver: FailingReceiver, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox.deliver()
 
     message = OutboxMessage.objects.get()
-    assert message.last_error == f"ValueError: {__name__}.Stubborn.receive"
+    assert message.last_error == f"ValueError: {__name__}.FailingReceiver.receive"
     assert message.delivered_at is None
     assert "2290161000050" not in caplog.text
 
 
 def test_one_message_that_fails_does_not_delay_the_next(
-    failed: Payment, stubborn: Stubborn, clock: Clock, signals: Recorder
+    failed: Payment, failing_receiver: FailingReceiver, clock: Clock, signals: Recorder
 ) -> None:
     ledger.move(only_attempt(failed).pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
 
@@ -146,24 +148,24 @@ def test_one_message_that_fails_does_not_delay_the_next(
 
 
 def test_message_under_delivery_is_claimed_by_no_other_worker(
-    failed: Payment, clock: Clock, stubborn: Stubborn
+    failed: Payment, clock: Clock, failing_receiver: FailingReceiver
 ) -> None:
-    """Its deliverer died in a receiver: it comes back when the lease ends, with the same event id."""
+    """Its worker dies in a receiver. The message is delivered again after the lease, with the same event id."""
 
     def die(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         raise KilledError
 
     with listening(die), pytest.raises(KilledError):
         outbox.deliver()
-    stubborn.broken = False
+    failing_receiver.broken = False
 
     assert outbox.deliver() == 0
     clock.advance(60)
     assert outbox.deliver() == 1
-    assert len(set(stubborn.event_ids)) == 1
+    assert len(set(failing_receiver.event_ids)) == 1
 
 
-def test_message_that_another_deliverer_took_meanwhile_is_left_to_it(
+def test_message_that_another_worker_has_claimed_is_not_delivered(
     failed: Payment, clock: Clock, signals: Recorder
 ) -> None:
     old_copy = OutboxMessage.objects.get()
@@ -174,9 +176,9 @@ def test_message_that_another_deliverer_took_meanwhile_is_left_to_it(
     assert len(signals.heard) == 1
 
 
-@pytest.mark.parametrize("broken", [False, True], ids=["took it", "raised"])
-def test_deliverer_that_lost_its_lease_writes_nothing(failed: Payment, clock: Clock, broken: bool) -> None:
-    """The receiver took longer than the lease, and another deliverer holds the message now."""
+@pytest.mark.parametrize("broken", [False, True], ids=["accepted", "raised"])
+def test_worker_that_lost_its_lease_writes_nothing(failed: Payment, clock: Clock, broken: bool) -> None:
+    """The receiver takes longer than the lease, and another worker has claimed the message."""
     theirs = clock.at + timedelta(seconds=77)
 
     def slow(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
@@ -191,7 +193,7 @@ def test_deliverer_that_lost_its_lease_writes_nothing(failed: Payment, clock: Cl
     assert (message.next_delivery_at, message.delivered_at, message.last_error) == (theirs, None, "")
 
 
-def test_receiver_that_exits_is_an_error_like_others(failed: Payment, clock: Clock, signals: Recorder) -> None:
+def test_receiver_that_exits_is_reported(failed: Payment, clock: Clock, signals: Recorder) -> None:
     def leave(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         raise SystemExit
 
@@ -222,9 +224,8 @@ def test_receivers_are_called_in_the_order_they_were_connected_and_async_ones_to
     assert called == ["first", "second", "async"]
 
 
-def test_two_receivers_of_one_name_are_remembered_together(failed: Payment, clock: Clock) -> None:
-    """One of them must not be taken for the other: both are called again."""
-    fine, broken = Stubborn(), Stubborn()
+def test_two_receivers_with_the_same_name_are_both_called_again(failed: Payment, clock: Clock) -> None:
+    fine, broken = FailingReceiver(), FailingReceiver()
     fine.broken = False
 
     with listening(fine.receive), listening(broken.receive):
@@ -237,23 +238,23 @@ def test_two_receivers_of_one_name_are_remembered_together(failed: Payment, cloc
 
 
 def test_receiver_connected_later_still_gets_a_message_that_waits(
-    failed: Payment, stubborn: Stubborn, clock: Clock, signals: Recorder
+    failed: Payment, failing_receiver: FailingReceiver, clock: Clock, signals: Recorder
 ) -> None:
     outbox.deliver()
-    late = Stubborn()
-    late.broken = stubborn.broken = False
+    late = FailingReceiver()
+    late.broken = failing_receiver.broken = False
 
     with listening(late.receive):
         clock.advance(2)
         assert outbox.deliver() == 1
 
-    assert late.event_ids == stubborn.event_ids[:1]
+    assert late.event_ids == failing_receiver.event_ids[:1]
 
 
 def test_lease_is_renewed_between_many_receivers(failed: Payment, clock: Clock) -> None:
-    """Each may take its ten seconds: together they take longer than one lease."""
+    """Each receiver may take ten seconds, so together they take longer than one lease."""
     claimed: list[int] = []
-    rest = [Stubborn() for _ in range(8)]
+    rest = [FailingReceiver() for _ in range(8)]
 
     def take_time(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         clock.advance(10)
@@ -280,11 +281,16 @@ def test_later_message_of_a_payment_waits_for_the_earlier_one(failed: Payment, c
     assert [held.message.signal for held in outbox.claim(10, bulkhead)] == ["payment_succeeded"]
 
 
-def test_signal_whose_receivers_are_busy_is_not_claimed(failed: Payment, clock: Clock, stubborn: Stubborn) -> None:
+def test_signal_whose_receivers_are_busy_is_not_claimed(
+    failed: Payment, clock: Clock, failing_receiver: FailingReceiver
+) -> None:
     bulkhead = Bulkhead()
     [held] = outbox.claim(1, bulkhead)
     OutboxMessage.objects.update(next_delivery_at=clock.at)
-    busy = [Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
+    busy = [
+        Invocation(f"{__name__}.FailingReceiver.receive", Claim(OutboxMessage(pk=-n), clock.at), ())
+        for n in range(1, 5)
+    ]
     for invocation in busy:
         assert bulkhead.begin(invocation) is Start.BEGUN
 
@@ -294,12 +300,12 @@ def test_signal_whose_receivers_are_busy_is_not_claimed(failed: Payment, clock: 
 
 
 def test_later_message_does_not_wait_for_one_whose_only_receiver_hangs(
-    failed: Payment, clock: Clock, stubborn: Stubborn
+    failed: Payment, clock: Clock, failing_receiver: FailingReceiver
 ) -> None:
     ledger.move(only_attempt(failed).pk, Status.SUCCESSFUL, Cause(source=Source.WORKER, because="test"))
     bulkhead = Bulkhead()
     for number in range(1, 5):
-        hanging = Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-number), clock.at), ())
+        hanging = Invocation(f"{__name__}.FailingReceiver.receive", Claim(OutboxMessage(pk=-number), clock.at), ())
         bulkhead.begin(hanging)
         bulkhead.give_up(hanging)
 
@@ -307,11 +313,14 @@ def test_later_message_does_not_wait_for_one_whose_only_receiver_hangs(
 
 
 def test_receiver_that_is_busy_gets_the_message_a_second_later_and_others_get_it_now(
-    failed: Payment, clock: Clock, stubborn: Stubborn, signals: Recorder
+    failed: Payment, clock: Clock, failing_receiver: FailingReceiver, signals: Recorder
 ) -> None:
-    stubborn.broken = False
+    failing_receiver.broken = False
     bulkhead = Bulkhead()
-    busy = [Invocation(f"{__name__}.Stubborn.receive", Claim(OutboxMessage(pk=-n), clock.at), ()) for n in range(1, 5)]
+    busy = [
+        Invocation(f"{__name__}.FailingReceiver.receive", Claim(OutboxMessage(pk=-n), clock.at), ())
+        for n in range(1, 5)
+    ]
     for invocation in busy:
         bulkhead.begin(invocation)
     [held] = outbox.claim(1, bulkhead)
@@ -320,12 +329,12 @@ def test_receiver_that_is_busy_gets_the_message_a_second_later_and_others_get_it
 
     message = OutboxMessage.objects.get()
     assert (message.next_delivery_at, message.last_error) == (clock.at + timedelta(seconds=1), "")
-    assert (len(signals.heard), stubborn.event_ids) == (1, [])
+    assert (len(signals.heard), failing_receiver.event_ids) == (1, [])
     bulkhead.end(busy[0])
     clock.advance(1)
     [held] = outbox.claim(1, bulkhead)
     assert outbox.deliver_claimed(held, bulkhead) is outbox.Delivery.DONE
-    assert (len(signals.heard), len(stubborn.event_ids)) == (1, 1)
+    assert (len(signals.heard), len(failing_receiver.event_ids)) == (1, 1)
 
 
 def test_database_without_skip_locked_claims_row_by_row(

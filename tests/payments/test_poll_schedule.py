@@ -70,7 +70,7 @@ def test_attempt_is_polled_at_its_expiry() -> None:
     assert wait(Status.UNKNOWN, age=890, polls=4) == 10
 
 
-def test_a_distant_expiry_does_not_change_the_list() -> None:
+def test_distant_expiry_does_not_change_the_first_polls() -> None:
     assert wait(Status.PENDING, polls=1, expires=CREATED + timedelta(days=1)) == 10
 
 
@@ -79,7 +79,7 @@ def test_a_distant_expiry_does_not_change_the_list() -> None:
     ("age", "seconds"),
     [(900, 300), (1800, 300), (1801, 900), (86_400, 900), (108_001, 86_400), (6 * 86_400, 86_400), (604_800, 86_400)],
 )
-def test_wait_grows_with_age(status: Status, age: int, seconds: int) -> None:
+def test_interval_grows_with_age(status: Status, age: int, seconds: int) -> None:
     assert wait(status, age=age, polls=5, share=1) == seconds
     assert wait(status, age=age, polls=5, share=0) == pytest.approx(seconds * 0.8)
 
@@ -92,7 +92,9 @@ def test_live_attempt_after_its_expiry_is_polled_by_the_list_first(status: Statu
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
 @pytest.mark.parametrize(("days", "days_between"), [(7, 1), (14, 2), (49, 7), (365, 52), (3650, 521)])
-def test_attempt_in_doubt_is_polled_for_ever_and_ever_more_slowly(status: Status, days: int, days_between: int) -> None:
+def test_undecided_attempt_is_polled_without_end_but_less_and_less_often(
+    status: Status, days: int, days_between: int
+) -> None:
     seconds = wait(status, age=days * 86_400 + 1, polls=5, share=1)
 
     assert seconds is not None
@@ -101,7 +103,7 @@ def test_attempt_in_doubt_is_polled_for_ever_and_ever_more_slowly(status: Status
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
-def test_a_year_of_doubt_costs_less_than_forty_polls(status: Status) -> None:
+def test_undecided_attempt_is_polled_less_than_forty_times_a_year(status: Status) -> None:
     age, polls = 604_800.0, 0
     while age < 365 * 86_400:
         age += wait(status, age=age, polls=100, share=0) or 0

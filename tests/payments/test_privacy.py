@@ -35,7 +35,7 @@ def assert_clean(text: str) -> None:
 
 
 def stored() -> str:
-    """Every column of every payment row, as the database holds it."""
+    """Every column of every payment row, as stored in the database."""
     rows = []
     with connection.cursor() as cursor:
         for table in ("payment", "attempt", "paymentevent", "outboxmessage", "webhookdelivery", "idempotencyrecord"):
@@ -44,7 +44,7 @@ def stored() -> str:
     return "\n".join(map(repr, rows))
 
 
-def test_reprs_show_nothing_of_the_payer(order: MakeOrder, begin: Begin, gateway: ModelGateway) -> None:
+def test_reprs_contain_no_personal_data(order: MakeOrder, begin: Begin, gateway: ModelGateway) -> None:
     wish = order(**PAYER, otp="123456")
     payment = begin(**PAYER)
     attempt = only_attempt(payment)
@@ -56,7 +56,7 @@ def test_reprs_show_nothing_of_the_payer(order: MakeOrder, begin: Begin, gateway
     assert shown[3] == "Sealed(•••)"
 
 
-def test_stored_rows_hold_no_digit_of_the_number_and_no_name(
+def test_stored_rows_contain_no_number_and_no_name_in_clear_text(
     begin: Begin, gateway: ModelGateway, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -71,7 +71,7 @@ def test_stored_rows_hold_no_digit_of_the_number_and_no_name(
     assert attempt.payer_sealed.open() == PAYER
 
 
-def test_logs_of_a_whole_life_hold_neither_number_nor_key(
+def test_logs_contain_neither_number_nor_key(
     begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
@@ -94,7 +94,7 @@ def test_logs_of_a_whole_life_hold_neither_number_nor_key(
 
 
 @pytest.mark.parametrize("ending", ["accepted", "refused", "lost", "expired", "disabled"])
-def test_names_and_mail_are_erased_once_nothing_will_be_sent(
+def test_names_and_email_are_erased_when_nothing_will_be_sent_any_more(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure, ending: str
 ) -> None:
     if ending == "refused":
@@ -114,9 +114,7 @@ def test_names_and_mail_are_erased_once_nothing_will_be_sent(
     assert only_attempt(payment).payer_sealed is None
 
 
-def test_names_and_mail_are_kept_while_they_are_still_to_be_sent(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_names_and_email_are_kept_until_they_are_sent(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects.append(cannot_reach)
 
     payment = begin(**PAYER)
@@ -126,11 +124,11 @@ def test_names_and_mail_are_kept_while_they_are_still_to_be_sent(
     assert sealed.open() == PAYER
 
 
-def test_nothing_is_encrypted_for_a_payer_who_told_nothing() -> None:
+def test_nothing_is_encrypted_without_names_and_email() -> None:
     assert PayerDetails().sealed() is None
 
 
-def test_number_that_was_erased_before_sending_is_a_refusal(
+def test_attempt_whose_number_was_erased_before_sending_is_rejected(
     begin: Begin, gateway: ModelGateway, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -144,7 +142,7 @@ def test_number_that_was_erased_before_sending_is_a_refusal(
     assert gateway.charges == []
 
 
-def test_plain_text_does_not_go_into_a_sealed_column(begin: Begin, gateway: ModelGateway) -> None:
+def test_encrypted_column_refuses_clear_text(begin: Begin, gateway: ModelGateway) -> None:
     begin()
 
     with pytest.raises(ValidationError):
@@ -176,7 +174,7 @@ def refuse_with(text: str) -> Callable[[Charge], WireReply]:
     return answer
 
 
-def test_no_row_no_page_no_file_and_no_answer_tells_what_feexpay_said_of_the_payer(
+def test_personal_data_in_feexpays_texts_is_stored_and_shown_nowhere(
     begin: Begin, gateway: ModelGateway, clock: Clock, admin_client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -32,7 +32,7 @@ NUMBER = "0161000050"
 
 
 @pytest.fixture(autouse=True)
-def the_default(configure: Configure) -> None:
+def default_limit(configure: Configure) -> None:
     configure(PROMPTS_PER_PHONE=5)
 
 
@@ -85,7 +85,9 @@ def test_sixth_prompt_within_an_hour_is_refused(ask: Ask, gateway: ModelGateway,
     assert ask(phone="0161000051").status == "pending"  # another number is another phone
 
 
-def test_start_is_admitted_after_the_told_wait_and_not_before(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_start_is_admitted_after_the_answered_wait_and_not_before(
+    ask: Ask, gateway: ModelGateway, clock: Clock
+) -> None:
     for _ in range(5):
         ask()
         clock.advance(60)
@@ -272,7 +274,7 @@ def test_lift_admits_prompts_until_it_ends(ask: Ask, gateway: ModelGateway, cloc
     for _ in range(5):
         ask()
     refusal(ask)
-    prompts.lift(msisdn(), lasts=timedelta(minutes=30), actor="7", reason="the payer rang")
+    prompts.lift(msisdn(), lasts=timedelta(minutes=30), actor="7", reason="the payer called")
 
     for _ in range(3):
         ask(amount=5000)
@@ -280,12 +282,12 @@ def test_lift_admits_prompts_until_it_ends(ask: Ask, gateway: ModelGateway, cloc
 
     assert refusal(ask).code == "too_many_prompts"
     kept = PromptLift.objects.get()
-    assert (kept.masked_msisdn, kept.actor, kept.reason) == ("+229 01 •• •• •• 50", "7", "the payer rang")
+    assert (kept.masked_msisdn, kept.actor, kept.reason) == ("+229 01 •• •• •• 50", "7", "the payer called")
     assert "61000050" not in repr(vars(kept))
 
 
 def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
-    prompts.lift(msisdn(), lasts=timedelta(hours=1), actor="7", reason="the payer rang")
+    prompts.lift(msisdn(), lasts=timedelta(hours=1), actor="7", reason="the payer called")
     for _ in range(5):
         ask(phone="0161000051")
 
@@ -298,7 +300,7 @@ def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -
     ids=["no time", "too long", "nobody", "no reason"],
 )
 def test_lift_needs_an_actor_a_reason_and_a_bounded_end(wrong: dict[str, Any]) -> None:
-    wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer rang"}
+    wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer called"}
 
     with pytest.raises(ValueError, match="a lift needs"):
         prompts.lift(msisdn(), **{**wish, **wrong})
@@ -392,7 +394,7 @@ def test_same_amount_over_the_limit_is_found(
 
 
 def test_number_with_a_lift_is_no_violation(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
-    prompts.lift(msisdn(), lasts=timedelta(minutes=1), actor="7", reason="the payer rang")
+    prompts.lift(msisdn(), lasts=timedelta(minutes=1), actor="7", reason="the payer called")
     for _ in range(6):
         ask(amount=5000)
     clock.advance(300)

@@ -351,7 +351,7 @@ def test_other_integrity_errors_are_raised(
         reconcile.reconcile(only_attempt(payment).pk, source=Source.WORKER)
 
 
-# --- a reader who asks ----------------------------------------------------------------------------------
+# --- polls by a status read -----------------------------------------------------------------------------
 
 
 def test_status_read_polls_a_due_attempt_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:

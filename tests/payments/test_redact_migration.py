@@ -1,4 +1,4 @@
-"""Migration 0012 redacts texts that an earlier version stored, in batches, and may run again."""
+"""Migration 0012 redacts stored texts in batches, and can be repeated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _AppsOf0012:
 
 
 class _NoEditor:
-    """SQLite makes no schema editor inside a test's transaction; the migration wants no more than its connection."""
+    """Replaces the schema editor, which SQLite refuses inside a test's transaction. Only its connection is used."""
 
     connection = connection
 
@@ -44,7 +44,7 @@ class _NoEditor:
     def __exit__(self, *error: object) -> None: ...
 
 
-def test_kept_texts_lose_the_person_and_keep_what_is_known(
+def test_stored_texts_lose_personal_data_and_keep_known_words(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migration, "_BATCH", 2)

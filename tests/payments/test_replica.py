@@ -1,6 +1,6 @@
-"""Read replicas that a host's router sends every read to: one that is frozen, and one that caught up at a bad moment.
+"""A host's router sends every read to an outdated replica: one empty, one that is copied in the middle of the test.
 
-Whatever decides about money is read from the primary all the same: one charge, one credit, and everybody is told so.
+The package still reads its rows from the primary: there is one charge and one credit, and each answer is correct.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from django_feexpay import exports
 from django_feexpay.models import Attempt, Credit, Payment, Provider, WebhookDelivery
 from django_feexpay.models.payment import listed_payments, read_payments
 from django_feexpay.payments import invariants, outbox
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import Recorder, now, sweep
-from tests.payments.replica import ALIAS, Replica, rows_there
+from tests.payments.replica import ALIAS, Replica, rows_in_replica
 from tests.payments.threads import at_once
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases=["default", ALIAS]), pytest.mark.postgres_only]
@@ -52,10 +52,10 @@ def boss(db: None) -> Client:
 
 @pytest.fixture
 def replica(headers: dict[str, str], boss: Client, settings: Any) -> Iterator[Replica]:
-    """It knows the people, and no payment."""
+    """A replica with the users, but without any payment."""
     copy = Replica()
     copy.catch_up()
-    settings.DATABASE_ROUTERS = ["tests.payments.replica.ReadsFromTheReplica"]
+    settings.DATABASE_ROUTERS = ["tests.payments.replica.ReplicaRouter"]
     yield copy
     settings.DATABASE_ROUTERS = []
     copy.drop()
@@ -63,7 +63,7 @@ def replica(headers: dict[str, str], boss: Client, settings: Any) -> Iterator[Re
 
 @pytest.fixture(params=["frozen", "lagging"])
 def lag(request: pytest.FixtureRequest, replica: Replica) -> Any:
-    """Call it at the moment from which on the lagging replica learns nothing new; the frozen one learned nothing."""
+    """Copy the primary to the lagging replica; the frozen one stays without payments."""
     return replica.catch_up if request.param == "lagging" else lambda: None
 
 
@@ -71,24 +71,30 @@ def make_due() -> None:
     Attempt.objects.exclude(next_poll_at=None).update(next_poll_at=now())
 
 
-def no_flaws() -> bool:
+def invariants_hold() -> bool:
     return not any(found for rule in invariants.INVARIANTS.values() for found in rule())
 
 
-def test_the_router_is_asked_and_the_replica_is_behind(begin: Begin, gateway: ModelGateway, replica: Replica) -> None:
-    """Else nothing here would prove anything."""
+def test_router_reads_the_replica_and_the_replica_is_outdated(
+    begin: Begin, gateway: ModelGateway, replica: Replica
+) -> None:
+    """Proves that the other tests use an outdated replica."""
     begin()
 
     assert router.db_for_read(Payment) == "replica"
-    assert (Payment.objects.count(), rows_there(Payment), rows_there(get_user_model())) == (1, 0, 2)
+    assert (Payment.objects.count(), rows_in_replica(Payment), rows_in_replica(get_user_model())) == (1, 0, 2)
 
 
-def test_a_payment_from_the_start_to_the_credit(
+def test_payment_is_credited_once_with_an_outdated_replica(
     gateway: ModelGateway, headers: dict[str, str], lag: Any, signals: Recorder
 ) -> None:
-    started = Client().post(f"{BASE}initiate/", wish(merchant_reference="order-7"), content_type=JSON, headers=headers)
+    started = Client().post(
+        f"{BASE}initiate/", initiate_body(merchant_reference="order-7"), content_type=JSON, headers=headers
+    )
     lag()
-    again = Client().post(f"{BASE}initiate/", wish(merchant_reference="order-7"), content_type=JSON, headers=headers)
+    again = Client().post(
+        f"{BASE}initiate/", initiate_body(merchant_reference="order-7"), content_type=JSON, headers=headers
+    )
     gateway.last().approve()
     told = Client().post(f"{BASE}webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"}, content_type=JSON)
     make_due()
@@ -107,10 +113,10 @@ def test_a_payment_from_the_start_to_the_credit(
         ["successful"],
     )
     assert (len(gateway.charges), Credit.objects.count(), signals.names()) == (1, 1, ["payment_succeeded"])
-    assert no_flaws()
+    assert invariants_hold()
 
 
-def test_a_status_read_asks_and_credits(gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any) -> None:
+def test_status_read_polls_and_credits(gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any) -> None:
     payment = begin()
     lag()
     gateway.last().approve()
@@ -125,20 +131,20 @@ def test_taps_at_once_start_one_payment(gateway: ModelGateway, headers: dict[str
     lag()
 
     def tap(number: int) -> int:
-        return Client().post(f"{BASE}initiate/", wish(), content_type=JSON, headers=headers).status_code
+        return Client().post(f"{BASE}initiate/", initiate_body(), content_type=JSON, headers=headers).status_code
 
     assert Counter(at_once(6, tap)) == {201: 1, 409: 5}
     assert len(gateway.charges) == 1
 
 
-def test_a_retry_sees_that_the_first_attempt_succeeded_late(
+def test_retry_sees_a_late_success_of_the_first_attempt(
     gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any
 ) -> None:
     payment = begin()
     gateway.last().decline()
     make_due()
     sweep()
-    lag()  # the replica says failed, from here on
+    lag()  # the lagging replica keeps the failure
     gateway.last().approve()
 
     refused = Client().post(f"{BASE}retry/{payment.pk}/", content_type=JSON, headers=headers)
@@ -147,7 +153,7 @@ def test_a_retry_sees_that_the_first_attempt_succeeded_late(
     assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
 
 
-def test_a_retry_of_what_failed_opens_one_attempt(
+def test_retry_of_a_failed_payment_opens_one_attempt(
     gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any
 ) -> None:
     payment = begin()
@@ -163,10 +169,12 @@ def test_a_retry_of_what_failed_opens_one_attempt(
 
     assert [answer.status_code for answer in answers] == [201, 409]
     assert (len(gateway.charges), Credit.objects.get().attempt.ordinal) == (2, 2)
-    assert no_flaws()
+    assert invariants_hold()
 
 
-def test_a_code_is_sent_once(gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any) -> None:
+def test_code_is_sent_once_with_an_outdated_replica(
+    gateway: ModelGateway, headers: dict[str, str], begin: Begin, lag: Any
+) -> None:
     payment = begin(provider="coris_bj")
     lag()
     path = f"{BASE}{payment.pk}/otp/"
@@ -181,7 +189,7 @@ def test_a_code_is_sent_once(gateway: ModelGateway, headers: dict[str, str], beg
     assert Credit.objects.count() == 1
 
 
-def test_staff_see_and_settle_what_is_true(gateway: ModelGateway, boss: Client, begin: Begin, lag: Any) -> None:
+def test_staff_read_and_settle_the_current_rows(gateway: ModelGateway, boss: Client, begin: Begin, lag: Any) -> None:
     payment = begin()
     lag()
     gateway.last().approve()
@@ -196,12 +204,12 @@ def test_staff_see_and_settle_what_is_true(gateway: ModelGateway, boss: Client, 
     assert "Successful" in page
 
 
-# --- the one place ----------------------------------------------------------------------------------------
+# --- managers and relations -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", list(apps.get_app_config("feexpay").get_models()), ids=lambda model: model.__name__)
-def test_every_manager_of_every_model_reads_where_it_writes(model: Any, replica: Replica) -> None:
-    """A model that is no PrimaryModel, or has a manager of its own that is none, is found here."""
+def test_every_manager_reads_from_the_primary(model: Any, replica: Replica) -> None:
+    """Finds a model that is no PrimaryModel, or has a manager that reads elsewhere."""
     managers = {manager.name: manager.get_queryset().db for manager in model._meta.managers}
     managers |= {"default": model._default_manager.all().db, "base": model._base_manager.all().db}
 
@@ -224,7 +232,7 @@ def test_related_rows_and_copies_of_a_row_come_from_the_primary(
     assert {row._state.db for row in (payment, attempt, attempt.payment.provider)} == {"default"}
 
 
-def test_a_host_may_still_read_a_replica_by_its_name(begin: Begin, gateway: ModelGateway, replica: Replica) -> None:
+def test_host_can_read_the_replica_explicitly(begin: Begin, gateway: ModelGateway, replica: Replica) -> None:
     begin()
     replica.catch_up()
     begin(merchant_reference="order-7")

@@ -150,7 +150,7 @@ def test_missing_payment_after_a_failure_changes_nothing(status: Status) -> None
     assert verdict(report(Word.MISSING), status=status, now=AFTER) == (None, "waiting")
 
 
-# --- whatever FeexPay may say ---------------------------------------------------------------------------
+# --- any report of FeexPay ------------------------------------------------------------------------------
 
 facts = st.fixed_dictionaries(
     {},

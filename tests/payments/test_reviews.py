@@ -389,7 +389,7 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     assert [discrepancy.kind for discrepancy in Discrepancy.objects.all()] == ["amount"]
 
 
-# --- what is given -------------------------------------------------------------------------------------
+# --- arguments -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -516,7 +516,7 @@ def test_decision_on_an_outdated_attempt_or_answer_is_refused(
     assert Credit.objects.count() == 0
 
 
-# --- asking goes on --------------------------------------------------------------------------------------
+# --- polls of a review -----------------------------------------------------------------------------------
 
 
 def test_review_is_polled_for_ever_and_less_and_less_often(

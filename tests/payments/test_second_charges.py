@@ -66,7 +66,7 @@ def compare_today(clock: Clock, **options: Any) -> None:
     run.compare(run.begin(day, day), source=Source.WORKER, **options)
 
 
-# --- who finds it ---------------------------------------------------------------------------------------
+# --- which polls find it --------------------------------------------------------------------------------
 
 
 def test_webhook_with_our_echo_and_another_reference_is_checked(
@@ -308,7 +308,7 @@ def test_concurrent_checks_open_one_incident(credited: Payment, gateway: ModelGa
     assert OutboxMessage.objects.filter(signal="duplicate_charge_found").count() == 1
 
 
-# --- what is none ---------------------------------------------------------------------------------------
+# --- charges that are no second charge ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_charge_with_our_echo_is_credited_when_the_known_one_failed(
     assert found() == []
 
 
-# --- FeexPay that does not answer, and strangers who post -----------------------------------------------
+# --- unanswered questions and forged webhooks -----------------------------------------------------------
 
 
 def test_unanswered_question_about_a_credit_is_asked_again(

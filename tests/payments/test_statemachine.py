@@ -1,7 +1,7 @@
 """Random steps in any order: requests, lost answers, true and forged webhooks, crashes, retries, time.
 
-The model gateway knows the truth. After each step the invariants must hold. At the end, when all faults are
-repaired and the worker has nothing left to do, each payer who paid is credited once.
+The model gateway knows who paid. After each step the invariants must hold. At the end all faults are repaired, the
+worker finishes its work, and each payer who paid must be credited once.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     @rule(pk=payments, answer=answers, page=pages, otherwise=st.booleans(), place=places)
     def ask_again(self, pk: uuid.UUID, answer: str, page: str, otherwise: bool, place: str | None) -> None:
-        """On the same number, or on another one that the payer gives."""
+        """Retry with the same number or with another one."""
         provider = Payment.objects.get(pk=pk).provider_id
         wish = next(wish for wish in WISHES.values() if wish.order["provider"] == provider)
         given = {"phone": wish.another_phone if otherwise else "", "otp": wish.order.get("otp", "")}
@@ -226,15 +226,15 @@ class PaymentLife(RuleBasedStateMachine):
         self.unless_killed(None, lambda: initiate.start(order, source=Source.API))
 
     @rule(answers=st.lists(garbage, min_size=1, max_size=4))
-    def talk_nonsense(self, answers: list[WireReply]) -> None:
+    def answer_with_garbage(self, answers: list[WireReply]) -> None:
         """Answer the next questions with malformed bodies: they credit nothing, fail nothing and raise nothing."""
         self.gateway.next_reads = answers
 
     @rule(away=st.booleans())
-    def go_away_or_come_back(self, away: bool) -> None:
+    def fail_or_recover(self, away: bool) -> None:
         self.gateway.away = away
 
-    # --- ourselves ----------------------------------------------------------------------------------------
+    # --- the worker and staff -----------------------------------------------------------------------------
 
     @rule(passed=seconds)
     def let_time_pass(self, passed: int) -> None:
@@ -245,7 +245,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.unless_killed(place, sweep)
 
     @rule(place=places)
-    def wait_for_the_next_look_and_work(self, place: str | None) -> None:
+    def sweep_at_the_next_poll(self, place: str | None) -> None:
         instant = next_due_at()
         if instant is not None:
             self.clock.advance_to(instant)
@@ -260,7 +260,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.settings["DISPATCH"] = "queue" if queued else "inline"
 
     @rule()
-    def forget_numbers(self) -> None:
+    def erase_numbers(self) -> None:
         """Erase the numbers of finished payments, as retention does: a retry needs the number again."""
         over = Attempt.objects.filter(status__in=["failed", "rejected", "expired"])
         over.update(msisdn_sealed=None, payer_sealed=None)
@@ -285,7 +285,7 @@ class PaymentLife(RuleBasedStateMachine):
     # --- what must hold -----------------------------------------------------------------------------------
 
     @invariant()
-    def everything_adds_up(self) -> None:
+    def invariants_hold(self) -> None:
         assert self.guard.offences == []
         invariants.check(self.gateway, self.clock.at)
 

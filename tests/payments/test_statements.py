@@ -104,7 +104,9 @@ def test_claim_costs_three_statements_however_many_rows_are_due(
     assert len(statements(lambda: leases.claim_due(50, unsent=False, live=True))) == 1
 
 
-def test_poll_without_news_reads_once_and_writes_once(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+def test_poll_with_a_pending_answer_reads_once_and_writes_once(
+    begin: Begin, gateway: ModelGateway, clock: Clock
+) -> None:
     begin()
     attempt = Attempt.objects.get()
 

@@ -1,4 +1,4 @@
-"""A webhook makes its attempt due for a poll. Nothing it says is believed."""
+"""A webhook makes its attempt due for a poll. Its status and amount decide nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_webhook_stored_during_the_commit_of_its_reference_is_matched_by_the_wor
     assert webhook_hints.match_late_references() == 0
 
 
-def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGateway, clock: Clock) -> None:
+def test_delivery_without_a_reference_is_stored_without_an_attempt(gateway: ModelGateway, clock: Clock) -> None:
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
 
     assert WebhookDelivery.objects.get().attempt is None
@@ -129,8 +129,8 @@ def test_hint_without_a_reference_is_kept_and_points_nowhere(gateway: ModelGatew
 
 
 @pytest.fixture
-def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two unmatched deliveries are kept, and counted with each."""
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only two unmatched deliveries are kept, and each new one deletes those over the limit."""
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
@@ -140,8 +140,8 @@ def flood(number: int = 5) -> None:
         webhook_hints.receive(hint_from({"reference": f"junk-{junk}", "status": "SUCCESSFUL"}))
 
 
-def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
-    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+def test_flood_of_unknown_references_deletes_the_oldest_but_no_true_delivery(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_limit: None
 ) -> None:
     flood()
     kept = WebhookDelivery.objects.order_by("pk").values_list("gateway_reference", flat=True)
@@ -154,7 +154,7 @@ def test_flood_of_strangers_drops_the_oldest_and_keeps_no_true_delivery_out(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_flood_is_counted_with_some_deliveries_only(
+def test_unmatched_deliveries_are_counted_only_with_some_deliveries(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)
@@ -167,10 +167,10 @@ def test_flood_is_counted_with_some_deliveries_only(
     assert WebhookDelivery.objects.count() == 2
 
 
-def test_delivery_that_names_our_attempt_survives_a_flood_that_comes_before_the_answer(
-    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+def test_delivery_with_our_echo_survives_a_flood_before_the_answer_to_collect(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_limit: None
 ) -> None:
-    """The attempt is on its way and has no reference yet: only our echo tells whose delivery it is."""
+    """The attempt is being sent and has no reference yet, so only our echo identifies it."""
 
     def answer_late(charge: Charge) -> WireReply:
         webhook_hints.receive(
@@ -186,8 +186,8 @@ def test_delivery_that_names_our_attempt_survives_a_flood_that_comes_before_the_
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_matched_deliveries_are_never_dropped(
-    begin: Begin, gateway: ModelGateway, clock: Clock, small_box: None
+def test_matched_deliveries_are_never_deleted_by_a_flood(
+    begin: Begin, gateway: ModelGateway, clock: Clock, small_limit: None
 ) -> None:
     payment = begin()
     for number in range(4):
@@ -199,7 +199,7 @@ def test_matched_deliveries_are_never_dropped(
     assert WebhookDelivery.objects.filter(attempt=None).count() == 2
 
 
-def test_late_match_finds_its_delivery_behind_any_number_of_others(
+def test_late_match_finds_a_delivery_older_than_a_batch_of_others(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "_MATCH_BATCH", 3)
@@ -214,10 +214,10 @@ def test_late_match_finds_its_delivery_behind_any_number_of_others(
     assert WebhookDelivery.objects.get(gateway_reference="ref-0001").attempt == only_attempt(payment)
 
 
-def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
+def test_delivery_without_a_reference_matches_no_attempt_with_an_empty_reference(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """Should an attempt ever bear an empty reference, the exports' deliveries are still not about it."""
+    """Deliveries about FeexPay's exports have no reference. They must not match an empty one."""
     payment = begin()
     Attempt.objects.filter(payment=payment).update(gateway_reference="")
     webhook_hints.receive(hint_from({"status": "COMPLETED", "type": "PAYMENT_HISTORY"}))
@@ -227,10 +227,10 @@ def test_delivery_without_a_reference_belongs_to_no_attempt_without_one(
     assert WebhookDelivery.objects.get().attempt is None
 
 
-def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(
+def test_delivery_with_an_unknown_reference_is_matched_by_our_echo(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The answer to collect was lost: its webhook is the first to tell, and the worker asks at once."""
+    """The answer to collect was lost. The webhook makes the attempt due at once."""
     gateway.next_collects = [lose_the_answer]
     payment = begin()
     gateway.last().approve()
@@ -243,10 +243,10 @@ def test_hint_with_a_reference_we_never_heard_is_matched_by_our_echo(
     assert only_attempt(payment).status == "successful"
 
 
-def test_refused_attempt_that_was_charged_after_all_is_found_by_its_webhook(
+def test_refused_attempt_that_was_charged_is_credited_after_its_webhook(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """FeexPay's no was wrong: asked about, which only a hint makes us do, it is credited."""
+    """FeexPay refuses and charges all the same. Only the webhook makes us poll a documented refusal."""
     gateway.next_collects = [refuse()]
     payment = begin()
     assert only_attempt(payment).next_poll_at is None
@@ -259,9 +259,7 @@ def test_refused_attempt_that_was_charged_after_all_is_found_by_its_webhook(
 
 
 @pytest.mark.parametrize("echo", ["", "forged", "0", None, 7, ["x"], "6f1d9f6e-95a5-4b6c-8a9a-5b8f5f6a0000"])
-def test_echo_that_is_none_of_ours_matches_nothing(
-    begin: Begin, gateway: ModelGateway, clock: Clock, echo: object
-) -> None:
+def test_unknown_echo_matches_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, echo: object) -> None:
     payment = begin()
     before = only_attempt(payment).next_poll_at
 
@@ -271,7 +269,7 @@ def test_echo_that_is_none_of_ours_matches_nothing(
     assert WebhookDelivery.objects.get().attempt is None
 
 
-def test_hint_that_comes_before_the_answer_still_hastens_its_attempt(
+def test_webhook_before_the_answer_to_collect_makes_its_attempt_due(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     def answer_late(charge: Charge) -> WireReply:
@@ -300,7 +298,7 @@ def test_letter_case_of_a_reference_does_not_matter(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_letter_case_does_not_matter_where_the_hint_came_first(
+def test_letter_case_does_not_matter_if_the_webhook_comes_first(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     webhook_hints.receive(hint_from({"reference": "REF-0001", "status": "SUCCESSFUL"}))
@@ -312,7 +310,7 @@ def test_letter_case_does_not_matter_where_the_hint_came_first(
     assert webhook_hints.match_late_references() == 1
 
 
-def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
+def test_deliveries_of_one_attempt_are_limited_and_each_makes_it_due(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_PER_ATTEMPT", 3)
@@ -327,8 +325,8 @@ def test_rows_of_one_attempt_are_bounded_and_it_is_hastened_all_the_same(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    """The body holds a msisdn and the rest of it can be guessed: an unkeyed hash would give it away."""
+def test_dedupe_key_is_hashed_with_our_key(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
+    """The body contains a msisdn. With an unkeyed hash it could be found by trying all numbers."""
     hint = hint_from({"reference": "ref-1", "status": "SUCCESSFUL", "phoneNumber": "2290161000050"})
 
     webhook_hints.receive(hint)
@@ -336,9 +334,7 @@ def test_dedupe_key_says_nothing_without_our_key(begin: Begin, gateway: ModelGat
     assert WebhookDelivery.objects.get().dedupe_key != hint.dedupe_key
 
 
-def test_webhook_about_what_was_never_sent_keeps_no_worker_busy(
-    begin: Begin, gateway: ModelGateway, clock: Clock
-) -> None:
+def test_webhook_about_an_unsent_attempt_causes_one_poll(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [cannot_reach]
     attempt = only_attempt(begin())
     clock.advance(901)

@@ -1,4 +1,4 @@
-"""However many webhooks a payer posts, the polls they cause have a rate limit."""
+"""The polls that webhooks cause have a rate limit, however many webhooks are posted."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def waits(payments: list[Payment], clock: Clock) -> list[float | None]:
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.REVIEW])
-def test_five_settled_payments_of_a_user_are_asked_about_at_once_and_then_one_in_ten_seconds(
+def test_five_settled_payments_of_a_user_are_polled_at_once_and_then_one_in_ten_seconds(
     status: Status, begin_failed: BeginFailed, clock: Clock
 ) -> None:
     payments = begin_failed(8, status)
@@ -62,7 +62,7 @@ def test_five_settled_payments_of_a_user_are_asked_about_at_once_and_then_one_in
     assert waits(payments, clock) == [0, 0, 0, 0, 0, 10, 20, 30]
 
 
-def test_pace_of_one_user_is_not_anothers(begin_failed: BeginFailed, clock: Clock, django_user_model: Any) -> None:
+def test_each_user_has_a_separate_pace(begin_failed: BeginFailed, clock: Clock, django_user_model: Any) -> None:
     for payment in begin_failed(20):
         post(payment)
     [theirs] = begin_failed(1, Status.EXPIRED, user=django_user_model.objects.create_user("kofi"))
@@ -72,7 +72,7 @@ def test_pace_of_one_user_is_not_anothers(begin_failed: BeginFailed, clock: Cloc
     assert waits([theirs], clock) == [0]
 
 
-def test_settled_payments_of_many_users_are_asked_about_at_a_pace_of_all(
+def test_settled_payments_of_all_users_share_a_pace(
     begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=2, seconds_apart=1))
@@ -85,7 +85,7 @@ def test_settled_payments_of_many_users_are_asked_about_at_a_pace_of_all(
     assert waits(payments, clock) == [0, 0, 1, 2]
 
 
-def test_user_who_exceeds_his_own_pace_takes_no_place_from_the_others(
+def test_webhooks_over_a_users_pace_do_not_count_against_the_pace_of_all(
     begin_failed: BeginFailed, clock: Clock, django_user_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_pace, "SETTLED_OF_ALL", Pace(at_once=6, seconds_apart=1))
@@ -98,7 +98,7 @@ def test_user_who_exceeds_his_own_pace_takes_no_place_from_the_others(
     assert waits([theirs], clock) == [0]
 
 
-def test_repeats_about_one_payment_take_one_place(begin_failed: BeginFailed, clock: Clock) -> None:
+def test_repeated_webhooks_about_one_payment_count_once(begin_failed: BeginFailed, clock: Clock) -> None:
     first, *rest = begin_failed(6)
     for number in range(40):
         post(first, date=str(number))
@@ -120,10 +120,10 @@ def test_pace_recovers_with_time(begin_failed: BeginFailed, clock: Clock) -> Non
     assert waits(second, clock) == [0]
 
 
-def test_payments_under_way_are_hastened_until_their_user_has_very_many(
+def test_webhooks_over_the_pace_of_live_payments_change_no_poll(
     begin: Begin, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What exceeds it keeps the look it has: after five seconds, as without a webhook."""
+    """The attempts over the pace keep their next poll, here in five seconds."""
     monkeypatch.setattr(webhook_pace, "LIVE_OF_USER", Pace(at_once=2, seconds_apart=4))
     payments = [begin(merchant_reference=str(number)) for number in range(5)]
 
@@ -133,7 +133,7 @@ def test_payments_under_way_are_hastened_until_their_user_has_very_many(
     assert waits(payments, clock) == [0, 0, 4, 5, 5]
 
 
-def test_live_payment_takes_no_place_in_the_queue_of_settled_ones(
+def test_live_payment_does_not_count_against_the_pace_of_settled_ones(
     begin: Begin, begin_failed: BeginFailed, clock: Clock
 ) -> None:
     for payment in begin_failed(20):
@@ -145,7 +145,7 @@ def test_live_payment_takes_no_place_in_the_queue_of_settled_ones(
     assert waits([live], clock) == [0]
 
 
-def test_payment_without_a_user_is_only_in_the_queue_of_all_users(
+def test_payment_without_a_user_counts_only_against_the_pace_of_all(
     begin_failed: BeginFailed, clock: Clock, player: User
 ) -> None:
     payments = begin_failed(7)
@@ -157,7 +157,9 @@ def test_payment_without_a_user_is_only_in_the_queue_of_all_users(
     assert waits(payments, clock) == [0] * 7
 
 
-def test_attempt_being_sent_takes_no_place(begin: Begin, gateway: ModelGateway, clock: Clock, player: User) -> None:
+def test_attempt_that_is_being_sent_does_not_count(
+    begin: Begin, gateway: ModelGateway, clock: Clock, player: User
+) -> None:
     payment = begin()
     Attempt.objects.update(status=Status.SENDING)
 
@@ -176,7 +178,7 @@ def test_shortest_gap_between_polls_of_one_attempt_is_kept(begin_failed: BeginFa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_cache_whose_table_is_missing_costs_neither_the_delivery_nor_the_poll(
+def test_missing_cache_table_prevents_neither_the_delivery_nor_the_poll(
     begin_failed: BeginFailed, clock: Clock, settings: Any
 ) -> None:
     """Its error must not reach the transaction that stores the delivery."""

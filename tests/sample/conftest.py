@@ -23,7 +23,7 @@ def clean_cache() -> Iterator[None]:
 
 @pytest.fixture
 def packs(db: None) -> dict[str, CoinPack]:
-    """The four packs. The migration's own are gone once a test has emptied the database."""
+    """The four packs. Those of the migration are lost when a test empties the database."""
     CoinPack.objects.all().delete()
     return {
         code: CoinPack.objects.create(code=code, name=code.title(), coins=coins, price=price, position=price)
@@ -38,7 +38,7 @@ def player(db: None) -> User:
 
 @pytest.fixture
 def token(player: User) -> str:
-    """What the player got for name and password."""
+    """A bearer token of the player."""
     body = {"username": "ama", "password": PASSWORD}
     answer = Client().post("/api/v1/auth/token/", body, content_type="application/json")
     token: str = answer.json()["token"]

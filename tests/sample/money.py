@@ -1,4 +1,4 @@
-"""Payments that were credited, as the ledger leaves them; how they got there is tested elsewhere."""
+"""Credited payments, written by the ledger without a gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django_feexpay.payments.ledger import Cause, Source
 
 
 def credited_payment(player: User | None, *, amount: int, metadata: dict[str, Any] | None = None) -> Payment:
-    """A payment of this player that stands at SUCCESSFUL with its credit, read afresh."""
+    """A successful payment of this player with its credit, as read from the database."""
     now = conf.now()
     payment = Payment(
         user=player,

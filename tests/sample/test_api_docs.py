@@ -1,4 +1,4 @@
-"""The description of the API over HTTP, and the page that shows it."""
+"""The OpenAPI description over HTTP, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_schema_is_json_and_the_same_in_every_language(client: Client) -> None:
     assert english.content == french.content
 
 
-def test_schema_is_yaml_for_who_asks(client: Client) -> None:
+def test_schema_is_yaml_on_request(client: Client) -> None:
     written = client.get("/api/v1/schema/?format=yaml")
 
     assert written.status_code == 200
     assert written.content.startswith(b"openapi: 3.1.0")
 
 
-def test_docs_take_everything_from_here(client: Client) -> None:
+def test_docs_load_nothing_from_other_servers(client: Client) -> None:
     page = client.get("/api/v1/docs/")
     text = page.content.decode()
     sources = re.findall(r'(?:src|href)="([^"]+)"', text)
@@ -37,7 +37,7 @@ def test_docs_take_everything_from_here(client: Client) -> None:
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
 
 
-def test_script_of_the_docs_reads_our_schema(client: Client) -> None:
+def test_script_of_the_docs_loads_the_schema(client: Client) -> None:
     page = client.get("/api/v1/docs/").content.decode()
     address = re.findall(r'<script src="(/api[^"]+)"', page)[0].replace("&amp;", "&")
 

@@ -48,7 +48,7 @@ def test_free_top_up_gives_a_coin_for_ten_francs(player: User, amount: int, coin
     assert CoinEntry.objects.balance_of(player) == coins
 
 
-def test_pack_that_left_the_shop_still_gives_what_was_paid_for(player: User, packs: dict[str, CoinPack]) -> None:
+def test_deactivated_pack_still_gives_its_coins(player: User, packs: dict[str, CoinPack]) -> None:
     payment = credited_payment(player, amount=2_000, metadata={"pack": "standard"})
     CoinPack.objects.filter(code="standard").update(active=False)
 
@@ -57,13 +57,13 @@ def test_pack_that_left_the_shop_still_gives_what_was_paid_for(player: User, pac
     assert CoinEntry.objects.balance_of(player) == 220
 
 
-def test_payment_without_player_gives_nobody_coins(packs: dict[str, CoinPack]) -> None:
+def test_payment_without_a_player_gives_no_coins(packs: dict[str, CoinPack]) -> None:
     announce(credited_payment(None, amount=500, metadata={"pack": "mini"}), uuid.uuid4())
 
     assert CoinEntry.objects.count() == 0
 
 
-def test_review_closed_with_less_than_the_price_gives_the_coins_of_what_was_taken(
+def test_review_closed_below_the_price_gives_coins_for_the_credited_amount(
     player: User, packs: dict[str, CoinPack]
 ) -> None:
     payment = credited_payment(player, amount=5_000, metadata={"pack": "champion"})
@@ -75,7 +75,7 @@ def test_review_closed_with_less_than_the_price_gives_the_coins_of_what_was_take
     assert (entry.coins, entry.pack) == (499, None)
 
 
-def test_reversal_is_told_and_takes_no_coins(
+def test_reversal_is_logged_and_takes_no_coins(
     player: User, packs: dict[str, CoinPack], caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = credited_payment(player, amount=5_000, metadata={"pack": "champion"})

@@ -38,7 +38,7 @@ def test_pack_is_sold_for_francs_only(signed_in: Client, packs: dict[str, CoinPa
     assert Payment.objects.count() == 0
 
 
-def test_top_up_gives_coins_for_the_francs_it_comes_to(player: User) -> None:
+def test_top_up_gives_coins_for_its_amount_in_francs(player: User) -> None:
     payment = credited_payment(player, amount=6560)
     Payment.objects.filter(pk=payment.pk).update(amount=1000, currency="EUR", exchange_rate="655.957")
     payment.refresh_from_db()
@@ -61,7 +61,7 @@ def test_fee_on_top_buys_no_coins(player: User) -> None:
 @pytest.mark.parametrize(
     ("fee_payer", "expected"), [("merchant", {"total": 5000, "fee": 0}), ("payer", {"total": 5085, "fee": 85})]
 )
-def test_home_page_tells_the_total_before_anybody_pays(
+def test_home_page_shows_the_total_before_the_payment(
     client: Client, packs: dict[str, CoinPack], configure: Configure, fee_payer: str, expected: dict[str, int]
 ) -> None:
     configure(FEE_PAYER=fee_payer)
@@ -73,7 +73,7 @@ def test_home_page_tells_the_total_before_anybody_pays(
     assert set(told) == set(re.findall(r'<option value="(\w+)"', page))
 
 
-def test_total_of_what_a_provider_would_not_take_is_not_told(packs: dict[str, CoinPack]) -> None:
+def test_total_that_a_provider_would_refuse_is_left_out(packs: dict[str, CoinPack]) -> None:
     Provider.objects.filter(pk="mtn_bj").update(min_amount=1000)
 
     assert set(totals(["mtn_bj"])["mtn_bj"]) == {"standard", "champion", "maxi"}

@@ -1,4 +1,4 @@
-"""`make demo`, as it is started: real processes, real sockets. Every setting around it is hostile on purpose."""
+"""`make demo` with real processes and sockets, started in an environment of another project."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.house.tree import ROOT
 
 DEMO = [sys.executable, str(ROOT / "sample_project" / "demo.py")]
 
-# What another project left in the shell. Any of these would break the demo or lead it to a real FeexPay.
-HOSTILE = {
+# Variables of another project. Each of them would break the demo or make it call the real FeexPay.
+OTHER_PROJECT = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
     "DATABASE_URL": "postgres://nobody@127.0.0.1:9/nothing",
     "FEEXPAY_BASE_URL": "https://api-v2.feexpay.me/api",
@@ -37,10 +37,10 @@ HOSTILE = {
 
 @contextmanager
 def demo(state: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A demo that is over when the block is left."""
+    """Run the demo in the block."""
     process = subprocess.Popen(
         [*DEMO, f"--state={state}", *options],
-        env={**os.environ, **HOSTILE},
+        env={**os.environ, **OTHER_PROJECT},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -53,8 +53,8 @@ def demo(state: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def until_it_runs(process: subprocess.Popen[str]) -> str:
-    """What it printed up to the last line of its addresses."""
+def read_addresses(process: subprocess.Popen[str]) -> str:
+    """Wait until the demo has printed its addresses, and return its output."""
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -75,7 +75,7 @@ def is_open(url: str) -> bool:
         return probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
 
 
-def test_demo_once_credits_once_and_leaves_nothing(tmp_path: Path) -> None:
+def test_demo_once_credits_once_and_leaves_no_files(tmp_path: Path) -> None:
     with demo(tmp_path / "a b", "--once") as process:
         output, _ = process.communicate(timeout=120)
 
@@ -104,9 +104,9 @@ def test_only_one_charge_and_one_credit_is_success(
     assert capsys.readouterr().out == f"credited={credits} charges={charges} seconds=3.4\n"
 
 
-def test_stopping_the_demo_stops_everything(tmp_path: Path) -> None:
+def test_sigterm_stops_all_processes_of_the_demo(tmp_path: Path) -> None:
     with demo(tmp_path) as process:
-        output = until_it_runs(process)
+        output = read_addresses(process)
         addresses = re.findall(r"http://127\.0\.0\.1:\d+/$", output, re.MULTILINE)
         started = children(process.pid)
         assert (len(started), [is_open(url) for url in addresses]) == (3, [True, True])
@@ -119,7 +119,7 @@ def test_stopping_the_demo_stops_everything(tmp_path: Path) -> None:
     assert [is_open(url) for url in addresses] == [False, False]
 
 
-def test_taken_port_is_told(tmp_path: Path) -> None:
+def test_port_that_is_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with demo(tmp_path, f"--port={port}") as process:

@@ -1,4 +1,4 @@
-"""The demo's processes, with light modules in the place of servers."""
+"""The demo's processes, with small modules instead of servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.house.tree import ROOT
 
 TIMEOUT_SECONDS = 20.0
 
-# Says who it is, then waits; `stubborn` does not listen to SIGTERM.
+# Prints its pid, then waits; with `stubborn` it ignores SIGTERM.
 WAITING = """
 import os, signal, sys, time
 if "stubborn" in sys.argv:
@@ -50,12 +50,12 @@ def processes(folder: Path) -> Processes:
     return Processes(folder, {"PYTHONPATH": str(folder)})
 
 
-def eventually(look: Callable[[], bool]) -> bool:
-    """Whether it becomes true before anybody loses patience."""
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether the condition becomes true before the timeout."""
     give_up_at = time.monotonic() + TIMEOUT_SECONDS
-    while not look() and time.monotonic() < give_up_at:
+    while not condition() and time.monotonic() < give_up_at:
         time.sleep(0.02)
-    return look()
+    return condition()
 
 
 def pid_in(log: Path) -> int:
@@ -65,26 +65,26 @@ def pid_in(log: Path) -> int:
 
 def is_running(pid: int) -> bool:
     try:
-        # A child of a demo that was killed belongs to nobody who would reap it: then it stays as a zombie.
+        # After its demo was killed, no process may reap the child, so it may remain as a zombie.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-@pytest.mark.parametrize("manners", ["polite", "stubborn"])
-def test_leaving_stops_what_runs(folder: Path, manners: str) -> None:
+@pytest.mark.parametrize("reaction", ["ends", "stubborn"])
+def test_processes_end_with_the_block(folder: Path, reaction: str) -> None:
     with processes(folder) as running:
-        running.start("first", "waiting", manners)
+        running.start("first", "waiting", reaction)
         pid = pid_in(folder / "first.log")
         assert is_running(pid)
 
     assert not is_running(pid)
 
 
-@pytest.mark.parametrize("manners", ["polite", "stubborn"])
-def test_process_ends_with_a_demo_that_was_killed(folder: Path, manners: str) -> None:
+@pytest.mark.parametrize("reaction", ["ends", "stubborn"])
+def test_process_ends_after_its_demo_was_killed(folder: Path, reaction: str) -> None:
     environment = {"PYTHONPATH": str(ROOT / "sample_project")}
-    demo = subprocess.Popen([sys.executable, "-c", DEMO, str(folder), manners], env=environment)
+    demo = subprocess.Popen([sys.executable, "-c", DEMO, str(folder), reaction], env=environment)
     try:
         pid = pid_in(folder / "first.log")
     finally:
@@ -94,7 +94,7 @@ def test_process_ends_with_a_demo_that_was_killed(folder: Path, manners: str) ->
     assert eventually(lambda: not is_running(pid))
 
 
-def test_process_that_ends_by_itself_is_named_with_its_last_lines(folder: Path) -> None:
+def test_process_that_exits_is_reported_with_its_last_lines(folder: Path) -> None:
     with processes(folder) as running:
         running.start("shop", "ending")
         with pytest.raises(DemoError) as told:
@@ -103,7 +103,7 @@ def test_process_that_ends_by_itself_is_named_with_its_last_lines(folder: Path) 
     assert str(told.value) == "shop exited (exit code 3). Its log ends with:\n    the reason is here"
 
 
-def test_failed_step_is_named_with_its_last_lines(folder: Path) -> None:
+def test_failed_step_is_reported_with_its_last_lines(folder: Path) -> None:
     with processes(folder) as running, pytest.raises(DemoError) as told:
         running.run("setup", "ending")
 
@@ -117,7 +117,7 @@ def test_step_that_succeeds_returns(folder: Path) -> None:
     assert (folder / "setup.log").read_text() == ""
 
 
-def test_processes_get_the_given_environment_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_get_only_the_given_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEXPAY_API_KEY", "fp_of_somebody")
     (folder / "shown.py").write_text("import os; print('FEEXPAY_API_KEY' in os.environ, os.environ['OURS'])")
 
@@ -127,7 +127,7 @@ def test_processes_get_the_given_environment_only(folder: Path, monkeypatch: pyt
     assert (folder / "shown.log").read_text() == "False yes\n"
 
 
-def test_a_window_may_be_closed_and_is_stopped_with_the_rest(folder: Path) -> None:
+def test_window_may_be_closed_and_is_stopped_with_the_other_processes(folder: Path) -> None:
     with processes(folder) as started:
         started.start_window("closed", Path(sys.executable), "empty", {})
         started.start_window("window", Path(sys.executable), "waiting", {"MORE": "1"})

@@ -24,7 +24,7 @@ def test_demo_user_can_sign_in() -> None:
     assert (user.is_staff, user.is_superuser) == (False, False)
 
 
-def test_demo_user_again_gets_the_new_password_and_works_again() -> None:
+def test_existing_demo_user_is_activated_with_the_new_password() -> None:
     demo_user("player", "first password")
     User.objects.update(is_active=False)
 
@@ -34,7 +34,7 @@ def test_demo_user_again_gets_the_new_password_and_works_again() -> None:
     assert authenticate(username="player", password="second password") == User.objects.get()
 
 
-def test_demo_staff_may_do_everything_and_loses_it_when_made_a_player() -> None:
+def test_demo_staff_is_a_superuser_until_it_becomes_a_player() -> None:
     demo_user("boss", "password", "--staff")
     assert list(User.objects.values_list("is_staff", "is_superuser")) == [(True, True)]
 

@@ -1,4 +1,4 @@
-"""The demo and the client's window: it opens where it can, and is never what the demo fails by."""
+"""The demo has_access the client's window if possible, and continues without it otherwise."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def running(folder: Path) -> demo.Demo:
     return demo.Demo(folder, 4711, 4712)
 
 
-def pretended_python(folder: Path, exit_code: int) -> Path:
-    """Stands for the client's Python: says whether a window can open, and takes note of what it is started with."""
+def fake_python(folder: Path, exit_code: int) -> Path:
+    """A script in place of the client's Python. It writes its arguments to `started` and exits with `exit_code`."""
     script = folder / "python"
     script.write_text(f'#!/bin/sh\necho "$@ $FEEXPAY_SERVER" >> "{folder}/started"\nexit {exit_code}\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return script
 
 
-def test_without_the_clients_environment_the_demo_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_continues_without_the_clients_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Processes(tmp_path, {}) as processes:
         demo._open_window(running(tmp_path), processes, tmp_path / "nothing")
 
@@ -30,17 +30,17 @@ def test_without_the_clients_environment_the_demo_goes_on(tmp_path: Path, capsys
     assert not (tmp_path / "client.log").exists()
 
 
-def test_without_graphics_the_demo_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_continues_without_graphics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Processes(tmp_path, {}) as processes:
-        demo._open_window(running(tmp_path), processes, pretended_python(tmp_path, 1))
+        demo._open_window(running(tmp_path), processes, fake_python(tmp_path, 1))
 
     assert "goes on without the client's window" in capsys.readouterr().out
     assert not (tmp_path / "client.log").exists()
 
 
-def test_the_window_gets_the_address_of_the_shop(tmp_path: Path) -> None:
+def test_window_gets_the_address_of_the_shop(tmp_path: Path) -> None:
     with Processes(tmp_path, {}) as processes:
-        demo._open_window(running(tmp_path), processes, pretended_python(tmp_path, 0))
+        demo._open_window(running(tmp_path), processes, fake_python(tmp_path, 0))
         for child in processes._children:
             child.process.wait(20)
         processes.check()
@@ -48,7 +48,7 @@ def test_the_window_gets_the_address_of_the_shop(tmp_path: Path) -> None:
     assert "feexpay_client http://127.0.0.1:4711" in (tmp_path / "started").read_text()
 
 
-def test_make_client_finds_the_demo_only_while_it_runs(tmp_path: Path) -> None:
+def test_make_client_finds_the_demo_only_while_it_is_running(tmp_path: Path) -> None:
     with demo._announced(running(tmp_path)):
         assert (tmp_path / "address").read_text() == "http://127.0.0.1:4711"
 

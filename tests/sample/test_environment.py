@@ -1,4 +1,4 @@
-"""The sample project as a web server runs it, where no check is run: in production a sandbox is not spoken to."""
+"""The sample project under a web server, where no system check runs: production never calls a sandbox."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import initiate
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.terms import PaymentRequest
-from tests.api.caller import BASE, new_token, wish
+from tests.api.caller import BASE, initiate_body, new_token
 from tests.conftest import Configure
 from tests.sample.test_settings import PRODUCTION, SAMPLE
 from tests.sandbox.running import RunningSandbox
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-#: One request after the other, by the application that gunicorn loads; what each was answered.
+#: Sends requests to the application that gunicorn loads, and prints the answers.
 SERVE = """
 import json, sys
 from config.wsgi import application
@@ -68,10 +68,10 @@ def player(django_user_model: Any, db: None) -> Any:
     return django_user_model.objects.create_user("ama")
 
 
-def test_production_neither_asks_nor_credits_by_a_sandbox(
+def test_production_neither_prompts_nor_credits_with_a_sandbox(
     sandbox: RunningSandbox, player: Any, headers: dict[str, str]
 ) -> None:
-    """What it was: payers were prompted by whoever listened there, and its word was credited."""
+    """Otherwise a sandbox could prompt payers, and its answers would be credited."""
     order = PaymentRequest(
         user=player, provider="mtn_bj", amount=5000, phone="0161000050", merchant_reference="coins-500:1"
     )
@@ -82,7 +82,7 @@ def test_production_neither_asks_nor_credits_by_a_sandbox(
 
     read, started = serve(
         ("GET", f"{BASE}{known.pk}/status/", None, headers),
-        ("POST", f"{BASE}initiate/", wish(), headers),
+        ("POST", f"{BASE}initiate/", initiate_body(), headers),
         **here,
     )
 
@@ -92,11 +92,11 @@ def test_production_neither_asks_nor_credits_by_a_sandbox(
     assert Payment.objects.get(pk=started[1]["id"]).attempt.reason_code == "unsafe_address"
 
 
-def test_a_test_server_says_staging_and_may(sandbox: RunningSandbox, headers: dict[str, str]) -> None:
+def test_staging_server_may_use_a_sandbox(sandbox: RunningSandbox, headers: dict[str, str]) -> None:
     here = {"FEEXPAY_BASE_URL": sandbox.api_url, "FEEXPAY_API_KEY": "test_sandbox_key"}
     here |= {"FEEXPAY_SHOP_ID": sandbox.feexpay["SHOP_ID"], "FEEXPAY_ENVIRONMENT": "staging"}
 
-    [started] = serve(("POST", f"{BASE}initiate/", wish(), headers), **here)
+    [started] = serve(("POST", f"{BASE}initiate/", initiate_body(), headers), **here)
 
     assert (started[0], started[1]["status"]) == (201, "pending")
     assert sandbox.prompts() == 1

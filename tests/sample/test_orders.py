@@ -1,4 +1,4 @@
-"""One order is paid once, however often its page is reloaded or opened."""
+"""An order is paid once, even if its page is reloaded or opened twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def order(client: Client, pack: str = "mini") -> dict[str, Any]:
 
 
 def pay(client: Client, order_id: str, pack: str = "mini", amount: int = 500) -> Any:
-    """As a page that forgot everything but asked for its order: with a fresh key."""
+    """Start the payment of an order with a new idempotency key, as a reloaded page does."""
     body = {"provider": "mtn_bj", "amount": amount, "phone": "01 61 00 00 50", "metadata": {"pack": pack}}
     headers = {"Idempotency-Key": str(uuid.uuid4()), "Accept-Language": "en"}
     return client.post(
@@ -49,7 +49,7 @@ def pay(client: Client, order_id: str, pack: str = "mini", amount: int = 500) ->
     )
 
 
-def test_order_asked_for_again_is_the_same(signed_in: Client, packs: dict[str, CoinPack]) -> None:
+def test_repeated_request_returns_the_same_order(signed_in: Client, packs: dict[str, CoinPack]) -> None:
     first, second = order(signed_in), order(signed_in)
 
     assert first == second
@@ -73,7 +73,7 @@ def test_reloaded_page_finds_the_running_payment_and_starts_no_second(
 
 
 @pytest.mark.postgres_only
-def test_two_tabs_at_once_make_one_payment(
+def test_two_concurrent_tabs_start_one_payment(
     player: User, token: str, packs: dict[str, CoinPack], gateway: ModelGateway
 ) -> None:
     answers: list[Any] = []
@@ -95,7 +95,7 @@ def test_two_tabs_at_once_make_one_payment(
     assert Order.objects.count() == 1
 
 
-def test_paid_order_is_closed_and_the_next_one_is_another(
+def test_paid_order_is_closed_and_the_next_order_is_new(
     signed_in: Client, packs: dict[str, CoinPack], gateway: ModelGateway, clock: Clock
 ) -> None:
     first = order(signed_in)
@@ -126,7 +126,7 @@ def test_failed_payment_leaves_its_order_open(
 
 
 @pytest.mark.parametrize("wrong", ["of another player", "of another pack", "of no pack"])
-def test_order_is_paid_by_its_player_for_its_pack(
+def test_order_can_be_paid_only_by_its_player_and_for_its_pack(
     signed_in: Client, packs: dict[str, CoinPack], gateway: ModelGateway, wrong: str
 ) -> None:
     other = User.objects.create_user("kofi")
@@ -147,14 +147,14 @@ def test_order_is_paid_by_its_player_for_its_pack(
 
 
 @pytest.mark.parametrize("reference", ["", "level-7", "13c91165-77c0-450a-b52c-0726da527692"])
-def test_reference_that_is_no_order_is_the_clients_own(
+def test_reference_that_is_no_order_is_accepted(
     signed_in: Client, packs: dict[str, CoinPack], gateway: ModelGateway, reference: str
 ) -> None:
     assert pay(signed_in, reference).status_code == 201
 
 
 @pytest.mark.parametrize("body", [{"pack": wrong} for wrong in ("", 5, None, ["mini"], "m" * 33)] + [{}])
-def test_order_that_is_none_is_refused(signed_in: Client, packs: dict[str, CoinPack], body: object) -> None:
+def test_invalid_order_is_refused(signed_in: Client, packs: dict[str, CoinPack], body: object) -> None:
     answer = signed_in.post(URL, json.dumps(body), content_type="application/json")
 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "pack")
@@ -162,7 +162,9 @@ def test_order_that_is_none_is_refused(signed_in: Client, packs: dict[str, CoinP
 
 
 @pytest.mark.parametrize("pack", ["none", "maxi"])
-def test_order_of_what_is_not_for_sale_is_not_found(signed_in: Client, packs: dict[str, CoinPack], pack: str) -> None:
+def test_order_of_a_pack_that_is_not_for_sale_is_not_found(
+    signed_in: Client, packs: dict[str, CoinPack], pack: str
+) -> None:
     CoinPack.objects.filter(code="maxi").update(active=False)
 
     answer = signed_in.post(URL, {"pack": pack}, content_type="application/json")
@@ -171,12 +173,12 @@ def test_order_of_what_is_not_for_sale_is_not_found(signed_in: Client, packs: di
     assert Order.objects.count() == 0
 
 
-def test_orders_are_ones_own(client: Client, packs: dict[str, CoinPack]) -> None:
+def test_orders_of_other_players_are_not_listed(client: Client, packs: dict[str, CoinPack]) -> None:
     assert client.get(URL).status_code == 401
     assert client.post(URL, {"pack": "mini"}, content_type="application/json").status_code == 401
 
 
-def test_database_keeps_one_open_order_a_pack(player: User, packs: dict[str, CoinPack]) -> None:
+def test_database_allows_one_open_order_for_each_pack(player: User, packs: dict[str, CoinPack]) -> None:
     Order.objects.create(player=player, pack=packs["mini"])
 
     with pytest.raises(IntegrityError):

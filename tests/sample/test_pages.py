@@ -31,7 +31,7 @@ def demo(settings: Any) -> None:
         ("fr-BJ,fr;q=0.9", "Achetez des pièces par mobile money ou par carte"),
     ],
 )
-def test_home_speaks_the_visitors_language(
+def test_home_is_in_the_visitors_language(
     client: Client, packs: dict[str, CoinPack], language: str, heading: str
 ) -> None:
     page = client.get("/", headers={"Accept-Language": language}).content.decode()
@@ -47,7 +47,7 @@ def test_language_switch_wins_over_the_browser(client: Client, packs: dict[str, 
     assert client.get("/", headers={"Accept-Language": "en"}).content.decode().count('<html lang="fr">') == 1
 
 
-def test_home_offers_the_packs_with_plain_prices_for_the_script(client: Client, packs: dict[str, CoinPack]) -> None:
+def test_home_has_prices_that_the_script_can_read(client: Client, packs: dict[str, CoinPack]) -> None:
     page = client.get("/", headers={"Accept-Language": "fr"}).content.decode()
 
     assert re.findall(r'value="(\w+)" data-price="([^"]*)"', page) == [
@@ -63,7 +63,7 @@ CSRF = re.compile(r'name="csrfmiddlewaretoken" value="\w+"')
 OPTION = re.compile(r'<option value="(\w+)" data-phone="(\d*)"( data-otp="first")?( data-page="yes")?')
 
 
-def test_home_offers_every_provider_with_what_it_asks_for(client: Client, db: None) -> None:
+def test_home_lists_every_provider_with_the_fields_it_needs(client: Client, db: None) -> None:
     page = client.get("/", headers={"Accept-Language": "en"}).content.decode()
 
     offered = {code: (phone, bool(otp), bool(leads_away)) for code, phone, otp, leads_away in OPTION.findall(page)}
@@ -78,13 +78,13 @@ def test_home_offers_every_provider_with_what_it_asks_for(client: Client, db: No
     assert re.findall(r'<optgroup label="([^"]+)"', page)[-1] == "Cards"
 
 
-def test_home_tells_the_code_to_dial(client: Client, db: None) -> None:
+def test_home_shows_the_code_to_dial(client: Client, db: None) -> None:
     page = client.get("/", headers={"Accept-Language": "fr"}).content.decode()
 
     assert "Composez *144*4*6*montant#" in page
 
 
-def test_page_to_come_back_to_believes_nothing_in_its_address(client: Client, db: None) -> None:
+def test_return_page_ignores_its_query_string(client: Client, db: None) -> None:
     plain = client.get("/return/").content.decode()
     dressed_up = client.get("/return/?status=SUCCESSFUL&ref=<script>&payment=1").content.decode()
 
@@ -93,7 +93,7 @@ def test_page_to_come_back_to_believes_nothing_in_its_address(client: Client, db
 
 
 @pytest.mark.usefixtures("demo")
-def test_home_of_a_demo_leads_to_the_phone_and_fills_in_the_account(client: Client, db: None) -> None:
+def test_home_of_a_demo_links_to_the_phone_and_fills_in_the_account(client: Client, db: None) -> None:
     page = client.get("/").content.decode()
 
     assert 'href="http://127.0.0.1:8801/"' in page
@@ -108,7 +108,7 @@ def test_home_outside_a_demo_shows_neither_phone_nor_account(client: Client, db:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/", "/return/"])
-def test_pages_load_nothing_from_elsewhere(client: Client, packs: dict[str, CoinPack], path: str) -> None:
+def test_pages_load_nothing_from_other_servers(client: Client, packs: dict[str, CoinPack], path: str) -> None:
     answer = client.get(path)
 
     assert [link for link in LINKED.findall(answer.content.decode()) if not link.startswith(("/", "#"))] == []
@@ -117,7 +117,7 @@ def test_pages_load_nothing_from_elsewhere(client: Client, packs: dict[str, Coin
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/", "/return/"])
-def test_assets_of_the_pages_are_there(client: Client, packs: dict[str, CoinPack], path: str) -> None:
+def test_assets_of_the_pages_exist(client: Client, packs: dict[str, CoinPack], path: str) -> None:
     links = LINKED.findall(client.get(path).content.decode())
     assets = {link.removeprefix("/static/") for link in links if link.startswith("/static/")}
 
@@ -126,7 +126,7 @@ def test_assets_of_the_pages_are_there(client: Client, packs: dict[str, CoinPack
 
 
 @pytest.mark.usefixtures("demo")
-def test_api_page_gives_lines_for_this_server(client: Client, packs: dict[str, CoinPack]) -> None:
+def test_api_page_has_commands_for_this_server(client: Client, packs: dict[str, CoinPack]) -> None:
     page = client.get("/api/v1/", headers={"Host": "localhost:8000", "Accept-Language": "fr"}).content.decode()
 
     assert "curl -s http://localhost:8000/api/v1/shop/packs/" in page
@@ -134,20 +134,20 @@ def test_api_page_gives_lines_for_this_server(client: Client, packs: dict[str, C
     assert '{"username": "player", "password": "made-up-for-this-run"}' in page
 
 
-def test_unknown_address_below_api_is_a_problem(client: Client, db: None) -> None:
+def test_unknown_address_below_api_answers_problem_json(client: Client, db: None) -> None:
     answer = client.get("/api/v1/nothing/", headers={"Accept-Language": "fr"})
 
     assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
     assert answer.json()["code"] == "not_found"
 
 
-def test_forgotten_slash_is_said(client: Client, db: None) -> None:
+def test_missing_slash_is_explained(client: Client, db: None) -> None:
     answer = client.get("/api/v1/shop/packs", headers={"Accept-Language": "en"})
 
     assert (answer.status_code, answer.json()["detail"]) == (404, "Every address of this API ends with a slash.")
 
 
-def test_unknown_address_elsewhere_is_a_page(client: Client, db: None) -> None:
+def test_unknown_address_elsewhere_answers_a_page(client: Client, db: None) -> None:
     answer = client.get("/nothing/", headers={"Accept-Language": "fr"})
 
     assert (answer.status_code, answer["Content-Type"]) == (404, "text/html; charset=utf-8")
@@ -158,7 +158,7 @@ def broken(*args: object) -> None:
     raise RuntimeError("secret inside")
 
 
-def test_fault_below_api_is_a_problem_that_tells_nothing(
+def test_error_below_api_answers_problem_json_without_details(
     client: Client, packs: dict[str, CoinPack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "pack_as_json", broken)
@@ -171,7 +171,7 @@ def test_fault_below_api_is_a_problem_that_tells_nothing(
     assert b"secret inside" not in answer.content
 
 
-def test_fault_elsewhere_is_a_page_that_tells_nothing(
+def test_error_elsewhere_answers_a_page_without_details(
     client: Client, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "_packs", broken)
@@ -184,7 +184,7 @@ def test_fault_elsewhere_is_a_page_that_tells_nothing(
     assert b"secret inside" not in answer.content
 
 
-def test_host_that_is_not_ours_is_a_problem_below_api(client: Client, settings: Any) -> None:
+def test_unknown_host_below_api_answers_problem_json(client: Client, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["shop.example"]
 
     answer = client.get("/api/v1/shop/packs/", headers={"Host": "evil.example"})
@@ -203,7 +203,7 @@ def test_admin_shows_coins_and_changes_none(admin_client: Client, player: User) 
     assert CoinEntry.objects.get().coins == 50
 
 
-def test_admin_never_changes_what_a_pack_gives_or_costs(admin_client: Client, packs: dict[str, CoinPack]) -> None:
+def test_admin_cannot_change_coins_or_price_of_a_pack(admin_client: Client, packs: dict[str, CoinPack]) -> None:
     form = {"code": "x", "name": "Mini deal", "coins": 1, "price": 1, "position": 9}
 
     answer = admin_client.post(f"/admin/shop/coinpack/{packs['mini'].pk}/change/", form)
@@ -213,5 +213,5 @@ def test_admin_never_changes_what_a_pack_gives_or_costs(admin_client: Client, pa
     assert (pack.code, pack.name, pack.coins, pack.price, pack.active) == ("mini", "Mini deal", 50, 500, False)
 
 
-def test_admin_deletes_no_pack(admin_client: Client, packs: dict[str, CoinPack]) -> None:
+def test_admin_cannot_delete_a_pack(admin_client: Client, packs: dict[str, CoinPack]) -> None:
     assert admin_client.post(f"/admin/shop/coinpack/{packs['mini'].pk}/delete/", {"post": "yes"}).status_code == 403

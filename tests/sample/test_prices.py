@@ -28,20 +28,20 @@ def initiate(client: Client, **body: Any) -> Any:
 
 
 @pytest.mark.parametrize(("code", "price"), [("mini", 500), ("standard", 2_000), ("champion", 5_000), ("maxi", 10_000)])
-def test_pack_costs_its_price_whatever_was_offered(packs: dict[str, CoinPack], code: str, price: int) -> None:
+def test_pack_costs_its_price_whatever_amount_is_sent(packs: dict[str, CoinPack], code: str, price: int) -> None:
     assert owed({"pack": code}, amount=1) == price
 
 
 @pytest.mark.parametrize("amount", [10, 777, 2_000_000])
-def test_free_top_up_owes_what_it_offers(db: None, amount: int) -> None:
+def test_free_top_up_costs_its_amount(db: None, amount: int) -> None:
     assert owed({}, amount=amount) == amount
 
 
-def test_metadata_beside_the_pack_is_the_clients_own(packs: dict[str, CoinPack]) -> None:
+def test_other_metadata_is_accepted(packs: dict[str, CoinPack]) -> None:
     assert owed({"pack": "mini", "level": 3}) == 500
 
 
-def test_central_african_franc_buys_the_same(packs: dict[str, CoinPack]) -> None:
+def test_central_african_franc_has_the_same_prices(packs: dict[str, CoinPack]) -> None:
     assert owed({"pack": "mini"}, currency="XAF") == 500
 
 
@@ -60,7 +60,7 @@ def test_central_african_franc_buys_the_same(packs: dict[str, CoinPack]) -> None
     ],
     ids=str,
 )
-def test_what_the_shop_does_not_sell_is_refused(
+def test_invalid_order_of_coins_is_refused(
     signed_in: Client, packs: dict[str, CoinPack], body: dict[str, Any], message: str
 ) -> None:
     answer = initiate(signed_in, **body)
@@ -85,7 +85,7 @@ def test_pack_that_is_not_for_sale_is_refused(signed_in: Client, packs: dict[str
     assert initiate(signed_in, amount=500, metadata={"pack": "mini"}).status_code == 400
 
 
-def test_refusal_is_told_in_french(packs: dict[str, CoinPack]) -> None:
+def test_refusal_has_a_french_text(packs: dict[str, CoinPack]) -> None:
     order = PaymentRequest(user=None, provider="mtn_bj", amount=5_000, phone="0197000050", metadata={"pack": "giant"})
 
     with translation.override("fr"), pytest.raises(NotAllowedError) as refused:

@@ -1,4 +1,4 @@
-"""The settings of the sample project, each in a process of its own: they are read once a process."""
+"""The settings of the sample project. Each test runs a process, because settings are read once per process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRODUCTION = {
 
 
 def run(module: str, code: str, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """`code` with these settings and no other variable of ours."""
+    """Run `code` with these settings, and without other variables of ours."""
     environment = {"PATH": os.defpath, "DJANGO_SETTINGS_MODULE": f"config.settings.{module}", **variables}
     program = f"import django, json; django.setup(); from django.conf import settings; {code}"
     return subprocess.run(
@@ -49,7 +49,7 @@ def test_production_does_not_start_without(name: str) -> None:
     assert f"Production does not start without {name}: see sample_project/.env.production.example." in done.stderr
 
 
-def test_production_names_everything_that_is_missing_at_once() -> None:
+def test_production_names_all_missing_variables_at_once() -> None:
     done = run("production", "pass", {})
 
     assert all(name in done.stderr.splitlines()[-1] for name in PRODUCTION)
@@ -66,7 +66,7 @@ def test_production_is_never_in_debug() -> None:
     assert setting("production", "settings.DEBUG", **PRODUCTION, DEBUG="true") is False
 
 
-def test_production_keeps_connections_and_cuts_slow_statements() -> None:
+def test_production_keeps_connections_and_limits_slow_statements() -> None:
     database = setting("production", "settings.DATABASES['default']", **PRODUCTION)
 
     assert (database["CONN_MAX_AGE"], database["CONN_HEALTH_CHECKS"]) == (60, True)
@@ -84,12 +84,12 @@ def test_database_url_may_lift_the_limits_for_a_migration() -> None:
     assert options == {"connect_timeout": 5, "options": "-c statement_timeout=0"}
 
 
-def test_production_believes_one_proxy_and_development_none() -> None:
+def test_production_trusts_one_proxy_and_development_none() -> None:
     assert setting("production", "settings.REST_FRAMEWORK['NUM_PROXIES']", **PRODUCTION) == 1
     assert setting("development", "settings.REST_FRAMEWORK['NUM_PROXIES']") == 0
 
 
-def test_production_sends_everybody_to_https_but_the_monitor() -> None:
+def test_production_redirects_all_requests_to_https_except_health_checks() -> None:
     code = (
         "from django.test import Client;"
         "c = Client(headers={'Host': 'shop.example'});"
@@ -104,14 +104,14 @@ def test_production_sends_everybody_to_https_but_the_monitor() -> None:
     ]
 
 
-def test_development_needs_nothing_and_speaks_to_the_local_sandbox() -> None:
+def test_development_needs_no_variables_and_uses_the_local_sandbox() -> None:
     feexpay = setting("development", "settings.FEEXPAY")
 
     assert feexpay["BASE_URL"] == "http://127.0.0.1:8801/api"
     assert (feexpay["API_KEY"], feexpay["SHOP_ID"]) == ("test_sandbox_key", "SANDBOXSHOP0001")
 
 
-def test_development_makes_up_no_credentials_for_a_real_host() -> None:
+def test_development_has_no_credentials_for_another_base_url() -> None:
     feexpay = setting("development", "settings.FEEXPAY", FEEXPAY_BASE_URL="https://api-v2.feexpay.me/api")
 
     assert sorted(feexpay) == ["BASE_URL", "ENVIRONMENT", "PAYABLE"]
@@ -135,14 +135,14 @@ def test_json_log_without_its_package_says_what_to_install() -> None:
     assert "pip install 'django-feexpay[production]'" in done.stderr.splitlines()[-1]
 
 
-def test_log_goes_to_one_stream_and_mails_nobody() -> None:
+def test_log_goes_to_one_stream_and_sends_no_email() -> None:
     handlers = "[type(h).__name__ for n in ('', 'django', 'django.request') for h in logging.getLogger(n).handlers]"
     done = run("production", f"import logging; print(json.dumps({handlers}))", PRODUCTION)
 
     assert json.loads(done.stdout) == ["StreamHandler"], done.stderr
 
 
-def test_env_file_is_read_and_loses_against_the_environment(tmp_path: Path) -> None:
+def test_environment_wins_over_the_env_file(tmp_path: Path) -> None:
     env_file = tmp_path / "shop.env"
     env_file.write_text("SECRET_KEY=from-the-file\nFEEXPAY_SHOP_ID=FROMFILE\n")
     code = "from config.env_file import read_env_file; read_env_file(); import os;"
@@ -156,7 +156,7 @@ def test_env_file_is_read_and_loses_against_the_environment(tmp_path: Path) -> N
     assert done.stdout == "from-the-environment FROMFILE\n"
 
 
-def test_body_that_a_server_took_for_a_request_is_not_logged() -> None:
+def test_body_that_the_server_reads_as_a_request_line_is_not_logged() -> None:
     code = (
         "import logging; log = logging.getLogger('django.server');"
         """log.warning('"%s" %s %s', '{"provider": "mtn_ci", "phone": "0565000017"}', 400, '-');"""

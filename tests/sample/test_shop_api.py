@@ -15,7 +15,7 @@ from shop.models import CoinEntry, CoinPack
 from tests.sample.money import credited_payment
 
 
-def test_shop_opens_with_four_packs(db: None) -> None:
+def test_new_shop_has_four_packs(db: None) -> None:
     CoinPack.objects.all().delete()
 
     import_module("shop.migrations.0002_first_packs").open_shop(apps, None)
@@ -28,7 +28,7 @@ def test_shop_opens_with_four_packs(db: None) -> None:
     ]
 
 
-def test_packs_are_open_to_everybody_and_say_how_to_buy(client: Client, packs: dict[str, CoinPack]) -> None:
+def test_packs_are_public_and_have_the_metadata_to_buy_them(client: Client, packs: dict[str, CoinPack]) -> None:
     answer = client.get("/api/v1/shop/packs/")
 
     assert answer.status_code == 200
@@ -65,9 +65,7 @@ def test_new_player_has_no_coins(signed_in: Client) -> None:
     assert signed_in.get("/api/v1/shop/balance/").json() == {"coins": 0, "entries": []}
 
 
-def test_balance_is_the_sum_and_shows_where_it_came_from(
-    signed_in: Client, player: User, packs: dict[str, CoinPack]
-) -> None:
+def test_balance_is_the_sum_of_its_entries(signed_in: Client, player: User, packs: dict[str, CoinPack]) -> None:
     payment = credited_payment(player, amount=500)
     for pack, coins in ((packs["mini"], 50), (None, 7)):
         CoinEntry.objects.create(player=player, coins=coins, payment=payment, pack=pack, event_id=uuid.uuid4())
@@ -92,7 +90,7 @@ def test_balance_shows_the_newest_twenty_and_counts_all(signed_in: Client, playe
     assert [entry["coins"] for entry in balance["entries"]] == list(range(1, 21))
 
 
-def test_balance_is_the_players_own(signed_in: Client, player: User) -> None:
+def test_balance_of_other_players_is_not_included(signed_in: Client, player: User) -> None:
     other = User.objects.create_user("kofi")
     payment = credited_payment(other, amount=500)
     CoinEntry.objects.create(player=other, coins=50, payment=payment, event_id=uuid.uuid4())
@@ -113,7 +111,7 @@ def test_coin_entry_is_only_added(player: User) -> None:
     assert CoinEntry.objects.get().coins == 50
 
 
-def test_wrong_method_is_a_problem(client: Client, db: None) -> None:
+def test_wrong_method_answers_problem_json(client: Client, db: None) -> None:
     answer = client.delete("/api/v1/shop/packs/")
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")

@@ -42,13 +42,13 @@ def test_token_is_kept_hashed(client: Client, player: User) -> None:
     assert token not in (kept.digest, kept.token_key)
 
 
-def test_token_opens_the_balance(client: Client, token: str) -> None:
+def test_token_gives_access_to_the_balance(client: Client, token: str) -> None:
     answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
 
     assert answer.status_code == 200
 
 
-def test_expired_token_opens_nothing(client: Client, token: str) -> None:
+def test_expired_token_gives_no_access(client: Client, token: str) -> None:
     AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
 
     answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
@@ -68,7 +68,7 @@ def test_wrong_name_or_password_is_the_same_401(client: Client, player: User, us
     assert (answer.json()["code"], answer.json()["errors"]) == ("not_authenticated", [])
 
 
-def test_switched_off_account_gets_no_token(client: Client, player: User) -> None:
+def test_inactive_account_gets_no_token(client: Client, player: User) -> None:
     User.objects.update(is_active=False)
 
     assert sign_in(client, "ama", PASSWORD).status_code == 401
@@ -104,7 +104,7 @@ def test_wrong_values_are_named(client: Client, db: None, body: dict[str, object
     ],
     ids=["broken", "no object", "a key twice", "NUL", "too large"],
 )
-def test_body_that_cannot_be_read_is_a_problem(client: Client, db: None, body: bytes, status: int, code: str) -> None:
+def test_unreadable_body_answers_problem_json(client: Client, db: None, body: bytes, status: int, code: str) -> None:
     answer = client.generic("POST", URL, body, content_type="application/json")
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -116,7 +116,7 @@ def test_form_is_an_unsupported_media_type(client: Client, db: None) -> None:
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
 
-def test_logout_ends_this_token_and_no_other(client: Client, token: str, player: User) -> None:
+def test_logout_revokes_only_this_token(client: Client, token: str, player: User) -> None:
     other = sign_in(client, "ama", PASSWORD).json()["token"]
 
     answer = client.post("/api/v1/auth/logout/", headers={"Authorization": f"Bearer {token}"})
@@ -126,15 +126,13 @@ def test_logout_ends_this_token_and_no_other(client: Client, token: str, player:
     assert client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {other}"}).status_code == 200
 
 
-def opens(client: Client, token: str) -> bool:
+def has_access(client: Client, token: str) -> bool:
     answer = client.get("/api/v1/shop/balance/", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code in (200, 401)
     return bool(answer.status_code == 200)
 
 
-def test_logout_everywhere_ends_all_of_this_player_and_none_of_another(
-    client: Client, token: str, player: User
-) -> None:
+def test_logout_everywhere_revokes_all_tokens_of_the_player(client: Client, token: str, player: User) -> None:
     other = sign_in(client, "ama", PASSWORD).json()["token"]
     User.objects.create_user("kofi", password=PASSWORD)
     kofis = sign_in(client, "kofi", PASSWORD).json()["token"]
@@ -142,55 +140,53 @@ def test_logout_everywhere_ends_all_of_this_player_and_none_of_another(
     answer = client.post("/api/v1/auth/logout-all/", headers={"Authorization": f"Bearer {token}"})
 
     assert (answer.status_code, answer.content) == (204, b"")
-    assert [opens(client, each) for each in (token, other, kofis)] == [False, False, True]
+    assert [has_access(client, each) for each in (token, other, kofis)] == [False, False, True]
 
 
-def by_the_admins_form(admin_client: Client, player: User) -> None:
+def with_the_admins_form(admin_client: Client, player: User) -> None:
     form = {"usable_password": "true", "password1": "another horse battery", "password2": "another horse battery"}
     answer = admin_client.post(f"/admin/auth/user/{player.pk}/password/", form)
     assert answer.status_code == 302
 
 
-def by_code(admin_client: Client, player: User) -> None:
+def with_set_password(admin_client: Client, player: User) -> None:
     player.set_password("another horse battery")
     player.save(update_fields=["password"])
 
 
-def by_a_hash(admin_client: Client, player: User) -> None:
+def with_a_hash(admin_client: Client, player: User) -> None:
     player.password = make_password("another horse battery")
     player.save()
 
 
-def by_no_password(admin_client: Client, player: User) -> None:
+def with_an_unusable_password(admin_client: Client, player: User) -> None:
     player.set_unusable_password()
     player.save()
 
 
-@pytest.mark.parametrize("change", [by_the_admins_form, by_code, by_a_hash, by_no_password])
-def test_new_password_ends_every_token(
+@pytest.mark.parametrize("change", [with_the_admins_form, with_set_password, with_a_hash, with_an_unusable_password])
+def test_new_password_revokes_every_token(
     client: Client, admin_client: Client, token: str, player: User, change: Callable[[Client, User], None]
 ) -> None:
     change(admin_client, player)
 
-    assert not opens(client, token)
+    assert not has_access(client, token)
     assert AuthToken.objects.filter(user=player).count() == 0
-    if change is not by_no_password:
-        assert opens(client, sign_in(client, "ama", "another horse battery").json()["token"])
+    if change is not with_an_unusable_password:
+        assert has_access(client, sign_in(client, "ama", "another horse battery").json()["token"])
 
 
-def test_account_that_was_switched_off_and_on_again_has_no_old_token(
-    client: Client, admin_client: Client, token: str, player: User
-) -> None:
+def test_reactivated_account_has_no_old_token(client: Client, admin_client: Client, token: str, player: User) -> None:
     page = f"/admin/auth/user/{player.pk}/change/"
     form = {"username": "ama", "date_joined_0": "2026-11-01", "date_joined_1": "10:00:00"}
     assert admin_client.post(page, form).status_code == 302
-    off = opens(client, token)
+    off = has_access(client, token)
     assert admin_client.post(page, form | {"is_active": "on"}).status_code == 302
 
-    assert (off, opens(client, token)) == (False, False)
+    assert (off, has_access(client, token)) == (False, False)
 
 
-def test_change_of_anything_else_and_a_newer_hash_end_none(
+def test_other_changes_and_a_newer_hash_revoke_no_token(
     client: Client, token: str, player: User, settings: Any
 ) -> None:
     player.last_name = "Doe"
@@ -204,16 +200,16 @@ def test_change_of_anything_else_and_a_newer_hash_end_none(
     newer = sign_in(client, "ama", PASSWORD).json()["token"]
 
     assert User.objects.get().password != old_hash
-    assert opens(client, token)
-    assert opens(client, newer)
+    assert has_access(client, token)
+    assert has_access(client, newer)
 
 
-def test_password_that_changes_while_it_is_checked_brings_no_token(
+def test_password_that_changes_during_its_check_gets_no_token(
     client: Client, player: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def changed_right_after(request: Any, **given: Any) -> User | None:
         user = cast("User | None", authenticate(request, **given))
-        by_code(client, User.objects.get())
+        with_set_password(client, User.objects.get())
         return user
 
     monkeypatch.setattr(tokens, "authenticate", changed_right_after)
@@ -232,13 +228,13 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("rates")
-def test_guessing_at_one_account_is_stopped(client: Client, player: User) -> None:
+def test_guesses_at_one_account_are_throttled(client: Client, player: User) -> None:
     guesses = [sign_in(client, "ama", f"guess {number}") for number in range(3)]
 
     assert [guess.status_code for guess in guesses] == [401, 401, 429]
     assert guesses[2].json()["code"] == "throttled"
     assert 0 < int(guesses[2]["Retry-After"]) <= 66
-    # Neither the right password nor writing the name otherwise helps now.
+    # The right password and another spelling of the name are refused, too.
     assert sign_in(client, "ama", PASSWORD).status_code == 429
     assert sign_in(client, "AMA", PASSWORD).status_code == 429
 
@@ -246,8 +242,8 @@ def test_guessing_at_one_account_is_stopped(client: Client, player: User) -> Non
 @pytest.mark.postgres_only
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("scope", ["sign_in_account", "sign_in_address"])
-def test_of_fifteen_guesses_at_once_ten_are_looked_at(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
-    """DRF's own count let all fifteen through."""
+def test_ten_of_fifteen_concurrent_guesses_are_checked(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
+    """DRF's own counter admits all fifteen."""
     no_limit = {"sign_in_account": None, "sign_in_address": None}
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", no_limit | {scope: "10/min"})
     User.objects.create_user("ama", password=PASSWORD)
@@ -257,7 +253,7 @@ def test_of_fifteen_guesses_at_once_ten_are_looked_at(monkeypatch: pytest.Monkey
     assert Counter(codes) == {401: 10, 429: 5}
 
 
-def test_sign_in_is_closed_while_guesses_cannot_be_counted(client: Client, player: User, settings: Any) -> None:
+def test_sign_in_is_refused_while_guesses_cannot_be_counted(client: Client, player: User, settings: Any) -> None:
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9/0"}
     }
@@ -271,7 +267,7 @@ def test_sign_in_is_closed_while_guesses_cannot_be_counted(client: Client, playe
 
 
 @pytest.mark.usefixtures("rates")
-def test_guessing_elsewhere_does_not_lock_the_player_out(client: Client, player: User) -> None:
+def test_guesses_from_another_address_do_not_lock_the_player_out(client: Client, player: User) -> None:
     for number in range(3):
         sign_in(client, "ama", f"guess {number}", REMOTE_ADDR="203.0.113.9")
 
@@ -279,14 +275,14 @@ def test_guessing_elsewhere_does_not_lock_the_player_out(client: Client, player:
 
 
 @pytest.mark.usefixtures("rates")
-def test_one_password_against_many_accounts_is_stopped(client: Client, player: User) -> None:
+def test_guesses_at_many_accounts_are_throttled(client: Client, player: User) -> None:
     guesses = [sign_in(client, f"player{number}", "123456").status_code for number in range(6)]
 
     assert guesses == [401, 401, 401, 401, 401, 429]
 
 
 @pytest.mark.usefixtures("rates")
-def test_made_up_forwarding_header_is_no_new_address(client: Client, player: User) -> None:
+def test_forged_forwarding_header_is_not_a_new_address(client: Client, player: User) -> None:
     guesses = [
         sign_in(client, "ama", "guess", headers={"X-Forwarded-For": f"198.51.100.{number}"}).status_code
         for number in range(3)

@@ -127,3 +127,24 @@ def test_the_state_file_keeps_no_pin(tmp_path: Path) -> None:
     connection.close()
     assert reference in dump
     assert "7391" not in dump.replace(reference, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("PRAGMA user_version = 2", "another version of the sandbox wrote it"),
+        ("INSERT INTO named_values VALUES ('settings', '{\"speed\": 9}')", "there is no setting 'speed'"),
+    ],
+)
+def test_state_file_of_another_version_is_refused_with_the_way_out(
+    tmp_path: Path, change: str, reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state.sqlite3"
+    with run_sandbox(state=state) as sandbox:
+        sandbox.stop()
+    with contextlib.closing(sqlite3.connect(state)) as connection, connection:
+        connection.execute(change)
+    with pytest.raises(RuntimeError), run_sandbox(state=state):
+        pass
+    advice = "Delete the file to start with an empty state."
+    assert capfd.readouterr().err == f"cannot keep the state in {state}: {reason}. {advice}\n"

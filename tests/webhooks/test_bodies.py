@@ -1,4 +1,4 @@
-"""A body that is not a valid JSON object is refused, and nothing of it is stored."""
+"""A body that is not a valid JSON object is refused and not stored."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from django.test import Client
 from django_feexpay.models import WebhookDelivery
 from tests.api.caller import BASE, assert_problem, row_counts
 from tests.api.test_bad_input import BODIES
-from tests.webhooks.webhook_requests import delivery, knock
+from tests.webhooks.webhook_requests import delivery, post_webhook
 
 pytestmark = pytest.mark.django_db
 
 ADDRESSES = [f"{BASE}webhook/", f"{BASE}webhook/token-1/"]
-#: The table of the API's bodies; what only its fields forbid is FeexPay's to send.
+#: The malformed bodies of the API's tests. Bodies that only the fields of the API forbid are valid here.
 REFUSED = [row for row in BODIES if row[3] != "validation_error"]
 
 
@@ -27,24 +27,24 @@ REFUSED = [row for row in BODIES if row[3] != "validation_error"]
 def test_body_that_is_not_a_valid_object_is_refused(raw: bytes, status: int, code: str) -> None:
     before = row_counts()
 
-    assert_problem(knock(raw), status, code)
+    assert_problem(post_webhook(raw), status, code)
 
     assert row_counts() == before
 
 
 def test_empty_body_is_refused() -> None:
-    assert_problem(knock(b"", {"Content-Type": "application/json"}), 400, "malformed_request")
+    assert_problem(post_webhook(b"", {"Content-Type": "application/json"}), 400, "malformed_request")
 
 
-def test_body_of_64_kilobytes_is_taken() -> None:
+def test_body_of_64_kilobytes_is_accepted() -> None:
     body = json.dumps(delivery()).encode()
 
-    assert knock(body + b" " * (64 * 1024 - len(body))).status_code == 200
+    assert post_webhook(body + b" " * (64 * 1024 - len(body))).status_code == 200
 
 
-@pytest.mark.parametrize("told", ["5", "-1", "many", ""])
-def test_wrong_content_length_is_refused_or_ignored(told: str) -> None:
-    response = knock(b"{" + b" " * 70_000 + b"}", {"Content-Length": told})
+@pytest.mark.parametrize("length", ["5", "-1", "many", ""])
+def test_wrong_content_length_is_refused_or_ignored(length: str) -> None:
+    response = post_webhook(b"{" + b" " * 70_000 + b"}", {"Content-Length": length})
 
     assert response.status_code in (400, 413)
     assert WebhookDelivery.objects.count() == 0
@@ -62,14 +62,14 @@ def test_only_post_is_answered(address: str, method: str) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "x"]
 )
-def test_only_json_is_taken(content_type: str) -> None:
-    assert_problem(knock(content_type=content_type), 415, "unsupported_media_type")
+def test_other_media_types_are_refused(content_type: str) -> None:
+    assert_problem(post_webhook(content_type=content_type), 415, "unsupported_media_type")
     assert WebhookDelivery.objects.count() == 0
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
-def test_json_is_taken_however_it_is_written(content_type: str) -> None:
-    assert knock(content_type=content_type).status_code == 200
+def test_media_type_json_is_accepted_in_any_spelling(content_type: str) -> None:
+    assert post_webhook(content_type=content_type).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_json_is_taken_however_it_is_written(content_type: str) -> None:
         {"amount": 10**4000, "date": 1.5, "type": True},
     ],
 )
-def test_object_of_any_content_is_kept_without_harm(body: dict[str, Any]) -> None:
-    assert knock(body).status_code == 200
+def test_any_object_is_stored(body: dict[str, Any]) -> None:
+    assert post_webhook(body).status_code == 200
     assert WebhookDelivery.objects.get().attempt is None
 
 
@@ -104,10 +104,10 @@ def database_away() -> Iterator[None]:
         yield
 
 
-def test_database_error_makes_the_sender_retry() -> None:
+def test_database_error_answers_503_so_that_feexpay_retries() -> None:
     with database_away():
-        response = knock()
+        response = post_webhook()
 
     assert_problem(response, 503, "gateway_unavailable")
     assert response.headers["Retry-After"] == "5"
-    assert knock().status_code == 200
+    assert post_webhook().status_code == 200

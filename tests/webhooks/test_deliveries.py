@@ -1,4 +1,4 @@
-"""A delivery is stored and makes its attempt due. Nothing it says is believed, and no call is made."""
+"""A delivery is stored and makes its attempt due. Its content is not believed, and no call is made."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.api.conftest import Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
 from tests.payments.fakes import Clock, look_again, sweep
 from tests.sandbox.running import run_sandbox
-from tests.webhooks.webhook_requests import delivery, knock
+from tests.webhooks.webhook_requests import delivery, post_webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def attempt(caller: Caller, gateway: ModelGateway, clock: Clock) -> Attempt:
-    """One that waits for its payer under the reference `ref-0001`."""
+    """An attempt that waits for its payer, with the reference `ref-0001`."""
     caller.initiate()
     return Attempt.objects.get()
 
@@ -43,7 +43,7 @@ def is_due(attempt: Attempt) -> bool:
 def test_delivery_is_stored_and_its_attempt_is_due_at_once(attempt: Attempt, gateway: ModelGateway) -> None:
     assert not is_due(attempt)
 
-    assert knock(delivery("ref-0001")).status_code == 200
+    assert post_webhook(delivery("ref-0001")).status_code == 200
 
     stored = WebhookDelivery.objects.get()
     assert (stored.attempt, stored.gateway_reference, stored.reported_status) == (attempt, "ref-0001", "SUCCESSFUL")
@@ -54,8 +54,8 @@ def test_delivery_is_stored_and_its_attempt_is_due_at_once(attempt: Attempt, gat
 
 @pytest.mark.parametrize("claim", ["SUCCESSFUL", "FAILED", "PENDING", "REVERSED", ""])
 @pytest.mark.parametrize("amount", [5000, 5_000_000, -1, "5000", None])
-def test_nothing_a_delivery_claims_decides(attempt: Attempt, gateway: ModelGateway, claim: str, amount: Any) -> None:
-    knock(delivery("ref-0001", claim, amount=amount, callback_info=str(attempt.pk)))
+def test_claim_of_a_delivery_decides_nothing(attempt: Attempt, gateway: ModelGateway, claim: str, amount: Any) -> None:
+    post_webhook(delivery("ref-0001", claim, amount=amount, callback_info=str(attempt.pk)))
     sweep()
 
     attempt.refresh_from_db()
@@ -63,9 +63,9 @@ def test_nothing_a_delivery_claims_decides(attempt: Attempt, gateway: ModelGatew
     assert Credit.objects.count() == 0
 
 
-def test_true_news_is_credited_once_feexpay_was_asked(attempt: Attempt, gateway: ModelGateway) -> None:
+def test_true_success_is_credited_after_a_poll(attempt: Attempt, gateway: ModelGateway) -> None:
     gateway.last().approve()
-    knock(delivery("ref-0001"))
+    post_webhook(delivery("ref-0001"))
     assert Credit.objects.count() == 0
 
     sweep()
@@ -80,7 +80,7 @@ def test_order_of_deliveries_changes_nothing(caller: Caller, gateway: ModelGatew
         charge = gateway.last()
         charge.approve()
         for status in order:
-            knock(delivery(charge.reference, status))
+            post_webhook(delivery(charge.reference, status))
             sweep()
             clock.advance(3)
         ends.add(Payment.objects.get(pk=payment_id).status)
@@ -89,26 +89,26 @@ def test_order_of_deliveries_changes_nothing(caller: Caller, gateway: ModelGatew
     assert Credit.objects.count() == 6
 
 
-def test_same_delivery_again_counts_up_and_makes_due_again(
+def test_repeated_delivery_is_counted_and_makes_its_attempt_due_again(
     attempt: Attempt, gateway: ModelGateway, clock: Clock
 ) -> None:
-    knock(delivery("ref-0001"))
+    post_webhook(delivery("ref-0001"))
     sweep()
     clock.advance(3)
     assert not is_due(attempt)
 
-    response = knock(delivery("ref-0001"))
+    response = post_webhook(delivery("ref-0001"))
 
     assert (response.status_code, response.json()) == (200, {"received": True})
     assert WebhookDelivery.objects.get().repeat_count == 1
     assert is_due(attempt)
 
 
-def test_white_space_and_order_make_no_new_delivery() -> None:
+def test_other_white_space_or_key_order_is_the_same_delivery() -> None:
     body = delivery()
 
-    knock(json.dumps(body).encode())
-    knock(json.dumps(dict(reversed(body.items())), indent=2).encode())
+    post_webhook(json.dumps(body).encode())
+    post_webhook(json.dumps(dict(reversed(body.items())), indent=2).encode())
 
     assert WebhookDelivery.objects.get().repeat_count == 1
 
@@ -119,7 +119,7 @@ def test_hundred_copies_at_once_make_one_row(attempt: Attempt) -> None:
 
     def send(_number: int) -> list[int]:
         together.wait()
-        codes = [knock(delivery("ref-0001")).status_code for _ in range(10)]
+        codes = [post_webhook(delivery("ref-0001")).status_code for _ in range(10)]
         connection.close()
         return codes
 
@@ -132,7 +132,7 @@ def test_hundred_copies_at_once_make_one_row(attempt: Attempt) -> None:
 
 def test_flood_causes_one_poll_in_three_seconds(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
     for number in range(60):
-        knock(delivery("ref-0001", ref_operator=str(number)))
+        post_webhook(delivery("ref-0001", ref_operator=str(number)))
         sweep()
         clock.advance(0.25)
 
@@ -147,7 +147,7 @@ def test_settled_attempt_is_polled_again(attempt: Attempt, gateway: ModelGateway
     assert attempt.status == status
     clock.advance(10)
 
-    knock(delivery("ref-0001"))
+    post_webhook(delivery("ref-0001"))
 
     assert is_due(attempt)
 
@@ -168,30 +168,30 @@ def test_late_success_after_a_failure_is_credited(attempt: Attempt, gateway: Mod
     gateway.last().approve()
     clock.advance(10)
 
-    knock(delivery("ref-0001"))
+    post_webhook(delivery("ref-0001"))
     sweep()
 
     assert Payment.objects.get().status == "successful"
 
 
-def test_credited_attempt_is_left_alone(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
+def test_credited_attempt_is_not_changed(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
     gateway.last().approve()
     look_again(clock)
     clock.advance(10)
     asked, events = gateway.questions, PaymentEvent.objects.count()
 
-    knock(delivery("ref-0001", "FAILED"))
+    post_webhook(delivery("ref-0001", "FAILED"))
     sweep()
 
     assert (gateway.questions, PaymentEvent.objects.count()) == (asked, events)
     assert Credit.objects.count() == 1
 
 
-# --- a reference that is not known (yet) --------------------------------------------------------------------
+# --- an unknown reference --------------------------------------------------------------------
 
 
 def test_unknown_reference_is_stored_unmatched_and_causes_no_poll(gateway: ModelGateway) -> None:
-    assert knock(delivery("nobody-knows-me")).status_code == 200
+    assert post_webhook(delivery("unknown")).status_code == 200
 
     sweep()
 
@@ -199,11 +199,11 @@ def test_unknown_reference_is_stored_unmatched_and_causes_no_poll(gateway: Model
     assert gateway.questions == 0
 
 
-def test_strangers_cannot_fill_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_unmatched_deliveries_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 3)
     monkeypatch.setattr(webhook_hints, "EVICT_ONCE_IN", 1)
 
-    codes = [knock(delivery(f"made-up-{number}")).status_code for number in range(6)]
+    codes = [post_webhook(delivery(f"made-up-{number}")).status_code for number in range(6)]
 
     assert codes == [200] * 6
     assert WebhookDelivery.objects.count() == 3
@@ -214,7 +214,7 @@ def test_delivery_before_the_answer_to_initiate_finds_its_attempt(
 ) -> None:
     def webhook_first(charge: Charge) -> WireReply:
         charge.approve()
-        assert knock(delivery(charge.reference)).status_code == 200
+        assert post_webhook(delivery(charge.reference)).status_code == 200
         assert WebhookDelivery.objects.get().attempt is None
         return accept(charge)
 
@@ -227,12 +227,12 @@ def test_delivery_before_the_answer_to_initiate_finds_its_attempt(
     assert caller.get(f"{payment_id}/status/").json()["detail"] == "credited"
 
 
-def test_delivery_for_a_lost_answer_finds_its_attempt_in_the_end(
+def test_delivery_for_a_lost_answer_finds_its_attempt_later(
     caller: Caller, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
     caller.initiate()
-    knock(delivery(gateway.last().reference))
+    post_webhook(delivery(gateway.last().reference))
     gateway.last().approve()
 
     look_again(clock)
@@ -241,21 +241,21 @@ def test_delivery_for_a_lost_answer_finds_its_attempt_in_the_end(
     assert Credit.objects.count() == 1
 
 
-def test_event_about_a_finished_export_is_taken() -> None:
+def test_event_about_a_finished_export_is_accepted() -> None:
     body = {"type": "payment_history", "status": "completed", "row_count": 12, "result_url": "https://example.com/x"}
 
-    assert knock(body).status_code == 200
+    assert post_webhook(body).status_code == 200
 
     stored = WebhookDelivery.objects.get()
     assert (stored.event_type, stored.gateway_reference, stored.attempt) == ("payment_history", "", None)
 
 
-# --- what is stored -------------------------------------------------------------------------------------------
+# --- stored data -------------------------------------------------------------------------------------------
 
 
-def test_nothing_personal_is_kept(attempt: Attempt) -> None:
+def test_no_personal_data_is_stored(attempt: Attempt) -> None:
     nested = {"payer": {"partyId": "2290161000050"}, "extra": {"name": "Ama Doe"}}
-    knock(delivery("ref-0001", reason="called +2290161000050", **nested))
+    post_webhook(delivery("ref-0001", reason="called +2290161000050", **nested))
 
     kept = json.dumps(list(WebhookDelivery.objects.values()), default=str)
 
@@ -267,7 +267,7 @@ def test_nothing_personal_is_kept(attempt: Attempt) -> None:
 def test_delivery_writes_its_row_and_no_other(attempt: Attempt) -> None:
     before = row_counts()
 
-    knock(delivery("ref-0001"))
+    post_webhook(delivery("ref-0001"))
 
     assert row_counts() == before | {"WebhookDelivery": 1}
 
@@ -276,7 +276,7 @@ def test_delivery_writes_its_row_and_no_other(attempt: Attempt) -> None:
 
 
 @pytest.mark.postgres_only
-def test_webhook_that_overtakes_the_answer_over_real_sockets(
+def test_webhook_that_arrives_before_the_answer_over_real_sockets(
     caller: Caller, live_server: LiveServer, configure: Configure, real_socket: None
 ) -> None:
     with run_sandbox(webhook_url=f"{live_server.url}{BASE}webhook/") as sandbox:
@@ -292,7 +292,7 @@ def test_webhook_that_overtakes_the_answer_over_real_sockets(
 
 
 @pytest.mark.postgres_only
-def test_forged_success_of_the_sandbox_credits_nobody(
+def test_forged_success_of_the_sandbox_is_not_credited(
     caller: Caller, live_server: LiveServer, configure: Configure, real_socket: None
 ) -> None:
     with run_sandbox(webhook_url=f"{live_server.url}{BASE}webhook/") as sandbox:

@@ -1,4 +1,4 @@
-"""A host with Django's LoginRequiredMiddleware: each address of ours answers by itself, none redirects to a login."""
+"""On a host with LoginRequiredMiddleware, each of our addresses answers itself and never redirects to a login."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def login_required(settings: Any) -> None:
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize("name", [str(pattern.name) for pattern in urlpatterns])
-def test_address_answers_for_itself(client: Client, name: str, method: str) -> None:
+def test_address_does_not_redirect_to_the_login(client: Client, name: str, method: str) -> None:
     url = reverse(f"feexpay:{name}", kwargs=ARGUMENTS.get(name))
 
     answer = getattr(client, method)(url, content_type="application/json")

@@ -1,4 +1,4 @@
-"""The token of the webhook URL is in no log and no error report, whatever the response."""
+"""The token of the webhook URL is in no log and no error report, for any response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from django_feexpay.payments import webhook_hints
 from django_feexpay.webhooks.url_token import LOGGERS, TokenFilter, guard_logs
 from tests.api.caller import BASE, JSON
 from tests.api.conftest import Configure
-from tests.webhooks.webhook_requests import knock, raw
+from tests.webhooks.webhook_requests import post_webhook, raw
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def log(configure: Configure, caplog: pytest.LogCaptureFixture) -> pytest.LogCap
 
 
 def lines(log: pytest.LogCaptureFixture) -> list[str]:
-    """What Django's logger of requests wrote."""
+    """The lines of Django's request logger."""
     return [record.getMessage() for record in log.records if record.name == "django.request"]
 
 
@@ -53,12 +53,12 @@ def bug(*args: object) -> None:
 
 
 ANSWERS: dict[str, tuple[int, Callable[[], Any]]] = {
-    "not JSON": (400, lambda: knock(b"{", token=TOKEN)),
-    "another token": (401, lambda: knock(token=TOKEN + "x")),
+    "not JSON": (400, lambda: post_webhook(b"{", token=TOKEN)),
+    "another token": (401, lambda: post_webhook(token=TOKEN + "x")),
     "GET": (405, lambda: Client().get(PATH)),
-    "too large": (413, lambda: knock(b" " * 70_000, token=TOKEN)),
-    "a form": (415, lambda: knock(token=TOKEN, content_type="text/plain")),
-    "database away": (503, lambda: knock(token=TOKEN)),
+    "too large": (413, lambda: post_webhook(b" " * 70_000, token=TOKEN)),
+    "a form": (415, lambda: post_webhook(token=TOKEN, content_type="text/plain")),
+    "database away": (503, lambda: post_webhook(token=TOKEN)),
     "a bug": (500, lambda: Client(raise_request_exception=False).post(PATH, raw(), content_type=JSON)),
     "slash forgotten": (404, lambda: Client().post(PATH[:-1], raw(), content_type=JSON)),
     "one segment more": (404, lambda: Client().post(f"{PATH}x/", raw(), content_type=JSON)),
@@ -80,13 +80,13 @@ def test_log_of_an_answer_does_not_hold_the_token(
     assert TOKEN not in log.text
 
 
-def turn_away(get_response: Any) -> Any:
-    """A host's middleware that answers before our view."""
+def answering_middleware(get_response: Any) -> Any:
+    """A middleware of the host that answers before our view."""
     return lambda request: HttpResponse("closed for the night", status=503)
 
 
-def answer_anew(get_response: Any) -> Any:
-    """A host's middleware that puts another answer in place of ours."""
+def replacing_middleware(get_response: Any) -> Any:
+    """A middleware of the host that replaces our answer."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=get_response(request).status_code)
@@ -94,26 +94,28 @@ def answer_anew(get_response: Any) -> Any:
     return middleware
 
 
-@pytest.mark.parametrize("middleware", [turn_away, answer_anew])
-def test_hosts_middleware_changes_nothing(log: pytest.LogCaptureFixture, settings: Any, middleware: Any) -> None:
+@pytest.mark.parametrize("middleware", [answering_middleware, replacing_middleware])
+def test_token_is_hidden_behind_a_middleware_of_the_host(
+    log: pytest.LogCaptureFixture, settings: Any, middleware: Any
+) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.{middleware.__name__}"]
 
-    assert knock(b"{", token=TOKEN).status_code in (400, 503)
+    assert post_webhook(b"{", token=TOKEN).status_code in (400, 503)
 
     assert len(lines(log)) == 1
     assert TOKEN not in log.text
 
 
-def test_path_under_a_prefix_is_hidden_too(log: pytest.LogCaptureFixture) -> None:
+def test_token_under_a_path_prefix_is_hidden(log: pytest.LogCaptureFixture) -> None:
     Client().get(PATH, SCRIPT_NAME="/shop")
     Client().post(f"{PATH}x/", SCRIPT_NAME="/shop")
 
     assert [line.partition("/")[2] for line in lines(log)] == [f"shop{BASE}webhook/***/", f"shop{BASE}webhook/***/"]
 
 
-def test_other_addresses_are_logged_as_they_are(log: pytest.LogCaptureFixture) -> None:
+def test_other_addresses_are_logged_unchanged(log: pytest.LogCaptureFixture) -> None:
     Client().get("/hosts/own/webhook/of-another-kind/")
-    knock(b"{")
+    post_webhook(b"{")
 
     assert lines(log) == ["Not Found: /hosts/own/webhook/of-another-kind/", f"Unauthorized: {BASE}webhook/"]
 
@@ -138,12 +140,12 @@ def test_report_to_the_admins_does_not_hold_the_token(
     assert "ama@example.com" not in html[0]
 
 
-# --- what the servers log ------------------------------------------------------------------------------------
+# --- logs of the servers ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("query", ["", "a=b"])
 def test_wsgi_server_finds_the_token_in_no_part_of_its_environ(query: str) -> None:
-    """gunicorn writes RAW_URI into its access log when the answer is out, uWSGI REQUEST_URI."""
+    """After the answer gunicorn logs RAW_URI, and uWSGI logs REQUEST_URI."""
     full = PATH + ("?" + query if query else "")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
@@ -156,18 +158,18 @@ def test_wsgi_server_finds_the_token_in_no_part_of_its_environ(query: str) -> No
         "CONTENT_LENGTH": "1",
     }
     setup_testing_defaults(environ)
-    told: list[str] = []
+    statuses: list[str] = []
 
-    b"".join(WSGIHandler()(environ, lambda status, headers, *rest: told.append(status)))
+    b"".join(WSGIHandler()(environ, lambda status, headers, *rest: statuses.append(status)))
 
-    assert told == ["400 Bad Request"]
+    assert statuses == ["400 Bad Request"]
     assert [name for name, value in environ.items() if TOKEN in str(value)] == []
     assert environ["RAW_URI"] == full.replace(TOKEN, "***")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_asgi_server_finds_the_token_in_no_part_of_its_scope(log: pytest.LogCaptureFixture) -> None:
-    """uvicorn writes the scope's path into its access log when the answer starts."""
+    """uvicorn logs the path of the scope when the answer starts."""
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
@@ -184,7 +186,7 @@ def test_asgi_server_finds_the_token_in_no_part_of_its_scope(log: pytest.LogCapt
 
     async def receive() -> dict[str, Any]:
         if asked:
-            await asyncio.Event().wait()  # the client stays
+            await asyncio.Event().wait()  # the client stays connected
         asked.append(True)
         return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -199,7 +201,7 @@ def test_asgi_server_finds_the_token_in_no_part_of_its_scope(log: pytest.LogCapt
     assert TOKEN not in log.text
 
 
-def test_line_of_runserver_is_cleaned() -> None:
+def test_token_is_removed_from_the_log_of_runserver() -> None:
     record = logging.LogRecord(
         "django.server", logging.INFO, "", 0, '"%s" %s %s', (f"POST {PATH}?a=b HTTP/1.1", "200", "1"), None
     )
@@ -208,7 +210,7 @@ def test_line_of_runserver_is_cleaned() -> None:
     assert record.getMessage() == f'"POST {BASE}webhook/***/?a=b HTTP/1.1" 200 1'
 
 
-def test_filter_is_put_on_once() -> None:
+def test_filter_is_added_once() -> None:
     guard_logs()
     guard_logs()
 
@@ -216,7 +218,7 @@ def test_filter_is_put_on_once() -> None:
         assert [type(one) for one in logging.getLogger(name).filters].count(TokenFilter) == 1
 
 
-def test_token_of_a_resolved_address_never_shows_itself() -> None:
+def test_token_of_a_resolved_address_is_masked() -> None:
     match = resolve(PATH)
 
     assert match.kwargs == {"token": Secret(TOKEN)}

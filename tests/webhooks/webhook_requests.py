@@ -1,4 +1,4 @@
-"""What FeexPay sends, and the credentials it or a relay in front of us may add."""
+"""Webhooks of FeexPay, and the credentials that FeexPay or a relay may add."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.api.caller import BASE, JSON
 
 
 def delivery(reference: str = "ref-0001", status: str = "SUCCESSFUL", **changes: Any) -> dict[str, Any]:
-    """The sixteen fields of a true webhook."""
+    """The sixteen fields of a webhook of FeexPay."""
     return {
         "type": "payment",
         "reference": reference,
@@ -36,14 +36,14 @@ def delivery(reference: str = "ref-0001", status: str = "SUCCESSFUL", **changes:
     } | changes
 
 
-def knock(
+def post_webhook(
     body: object = None,
     headers: Mapping[str, str] | None = None,
     *,
     token: str = "",
     content_type: str = JSON,
 ) -> Any:
-    """POST to the webhook; `body`: raw bytes, or what becomes JSON, or None for a true one."""
+    """POST to the webhook. `body`: raw bytes, an object to encode as JSON, or None for a valid delivery."""
     address = f"{BASE}webhook/{token}/" if token else f"{BASE}webhook/"
     return Client().post(address, raw(body), content_type=content_type, headers=dict(headers or {}))
 
@@ -59,7 +59,7 @@ def hmac_header(body: bytes, secret: str, name: str = "X-FeexPay-Signature") -> 
 
 
 def standard_headers(body: bytes, key: bytes, at: float, identifier: str = "msg_1") -> dict[str, str]:
-    """Standard Webhooks 1.0.0."""
+    """The headers of Standard Webhooks 1.0.0."""
     stamp = str(int(at))
     digest = hmac.new(key, f"{identifier}.{stamp}.".encode() + body, hashlib.sha256).digest()
     signature = f"v1,{base64.b64encode(digest).decode()}"

@@ -1,4 +1,4 @@
-"""`make bench`: what the app costs, as ratios to the least that could do the same job, measured in one run.
+"""`make bench`: the cost of the app, relative to minimal code for the same job.
 
-A program and, for its reference views, a Django app. docs/reference/performance.md says how to read it.
+This package is a program and, for its reference views, a Django app. docs/reference/performance.md explains the output.
 """

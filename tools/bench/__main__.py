@@ -1,6 +1,6 @@
 """`python -m tools.bench [--quick] [--gate]`, from the root of the repository.
 
-Ends with 0 when everything could be measured, whatever the figures say; with `--gate`, with 1 when a goal is missed.
+The exit code is 0 when everything was measured; with `--gate` it is 1 when a goal is missed.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Costs, as ratios in one run.")
-    parser.add_argument("--quick", action="store_true", help="little of everything: shows that it runs, proves nothing")
-    parser.add_argument("--gate", action="store_true", help="end with 1 when a goal is missed")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measure costs as ratios.")
+    parser.add_argument("--quick", action="store_true", help="measure briefly: only tests the program")
+    parser.add_argument("--gate", action="store_true", help="exit with 1 when a goal is missed")
     return parser.parse_args()
 
 
@@ -60,7 +60,7 @@ def _effort(*, quick: bool) -> Effort:
 
 
 def _report(effort: Effort) -> int:
-    """Print each figure as it comes; how many missed their goal."""
+    """Print each figure when it is measured; return how many missed their goal."""
     import django
 
     django.setup()
@@ -73,21 +73,21 @@ def _report(effort: Effort) -> int:
 
 
 def _figures(effort: Effort) -> Iterator[Figure]:
-    from tools.bench import doors, engines, growth, rows, sweeping
-    from tools.bench.site import Site
+    from tools.bench import endpoints, engines, rows, table_size, worker
+    from tools.bench.wsgi_site import Site
 
     rows.fill_small(effort.small_rows)
     large = rows.fill_large(effort.small_rows + 1, effort.large_rows)
     site = Site()
-    yield from doors.status(site, effort)
-    yield from doors.lists(site, effort)
-    yield from growth.history(site, effort, large)
-    yield from growth.due_rows(effort, large)
+    yield from endpoints.status(site, effort)
+    yield from endpoints.lists(site, effort)
+    yield from table_size.history(site, effort, large)
+    yield from table_size.due_rows(effort, large)
     large.close()
-    yield from doors.webhook(site, effort)
-    yield from doors.initiate(site, effort)
+    yield from endpoints.webhook(site, effort)
+    yield from endpoints.initiate(site, effort)
     for concurrency in effort.concurrencies:
-        yield from sweeping.sweep(effort, concurrency)
+        yield from worker.polls(effort, concurrency)
     yield from engines.engines(effort)
 
 

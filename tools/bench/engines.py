@@ -1,7 +1,7 @@
-"""From the payer's PIN to the host's receiver, with each engine: `feexpay_worker`, and `qcluster` with its schedules.
+"""Seconds from the payer's PIN to the host's receiver, with `feexpay_worker` and with `qcluster`.
 
-FeexPay is the sandbox on a socket, in real time; its webhooks are handed to the function that the view calls. The
-engine and the first payment start together. `python -m tools.bench.engines` runs it alone, with a database of its own.
+The sandbox runs in real time. Its webhooks are passed to the function that the webhook view calls. The engine and the
+first payment start together. `python -m tools.bench.engines` runs only this, with its own database.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TIMEOUT_SECONDS = 60.0
 
 
 def engines(effort: Effort) -> Iterator[Figure]:
-    """Both engines in a process of their own: this one's database is full of due attempts."""
+    """Measure both engines in another process, because the database of this one is full of due attempts."""
     command = [sys.executable, "-m", "tools.bench.engines", str(effort.engine_payments)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
@@ -37,7 +37,7 @@ def engines(effort: Effort) -> Iterator[Figure]:
         for name, value, most in (
             ("PIN to receiver, first payment", first, MOST_FIRST_SECONDS),
             (f"PIN to receiver, p95 of {len(seconds) - 1}", p95, MOST_P95_SECONDS),
-            ("SIGTERM to its end", stopped, MOST_STOP_SECONDS),
+            ("SIGTERM to exit", stopped, MOST_STOP_SECONDS),
         ):
             yield Figure(f"{engine}, {name}", f"{value:.2f} s", f"≤ {most:.0f} s", value <= most)
 
@@ -73,7 +73,7 @@ def _measure(count: int) -> None:
             with _running(command) as process:
                 seconds = [_pay(sandbox, f"{engine}-{number}", f"01610{number:03}50") for number in range(count + 1)]
                 print(json.dumps([engine, seconds, _stop(process)]), flush=True)
-            _forget_worker()
+            _forget_engine()
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _pay(sandbox: Any, order: str, phone: str) -> float:
-    """Start a payment, enter the PIN two seconds later; seconds until every receiver has it."""
+    """Start a payment and enter the PIN two seconds later; return the seconds until its signal is delivered."""
     from django.contrib.auth import get_user_model
 
     from django_feexpay import start_payment
@@ -122,8 +122,8 @@ def _stop(process: subprocess.Popen[bytes]) -> float:
     return time.monotonic() - begun
 
 
-def _forget_worker() -> None:
-    """As a minute after a worker stopped: its heartbeat is old, and this process asks again which engine there is."""
+def _forget_engine() -> None:
+    """Delete the heartbeat of the stopped worker, and make this process look up the engine again."""
     from django_feexpay.background import tasks
     from django_feexpay.models import Heartbeat
 

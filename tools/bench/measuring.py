@@ -1,7 +1,7 @@
-"""How things are timed: in turn, in blocks, in this process; and what is said about it.
+"""Timing of calls in this process, and the lines of the report.
 
-The machine's speed drifts within minutes, so a time alone says little: only ratios of blocks that ran side by
-side count.
+A machine's speed changes within minutes, so single times cannot be compared. Only ratios of blocks that ran shortly
+after each other are reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WARM_UP = 3
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured. `rounds` of each work in turn, each round a block of calls; rows of the two databases."""
+    """How much is measured: `rounds` with a `block` of calls for each function, and the rows of both databases."""
 
     rounds: int = 11
     block: int = 12
@@ -36,13 +36,13 @@ class Effort:
 
     @property
     def calls(self) -> int:
-        """Times one work is called in all."""
+        """How often one function is called, warm-up included."""
         return self.rounds * self.block + _WARM_UP
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the report. `met` None: there is no goal to hold it against."""
+    """One line of the report. `met` is None if there is no goal."""
 
     name: str
     value: str
@@ -52,7 +52,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Median and quartiles of the ratios of blocks of one round, and the median seconds a call took."""
+    """Median and quartiles of the ratios of all rounds, and the median seconds per call of both sides."""
 
     median: float
     low: float
@@ -72,33 +72,32 @@ def interleave(
     block: int | None = None,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[float]]:
-    """Seconds a call, for each work and round. Each round runs every work once, in another order."""
+    """Seconds per call, by name and round. Each round runs a block of each function, in random order."""
     calls = block or effort.block
     for work in works.values():
         _repeat(work, _WARM_UP)
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for number in range(effort.rounds):
         order = list(works)
-        random.Random(number).shuffle(order)  # noqa: S311 -- an order, and the same one in every run
+        random.Random(number).shuffle(order)  # noqa: S311 -- the same order in every run
         for name in order:
             seconds[name].append(_block_seconds(works[name], calls, clock))
     return seconds
 
 
 def ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
-    """How much longer `times` took than `base`, round by round."""
-    ratios = [mine / theirs for mine, theirs in zip(times, base, strict=True)]
+    """The ratio of `times` to `base`, computed round by round."""
+    ratios = [seconds / base_seconds for seconds, base_seconds in zip(times, base, strict=True)]
     low, high = (min(ratios), max(ratios)) if len(ratios) < 4 else _quartiles(ratios)
     return Ratio(statistics.median(ratios), low, high, statistics.median(times), statistics.median(base))
 
 
 def at_most(name: str, measured: Ratio, goal: float) -> Figure:
-    """A ratio that should not be above `goal`."""
     return Figure(name, str(measured), f"≤ {goal:g} ×", measured.median <= goal)
 
 
 def statements(name: str, count: float, goal: int | None = None) -> Figure:
-    """How many SQL statements something costs, BEGIN and COMMIT left out."""
+    """The line for a number of SQL statements, without BEGIN and COMMIT."""
     if goal is None:
         return Figure(name, f"{count:g} statements")
     return Figure(name, f"{count:g} statements", f"≤ {goal}", count <= goal)
@@ -106,7 +105,7 @@ def statements(name: str, count: float, goal: int | None = None) -> Figure:
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The SQL of every statement inside, of this thread's connection and of all that are opened meanwhile."""
+    """Collect the SQL of this thread's connection and of every connection that is opened in the block."""
     seen: list[str] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -125,7 +124,7 @@ def counted() -> Iterator[list[str]]:
 
 
 def count_of(work: Callable[[], object]) -> int:
-    """How many statements one call costs, once caches and the clock are warm."""
+    """The number of SQL statements of one call, after a first call has filled the caches."""
     work()
     with counted() as seen:
         work()

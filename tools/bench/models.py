@@ -1,4 +1,4 @@
-"""The least a payment app could remember: what the reference views write."""
+"""The minimal tables that the reference views write to."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from django.db import models
 
 
 class ReferencePayment(models.Model):
-    """A payment in one row."""
-
     reference = models.CharField(max_length=128, unique=True)
     gateway_reference = models.CharField(max_length=128, blank=True)
     status = models.CharField(max_length=16)
@@ -20,8 +18,6 @@ class ReferencePayment(models.Model):
 
 
 class ReferenceDelivery(models.Model):
-    """A webhook delivery as it came."""
-
     event_id = models.CharField(max_length=64, unique=True)
     reference = models.CharField(max_length=128)
     body = models.JSONField()

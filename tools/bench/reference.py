@@ -1,4 +1,4 @@
-"""What the app is held against: for each door the least that does the same job, written plainly with the ORM."""
+"""Reference views: for each endpoint a minimal view that does the same job with the ORM."""
 
 from __future__ import annotations
 
@@ -19,23 +19,18 @@ from rest_framework.views import APIView
 
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import read_payments
-from tools.bench.identity import player
+from tools.bench.authentication import player
 from tools.bench.models import ReferenceDelivery, ReferencePayment
 
 PAGE = 100
 
 
+@csrf_exempt
 def bare(request: HttpRequest) -> JsonResponse:
-    """Django answering."""
     return JsonResponse({})
 
 
-bare_post = csrf_exempt(bare)
-
-
 class EmptyView(APIView):
-    """DRF answering."""
-
     authentication_classes = ()
     permission_classes = ()
 
@@ -45,7 +40,7 @@ class EmptyView(APIView):
 
 @csrf_exempt
 def webhook(request: HttpRequest) -> HttpResponse:
-    """The minimum with the ORM: HMAC, one row for the event, the payment locked and updated."""
+    """Check the HMAC, store the delivery, lock and update the payment."""
     good = hmac.new(settings.WEBHOOK_SECRET.encode(), request.body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(good, request.headers.get("X-FeexPay-Signature", "")):
         return HttpResponse(status=401)
@@ -60,7 +55,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
 
 
 def status(request: HttpRequest, payment_id: UUID) -> JsonResponse:
-    """The very SELECT of `GET {id}/status/`, and a plain answer."""
+    """Run the SELECT of `GET {id}/status/` and answer its columns."""
     payment = read_payments().get(user=player(), pk=payment_id)
     return JsonResponse(
         {
@@ -78,7 +73,7 @@ def status(request: HttpRequest, payment_id: UUID) -> JsonResponse:
 
 
 class PaymentSerializer(serializers.ModelSerializer[Payment]):
-    """The columns of a payment's public face; what has to be worked out is left out, to the reference's advantage."""
+    """The public columns of a payment. Computed fields are left out, which favours the reference."""
 
     provider_name = serializers.CharField(source="provider.name")
     phone = serializers.CharField(source="latest_attempt.masked_msisdn")
@@ -98,7 +93,7 @@ class PaymentSerializer(serializers.ModelSerializer[Payment]):
 
 
 class HistoryView(APIView):
-    """A page of the usual DRF kind: model rows through a ModelSerializer."""
+    """Rows through a ModelSerializer, as in a usual DRF project."""
 
     def get(self, request: Request) -> Response:
         rows = Payment.objects.select_related("provider", "latest_attempt").filter(user=player())
@@ -108,7 +103,7 @@ class HistoryView(APIView):
 
 @csrf_exempt
 def initiate(request: HttpRequest) -> JsonResponse:
-    """One INSERT before the call and one UPDATE after it; the call itself left out, as a call that takes no time is."""
+    """One INSERT before the gateway call and one UPDATE after it, without the call itself."""
     body: dict[str, Any] = json.loads(request.body)
     payment = ReferencePayment.objects.create(reference=uuid4().hex, status="sending", amount=body["amount"])
     payment.status, payment.gateway_reference = "pending", uuid4().hex

@@ -1,6 +1,7 @@
-"""Two databases that differ in size only, filled by SQL: payments with one attempt each.
+"""A small and a large database of payments with one attempt each, filled by SQL.
 
-Row n has the reference `ref-n`. Every tenth payment is the player's; every second is pending and not due for a day.
+Row n has the reference `ref-n`. Every tenth payment belongs to `player`. Every second payment is pending and due
+tomorrow.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.utils import load_backend
 
-#: Users without a payment, who start some at the same time.
+#: Users without payments, who start payments at the same time.
 PLAYERS = ("ama", "kofi", "awa", "koku")
 
-#: Without the foreign keys' triggers and with one commit: half a million rows in seconds, not in minutes.
+#: Half a million rows take seconds instead of minutes without foreign key triggers and with one commit.
 _FILL = """
 SET session_replication_role = replica;
 INSERT INTO feexpay_payment (id, user_id, provider_id, latest_attempt_id, status, amount, currency, charged_amount,
@@ -40,7 +41,7 @@ INSERT INTO bench_referencepayment (reference, gateway_reference, status, amount
 SELECT 'ref-' || n, '', 'pending', 5000, now(), now() FROM generate_series(1, %s) AS n
 """
 _NOTHING_DUE = "UPDATE feexpay_attempt SET next_poll_at = now() + interval '1 day' WHERE next_poll_at <= now()"
-#: Spread over the whole table, as they are in life.
+#: Due rows are spread over the whole table, as in production.
 _SOME_DUE = """
 UPDATE feexpay_attempt SET next_poll_at = now() - n * interval '1 second', poll_count = 0
 FROM generate_series(1, %(count)s) AS n WHERE gateway_reference = 'ref-' || (2 * n * (%(rows)s / 2 / %(count)s))
@@ -48,7 +49,7 @@ FROM generate_series(1, %(count)s) AS n WHERE gateway_reference = 'ref-' || (2 *
 
 
 def fill_small(rows: int) -> None:
-    """Tables, the two users and `rows` payments in the default database, and as many reference rows."""
+    """Create tables, users, `rows` payments and `rows` reference rows in the default database."""
     call_command("migrate", run_syncdb=True, verbosity=0)
     for username in ("player", "other", *PLAYERS):
         User.objects.create_user(username)
@@ -59,7 +60,7 @@ def fill_small(rows: int) -> None:
 
 
 def fill_large(first: int, last: int) -> Any:
-    """A copy of the default database that goes on to row `last`; the connection to it."""
+    """Copy the default database, add the rows up to `last`, and return a connection to the copy."""
     settings = connection.settings_dict
     connection.close()
     admin = _connection(settings | {"NAME": "template1"})
@@ -75,7 +76,7 @@ def fill_large(first: int, last: int) -> Any:
 
 @contextmanager
 def use(database: Any) -> Iterator[None]:
-    """This thread's default database is another one inside: so the app's own functions run on it unchanged."""
+    """Replace this thread's default connection in the block, so that the app's functions use `database`."""
     before = connections["default"]
     connections["default"] = database
     try:
@@ -85,7 +86,7 @@ def use(database: Any) -> Iterator[None]:
 
 
 def make_due(count: int, rows: int) -> None:
-    """Exactly `count` attempts of the `rows` there are become due; none has been looked at."""
+    """Make exactly `count` of `rows` attempts due, as if they were never polled."""
     with connection.cursor() as cursor:
         cursor.execute(_NOTHING_DUE)
         cursor.execute(_SOME_DUE, {"count": count, "rows": rows})

@@ -1,4 +1,4 @@
-"""The testing settings, as a production process would run them: DEBUG off, one connection kept, logs to nowhere."""
+"""The testing settings with production behaviour: DEBUG off, persistent connections, no log output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ DEBUG = False
 SECURE_SSL_REDIRECT = False
 INSTALLED_APPS = [*SAMPLE_APPS, "tools.bench"]
 ROOT_URLCONF = "tools.bench.urls"
-# The tables of others are made at once, not migration by migration: ours are what they are in production.
+# Tables of other apps are created without migrations, which is faster. Ours come from our migrations.
 MIGRATION_MODULES = dict.fromkeys(("admin", "auth", "contenttypes", "sessions", "knox", "django_q"))
-# What `startproject` writes, for both sides of every ratio.
+# The middleware of `startproject`, for both sides of every ratio.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -29,14 +29,14 @@ LOGGING = {
     "handlers": {"nowhere": {"class": "logging.NullHandler"}},
     "root": {"handlers": ["nowhere"]},
 }
-# Who asks is the host's business: here it costs nothing, so that a ratio is about our own code.
-REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"] = ["tools.bench.identity.KnownUser"]
+# Authentication is the host's code. Here it costs nothing, so that a ratio measures our code.
+REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"] = ["tools.bench.authentication.HeaderUser"]
 
-WEBHOOK_SECRET = "a secret of the benchmark, long enough"  # noqa: S105 -- it guards nothing
+WEBHOOK_SECRET = "a secret of the benchmark, long enough"  # noqa: S105 -- it protects nothing
 FEEXPAY |= {
     "PAYABLE": "any_amount",
     "WEBHOOK_MODES": ["status", "hmac"],
     "WEBHOOK_SECRETS": [WEBHOOK_SECRET],
-    "POLL_SECONDS": [3600],  # nothing is looked at twice in one run
+    "POLL_SECONDS": [3600],  # no attempt is polled twice in one run
     "RATE_LIMIT": "1000000/min",
 }

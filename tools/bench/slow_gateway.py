@@ -1,6 +1,7 @@
-"""A gateway that knows one answer, "pending", and takes its time: `python -m tools.bench.slow_gateway SECONDS`.
+"""A gateway that always answers "pending" after a delay: `python -m tools.bench.slow_gateway SECONDS`.
 
-A process of its own, so that its work is not counted as ours. Prints its port; ends when its standard input does.
+It is a separate process, so that its CPU time is not measured. It prints its port and ends when its standard input
+is closed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 
 
 async def serve(delay_seconds: float) -> None:
-    """Answer until standard input ends."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await _head(reader):

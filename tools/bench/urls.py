@@ -1,4 +1,4 @@
-"""The app beside what it is held against."""
+"""The URLs of the app and of the reference views."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tools.bench import reference
 
 urlpatterns = [
     path("feexpay/", include("django_feexpay.urls")),
-    path("reference/bare/", reference.bare_post),
+    path("reference/bare/", reference.bare),
     path("reference/empty/", reference.EmptyView.as_view()),
     path("reference/webhook/", reference.webhook),
     path("reference/<uuid:payment_id>/status/", reference.status),

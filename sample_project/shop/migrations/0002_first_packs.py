@@ -22,5 +22,5 @@ def open_shop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [("shop", "0001_initial")]
-    # Backwards nothing goes: somebody may own coins of a pack.
+    # The reverse migration deletes no pack, because a player may own its coins.
     operations = [migrations.RunPython(open_shop, migrations.RunPython.noop)]

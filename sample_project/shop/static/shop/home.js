@@ -1,4 +1,4 @@
-// The form of the home page, a client of the public API. Only the server says that a payment is paid.
+// The form of the home page, a client of the public API. Only the server's answer decides that a payment is paid.
 "use strict";
 
 const totals = read("totals");
@@ -16,49 +16,49 @@ async function signIn() {
   const who = { username: form.username.value, password: form.password.value };
   if (memory.token && signedInAs === JSON.stringify(who)) return;
   memory.token = "";
-  memory.token = (await call("POST", wiring.token, who)).token;
+  memory.token = (await call("POST", addresses.token, who)).token;
   signedInAs = JSON.stringify(who);
 }
 
 // Over plain http the server accepts a return address on localhost only.
 const mayComeBack = () => location.protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
 
-function whoPays() {
+function payerFields() {
   const payer = {};
   if (!form.phone.closest(".field").hidden) payer.phone = form.phone.value;
   if (!form.otp.closest(".field").hidden && form.otp.value) payer.otp = form.otp.value;
   return payer;
 }
 
-retryInput = whoPays;
+retryInput = payerFields;
 
-// The shop keeps one open order of a pack. If it has a payment, follow that one and start none.
-// A top-up in dollars has no order: the server refuses the same wish within a minute.
+// The shop keeps one open order for each pack. If the order has a payment, follow that payment and start none.
+// A top-up in dollars has no order: the server refuses the same request within a minute.
 async function start() {
   const pack = chosenPack();
-  const wish = { provider: form.provider.value };
+  const request = { provider: form.provider.value };
   if (pack.dataset.currency) {
-    Object.assign(wish, { amount: Number(pack.dataset.amount), currency: pack.dataset.currency });
+    Object.assign(request, { amount: Number(pack.dataset.amount), currency: pack.dataset.currency });
   } else {
-    const order = await call("POST", wiring.orders, { pack: pack.value });
-    if (order.payment_id) return look(order.payment_id);
-    Object.assign(wish, { amount: Number(pack.dataset.price), metadata: { pack: pack.value } });
-    wish.merchant_reference = order.id;
+    const order = await call("POST", addresses.orders, { pack: pack.value });
+    if (order.payment_id) return readStatus(order.payment_id);
+    Object.assign(request, { amount: Number(pack.dataset.price), metadata: { pack: pack.value } });
+    request.merchant_reference = order.id;
   }
   if (chosenProvider().dataset.page && mayComeBack()) {
-    wish.return_url = wish.cancel_url = new URL(wiring.comeBack, location).href;
+    request.return_url = request.cancel_url = new URL(addresses.comeBack, location).href;
   }
-  Object.assign(wish, whoPays());
+  Object.assign(request, payerFields());
   memory.key = memory.key || crypto.randomUUID();
-  const payment = await call("POST", `${wiring.payments}initiate/`, wish, memory.key).catch(orTheOneUnderWay);
+  const payment = await call("POST", `${addresses.payments}initiate/`, request, memory.key).catch(followOpenPayment);
   memory.key = "";
   form.otp.value = "";
   return payment;
 }
 
 // The payment was started in another tab or before a reload: follow that one.
-async function orTheOneUnderWay(error) {
-  if (error.code === "duplicate_payment") return look(error.paymentId);
+async function followOpenPayment(error) {
+  if (error.code === "duplicate_payment") return readStatus(error.paymentId);
   if (error.code === "idempotency_mismatch") memory.key = ""; // the form has changed since
   else if (error.code === "idempotency_conflict") await wait(2); // the first request is still running
   else throw error;
@@ -82,12 +82,12 @@ function openProgress() {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   openProgress();
-  if (await attend(buy)) memory.key = "";
+  if (await withButtonsDisabled(buy)) memory.key = "";
 });
 
 // Follow the payment that was pending when this page was left or reloaded. False: there is none.
 async function resume() {
-  const [order] = await call("GET", wiring.orders);
+  const [order] = await call("GET", addresses.orders);
   memory.running = order ? order.payment_id : "";
   if (!order) return false;
   const pack = form.querySelector(`input[name=pack][value="${CSS.escape(order.pack)}"]`);
@@ -95,7 +95,7 @@ async function resume() {
   showPrice();
   openProgress();
   say(texts.checking);
-  await attend(async () => follow(await look(order.payment_id)));
+  await withButtonsDisabled(async () => follow(await readStatus(order.payment_id)));
   return true;
 }
 
@@ -118,7 +118,7 @@ async function resumeAtLoad() {
 
 resumeButton.addEventListener("click", async () => {
   let found = false;
-  const answered = await attend(async () => {
+  const answered = await withButtonsDisabled(async () => {
     say(texts.signing_in);
     await signIn();
     found = true;
@@ -134,7 +134,7 @@ form.addEventListener("input", (event) => {
   if (event.target !== form.phone && event.target !== form.otp) again.hidden = true;
 });
 
-// Show the fields this provider needs: a phone number, a code obtained by dialling, or neither.
+// Show the fields that this provider needs: a phone number, a code that the payer gets by dialling, or neither.
 function showFields() {
   const { phone, otp } = chosenProvider().dataset;
   form.phone.closest(".field").hidden = !phone;

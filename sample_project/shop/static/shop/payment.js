@@ -1,9 +1,9 @@
-// A payment on a page: shared by the form and by the page that payers come back to. A client of the public API like any
-// other: the server's word alone says "paid", never an address or a button.
+// Shows a payment, on the home page and on the page that payers return to. It is a client of the public API. Only the
+// server's answer decides that a payment is paid, never the address of the page.
 "use strict";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const wiring = read("wiring");
+const addresses = read("addresses");
 const texts = read("texts");
 const progress = document.getElementById("progress");
 const status = document.getElementById("status");
@@ -24,7 +24,7 @@ class Problem extends Error {
   }
 }
 
-// Kept for this tab: survives a reload and a visit to the provider's page.
+// Kept for this tab, also after a reload and after a visit to the provider's page.
 const memory = {
   get token() {
     return sessionStorage.getItem("token") || "";
@@ -38,14 +38,14 @@ const memory = {
   set payment(id) {
     sessionStorage.setItem("payment", id);
   },
-  // One idempotency key for one purchase: after a lost answer, the button starts no second payment.
+  // One idempotency key for each purchase, so that the button starts no second payment after a lost answer.
   get key() {
     return sessionStorage.getItem("key") || "";
   },
   set key(value) {
     sessionStorage.setItem("key", value);
   },
-  // The id of a pending payment survives the tab. Reading the payment needs a sign-in.
+  // The id of a pending payment, kept after the tab is closed. Reading the payment needs a sign-in.
   get running() {
     return localStorage.getItem("running") || "";
   },
@@ -66,7 +66,7 @@ async function call(method, url, body, key) {
   throw new Problem(answer);
 }
 
-const look = (id) => call("GET", `${wiring.payments}${id}/status/`);
+const readStatus = (id) => call("GET", `${addresses.payments}${id}/status/`);
 
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const francs = (amount) => `${amount.toLocaleString(document.documentElement.lang)}\u00a0F\u00a0CFA`;
@@ -77,7 +77,7 @@ function say(text, kind = "") {
 }
 
 // Run `act` with all start buttons disabled. True: the server answered, even with an error.
-async function attend(act) {
+async function withButtonsDisabled(act) {
   const open = [...starters].filter((starter) => !starter.disabled);
   for (const starter of open) starter.disabled = true;
   again.hidden = true;
@@ -121,8 +121,8 @@ function show(payment) {
     otpStep.querySelector("[role=alert]").textContent = "";
     if (asksForCode) otpForm.otp.focus();
   }
-  phoneLink.hidden = !(waiting && !page && wiring.sandbox && payment.reference);
-  phoneLink.href = `${wiring.sandbox}/?payment=${encodeURIComponent(payment.reference || "")}`;
+  phoneLink.hidden = !(waiting && !page && addresses.sandbox && payment.reference);
+  phoneLink.href = `${addresses.sandbox}/?payment=${encodeURIComponent(payment.reference || "")}`;
 }
 
 async function untilSettled(payment) {
@@ -134,10 +134,10 @@ async function untilSettled(payment) {
     shown = JSON.stringify(payment);
     await Promise.race([wait(payment.next_poll_seconds || 2), codeSent.next]);
     try {
-      payment = await look(payment.id);
+      payment = await readStatus(payment.id);
     } catch (error) {
       if (error instanceof Problem) throw error;
-      // The shop is unreachable for a moment; the payment continues.
+      // The shop does not answer now, but the payment continues: poll again.
     }
   }
   if (memory.running === payment.id) memory.running = "";
@@ -158,7 +158,7 @@ const codeSent = {
 };
 codeSent.arm();
 
-// One idempotency key for each code: after a lost answer, the same code is not sent twice.
+// One idempotency key for each code, so that the same code is not sent twice after a lost answer.
 const codeKeys = new Map();
 
 otpForm.addEventListener("submit", async (event) => {
@@ -170,7 +170,7 @@ otpForm.addEventListener("submit", async (event) => {
   complaint.textContent = "";
   if (!codeKeys.has(otp)) codeKeys.set(otp, crypto.randomUUID());
   try {
-    await call("POST", `${wiring.payments}${memory.payment}/otp/`, { otp }, codeKeys.get(otp));
+    await call("POST", `${addresses.payments}${memory.payment}/otp/`, { otp }, codeKeys.get(otp));
     otpForm.reset();
   } catch (error) {
     complaint.textContent = error instanceof Problem ? error.message : texts.unreachable;
@@ -182,7 +182,7 @@ otpForm.addEventListener("submit", async (event) => {
 
 async function untilCoinsGiven(payment) {
   for (;;) {
-    const balance = await call("GET", wiring.balance);
+    const balance = await call("GET", addresses.balance);
     if (balance.entries.some((entry) => entry.payment_id === payment.id)) return balance;
     await wait(1);
   }
@@ -227,11 +227,11 @@ async function tryAgain() {
   say(texts.starting);
   step("sent");
   retryKey = retryKey || crypto.randomUUID();
-  const payment = await call("POST", `${wiring.payments}retry/${memory.payment}/`, retryInput(), retryKey);
+  const payment = await call("POST", `${addresses.payments}retry/${memory.payment}/`, retryInput(), retryKey);
   retryKey = "";
   await follow(payment);
 }
 
 again.addEventListener("click", async () => {
-  if (await attend(tryAgain)) retryKey = "";
+  if (await withButtonsDisabled(tryAgain)) retryKey = "";
 });

@@ -9,7 +9,7 @@ async function comeBack() {
   say(texts.checking);
   step("approve");
   try {
-    await follow(await look(memory.payment));
+    await follow(await readStatus(memory.payment));
   } catch (error) {
     say(error instanceof Problem ? error.message : texts.unreachable, "failed");
   }

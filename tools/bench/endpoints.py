@@ -1,4 +1,4 @@
-"""What a request costs at each door, beside the least that does the same job."""
+"""The cost of a request to each endpoint, relative to a minimal view for the same job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django_feexpay import conf
 from django_feexpay.gateway.transport import WireReply, WireRequest
 from tools.bench.measuring import Effort, Figure, at_most, count_of, interleave, ratio, statements
 from tools.bench.rows import PLAYERS
-from tools.bench.site import Site
+from tools.bench.wsgi_site import Site
 
 _SPARE = 4
 _REPEATED = 20
@@ -31,14 +31,14 @@ _MOST_ADDED_MS = 25
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook as it comes, signed."""
+    """A signed webhook request."""
 
     body: bytes
     headers: Mapping[str, str]
 
 
-class PromptGateway:
-    """A transport that accepts everything after `seconds`."""
+class AcceptingGateway:
+    """A transport that accepts every request after `seconds`."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._seconds = seconds
@@ -51,24 +51,24 @@ class PromptGateway:
 
 
 def webhook(site: Site, effort: Effort) -> Iterator[Figure]:
-    """A first delivery, a repeated one, and one that nobody signed."""
-    news = (delivery(2 * number) for number in itertools.count(1))
-    events = (delivery(2 * number) for number in itertools.count(1))
+    """A first delivery, a repeated delivery and one with a wrong signature."""
+    first = (delivery(2 * number) for number in itertools.count(1))
+    first_of_minimum = (delivery(2 * number) for number in itertools.count(1))
     known = [delivery(2 * (effort.calls + _SPARE + number)) for number in range(_REPEATED)]
     repeats = itertools.cycle(known)
     forged = Delivery(known[0].body, {"X-FeexPay-Signature": "0" * 64})
 
-    def knock(given: Delivery, path: str = "/feexpay/webhook/", expected: int = 200) -> None:
+    def post(given: Delivery, path: str = "/feexpay/webhook/", expected: int = 200) -> None:
         site.call("POST", path, given.body, given.headers, expected)
 
     for given in known:
-        knock(given)
+        post(given)
     works: dict[str, Callable[[], object]] = {
-        "first": lambda: knock(next(news)),
-        "repeat": lambda: knock(next(repeats)),
-        "forged": lambda: knock(forged, expected=401),
-        "minimum": lambda: knock(next(events), "/reference/webhook/"),
-        "bare": lambda: knock(forged, "/reference/bare/"),
+        "first": lambda: post(next(first)),
+        "repeat": lambda: post(next(repeats)),
+        "forged": lambda: post(forged, expected=401),
+        "minimum": lambda: post(next(first_of_minimum), "/reference/webhook/"),
+        "bare": lambda: post(forged, "/reference/bare/"),
     }
     times = interleave(works, effort)
     yield at_most("webhook, first delivery : minimum with the ORM", ratio(times["first"], times["minimum"]), 1.3)
@@ -80,7 +80,7 @@ def webhook(site: Site, effort: Effort) -> Iterator[Figure]:
 
 
 def status(site: Site, effort: Effort) -> Iterator[Figure]:
-    """Where a payment stands, while it is not due."""
+    """The status of a payment that is not due."""
     rows = range(effort.small_rows, effort.small_rows - 10 * _REPEATED, -10)
     ids = itertools.cycle([payment_id(number) for number in rows])
     works: dict[str, Callable[[], object]] = {
@@ -93,7 +93,7 @@ def status(site: Site, effort: Effort) -> Iterator[Figure]:
 
 
 def lists(site: Site, effort: Effort) -> Iterator[Figure]:
-    """A full page of history, and the providers, from the cache: the calls before the first timed one fill it."""
+    """A full page of history, and the cached list of providers. The warm-up calls fill the cache."""
     works: dict[str, Callable[[], object]] = {
         "history": lambda: site.call("GET", "/feexpay/history/?page_size=100"),
         "serializer": lambda: site.call("GET", "/reference/history/"),
@@ -108,18 +108,18 @@ def lists(site: Site, effort: Effort) -> Iterator[Figure]:
 
 
 def initiate(site: Site, effort: Effort) -> Iterator[Figure]:
-    """A start with a gateway that takes no time, and what a start adds to one that does."""
+    """The CPU time of a start, and the time a start adds to the answer time of a gateway."""
     works: dict[str, Callable[[], object]] = {
         "ours": lambda: start(site, "player"),
         "reference": lambda: start(site, "player", "/reference/initiate/"),
     }
-    with conf.use_transport(PromptGateway()):
+    with conf.use_transport(AcceptingGateway()):
         times = interleave(works, effort, block=max(1, effort.block // 2))
         count = count_of(works["ours"])
     yield at_most("initiate, own CPU : INSERT + UPDATE view", ratio(times["ours"], times["reference"]), 1.5)
     yield statements("initiate", count, 8)
-    with conf.use_transport(PromptGateway(_GATEWAY_SECONDS)):
-        added = _added_ms(site, effort)
+    with conf.use_transport(AcceptingGateway(_GATEWAY_SECONDS)):
+        added = _added_milliseconds(site, effort)
     p99 = statistics.quantiles(added, n=100)[98]
     value = f"p50 {statistics.median(added):.1f} ms, p99 {p99:.1f} ms"
     name = f"initiate, added to a gateway of 50 ms, {_CALLER_COUNT} at once"
@@ -127,7 +127,7 @@ def initiate(site: Site, effort: Effort) -> Iterator[Figure]:
 
 
 def delivery(number: int) -> Delivery:
-    """The news that the payment of one row succeeded."""
+    """A webhook that reports the payment of row `number` as successful."""
     body = json.dumps(
         {
             "type": "payment",
@@ -147,18 +147,17 @@ def delivery(number: int) -> Delivery:
 
 
 def payment_id(number: int) -> UUID:
-    """The id that rows.py gives a row."""
+    """The payment id that rows.py gives row `number`."""
     return UUID(hashlib.md5(f"p{number}".encode(), usedforsecurity=False).hexdigest())
 
 
 def start(site: Site, username: str, path: str = "/feexpay/initiate/") -> None:
-    """One new payment."""
     body = {"provider": "mtn_bj", "amount": 5000, "phone": "0161000050", "merchant_reference": uuid4().hex}
     site.call("POST", path, json.dumps(body).encode(), {"X-Player": username}, 201)
 
 
-def _added_ms(site: Site, effort: Effort) -> list[float]:
-    """Milliseconds each start took beyond the gateway's own, of several users at once."""
+def _added_milliseconds(site: Site, effort: Effort) -> list[float]:
+    """Milliseconds that each start took beyond the gateway's answer time, with several users at once."""
 
     def starts(username: str) -> list[float]:
         start(site, username)

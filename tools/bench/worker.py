@@ -1,4 +1,4 @@
-"""How fast the worker asks a gateway that takes 200 ms for each answer, against what its threads could do at best."""
+"""The poll rate of the worker with a gateway that answers in 200 ms, relative to the highest possible rate."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
-    """One run: polls a second, CPU seconds and statements a poll."""
+class PollRun:
+    """One run. `rate`: polls per second. The other two are per poll."""
 
     rate: float
     cpu_seconds: float
     statement_count: float
 
 
-class Tally:
-    """A transport that knows when the last of `count` answers has come."""
+class AnswerCounter:
+    """A transport that sets `done` after `count` answers."""
 
     def __init__(self, inner: Transport, count: int) -> None:
         self._inner = inner
@@ -55,14 +55,14 @@ class Tally:
         return reply
 
 
-def sweep(effort: Effort, concurrency: int) -> Iterator[Figure]:
-    """`feexpay_worker` with that many asking threads."""
+def polls(effort: Effort, concurrency: int) -> Iterator[Figure]:
+    """Measure `feexpay_worker` with `concurrency` polling threads."""
     ideal = concurrency / GATEWAY_SECONDS
     count = max(2 * concurrency, int(ideal * effort.polls_seconds))
     with _gateway() as url:
         settings.FEEXPAY = settings.FEEXPAY | {"BASE_URL": url}
         worker = _worker(count, concurrency, effort)
-        bare_cpu = _bare(url, count, concurrency)
+        bare_cpu = _without_worker(url, count, concurrency)
     share = worker.rate / ideal
     name = f"worker, {concurrency} at once, gateway of 200 ms"
     value = f"{worker.rate:.0f} polls/s of {ideal:.0f} ({share:.0%})"
@@ -83,30 +83,30 @@ def sweep(effort: Effort, concurrency: int) -> Iterator[Figure]:
     )
 
 
-def _worker(count: int, concurrency: int, effort: Effort) -> Poll:
+def _worker(count: int, concurrency: int, effort: Effort) -> PollRun:
     rows.make_due(count, effort.small_rows)
     transport, stop = HttpTransport(), threading.Event()
-    tally = Tally(transport, count)
-    with conf.use_transport(tally), counted() as seen, Worker(concurrency=concurrency) as worker:
-        loop = threading.Thread(target=_run, args=(worker, stop))
+    answers = AnswerCounter(transport, count)
+    with conf.use_transport(answers), counted() as seen, Worker(concurrency=concurrency) as worker:
+        loop = threading.Thread(target=_work, args=(worker, stop))
         begun, cpu = time.perf_counter(), time.process_time()
         loop.start()
-        finished = tally.done.wait(_TIMEOUT_SECONDS)
+        finished = answers.done.wait(_TIMEOUT_SECONDS)
         seconds = time.perf_counter() - begun
         stop.set()
         loop.join()
     if not finished:
         raise RuntimeError(f"the worker did not ask {count} times in {_TIMEOUT_SECONDS} s")
-    return Poll(count / seconds, (time.process_time() - cpu) / count, len(seen) / count)
+    return PollRun(count / seconds, (time.process_time() - cpu) / count, len(seen) / count)
 
 
-def _run(worker: Worker, stop: threading.Event) -> None:
+def _work(worker: Worker, stop: threading.Event) -> None:
     worker.run(stop)
     connection.close()
 
 
-def _bare(url: str, count: int, concurrency: int) -> float:
-    """CPU seconds a call, of the same calls through the same client by as many threads, and nothing else."""
+def _without_worker(url: str, count: int, concurrency: int) -> float:
+    """CPU seconds per call of the same gateway calls from as many threads, without the worker."""
     gateway = Gateway(api_key="bench", shop_id="bench", base_url=url, transport=HttpTransport(), sandbox_allowed=True)
     with ThreadPoolExecutor(concurrency) as threads:
         begun = time.process_time()

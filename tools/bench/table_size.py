@@ -1,4 +1,4 @@
-"""What a larger table costs: the very statements of the app, side by side in a small and in a large database."""
+"""The cost of a larger table: statements of the app in a small and in a large database."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from django_feexpay.api.pagination import Cursor
 from django_feexpay.models import Payment
 from django_feexpay.payments import leases
 from tools.bench import rows
-from tools.bench.identity import player
+from tools.bench.authentication import player
 from tools.bench.measuring import Effort, Figure, at_most, interleave, ratio
-from tools.bench.site import Site
+from tools.bench.wsgi_site import Site
 
 DUE_INDEX = "feexpay_attempt_due"
 
 
 def history(site: Site, effort: Effort, large: Any) -> Iterator[Figure]:
-    """The SELECT of a page at the newest end, and of one in the middle."""
+    """The SELECT of the first page of history and of a page in the middle."""
     sizes = f"{effort.large_rows:,} : {effort.small_rows:,} rows"
     yield _compare(f"history, first page, {sizes}", effort, large, lambda: _page(site, ""))
-    yield _compare(f"history, page in the middle, {sizes}", effort, large, lambda: _page(site, _middle()))
+    yield _compare(f"history, page in the middle, {sizes}", effort, large, lambda: _page(site, _middle_cursor()))
 
 
 def due_rows(effort: Effort, large: Any) -> Iterator[Figure]:
-    """Claiming what is due: its SELECT, with the same number of due rows in both, and its plan."""
+    """The SELECT that claims due attempts, with the same number of due rows in both databases, and its query plan."""
     rows.make_due(effort.due_rows, effort.small_rows)
     with rows.use(large):
         rows.make_due(effort.due_rows, effort.large_rows)
@@ -48,9 +48,9 @@ def _page(site: Site, cursor: str) -> None:
     site.call("GET", f"/feexpay/history/?page_size=100&cursor={cursor}")
 
 
-def _middle() -> str:
-    mine = Payment.objects.filter(user=player())
-    row = mine.order_by("-created_at", "-id")[mine.count() // 2]
+def _middle_cursor() -> str:
+    payments = Payment.objects.filter(user=player())
+    row = payments.order_by("-created_at", "-id")[payments.count() // 2]
     return str(Cursor(row.created_at, row.pk, backwards=False))
 
 
@@ -61,7 +61,7 @@ def _claim(effort: Effort) -> None:
 
 
 def _compare(name: str, effort: Effort, large: Any, work: Callable[[], None]) -> Figure:
-    """Wall time of the SELECT of `work` in the large database to that in the small one."""
+    """The ratio of wall times of the SELECT of `work`: large database to small database."""
     runs: dict[str, Callable[[], object]] = {}
     for size, database in (("small", connections["default"]), ("large", large)):
         with rows.use(database):
@@ -71,7 +71,7 @@ def _compare(name: str, effort: Effort, large: Any, work: Callable[[], None]) ->
 
 
 def _select_of(work: Callable[[], None]) -> str:
-    """The longest SELECT among the statements of `work`, with its values in it."""
+    """The longest SELECT that `work` executes, with its parameters filled in."""
     with CaptureQueriesContext(connection) as captured:
         work()
     texts = [query["sql"] for query in captured.captured_queries]
@@ -79,7 +79,7 @@ def _select_of(work: Callable[[], None]) -> str:
 
 
 def _reader(database: Any, sql: str) -> Callable[[], object]:
-    """Runs `sql` on one database, in a transaction of its own that releases its locks."""
+    """A function that runs `sql` in autocommit, so that its row locks are released at once."""
 
     def read() -> None:
         with database.cursor() as cursor:

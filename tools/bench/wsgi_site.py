@@ -1,4 +1,4 @@
-"""The whole WSGI application, called in this process: no server and no socket in the figures."""
+"""Calls the WSGI application in this process, so that no server or socket is measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.wsgi import get_wsgi_application
 
 
 class Site:
-    """One request after the other. An answer other than the expected one ends the benchmark: its time means nothing."""
+    """The WSGI application. Raises RuntimeError for an unexpected status, because its time would mean nothing."""
 
     def __init__(self) -> None:
         self._application = get_wsgi_application()
@@ -24,7 +24,7 @@ class Site:
         headers: Mapping[str, str] | None = None,
         expected: int = 200,
     ) -> bytes:
-        """The body of the answer."""
+        """Send a request and return the body of the answer."""
         seen: list[str] = []
 
         def start_response(status: str, headers: Any, error: Any = None, /) -> Callable[[bytes], object]:

@@ -1,7 +1,7 @@
-"""One of several processes that read the history as fast as they can (`test_throttle.py` runs them).
+"""A process that reads the history as fast as it can (`test_throttle.py` runs four of them).
 
-python -m tests.api.hammer CACHES_AS_JSON TOKEN... reads with each token from a thread of its own, 50 times, and prints
-how often it was answered with which code.
+python -m tests.api.history_reader CACHES_AS_JSON TOKEN... reads 50 times with each token, in
+a thread per token, and prints the number of answers by status.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import django
 
-TURNS = 50
+READS = 50
 
 
 def main(caches: str, *tokens: str) -> None:
@@ -27,7 +27,7 @@ def main(caches: str, *tokens: str) -> None:
 
     def read(token: str) -> Counter[int]:
         client = Client(headers={"Authorization": f"Bearer {token}"})
-        codes = [client.get("/api/v1/payments/feexpay/history/").status_code for _ in range(TURNS)]
+        codes = [client.get("/api/v1/payments/feexpay/history/").status_code for _ in range(READS)]
         connection.close()
         return Counter(codes)
 
