@@ -1,8 +1,8 @@
 """The cached body of `GET providers/`.
 
 The shared cache keeps it for an hour by filters and language. When a Provider row or a circuit breaker changes,
-`cache_state.invalidate` makes it stale at once in every process. When several requests miss the cache at the same time, one
-thread renders for all of them. If the cache fails, each request renders its own list.
+`cache_state.invalidate` makes it stale at once in every process. When several requests miss the cache at the same time,
+one thread renders for all of them. If the cache fails, each request renders its own list.
 """
 
 from __future__ import annotations
