@@ -1,8 +1,8 @@
-"""State that all processes share for a moment, in Django's cache. An unavailable cache is no error here.
+"""Short-lived state that all processes share, in Django's cache. An unavailable cache raises nothing.
 
-No payment depends on it: without it a protection is missing for a while. While the cache is unavailable every reader
-gets its `otherwise`; that is logged once, and the cache is not used for some seconds, because each call to a Redis that
-hangs costs a whole timeout.
+Payments work without the cache; only a protection is missing meanwhile. While it is unavailable, each function returns
+its `otherwise`. That is logged once, and the cache is skipped for some seconds, because each call to a Redis that hangs
+costs a whole timeout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("django_feexpay.payments")
 PROVIDERS = "providers"
 
 _SKIP_SECONDS = 5.0
-_EDITION_SECONDS = 7 * 86_400
+_VERSION_SECONDS = 7 * 86_400
 
 Value = TypeVar("Value")
 
@@ -34,9 +34,9 @@ class _Availability:
     def __init__(self) -> None:
         self._skip_until: float | None = None
 
-    def use(self, work: Callable[[], Value], otherwise: Value, *, insist: bool = False) -> Value:
-        """Run `work` on the cache. `insist`: also while the cache is skipped."""
-        if not insist and self._skip_until is not None and time.monotonic() < self._skip_until:
+    def use(self, work: Callable[[], Value], otherwise: Value, *, even_while_skipped: bool = False) -> Value:
+        """Run `work` on the cache; `otherwise` if the cache is unavailable."""
+        if not even_while_skipped and self._skip_until is not None and time.monotonic() < self._skip_until:
             return otherwise
         try:
             value = work()
@@ -88,18 +88,19 @@ def drop(*names: str) -> None:
     _availability.use(lambda: _drop([_key(name) for name in names]), None)
 
 
-def edition(name: str) -> str:
-    """The current edition of cached copies, to be put into their keys: a new edition makes all copies stale at once.
+def version(name: str) -> str:
+    """The current version of cached copies, a part of their keys; "" without a cache.
 
-    "" without a cache. An edition is never used twice, so a cache that lost it cannot bring old copies back.
+    Random, so a cache that lost it cannot serve old copies again.
     """
-    key = _key(f"edition:{name}")
-    return _availability.use(lambda: str(cache.get_or_set(key, _new_edition, _EDITION_SECONDS)), "")
+    key = _key(f"version:{name}")
+    return _availability.use(lambda: str(cache.get_or_set(key, _new_version, _VERSION_SECONDS)), "")
 
 
-def renew(name: str) -> None:
-    """Begin a new edition. Insists on the cache: if this is missed, stale copies stay in use."""
-    _availability.use(lambda: cache.set(_key(f"edition:{name}"), _new_edition(), _EDITION_SECONDS), None, insist=True)
+def invalidate(name: str) -> None:
+    """Make all cached copies stale. Tried also while the cache is skipped: without it, stale copies stay in use."""
+    key = _key(f"version:{name}")
+    _availability.use(lambda: cache.set(key, _new_version(), _VERSION_SECONDS), None, even_while_skipped=True)
 
 
 def _read(keys: list[str]) -> dict[str, Any]:
@@ -117,5 +118,5 @@ def _key(name: str) -> str:
     return f"feexpay:{name}"
 
 
-def _new_edition() -> str:
+def _new_version() -> str:
     return uuid.uuid4().hex

@@ -127,8 +127,9 @@ class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
         close_action(
             "feexpay.change_discrepancy",
             discrepancies.close,
+            title=gettext_lazy("Close the difference"),
             is_open=lambda row: row.state == Discrepancy.State.OPEN,
-            already_closed=gettext_lazy("This had ended before: nothing was changed."),
+            already_closed=gettext_lazy("This difference was closed before: nothing was changed."),
         ),
     )
     fieldsets = (
@@ -172,7 +173,7 @@ class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
 
 @admin.register(Finding)
 class FindingAdmin(LedgerAdmin):
-    """How each comparison left each difference, newest first."""
+    """The state in which each comparison left a difference, newest first."""
 
     list_display = ("difference", "comparison", "is_open", "money_at_stake")
     list_filter = ("is_open", "money_at_stake")
@@ -192,12 +193,12 @@ def _theirs(row: Discrepancy) -> SafeString | str:
     if not row.their_word:
         return display.EMPTY
     known = row.their_word in set(Status)
-    word = display.status_badge(row.their_word) if known else display.pill(_("unknown word"), Tone.DOUBT)
+    status = display.status_badge(row.their_word) if known else display.pill(_("unknown status"), Tone.DOUBT)
     if row.their_amount is None:
-        return word
+        return status
     # A payment that only FeexPay has comes without a currency.
     amount = display.amount(row.their_amount, row.currency) if row.currency else display.line(str(row.their_amount))
-    return format_html("{} {}", word, amount)
+    return format_html("{} {}", status, amount)
 
 
 def _finding_cells(finding: Finding) -> dict[str, Any]:

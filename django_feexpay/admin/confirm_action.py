@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,8 +61,7 @@ class Outcome:
 class ConfirmedAction:
     """An action on chosen rows. `run` takes a row, the id of the acting user and the reason.
 
-    `name` stands in the address, in the list of actions and in the admin's log. `applies` says whether the page of a
-    row offers the action.
+    `name` is a part of the address and of the admin's log. `applies`: whether the page of a row offers the action.
     """
 
     name: str
@@ -76,8 +75,6 @@ class ConfirmedAction:
 
 
 class ReasonForm(forms.Form):
-    """Why it is done."""
-
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         max_length=500,
@@ -90,6 +87,7 @@ def close_action(
     permission: str,
     close: Callable[[int, str], bool],
     *,
+    title: str | StrPromise,
     is_open: Callable[[Any], bool],
     already_closed: str | StrPromise,
 ) -> ConfirmedAction:
@@ -101,7 +99,7 @@ def close_action(
     return ConfirmedAction(
         name="close",
         permission=permission,
-        title=gettext_lazy("Close"),
+        title=title,
         run=run,
         applies=is_open,
         reason_label=gettext_lazy("What was done"),
@@ -161,6 +159,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         if form.is_valid():
             self._run(request, action, rows, form.cleaned_data["reason"])
             return HttpResponseRedirect(back_url)
+        headings = [label_for_field(name, self.model, self) for name in self.confirm_columns]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -169,8 +168,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             "form": form,
             "explanation": action.explanation,
             "back_url": back_url,
-            "headings": [label_for_field(name, self.model, self) for name in self.confirm_columns],
-            "rows": [[self._cell(row, name) for name in self.confirm_columns] for row in rows],
+            "headings": headings,
+            "rows": [list(zip(headings, self._cells(row), strict=True)) for row in rows],
         }
         return TemplateResponse(request, "admin/feexpay/confirm_action.html", context)
 
@@ -197,9 +196,10 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             raise Http404
         return rows
 
-    def _cell(self, row: Any, column: str) -> Any:
-        field, _attribute, value = lookup_field(column, row, self)
-        return display_for_field(value, field, display.EMPTY) if field else value
+    def _cells(self, row: Any) -> Iterator[Any]:
+        for column in self.confirm_columns:
+            field, _attribute, value = lookup_field(column, row, self)
+            yield display_for_field(value, field, display.EMPTY) if field else value
 
     def _back_url(self, rows: Sequence[Any]) -> str:
         model = f"admin:feexpay_{self.opts.model_name}"
@@ -210,7 +210,9 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         outcomes = []
         for row in rows:
             if time.monotonic() >= stop_at:
-                outcomes.append((row, Outcome(Result.SKIPPED, _("There was no time left for it. Choose it again."))))
+                outcomes.append(
+                    (row, Outcome(Result.SKIPPED, _("The time limit was reached before this row. Choose it again.")))
+                )
                 continue
             outcome = action.run(row, str(request.user.pk), reason)
             # An action that changes nothing writes no event: only this log keeps who did it, and why.
@@ -227,9 +229,9 @@ class ConfirmedActionsAdmin(LedgerAdmin):
                 row_id = str(row.pk)
                 explained[outcome.explanation].append(row_id if len(row_id) <= 8 else f"{row_id[:8]}…")
         summary = _("%(action)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.")
-        smooth = counts[Result.DONE] == len(outcomes) and not explained
+        all_done = counts[Result.DONE] == len(outcomes) and not explained
         self.message_user(
-            request, summary % {"action": action.title, **counts}, messages.SUCCESS if smooth else messages.WARNING
+            request, summary % {"action": action.title, **counts}, messages.SUCCESS if all_done else messages.WARNING
         )
         for explanation, ids in explained.items():
             self.message_user(request, f"{explanation} ({', '.join(ids)})", messages.WARNING)

@@ -37,7 +37,7 @@ class Tone(StrEnum):
 class Badge:
     """A text and its colour."""
 
-    word: str | StrPromise
+    text: str | StrPromise
     tone: Tone
 
 
@@ -54,14 +54,14 @@ BADGES: Mapping[Status, Badge] = {
 }
 
 
-def pill(word: object, tone: Tone) -> SafeString:
+def pill(text: object, tone: Tone) -> SafeString:
     """A text in a coloured pill."""
-    return format_html('<span class="feexpay-badge feexpay-badge--{}">{}</span>', tone.value, word)
+    return format_html('<span class="feexpay-badge feexpay-badge--{}">{}</span>', tone.value, text)
 
 
-def pill_with_text(word: object, tone: Tone, text: str) -> SafeString:
+def pill_with_text(text: object, tone: Tone, explanation: str) -> SafeString:
     """A pill with an explanation beside it."""
-    return format_html("{} <span>{}</span>", pill(word, tone), text)
+    return format_html("{} <span>{}</span>", pill(text, tone), explanation)
 
 
 def status_badge(status: str) -> SafeString:
@@ -69,7 +69,7 @@ def status_badge(status: str) -> SafeString:
     if not status:
         return format_html("<span>{}</span>", EMPTY)
     badge = BADGES[Status(status)]
-    return pill(badge.word, badge.tone)
+    return pill(badge.text, badge.tone)
 
 
 def line(text: str) -> SafeString:

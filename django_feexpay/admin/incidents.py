@@ -54,13 +54,14 @@ class IncidentAdmin(ConfirmedActionsAdmin):
         (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at", "closed_at", "note")}),
         (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),
     )
-    confirm_columns = ("kind", "payment_shown", "attempt", "amount_shown", "gateway_reference", "opened_at")
+    confirm_columns = ("kind", "payment_shown", "amount_shown", "gateway_reference", "opened_at")
     confirmed_actions = (
         close_action(
             "feexpay.change_incident",
             incidents.close,
+            title=gettext_lazy("Close the incident"),
             is_open=lambda incident: incident.closed_at is None,
-            already_closed=gettext_lazy("This was closed before; its first note stays."),
+            already_closed=gettext_lazy("This incident was closed before; its first note stays."),
         ),
     )
 

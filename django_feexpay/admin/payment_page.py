@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from django_feexpay.admin import display, event_texts, review_page, search
 from django_feexpay.admin.people import names_of
-from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
 
 #: Rows of one section: the sender of webhooks must not be able to make this page endless.
@@ -30,7 +30,10 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "deliveries": _deliveries(payment),
         "credit": _credit(payment),
         "outbox": _newest(payment.outbox.order_by("-id")),
-        "incidents": _incidents(payment),
+        "incidents": [
+            {"row": row, "amount": display.amount_of_charge(row.amount, row.currency)}
+            for row in _newest(payment.incidents.select_related("attempt").order_by("-id"))
+        ],
         "most_rows": MOST_ROWS,
     }
 
@@ -80,11 +83,6 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
 def _deliveries(payment: Payment) -> list[dict[str, Any]]:
     rows = WebhookDelivery.objects.filter(attempt__payment=payment).order_by("-received_at", "-id")
     return [{"row": row, "body": display.pretty(row.body)} for row in _newest(rows)]
-
-
-def _incidents(payment: Payment) -> list[dict[str, Any]]:
-    incidents: list[Incident] = _newest(payment.incidents.select_related("attempt").order_by("-id"))
-    return [{"row": row, "amount": display.amount_of_charge(row.amount, row.currency)} for row in incidents]
 
 
 def _credit(payment: Payment) -> dict[str, Any] | None:

@@ -59,8 +59,8 @@ def payment_ids(term: str) -> Iterator[UUID]:
 # --- by number ---------------------------------------------------------------------------------------
 
 
-class _OneWayInput(forms.TextInput):
-    """Never shows the number that was typed, so that no page has it."""
+class _WriteOnlyInput(forms.TextInput):
+    """An input that never shows its value again, so that no page holds the number."""
 
     def format_value(self, value: Any) -> None:
         return None
@@ -72,7 +72,7 @@ class NumberForm(forms.Form):
     phone = forms.CharField(
         label=gettext_lazy("Phone number"),
         max_length=40,
-        widget=_OneWayInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
+        widget=_WriteOnlyInput(attrs={"autocomplete": "off", "inputmode": "tel", "autofocus": True}),
         help_text=gettext_lazy("The whole number, best with its country code, for example +229 01 …"),
     )
 
@@ -109,9 +109,12 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if not model_admin.has_view_permission(request):
         raise PermissionDenied
     form = NumberForm(request.POST if request.method == "POST" else None)
-    hashes = _hashes(form) if form.is_valid() else []
+    hashes = msisdn_hashes(PrivateText(form.cleaned_data["phone"])) if form.is_valid() else []
+    if form.is_valid() and not hashes:
+        form.add_error("phone", _("This is not a phone number of a country with a provider."))
     request.POST = QueryDict()  # error reports quote POST
-    payers = _payers(hashes)
+    newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    payers = [attempt for attempt in newest if attempt is not None]
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
     context = {
@@ -124,19 +127,6 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
     }
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
-
-
-def _hashes(form: NumberForm) -> list[str]:
-    hashes = msisdn_hashes(PrivateText(form.cleaned_data["phone"]))
-    if not hashes:
-        form.add_error("phone", _("This is not a phone number of a country with a provider."))
-    return hashes
-
-
-def _payers(hashes: list[str]) -> list[Attempt]:
-    """The newest attempt of each payer with one of these numbers."""
-    newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
-    return [attempt for attempt in newest if attempt is not None]
 
 
 def same_payer_list(attempt_id: UUID) -> str:
@@ -183,7 +173,7 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, Any]]:
-        return [(status.value, badge.word) for status, badge in display.BADGES.items()]
+        return [(status.value, badge.text) for status, badge in display.BADGES.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         return queryset.filter(status=self.value()) if self.value() else None

@@ -1,8 +1,8 @@
 """The cached body of `GET providers/`.
 
 The shared cache keeps it for an hour by filters and language. When a Provider row or a circuit breaker changes,
-`cache_state.renew` makes it stale at once in every process. When several requests miss the cache at the same time, one
-thread renders for all of them. If the cache fails, each request renders its own list.
+`cache_state.invalidate` makes it stale at once in every process. When several requests miss the cache at the same time,
+one thread renders for all of them. If the cache fails, each request renders its own list.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class ProviderList:
 
 def provider_list(query: ProviderQuery, language: str) -> ProviderList:
     """The providers that match, in a language. A cache hit needs no database statement."""
-    edition = cache_state.edition(cache_state.PROVIDERS)
-    if not edition:
+    version = cache_state.version(cache_state.PROVIDERS)
+    if not version:
         return _render(query, language)[0]
-    # The version is part of the name: a release may change the catalogue or the body.
-    name = ":".join((cache_state.PROVIDERS, edition, __version__, language, query.country, query.kind, query.currency))
+    # The release is part of the name: it may change the catalogue or the body.
+    name = ":".join((cache_state.PROVIDERS, version, __version__, language, query.country, query.kind, query.currency))
     return _cached(name) or _refill(name, query, language)
 
 

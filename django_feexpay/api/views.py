@@ -220,7 +220,7 @@ class HealthView(FeexPayView):
             request.user = AnonymousUser()
 
     def get(self, request: Request) -> Response:
-        report = health.look()
+        report = health.check()
         body: dict[str, Any] = {"status": report.status}
         if request.user and request.user.is_authenticated:
             body["components"] = report.components

@@ -1,9 +1,9 @@
 """The django-q2 engine: short sweep tasks that enqueue each other while work is due. The only module that imports it.
 
-A payment that starts, or a webhook, enqueues the first task (`wake`); each task sweeps for a few seconds and enqueues
-the next one while anything is due soon; a schedule starts them again each minute if one was lost. Short tasks let a
-cluster stop within seconds. One Heartbeat row, SWEEP_TASK, allows one task at a time: its instant is that task's
-argument, and a task with another instant does nothing. So a task that is lost, late or doubled costs a minute at most.
+A payment that starts, or a webhook, enqueues the first task (`wake`). Each task sweeps for a few seconds and enqueues
+the next one while anything is due soon. A schedule starts them again each minute if one was lost. Short tasks let a
+cluster stop within seconds. One Heartbeat row, SWEEP_TASK, allows one task at a time: its time is the argument of that
+task, and a task with another argument does nothing. So a task that is lost, late or doubled costs a minute at most.
 
 Hosts without `django_q` in INSTALLED_APPS run `feexpay_worker`: that is why `django_q` is imported inside functions.
 """
@@ -48,22 +48,24 @@ _intervals = Intervals()
 _engine: tuple[float, bool] = (-_CHECK_ENGINE_EVERY_SECONDS, False)
 
 
-def sweep(turn: datetime | None = None) -> str:
-    """Sweep for some seconds, then enqueue the next task if work is due soon. `turn`: None from the schedule.
+def sweep(enqueued_at: datetime | None = None) -> str:
+    """Sweep for some seconds, then enqueue the next task if work is due soon. `enqueued_at`: None from the schedule.
 
-    Changes: Heartbeat, and whatever the payments functions change. Safe to repeat: yes, also at the same time.
+    Changes: Heartbeat, and what the functions of `payments` change. Safe to repeat: yes, also at the same time.
     """
-    held = _begin(turn)
-    if held is None:
+    began_at = _begin(enqueued_at)
+    if began_at is None:
         return "another task sweeps"
     stop, needed = threading.Event(), not _is_worker_alive()
     with Worker(name=CLUSTER, intervals=_intervals, nightly=False) as worker:
         worker.run(stop, seconds=_SWEEP_SECONDS if needed else 0)
         # Before leaving, which waits for slow calls: another process of the cluster goes on meanwhile.
         if needed and _is_work_due_soon():
-            _continue(held)
+            enqueued_at = conf.now()
+            if Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).update(beat_at=enqueued_at):
+                _enqueue(enqueued_at)
         else:
-            Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=held).delete()
+            Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).delete()
             if needed and _is_work_due_soon():  # committed just before the delete, so that its `wake` did nothing
                 _enqueue_first()
     return "swept"
@@ -156,33 +158,27 @@ def _is_work_due_soon() -> bool:
 
 
 def _enqueue_first() -> None:
-    turn = conf.now()
-    if Heartbeat.objects.get_or_create(name=SWEEP_TASK, defaults={"beat_at": turn})[1]:
-        _enqueue(turn)
+    enqueued_at = conf.now()
+    if Heartbeat.objects.get_or_create(name=SWEEP_TASK, defaults={"beat_at": enqueued_at})[1]:
+        _enqueue(enqueued_at)
 
 
-def _begin(turn: datetime | None) -> datetime | None:
-    """Take the row for the task that begins: the one enqueued with `turn`, or the schedule's if no other is alive."""
+def _begin(enqueued_at: datetime | None) -> datetime | None:
+    """Take the row for the task that begins, if it is the enqueued one, or the schedule's while no other is alive."""
     now = conf.now()
     row = Heartbeat.objects.filter(name=SWEEP_TASK)
-    if turn is not None:
-        return now if row.filter(beat_at=turn).update(beat_at=now) else None
+    if enqueued_at is not None:
+        return now if row.filter(beat_at=enqueued_at).update(beat_at=now) else None
     is_lost = Q(beat_at__lte=now - _LOST_AFTER) | Q(beat_at__gt=now + conf.CLOCK_SLACK)
     if row.filter(is_lost).update(beat_at=now):
         return now
     return now if Heartbeat.objects.get_or_create(name=SWEEP_TASK, defaults={"beat_at": now})[1] else None
 
 
-def _continue(held: datetime) -> None:
-    turn = conf.now()
-    if Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=held).update(beat_at=turn):
-        _enqueue(turn)
-
-
-def _enqueue(turn: datetime) -> None:
+def _enqueue(enqueued_at: datetime) -> None:
     from django_q.tasks import async_task
 
-    async_task("django_feexpay.background.tasks.sweep", turn, save=False)
+    async_task("django_feexpay.background.tasks.sweep", enqueued_at, save=False)
 
 
 def _is_cluster_stopping() -> bool:

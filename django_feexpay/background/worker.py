@@ -60,7 +60,7 @@ class AutocommitOffError(RuntimeError):
 
 
 class Interval:
-    """Whether an interval has passed since it last had, by the monotonic clock, which a wrong time cannot stop."""
+    """A timer of the monotonic clock: `has_passed` is True at most once per interval."""
 
     def __init__(self, gap: timedelta) -> None:
         self._seconds = gap.total_seconds()
@@ -75,7 +75,7 @@ class Interval:
 
 
 class Intervals:
-    """When the periodic work is due. The tasks of a cluster share one per process: each task makes its own Worker."""
+    """The timers of the periodic work. A cluster's process keeps one: each of its tasks makes a new Worker."""
 
     def __init__(self) -> None:
         self.heartbeat = Interval(_HEARTBEAT_EVERY)
@@ -87,10 +87,10 @@ class Worker:
     """Sweeps with one pool of threads per kind of work, so that no kind delays another.
 
     Polls of live attempts come first. Polls of settled attempts have fewer threads, so that webhooks about old payments
-    cannot delay payers. Sends have their own, as a synchronous provider answers after minutes; so have deliveries, as a
-    host's receiver may take any time, and the nightly comparison.
+    cannot delay payers. Sends have their own threads, because a synchronous provider answers after minutes. So do
+    deliveries, because a host's receiver may take any time, and the nightly comparison.
 
-    Use as a context manager: leaving waits for the calls under way. `name` is its heartbeat.
+    Use as a context manager: the exit waits for the calls under way. `name`: of its heartbeat.
     """
 
     def __init__(
@@ -124,7 +124,10 @@ class Worker:
         pause = every_seconds
         while not stop.is_set():
             try:
-                pause = 0 if self._round() else every_seconds
+                claimed = self._claim()
+                self._deliverer.start_due()
+                self._do_periodic_work()
+                pause = 0 if claimed else every_seconds
                 if self._does_nightly and self._comparison.free and self._intervals.nightly.has_passed():
                     compare = partial(nightly.run_nightly, source=Source.WORKER, stop=stop.is_set)
                     self._comparison.put(run_logged, compare)
@@ -143,7 +146,7 @@ class Worker:
     def sweep(self) -> int:
         """Do one round, wait for its calls and its receivers, and count the attempts worked on.
 
-        Changes: whatever the payments functions change. Raises: AutocommitOffError.
+        Changes: what the functions of `payments` change. Raises: AutocommitOffError.
         Safe to repeat: yes, also at the same time.
         """
         claimed = self._claim()
@@ -152,12 +155,6 @@ class Worker:
                 self._deliverer.start_due()  # a slow answer must not delay a signal
         self._do_periodic_work()
         self._deliverer.deliver_due(_DELIVERY_SECONDS)
-        return claimed
-
-    def _round(self) -> int:
-        claimed = self._claim()
-        self._deliverer.start_due()
-        self._do_periodic_work()
         return claimed
 
     def _claim(self) -> int:
@@ -183,7 +180,7 @@ class Worker:
 
 
 def correct_clock_errors() -> None:
-    """Correct what a clock that ran ahead wrote: polls put off for years, and comparisons of future nights.
+    """Correct what a clock that ran ahead wrote: polls planned years ahead, and comparisons of future nights.
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """
@@ -195,7 +192,7 @@ def correct_clock_errors() -> None:
 
 
 def is_recent(beat_at: datetime, now: datetime, within: timedelta) -> bool:
-    """Whether a heartbeat is younger than `within`. One from the future, by a clock that ran ahead, is not."""
+    """Whether a heartbeat is younger than `within`. A heartbeat from the future, by a wrong clock, is not recent."""
     return -conf.CLOCK_SLACK <= now - beat_at < within
 
 

@@ -88,18 +88,14 @@ class WorkerPool:
         thread = threading.current_thread()
         with self._lock:
             self._at_work[thread] = future
-        _do(future, work)
+        try:
+            work()
+        except BaseException as error:
+            future.set_exception(error)  # as in an executor: it must end neither the thread nor a wait
+        else:
+            future.set_result(None)
         with self._lock:
             return self._at_work.pop(thread, None) is not None
-
-
-def _do(future: Future[None], work: Callable[[], None]) -> None:
-    try:
-        work()
-    except BaseException as error:
-        future.set_exception(error)  # as in an executor: it must end neither the thread nor a wait
-    else:
-        future.set_result(None)
 
 
 def run_logged(work: Callable[..., object], *args: Any) -> None:

@@ -19,9 +19,9 @@ _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent",
 
 def renew_copies(using: str) -> None:
     """Invalidate the cached provider lists: now for this transaction, and at its commit for others."""
-    cache_state.renew(cache_state.PROVIDERS)
+    cache_state.invalidate(cache_state.PROVIDERS)
     if connections[using].in_atomic_block:
-        transaction.on_commit(lambda: cache_state.renew(cache_state.PROVIDERS), using=using)
+        transaction.on_commit(lambda: cache_state.invalidate(cache_state.PROVIDERS), using=using)
 
 
 class ProviderQuerySet(PrimaryQuerySet["Provider"]):

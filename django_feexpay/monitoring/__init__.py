@@ -1,3 +1,3 @@
-"""How we know that all is well, or that it is not."""
+"""Health checks, the diagnosis of `feexpay_doctor`, and the route of the webhook."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The diagnosis that `feexpay_doctor` prints. Every check ends in time, says what to do, and shows no secret."""
+"""The diagnosis that `feexpay_doctor` prints. Each check has a time limit, says what to do and shows no secret."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _database_and_rows() -> Findings:
 
 def _database() -> Finding:
     try:
-        _within(_query_database)
+        _with_timeout(_query_database)
     except (DatabaseError, TimeoutError) as error:
         advice = _("Is it running, and is the address in DATABASES right?")
         return Finding(Mark.BAD, "database", _("no answer (%s)") % type(error).__name__, advice)
@@ -200,8 +200,8 @@ def _receivers() -> Finding:
 def _cache() -> Finding:
     backend = str(settings.CACHES.get("default", {}).get("BACKEND", ""))
     try:
-        _within(lambda: cache.set("feexpay:doctor", "here", 30))
-        is_kept = _within(lambda: cache.get("feexpay:doctor")) == "here"
+        _with_timeout(lambda: cache.set("feexpay:doctor", "here", 30))
+        is_kept = _with_timeout(lambda: cache.get("feexpay:doctor")) == "here"
     except ModuleNotFoundError as error:
         advice = _("Run `pip install %s`.") % error.name
         return Finding(Mark.BAD, "cache", _("the package %s is not installed") % error.name, advice)
@@ -212,8 +212,8 @@ def _cache() -> Finding:
         advice = _("With more than one process use Redis or a database cache: the rate limits are counted there.")
         return Finding(mark, "cache", _("not shared by processes"), advice)
     if not is_kept:
-        return Finding(Mark.BAD, "cache", _("loses the values it is given"), _("Check CACHES."))
-    return Finding(Mark.GOOD, "cache", _("keeps the values it is given"))
+        return Finding(Mark.BAD, "cache", _("loses the values written to it"), _("Check CACHES."))
+    return Finding(Mark.GOOD, "cache", _("keeps the values written to it"))
 
 
 def _queue() -> Finding:
@@ -245,9 +245,11 @@ def _gateway() -> Findings:
     """`GET balance` with the shop's key moves no money. Its reply also carries FeexPay's clock."""
     recorder = DateRecorder(conf.transport())
     try:
-        _within(conf.gateway_over(recorder).balance)
+        _with_timeout(conf.gateway_over(recorder).balance)
     except NotSentError as error:
-        yield Finding(Mark.BAD, "gateway", str(error) or error.code, _unreachable_advice())
+        is_local = urlsplit(feexpay.base_url).hostname in LOOPBACK.union(feexpay.insecure_hosts)
+        advice = _("Is feexpay_sandbox running?") if is_local else _("Check BASE_URL, PROXY, DNS and the firewall.")
+        yield Finding(Mark.BAD, "gateway", str(error) or error.code, advice)
     except (GatewayError, TimeoutError) as error:
         code = getattr(error, "code", "timeout")
         advice = _("Check the key, the shop, and whether FeexPay's list has this server's address.")
@@ -255,12 +257,6 @@ def _gateway() -> Findings:
     else:
         yield Finding(Mark.GOOD, "gateway", _("accepts the key"))
     yield _gateway_clock(recorder)
-
-
-def _unreachable_advice() -> str:
-    if urlsplit(feexpay.base_url).hostname in LOOPBACK.union(feexpay.insecure_hosts):
-        return _("Is feexpay_sandbox running?")
-    return _("Check BASE_URL, PROXY, DNS and the firewall.")
 
 
 def _gateway_clock(recorder: DateRecorder) -> Finding:
@@ -280,7 +276,7 @@ def _clock_error(subject: str, difference: timedelta) -> Finding:
 
 
 def _webhook_from_outside(url: str) -> Finding:
-    """A GET to the address that FeexPay was given: the webhook refuses it with a problem of ours."""
+    """Send a GET to the address that you entered at FeexPay: our webhook refuses it with a problem document."""
     if not url:
         advice = _("Give the address that FeexPay has: --webhook-url https://…%s") % (webhook_path() or "/webhook/")
         return Finding(Mark.NOT_APPLICABLE, "webhook", _("not checked"), advice)
@@ -288,7 +284,7 @@ def _webhook_from_outside(url: str) -> Finding:
         method="GET", url=url, timeouts=Timeouts(connect=5, read=8, total=12), headers={"Accept": "application/json"}
     )
     try:
-        reply = _within(lambda: conf.transport().exchange(request))
+        reply = _with_timeout(lambda: conf.transport().exchange(request))
     except (GatewayError, TimeoutError, ValueError) as error:
         advice = _("DNS, firewall and certificate: FeexPay must reach this address from outside.")
         return Finding(Mark.BAD, "webhook", _("not reachable (%s)") % getattr(error, "code", "timeout"), advice)
@@ -298,8 +294,8 @@ def _webhook_from_outside(url: str) -> Finding:
     return Finding(Mark.BAD, "webhook", _("something else answers there (HTTP %d)") % reply.status, advice)
 
 
-def _within(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
-    """What `check` returns or raises; TimeoutError when it does not end. A resolver or a driver may wait for ever."""
+def _with_timeout(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
+    """Run a check in a thread, because a resolver or a driver may wait for ever. Raises: TimeoutError, or its error."""
     done: Future[Value] = Future()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Health of the payments, read from our tables only: the check must not wait for a slow gateway."""
+"""Health of the payments, read from our tables only, so that it never waits for a slow gateway."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`status`, and by component `ok` or one word for the problem; for `breaker`, the open circuits."""
+    """`status`, and by component `ok` or the problem; for `breaker`, the open circuits."""
 
     status: Health
     components: dict[str, str]
 
 
-def look() -> Report:
-    """Check database, background work, late rows and gateway. DOWN only without the database: the rest recovers."""
+def check() -> Report:
+    """Check database, background work, late rows and gateway. DOWN: the database is unreachable."""
     try:
         components = _components()
     except DatabaseError:
         connection.close()
         return Report(Health.DOWN, {"database": "unreachable"})
-    well = all(word in ("ok", "unknown") for word in components.values())
-    return Report(Health.OK if well else Health.DEGRADED, components)
+    all_ok = all(word in ("ok", "unknown") for word in components.values())
+    return Report(Health.OK if all_ok else Health.DEGRADED, components)
 
 
 def _components() -> dict[str, str]:
     now = conf.now()
     beats = dict(Heartbeat.objects.values_list("name", "beat_at"))
-    at_work = [beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in beats]
+    engines = [beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in beats]
     return {
         "database": "ok",
-        "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in at_work) else "silent",
+        "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in engines) else "silent",
         "attempts": _late_or_ok(Attempt.objects.filter(next_poll_at__lt=now - _ATTEMPT_LATE).exists()),
         "outbox": _outbox(now),
         "breaker": ", ".join(circuit_breaker.open_circuits(CATALOGUE)) or "ok",
@@ -68,7 +68,7 @@ def _components() -> dict[str, str]:
 
 
 def _comparison(now: datetime) -> str:
-    """Whether staff must look at a discrepancy with money at stake, or a nightly comparison is overdue."""
+    """`money_at_stake`: a discrepancy waits for staff; `late`: no nightly comparison ended in 50 hours."""
     if Discrepancy.objects.at_stake().exists():
         return "money_at_stake"
     nights = Comparison.objects.exclude(night=None).exclude(finished_at__gt=now + conf.CLOCK_SLACK)
@@ -78,7 +78,7 @@ def _comparison(now: datetime) -> str:
 
 
 def _outbox(now: datetime) -> str:
-    """Whether every receiver takes its signals: one that fails, hangs or is not called shows within a minute."""
+    """`hanging`: a receiver does not return; `late`: a receiver failed or was not called for 45 s."""
     waiting = OutboxMessage.objects.filter(next_delivery_at__isnull=False)
     if waiting.filter(last_error__startswith=ERROR_HANGS).exists():
         return "hanging"

@@ -54,11 +54,11 @@ def player(db: None) -> User:
 
 @pytest.fixture
 def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
-    """A payment of 5 000 F CFA, started as the API does it; `order` overrides fields of the wish."""
+    """A payment of 5 000 F CFA, started as the API does it; `order` overrides fields."""
     numbers = itertools.count(1)
 
     def start(*, key: str = "", **order: Any) -> Payment:
-        wish: dict[str, Any] = {
+        values: dict[str, Any] = {
             "user": player,
             "provider": "mtn_bj",
             "amount": 5000,
@@ -66,7 +66,7 @@ def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
             "merchant_reference": f"order-{next(numbers)}",
         }
         intent = idempotency.Key(user=player, value=key, fingerprint="f" * 64) if key else None
-        return initiate.start(PaymentRequest(**(wish | order)), source=Source.API, key=intent)
+        return initiate.start(PaymentRequest(**(values | order)), source=Source.API, key=intent)
 
     return start
 
@@ -101,7 +101,7 @@ def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment
 
 
 def number() -> Msisdn:
-    """The payer's."""
+    """The payer's number."""
     found = msisdn_of("+229 01 97 00 00 50", CATALOGUE["mtn_bj"])
     assert found is not None
     return found
@@ -122,7 +122,7 @@ def start_review(start_payment: StartPayment, gateway: PlayedGateway) -> StartPa
 
 
 def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
-    """A proposal that ended; `columns` say otherwise."""
+    """A proposal that ended; `columns` overrides its values."""
     values: dict[str, Any] = {
         "attempt": attempt,
         "decision": "credit_taken",
@@ -139,7 +139,7 @@ def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
 
 
 def differ(attempt: Attempt | None, **columns: Any) -> Discrepancy:
-    """A difference of a finished comparison, about an attempt or about nothing we know."""
+    """A discrepancy of a finished comparison, about an attempt or about a payment we do not have."""
     now = conf.now()
     comparison = Comparison.objects.create(
         first_day=now, last_day=now, state="complete", started_at=now, beat_at=now, finished_at=now, open_count=1
@@ -166,7 +166,7 @@ def differ(attempt: Attempt | None, **columns: Any) -> Discrepancy:
 
 
 def deliver(attempt: Attempt | None, **columns: Any) -> WebhookDelivery:
-    """A stored delivery, about an attempt or about nothing we know."""
+    """A stored delivery, about an attempt or about a payment we do not have."""
     values: dict[str, Any] = {
         "dedupe_key": f"{WebhookDelivery.objects.count():064}",
         "gateway_reference": attempt.gateway_reference if attempt else "",

@@ -38,7 +38,7 @@ def test_list_shows_both_sides_and_links_to_the_payment(boss: Client, difference
     [
         ({"their_word": "", "their_amount": None}, "–"),
         ({"their_word": "unknown"}, "Unknown"),
-        ({"their_word": "missing"}, "unknown word"),
+        ({"their_word": "missing"}, "unknown status"),
         ({"their_amount": None}, "Failed"),
     ],
 )
@@ -68,7 +68,7 @@ def test_comparison_hides_differences_without_the_view_permission(
 
     page = client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
-    assert "Differences seen" not in page
+    assert "Differences found" not in page
 
 
 @pytest.mark.parametrize(("filters", "listed"), [({"state": "open"}, 2), ({"kind": "status"}, 1), ({"q": "theirs"}, 1)])
@@ -96,7 +96,9 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, differe
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("closed", "Their list was wrong, ticket 7")
     assert LogEntry.objects.get().change_message == "close (done): Their list was wrong, ticket 7"
-    assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "Close the difference: 1 done, 0 skipped, 0 failed."
+    ]
 
 
 def test_close_of_an_ended_difference_changes_nothing(boss: Client, difference: Discrepancy) -> None:
@@ -107,8 +109,8 @@ def test_close_of_an_ended_difference_changes_nothing(boss: Client, difference: 
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("settled", "")
     assert [str(message) for message in answer.context["messages"]] == [
-        "Close: 0 done, 1 skipped, 0 failed.",
-        f"This had ended before: nothing was changed. ({difference.pk})",
+        "Close the difference: 0 done, 1 skipped, 0 failed.",
+        f"This difference was closed before: nothing was changed. ({difference.pk})",
     ]
 
 
@@ -147,7 +149,7 @@ def test_pages_speak_french(boss: Client, difference: Discrepancy) -> None:
 
     assert "argent en jeu" in listed.lower()
     assert "statut différent" in listed
-    assert "Écarts vus" in comparison
+    assert "Écarts constatés" in comparison
     assert "Les 100 plus récents sont montrés ici." in comparison
 
 

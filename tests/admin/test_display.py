@@ -33,7 +33,7 @@ def contrast(one: str, other: str) -> float:
 
 def test_every_status_has_its_own_badge() -> None:
     assert set(BADGES) == set(Status)
-    assert len({str(badge.word) for badge in BADGES.values()}) == len(Status)
+    assert len({str(badge.text) for badge in BADGES.values()}) == len(Status)
 
 
 def test_every_tone_has_colours() -> None:
@@ -50,7 +50,7 @@ def test_badge_text_has_enough_contrast(tone: str) -> None:
     assert contrast(*colours()[tone]) >= 4.5
 
 
-def test_badge_shows_the_word_and_the_tone() -> None:
+def test_badge_shows_the_text_and_the_tone() -> None:
     assert status_badge("successful") == '<span class="feexpay-badge feexpay-badge--good">Successful</span>'
 
 

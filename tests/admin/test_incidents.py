@@ -41,7 +41,9 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, inciden
     assert incident.closed_at is not None
     assert incident.note == "Refunded, R-77"
     assert (entry.user.username, entry.change_message) == ("staff-1", "close (done): Refunded, R-77")
-    assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "Close the incident: 1 done, 0 skipped, 0 failed."
+    ]
 
 
 def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
@@ -60,8 +62,8 @@ def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
     incident.refresh_from_db()
     assert incident.note == "first"
     assert [str(message) for message in answer.context["messages"]] == [
-        "Close: 0 done, 1 skipped, 0 failed.",
-        f"This was closed before; its first note stays. ({incident.pk})",
+        "Close the incident: 0 done, 1 skipped, 0 failed.",
+        f"This incident was closed before; its first note stays. ({incident.pk})",
     ]
 
 

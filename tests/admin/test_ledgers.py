@@ -34,7 +34,7 @@ LEDGERS = [
 ]
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift"}
-#: Numbers that protect and say nothing to staff; receipts are shown with their message.
+#: Tables that staff have no use for; receipts are shown with their message.
 NOT_SHOWN = {"counter", "outboxreceipt"}
 
 pytestmark = pytest.mark.django_db

@@ -37,14 +37,14 @@ def address(name: str, *payments: Payment) -> str:
     return f"{LIST}{name}/?" + "&".join(f"payment={payment.pk}" for payment in payments)
 
 
-def told(client: Client, url: str) -> list[str]:
-    """Do the act; what staff are told."""
+def messages_after(client: Client, url: str) -> list[str]:
+    """Confirm the action; the messages that staff see."""
     answer = client.post(url, REASON, follow=True)
     assert answer.status_code == 200
     return [str(message) for message in answer.context["messages"]]
 
 
-# --- the way there -----------------------------------------------------------------------------------
+# --- permission and reason -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("action", "name"), [("reconcile", "reconcile"), ("retry", "retry")])
@@ -176,7 +176,7 @@ def test_ask_settles_and_credits_as_the_worker_would(
     payment = start_payment()
     gateway.says["REF-0001"] = "SUCCESSFUL"
 
-    assert told(boss, ask(payment)) == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
+    assert messages_after(boss, ask(payment)) == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
     assert Credit.objects.get().payment_id == payment.pk
 
 
@@ -186,24 +186,24 @@ def test_ask_leaves_the_actor_and_the_reason_in_the_history(
     payment = start_payment()
     gateway.says["REF-0001"] = "FAILED"
 
-    told(boss, ask(payment))
+    messages_after(boss, ask(payment))
 
     event = PaymentEvent.objects.latest("id")
     assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
 
 
 def test_ask_without_a_change_still_logs_the_reason(boss: Client, start_payment: StartPayment) -> None:
-    told(boss, ask(start_payment()))
+    messages_after(boss, ask(start_payment()))
 
     assert LogEntry.objects.get().change_message == "reconcile (done): The payer called"
 
 
 def test_ask_asks_about_every_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
     payment = start_failed()
-    told(boss, retry(payment))
+    messages_after(boss, retry(payment))
     gateway.asked.clear()
 
-    told(boss, ask(payment))
+    messages_after(boss, ask(payment))
 
     assert gateway.asked == ["REF-0001", "REF-0002"]
 
@@ -214,7 +214,7 @@ def test_ask_reports_a_silent_gateway_as_failed(
     payment = start_payment()
     gateway.unreachable = True
 
-    assert told(boss, ask(payment)) == [
+    assert messages_after(boss, ask(payment)) == [
         "Ask FeexPay now: 0 done, 0 skipped, 1 failed.",
         f"FeexPay did not answer, or does not know it yet. ({str(payment.pk)[:8]}…)",
     ]
@@ -227,7 +227,7 @@ def test_ask_searches_an_unsent_attempt_and_does_not_send_it(
     unsent = start_payment()
     gateway.unreachable = False
 
-    assert told(boss, ask(unsent))[0] == "Ask FeexPay now: 1 done, 0 skipped, 0 failed."
+    assert messages_after(boss, ask(unsent))[0] == "Ask FeexPay now: 1 done, 0 skipped, 0 failed."
     unsent.refresh_from_db()
     assert unsent.status == "created"
 
@@ -241,7 +241,7 @@ def test_ask_skips_an_attempt_that_is_being_sent(
     with failpoints.arm("before_send", die), pytest.raises(KeyboardInterrupt):
         start_payment()
 
-    assert told(boss, ask(Payment.objects.get()))[0] == "Ask FeexPay now: 0 done, 1 skipped, 0 failed."
+    assert messages_after(boss, ask(Payment.objects.get()))[0] == "Ask FeexPay now: 0 done, 1 skipped, 0 failed."
     assert gateway.asked == []
 
 
@@ -251,9 +251,9 @@ def test_action_begins_no_further_row_after_its_timeout(
     payment = start_payment()
     monkeypatch.setattr("django_feexpay.admin.confirm_action.TIMEOUT_SECONDS", 0.0)
 
-    assert told(boss, ask(payment)) == [
+    assert messages_after(boss, ask(payment)) == [
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
-        f"There was no time left for it. Choose it again. ({str(payment.pk)[:8]}…)",
+        f"The time limit was reached before this row. Choose it again. ({str(payment.pk)[:8]}…)",
     ]
     assert gateway.asked == []
 
@@ -273,7 +273,7 @@ def test_retry_opens_a_new_attempt_and_sends_it(
 ) -> None:
     payment = start_failed()
 
-    assert told(boss, retry(payment)) == ["Retry: 1 done, 0 skipped, 0 failed."]
+    assert messages_after(boss, retry(payment)) == ["Retry: 1 done, 0 skipped, 0 failed."]
     assert list(payment.attempts.order_by("ordinal").values_list("status", flat=True)) == ["failed", "pending"]
     assert list(gateway.collects) == ["REF-0001", "REF-0002"]
     event = PaymentEvent.objects.get(because="retried")
@@ -285,9 +285,9 @@ def test_report_groups_refusals_by_their_text(
 ) -> None:
     failed, waiting, paid = start_failed(), start_payment(), start_payment()
     gateway.says["REF-0003"] = "SUCCESSFUL"
-    told(boss, ask(paid))
+    messages_after(boss, ask(paid))
 
-    messages = told(boss, retry(failed, waiting, paid))
+    messages = messages_after(boss, retry(failed, waiting, paid))
 
     assert messages[0] == "Retry: 1 done, 2 skipped, 0 failed."
     assert sorted(messages[1:]) == [
@@ -302,7 +302,7 @@ def test_retry_that_feexpay_refuses_is_reported_as_failed(
     payment = start_failed()
     gateway.refusal = "PAYER_NOT_FOUND"
 
-    assert told(boss, retry(payment)) == [
+    assert messages_after(boss, retry(payment)) == [
         "Retry: 0 done, 0 skipped, 1 failed.",
         f"PAYER_NOT_FOUND ({str(payment.pk)[:8]}…)",
     ]
@@ -311,8 +311,8 @@ def test_retry_that_feexpay_refuses_is_reported_as_failed(
 def test_retry_twice_opens_one_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
     payment = start_failed()
 
-    told(boss, retry(payment))
-    told(boss, retry(payment))
+    messages_after(boss, retry(payment))
+    messages_after(boss, retry(payment))
 
     assert len(gateway.collects) == 2
 
@@ -324,6 +324,6 @@ def test_actions_run_outside_a_transaction_with_atomic_requests(
     payment = start_failed()
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
 
-    messages = told(boss, address(name, payment))
+    messages = messages_after(boss, address(name, payment))
 
     assert re.match(r".+: 1 done, 0 skipped, 0 failed\.", messages[0])

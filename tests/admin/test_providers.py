@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def save(client: Client, code: str, /, **changes: Any) -> Any:
-    """Post the provider's form as it stands, with these changes; a False is an unticked box."""
+    """Post the provider's form with its current values and these changes; False unticks a box."""
     row = Provider.objects.get(pk=code)
     names = ("name", "flow", "enabled", "disabled_reason", "disabled_reason_fr")
     names += ("min_amount", "max_amount", "fee_percent")

@@ -42,7 +42,7 @@ def hidden(page: str) -> dict[str, str]:
 
 
 def decide(client: Client, payment: Payment, decision: str, **more: str) -> list[str]:
-    """Open the page, choose, send; what staff are told."""
+    """Open the page, choose and send; the messages that staff see."""
     shown = hidden(text_of(client, review_of(payment)))
     given = shown | {"decision": decision, "reason": "The operator's receipt"} | more
     answer = client.post(review_of(payment), given, follow=True)
@@ -355,7 +355,7 @@ def ask(client: Client, payment: Payment) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    ("word", "text"),
     [
         ("SUCCESSFUL", TOOK),
         ("PENDING", "FeexPay still waits for the payer, reference REF-0001."),
@@ -363,7 +363,7 @@ def ask(client: Client, payment: Payment) -> list[Any]:
     ],
 )
 def test_ask_without_a_change_shows_the_answer_of_feexpay(
-    word: str, said: str, boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    word: str, text: str, boss: Client, start_review: StartPayment, gateway: PlayedGateway
 ) -> None:
     payment = start_review()
     gateway.says["REF-0001"] = word
@@ -371,7 +371,7 @@ def test_ask_without_a_change_shows_the_answer_of_feexpay(
     summary, words = ask(boss, payment)
 
     assert (summary.level_tag, words.level_tag) == ("warning", "warning")
-    assert str(words) == f"Attempt 1 is unchanged. {said} ({str(payment.pk)[:8]}…)"
+    assert str(words) == f"Attempt 1 is unchanged. {text} ({str(payment.pk)[:8]}…)"
 
 
 def test_ask_that_settles_reports_only_the_count(

@@ -90,8 +90,8 @@ def test_waiting_process_uses_the_list_of_the_other(renderings: list[Any], monke
     monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
 
     def bring(seconds: float) -> None:
-        edition = cache_state.edition(cache_state.PROVIDERS)
-        cache_state.put(f"providers:{edition}:{module.__version__}:en:::", theirs, 60)
+        version = cache_state.version(cache_state.PROVIDERS)
+        cache_state.put(f"providers:{version}:{module.__version__}:en:::", theirs, 60)
 
     monkeypatch.setattr(module.time, "sleep", bring)
 
@@ -216,7 +216,7 @@ def test_provider_is_enabled_again_when_a_probe_is_allowed(caller: Caller, clock
     assert shown.headers["Cache-Control"] == "private, max-age=20"
 
     clock.advance(20)
-    cache_state.renew(cache_state.PROVIDERS)  # cached for those 20 s, which do not pass on the fake clock
+    cache_state.invalidate(cache_state.PROVIDERS)  # cached for those 20 s, which do not pass on the fake clock
 
     assert rows(caller)["mtn_bj"]["enabled"] is True
 

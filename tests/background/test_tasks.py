@@ -118,11 +118,11 @@ def test_attempt_that_becomes_due_while_the_last_task_ends_is_swept_at_once(
 @sweeps_in_threads
 def test_duplicate_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None) -> None:
     begin()
-    ((turn,),) = enqueued()
+    ((enqueued_at,),) = enqueued()
     clock.advance(1)
-    assert tasks.sweep(turn) == "swept"
+    assert tasks.sweep(enqueued_at) == "swept"
 
-    assert tasks.sweep(turn) == "another task sweeps"
+    assert tasks.sweep(enqueued_at) == "another task sweeps"
     assert len(enqueued()) == 2, "the first one, left in the broker here, and its follower"
 
 

@@ -224,7 +224,7 @@ def test_polls_of_settled_payments_delay_no_live_one(
         try:
             wait_until(lambda: len(asked) == 4)
             seen = len(rounds)
-            wait_until(lambda: len(rounds) > seen + 30)  # whatever they could still take, they have
+            wait_until(lambda: len(rounds) > seen + 30)  # by now they have taken all they could
             Attempt.objects.filter(payment=live).update(next_poll_at=now())
             wait_until(lambda: status_of(live) == "successful")
             assert len(asked) == 4
@@ -345,7 +345,7 @@ def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypat
             return self.is_set()
 
     with Worker() as running:
-        monkeypatch.setattr(running, "_round", lambda: next(rounds))
+        monkeypatch.setattr(running, "_claim", lambda: next(rounds))
         running.run(Stop(), every_seconds=0.5)
 
     assert pauses == [0, 0, 0.5, 0, 0.5]

@@ -120,7 +120,7 @@ def messages(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 
 @pytest.fixture
 def found(messages: Callable[..., list[CheckMessage]]) -> Found:
-    """The ids of what is said, without `feexpay.`."""
+    """The ids of the messages, without `feexpay.`."""
 
     def run(**changes: Any) -> list[str]:
         return [str(message.id).removeprefix("feexpay.") for message in messages(**changes)]
@@ -133,7 +133,7 @@ def test_good_settings_bring_no_message(found: Found, debug: bool) -> None:
     assert found(debug=debug) == []
 
 
-def test_a_test_server_may_have_a_sandbox_and_a_test_key(found: Found) -> None:
+def test_staging_may_have_a_sandbox_and_a_test_key(found: Found) -> None:
     assert found(**STAGING) == []
 
 
@@ -141,10 +141,10 @@ def test_a_test_server_may_have_a_sandbox_and_a_test_key(found: Found) -> None:
     ("debug", "is_test_run", "environment"),
     [(True, False, "development"), (False, False, "production"), (False, True, "development")],
 )
-def test_environment_follows_debug_where_nothing_is_said(
+def test_unset_environment_follows_debug(
     settings: Any, monkeypatch: pytest.MonkeyPatch, debug: bool, is_test_run: bool, environment: str
 ) -> None:
-    """A host's test run has DEBUG off, too: it is not judged as production."""
+    """A host's test run has DEBUG off, too, but counts as development."""
     settings.DEBUG, settings.FEEXPAY = debug, {}
     if not is_test_run:
         monkeypatch.delattr("django.core.mail.outbox")
@@ -153,7 +153,7 @@ def test_environment_follows_debug_where_nothing_is_said(
 
 
 @pytest.mark.parametrize("word", ["production", "prod", "Staging"])
-def test_an_unknown_word_is_judged_as_production(settings: Any, word: str) -> None:
+def test_unknown_environment_counts_as_production(settings: Any, word: str) -> None:
     settings.FEEXPAY = {"ENVIRONMENT": word}
 
     assert (feexpay.environment, feexpay.sandbox_allowed) == ("production", False)
@@ -164,144 +164,148 @@ def test_lists_may_be_written_with_commas(found: Found) -> None:
 
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
-    ("E001", "no dict", {"FEEXPAY": ["API_KEY"]}),
+    ("E001", "FEEXPAY is a list", {"FEEXPAY": ["API_KEY"]}),
     ("E002", "misspelt key", {"APIKEY": "x"}),
-    ("E002", "prefix kept", {"FEEXPAY_SHOP_ID": "x"}),
+    ("E002", "setting name with a prefix", {"FEEXPAY_SHOP_ID": "x"}),
     ("E003", "no key in production", {"debug": False, "API_KEY": ...}),
     ("E003", "empty shop in production", {"debug": False, "SHOP_ID": ""}),
     ("W001", "no key in development", {"API_KEY": ...}),
     ("W001", "no shop in development", {"SHOP_ID": ""}),
     ("W002", "live key in development", {"API_KEY": "fp_live"}),
     ("E004", "test key in production", {"debug": False, "API_KEY": "test_key"}),
-    ("E005", "no address", {"BASE_URL": "api-v2.feexpay.me"}),
-    ("E005", "another scheme", {"BASE_URL": "ftp://api-v2.feexpay.me"}),
+    ("E005", "address without a scheme", {"BASE_URL": "api-v2.feexpay.me"}),
+    ("E005", "unsupported scheme", {"BASE_URL": "ftp://api-v2.feexpay.me"}),
     ("E005", "password inside", {"BASE_URL": "https://user:x@api-v2.feexpay.me/api"}),
     ("E005", "query inside", {"BASE_URL": "https://api-v2.feexpay.me/api?x=1"}),
     ("E005", "broken host", {"BASE_URL": "https://[::1"}),
-    ("E006", "http to the world", {"BASE_URL": "http://api-v2.feexpay.me/api"}),
-    ("E006", "http in production", {"debug": False, "BASE_URL": "http://127.0.0.1/api"}),
-    ("E006", "this machine in production", {"debug": False, "BASE_URL": "https://127.0.0.1/api"}),
-    ("E006", "a private network in production", {"debug": False, "BASE_URL": "https://10.0.0.5/api"}),
-    ("E006", "http to the world on a test server", {**STAGING, "BASE_URL": "http://gateway/api"}),
+    ("E006", "plain http to a public host", {"BASE_URL": "http://api-v2.feexpay.me/api"}),
+    ("E006", "plain http in production", {"debug": False, "BASE_URL": "http://127.0.0.1/api"}),
+    ("E006", "loopback address in production", {"debug": False, "BASE_URL": "https://127.0.0.1/api"}),
+    ("E006", "private address in production", {"debug": False, "BASE_URL": "https://10.0.0.5/api"}),
+    ("E006", "plain http to an unlisted host in staging", {**STAGING, "BASE_URL": "http://gateway/api"}),
     ("E007", "insecure hosts in production", {"debug": False, "INSECURE_HOSTS": "gateway"}),
     ("E008", "unknown mode", {"WEBHOOK_MODES": "status,magic"}),
     ("E009", "mode without a secret", {"WEBHOOK_MODES": "hmac"}),
     ("E009", "secret of another mode", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": f"header:{LONG}"}),
-    ("E009", "secret that is no base64", {"WEBHOOK_MODES": "standard_webhooks", "WEBHOOK_SECRETS": "whsec_%%%"}),
+    ("E009", "secret that is not base64", {"WEBHOOK_MODES": "standard_webhooks", "WEBHOOK_SECRETS": "whsec_%%%"}),
     ("E010", "HMAC secret of 23 bytes", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": "hmac:" + "x" * 23}),
     ("E010", "header of 7 bytes", {"WEBHOOK_MODES": "header", "WEBHOOK_SECRETS": "header:1234567"}),
-    ("E010", "new long, old short", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": f"hmac:{LONG},hmac:short"}),
+    ("E010", "long new secret, short old one", {"WEBHOOK_MODES": "hmac", "WEBHOOK_SECRETS": f"hmac:{LONG},hmac:short"}),
     ("W003", "header of 8 bytes", {"WEBHOOK_MODES": "header", "WEBHOOK_SECRETS": "header:12345678"}),
     ("W004", "built-in field key", {"FIELD_KEYS": ...}),
     ("E011", "no field key in production", {"debug": False, "FIELD_KEYS": ...}),
-    ("E003", "no key on a test server", {**STAGING, "API_KEY": ""}),
-    ("E011", "no field key on a test server", {**STAGING, "FIELD_KEYS": ...}),
-    ("E013", "no hash key on a test server", {**STAGING, "HASH_KEY": ...}),
+    ("E003", "no key in staging", {**STAGING, "API_KEY": ""}),
+    ("E011", "no field key in staging", {**STAGING, "FIELD_KEYS": ...}),
+    ("E013", "no hash key in staging", {**STAGING, "HASH_KEY": ...}),
     ("E012", "no Fernet key", {"FIELD_KEYS": [KEY, "secret"]}),
     ("W005", "built-in hash key", {"HASH_KEY": ""}),
     ("E013", "no hash key in production", {"debug": False, "HASH_KEY": ...}),
     ("E014", "short hash key", {"HASH_KEY": "x" * 31}),
-    ("E015", "another word for production", {"ENVIRONMENT": "prod", "API_KEY": "fp_key"}),
+    ("E015", "unknown environment", {"ENVIRONMENT": "prod", "API_KEY": "fp_key"}),
     ("E015", "unknown dispatch", {"DISPATCH": "later"}),
     ("E015", "unknown fee payer", {"FEE_PAYER": "nobody"}),
     ("E015", "unknown secrets backend", {"SECRETS_BACKEND": "paper"}),
     (
         "E029",
-        "secret of no mode",
+        "secret without a mode",
         {"WEBHOOK_MODES": "header,hmac", "WEBHOOK_SECRETS": f"header:{LONG},hmac:{LONG},{LONG}"},
     ),
-    ("E028", "no time of day", {"COMPARE_AT": "at night"}),
-    ("E028", "no such hour", {"COMPARE_AT": "24:00"}),
-    ("E016", "poll words", {"POLL_SECONDS": "soon,later"}),
-    ("E016", "no polls", {"POLL_SECONDS": []}),
-    ("E016", "poll at once", {"POLL_SECONDS": [0, 5]}),
-    ("E016", "poll nothing", {"POLL_SECONDS": [None]}),
+    ("E028", "comparison time in words", {"COMPARE_AT": "at night"}),
+    ("E028", "comparison at hour 24", {"COMPARE_AT": "24:00"}),
+    ("E016", "poll intervals in words", {"POLL_SECONDS": "soon,later"}),
+    ("E016", "no poll intervals", {"POLL_SECONDS": []}),
+    ("E016", "poll interval of zero", {"POLL_SECONDS": [0, 5]}),
+    ("E016", "poll interval None", {"POLL_SECONDS": [None]}),
     ("E017", "expiry in words", {"EXPIRY_SECONDS": "a quarter"}),
-    ("E017", "expiry too soon", {"EXPIRY_SECONDS": 29}),
-    ("E017", "expiry beyond time", {"EXPIRY_SECONDS": 10**18}),
-    ("E017", "no expiry", {"EXPIRY_SECONDS": None}),
-    ("E018", "rate without a period", {"RATE_LIMIT": "100"}),
-    ("E018", "rate a fortnight", {"RATE_LIMIT": "100/fortnight"}),
-    ("E018", "rate of none", {"RATE_LIMIT": "0/min"}),
-    ("E018", "rate as a number", {"RATE_LIMIT": 100}),
-    ("E019", "price function that is not there", {"PAYABLE": "shop.orders.nothing"}),
-    ("E019", "module that is not there", {"PAYABLE": "shoppe.orders.Orders"}),
-    ("E019", "price that is no function", {"PAYABLE": "shop.orders.FRANCS"}),
-    ("E019", "function and not its path", {"PAYABLE": print}),
-    ("E019", "class that is no Payable", {"PAYABLE": "shop.models.Order"}),
+    ("E017", "expiry below 30 s", {"EXPIRY_SECONDS": 29}),
+    ("E017", "expiry too large for a date", {"EXPIRY_SECONDS": 10**18}),
+    ("E017", "expiry None", {"EXPIRY_SECONDS": None}),
+    ("E018", "rate limit without a period", {"RATE_LIMIT": "100"}),
+    ("E018", "rate limit with an unknown period", {"RATE_LIMIT": "100/fortnight"}),
+    ("E018", "rate limit of zero", {"RATE_LIMIT": "0/min"}),
+    ("E018", "rate limit as a number", {"RATE_LIMIT": 100}),
+    ("E019", "PAYABLE names a missing function", {"PAYABLE": "shop.orders.nothing"}),
+    ("E019", "PAYABLE names a missing module", {"PAYABLE": "shoppe.orders.Orders"}),
+    ("E019", "PAYABLE names a number", {"PAYABLE": "shop.orders.FRANCS"}),
+    ("E019", "PAYABLE is a function", {"PAYABLE": print}),
+    ("E019", "PAYABLE names another class", {"PAYABLE": "shop.models.Order"}),
     ("E019", "Payable without a price", {"PAYABLE": "django_feexpay.Payable"}),
-    ("W014", "no price", {"PAYABLE": ...}),
+    ("W014", "PAYABLE not set", {"PAYABLE": ...}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
-    ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
+    ("E020", "HMAC scheme as text", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
     ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
     ("E051", "autocommit off", {"database": {**SQLITE, "AUTOCOMMIT": False}}),
     ("E052", "payments in another database", {"DATABASE_ROUTERS": [f"{__name__}.PaymentsElsewhere"]}),
-    ("W015", "a transaction around each view", {"database": {**SQLITE, "ATOMIC_REQUESTS": True}}),
+    ("W015", "ATOMIC_REQUESTS", {"database": {**SQLITE, "ATOMIC_REQUESTS": True}}),
     ("W013", "urls of another app only", {"ROOT_URLCONF": "tests.testing.no_urls"}),
     ("W006", "SQLite in production", {"debug": False, "database": SQLITE}),
-    ("W007", "deferred SQLite", {"database": {"ENGINE": "django.db.backends.sqlite3"}}),
-    ("W008", "no connection kept", {"debug": False, "database": {"ENGINE": "django.db.backends.postgresql"}}),
-    ("E022", "naive times", {"USE_TZ": False}),
+    ("W007", "SQLite without IMMEDIATE", {"database": {"ENGINE": "django.db.backends.sqlite3"}}),
+    (
+        "W008",
+        "new connection for each request",
+        {"debug": False, "database": {"ENGINE": "django.db.backends.postgresql"}},
+    ),
+    ("E022", "USE_TZ off", {"USE_TZ": False}),
     ("E023", "cluster without a timeout", {"Q_CLUSTER": {"retry": 180}}),
     ("E023", "retry before timeout", {"Q_CLUSTER": {"timeout": 90, "retry": 90}}),
     ("W011", "timeout below the longest sweep", {"Q_CLUSTER": {"timeout": 90, "retry": 180}}),
-    ("W009", "cache of one process in production", {"debug": False, "CACHES": LOCAL_CACHE}),
-    ("E024", "modes no list", {"WEBHOOK_MODES": 5}),
-    ("E024", "hosts no list", {"RETURN_HOSTS": None}),
-    ("E025", "proxy of another kind", {"PROXY": "socks5://10.0.0.1:1080"}),
+    ("W009", "local memory cache in production", {"debug": False, "CACHES": LOCAL_CACHE}),
+    ("E024", "webhook modes as a number", {"WEBHOOK_MODES": 5}),
+    ("E024", "return hosts None", {"RETURN_HOSTS": None}),
+    ("E025", "proxy with an unsupported scheme", {"PROXY": "socks5://10.0.0.1:1080"}),
     ("E025", "proxy without a port", {"PROXY": "http://10.0.0.1"}),
-    ("W010", "address for a host", {"RETURN_HOSTS": ["https://shop.example"]}),
-    ("W010", "port with a host", {"RETURN_HOSTS": ["shop.example:8000"]}),
-    ("W010", "host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
-    ("E026", "false as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
-    ("E041", "rates source that is not there", {"RATES_SOURCE": "shop.rates.Bank"}),
-    ("E042", "rates source of another kind", {"RATES_SOURCE": "shop.orders.Orders"}),
-    ("E043", "rates by http", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
+    ("W010", "return host written as an address", {"RETURN_HOSTS": ["https://shop.example"]}),
+    ("W010", "return host with a port", {"RETURN_HOSTS": ["shop.example:8000"]}),
+    ("W010", "return host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
+    ("E026", "boolean as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
+    ("E041", "missing rates source", {"RATES_SOURCE": "shop.rates.Bank"}),
+    ("E042", "rates source of another class", {"RATES_SOURCE": "shop.orders.Orders"}),
+    ("E043", "rates address without TLS", {**HTTP_RATES, "RATES_URL": "http://rates.example/"}),
     ("E043", "no rates address", {**HTTP_RATES, "RATES_URL": ...}),
-    ("E044", "no way to the rate", {**HTTP_RATES, "RATES_KEY_PATH": ...}),
-    ("E015", "rates in another currency", {"RATES_QUOTED_IN": "GBP"}),
-    ("E045", "rates no numbers", {"RATES": {"USD": "much"}}),
-    ("E045", "rates no pairs", {"RATES": "605.25"}),
-    ("E045", "rates nothing", {"RATES": None}),
-    ("E046", "rate of the euro", {"RATES": {"EUR": "655.957"}}),
-    ("E047", "rate upside down", {"RATES": {"USD": "0.00165"}}),
-    ("E047", "rate of nothing", {"RATES": "USD:NaN"}),
-    ("E048", "rates stale at once", {"RATES_STALE_SECONDS": 3599}),
+    ("E044", "no path to the rate", {**HTTP_RATES, "RATES_KEY_PATH": ...}),
+    ("E015", "unknown quote currency", {"RATES_QUOTED_IN": "GBP"}),
+    ("E045", "rate in words", {"RATES": {"USD": "much"}}),
+    ("E045", "rates without currencies", {"RATES": "605.25"}),
+    ("E045", "rates None", {"RATES": None}),
+    ("E046", "rate of a fixed currency", {"RATES": {"EUR": "655.957"}}),
+    ("E047", "rate inverted", {"RATES": {"USD": "0.00165"}}),
+    ("E047", "rate NaN", {"RATES": "USD:NaN"}),
+    ("E048", "rates stale too soon", {"RATES_STALE_SECONDS": 3599}),
     ("E048", "rates stale in words", {"RATES_STALE_SECONDS": "a day"}),
-    ("W012", "pool of the usual size", {"debug": False, "database": pooled(True)}),
-    ("W012", "pool of a few", {"debug": False, "database": pooled({"min_size": 2, "max_size": 8})}),
-    ("E027", "no attempt at all", {"MAX_ATTEMPTS": 0}),
-    ("E027", "budget below nothing", {"GATEWAY_PER_SECOND": -1}),
-    ("E027", "places in words", {"GATEWAY_AT_ONCE": "many"}),
-    ("E027", "bound as a truth", {"MAX_ATTEMPTS": True}),
-    ("E027", "two persons above a word", {"REVIEW_TWO_PERSON_ABOVE": "much"}),
-    ("E027", "two persons above less than nothing", {"REVIEW_TWO_PERSON_ABOVE": -1}),
-    ("E027", "two persons as a truth", {"REVIEW_TWO_PERSON_ABOVE": True}),
-    ("E027", "prompts below nothing", {"PROMPTS_PER_PHONE": -1}),
-    ("E027", "prompts as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
+    ("W012", "pool of the default size", {"debug": False, "database": pooled(True)}),
+    ("W012", "pool of eight", {"debug": False, "database": pooled({"min_size": 2, "max_size": 8})}),
+    ("E027", "zero attempts", {"MAX_ATTEMPTS": 0}),
+    ("E027", "negative gateway rate", {"GATEWAY_PER_SECOND": -1}),
+    ("E027", "concurrent calls in words", {"GATEWAY_AT_ONCE": "many"}),
+    ("E027", "attempts as a boolean", {"MAX_ATTEMPTS": True}),
+    ("E027", "review limit in words", {"REVIEW_TWO_PERSON_ABOVE": "much"}),
+    ("E027", "negative review limit", {"REVIEW_TWO_PERSON_ABOVE": -1}),
+    ("E027", "review limit as a boolean", {"REVIEW_TWO_PERSON_ABOVE": True}),
+    ("E027", "negative prompt limit", {"PROMPTS_PER_PHONE": -1}),
+    ("E027", "prompt limit as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
 ]
 
 
 @pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
-def test_mistake_is_found_and_nothing_else_is_said(found: Found, number: str, changes: dict[str, Any]) -> None:
+def test_mistake_brings_its_message_and_no_other(found: Found, number: str, changes: dict[str, Any]) -> None:
     assert found(**changes) == [number]
 
 
-def test_pool_that_is_large_enough_is_good(found: Found) -> None:
+def test_large_pool_brings_no_message(found: Found) -> None:
     assert found(debug=False, database=pooled({"min_size": 2, "max_size": 46})) == []
 
 
 @pytest.mark.parametrize("limit", [None, "", 0, "100000"])
-def test_limit_of_two_persons_may_be_unset(found: Found, limit: object) -> None:
+def test_review_limit_may_be_unset(found: Found, limit: object) -> None:
     assert found(REVIEW_TWO_PERSON_ABOVE=limit) == []
 
 
-def test_atomic_requests_suit_a_queue(found: Found) -> None:
+def test_atomic_requests_are_fine_with_a_queue(found: Found) -> None:
     assert found(DISPATCH="queue", database={**SQLITE, "ATOMIC_REQUESTS": True}) == []
 
 
-def test_unreceived_success_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_receiver_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
     assert found() == ["W016"]
@@ -311,7 +315,7 @@ def test_unreceived_success_is_found(found: Found, monkeypatch: pytest.MonkeyPat
     ("name", "nearest"),
     [("APIKEY", "API_KEY"), ("FEEXPAY_SHOP_ID", "SHOP_ID"), ("poll_second", "POLL_SECONDS")],
 )
-def test_misspelt_key_is_told_the_nearest_setting(
+def test_hint_for_a_misspelt_key_names_the_nearest_setting(
     messages: Callable[..., list[CheckMessage]], name: str, nearest: str
 ) -> None:
     assert [message.hint for message in messages(**{name: 1})] == [f'Did you mean "{nearest}"?']
@@ -357,7 +361,7 @@ def test_every_message_has_a_case() -> None:
     assert set(ids_by_function()) == {row[0] for row in CASES} | {"W016", "W017"}
 
 
-def test_every_message_says_what_to_do(messages: Callable[..., list[CheckMessage]]) -> None:
+def test_every_message_has_a_hint(messages: Callable[..., list[CheckMessage]]) -> None:
     for _number, _name, changes in CASES:
         for message in messages(**changes):
             assert message.hint
@@ -412,7 +416,7 @@ def test_listed_host_may_be_http_on_a_developers_machine(found: Found) -> None:
 
 
 def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) -> None:
-    said = messages(
+    found = messages(
         API_KEY="fp_canary",
         BASE_URL="https://user:canary@host/api",
         PROXY="socks5://user:canary@host",
@@ -425,8 +429,8 @@ def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) 
         RATES_KEY_PATH="rate",
     )
 
-    assert len(said) == 7
-    assert "canary" not in " ".join(f"{message.msg} {message.hint}" for message in said)
+    assert len(found) == 7
+    assert "canary" not in " ".join(f"{message.msg} {message.hint}" for message in found)
 
 
 def test_checks_run_with_django_s() -> None:

@@ -263,7 +263,7 @@ def test_heartbeat_dated_next_year_is_not_recent(clock: Clock) -> None:
     for name in (worker.WORKER, worker.CLUSTER, worker.GATEWAY):
         Heartbeat.objects.create(name=name, beat_at=clock.at + YEAR)
 
-    components = health.look().components
+    components = health.check().components
 
     assert (components["worker"], components["gateway"]) == ("silent", "silent")
 

@@ -64,7 +64,7 @@ def test_money_at_stake_survives_later_nightly_comparisons(stake: None, clock: C
         clock.advance(86_400)
 
     assert (state(), Comparison.objects.count()) == ("open", count)
-    assert health.look().components["comparison"] == "money_at_stake"
+    assert health.check().components["comparison"] == "money_at_stake"
     assert list(violations()) == []
 
 

@@ -199,7 +199,7 @@ def test_sandbox_refuses_in_words(feexpay_sandbox: RunningSandbox) -> None:
 
 def _pytest(folder: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(test)
-    # Nothing of this repository's own settings: the folder is somebody else's project.
+    # Nothing of this repository's own settings: the folder is a host's project.
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTEST", "COV"))}
     others = [option for name in ("cacheprovider", "xdist", "schemathesis") for option in ("-p", f"no:{name}")]
     command = [sys.executable, "-m", "pytest", "-q", *others, "test_it.py"]

@@ -34,4 +34,4 @@ class Command(BaseCommand):
                     self.stdout.write(f"    {found.advice}")
             if problems:
                 raise CommandError(ngettext("%d problem.", "%d problems.", problems) % problems)
-            self.stdout.write(_("All is well."))
+            self.stdout.write(_("No problems found."))

@@ -1,4 +1,4 @@
-"""The same background work for a django-q2 cluster."""
+"""Schedule the background work in a django-q2 cluster."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen,
     if succeeded and (sent_at >= pause_is_over_at or opened_in_the_future):
         results = (_key(circuit, f"last:{slot}") for slot in range(WINDOW))
         cache_state.drop(_key(circuit, "open"), _key(circuit, "in_a_row"), _key(circuit, "seen"), *results)
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
         logger.warning("%s works again", circuit)
 
 
@@ -159,7 +159,7 @@ def _write_result(circuit: str, *, failed: int) -> None:
 def _open(circuit: str) -> None:
     now = conf.now().timestamp()
     if cache_state.put_first(_key(circuit, "open"), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
         logger.error("%s is in trouble: no payment is sent there except a probe every %d s", circuit, PAUSE_SECONDS)
 
 
@@ -170,7 +170,7 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
         return False
     if action is Action.SEND:
         cache_state.put(_key(circuit, "open"), (since, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS)
-        cache_state.renew(cache_state.PROVIDERS)
+        cache_state.invalidate(cache_state.PROVIDERS)
     return True
 
 
