@@ -36,7 +36,7 @@ async def play(plan: Plan) -> None:
             say(phase)
         return app.showing == "result"
 
-    app.context.watch(on_change)
+    app.context.subscribe(on_change)
     if plan.act == "pay":
         await _buy(driver, plan)
     await driver.until(on_change, seconds=90.0)

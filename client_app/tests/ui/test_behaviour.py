@@ -317,7 +317,7 @@ async def test_language_changes_at_once_and_is_stored(start: Any, shop: FakeShop
     await d.settle()
 
     assert d.shows("Settings")
-    assert d.root.navigation_items[0][2] == "FakeShop"
+    assert d.root.navigation_items[0][2] == "Shop"
     assert d.app.context.preferences.language == "en"
 
 

@@ -55,7 +55,7 @@ class Screens(Payer):
         if not hasattr(self, "flow"):
             return
         state = self.flow.state = self.sim.state
-        self.context.tell(state)
+        self.context.notify(state)
         assert self.result.shown is state.ended
         assert self.receipt.payment_id == self.asked
         if state.ended is not None:

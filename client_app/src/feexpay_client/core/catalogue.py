@@ -43,9 +43,6 @@ class Catalogue:
         there = [one for one in self.providers if one.country in (code, None)]
         return tuple(sorted(there, key=lambda one: not one.enabled))
 
-    def find(self, code: str) -> Provider | None:
-        return next((one for one in self.providers if one.code == code), None)
-
     def _load(self) -> None:
         try:
             fields = Fields(json.loads(self._path.read_bytes()), "providers")

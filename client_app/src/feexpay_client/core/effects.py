@@ -1,4 +1,4 @@
-"""Effects of the reducer. The answer carries the effect's `number`; another number means a late answer."""
+"""Effects of the reducer. The answer event repeats the `number`; an outdated number is ignored."""
 
 from __future__ import annotations
 

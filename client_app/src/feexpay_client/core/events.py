@@ -14,7 +14,7 @@ from feexpay_client.core.states import Draft, Intent, Record
 class Opened:
     """The journal's content, at the start or after another window released the lock.
 
-    damaged: it could not be read. elsewhere: another window of this app holds it, so it was not read.
+    damaged: it could not be read. other_window: another window of this app holds it, so it was not read.
     """
 
     record: Record | None

@@ -54,7 +54,7 @@ class SystemClock:
 
 
 class Flow:
-    """One signed-in payer's payments. `open()` first; `close()` at the end, which loses nothing.
+    """One signed-in payer's payments. Call `open()` first and `close()` last.
 
     open_page: opens an address in the browser. ask_sign_in: the session has ended; call `signed_in()` afterwards.
     """
@@ -128,11 +128,11 @@ class Flow:
     # --- what the payer does ---
 
     def edit(self, draft: Draft) -> None:
-        """Take the changed form. Requests a quote after a pause in typing if amount or provider changed."""
+        """Update the draft. If amount or provider changed, request a quote after a pause in typing."""
         self._dispatch(ev.Edited(draft))
 
     def pay(self) -> None:
-        """Pressed "pay". Nothing happens unless `state.can_pay`."""
+        """Start the payment. Nothing happens unless `state.can_pay`."""
         self._dispatch(ev.PayPressed(str(uuid.uuid4())))
 
     def retry(self, payment_id: str, phone: str = "", otp: str = "") -> None:

@@ -34,7 +34,7 @@ class JournalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The content found. `damaged`: the file is unreadable. `elsewhere`: another process holds the lock; retry later.
+    """The content found. `damaged`: the file is unreadable. `other_window`: another process holds the lock; retry.
 
     A damaged file stays until the next save, so that another start also finds it; then it is renamed.
     """

@@ -187,7 +187,7 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
 
 
 def _has_payment_to_show(event: ev.Opened, state: State) -> bool:
-    """Whether the closed window left a payment that this one must show: an open one comes first."""
+    """The closed window left a payment that this one must show."""
     record = event.record
     if record is None:
         return event.damaged

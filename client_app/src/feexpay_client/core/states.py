@@ -23,7 +23,7 @@ class Phase(StrEnum):
     """Which screen to show. Only an answer of the server leads to SUCCEEDED or FAILED."""
 
     EDITING = "editing"  # the form
-    QUOTING = "quoting"  # the form, while the server says what it costs
+    QUOTING = "quoting"  # the form, while a quote is requested
     READY = "ready"  # the form with its quote: the button may be pressed
     SUBMITTING = "submitting"  # pressed: the key is being saved or the request is running
     UNKNOWN = "unknown"  # no answer: searching the history for it

@@ -156,7 +156,7 @@ def poll_again(state: State, work: list[Effect]) -> Step:
 
 
 def poll_later(state: State, error: errors.ApiError) -> Step:
-    """Schedule the next poll; a settled phase needs none."""
+    """Schedule the next try after an error, except in a settled phase."""
     if state.phase in SETTLED:
         return state, []
     after: float | None = getattr(error, "retry_after", None)

@@ -33,8 +33,8 @@ class AppContext:
     now: Callable[[], datetime]
     zone: tzinfo | None
     _listeners: list[Listener] = field(default_factory=list)
-    _stop_watching: Callable[[], None] | None = None
-    _watched: Flow | None = None
+    _unsubscribe: Callable[[], None] | None = None
+    _followed_flow: Flow | None = None
 
     # --- the flow ---
 
@@ -52,20 +52,20 @@ class AppContext:
         """The time to pass to `State.seconds_left` and `State.overdue`."""
         return self.session.flow.now() if self.session.flow is not None else 0.0
 
-    def watch(self, listener: Listener) -> None:
+    def subscribe(self, listener: Listener) -> None:
         """Call `listener` with every new state, also after a change of account."""
         self._listeners.append(listener)
 
-    def rewatch(self) -> None:
+    def follow_session(self) -> None:
         """Subscribe to the session's current flow and notify the listeners. Call it after a change of account."""
-        if self._watched is not self.session.flow:
-            if self._stop_watching is not None:
-                self._stop_watching()
-            self._watched = self.session.flow
-            self._stop_watching = self._watched.subscribe(self.tell) if self._watched is not None else None
-        self.tell(self.state)
+        if self._followed_flow is not self.session.flow:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+            self._followed_flow = self.session.flow
+            self._unsubscribe = self._followed_flow.subscribe(self.notify) if self._followed_flow is not None else None
+        self.notify(self.state)
 
-    def tell(self, state: State) -> None:
+    def notify(self, state: State) -> None:
         for listener in tuple(self._listeners):
             listener(state)
 

@@ -54,7 +54,7 @@ class FormPresenter(Presenter):
         self._providers = providers
         self._amount, self._currency, self._metadata = 0, "", dict[str, Any]()
         self._provider: Provider | None = None
-        self.context.watch(self._follow)
+        self.context.subscribe(self._follow)
         for name in ("phone", "code"):
             self.fbind(name, self._typed)
 

@@ -54,7 +54,7 @@ class PaymentPresenter(Presenter):
         super().__init__(**kwargs)
         self._titles, self._providers = titles, providers
         self._fields_of = ""
-        self.context.watch(self._follow)
+        self.context.subscribe(self._follow)
         providers.bind(refreshing=self._catalogue_refreshed)
         self.fbind("code", self._code_typed)
         self.fbind("phone", self._phone_typed)

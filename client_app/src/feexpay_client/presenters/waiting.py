@@ -51,7 +51,7 @@ class WaitingPresenter(Presenter):
         self._waiting_since: float | None = None
         self._running_request = 0
         self._ticker: Any = None
-        self.context.watch(self._follow)
+        self.context.subscribe(self._follow)
         self.fbind("code", self._typed)
 
     # --- what the payer does ---

@@ -95,7 +95,7 @@ class ClientApp(App):
         self.receipt = ReceiptPresenter(self.home.title_of, self.providers, context=context)
         self.history = HistoryPresenter(self.providers, self.home, context=context)
         self.settings_page = SettingsPresenter(context=context)
-        context.watch(self._follow)
+        context.subscribe(self._follow)
         self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
@@ -147,7 +147,7 @@ class ClientApp(App):
         self.tasks.cancel()
         await self.session.close()
 
-    # --- which screen ---
+    # --- choice of screen ---
 
     def go(self, name: str) -> None:
         """Build and show that screen. Without a session, show the sign-in screen first."""
@@ -235,7 +235,7 @@ class ClientApp(App):
 
     def _account_changed(self) -> None:
         """Follow the account after a sign-in, a sign-out or the end of the session."""
-        self.context.rewatch()
+        self.context.follow_session()
         for page in (self.signin, self.settings_page):
             page.relabel()
         if self.root is None:

@@ -135,7 +135,7 @@ class TopBar(BoxLayout):
     __events__ = ("on_back",)
 
     def on_back(self) -> None:
-        """The arrow was pressed."""
+        """The back button was pressed."""
 
 
 load_kv(__file__)
