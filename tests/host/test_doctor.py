@@ -262,5 +262,5 @@ def test_check_that_never_ends_is_stopped() -> None:
     never = threading.Event()
 
     with pytest.raises(TimeoutError):
-        doctor._within(never.wait, seconds=0.05)
+        doctor._with_timeout(never.wait, seconds=0.05)
     never.set()
