@@ -99,7 +99,7 @@ class ComparisonAdmin(LedgerAdmin):
         count = comparison.at_stake_count
         return display.pill(count, Tone.BAD) if count else count
 
-    @admin.display(description=gettext_lazy("what could not be read"))
+    @admin.display(description=gettext_lazy("unreadable parts"))
     def gaps_shown(self, comparison: Comparison) -> SafeString | str:
         return display.json_block(comparison.gaps)
 
@@ -204,6 +204,10 @@ def _theirs(row: Discrepancy) -> SafeString | str:
 def _finding_cells(finding: Finding) -> dict[str, Any]:
     """A difference as this comparison left it, and its state now."""
     row = finding.difference
-    left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("settled by asking"), Tone.GOOD)
+    left = (
+        display.pill(_("open"), Tone.BAD)
+        if finding.is_open
+        else display.pill(_("settled by FeexPay's answer"), Tone.GOOD)
+    )
     stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")
     return {"row": row, "left": left, "stake": stake, "state": _state(row), "ours": _ours(row), "theirs": _theirs(row)}

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Rows that one confirmation takes; their ids must fit into an address of 4 000 characters.
 MOST_ROWS = 50
-#: No further row is begun after this time: the browser waits for the page.
+#: The action starts no further row after this time, because a person waits for the page.
 TIMEOUT_SECONDS = 15.0
 _REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
 
@@ -178,7 +178,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         def view(request: HttpRequest) -> HttpResponse:
             return self.confirm(request, action)
 
-        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
+        # ATOMIC_REQUESTS.
         outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
         return path(f"{action.name}/", outside, name=f"feexpay_{self.opts.model_name}_{action.name}")
 

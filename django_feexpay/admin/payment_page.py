@@ -1,4 +1,4 @@
-"""The sections of a payment's admin page: a fixed number of statements, bounded rows."""
+"""The sections of a payment's admin page, read with a fixed number of statements and a limited number of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
 
-#: Rows of one section: the sender of webhooks must not be able to make this page endless.
+#: Rows of one section. A sender of many webhooks must not be able to make this page endless.
 MOST_ROWS = 100
 
 

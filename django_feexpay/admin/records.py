@@ -192,7 +192,7 @@ class OutboxMessageAdmin(OfPaymentAdmin):
         *("delivered_at", "next_delivery_at", "delivery_count", "last_error", "taken_by"),
     )
 
-    @admin.display(description=_("delivered to, while other receivers still wait"))
+    @admin.display(description=_("receivers that have returned already"))
     def taken_by(self, message: OutboxMessage) -> str:
         return ", ".join(message.receipts.values_list("receiver", flat=True)) or "–"
 

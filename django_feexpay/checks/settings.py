@@ -77,7 +77,7 @@ def times() -> Messages:
     if not holds(lambda: feexpay.expiry >= timedelta(seconds=30)):
         yield error(17, "EXPIRY_SECONDS is not a number of at least 30.", "A payer needs time to type a PIN: 900.")
     if not is_readable(lambda: feexpay.rate_limit):
-        yield error(18, "RATE_LIMIT is not a count and one of s, min, hour, day.", "For example 100/min.")
+        yield error(18, "RATE_LIMIT is not a number, a slash, and s, min, hour or day.", "For example 100/min.")
     if not is_readable(lambda: feexpay.compare_at):
         hint = 'Write a time of day in UTC, for example "02:00"; "" switches the nightly comparison off.'
         yield error(28, "COMPARE_AT is not a time of day.", hint)

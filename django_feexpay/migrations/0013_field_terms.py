@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             "comparison",
             "settled_count",
-            models.PositiveIntegerField(default=0, verbose_name="settled by asking"),
+            models.PositiveIntegerField(default=0, verbose_name="settled by FeexPay's answer"),
         ),
         migrations.AlterField(
             "discrepancy",
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
             models.CharField(
                 choices=[
                     ("open", "open"),
-                    ("settled", "settled by asking"),
+                    ("settled", "settled by FeexPay's answer"),
                     ("gone", "not found any more"),
                     ("closed", "closed by staff"),
                 ],

@@ -131,7 +131,7 @@ def test_missing_receiver_of_payment_succeeded_is_found(
 ) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
-    assert "✘ receivers: Nothing receives payment_succeeded" in examined()[0]
+    assert "✘ receivers: No receiver of payment_succeeded is connected" in examined()[0]
 
 
 def test_missing_urls_are_found(internet: FakeInternet, settings: Any) -> None:
