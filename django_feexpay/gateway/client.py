@@ -157,12 +157,13 @@ class Gateway:
             if error.code == IN_MAINTENANCE:
                 raise RefusedError(str(error), code=error.code) from error
             wait = error.retry_after_seconds
-            raise NotSentError(f"no page came: {error}", code="no_page", retry_after_seconds=wait) from error
+            raise NotSentError(f"FeexPay gave no page: {error}", code="no_page", retry_after_seconds=wait) from error
 
     def fetch_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
         """Read the status of the attempt with that reference.
 
-        Word.MISSING if FeexPay does not know the reference, and without a request if it cannot be one.
+        Returns Word.MISSING if FeexPay does not know the reference. A text that cannot be a reference is not sent: it
+        gets Word.MISSING at once.
 
         Raises: OutcomeUnknownError (no usable reply), NotSentError, MisconfiguredError. Safe to repeat.
         """

@@ -117,7 +117,7 @@ def payer_is_never_asked_twice() -> Iterator[str]:
 
 
 def second_charge_opens_an_incident() -> Iterator[str]:
-    """I4: each second success has a duplicate-charge incident, and nothing else has.
+    """I4: each second success has a duplicate-charge incident, and no other success has one.
 
     A second success is one of the same payment or order, or a confirmed second charge of one attempt.
     """
@@ -208,7 +208,7 @@ def _flaw(credit: Credit) -> str:
     if event.because == ReviewDecision.CREDIT_TAKEN:
         taken = event.evidence.get("amount")
         if event.evidence.get("word") != Word.SUCCESSFUL:
-            return "closed by FeexPay's figure, and FeexPay named none"
+            return "closed with FeexPay's amount, but FeexPay gave none"
         if (credit.amount, credit.currency) != (taken, payment.charged_currency):
             return f"{credit.amount} {credit.currency}, FeexPay took {taken} {payment.charged_currency}"
         return ""
@@ -364,7 +364,7 @@ def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
     try:
         sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
     except (KeyError, TypeError, ValueError):
-        return "but it is not written when it was searched for"
+        return "but the event does not say when the history was searched"
     if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.APART:
         return "too soon"
     return ""
@@ -469,8 +469,8 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
     see it.
     """
     now = conf.now()
-    put_off = Attempt.objects.filter(leases.put_off_too_far(now) | leases.given_up_too_early(now))
-    for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
+    late_attempts = Attempt.objects.filter(leases.scheduled_too_late(now) | leases.missing_next_poll(now))
+    for pk, status, next_poll_at in _rows(late_attempts, "pk", "status", "next_poll_at"):
         yield f"attempt {pk}: {status}, next poll {next_poll_at or 'never'}"
     late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)
     for pk, at in _rows(late, "pk", "next_delivery_at"):

@@ -169,7 +169,7 @@ def _refused(attempt: Attempt, code: str) -> NotAllowedError:
     if code == "low_balance":  # the code was right
         message = _("There was not enough money, or a limit was reached. Top up or use another number.")
     elif attempt.otp_count >= MOST_CODES:
-        message = _("The code was not accepted, and it was the last one this payment takes.")
+        message = _("The code was not accepted, and this payment accepts no other code.")
     return NotAllowedError("otp_rejected", message, payment_id=attempt.payment_id)
 
 

@@ -1,4 +1,4 @@
-"""FeexPay's facts about an attempt under review: what a person needs to decide."""
+"""FeexPay's facts about an attempt under review, on which a person decides."""
 
 from __future__ import annotations
 

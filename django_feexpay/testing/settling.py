@@ -1,4 +1,4 @@
-"""What a test does with a payment: settle it, run the worker, post a webhook."""
+"""Settle a payment, run the worker and post a webhook, in a test."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def work(sandbox: RunningSandbox) -> int:
 def settle(sandbox: RunningSandbox, payment: Payment, outcome: str = "successful") -> Payment:
     """Let FeexPay report `successful`, `failed`, `declined` or `expired`, settle by it and deliver the signals.
 
-    Raises: ValueError for another outcome; AssertionError when the payment cannot get there, because it was never
-    sent, was refused at once, or is settled otherwise.
+    Raises: ValueError for another outcome; AssertionError when the payment cannot get this outcome, because it was
+    never sent, was refused at once, or is settled already.
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"{outcome!r} is none of {', '.join(OUTCOMES)}")

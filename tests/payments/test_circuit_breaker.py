@@ -187,7 +187,7 @@ def test_successful_probe_closes_it(clock: Clock, caplog: pytest.LogCaptureFixtu
     circuit_breaker.record(GOOD)
 
     assert circuit_breaker.open_circuits(CODES) == []
-    assert "mtn_bj works again" in caplog.text
+    assert "the circuit breaker of mtn_bj is closed" in caplog.text
     record(4, LOST)
     assert circuit_breaker.open_circuits(CODES) == [], "failures from before it closed still count"
 
@@ -224,7 +224,7 @@ def test_provider_is_shown_as_troubled_until_a_probe_is_admitted(clock: Clock) -
 def test_trouble_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     record(30, LOST)
 
-    assert caplog.text.count("mtn_bj is in trouble") == 1
+    assert caplog.text.count("the circuit breaker of mtn_bj is open") == 1
 
 
 # --- starts, retries and the worker -------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Gap(StrEnum):
 
     CUT = "cut"  # more rows than one answer holds, and the question cannot be split further
     UNREADABLE = "unreadable"  # a row or the total could not be read
-    UNCOUNTED = "uncounted"  # split by word or provider, the answers held fewer rows than the total said
+    UNCOUNTED = "uncounted"  # after a split, the answers together had fewer rows than the total said
     UNANSWERED = "unanswered"  # FeexPay gave no answer
     REFUSED = "refused"  # FeexPay does not accept our key, our shop or our address
     NOT_ASKED = "not_asked"  # no questions or no time left
@@ -107,8 +107,8 @@ class Reader:
 
     most_questions, timeout_seconds: when one of them is used up, the rest becomes a gap. stop: called before each
     question; True has the same effect. waits_seconds: how long in total it waits while the rate budget is spent.
-    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: False saves
-    the sixteen questions of a busy day about payments whose word is none of _WORDS; such payments are then a gap.
+    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: whether to
+    search for payments with other words than _WORDS, by sixteen questions on a busy day; False: they are a gap.
     """
 
     most_questions: int
@@ -209,7 +209,7 @@ class Reader:
 
 
 def _left_out(question: Slice, page: HistoryPage, accounted: int) -> Slice | None:
-    """What the pieces of a cut answer may have missed, or None.
+    """The part of a cut answer that its pieces may have missed, or None.
 
     A split by days misses nothing. A split by words or providers may: payments can have another word or a provider
     that the filter does not know.

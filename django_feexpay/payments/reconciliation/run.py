@@ -1,8 +1,8 @@
 """Compare a period with FeexPay's history.
 
-A comparison finds rows missing on either side, other amounts and other statuses. The history only shows where to ask:
-each discrepancy is settled by asking FeexPay about the attempt. A row that a gap in the history may hide is never
-reported as missing.
+A comparison finds rows missing on either side, other amounts and other statuses. The history decides
+nothing: each discrepancy is settled by asking FeexPay about the attempt. A row that may be in a gap of the history is
+never reported as missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: More than a month of a busy shop needs. It ends a reading whose answers make no sense.
+#: More than a month of a busy shop needs. It ends a reading that inconsistent answers would prolong without end.
 MOST_QUESTIONS = 5000
 
 #: How long a comparison waits in total while the rate budget is spent.
