@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
-from django_feexpay.admin.payment_page import MOST_ROWS
+from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
-from django_feexpay.admin.records import OfPaymentAdmin
+from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.payments.reconciliation import discrepancies
@@ -80,8 +80,8 @@ class ComparisonAdmin(LedgerAdmin):
         comparison: Comparison | None = context.get("original")
         if comparison is not None and request.user.has_perm("feexpay.view_discrepancy"):
             rows = comparison.findings.order_by("-id").select_related("difference__payment", "difference__attempt")
-            context["findings"] = [_finding_cells(finding) for finding in rows[:MOST_ROWS]]
-            context["most_rows"] = MOST_ROWS
+            context["findings"] = [_finding_cells(finding) for finding in rows[:MAX_ROWS]]
+            context["most_rows"] = MAX_ROWS
             query = urlencode({_COMPARISON_FILTER: comparison.pk})
             context["discrepancies_url"] = f"{reverse('admin:feexpay_discrepancy_changelist')}?{query}"
         return super().render_change_form(request, context, *args, **kwargs)
@@ -105,7 +105,7 @@ class ComparisonAdmin(LedgerAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
+class DiscrepancyAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (

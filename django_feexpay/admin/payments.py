@@ -113,7 +113,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
 
     def page_actions(self, request: HttpRequest, row: Payment) -> list[dict[str, Any]]:
         actions = super().page_actions(request, row)
-        if review_page.may(request) and reviews.under_review(row.pk) is not None:
+        if review_page.may_close_reviews(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
         return actions
 

@@ -2,8 +2,9 @@
 
 A payment that starts, or a webhook, enqueues the first task (`wake`). Each task sweeps for a few seconds and enqueues
 the next one while anything is due soon. A schedule starts them again each minute if one was lost. Short tasks let a
-cluster stop within seconds. One Heartbeat row, SWEEP_TASK, allows one task at a time: its time is the argument of that
-task, and a task with another argument does nothing. So a task that is lost, late or doubled costs a minute at most.
+cluster stop within seconds. The Heartbeat row SWEEP_TASK allows one task at a time: each task gets the time in this row
+as its argument, and a task with another time does nothing. So a task that is lost, late or enqueued twice delays
+payments by a minute at most.
 
 Hosts without `django_q` in INSTALLED_APPS run `feexpay_worker`: that is why `django_q` is imported inside functions.
 """

@@ -18,7 +18,7 @@ from django_feexpay.payments.report_evaluation import amount_agrees, msisdn_agre
 
 #: Limit of one search. It is enough for three days. Each day needs one question per status word (three) and, to find
 #: other words, one per provider that the filter knows (sixteen).
-MOST_QUESTIONS = 64
+MAX_QUESTIONS = 64
 
 #: An attempt is not closed earlier than this after its sending: FeexPay may list a payment late.
 CLOSED_AFTER = timedelta(hours=24)
@@ -89,7 +89,7 @@ def _parts(
 ) -> Iterator[Part]:
     """Read the days of the attempt's possible payment, and one day on either side."""
     reader = Reader(
-        most_questions=MOST_QUESTIONS,
+        max_questions=MAX_QUESTIONS,
         timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
         other_words=other_words,

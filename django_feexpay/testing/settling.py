@@ -17,7 +17,7 @@ from django_feexpay.python_api import reconcile_payment
 from django_feexpay.testing.running import RunningSandbox
 
 #: More attempts than any test has due at once.
-_MOST_DUE = 500
+_MAX_DUE = 500
 
 #: FeexPay's status and reason for each outcome a test may ask for.
 OUTCOMES = {
@@ -50,7 +50,7 @@ def work(sandbox: RunningSandbox) -> int:
     sandbox.run_scripts()
     planned = Attempt.objects.filter(next_poll_at__isnull=False)
     planned.exclude(status__in=[Status.CREATED, Status.SENDING]).update(next_poll_at=conf.now())
-    polled = _advance(leases.claim_due(_MOST_DUE, unsent=False))
+    polled = _advance(leases.claim_due(_MAX_DUE, unsent=False))
     outbox.deliver()
     return sent + polled
 
@@ -85,7 +85,7 @@ def post_webhook(payment: Payment, event: str = "successful") -> int:
 
 
 def _send_queued() -> int:
-    return _advance(leases.claim_due(_MOST_DUE, unsent=True))
+    return _advance(leases.claim_due(_MAX_DUE, unsent=True))
 
 
 def _advance(claims: Sequence[leases.Claim]) -> int:
