@@ -41,19 +41,19 @@ class FeexPayConfig(AppConfig):
 
         post_migrate.connect(_sync_providers, sender=self, dispatch_uid="feexpay_sync_providers")
         for signal in (post_save, post_delete):
-            signal.connect(_renew_provider_list, sender=Provider, dispatch_uid="feexpay_provider_list")
+            signal.connect(_invalidate_provider_lists, sender=Provider, dispatch_uid="feexpay_provider_list")
 
 
-def _renew_provider_list(sender: type[Any], using: str, **kwargs: Any) -> None:
-    from django_feexpay.models.provider import renew_copies
+def _invalidate_provider_lists(sender: type[Any], using: str, **kwargs: Any) -> None:
+    from django_feexpay.models.provider import invalidate_provider_lists
 
-    renew_copies(using)
+    invalidate_provider_lists(using)
 
 
 def _sync_providers(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Bring the provider rows up to date with the catalogue, if the table has the columns of this release.
+    """Update the provider rows from the catalogue, if the table has the columns of this release.
 
-    After `migrate feexpay <an earlier migration>` it has not, and after `zero` there is no table.
+    After `migrate feexpay <an earlier migration>` the columns are missing; after `migrate feexpay zero`, the table.
     """
     from django_feexpay.models import Provider
 

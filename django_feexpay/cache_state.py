@@ -1,8 +1,8 @@
 """Short-lived state that all processes share, in Django's cache. An unavailable cache raises nothing.
 
-Payments work without the cache; only a protection is missing meanwhile. While it is unavailable, each function returns
-its `otherwise`. That is logged once, and the cache is skipped for some seconds, because each call to a Redis that hangs
-costs a whole timeout.
+Payments work without the cache, but circuit breakers and shared limits do not. While it is unavailable, each function
+returns its argument `otherwise` or a fixed default. The outage is logged once. Then the cache is skipped for some
+seconds, because each call to a Redis that hangs takes a whole timeout.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class _Availability:
             value = work()
         except Exception as error:  # the host chooses the cache, so its errors have no common base
             if self._skip_until is None:
-                logger.error("the cache is away, going on without it: %s", type(error).__name__)
+                logger.error("the cache does not answer, continuing without it: %s", type(error).__name__)
             self._skip_until = time.monotonic() + _SKIP_SECONDS
             return otherwise
         if self._skip_until is not None:
             self._skip_until = None
-            logger.warning("the cache is back")
+            logger.warning("the cache answers again")
         return value
 
 
@@ -67,14 +67,14 @@ def put(name: str, value: Any, seconds: float) -> None:
 
 
 def put_first(name: str, value: Any, seconds: float, *, otherwise: bool) -> bool:
-    """Write a value unless there is one; True for the caller that wrote it. `otherwise`: the answer without a cache."""
+    """Write a value unless there is one; True for the caller that wrote it. `otherwise`: the result without a cache."""
     return bool(_availability.use(lambda: cache.add(_key(name), value, seconds), otherwise))
 
 
 def take(name: str, seconds: float, *, otherwise: bool) -> bool:
     """Take a lock that one caller holds for `seconds`, or until `drop`; True for that caller. Exact on every cache.
 
-    `otherwise`: the answer without a cache.
+    `otherwise`: the result without a cache.
     """
     return _availability.use(lambda: counters().set_first(_key(name), 1, seconds), otherwise)
 

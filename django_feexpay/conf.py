@@ -72,7 +72,7 @@ ANY_AMOUNT = "any_amount"
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
 
-#: Keys that let a developer try the app without any setting. They are public, so they are refused elsewhere.
+#: Keys for development, so that the app runs without any setting. They are public: other environments refuse them.
 _DEVELOPMENT_KEYS: Mapping[str, str] = {
     "FIELD_KEYS": "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE=",
     "HASH_KEY": "django-feexpay development hash key",
@@ -317,7 +317,7 @@ def _notify_observers(seen: CallSeen) -> None:
 
 @contextmanager
 def use_transport(transport: Transport) -> Iterator[None]:
-    """Replace the socket, for tests and simulations."""
+    """Replace the transport, for tests and simulations."""
     global _transport
     before, _transport = _transport, transport
     try:

@@ -1,4 +1,4 @@
-"""Payments as a table: CSV of any length, XLSX up to XLSX_MOST_ROWS. Both have the same cells.
+"""Payments as a table: CSV of any length, XLSX up to XLSX_MAX_ROWS. Both have the same cells.
 
 Rows are read in slices, each starting after the last row of the slice before. So a million rows take no more memory
 than a thousand, and no statement or transaction lasts longer than one slice, on any database and behind any pooler.
@@ -27,7 +27,7 @@ from django_feexpay.lifecycle import Status, detail, public
 from django_feexpay.models.payment import PaymentQuerySet
 
 #: A workbook is complete before its first byte is sent; this many rows take about five seconds.
-XLSX_MOST_ROWS = 100_000
+XLSX_MAX_ROWS = 100_000
 
 _SLICE = 1000
 _BLOCK_BYTES = 64 * 1024
@@ -114,9 +114,9 @@ def _new_workbook(payments: PaymentQuerySet) -> Any:
     except ImportError:
         text = _("XLSX is not installed here. Run pip install 'django-feexpay[export]', or export CSV.")
         raise NotInstalledError(text) from None
-    if payments.order_by()[: XLSX_MOST_ROWS + 1].count() > XLSX_MOST_ROWS:
+    if payments.order_by()[: XLSX_MAX_ROWS + 1].count() > XLSX_MAX_ROWS:
         message = _("A workbook holds at most %d payments. Choose fewer with a filter, or export CSV.")
-        raise TooManyRowsError(message % XLSX_MOST_ROWS)
+        raise TooManyRowsError(message % XLSX_MAX_ROWS)
     return Workbook(write_only=True)
 
 

@@ -2,7 +2,7 @@
 
 Imports no Django.
 
-    CREATED ──► SENDING ──► PENDING ──► SUCCESSFUL      nothing ever leaves SUCCESSFUL
+    CREATED ──► SENDING ──► PENDING ──► SUCCESSFUL      no move leaves SUCCESSFUL
        ▲  │        │  │        ├──────► FAILED ─────┐
        │  │        │  ├► UNKNOWN ─────► EXPIRED ───┼──► REVIEW, SUCCESSFUL (late, only after asking)
        │  ▼        │  ▼                             │

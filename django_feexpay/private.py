@@ -1,8 +1,8 @@
 """Strings, bytes and dicts whose repr hides their content.
 
 Error reports contain the local variables of every frame: Sentry's by default, Django's in its HTML mail to ADMINS.
-Django's `sensitive_variables` protects only Django's. So a payer's phone number, name, mail and OTP, our keys and
-whole bodies get these types as soon as they are read, and an error report shows `PrivateText(•••)`.
+Django's `sensitive_variables` protects only Django's reports. So a payer's phone number, name, mail and OTP, our
+keys and whole bodies get these types as soon as they are read, and an error report shows `PrivateText(•••)`.
 
 `str()`, formatting and slicing return plain values: wrap them again if you keep them in a variable.
 """

@@ -19,7 +19,7 @@ PROBLEMS: Mapping[str, tuple[int, Any]] = {
     "malformed_request": (400, gettext_lazy("The request could not be read")),
     "not_authenticated": (401, gettext_lazy("Credentials are missing or wrong")),
     "permission_denied": (403, gettext_lazy("You may not do this")),
-    "not_found": (404, gettext_lazy("There is nothing here")),
+    "not_found": (404, gettext_lazy("Not found")),
     "method_not_allowed": (405, gettext_lazy("Wrong method")),
     "not_acceptable": (406, gettext_lazy("No such format")),
     "payment_open": (409, gettext_lazy("An earlier attempt may still succeed")),

@@ -5,8 +5,8 @@ stores the counter's value as the part's mark. The counter minus the oldest mark
 in the window. All processes share the counter, so concurrent events never exceed the limit.
 
 At most `limit` events pass in any period of `seconds`, by the app's clock (`conf.now`). An event counts for 1 to 1.1
-windows. A refused event does not count, so a client that keeps trying is admitted again. Only an event that is refused
-because concurrent events took the last places may count.
+times `seconds`. A refused event does not count, so a client that keeps trying is admitted again. One exception: an
+event that is refused because concurrent events reached the limit first may count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sample webhooks about a payment of ours, true and forged, for `feexpay_trigger` and for tests.
+"""Sample webhooks about an existing payment, genuine and forged, for `feexpay_trigger` and for tests.
 
-They go to the project's own webhook address and move no money: the project believes no webhook and asks FeexPay. The
-sandbox makes the bodies; it shares no code with the reader of webhooks.
+They go to the project's own webhook address and move no money: the project trusts no webhook and asks FeexPay. The
+sandbox makes the bodies; it shares no code with the parser of webhooks.
 """
 
 from __future__ import annotations

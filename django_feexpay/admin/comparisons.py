@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
-from django_feexpay.admin.payment_page import MOST_ROWS
+from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
-from django_feexpay.admin.records import OfPaymentAdmin
+from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.payments.reconciliation import discrepancies
@@ -80,8 +80,8 @@ class ComparisonAdmin(LedgerAdmin):
         comparison: Comparison | None = context.get("original")
         if comparison is not None and request.user.has_perm("feexpay.view_discrepancy"):
             rows = comparison.findings.order_by("-id").select_related("difference__payment", "difference__attempt")
-            context["findings"] = [_finding_cells(finding) for finding in rows[:MOST_ROWS]]
-            context["most_rows"] = MOST_ROWS
+            context["findings"] = [_finding_cells(finding) for finding in rows[:MAX_ROWS]]
+            context["most_rows"] = MAX_ROWS
             query = urlencode({_COMPARISON_FILTER: comparison.pk})
             context["discrepancies_url"] = f"{reverse('admin:feexpay_discrepancy_changelist')}?{query}"
         return super().render_change_form(request, context, *args, **kwargs)
@@ -99,13 +99,13 @@ class ComparisonAdmin(LedgerAdmin):
         count = comparison.at_stake_count
         return display.pill(count, Tone.BAD) if count else count
 
-    @admin.display(description=gettext_lazy("what could not be read"))
+    @admin.display(description=gettext_lazy("unreadable parts"))
     def gaps_shown(self, comparison: Comparison) -> SafeString | str:
         return display.json_block(comparison.gaps)
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
+class DiscrepancyAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -204,6 +204,10 @@ def _theirs(row: Discrepancy) -> SafeString | str:
 def _finding_cells(finding: Finding) -> dict[str, Any]:
     """A difference as this comparison left it, and its state now."""
     row = finding.difference
-    left = display.pill(_("open"), Tone.BAD) if finding.is_open else display.pill(_("settled by asking"), Tone.GOOD)
+    left = (
+        display.pill(_("open"), Tone.BAD)
+        if finding.is_open
+        else display.pill(_("settled by FeexPay's answer"), Tone.GOOD)
+    )
     stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")
     return {"row": row, "left": left, "stake": stake, "state": _state(row), "ours": _ours(row), "theirs": _theirs(row)}

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 #: Rows that one confirmation takes; their ids must fit into an address of 4 000 characters.
-MOST_ROWS = 50
-#: No further row is begun after this time: the browser waits for the page.
+MAX_ROWS = 50
+#: The action starts no further row after this time, because a person waits for the page.
 TIMEOUT_SECONDS = 15.0
 _REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
 
@@ -178,7 +178,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         def view(request: HttpRequest) -> HttpResponse:
             return self.confirm(request, action)
 
-        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
+        # ATOMIC_REQUESTS.
         outside = transaction.non_atomic_requests(self.admin_site.admin_view(view))
         return path(f"{action.name}/", outside, name=f"feexpay_{self.opts.model_name}_{action.name}")
 
@@ -191,7 +192,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         except ValidationError:
             raise Http404 from None
         queryset = self.get_queryset(request).select_related(*self.list_select_related)
-        rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= MOST_ROWS else []
+        rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= MAX_ROWS else []
         if not rows or len(rows) < len(ids):
             raise Http404
         return rows
@@ -241,9 +242,9 @@ def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, Quer
     """The list action that leads to the page of a confirmed action."""
 
     def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        ids = list(queryset.values_list("pk", flat=True)[: MOST_ROWS + 1])
-        if len(ids) > MOST_ROWS:
-            text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MOST_ROWS}
+        ids = list(queryset.values_list("pk", flat=True)[: MAX_ROWS + 1])
+        if len(ids) > MAX_ROWS:
+            text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MAX_ROWS}
             admin.message_user(request, text, messages.ERROR)
             return None
         return HttpResponseRedirect(admin.confirm_url(action, ids))

@@ -1,4 +1,4 @@
-"""What staff may do to payments: *Ask FeexPay now* and *Retry*, by the functions of `payments` the API calls too."""
+"""Actions of staff on payments: *Ask FeexPay now* and *Retry*. They call the functions of `payments`, like the API."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def retry_payment(payment: Payment, actor: str, note: str) -> Outcome:
 
 
 def _may_be_retried(payment: Payment) -> bool:
-    """False for what is paid or may be."""
+    """False for a payment that is paid or may still be paid."""
     return payment.status != Status.SUCCESSFUL and reviews.under_review(payment.pk) is None
 
 

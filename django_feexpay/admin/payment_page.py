@@ -1,4 +1,4 @@
-"""The sections of a payment's admin page: a fixed number of statements, bounded rows."""
+"""The sections of a payment's admin page, read with a fixed number of statements and a limited number of rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
 
-#: Rows of one section: the sender of webhooks must not be able to make this page endless.
-MOST_ROWS = 100
+#: Rows of one section. A sender of many webhooks must not be able to make this page endless.
+MAX_ROWS = 100
 
 
 def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
     reviewed = reviews.under_review(payment.pk)
     return {
         "review": _review(reviewed, request),
-        "proposals": review_page.proposals_of(payment, MOST_ROWS),
+        "proposals": review_page.proposals_of(payment, MAX_ROWS),
         "status": display.status_badge(payment.status),
         "amount": display.amount(payment.amount, payment.currency),
         "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
@@ -34,7 +34,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
             {"row": row, "amount": display.amount_of_charge(row.amount, row.currency)}
             for row in _newest(payment.incidents.select_related("attempt").order_by("-id"))
         ],
-        "most_rows": MOST_ROWS,
+        "most_rows": MAX_ROWS,
     }
 
 
@@ -42,13 +42,13 @@ def _review(reviewed: Attempt | None, request: HttpRequest) -> dict[str, Any] | 
     """Why the payment is under review, and the address that closes it for staff with the permission."""
     if reviewed is None:
         return None
-    url = review_page.address(reviewed.payment_id) if review_page.may(request) else ""
+    url = review_page.address(reviewed.payment_id) if review_page.may_close_reviews(request) else ""
     return {"answer": review_page.last_answer(reviewed), "url": url, "is_proposed": reviews.open_proposal(reviewed)}
 
 
 def _newest(rows: QuerySet[Any]) -> list[Any]:
     """The newest rows, the oldest of them first."""
-    return list(rows[:MOST_ROWS])[::-1]
+    return list(rows[:MAX_ROWS])[::-1]
 
 
 def _attempts(payment: Payment) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ logger = logging.getLogger("django_feexpay.admin")
 
 @admin.register(Payment)
 class PaymentAdmin(ConfirmedActionsAdmin):
-    """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
+    """Payments, newest first. Read-only, except through `payment_actions` and `review_page`."""
 
     list_display = (
         "short_id",
@@ -90,7 +90,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)
-        # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
+        # ATOMIC_REQUESTS.
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
         return [
             path("find/", find, name="feexpay_payment_find"),
@@ -112,7 +113,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
 
     def page_actions(self, request: HttpRequest, row: Payment) -> list[dict[str, Any]]:
         actions = super().page_actions(request, row)
-        if review_page.may(request) and reviews.under_review(row.pk) is not None:
+        if review_page.may_close_reviews(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
         return actions
 

@@ -8,13 +8,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.admin import display
 from django_feexpay.admin.people import name_of
-from django_feexpay.admin.records import OfPaymentAdmin
+from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.admin.review_page import outcome_badge
 from django_feexpay.models import ReviewProposal
 
 
 @admin.register(ReviewProposal)
-class ReviewProposalAdmin(OfPaymentAdmin):
+class ReviewProposalAdmin(PaymentRowsAdmin):
     """Proposals to close a review, newest first. Staff approve them on the payment's page."""
 
     list_display = ("proposed_at", "outcome_shown", "payment_shown", "decision", "amount_shown", "reason")
@@ -24,7 +24,7 @@ class ReviewProposalAdmin(OfPaymentAdmin):
     path_to_payment = "attempt__payment"
     fields = (
         *("payment_shown", "attempt", "decision", "reason", "amount_shown", "gateway_word", "taken_shown"),
-        *("source", "proposer", "proposed_at", "outcome_shown", "ender", "ended_at"),
+        *("source", "proposed_by_shown", "proposed_at", "outcome_shown", "ended_by_shown", "ended_at"),
     )
 
     @admin.display(description=_("payment"))
@@ -46,9 +46,9 @@ class ReviewProposalAdmin(OfPaymentAdmin):
         return display.amount(row.gateway_amount, row.attempt.payment.charged_currency)
 
     @admin.display(description=_("proposed by"))
-    def proposer(self, row: ReviewProposal) -> str:
+    def proposed_by_shown(self, row: ReviewProposal) -> str:
         return name_of(row.proposed_by)
 
     @admin.display(description=_("ended by"))
-    def ender(self, row: ReviewProposal) -> str:
+    def ended_by_shown(self, row: ReviewProposal) -> str:
         return name_of(row.ended_by) or display.EMPTY

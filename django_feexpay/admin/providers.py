@@ -158,7 +158,7 @@ class ProviderAdmin(ProviderModelAdmin):
 
     @admin.action(description=gettext_lazy("Open again"), permissions=["change"])
     def open_again(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
-        """Switch providers on, but for those that the catalogue marks unavailable."""
+        """Switch providers on, except those that the catalogue marks unavailable."""
         for provider in providers.filter(enabled=False):
             if not unavailable_reason(provider.code):
                 provider.enabled, provider.disabled_reason, provider.disabled_reason_fr = True, "", ""

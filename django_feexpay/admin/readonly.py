@@ -18,28 +18,28 @@ else:
     AnyModelAdmin = admin.ModelAdmin
     AnyPaginator = Paginator
 
-MOST_COUNTED = 10_000
+MAX_COUNTED = 10_000
 
 
 class CappedPaginator(AnyPaginator):
-    """Counts and shows at most MOST_COUNTED rows; filters and search reach the older ones.
+    """Counts and shows at most MAX_COUNTED rows; filters and search reach the older ones.
 
     PostgreSQL takes a quarter of a second to count five million rows, on every page.
     """
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, MOST_COUNTED)
+        return min(self._counted, MAX_COUNTED)
 
     @cached_property
     def is_capped(self) -> bool:
         """Whether there are more rows than were counted."""
-        return self._counted > MOST_COUNTED
+        return self._counted > MAX_COUNTED
 
     @cached_property
     def _counted(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages through querysets only
-        return rows.order_by()[: MOST_COUNTED + 1].count()
+        return rows.order_by()[: MAX_COUNTED + 1].count()
 
 
 class LedgerAdmin(AnyModelAdmin):

@@ -24,7 +24,7 @@ from django_feexpay.models import (
 )
 
 
-class OfPaymentAdmin(LedgerAdmin):
+class PaymentRowsAdmin(LedgerAdmin):
     """A ledger whose rows belong to payments; search takes an id or reference of the payment."""
 
     list_select_related: ClassVar[Any] = ("payment",)
@@ -50,7 +50,7 @@ class OfPaymentAdmin(LedgerAdmin):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(OfPaymentAdmin):
+class AttemptAdmin(PaymentRowsAdmin):
     """Attempts, those of the newest payments first, without the encrypted columns and the hash."""
 
     list_display = (
@@ -93,7 +93,7 @@ class AttemptAdmin(OfPaymentAdmin):
 
 
 @admin.register(PaymentEvent)
-class PaymentEventAdmin(OfPaymentAdmin):
+class PaymentEventAdmin(PaymentRowsAdmin):
     """All changes of status, newest first."""
 
     list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor", "note")
@@ -122,7 +122,7 @@ class PaymentEventAdmin(OfPaymentAdmin):
 
 
 @admin.register(Credit)
-class CreditAdmin(OfPaymentAdmin):
+class CreditAdmin(PaymentRowsAdmin):
     """Credits, newest first."""
 
     list_display = ("short_id", "amount_shown", "created_at")
@@ -140,7 +140,7 @@ class CreditAdmin(OfPaymentAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(OfPaymentAdmin):
+class WebhookDeliveryAdmin(PaymentRowsAdmin):
     """Webhook deliveries, redacted."""
 
     list_display = (
@@ -173,7 +173,7 @@ class WebhookDeliveryAdmin(OfPaymentAdmin):
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(OfPaymentAdmin):
+class OutboxMessageAdmin(PaymentRowsAdmin):
     """Signals to the host's receivers, newest first."""
 
     list_display = (
@@ -192,13 +192,13 @@ class OutboxMessageAdmin(OfPaymentAdmin):
         *("delivered_at", "next_delivery_at", "delivery_count", "last_error", "taken_by"),
     )
 
-    @admin.display(description=_("delivered to, while other receivers still wait"))
+    @admin.display(description=_("receivers that have returned already"))
     def taken_by(self, message: OutboxMessage) -> str:
         return ", ".join(message.receipts.values_list("receiver", flat=True)) or "–"
 
 
 @admin.register(IdempotencyRecord)
-class IdempotencyRecordAdmin(OfPaymentAdmin):
+class IdempotencyRecordAdmin(PaymentRowsAdmin):
     """Idempotency keys and their first answers, newest first."""
 
     list_display = ("created_at", "key", "user", "payment_shown", "answer_status")

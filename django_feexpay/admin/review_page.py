@@ -61,7 +61,7 @@ class Option:
 
 
 class ReviewForm(ReasonForm):
-    """A decision and its reason; hidden fields carry what the page showed. Approving takes the shown proposal."""
+    """A decision and its reason; hidden fields carry what the page showed. Approving carries out the shown proposal."""
 
     decision = forms.ChoiceField(
         label=gettext_lazy("Decision"), choices=ReviewDecision.choices, widget=forms.RadioSelect, required=False
@@ -82,7 +82,7 @@ class ReviewForm(ReasonForm):
         return cleaned
 
 
-def may(request: HttpRequest) -> bool:
+def may_close_reviews(request: HttpRequest) -> bool:
     """Whether this user may close reviews, or propose and approve a decision."""
     return request.user.has_perm(PERMISSION)
 
@@ -97,7 +97,7 @@ def close_review(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespon
 
     Must run outside a transaction. Raises: PermissionDenied; Http404 for an unknown payment.
     """
-    if not (model_admin.has_view_permission(request) and may(request)):
+    if not (model_admin.has_view_permission(request) and may_close_reviews(request)):
         raise PermissionDenied
     payment = _payment(request)
     form = ReviewForm(request.POST if request.method == "POST" else None)

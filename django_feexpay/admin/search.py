@@ -81,7 +81,7 @@ class NumberForm(forms.Form):
 def msisdns(phone: str) -> list[Msisdn]:
     """Every msisdn that this number can mean: without a country code there may be several.
 
-    Error reports show none of it.
+    No error report shows the number.
     """
     found = {}
     for rule in _RULES:

@@ -1,7 +1,8 @@
 """Parameters and answers of each call, as plain data from which `openapi` makes the API description.
 
-`extend_schema` saves fewer than fifty lines here, because it has no response links and no named JSON Schema components.
-Its serializers also follow the host's SPECTACULAR_SETTINGS, so the tests would prove only our own host's description.
+drf-spectacular's `extend_schema` is not used: it has no response links and no named JSON Schema components, so it would
+save fewer than fifty lines. Its result also depends on the host's SPECTACULAR_SETTINGS, so our tests would not prove
+the description that another host gets.
 """
 
 from __future__ import annotations
@@ -280,7 +281,11 @@ WEBHOOK = Call(
     summary="Receive a webhook of FeexPay",
     description="Stored first, then answered. The body decides nothing: it only makes the next poll due now.",
     tag="webhook",
-    answers={200: Answer("Stored now or before.", reference("Received"), {"stored": {"received": True}}, headers=())},
+    answers={
+        200: Answer(
+            "Stored, now or by an earlier delivery.", reference("Received"), {"stored": {"received": True}}, headers=()
+        )
+    },
     problems=(
         *("malformed_request", "not_authenticated", "payload_too_large", "unsupported_media_type", "server_error"),
         "gateway_unavailable",

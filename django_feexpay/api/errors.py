@@ -82,8 +82,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 def challenges(view: Any, request: Any) -> str:
     """`WWW-Authenticate` by the authentication classes of a view, or the host's where the view has none.
 
-    Without Basic if the first class has no challenge, as in DRF: otherwise a browser would open its password dialog
-    over the host's page. `Session` if no class has a challenge, because HTTP asks for one in every 401.
+    Basic is left out if the first class has no challenge, as in DRF: otherwise a browser would open its password
+    dialog over the host's page. If no class has a challenge, the value is `Session`, because HTTP requires one in
+    every 401.
     """
     classes: Any = view.authentication_classes or api_settings.DEFAULT_AUTHENTICATION_CLASSES
     headers = [authentication().authenticate_header(request) for authentication in classes]

@@ -47,7 +47,7 @@ def described(shape: Shape, description: str) -> Shape:
 
 
 def record(about: str, /, *, optional: tuple[str, ...] = (), **members: Shape) -> Shape:
-    """An object. All members are required but for `optional`."""
+    """An object. All members are required, except those in `optional`."""
     required = [name for name in members if name not in optional]
     return {"type": "object", "description": about, "properties": members, "required": required}
 

@@ -253,8 +253,9 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
 
 
 def _answer_once(key: idempotency.Key | None, run: Callable[[], Payment], *, status: int | None = None) -> Response:
-    """Run and store the answer, or repeat the first answer. status: None for 201 or 202, by the payment.
+    """Run and store the answer, or repeat the first answer.
 
+    status: of the first answer; None: 201 or 202, chosen by the payment's status.
     If the first request never answered, its answer is made from the payment.
     """
     headers = {}

@@ -9,7 +9,7 @@ from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.payments import outbox, receivers
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation
 
-#: More threads than two hanging receivers and a slow one can hold (`receivers.AT_ONCE` each).
+#: More threads than two hanging receivers and a slow one can occupy together.
 THREADS = 16
 
 #: How long a stopping worker waits for receivers under way.

@@ -2,8 +2,9 @@
 
 A payment that starts, or a webhook, enqueues the first task (`wake`). Each task sweeps for a few seconds and enqueues
 the next one while anything is due soon. A schedule starts them again each minute if one was lost. Short tasks let a
-cluster stop within seconds. One Heartbeat row, SWEEP_TASK, allows one task at a time: its time is the argument of that
-task, and a task with another argument does nothing. So a task that is lost, late or doubled costs a minute at most.
+cluster stop within seconds. The Heartbeat row SWEEP_TASK allows one task at a time: each task gets the time in this row
+as its argument, and a task with another time does nothing. So a task that is lost, late or enqueued twice delays
+payments by a minute at most.
 
 Hosts without `django_q` in INSTALLED_APPS run `feexpay_worker`: that is why `django_q` is imported inside functions.
 """
@@ -59,14 +60,15 @@ def sweep(enqueued_at: datetime | None = None) -> str:
     stop, needed = threading.Event(), not _is_worker_alive()
     with Worker(name=CLUSTER, intervals=_intervals, nightly=False) as worker:
         worker.run(stop, seconds=_SWEEP_SECONDS if needed else 0)
-        # Before leaving, which waits for slow calls: another process of the cluster goes on meanwhile.
+        # Enqueue before the `with` block ends, which waits for slow calls: another process can sweep meanwhile.
         if needed and _is_work_due_soon():
             enqueued_at = conf.now()
             if Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).update(beat_at=enqueued_at):
                 _enqueue(enqueued_at)
         else:
             Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).delete()
-            if needed and _is_work_due_soon():  # committed just before the delete, so that its `wake` did nothing
+            # Work committed just before the delete found the row, so its `wake` enqueued nothing.
+            if needed and _is_work_due_soon():
                 _enqueue_first()
     return "swept"
 
@@ -123,14 +125,14 @@ def wake() -> None:
     global _engine
     try:
         if time.monotonic() - _engine[0] >= _CHECK_ENGINE_EVERY_SECONDS:
-            _engine = time.monotonic(), _is_cluster_in_charge()
+            _engine = time.monotonic(), _does_cluster_sweep()
         if _engine[1]:
             _enqueue_first()
     except Exception as error:  # every broker, chosen by the host, has its own errors
         logger.warning("no wake-up for the cluster: %s", type(error).__name__)
 
 
-def _is_cluster_in_charge() -> bool:
+def _does_cluster_sweep() -> bool:
     if not apps.is_installed("django_q"):
         return False
     from django_q.conf import Conf
@@ -164,7 +166,10 @@ def _enqueue_first() -> None:
 
 
 def _begin(enqueued_at: datetime | None) -> datetime | None:
-    """Take the row for the task that begins, if it is the enqueued one, or the schedule's while no other is alive."""
+    """Take the row for the task that begins; None if another task sweeps.
+
+    A task takes it if it is the enqueued one. A task of the schedule takes it if there is no task, or the last is lost.
+    """
     now = conf.now()
     row = Heartbeat.objects.filter(name=SWEEP_TASK)
     if enqueued_at is not None:

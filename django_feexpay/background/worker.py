@@ -27,7 +27,7 @@ from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
 from django_feexpay.payments import leases, sending, webhook_hints
-from django_feexpay.payments.durability import commits_by_itself
+from django_feexpay.payments.durability import is_autocommit_on
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
 from django_feexpay.payments.reconcile import reconcile_claimed
@@ -160,7 +160,7 @@ class Worker:
     def _claim(self) -> int:
         """Claim as many due attempts as there are free threads for them, and start the work."""
         close_old_connections()
-        if not commits_by_itself():
+        if not is_autocommit_on():
             raise AutocommitOffError
         to_send = leases.claim_due(self._sends.free, unsent=True)
         to_poll = leases.claim_due(self._polls.free, unsent=False, live=True)

@@ -241,7 +241,7 @@ def unserved(
     kind: Kind = "mobile_money",
     country: tuple[str | None, str, str, str] = (None, "", "", "XOF"),
 ) -> ProviderSpec:
-    """A provider that users ask for and FeexPay has no endpoint for. country: code, fr, en, currency."""
+    """A provider that users ask for, but that FeexPay does not serve. country: code, fr, en, currency."""
     return ProviderSpec(
         code=code,
         name=name,

@@ -39,13 +39,13 @@ def why_refused(base_url: str, *, insecure_hosts: Collection[str], sandbox_allow
     if not sandbox_allowed:
         if parts.scheme == "http":
             return "it is http in production: the key and numbers would travel unencrypted"
-        return "in production it leads to this machine or its own network" if _is_near(host) else ""
+        return "in production it leads to this machine or its own network" if _is_private_host(host) else ""
     if parts.scheme == "http" and host not in LOOPBACK.union(insecure_hosts):
         return f"it is http to {host}: the key and numbers would travel unencrypted"
     return ""
 
 
-def _is_near(host: str) -> bool:
+def _is_private_host(host: str) -> bool:
     """Whether the host name alone shows this machine or a private network. No DNS lookup."""
     if host == "localhost" or host.endswith(".localhost"):
         return True

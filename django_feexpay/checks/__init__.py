@@ -1,7 +1,7 @@
 """System checks: `manage.py check` reports what is wrong on any machine, `check --deploy` also what a server needs.
 
-A developer's machine, a CI without keys and a host's test run never fail on what only a server needs. An error stops
-what would lose money or leak; a warning names a risk. An id is never reused for another meaning.
+A developer's machine, a CI without keys and a host's test run never fail on what only a server needs. An error marks
+a setting that would lose money or leak data; a warning names a risk. An id is never reused for another meaning.
 docs/reference/checks.md lists them.
 """
 

@@ -30,7 +30,7 @@ def database_engine() -> Messages:
         yield error(21, f"The database {engine} is not supported.", "PostgreSQL in production, SQLite to start.")
     if "sqlite" in engine and database.get("OPTIONS", {}).get("transaction_mode") != "IMMEDIATE":
         hint = 'Set DATABASES["default"]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" and a timeout.'
-        yield warning(7, "SQLite without IMMEDIATE transactions loses writes to 'database is locked'.", hint)
+        yield warning(7, "SQLite without IMMEDIATE transactions: writes fail with 'database is locked'.", hint)
 
 
 @everywhere
@@ -53,7 +53,7 @@ def transactions() -> Messages:
     if database.get("ATOMIC_REQUESTS") and feexpay.dispatch != "queue":
         text = (
             "ATOMIC_REQUESTS opens a transaction around each of your views, and start_payment refuses to call FeexPay"
-            " inside one: a rollback would forget a payment that the payer was asked for."
+            " inside one: a rollback would delete a payment whose payer was already prompted."
         )
         hint = (
             "Put @transaction.non_atomic_requests on the views that start payments, or set"
@@ -86,7 +86,7 @@ def database_in_production() -> Messages:
     pooled = database.get("CONN_MAX_AGE", 0) != 0 or database.get("OPTIONS", {}).get("pool")
     if "postgresql" in database["ENGINE"] and not pooled:
         hint = 'Set DATABASES["default"]["CONN_MAX_AGE"] = 60, or OPTIONS["pool"].'
-        yield warning(8, "Each request opens a new database connection, which leaves a fifth of the throughput.", hint)
+        yield warning(8, "Each request opens a new database connection, which cuts the throughput to a fifth.", hint)
 
 
 # --- everything else ------------------------------------------------------------------------------------
@@ -127,7 +127,8 @@ def receivers() -> Messages:
             'Override `paid` in the class that FEEXPAY["PAYABLE"] names, or connect a receiver to'
             " django_feexpay.signals.payment_succeeded in AppConfig.ready()."
         )
-        yield warning(16, "Nothing receives payment_succeeded: a paid order would stay unpaid.", hint)
+        text = "No receiver of payment_succeeded is connected: your project would not mark a paid order as paid."
+        yield warning(16, text, hint)
 
 
 @on_deployment

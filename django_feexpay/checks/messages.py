@@ -42,6 +42,6 @@ def is_readable(read: Callable[[], object]) -> bool:
     return True
 
 
-def holds(condition: Callable[[], object]) -> bool:
+def is_valid(condition: Callable[[], object]) -> bool:
     """Whether the settings in the condition are readable and it is true."""
     return is_readable(condition) and bool(condition())

@@ -12,7 +12,7 @@ from django.utils.version import get_version_tuple
 
 from django_feexpay import conf
 from django_feexpay.catalogue.web_addresses import why_refused
-from django_feexpay.checks.messages import Messages, error, everywhere, holds, is_readable, on_deployment, warning
+from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, on_deployment, warning
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
@@ -178,7 +178,7 @@ def _secrets_of(mode: str) -> Messages:
 
 @everywhere
 def webhook_hmac() -> Messages:
-    if not holds(lambda: feexpay.webhook_hmac.encoding in ("hex", "base64")):
+    if not is_valid(lambda: feexpay.webhook_hmac.encoding in ("hex", "base64")):
         hint = "The keys are HEADER, PREFIX, ENCODING (hex or base64) and TIMESTAMP_HEADER."
         yield error(20, "WEBHOOK_HMAC does not describe a signature.", hint)
 

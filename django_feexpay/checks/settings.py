@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django_feexpay import conf
 from django_feexpay.catalogue.web_addresses import secure_url
-from django_feexpay.checks.messages import Messages, error, everywhere, holds, is_readable, warning
+from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, warning
 from django_feexpay.conf import DEFAULTS, feexpay
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
@@ -72,12 +72,12 @@ def whole_numbers() -> Messages:
 
 @everywhere
 def times() -> Messages:
-    if not holds(lambda: min(feexpay.poll_seconds) >= 1):
+    if not is_valid(lambda: min(feexpay.poll_seconds) >= 1):
         yield error(16, "POLL_SECONDS is not a list of seconds.", "For example 5,10,15,30,60.")
-    if not holds(lambda: feexpay.expiry >= timedelta(seconds=30)):
+    if not is_valid(lambda: feexpay.expiry >= timedelta(seconds=30)):
         yield error(17, "EXPIRY_SECONDS is not a number of at least 30.", "A payer needs time to type a PIN: 900.")
     if not is_readable(lambda: feexpay.rate_limit):
-        yield error(18, "RATE_LIMIT is not a count and one of s, min, hour, day.", "For example 100/min.")
+        yield error(18, "RATE_LIMIT is not a number, a slash, and s, min, hour or day.", "For example 100/min.")
     if not is_readable(lambda: feexpay.compare_at):
         hint = 'Write a time of day in UTC, for example "02:00"; "" switches the nightly comparison off.'
         yield error(28, "COMPARE_AT is not a time of day.", hint)
@@ -93,7 +93,7 @@ def require_idempotency_key() -> Messages:
 @everywhere
 def return_hosts() -> Messages:
     for host in feexpay.return_hosts:
-        if not holds(partial(_is_host_name, host)):
+        if not is_valid(partial(_is_host_name, host)):
             hint = "Write the host name only, in lower case, without https:// and without a port: shop.example.com."
             yield warning(10, f"RETURN_HOSTS: {host!r} is not a host name, so it matches no address.", hint)
 
@@ -152,7 +152,7 @@ def rates_source() -> Messages:
 
 @everywhere
 def written_rates() -> Messages:
-    if not holds(lambda: feexpay.rates_stale >= rates.FRESH):
+    if not is_valid(lambda: feexpay.rates_stale >= rates.FRESH):
         yield error(48, "RATES_STALE_SECONDS is not a number of at least 3600.", "For example 86400, one day.")
     hint = 'Write francs for one unit, by currency: {"USD": "605.25"}, or USD:605.25 in the environment.'
     if not is_readable(lambda: feexpay.rates):

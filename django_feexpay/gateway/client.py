@@ -129,7 +129,7 @@ class Gateway:
         return self._ask(
             "collect",
             lambda: self._request("POST", path, body, total_seconds, fresh_connection=True),
-            lambda reply: _judge_collect(reply, request, self._insecure_hosts),
+            lambda reply: _collect_result(reply, request, self._insecure_hosts),
             provider_code=provider.code,
         )
 
@@ -148,7 +148,7 @@ class Gateway:
             return self._ask(
                 "page",
                 lambda: self._request("POST", "/feexlinks/generate", body, None),
-                lambda reply: _judge_page(reply, self._insecure_hosts),
+                lambda reply: _page_result(reply, self._insecure_hosts),
                 provider_code=request.provider.code,
             )
         except OutcomeUnknownError as error:
@@ -157,12 +157,13 @@ class Gateway:
             if error.code == IN_MAINTENANCE:
                 raise RefusedError(str(error), code=error.code) from error
             wait = error.retry_after_seconds
-            raise NotSentError(f"no page came: {error}", code="no_page", retry_after_seconds=wait) from error
+            raise NotSentError(f"FeexPay gave no page: {error}", code="no_page", retry_after_seconds=wait) from error
 
     def fetch_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
         """Read the status of the attempt with that reference.
 
-        Word.MISSING if FeexPay does not know the reference, and without a request if it cannot be one.
+        Returns Word.MISSING if FeexPay does not know the reference. A text that cannot be a reference is not sent: it
+        gets Word.MISSING at once.
 
         Raises: OutcomeUnknownError (no usable reply), NotSentError, MisconfiguredError. Safe to repeat.
         """
@@ -170,7 +171,7 @@ class Gateway:
         if usable is None:
             return StatusReport(word=Word.MISSING)
         path = f"/transactions/public/single/status/{quote(usable, safe='')}"
-        return self._ask("status", lambda: self._request("GET", path, None, total_seconds), _judge_status)
+        return self._ask("status", lambda: self._request("GET", path, None, total_seconds), _status_result)
 
     def search_history(
         self,
@@ -193,7 +194,7 @@ class Gateway:
             lambda: self._request(
                 "POST", "/transactions/history", body, total_seconds, reply_limit_bytes=_HISTORY_LIMIT_BYTES
             ),
-            lambda reply: _judge_read(reply, history_page_from),
+            lambda reply: _read_result(reply, history_page_from),
             provider_code=provider.code if provider else None,
         )
 
@@ -204,14 +205,14 @@ class Gateway:
         """
         path = f"/balance/public/getByShop/{quote(self._shop_id, safe='')}"
         return self._ask(
-            "balance", lambda: self._request("GET", path, None, None), lambda reply: _judge_read(reply, balances_from)
+            "balance", lambda: self._request("GET", path, None, None), lambda reply: _read_result(reply, balances_from)
         )
 
     def _ask(
         self,
         operation: str,
         prepare: Callable[[], WireRequest],
-        judge: Callable[[WireReply], Value],
+        interpret: Callable[[WireReply], Value],
         *,
         provider_code: str | None = None,
     ) -> Value:
@@ -226,7 +227,7 @@ class Gateway:
         try:
             reply = self._transport.exchange(prepare())
             http_status = reply.status
-            value = judge(reply)
+            value = interpret(reply)
         except GatewayError as error:
             notify(error)
             raise
@@ -272,7 +273,7 @@ class Gateway:
         )
 
 
-def _judge_collect(reply: WireReply, request: CollectRequest, insecure_hosts: Collection[str]) -> Accepted:
+def _collect_result(reply: WireReply, request: CollectRequest, insecure_hosts: Collection[str]) -> Accepted:
     if not 200 <= reply.status < 300:
         raise refusal_of_collect(reply.status, reply.headers, reply.body)
     body = json_object(reply.body)
@@ -285,7 +286,7 @@ def _judge_collect(reply: WireReply, request: CollectRequest, insecure_hosts: Co
     return accepted
 
 
-def _judge_page(reply: WireReply, insecure_hosts: Collection[str]) -> HostedPage:
+def _page_result(reply: WireReply, insecure_hosts: Collection[str]) -> HostedPage:
     if not 200 <= reply.status < 300:
         raise refusal_of_collect(reply.status, reply.headers, reply.body)
     body = json_object(reply.body)
@@ -303,13 +304,13 @@ def _is_safe_page(url: str, insecure_hosts: Collection[str]) -> bool:
     return parts.username is None and (parts.scheme == "https" or parts.hostname in insecure_hosts)
 
 
-def _judge_status(reply: WireReply) -> StatusReport:
+def _status_result(reply: WireReply) -> StatusReport:
     if is_not_found(reply.status, reply.body):
         return StatusReport(word=Word.MISSING)
-    return _judge_read(reply, status_report_from)
+    return _read_result(reply, status_report_from)
 
 
-def _judge_read(reply: WireReply, parse: Callable[[Mapping[str, object]], Value | None]) -> Value:
+def _read_result(reply: WireReply, parse: Callable[[Mapping[str, object]], Value | None]) -> Value:
     body = json_object(reply.body) if 200 <= reply.status < 300 else None
     value = None if body is None else parse(body)
     if value is None:

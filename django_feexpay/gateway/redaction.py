@@ -20,7 +20,7 @@ import unicodedata
 from django_feexpay.private import MASK, PrivateText
 
 LONGEST_TEXT = 200
-_MOST_DIGITS = 3
+_MAX_DIGITS = 3
 #: Above any mobile money payment, and below any phone number.
 _LARGEST_AMOUNT = 10**7
 
@@ -84,7 +84,7 @@ def safe_words(raw: object, limit: int = LONGEST_TEXT) -> str:
         return ""
     text = PrivateText(unicodedata.normalize("NFKC", str(raw)[: 4 * limit]))
     text = PrivateText("".join(sign if sign.isprintable() else " " for sign in text))
-    keeps_digits = sum(sign.isnumeric() for sign in text) <= _MOST_DIGITS
+    keeps_digits = sum(sign.isnumeric() for sign in text) <= _MAX_DIGITS
     pieces = [_safe_piece(piece, keeps_digits) for piece in text.split()]
     return _MASKS.sub(MASK, " ".join(pieces))[:limit].strip()
 

@@ -54,7 +54,7 @@ def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> 
             f"replied {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
         )
     if status == 429:
-        return _slow_down(wait)
+        return _rate_limited(wait)
     if status == 503 and error is not None and error.code in _NETWORK_DOWN_CODES:
         return OutcomeUnknownError("the operator is in maintenance", code=IN_MAINTENANCE, retry_after_seconds=wait)
     # A timeout, a conflict, a duplicate or a 5xx does not tell whether the request was processed.
@@ -69,7 +69,7 @@ def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> 
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error for a failed read. Never RefusedError: a failed read says nothing about the payment."""
     if status == 429:
-        return _slow_down(_retry_after(headers))
+        return _rate_limited(_retry_after(headers))
     error = _error_body(body) if 400 <= status < 500 else None
     problem = _misconfiguration(status, error) if error else None
     return problem or OutcomeUnknownError(f"replied {status} without a result")
@@ -104,8 +104,8 @@ def _as_list(value: object) -> list[object]:
     return [] if value is None else [value]
 
 
-def _slow_down(wait: int | None) -> OutcomeUnknownError:
-    return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
+def _rate_limited(wait: int | None) -> OutcomeUnknownError:
+    return OutcomeUnknownError("FeexPay's rate limit was reached", code=RATE_LIMITED, retry_after_seconds=wait)
 
 
 def _misconfiguration(status: int, error: _ErrorBody) -> MisconfiguredError | None:
@@ -118,7 +118,7 @@ def _misconfiguration(status: int, error: _ErrorBody) -> MisconfiguredError | No
     if _NO_SUCH_PATH.search(error.text):
         return MisconfiguredError("FeexPay has no such path", code="unknown_path")
     if error.code == "FORBIDDEN":
-        return MisconfiguredError("FeexPay forbids this to our key", code="forbidden")
+        return MisconfiguredError("FeexPay does not allow this with our key", code="forbidden")
     return None
 
 

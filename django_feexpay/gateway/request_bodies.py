@@ -115,7 +115,7 @@ def history_body(
     if not 0 <= (end - start).days <= LONGEST_HISTORY_DAYS:
         raise ValueError("a history period must not end before it starts, and spans at most 31 days")
     if word not in _HISTORY_WORDS:
-        raise ValueError("FeexPay's history knows pending, successful and failed")
+        raise ValueError("FeexPay's history filters by pending, successful and failed only")
     can_filter = provider is not None and provider.in_history_filter
     return {
         "start_date": start.isoformat(),

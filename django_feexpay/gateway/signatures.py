@@ -29,7 +29,7 @@ _DIGITS = re.compile(r"[0-9]{1,12}")
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _WEBHOOK_ID = re.compile(r"[!-\-/-~]{1,256}")  # printable ASCII; a dot would make the signed text ambiguous
 _STANDARD_PREFIX = "whsec_"
-_MOST_SIGNATURES = 16
+_MAX_SIGNATURES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _check_standard(keys: list[bytes], request: _Request) -> bool:
 
 def _standard_signatures(header: str) -> list[bytes]:
     # Only `v1` is a symmetric signature; other versions are for other receivers.
-    entries = header.split(" ")[:_MOST_SIGNATURES]
+    entries = header.split(" ")[:_MAX_SIGNATURES]
     values = [entry.removeprefix("v1,") for entry in entries if entry.startswith("v1,")]
     decoded = [signature for value in values if (signature := _from_base64(value))]
     if not decoded:

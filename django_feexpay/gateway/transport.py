@@ -196,14 +196,14 @@ class _Connection(HTTPConnection):
         _exchange.may_have_left = True
 
     def _new_conn(self) -> socket.socket:
-        # urllib3 takes an OSError from here for a failed write, and would go on to read from no socket.
+        # urllib3 would take an OSError raised here as a failed write, and read from a socket that does not exist.
         try:
             return self._connected()
         except OSError as error:
             raise NewConnectionError(self, "no connection") from error
 
     def _connected(self) -> socket.socket:
-        # urllib3 gives each address of a host the whole timeout: two dead addresses would outlast the deadline.
+        # urllib3 gives each address of a host the whole timeout: two dead addresses would exceed the deadline.
         seconds = self.timeout if self.timeout is not None else _exchange.read_seconds
         addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         failure: OSError = OSError("the host has no address")

@@ -22,6 +22,11 @@ class Migration(migrations.Migration):
             "first_empty_search_at",
             models.DateTimeField(blank=True, null=True, verbose_name="first empty search of the history"),
         ),
+        migrations.AlterField(
+            "comparison",
+            "unproven_count",
+            models.PositiveIntegerField(default=0, verbose_name="attempts that may be in a gap of the history"),
+        ),
         migrations.RenameModel("Break", "Discrepancy"),
         migrations.RenameIndex("discrepancy", new_name="feexpay_discrepancy_open", old_name="feexpay_break_open"),
         migrations.AlterField(
@@ -91,7 +96,7 @@ class Migration(migrations.Migration):
             models.BooleanField(
                 db_default=False,
                 default=False,
-                help_text="For a payment page, or a code whose answer was lost: the payment with our id counts.",
+                help_text="For a payment page, or a code whose answer was lost: found by our id, not by FeexPay's reference.",
                 verbose_name="searched in FeexPay's history by our id",
             ),
         ),
@@ -103,7 +108,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             "comparison",
             "settled_count",
-            models.PositiveIntegerField(default=0, verbose_name="settled by asking"),
+            models.PositiveIntegerField(default=0, verbose_name="settled by FeexPay's answer"),
         ),
         migrations.AlterField(
             "discrepancy",
@@ -146,7 +151,7 @@ class Migration(migrations.Migration):
             models.CharField(
                 choices=[
                     ("open", "open"),
-                    ("settled", "settled by asking"),
+                    ("settled", "settled by FeexPay's answer"),
                     ("gone", "not found any more"),
                     ("closed", "closed by staff"),
                 ],

@@ -35,9 +35,9 @@ class Comparison(PrimaryModel):
     row_count = models.PositiveIntegerField(_("rows of FeexPay's history"), default=0)
     compared_count = models.PositiveIntegerField(_("attempts found there"), default=0)
     foreign_count = models.PositiveIntegerField(_("rows of other systems"), default=0)
-    unproven_count = models.PositiveIntegerField(_("attempts not seen where the history has gaps"), default=0)
+    unproven_count = models.PositiveIntegerField(_("attempts that may be in a gap of the history"), default=0)
     found_count = models.PositiveIntegerField(_("differences"), default=0)
-    settled_count = models.PositiveIntegerField(_("settled by asking"), default=0)
+    settled_count = models.PositiveIntegerField(_("settled by FeexPay's answer"), default=0)
     open_count = models.PositiveIntegerField(_("left open"), default=0)
     at_stake_count = models.PositiveIntegerField(_("left open, money at stake"), default=0)
     gap_count = models.PositiveIntegerField(_("gaps of the history"), default=0)
@@ -81,7 +81,7 @@ class Discrepancy(PrimaryModel):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
-        SETTLED = "settled", _("settled by asking")
+        SETTLED = "settled", _("settled by FeexPay's answer")
         GONE = "gone", _("not found any more")
         CLOSED = "closed", _("closed by staff")
 

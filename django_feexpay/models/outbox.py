@@ -48,9 +48,9 @@ class OutboxMessage(PrimaryModel):
 
 
 class OutboxReceipt(PrimaryModel):
-    """A receiver that returned for a message while another has not: it is not called with this message again.
+    """Records that a receiver returned for a message, so that the worker does not call it with this message again.
 
-    Written only for a message that could not be closed at once. `receiver`: its module and qualified name.
+    Written only while another receiver of the message has not returned. `receiver`: its module and qualified name.
     """
 
     message = models.ForeignKey(

@@ -33,7 +33,7 @@ from django_feexpay.models.provider import Provider
 _STATUSES = [(status.value, status.name.capitalize()) for status in Status]
 _KNOWN = [status.value for status in Status]
 
-_NOT_LISTED_OF_ATTEMPT = (
+_UNLISTED_ATTEMPT_COLUMNS = (
     *("payment", "amount", "msisdn_hash", "msisdn_sealed", "payer_sealed", "return_url", "cancel_url", "reason_text"),
     *("otp_count", "sent_at", "last_polled_at", "poll_count", "first_empty_search_at"),
     *("created_at", "updated_at", "settled_at"),
@@ -78,7 +78,8 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
-            *("user", "description", "idempotency_key"), *(f"latest_attempt__{name}" for name in _NOT_LISTED_OF_ATTEMPT)
+            *("user", "description", "idempotency_key"),
+            *(f"latest_attempt__{name}" for name in _UNLISTED_ATTEMPT_COLUMNS),
         )
 
 
@@ -238,7 +239,9 @@ class Attempt(PrimaryModel):
         _("searched in FeexPay's history by our id"),
         default=False,
         db_default=False,
-        help_text=_("For a payment page, or a code whose answer was lost: the payment with our id counts."),
+        help_text=_(
+            "For a payment page, or a code whose answer was lost: found by our id, not by FeexPay's reference."
+        ),
     )
     reason_code = models.CharField(_("reason"), max_length=64, blank=True)
     reason_text = models.CharField(_("FeexPay's text"), max_length=200, blank=True)

@@ -17,7 +17,7 @@ from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 _FROM_CATALOGUE = ("name", "enabled", "min_amount", "max_amount", "fee_percent", "flow")
 
 
-def renew_copies(using: str) -> None:
+def invalidate_provider_lists(using: str) -> None:
     """Invalidate the cached provider lists: now for this transaction, and at its commit for others."""
     cache_state.invalidate(cache_state.PROVIDERS)
     if connections[using].in_atomic_block:
@@ -30,7 +30,7 @@ class ProviderQuerySet(PrimaryQuerySet["Provider"]):
     def update(self, **kwargs: Any) -> int:
         """As Django's, and invalidates the cached lists: an update sends no signal."""
         rows = super().update(**kwargs)
-        renew_copies(self.db)
+        invalidate_provider_lists(self.db)
         return rows
 
 

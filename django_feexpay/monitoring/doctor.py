@@ -104,7 +104,7 @@ def _key_and_mode() -> Finding:
     key = feexpay.api_key.reveal()
     if not key or not feexpay.shop_id:
         advice = _("Set API_KEY and SHOP_ID: FeexPay's dashboard has them.")
-        return Finding(Mark.BAD, "key", _("no key or no shop"), advice)
+        return Finding(Mark.BAD, "key", _("API_KEY or SHOP_ID is not set"), advice)
     is_live = key.startswith("fp_")
     if is_live and feexpay.environment == conf.DEVELOPMENT:
         return Finding(Mark.BAD, "key", _("a live key in development"), _("Payments would be real: use a test key."))
@@ -169,7 +169,7 @@ def _worker() -> Finding:
 
 
 def _signals() -> Finding:
-    """The messages that a receiver failed on or that nothing delivers, with the newest error."""
+    """The messages that a receiver failed to handle or that no worker delivers, with the newest error."""
     failed, late = ~Q(last_error=""), Q(created_at__lt=conf.now() - health.MESSAGE_LATE)
     waiting = OutboxMessage.objects.filter(failed | late, next_delivery_at__isnull=False)
     count, last = waiting.count(), waiting.filter(failed).order_by("-id").first()
@@ -194,7 +194,7 @@ def _database_clock() -> Finding:
 def _receivers() -> Finding:
     for message in host_project.receivers():
         return Finding(Mark.BAD, "receivers", str(message.msg), str(message.hint))
-    return Finding(Mark.GOOD, "receivers", _("payment_succeeded is received"))
+    return Finding(Mark.GOOD, "receivers", _("payment_succeeded has a receiver"))
 
 
 def _cache() -> Finding:
@@ -291,7 +291,7 @@ def _webhook_from_outside(url: str) -> Finding:
     if is_refusal_of_ours(reply.status, reply.body):
         return Finding(Mark.GOOD, "webhook", _("reachable"))
     advice = _("The address must be the webhook route above, and no proxy may answer in its place.")
-    return Finding(Mark.BAD, "webhook", _("something else answers there (HTTP %d)") % reply.status, advice)
+    return Finding(Mark.BAD, "webhook", _("another program answers at this address (HTTP %d)") % reply.status, advice)
 
 
 def _with_timeout(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:

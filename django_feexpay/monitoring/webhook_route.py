@@ -1,4 +1,4 @@
-"""The route of the webhook in the host's project: its path, and what answers before it."""
+"""The route of the webhook in the host's project: its path, and a middleware that answers before the view."""
 
 from __future__ import annotations
 

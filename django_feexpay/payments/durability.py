@@ -84,12 +84,12 @@ def apps_outside_default() -> list[str]:
 def refuse_unusable_database() -> None:
     """Raise NotAllowedError `not_configured` where our transactions would not commit every money row.
 
-    That is where a router keeps our tables outside the default database, or where autocommit is off: there a rollback
-    by the host would delete the row of a payment that its payer was already asked for.
+    It is refused if a router keeps our tables outside the default database, or if autocommit is off. In both cases a
+    rollback by the host could delete the row of a payment whose payer was already prompted.
     """
     if elsewhere := apps_outside_default():
         logger.error("feexpay.E052: DATABASE_ROUTERS keeps %s outside the default database", ", ".join(elsewhere))
-    elif commits_by_itself():
+    elif is_autocommit_on():
         return
     else:
         logger.error("autocommit is off on this database connection: payments are refused, nothing would be committed")
@@ -98,7 +98,7 @@ def refuse_unusable_database() -> None:
     )
 
 
-def commits_by_itself() -> bool:
-    """Whether autocommit is on. Django switches it off inside `atomic` and on again after it: that does not count."""
+def is_autocommit_on() -> bool:
+    """Whether autocommit is on. True inside `atomic`, where Django switches it off only until the block ends."""
     connection = connections[DEFAULT_DB_ALIAS]
     return connection.in_atomic_block or connection.get_autocommit()

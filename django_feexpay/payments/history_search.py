@@ -16,9 +16,9 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.reconciliation.history import A_DAY, UNANSWERED_GAPS, Part, Reader, utc_day
 from django_feexpay.payments.report_evaluation import amount_agrees, msisdn_agrees
 
-#: Limit of one search. It is enough for three days, each asked by three words and, for words without a filter, by the
-#: sixteen providers that the filter knows.
-MOST_QUESTIONS = 64
+#: Limit of one search. It is enough for three days. Each day needs one question per status word (three) and, to find
+#: other words, one per provider that the filter knows (sixteen).
+MAX_QUESTIONS = 64
 
 #: An attempt is not closed earlier than this after its sending: FeexPay may list a payment late.
 CLOSED_AFTER = timedelta(hours=24)
@@ -76,8 +76,8 @@ def paid_rows(attempt: Attempt, *, timeout_seconds: float) -> tuple[list[History
     found: dict[str, HistoryRow] = {}
     answered = True
     for part in _parts(attempt, timeout_seconds, None, other_words=False):
-        unheard = part.gap in UNANSWERED_GAPS and part.slice.concerns(attempt.payment.provider.spec)
-        answered = answered and not unheard
+        unanswered = part.gap in UNANSWERED_GAPS and part.slice.concerns(attempt.payment.provider.spec)
+        answered = answered and not unanswered
         for row in part.rows:
             if row.report.word is Word.SUCCESSFUL and belongs_to(row, attempt):
                 found.setdefault(str(row.report.reference).casefold(), row)
@@ -89,7 +89,7 @@ def _parts(
 ) -> Iterator[Part]:
     """Read the days of the attempt's possible payment, and one day on either side."""
     reader = Reader(
-        most_questions=MOST_QUESTIONS,
+        max_questions=MAX_QUESTIONS,
         timeout_seconds=timeout_seconds,
         longest_question_seconds=longest_question_seconds,
         other_words=other_words,

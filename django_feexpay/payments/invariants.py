@@ -117,7 +117,7 @@ def payer_is_never_asked_twice() -> Iterator[str]:
 
 
 def second_charge_opens_an_incident() -> Iterator[str]:
-    """I4: each second success has a duplicate-charge incident, and nothing else has.
+    """I4: each second success has a duplicate-charge incident, and no other success has one.
 
     A second success is one of the same payment or order, or a confirmed second charge of one attempt.
     """
@@ -186,21 +186,21 @@ def credit_has_proof() -> Iterator[str]:
     its credit is FeexPay's amount in the evidence, or the amount that we asked for. I13 checks who closed it and why.
     This check repeats `report_evaluation` on purpose.
     """
-    credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_OF_PROOF)
+    credits_ = Credit.objects.select_related("event", "attempt", "payment").only(*_PROOF_COLUMNS)
     for credit in credits_.order_by("pk").iterator():
-        if flaw := _flaw(credit):
-            yield f"credit {credit.pk}: {flaw}"
+        if problem := _problem_of_credit(credit):
+            yield f"credit {credit.pk}: {problem}"
 
 
-#: The columns that `_flaw` reads. This check reads every credit, and whole rows take twice as long.
-_OF_PROOF = (
+#: The columns that `_problem_of_credit` reads. This check reads every credit, and whole rows take twice as long.
+_PROOF_COLUMNS = (
     *("amount", "currency", "attempt__amount", "attempt__gateway_reference"),
     *(f"event__{name}" for name in ("attempt_id", "to_status", "because", "evidence")),
     *(f"payment__{name}" for name in ("amount", "currency", "charged_currency", "exchange_rate", "fee")),
 )
 
 
-def _flaw(credit: Credit) -> str:
+def _problem_of_credit(credit: Credit) -> str:
     """The problem of a credit, or ""."""
     event, attempt, payment = credit.event, credit.attempt, credit.payment
     if (event.attempt_id, event.to_status) != (attempt.pk, Status.SUCCESSFUL):
@@ -208,7 +208,7 @@ def _flaw(credit: Credit) -> str:
     if event.because == ReviewDecision.CREDIT_TAKEN:
         taken = event.evidence.get("amount")
         if event.evidence.get("word") != Word.SUCCESSFUL:
-            return "closed by FeexPay's figure, and FeexPay named none"
+            return "closed with FeexPay's amount, but FeexPay gave none"
         if (credit.amount, credit.currency) != (taken, payment.charged_currency):
             return f"{credit.amount} {credit.currency}, FeexPay took {taken} {payment.charged_currency}"
         return ""
@@ -335,8 +335,8 @@ def doubtful_attempt_is_searched_long_enough() -> Iterator[str]:
     """
     closed = PaymentEvent.objects.filter(because=NEVER_ARRIVED)
     for pk, attempt, from_status, evidence in _rows(closed, "pk", "attempt_id", "from_status", "evidence"):
-        if flaw := _flaw_of_closing(from_status, evidence):
-            yield f"attempt {attempt}: event {pk} closed it, {flaw}"
+        if problem := _problem_of_closing(from_status, evidence):
+            yield f"attempt {attempt}: event {pk} closed it, {problem}"
     said_so = Attempt.objects.filter(status=Status.EXPIRED, reason_code=NEVER_ARRIVED)
     for pk in _ids(said_so.exclude(Exists(closed.filter(attempt=OuterRef("pk"))))):
         yield f"attempt {pk}: closed as never arrived, and no event says so"
@@ -355,7 +355,7 @@ _SURELY_NOT_SENT = Q(because__in=["not_sent", "no_page"]) | Q(
 )
 
 
-def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
+def _problem_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
     """The problem of the proof that a request never arrived, or ""."""
     if from_status != Status.UNKNOWN:
         return f"which was {from_status or 'nothing'}"
@@ -364,7 +364,7 @@ def _flaw_of_closing(from_status: str, evidence: Mapping[str, Any]) -> str:
     try:
         sent, first, last = (datetime.fromisoformat(evidence[name]) for name in _INSTANTS_OF_CLOSING)
     except (KeyError, TypeError, ValueError):
-        return "but it is not written when it was searched for"
+        return "but the event does not say when the history was searched"
     if last - sent < history_search.CLOSED_AFTER or last - first < missing_attempts.APART:
         return "too soon"
     return ""
@@ -381,14 +381,14 @@ def review_is_closed_by_a_person() -> Iterator[str]:
     """
     closings = PaymentEvent.objects.filter(because__in=ReviewDecision.values).select_related("attempt")
     for event in closings.order_by("pk").iterator():
-        if flaw := _flaw_of_review(event):
-            yield f"event {event.pk}: {flaw}"
+        if problem := _problem_of_review(event):
+            yield f"event {event.pk}: {problem}"
     waiting = ReviewProposal.objects.filter(outcome=ReviewProposal.Outcome.OPEN)
     for pk, status in _rows(waiting.exclude(attempt__status=Status.REVIEW), "pk", "attempt__status"):
         yield f"proposal {pk}: it waits for a second person, its attempt is {status}"
 
 
-def _flaw_of_review(event: PaymentEvent) -> str:
+def _problem_of_review(event: PaymentEvent) -> str:
     """The problem of how a review was closed, or ""."""
     not_paid = event.because == ReviewDecision.NOT_PAID
     ends = Status.FAILED if not_paid else Status.SUCCESSFUL
@@ -469,8 +469,8 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
     see it.
     """
     now = conf.now()
-    put_off = Attempt.objects.filter(leases.put_off_too_far(now) | leases.given_up_too_early(now))
-    for pk, status, next_poll_at in _rows(put_off, "pk", "status", "next_poll_at"):
+    late_attempts = Attempt.objects.filter(leases.scheduled_too_late(now) | leases.missing_next_poll(now))
+    for pk, status, next_poll_at in _rows(late_attempts, "pk", "status", "next_poll_at"):
         yield f"attempt {pk}: {status}, next poll {next_poll_at or 'never'}"
     late = OutboxMessage.objects.filter(next_delivery_at__gt=now + LONGEST_WAIT)
     for pk, at in _rows(late, "pk", "next_delivery_at"):

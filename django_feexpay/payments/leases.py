@@ -214,11 +214,11 @@ def correct_schedule() -> int:
     Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only polls too early.
     """
     now = conf.now()
-    wrong = (Attempt.objects.filter(which) for which in (put_off_too_far(now), given_up_too_early(now)))
+    wrong = (Attempt.objects.filter(which) for which in (scheduled_too_late(now), missing_next_poll(now)))
     return sum(attempts.update(next_poll_at=now) for attempts in wrong)
 
 
-def put_off_too_far(now: datetime) -> Q:
+def scheduled_too_late(now: datetime) -> Q:
     """Attempts whose next poll is later than the schedule allows for their status and age."""
     undecided = _later_than_allowed(now, sorted(LIVE), live=True)
     undecided |= _later_than_allowed(now, [Status.EXPIRED, Status.REVIEW], live=False)
@@ -239,7 +239,7 @@ def _later_than_allowed(now: datetime, statuses: Sequence[str], *, live: bool) -
     return Q(status__in=statuses) & later
 
 
-def given_up_too_early(now: datetime) -> Q:
+def missing_next_poll(now: datetime) -> Q:
     """Recent attempts that may be charged but have no next poll."""
     open_ones = [Status.PENDING, Status.UNKNOWN, Status.EXPIRED, Status.REVIEW]
     recent = Q(payment__status__in=open_ones, payment__created_at__gt=now - _RECENT)  # uses the payments' index

@@ -26,7 +26,7 @@ APART = timedelta(minutes=10)
 #: After a day of incomplete readings staff decide, so that the payer does not wait for ever.
 LONGEST_SEARCH = timedelta(days=1)
 
-#: Added if an earlier reading was complete, so that one missing answer on that day makes no review.
+#: More time if an earlier reading was complete, so that one missing answer does not cause a review.
 _EXTRA_SEARCH = timedelta(hours=6)
 
 #: A doubtful refusal is searched for this long while the history cannot be read; then staff decide.

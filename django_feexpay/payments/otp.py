@@ -34,7 +34,7 @@ from django_feexpay.payments.terms import code_of
 logger = logging.getLogger("django_feexpay.payments")
 
 #: Codes per attempt. The limit stops a person who guesses the code of another person's number.
-MOST_CODES = 5
+MAX_CODES = 5
 
 #: How long the caller waits for a poll after FeexPay answered that a code failed.
 _ASK_SECONDS = 2.0
@@ -73,7 +73,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
     if is_credited(payment):
         return Attempt.objects.none()
     waiting = Attempt.objects.filter(payment=payment, status=Status.PENDING, otp_required=True, expires_at__gt=now)
-    return waiting.filter(otp_count__lt=MOST_CODES)
+    return waiting.filter(otp_count__lt=MAX_CODES)
 
 
 @durable()
@@ -146,9 +146,9 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Wait for another code, unless the attempt had MOST_CODES: the last one surely charged nothing."""
+    """Wait for another code, unless the attempt had MAX_CODES: the last one surely charged nothing."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
-    another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
+    another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 
 
@@ -168,8 +168,8 @@ def _refused(attempt: Attempt, code: str) -> NotAllowedError:
     message = _("The code was not accepted. Ask for a new one and try again.")
     if code == "low_balance":  # the code was right
         message = _("There was not enough money, or a limit was reached. Top up or use another number.")
-    elif attempt.otp_count >= MOST_CODES:
-        message = _("The code was not accepted, and it was the last one this payment takes.")
+    elif attempt.otp_count >= MAX_CODES:
+        message = _("The code was not accepted, and this payment accepts no other code.")
     return NotAllowedError("otp_rejected", message, payment_id=attempt.payment_id)
 
 

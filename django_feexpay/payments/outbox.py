@@ -175,14 +175,15 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
         return False
     message, hanging = invocation.held.message, bulkhead.hanging(invocation.receiver)
     logger.error(
-        "%s does not return on %s of %s: abandoned, to be called again later (%d of its calls hang)",
+        "%s does not return on %s of %s: abandoned, and called again later (%d of its calls hang)",
         *(invocation.receiver, message.signal, message.payment_id, hanging),
     )
     if hanging >= receivers.HANGING_BEFORE_PAUSE:
         logger.critical(
-            "%s is called once in ten minutes, as its calls hang: fix it, restart this worker", invocation.receiver
+            "%s is called only once in ten minutes, because its calls hang: fix it and restart the worker",
+            invocation.receiver,
         )
-    _postpone(invocation.held, invocation.took, f"{ERROR_HANGS}: {invocation.receiver}")
+    _postpone(invocation.held, invocation.returned, f"{ERROR_HANGS}: {invocation.receiver}")
     return True
 
 

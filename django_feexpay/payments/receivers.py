@@ -75,11 +75,11 @@ class Claim:
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """One call of a receiver. `took`: the receivers that returned before it, in the same delivery."""
+    """One call of a receiver. `returned`: the receivers that returned before it, in the same delivery."""
 
     receiver: str
     held: Claim
-    took: tuple[str, ...]
+    returned: tuple[str, ...]
     thread: threading.Thread = field(default_factory=threading.current_thread)
     began: float = field(default_factory=time.monotonic)
     given_up: bool = False

@@ -34,7 +34,7 @@ from django_feexpay.payments import (
     webhook_hints,
 )
 from django_feexpay.payments.admission import gate, rate_budget
-from django_feexpay.payments.durability import commits_by_itself, refuse_outer_atomic
+from django_feexpay.payments.durability import is_autocommit_on, refuse_outer_atomic
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of, mismatch_of
 
@@ -128,7 +128,7 @@ def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) 
     """
     now = conf.now()
     findable = attempt.gateway_reference is not None or attempt.sought_by_echo
-    if attempt.life_status is Status.SUCCESSFUL or not findable or not commits_by_itself():
+    if attempt.life_status is Status.SUCCESSFUL or not findable or not is_autocommit_on():
         return False
     if attempt.next_poll_at is None or attempt.next_poll_at > now:
         return False

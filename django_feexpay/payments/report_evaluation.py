@@ -1,4 +1,4 @@
-"""What FeexPay's report about an attempt means. Pure functions: no query, no call."""
+"""Evaluate FeexPay's report about an attempt. Pure functions: no query, no call."""
 
 from __future__ import annotations
 

@@ -164,4 +164,4 @@ def _msisdn_of(attempt: Attempt) -> Msisdn | None:
         return None
     if msisdn := attempts.unsealed(attempt.msisdn_sealed):
         return Msisdn(**msisdn)
-    raise invalid("phone", "required", _("We no longer hold this number: please give it again."))
+    raise invalid("phone", "required", _("We no longer have this number. Enter it again."))

@@ -1,4 +1,4 @@
-"""FeexPay's facts about an attempt under review: what a person needs to decide."""
+"""FeexPay's facts about an attempt under review, on which a person decides."""
 
 from __future__ import annotations
 
@@ -133,13 +133,13 @@ def _holder(attempt: Attempt, report: StatusReport) -> Attempt | None:
 
 def describe_report(attempt: Attempt, report: StatusReport, *, history_complete: bool | None = None) -> str:
     """The answer in words: `FeexPay took 6 999 F CFA of 7 000 F CFA, reference REF.`"""
-    said = _said(attempt, report, history_complete)
+    said = _answer_text(attempt, report, history_complete)
     if report.reference:
         return _("%(said)s, reference %(reference)s.") % {"said": said, "reference": report.reference}
     return f"{said}."
 
 
-def _said(attempt: Attempt, report: StatusReport, history_complete: bool | None) -> str:
+def _answer_text(attempt: Attempt, report: StatusReport, history_complete: bool | None) -> str:
     if report.word is Word.SUCCESSFUL:
         if report.amount is None:
             return _("FeexPay says that money was taken, but not how much")

@@ -1,4 +1,4 @@
-"""Close an attempt under review: a person decides what FeexPay leaves open.
+"""Close an attempt under review: a person decides if FeexPay's answer does not.
 
 Each decision asks FeexPay first. If the answer is decisive, it settles the attempt and the person's decision is
 refused. Above `REVIEW_TWO_PERSON_ABOVE` one person proposes and a second one approves.
@@ -73,7 +73,7 @@ def close(
         raise _not_under_review(payment_id)
     facts, is_outdated = _fetch(attempt, source=source, actor=actor)
     if seen not in (None, facts.fingerprint) or (approve and is_outdated):
-        message = _("FeexPay says something else than before. Look at the payment again, then decide.")
+        message = _("FeexPay's answer has changed. Read the payment again, then decide.")
         raise NotAllowedError("answer_changed", message, payment_id=payment_id)
     if refusal := refusal_of(chosen, attempt, facts):
         raise refusal
@@ -311,7 +311,7 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
         proposal_id=None if proposal is None else proposal.pk,
     )
     if not moved:
-        message = _("It was changed at the same time, and nothing was done here. Look at the payment again.")
+        message = _("The payment was changed at the same time: your decision was not applied. Read the payment again.")
         raise NotAllowedError("not_under_review", message, payment_id=attempt.payment_id)
 
 

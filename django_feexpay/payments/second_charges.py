@@ -23,7 +23,7 @@ from django_feexpay.payments import history_search, incidents
 logger = logging.getLogger("django_feexpay.payments")
 
 #: At most this many references from webhooks are checked in one poll: a forged webhook may name any number.
-MOST_NAMED = 3
+MAX_NAMED = 3
 
 
 class Checked(StrEnum):
@@ -90,7 +90,7 @@ def named_by_webhooks(attempt: Attempt) -> list[str]:
     if not named:
         return []
     known = {reference.casefold() for reference in _incidents_of(attempt).values_list("gateway_reference", flat=True)}
-    return [reference for folded, reference in named.items() if folded not in known][:MOST_NAMED]
+    return [reference for folded, reference in named.items() if folded not in known][:MAX_NAMED]
 
 
 def _incidents_of(attempt: Attempt) -> QuerySet[Incident]:

@@ -28,7 +28,7 @@ _ASK_AGAIN = timedelta(seconds=30)
 #: The payer has at least this time to answer an attempt that was sent late, or the host's expiry if that is shorter.
 SHORTEST_WINDOW = timedelta(minutes=5)
 #: After this many sends that never left, an attempt expires as never sent, even before its expiry.
-MOST_SENDS = 12
+MAX_SENDS = 12
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
 
 
@@ -83,7 +83,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         _reject(attempt, source, "already_credited", "")
         return
     now = conf.now()
-    if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
+    if now >= attempt.expires_at or _times_put_back(attempt) >= MAX_SENDS:
         # A webhook names it and the history could not be read: the search goes on after the expiry.
         next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if found is None else None
         expired = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}

@@ -175,7 +175,9 @@ def msisdn_of(phone: str, spec: ProviderSpec) -> Msisdn | None:
     try:
         return parse(phone, rule)
     except PhoneError as error:
-        raise invalid("phone", error.code, _("Not a valid number here. Example: %s") % rule.example) from None
+        raise invalid(
+            "phone", error.code, _("This number is not valid for this provider. Example: %s") % rule.example
+        ) from None
 
 
 def _check_texts(request: PaymentRequest) -> None:
@@ -249,7 +251,7 @@ def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None
 
 def _otp(otp: str, spec: ProviderSpec) -> str:
     if spec.needs_otp_first and not otp:
-        raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
+        raise invalid("otp", "required", _("This provider needs a code: dial first to get it, then enter it here."))
     return code_of(otp) if otp else ""
 
 
@@ -259,7 +261,7 @@ def _check_urls(request: PaymentRequest) -> None:
         parts = secure_url(url)
         allowed = parts and parts.username is None and parts.hostname in (feexpay.return_hosts or request.return_hosts)
         if url and not allowed:
-            raise invalid(name, "not_allowed", _("This address is not one we may send a payer to."))
+            raise invalid(name, "not_allowed", _("This return address is not allowed."))
 
 
 def _check_price(user: Any, merchant_reference: str, metadata: Mapping[str, Any], amount: int, currency: str) -> None:

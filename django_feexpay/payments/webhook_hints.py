@@ -146,13 +146,13 @@ def _page_code(url: str) -> str:
 
 def _make_due_now(attempt: Attempt, hint: WebhookHint) -> None:
     """Make an attempt due, unless it is due already, or credited and the delivery reports nothing new about it."""
-    if attempt.life_status is Status.SUCCESSFUL and not _is_news_of_credited(attempt, hint):
+    if attempt.life_status is Status.SUCCESSFUL and not _reports_change_of_credited(attempt, hint):
         return
     if not _is_due(attempt):
         webhook_pace.make_due_now(attempt, attempt.user_id)  # type: ignore[attr-defined]  # annotated by _attempts
 
 
-def _is_news_of_credited(attempt: Attempt, hint: WebhookHint) -> bool:
+def _reports_change_of_credited(attempt: Attempt, hint: WebhookHint) -> bool:
     """Whether a delivery reports a reversal of a credited attempt, or another successful charge."""
     if not hint.reference or same_reference(hint.reference, attempt.gateway_reference or ""):
         return takes_back(hint.reported_status)
@@ -166,14 +166,14 @@ def _is_due(attempt: Attempt) -> bool:
 def _evict_unmatched() -> None:
     """Delete the oldest unmatched deliveries above MAX_UNMATCHED. Matched ones are never deleted here."""
     unmatched = WebhookDelivery.objects.filter(attempt=None)
-    newest_victim = unmatched.order_by("-pk").values_list("pk", flat=True)[MAX_UNMATCHED:].first()
-    if newest_victim is None:
+    newest_to_delete = unmatched.order_by("-pk").values_list("pk", flat=True)[MAX_UNMATCHED:].first()
+    if newest_to_delete is None:
         return
-    too_many = unmatched.filter(pk__lte=newest_victim).order_by("pk")
+    too_many = unmatched.filter(pk__lte=newest_to_delete).order_by("pk")
     if connection.features.has_select_for_update_skip_locked:
         too_many = too_many.select_for_update(skip_locked=True)  # two evictions must not wait for each other
-    victims = list(too_many.values_list("pk", flat=True)[:_MAX_EVICTED])
-    unmatched.filter(pk__in=victims).delete()
+    chosen = list(too_many.values_list("pk", flat=True)[:_MAX_EVICTED])
+    unmatched.filter(pk__in=chosen).delete()
 
 
 def _delivery(hint: WebhookHint, attempt: Attempt | None) -> WebhookDelivery:

@@ -1,4 +1,4 @@
-"""A local stand-in for FeexPay: its API, its webhooks, the payer's phone.
+"""A local imitation of FeexPay: its API, its webhooks, the payer's phone.
 
 It is a process of its own: `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It imports no Django, and
 it shares no code with `django_feexpay.gateway`: a mistake in one of the two must not hide in the other.

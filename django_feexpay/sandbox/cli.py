@@ -111,7 +111,7 @@ def run(options: Options) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 after a clean stop, 1 when it cannot serve, 2 for wrong options."""
     parser = argparse.ArgumentParser(
-        prog="python -m django_feexpay.sandbox", description="A local stand-in for FeexPay."
+        prog="python -m django_feexpay.sandbox", description="A local imitation of FeexPay."
     )
     add_arguments(parser)
     try:

@@ -24,7 +24,7 @@ from django_feexpay.sandbox.store import Delivery, Link, Payment
 from django_feexpay.sandbox.webhooks import WebhookRequest
 
 _LONGEST_DELAY_SECONDS = 86_400
-_MOST_WEBHOOKS = 100
+_MAX_WEBHOOKS = 100
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -251,8 +251,8 @@ def send_webhooks(sandbox: Sandbox, payment: Payment, fields: Mapping[str, objec
         raise SettingError("signed must be true or false")
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= _LONGEST_DELAY_SECONDS:
         raise SettingError(f"delay_seconds must be a number from 0 to {_LONGEST_DELAY_SECONDS}")
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MOST_WEBHOOKS:
-        raise SettingError(f"count must be a whole number from 1 to {_MOST_WEBHOOKS}")
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= _MAX_WEBHOOKS:
+        raise SettingError(f"count must be a whole number from 1 to {_MAX_WEBHOOKS}")
     request = WebhookRequest(status, None if amount is None else _whole("amount", amount), reference, delay, signed)
     sandbox.engine.send(payment, [request] * count)
 

@@ -227,7 +227,7 @@ class FaultSettings:
         "Demandes acceptées auxquelles on répond par une erreur (%).",
         "Accepted collect requests answered with an error (%).")
     charged_error_codes: tuple[str, ...] = _setting("faults", _ERROR_CODES, _read_words(_ERROR_CODES),
-        "Codes HTTP d'une telle erreur.", "HTTP codes of such an error; one is drawn.")
+        "Codes HTTP d'une telle erreur.", "HTTP codes of such an error; one is chosen at random.")
     charged_error_named_percent: float = _percent("faults",
         "Erreurs de ce genre qui donnent la référence et l'état du paiement (%).",
         "Such errors that give the payment's reference and status (%).")

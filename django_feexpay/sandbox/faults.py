@@ -73,15 +73,15 @@ def may_fail(settings: FaultSettings, operation: str) -> bool:
 def fault_of(settings: FaultSettings, operation: str, count: int) -> Fault:
     """The fault of the `count`th call of this operation; the same for the same arguments."""
     generator = random.Random(f"{settings.seed}:{operation}:{count}")  # noqa: S311 -- repeatable faults, nothing secret
-    roll, slow, before = generator.uniform(0, 100), generator.uniform(0, 100), generator.random() < 0.5
+    drawn, slow, before = generator.uniform(0, 100), generator.uniform(0, 100), generator.random() < 0.5
     late = settings.latency_seconds if slow < settings.latency_percent else 0.0
     threshold = 0.0
     for kind in _KINDS:
         threshold += _percent(settings, kind, operation)
-        if roll < threshold and kind == "charged_error":
+        if drawn < threshold and kind == "charged_error":
             named = generator.uniform(0, 100) < settings.charged_error_named_percent
             return Fault(kind, False, late, generator.choice(settings.charged_error_codes or ("400",)), named)
-        if roll < threshold:
+        if drawn < threshold:
             return Fault(kind, kind == "rate_limit" or (before and kind not in _ALWAYS_AFTER), late)
     return Fault(late_seconds=late)
 

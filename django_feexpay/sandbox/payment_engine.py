@@ -137,10 +137,10 @@ class PaymentEngine:
         settings = self._current_settings.now
         if not (settings.charged_twice_percent or settings.reversed_percent):
             return
-        roll = self._current_settings.draw("paid")
-        if roll() < settings.charged_twice_percent:
+        draw = self._current_settings.draw("paid")
+        if draw() < settings.charged_twice_percent:
             self._charge_again(reference, now, announce=True)
-        if roll() < settings.reversed_percent:
+        if draw() < settings.reversed_percent:
             status = settings.reversed_status
             due_at = now + settings.reversed_after_seconds * self._options.time_scale
             self._store.add_step(reference, due_at, scenarios.Step(0.0, status, webhooks=(status,)))

@@ -22,7 +22,7 @@ _IDLE_SECONDS = 60.0
 
 
 class Timers:
-    """Runs what is due, and sleeps until the next is. `wake` makes it check at once."""
+    """Runs due steps and deliveries, and sleeps until the next one is due. `wake` makes it check at once."""
 
     def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
         self.engine = PaymentEngine(store, options, current_settings, on_change=self.wake)

@@ -15,7 +15,7 @@ MIN_AMOUNT = 100
 MAX_AMOUNT = 2_000_000
 
 # Far above any real amount, and still within every column's range.
-_MOST = 1_000_000_000
+_LARGEST_NUMBER = 1_000_000_000
 
 _DETAILS = ("first_name", "last_name", "email", "return_url", "cancel_url")
 
@@ -88,8 +88,8 @@ def word_errors(name: str, value: object, words: Collection[str]) -> Constraints
 def whole_errors(name: str, value: object, least: int) -> Constraints:
     if isinstance(value, bool) or not isinstance(value, int):
         return {"isInt": f"{name} must be an integer number"}
-    if not least <= value <= _MOST:
-        return {"range": f"{name} must be from {least} to {_MOST}"}
+    if not least <= value <= _LARGEST_NUMBER:
+        return {"range": f"{name} must be from {least} to {_LARGEST_NUMBER}"}
     return {}
 
 

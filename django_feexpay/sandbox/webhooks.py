@@ -56,19 +56,19 @@ class WebhookQueue:
             return
         body = bodies.webhook(payment, status, due_at)
         due_at += self._scaled(settings.webhook_delay_seconds)
-        roll = self._current_settings.draw("webhook")
-        if roll() < settings.webhook_lost_percent:
+        draw = self._current_settings.draw("webhook")
+        if draw() < settings.webhook_lost_percent:
             self.queue(payment.reference, body, None)
             return
         self.queue(payment.reference, body, due_at)
         later = due_at + self._scaled(SPACING_SECONDS)
-        if roll() < settings.webhook_duplicate_percent:
+        if draw() < settings.webhook_duplicate_percent:
             self.queue(payment.reference, body, later)
-        if roll() < settings.webhook_disorder_percent:
+        if draw() < settings.webhook_disorder_percent:
             self.queue(payment.reference, body | {"status": scenarios.PENDING, "reason": ""}, later)
-        if roll() < settings.webhook_forged_percent:
-            self.queue(payment.reference, body | _forged_fields(body, roll()), due_at)
-        if roll() < settings.webhook_unknown_percent:
+        if draw() < settings.webhook_forged_percent:
+            self.queue(payment.reference, body | _forged_fields(body, draw()), due_at)
+        if draw() < settings.webhook_unknown_percent:
             unknown = str(uuid.uuid4())
             self.queue(payment.reference, body | {"reference": unknown, "order_id": unknown}, due_at)
 

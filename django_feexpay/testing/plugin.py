@@ -56,8 +56,8 @@ def feexpay_settle(feexpay_sandbox: RunningSandbox) -> Callable[..., Payment]:
 
 @pytest.fixture
 def feexpay_webhook() -> Callable[..., int]:
-    """`feexpay_webhook(payment, "successful")` posts what FeexPay would to your own address, in this process, signed
-    as your settings ask; returns the HTTP code of the last answer. Events: `feexpay_trigger --list`.
+    """`feexpay_webhook(payment, "successful")` posts the webhook of FeexPay to your own address, in this process,
+    signed as your settings require; returns the HTTP code of the last answer. Events: `feexpay_trigger --list`.
     """
     _require_settings()
     from django_feexpay.testing.settling import post_webhook

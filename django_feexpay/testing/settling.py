@@ -1,4 +1,4 @@
-"""What a test does with a payment: settle it, run the worker, post a webhook."""
+"""Settle a payment, run the worker and post a webhook, in a test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django_feexpay.python_api import reconcile_payment
 from django_feexpay.testing.running import RunningSandbox
 
 #: More attempts than any test has due at once.
-_MOST_DUE = 500
+_MAX_DUE = 500
 
 #: FeexPay's status and reason for each outcome a test may ask for.
 OUTCOMES = {
@@ -50,7 +50,7 @@ def work(sandbox: RunningSandbox) -> int:
     sandbox.run_scripts()
     planned = Attempt.objects.filter(next_poll_at__isnull=False)
     planned.exclude(status__in=[Status.CREATED, Status.SENDING]).update(next_poll_at=conf.now())
-    polled = _advance(leases.claim_due(_MOST_DUE, unsent=False))
+    polled = _advance(leases.claim_due(_MAX_DUE, unsent=False))
     outbox.deliver()
     return sent + polled
 
@@ -58,8 +58,8 @@ def work(sandbox: RunningSandbox) -> int:
 def settle(sandbox: RunningSandbox, payment: Payment, outcome: str = "successful") -> Payment:
     """Let FeexPay report `successful`, `failed`, `declined` or `expired`, settle by it and deliver the signals.
 
-    Raises: ValueError for another outcome; AssertionError when the payment cannot get there, because it was never
-    sent, was refused at once, or is settled otherwise.
+    Raises: ValueError for another outcome; AssertionError when the payment cannot get this outcome, because it was
+    never sent, was refused at once, or is settled already.
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"{outcome!r} is none of {', '.join(OUTCOMES)}")
@@ -85,7 +85,7 @@ def post_webhook(payment: Payment, event: str = "successful") -> int:
 
 
 def _send_queued() -> int:
-    return _advance(leases.claim_due(_MOST_DUE, unsent=True))
+    return _advance(leases.claim_due(_MAX_DUE, unsent=True))
 
 
 def _advance(claims: Sequence[leases.Claim]) -> int:

@@ -28,7 +28,7 @@ logger = logging.getLogger("django_feexpay.webhooks")
 
 
 class WebhookView(View):
-    """Answers 200 (stored now or before), 400, 401, 405, 413, 415, or 503 if the database is unreachable.
+    """Answers 200 (stored, now or by an earlier delivery), 400, 401, 405, 413, 415; 503 without the database.
 
     After a 503 FeexPay sends the webhook again.
     """

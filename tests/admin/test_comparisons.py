@@ -132,7 +132,7 @@ def test_open_difference_links_to_its_closing(boss: Client, difference: Discrepa
 
 
 def test_close_takes_a_limited_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
 

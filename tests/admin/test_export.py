@@ -80,7 +80,7 @@ def test_log_names_the_user_who_exported(
 def test_too_many_rows_for_a_workbook_are_reported_on_the_list(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "XLSX_MOST_ROWS", 0)
+    monkeypatch.setattr(exports, "XLSX_MAX_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True)
 

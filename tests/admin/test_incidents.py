@@ -83,7 +83,7 @@ def test_close_of_an_unknown_incident_is_not_found(query: str, boss: Client) -> 
 
 
 def test_close_takes_a_limited_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 0)
 
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 

@@ -14,7 +14,7 @@ from django.db import connections
 from django.test import Client
 
 from django_feexpay import failpoints
-from django_feexpay.admin.confirm_action import MOST_ROWS
+from django_feexpay.admin.confirm_action import MAX_ROWS
 from django_feexpay.models import Credit, Payment, PaymentEvent
 from tests.admin.conftest import StaffClient, StartPayment, page_of
 from tests.admin.recording_transport import PlayedGateway
@@ -147,7 +147,7 @@ def test_action_on_an_unknown_payment_is_not_found(query: str, boss: Client) -> 
 def test_action_takes_a_limited_number(
     boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 1)
+    monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 1)
     payments = [start_payment(), start_payment()]
 
     answer = boss.post(
@@ -161,9 +161,9 @@ def test_action_takes_a_limited_number(
 
 
 def test_ids_of_the_most_rows_fit_into_an_address() -> None:
-    longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MOST_ROWS)
+    longest = f"{LIST}reconcile/?" + "&".join(["payment=00000000-0000-4000-8000-000000000000"] * MAX_ROWS)
 
-    assert MOST_ROWS == 50
+    assert MAX_ROWS == 50
     assert len(longest) < 4000  # gunicorn's limit is 4094
 
 

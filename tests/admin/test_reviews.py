@@ -196,7 +196,7 @@ def test_amount_that_changed_since_the_page_is_not_credited(
 
     answer = boss.post(review_of(payment), shown | {"decision": "credit_taken", "reason": "seen"}, follow=True)
 
-    assert "FeexPay says something else than before." in answer.content.decode()
+    assert "FeexPay&#x27;s answer has changed." in answer.content.decode()
     assert TOOK.replace("4\u00a0999", "4\u00a0000") in answer.content.decode()
     assert Credit.objects.count() == 0
 

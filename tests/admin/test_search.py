@@ -185,7 +185,7 @@ def test_paginator_counts_up_to_its_limit(
 ) -> None:
     for _ in range(3):
         start_payment()  # two events each
-    monkeypatch.setattr("django_feexpay.admin.readonly.MOST_COUNTED", most)
+    monkeypatch.setattr("django_feexpay.admin.readonly.MAX_COUNTED", most)
 
     paginator = CappedPaginator(PaymentEvent.objects.all(), 2)
 
@@ -199,6 +199,6 @@ def test_list_says_that_older_rows_are_not_counted(
     words = "There are older rows too: filter or search to reach them."
     assert words not in boss.get(LIST).content.decode()
 
-    monkeypatch.setattr("django_feexpay.admin.readonly.MOST_COUNTED", 1)
+    monkeypatch.setattr("django_feexpay.admin.readonly.MAX_COUNTED", 1)
 
     assert words in boss.get(LIST).content.decode()

@@ -294,7 +294,7 @@ def test_first_bytes_are_sent_before_the_first_row_is_read(player: User, caller:
 
 
 def test_workbook_with_too_many_rows_is_refused(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "XLSX_MOST_ROWS", 3)
+    monkeypatch.setattr(exports, "XLSX_MAX_ROWS", 3)
     keep_many(player, 3)
     assert len(export(caller, format="xlsx")) == 3
     keep_many(player, 1)
@@ -339,6 +339,6 @@ def test_head_of_an_export_makes_no_file(
 
 
 def test_head_of_a_too_large_export_is_refused(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "XLSX_MOST_ROWS", -1)
+    monkeypatch.setattr(exports, "XLSX_MAX_ROWS", -1)
 
     assert caller.call("HEAD", "history/export/?format=xlsx").status_code == 400

@@ -75,7 +75,7 @@ def test_healthy_project_has_no_problem(internet: FakeInternet) -> None:
         "✔ key: a test key",
         "✔ worker: running (worker)",
         "✔ signals: all delivered",
-        "✔ receivers: payment_succeeded is received",
+        "✔ receivers: payment_succeeded has a receiver",
         "✔ gateway: accepts the key",
         "✔ gateway clock:",
         "✔ webhook route: /api/v1/payments/feexpay/webhook/",
@@ -131,7 +131,7 @@ def test_missing_receiver_of_payment_succeeded_is_found(
 ) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
-    assert "✘ receivers: Nothing receives payment_succeeded" in examined()[0]
+    assert "✘ receivers: No receiver of payment_succeeded is connected" in examined()[0]
 
 
 def test_missing_urls_are_found(internet: FakeInternet, settings: Any) -> None:
@@ -227,7 +227,7 @@ def test_undelivered_signals_are_counted_with_the_last_error(
 
 def test_missing_and_wrong_keys_are_found(internet: FakeInternet, configure: Configure) -> None:
     configure(API_KEY="")
-    assert "✘ key: no key or no shop" in examined()[0]
+    assert "✘ key: API_KEY or SHOP_ID is not set" in examined()[0]
 
     configure(API_KEY="fp_" + "x" * 32)
     assert "✘ key: a live key in development" in examined()[0]

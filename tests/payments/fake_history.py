@@ -10,7 +10,7 @@ from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.gateway.transport import Transport, WireReply, WireRequest
 from tests.payments.fake_gateway import reply
 
-MOST_ROWS = 500
+MAX_ROWS = 500
 
 
 class Archive:
@@ -26,7 +26,7 @@ class Archive:
         self.asked: list[tuple[str, str, str, str]] = []
         self.counts_all = True
         self.silent_after: int | None = None
-        self.most_rows = MOST_ROWS
+        self.most_rows = MAX_ROWS
 
     def exchange(self, request: WireRequest) -> WireReply:
         if not request.url.endswith("/transactions/history"):

@@ -272,7 +272,7 @@ def test_worker_heartbeat_dated_next_year_does_not_stop_the_cluster(clock: Clock
     Heartbeat.objects.create(name=worker.WORKER, beat_at=clock.at + YEAR)
     tasks.schedule()
 
-    assert tasks._is_cluster_in_charge()
+    assert tasks._does_cluster_sweep()
 
 
 def test_comparison_of_a_future_night_is_deleted(

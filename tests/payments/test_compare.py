@@ -467,7 +467,7 @@ def test_long_and_busy_period_is_read_completely(
 def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
     begin: Begin, gateway: ModelGateway, archive: Archive, day: date, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_run, "MOST_ASKED", 1)
+    monkeypatch.setattr(comparison_run, "MAX_ASKED", 1)
     for number in range(3):
         begin(merchant_reference=f"order-{number}")
         gateway.last().approve()

@@ -37,7 +37,7 @@ def closed_as_never_arrived(begin: Begin, gateway: ModelGateway, clock: Clock) -
         ({}, None),
         ({"complete": False}, "but the history had gaps or a payment like it"),
         ({"unclaimed": 1}, "but the history had gaps or a payment like it"),
-        ({"sent_at": None}, "but it is not written when it was searched for"),
+        ({"sent_at": None}, "but the event does not say when the history was searched"),
         ({"sent_at": "2999-01-01T00:00:00+00:00"}, "too soon"),
         ({"first_absence_at": "2999-01-01T00:00:00+00:00"}, "too soon"),
     ],

@@ -411,7 +411,7 @@ def test_unsent_attempt_that_a_false_webhook_names_is_sent(
 def test_webhook_about_an_expired_unsent_attempt_makes_it_due(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
+    gateway.next_collects = [cannot_reach] * sending.MAX_SENDS
     assert sweep_until_final(unsent, clock).status == "expired"
     charge = charge_anyway(unsent, gateway)
     charge.approve()

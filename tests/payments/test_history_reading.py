@@ -37,8 +37,8 @@ def day(number: int) -> str:
     return (FIRST + timedelta(days=number)).isoformat()
 
 
-def read(days: int = 1, *, most_questions: int = 1000, reader: Reader | None = None) -> list[Part]:
-    reader = reader or Reader(most_questions=most_questions)
+def read(days: int = 1, *, max_questions: int = 1000, reader: Reader | None = None) -> list[Part]:
+    reader = reader or Reader(max_questions=max_questions)
     return list(reader.read(FIRST, FIRST + timedelta(days=days - 1)))
 
 
@@ -168,7 +168,7 @@ def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(archive: 
     archive.add(day(0), 400, reseau="MOOV")
     archive.add(day(0), 101, reseau="MOOV", status="REVERSED")
 
-    parts = list(Reader(most_questions=99).read(FIRST, FIRST, provider=MOOV))
+    parts = list(Reader(max_questions=99).read(FIRST, FIRST, provider=MOOV))
 
     [gap] = [part for part in parts if part.gap]
     assert (gap.gap, gap.slice.concerns(MOOV), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
@@ -212,21 +212,21 @@ def test_after_three_unanswered_questions_reading_stops(archive: Archive) -> Non
 def test_question_limit_leaves_a_gap(archive: Archive) -> None:
     archive.add(day(0), 700)
 
-    parts = read(most_questions=3)
+    parts = read(max_questions=3)
 
     assert len(archive.asked) == 3
     assert Gap.NOT_ASKED in gaps(parts)
 
 
 def test_reading_ends_when_stop_returns_true(archive: Archive) -> None:
-    reader = Reader(most_questions=10, stop=lambda: len(archive.asked) >= 1)
+    reader = Reader(max_questions=10, stop=lambda: len(archive.asked) >= 1)
 
     assert gaps(read(62, reader=reader)) == [Gap.NOT_ASKED]
 
 
 def test_known_provider_is_filtered(archive: Archive) -> None:
-    list(Reader(most_questions=9).read(FIRST, FIRST, provider=MOOV))
-    list(Reader(most_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
+    list(Reader(max_questions=9).read(FIRST, FIRST, provider=MOOV))
+    list(Reader(max_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
 
     assert [provider for *_, provider in archive.asked] == ["MOOV", "ALL"]
 
@@ -237,7 +237,7 @@ def test_reader_waits_while_the_rate_budget_is_spent(archive: Archive, monkeypat
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: next(waits))
     monkeypatch.setattr(history.time, "sleep", slept.append)
 
-    parts = read(reader=Reader(most_questions=5, waits_seconds=3))
+    parts = read(reader=Reader(max_questions=5, waits_seconds=3))
 
     assert (slept, gaps(parts), len(archive.asked)) == ([2, 1], [], 1)
 
@@ -245,7 +245,7 @@ def test_reader_waits_while_the_rate_budget_is_spent(archive: Archive, monkeypat
 def test_reader_without_waiting_time_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: 1)
 
-    assert gaps(read(reader=Reader(most_questions=5))) == [Gap.NOT_ASKED]
+    assert gaps(read(reader=Reader(max_questions=5))) == [Gap.NOT_ASKED]
     assert archive.asked == []
 
 
@@ -261,7 +261,7 @@ def test_interactive_reading_ends_within_its_timeout(archive: Archive, monkeypat
     monkeypatch.setattr(history, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(Gateway, "search_history", answer_late)
 
-    read(reader=Reader(most_questions=14, timeout_seconds=1.0, longest_question_seconds=1.0))
+    read(reader=Reader(max_questions=14, timeout_seconds=1.0, longest_question_seconds=1.0))
 
     assert len(asked) == 3
     assert max(asked) == pytest.approx(101.0)

@@ -150,7 +150,7 @@ def test_attempt_that_never_left_expires_at_its_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     """The expiry does not move with each put back."""
-    gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
+    gateway.next_collects = [cannot_reach] * sending.MAX_SENDS
     started_at = clock.at
 
     payment = sweep_until_final(begin(), clock)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments.history_search import MOST_QUESTIONS
+from django_feexpay.payments.history_search import MAX_QUESTIONS
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import Archive, row
@@ -58,7 +58,7 @@ def test_payment_is_found_behind_more_rows_than_one_answer_holds(
     sweep_at_next_poll(clock)
 
     assert moves(lost) == ["sending", "unknown", "pending", "successful"]
-    assert len(archive.asked) <= MOST_QUESTIONS
+    assert len(archive.asked) <= MAX_QUESTIONS
 
 
 def test_paid_row_wins_over_another_row(lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock) -> None:
@@ -77,7 +77,7 @@ def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, archive
 
     attempt = only_attempt(lost)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
-    assert len(archive.asked) <= MOST_QUESTIONS
+    assert len(archive.asked) <= MAX_QUESTIONS
 
 
 def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive: Archive, clock: Clock) -> None:

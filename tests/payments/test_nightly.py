@@ -125,18 +125,18 @@ def test_unanswered_comparison_restarts_after_an_hour_then_daily_for_a_month(
         clock.advance(3601)
         run_next()
     first.refresh_from_db()
-    assert first.start_count == nightly.MOST_STARTS
+    assert first.start_count == nightly.MAX_STARTS
 
     for _ in range(24 * 40):
         clock.advance(3600)
         run_next()
     first.refresh_from_db()
-    assert 20 < first.start_count < nightly.MOST_STARTS + 31
+    assert 20 < first.start_count < nightly.MAX_STARTS + 31
     assert first.state == "incomplete"
 
 
 def test_comparison_that_is_stopped_repeatedly_still_completes(paid_on_tuesday: None) -> None:
-    for _ in range(2 * nightly.MOST_STARTS):
+    for _ in range(2 * nightly.MAX_STARTS):
         nightly.run_nightly(source=Source.WORKER, stop=lambda: True)
 
     last = run_next()
@@ -149,12 +149,12 @@ def test_comparison_whose_process_dies_repeatedly_restarts_daily(paid_on_tuesday
     for _ in range(20):
         nightly.claim(clock.at)
         clock.advance(601)
-    assert Comparison.objects.get().start_count == nightly.MOST_STARTS
+    assert Comparison.objects.get().start_count == nightly.MAX_STARTS
 
     clock.advance(86_400)
     nightly.claim(clock.at)
 
-    assert Comparison.objects.order_by("night")[0].start_count == nightly.MOST_STARTS + 1
+    assert Comparison.objects.order_by("night")[0].start_count == nightly.MAX_STARTS + 1
 
 
 def test_second_start_begins_with_fresh_counts(paid_on_tuesday: None, archive: Archive, clock: Clock) -> None:

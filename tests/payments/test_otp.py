@@ -131,8 +131,8 @@ def test_number_of_codes_is_limited(waiting: Payment, gateway: ModelGateway, clo
 
     codes = [refused(waiting, f"00000{number}").code for number in range(7)]
 
-    assert codes == ["otp_rejected"] * otp.MOST_CODES + ["otp_not_expected"] * 2
-    assert len(gateway.charges) == 1 + otp.MOST_CODES
+    assert codes == ["otp_rejected"] * otp.MAX_CODES + ["otp_not_expected"] * 2
+    assert len(gateway.charges) == 1 + otp.MAX_CODES
 
 
 def test_answer_to_an_earlier_code_changes_nothing_about_the_next(
@@ -399,8 +399,8 @@ def test_no_code_is_asked_for_if_the_first_answer_says_paid(begin: Begin, gatewa
 
 def test_no_code_is_asked_for_after_the_last_one(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
     """A client that reads `otp_required` may send a code."""
-    gateway.next_collects = [refuse("OTP_INVALID")] * otp.MOST_CODES
-    said = [refused(waiting) for _ in range(otp.MOST_CODES)]
+    gateway.next_collects = [refuse("OTP_INVALID")] * otp.MAX_CODES
+    said = [refused(waiting) for _ in range(otp.MAX_CODES)]
 
     payment = Payment.objects.for_reading().get(pk=waiting.pk)
     assert {error.code for error in said} == {"otp_rejected"}

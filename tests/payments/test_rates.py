@@ -224,7 +224,7 @@ def test_without_a_cache_nothing_is_converted(
     }
 
     assert_unavailable()
-    assert "the cache is away" in caplog.text
+    assert "the cache does not answer" in caplog.text
     assert bank.asked == 0
 
 

@@ -67,7 +67,7 @@ def test_i6_reports_a_credit_out_of_review_without_proof_or_decision(waiting: Pa
         ("credit_taken", 5000, {}, "5000 XOF, FeexPay took 4999 XOF"),
         ("credit_taken", None, {}, "5000 XOF, FeexPay took 4999 XOF"),
         ("credit_taken", 4999, {"amount": None}, "4999 XOF, FeexPay took None XOF"),
-        ("credit_taken", 4999, {"word": "pending"}, "closed by FeexPay's figure, and FeexPay named none"),
+        ("credit_taken", 4999, {"word": "pending"}, "closed with FeexPay's amount, but FeexPay gave none"),
         ("credit_price", 4999, {}, "4999 XOF, asked for 5000 XOF"),
     ],
 )

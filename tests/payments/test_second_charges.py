@@ -425,7 +425,7 @@ def test_forged_deliveries_about_a_credit_cost_one_bounded_poll_per_pause(
         sweep()
 
     # calls: the attempt's own reference, three named references, the history
-    assert gateway.questions - before == 1 + second_charges.MOST_NAMED + 1
+    assert gateway.questions - before == 1 + second_charges.MAX_NAMED + 1
     assert found() == []
     clock.advance(PAUSE - 1)
     assert sweep() == 0

@@ -110,7 +110,7 @@ class Command(BaseCommand):
             f"{row.foreign_count} of other systems of this shop; questions to FeexPay: {row.question_count}"
         )
         self.stdout.write(
-            f"{row.found_count} differences: {row.settled_count} settled by asking, {row.open_count} open, "
+            f"{row.found_count} differences: {row.settled_count} settled by FeexPay's answer, {row.open_count} open, "
             f"{row.at_stake_count} of them with money at stake"
         )
         if row.gap_count:

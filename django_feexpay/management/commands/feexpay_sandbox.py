@@ -1,4 +1,4 @@
-"""`manage.py feexpay_sandbox`: the local stand-in for FeexPay, in the foreground until it is stopped."""
+"""`manage.py feexpay_sandbox`: a local imitation of FeexPay, in the foreground until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_feexpay.sandbox import cli
 
 
 class Command(BaseCommand):
-    help = "Run a local stand-in for FeexPay: its API, its webhooks, and the payer's phone as a page."
+    help = "Run a local imitation of FeexPay: its API, its webhooks, and the payer's phone as a page."
     # The sandbox uses neither the project's models nor its database.
     requires_system_checks: list[str] = []
 

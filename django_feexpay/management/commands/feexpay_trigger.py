@@ -1,4 +1,4 @@
-"""`manage.py feexpay_trigger EVENT`: post a sample webhook to the project; neither FeexPay nor a sandbox runs."""
+"""`manage.py feexpay_trigger EVENT`: post a sample webhook to the project, without FeexPay or a sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_feexpay.models import Attempt
 _MEANINGS = {
     200: "stored; the worker asks FeexPay next, and only that answer settles the payment",
     400: "refused: the body is not a JSON object",
-    401: "refused: the request does not prove its sender",
+    401: "refused: the request has no valid proof of its sender",
     413: "refused: the body is too large",
 }
 
@@ -23,7 +23,7 @@ _MEANINGS = {
 class Command(BaseCommand):
     help = (
         "Post a sample webhook about one of your payments to your own webhook address. It moves no money: your project "
-        "believes no webhook and asks FeexPay. Exit code 0 when your project answered correctly. --list: the events."
+        "trusts no webhook and asks FeexPay. Exit code 0 when your project answered correctly. --list: the events."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -13,7 +13,7 @@ from django_feexpay.payments.invariants import INVARIANTS, Violation, name_of, v
 
 class Command(BaseCommand):
     help = (
-        "Check every promise that the database can show, such as: each payment is credited exactly once. Reads only; "
+        "Check every rule that stored rows can prove, such as: each payment is credited exactly once. Reads only; "
         "run it while payments go on. Exit code 0: all hold; 1: some do not, with one line for each violation."
     )
 

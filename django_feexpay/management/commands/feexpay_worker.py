@@ -15,7 +15,7 @@ from django_feexpay.checks import refuse_unsafe_server
 class Command(BaseCommand):
     help = (
         "Send queued payments, poll FeexPay about unfinished ones and deliver signals, twice a second, until SIGTERM "
-        "or Ctrl-C. You may run several; killing one loses nothing."
+        "or Ctrl-C. You may run several; killing one loses no payment."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,6 +1,6 @@
 """Circuit breakers: one per provider and one for FeexPay as a whole. An open circuit refuses new payments.
 
-The state is in the cache, shared by all processes; without a cache every circuit is closed. `record` learns from each
+The state is in the cache, shared by all processes; without a cache every circuit is closed. `record` counts each
 call to FeexPay; apps.py connects it to the client.
 
 Failures of a provider: its collect could not be sent, or ended without a usable answer, in a 5xx, or with FeexPay's
@@ -40,7 +40,7 @@ _MEMORY_SECONDS = 600
 _LONGEST_OPEN_SECONDS = 3600
 #: Allowed difference between the clocks of two processes.
 _SLACK_SECONDS = 1.0
-_QUESTIONS = frozenset({"status", "history", "balance"})
+_READS = frozenset({"status", "history", "balance"})
 
 
 class Action(StrEnum):
@@ -78,7 +78,7 @@ def open_circuits(codes: Iterable[str]) -> list[str]:
 
 
 def record(seen: CallSeen) -> None:
-    """Learn from one call to FeexPay. Never raises."""
+    """Count one call to FeexPay. Never raises."""
     results = dict(_results(seen))
     if not results:
         return
@@ -93,17 +93,17 @@ def record(seen: CallSeen) -> None:
             _write_result(circuit, failed=0)
 
 
-# --- what a call says --------------------------------------------------------------------------------
+# --- the result of a call ----------------------------------------------------------------------------
 
 
 def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
-    """The circuits that learn from this call, each with whether the call succeeded for it."""
+    """The circuits that count this call, each with True for a success and False for a failure."""
     succeeded = _succeeded(seen)
     if succeeded is None:
         return
     yield GATEWAY, succeeded
     usable = seen.error is None or isinstance(seen.error, RefusedError | NotSentError | OutcomeUnknownError)
-    if seen.provider_code is not None and seen.operation not in _QUESTIONS and usable:
+    if seen.provider_code is not None and seen.operation not in _READS and usable:
         yield seen.provider_code, succeeded and not _is_maintenance(seen)
 
 
@@ -116,9 +116,9 @@ def _succeeded(seen: CallSeen) -> bool | None:
         return None if status is None else True
     if status is not None:
         return None if 400 <= status < 500 else False
-    # No answer within a timeout that the caller chose, or that the payer used up, says nothing about FeexPay.
+    # A timeout that the caller chose, or in which the payer did not act, says nothing about FeexPay.
     spec = CATALOGUE.get(seen.provider_code or "")
-    may_time_out = seen.operation in _QUESTIONS or (spec is not None and spec.synchronous)
+    may_time_out = seen.operation in _READS or (spec is not None and spec.synchronous)
     return None if may_time_out and isinstance(error, OutcomeUnknownError) else False
 
 
@@ -132,7 +132,7 @@ def _is_maintenance(seen: CallSeen) -> bool:
 
 
 def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen, *, succeeded: bool) -> None:
-    """Close the circuit after a success, unless that call was sent before the first probe could be."""
+    """Close the circuit after a success, unless that call was sent before the first pause was over."""
     now = conf.now().timestamp()
     sent_at, pause_is_over_at = now - seen.seconds, state[0] + PAUSE_SECONDS - _SLACK_SECONDS
     opened_in_the_future = state[0] > now + _SLACK_SECONDS  # by a clock that was ahead
@@ -140,7 +140,7 @@ def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen,
         results = (_key(circuit, f"last:{slot}") for slot in range(WINDOW))
         cache_state.drop(_key(circuit, "open"), _key(circuit, "in_a_row"), _key(circuit, "seen"), *results)
         cache_state.invalidate(cache_state.PROVIDERS)
-        logger.warning("%s works again", circuit)
+        logger.warning("the circuit breaker of %s is closed: it answers again", circuit)
 
 
 def _count_failure(circuit: str) -> None:
@@ -160,7 +160,7 @@ def _open(circuit: str) -> None:
     now = conf.now().timestamp()
     if cache_state.put_first(_key(circuit, "open"), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
         cache_state.invalidate(cache_state.PROVIDERS)
-        logger.error("%s is in trouble: no payment is sent there except a probe every %d s", circuit, PAUSE_SECONDS)
+        logger.error("the circuit breaker of %s is open: only one probe every %d s is sent", circuit, PAUSE_SECONDS)
 
 
 def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: float) -> bool:

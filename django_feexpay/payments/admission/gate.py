@@ -36,7 +36,7 @@ def admit(provider_code: str, *, queued: bool) -> Iterator[None]:
 
 
 def is_restricted(provider_code: str, *, queued: bool) -> bool:
-    """Whether `admit` would refuse now, or admit only as the probe of an open circuit. Takes nothing."""
+    """Whether `admit` would refuse now, or admit only as the probe of an open circuit. Changes: nothing."""
     if circuit_breaker.open_circuits((provider_code,)):
         return True
     return not queued and (rate_budget.pause_seconds() > 0 or not rate_budget.has_free_slot())
@@ -57,5 +57,5 @@ def is_gateway_circuit_open() -> bool:
 
 def _refuse_for(seconds: int) -> None:
     if seconds:
-        message = _("Payments cannot be started at the moment: FeexPay is in trouble. Nothing was taken.")
+        message = _("Payments cannot be started at the moment, because FeexPay has a problem. Nothing was taken.")
         raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=seconds)

@@ -105,7 +105,7 @@ def slot() -> Iterator[bool]:
 
 
 def has_free_slot() -> bool:
-    """Whether `slot` would give one now. Takes nothing."""
+    """Whether `slot` would give one now. Changes: nothing."""
     count = feexpay.gateway_at_once
     return not count or len(cache_state.read(map(_slot_key, range(count)))) < count
 

@@ -1,6 +1,6 @@
 """Discrepancies between an attempt and FeexPay's history: find, ask, store.
 
-The history only shows where to ask: it credits nothing, fails nothing and closes nothing.
+The history only shows about which attempts to ask FeexPay: it credits, fails and closes none.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _has_other_reference(attempt: Attempt, report: StatusReport) -> bool:
 
 
 def _staff_decided_amount(attempt: Attempt, report: StatusReport) -> bool:
-    """Whether a person closed the attempt's review with this amount in view."""
+    """Whether a person closed the attempt's review when FeexPay showed this amount."""
     closings = attempt.events.filter(from_status=Status.REVIEW, because__in=ReviewDecision.values)
     return closings.filter(evidence__amount=report.amount).exists()
 

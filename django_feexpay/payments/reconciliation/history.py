@@ -28,7 +28,7 @@ A_DAY = timedelta(days=1)
 _WORDS = (Word.PENDING, Word.FAILED, Word.SUCCESSFUL)
 
 #: After this many questions in a row without an answer, the reader stops asking.
-_MOST_FAILURES_IN_A_ROW = 3
+_MAX_FAILURES_IN_A_ROW = 3
 
 #: A shorter deadline leaves no time for a connection.
 _SHORTEST_QUESTION_SECONDS = 0.05
@@ -47,7 +47,7 @@ class Gap(StrEnum):
 
     CUT = "cut"  # more rows than one answer holds, and the question cannot be split further
     UNREADABLE = "unreadable"  # a row or the total could not be read
-    UNCOUNTED = "uncounted"  # split by word or provider, the answers held fewer rows than the total said
+    UNCOUNTED = "uncounted"  # after a split, the answers together had fewer rows than the total said
     UNANSWERED = "unanswered"  # FeexPay gave no answer
     REFUSED = "refused"  # FeexPay does not accept our key, our shop or our address
     NOT_ASKED = "not_asked"  # no questions or no time left
@@ -105,13 +105,13 @@ class Part:
 class Reader:
     """Reads periods with a bounded number of questions. It holds one page at a time.
 
-    most_questions, timeout_seconds: when one of them is used up, the rest becomes a gap. stop: called before each
+    max_questions, timeout_seconds: when one of them is used up, the rest becomes a gap. stop: called before each
     question; True has the same effect. waits_seconds: how long in total it waits while the rate budget is spent.
-    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: False saves
-    the sixteen questions of a busy day about payments whose word is none of _WORDS; such payments are then a gap.
+    longest_question_seconds: deadline of each question, instead of the gateway's usual one. other_words: whether to
+    search for payments with other words than _WORDS, by sixteen questions on a busy day; False: they are a gap.
     """
 
-    most_questions: int
+    max_questions: int
     timeout_seconds: float | None = None
     waits_seconds: float = 0
     longest_question_seconds: float | None = None
@@ -149,7 +149,7 @@ class Reader:
         accounted = 0
         for piece in pieces:
             accounted += yield from self._read(piece)
-        missing = _left_out(question, page, accounted)
+        missing = _unread_part(question, page, accounted)
         if missing is not None and missing.word is None and self.other_words:
             missing = yield from self._read_other_words(missing, page.total - accounted)
         if missing is not None:
@@ -204,12 +204,12 @@ class Reader:
 
     def _is_over(self) -> bool:
         late = self._ends_at is not None and time.monotonic() >= self._ends_at
-        failing = self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW
-        return late or failing or self.questions >= self.most_questions or self.stop()
+        failing = self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW
+        return late or failing or self.questions >= self.max_questions or self.stop()
 
 
-def _left_out(question: Slice, page: HistoryPage, accounted: int) -> Slice | None:
-    """What the pieces of a cut answer may have missed, or None.
+def _unread_part(question: Slice, page: HistoryPage, accounted: int) -> Slice | None:
+    """The part of a cut answer that its pieces may have missed, or None.
 
     A split by days misses nothing. A split by words or providers may: payments can have another word or a provider
     that the filter does not know.

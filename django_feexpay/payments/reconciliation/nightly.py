@@ -35,12 +35,12 @@ DAYS = 2
 DAYS_ON_SUNDAY = 9
 
 #: After this many starts without success a comparison is started once a day, for a month.
-MOST_STARTS = 5
+MAX_STARTS = 5
 #: A running comparison without a heartbeat for this time has lost its process.
-SILENT_AFTER = timedelta(minutes=10)
-AGAIN_AFTER = timedelta(hours=1)
-AGAIN_LATER = A_DAY
-GIVEN_UP_AFTER = timedelta(days=LONGEST_HISTORY_DAYS)
+HEARTBEAT_TIMEOUT = timedelta(minutes=10)
+RESTART_AFTER = timedelta(hours=1)
+LATE_RESTART_AFTER = A_DAY
+OLDEST_NIGHT = timedelta(days=LONGEST_HISTORY_DAYS)
 
 #: Missed nights are searched among this many of the newest ones. Staff compare older days by command.
 NIGHTS_REMEMBERED = 100
@@ -107,7 +107,7 @@ def _first_missed(known: list[Comparison], tonight: date) -> date | None:
         sent_at: datetime | None = Attempt.objects.aggregate(first=Min("sent_at"))["first"]
         if sent_at is None:
             return None
-        night = max(utc_day(sent_at) + A_DAY, tonight - GIVEN_UP_AFTER)
+        night = max(utc_day(sent_at) + A_DAY, tonight - OLDEST_NIGHT)
     while night in nights:
         night += A_DAY
     return night if night <= tonight else None
@@ -119,8 +119,8 @@ def _blocks_others(row: Comparison, now: datetime) -> bool:
     if age < -conf.CLOCK_SLACK:  # a clock that was ahead wrote the heartbeat
         return False
     if row.state == State.RUNNING:
-        return age <= SILENT_AFTER
-    return row.state == State.INCOMPLETE and age <= AGAIN_AFTER and _has_gap(row, UNANSWERED_GAPS - {Gap.NOT_ASKED})
+        return age <= HEARTBEAT_TIMEOUT
+    return row.state == State.INCOMPLETE and age <= RESTART_AFTER and _has_gap(row, UNANSWERED_GAPS - {Gap.NOT_ASKED})
 
 
 def _must_restart(row: Comparison, now: datetime) -> bool:
@@ -131,11 +131,11 @@ def _must_restart(row: Comparison, now: datetime) -> bool:
     if row.state != State.RUNNING and not unanswered:
         return False
     age = now - row.beat_at
-    if row.start_count < MOST_STARTS:
+    if row.start_count < MAX_STARTS:
         # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
-        return age < -conf.CLOCK_SLACK or age > (AGAIN_AFTER if unanswered else SILENT_AFTER)
+        return age < -conf.CLOCK_SLACK or age > (RESTART_AFTER if unanswered else HEARTBEAT_TIMEOUT)
     # Once a day, and after a month no more.
-    return age > AGAIN_LATER and utc_day(now) - _night_of(row) < GIVEN_UP_AFTER
+    return age > LATE_RESTART_AFTER and utc_day(now) - _night_of(row) < OLDEST_NIGHT
 
 
 def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:

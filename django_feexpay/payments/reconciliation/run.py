@@ -1,8 +1,8 @@
 """Compare a period with FeexPay's history.
 
-A comparison finds rows missing on either side, other amounts and other statuses. The history only shows where to ask:
-each discrepancy is settled by asking FeexPay about the attempt. A row that a gap in the history may hide is never
-reported as missing.
+A comparison finds rows missing on either side, other amounts and other statuses. The history decides
+nothing: each discrepancy is settled by asking FeexPay about the attempt. A row that may be in a gap of the history is
+never reported as missing.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: More than a month of a busy shop needs. It ends a reading whose answers make no sense.
-MOST_QUESTIONS = 5000
+#: More than a month of a busy shop needs. It ends a reading that inconsistent answers would prolong without end.
+MAX_QUESTIONS = 5000
 
 #: How long a comparison waits in total while the rate budget is spent.
 WAITS_SECONDS = 300
 
 #: A comparison asks about this many attempts itself; it makes the others due, and the worker asks.
-MOST_ASKED = 500
+MAX_ASKED = 500
 
 _GAPS_KEPT = 100
 _BEAT_EVERY = timedelta(seconds=10)
@@ -88,7 +88,7 @@ class _Run:
     _watch: Callable[[Discrepancy], None]
 
     def __post_init__(self) -> None:
-        self._reader = Reader(most_questions=MOST_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=self._stop)
+        self._reader = Reader(max_questions=MAX_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=self._stop)
         self._seen: dict[date, set[UUID]] = defaultdict(set)
         self._seen_unsent: set[UUID] = set()
         self._found: set[str] = set()
@@ -204,7 +204,7 @@ class _Run:
         row = discrepancies.record(self._row, found)
         if row.state == Discrepancy.State.CLOSED:
             return
-        if self._repair and self._asked < MOST_ASKED and not self._stop():
+        if self._repair and self._asked < MAX_ASKED and not self._stop():
             self._asked += found.attempt is not None
             outcome = discrepancies.repair(found, self._source, f"comparison {self._row.pk}")
             discrepancies.record_outcome(row, outcome)
