@@ -244,7 +244,7 @@ def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, Quer
     def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         ids = list(queryset.values_list("pk", flat=True)[: MAX_ROWS + 1])
         if len(ids) > MAX_ROWS:
-            text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MAX_ROWS}
+            text = _("You chose too many rows. Choose at most %(most)d at once. Nothing was done.") % {"most": MAX_ROWS}
             admin.message_user(request, text, messages.ERROR)
             return None
         return HttpResponseRedirect(admin.confirm_url(action, ids))
