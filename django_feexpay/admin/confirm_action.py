@@ -51,7 +51,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result for one row, and what staff should know about it."""
+    """The result for one row, and its explanation for staff."""
 
     result: Result
     explanation: str = ""
@@ -216,7 +216,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
                 )
                 continue
             outcome = action.run(row, str(request.user.pk), reason)
-            # An action that changes nothing writes no event: only this log keeps who did it, and why.
+            # An action that changes nothing writes no event. So only this log records the user and the reason.
             self.log_change(request, row, f"{action.name} ({outcome.result}): {reason}")
             outcomes.append((row, outcome))
         self._report(request, action, outcomes)

@@ -1,4 +1,4 @@
-"""Texts for staff: why a status changed, and what FeexPay had answered.
+"""Texts for staff: the cause of a status change, and FeexPay's answer at that time.
 
 Pages show the code beside its text, because logs name the code.
 """
