@@ -217,7 +217,7 @@ class Settings:
 
     @property
     def payable_target(self) -> Any:
-        """What PAYABLE names: a subclass of Payable or a function. None: not set, or any amount may be paid.
+        """The object that PAYABLE names: a subclass of Payable or a function. None: not set, or any amount may be paid.
 
         Raises: ImportError.
         """
@@ -336,7 +336,7 @@ _CLOCK_TRUST_SECONDS = 30.0
 
 
 class DatabaseClock:
-    """PostgreSQL's time, so that workers on hosts with wrong clocks agree on what is due; on SQLite the host's time.
+    """PostgreSQL's time, so that workers on hosts with wrong clocks agree on due rows; on SQLite the host's time.
 
     Each process reads it at most every 30 s and adds the monotonic clock, so a jump of the host's clock has no effect.
     """

@@ -23,7 +23,7 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def hit(name: str) -> None:
-    """Run what a test armed for this point; otherwise do nothing."""
+    """Run the action that a test armed for this point, if any."""
     if _armed:
         action = _armed.get(name)
         if action is not None:

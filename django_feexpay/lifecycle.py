@@ -114,15 +114,15 @@ def statuses_of(public_status: PublicStatus) -> tuple[Status, ...]:
     return tuple(status for status in Status if PUBLIC[status] is public_status)
 
 
-def detail(status: Status, *, otp_required: bool = False, redirect_url: str = "", sought: bool = False) -> Detail:
+def detail(status: Status, *, otp_required: bool = False, redirect_url: str = "", is_searched: bool = False) -> Detail:
     """Why the payer sees that status, or what the payer must do next.
 
-    sought: FeexPay's reference is not known yet.
+    is_searched: the attempt is searched for in FeexPay's history by our id.
     """
     if status is Status.PENDING and otp_required:
         return Detail.OTP_REQUIRED
     if status is Status.PENDING and redirect_url:
         return Detail.REDIRECT
-    if status is Status.PENDING and sought:
+    if status is Status.PENDING and is_searched:
         return Detail.CHECKING
     return _DETAIL[status]

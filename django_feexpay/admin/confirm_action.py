@@ -51,7 +51,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result for one row, and what staff should know about it."""
+    """The result for one row, and its explanation for staff."""
 
     result: Result
     explanation: str = ""
@@ -216,7 +216,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
                 )
                 continue
             outcome = action.run(row, str(request.user.pk), reason)
-            # An action that changes nothing writes no event: only this log keeps who did it, and why.
+            # An action that changes nothing writes no event. So only this log records the user and the reason.
             self.log_change(request, row, f"{action.name} ({outcome.result}): {reason}")
             outcomes.append((row, outcome))
         self._report(request, action, outcomes)
@@ -244,7 +244,7 @@ def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, Quer
     def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         ids = list(queryset.values_list("pk", flat=True)[: MAX_ROWS + 1])
         if len(ids) > MAX_ROWS:
-            text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MAX_ROWS}
+            text = _("You chose too many rows. Choose at most %(most)d at once. Nothing was done.") % {"most": MAX_ROWS}
             admin.message_user(request, text, messages.ERROR)
             return None
         return HttpResponseRedirect(admin.confirm_url(action, ids))

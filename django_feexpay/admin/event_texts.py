@@ -1,4 +1,4 @@
-"""Texts for staff: why a status changed, and what FeexPay had answered.
+"""Texts for staff: the cause of a status change, and FeexPay's answer at that time.
 
 Pages show the code beside its text, because logs name the code.
 """
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 EVENT_TEXTS: Mapping[str, str | StrPromise] = {
     "started": _("the payment was started"),
     "retried": _("a new attempt was started"),
-    "sent": _("the request is on its way to FeexPay"),
+    "sent": _("the request is being sent to FeexPay"),
     "accepted": _("FeexPay accepted the request"),
     "page_opened": _("FeexPay gave a payment page"),
     "not_sent": _("the request was not sent; it will be sent again"),
     "no_page": _("FeexPay gave no payment page; it will be asked again"),
     "never_sent": _("the request could not be sent in time; the payer was not asked"),
-    "outcome_unknown": _("FeexPay's answer was lost; the payment is searched in its history"),
-    "payment_named": _("FeexPay answered with an error that names a payment; the payment is searched in its history"),
-    "rate_limited": _("FeexPay's rate limit was reached; the payment is searched in its history, not sent again"),
-    "network_unavailable": _("FeexPay reports maintenance at the operator; the payment is searched in its history"),
+    "outcome_unknown": _("FeexPay's answer was lost; the payment is searched for in its history"),
+    "payment_named": _(
+        "FeexPay answered with an error that names a payment; the payment is searched for in its history"
+    ),
+    "rate_limited": _("FeexPay's rate limit was reached; the payment is searched for in its history, not sent again"),
+    "network_unavailable": _("FeexPay reports maintenance at the operator; the payment is searched for in its history"),
     "never_arrived": _("the request never reached FeexPay; the payer was not asked"),
     "payment_like_it_in_history": _("FeexPay's history has a similar payment that belongs to none of our attempts"),
     "named_by_webhook_only": _("a webhook names this payment, but FeexPay's history does not contain it"),
     "sender_died": _(
-        "the process that sent it stopped before the answer; the payment is searched in FeexPay's history"
+        "the process that sent it stopped before the answer; the payment is searched for in FeexPay's history"
     ),
     "found_in_history": _("found in FeexPay's history"),
     "not_found_in_history": _("not in FeexPay's history"),

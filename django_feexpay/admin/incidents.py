@@ -1,4 +1,4 @@
-"""Incidents: staff put them right by hand and close them with a note on what was done."""
+"""Incidents. Staff resolve each one by hand and close it with a note."""
 
 from __future__ import annotations
 

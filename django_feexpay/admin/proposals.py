@@ -1,4 +1,4 @@
-"""The list of proposed decisions, where a second person finds what to approve."""
+"""The list of proposed decisions, in which a second person finds those to approve."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Option:
 
 
 class ReviewForm(ReasonForm):
-    """A decision and its reason; hidden fields carry what the page showed. Approving carries out the shown proposal."""
+    """A decision and its reason; hidden fields hold the facts of the page. Approving uses the shown proposal."""
 
     decision = forms.ChoiceField(
         label=gettext_lazy("Decision"), choices=ReviewDecision.choices, widget=forms.RadioSelect, required=False

@@ -94,7 +94,7 @@ def challenges(view: Any, request: Any) -> str:
 
 
 def _csrf_text(error: Exception) -> str:
-    """What to do about a failed CSRF check; "" for any other error."""
+    """The remedy for a failed CSRF check; "" for any other error."""
     text = str(getattr(error, "detail", ""))
     if not (isinstance(error, exceptions.PermissionDenied) and text.startswith("CSRF Failed: ")):
         return ""

@@ -1,4 +1,4 @@
-"""What a database error means for an operator, without the error's own text, which may hold values or passwords."""
+"""Describe a database error for an operator, without its own text, which may hold values or passwords."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.db import connection
 
 _UNDEFINED_TABLE_OR_COLUMN = {"42P01", "42703"}
 
-#: (part of the driver's message, what the log says). libpq has no error codes for connections that fail.
+#: (part of the driver's message, text for the log). libpq has no error codes for connections that fail.
 _CONNECTION_CAUSES = (
     ("connection refused", "connection refused"),
     ("could not translate host name", "unknown host"),

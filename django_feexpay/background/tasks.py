@@ -119,7 +119,7 @@ def schedule() -> bool:
 def wake() -> None:
     """Enqueue a sweep task because an attempt became due, unless one is enqueued already or a feexpay_worker is alive.
 
-    Runs after each such commit (`leases.due_listeners`). Never raises: a lost wake-up costs a minute, no payment.
+    Runs after each such commit (`leases.due_listeners`). Never raises: a lost wake-up only delays a poll by a minute.
     Changes: Heartbeat. Safe to repeat: yes.
     """
     global _engine

@@ -1,7 +1,7 @@
 """The sweep: claim due attempts, work on each, deliver the outbox. Any number of sweeps may run at once.
 
-`feexpay_worker` sweeps in a loop; a django-q2 cluster sweeps in short tasks (`tasks.py`). Neither keeps state in memory
-that matters: after a kill the leases end, and the next sweep claims the same rows.
+`feexpay_worker` sweeps in a loop; a django-q2 cluster sweeps in short tasks (`tasks.py`). All their
+state is in the database: after a kill the leases end, and the next sweep claims the same rows.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Worker:
 
 
 def correct_clock_errors() -> None:
-    """Correct what a clock that ran ahead wrote: polls planned years ahead, and comparisons of future nights.
+    """Correct times that a clock running ahead wrote: polls planned years ahead, comparisons of future nights.
 
     Changes: `next_poll_at`, Comparison. Safe to repeat: yes.
     """

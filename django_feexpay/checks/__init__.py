@@ -19,13 +19,13 @@ from django_feexpay.checks.settings import shape
 
 @register(Tags.compatibility)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """What is wrong on any machine. Needs no database."""
+    """Check the settings that must be right on any machine. Needs no database."""
     return list(shape()) or [message for check in CHECKS for message in check()]
 
 
 @register(Tags.compatibility, deploy=True)
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
-    """What only a server needs: keys, the real gateway, PostgreSQL, a shared cache, patched dependencies."""
+    """Check the needs of a server: keys, the real gateway, PostgreSQL, a shared cache, patched dependencies."""
     return [] if list(shape()) else [message for check in DEPLOYMENT_CHECKS for message in check()]
 
 

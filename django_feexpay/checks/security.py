@@ -156,7 +156,7 @@ def webhook_modes() -> Messages:
             yield from _secrets_of(mode)
     needing = [mode for mode in dict.fromkeys(modes) if mode != "status"]
     if len(needing) > 1 and any(secret.mode is None for secret in feexpay.webhook_secrets):
-        # One secret must not serve two modes: what is sent in clear as a header must not also sign.
+        # One secret must not serve two modes: a secret sent in clear in a header must not also sign requests.
         hint = f'Write each as "mode:secret"; the modes are {", ".join(needing)}.'
         yield error(29, "A secret of WEBHOOK_SECRETS names no mode while several modes are on, so it is unused.", hint)
 

@@ -128,7 +128,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class WebhookHint:
-    """What a webhook body claims, without proof. Nothing here may decide about money.
+    """The content of a webhook body, without proof. No decision about money may depend on it.
 
     reference: "" if the event has none, like the event of a finished history export. echo: our attempt id, if given.
     link: the name of the payment page, "" for other payments. Compared with ours, never stored.

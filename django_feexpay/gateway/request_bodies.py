@@ -62,7 +62,7 @@ class PageRequest:
 
 
 def reduced_description(text: str) -> str:
-    """Reduce a description to what FeexPay accepts: at most 100 unaccented letters, digits and single spaces."""
+    """Reduce a description to the form that FeexPay takes: at most 100 unaccented letters, digits and single spaces."""
     decomposed = PrivateText(unicodedata.normalize("NFKD", text))
     unaccented = PrivateText("".join(sign for sign in decomposed if not unicodedata.combining(sign)))
     return PrivateText(" ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip())

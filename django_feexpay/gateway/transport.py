@@ -101,7 +101,7 @@ class WireReply:
 
 
 class Transport(Protocol):
-    """Carries a request to the gateway. Tests and simulations bring their own."""
+    """Carries a request to the gateway. Tests and simulations use another one."""
 
     def exchange(self, request: WireRequest) -> WireReply:
         """Send the request once and return the whole reply.

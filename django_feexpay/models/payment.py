@@ -181,7 +181,7 @@ class Payment(PrimaryModel):
             Status(self.status),
             otp_required=self.attempt.otp_required,
             redirect_url=self.attempt.redirect_url,
-            sought=self.attempt.sought_by_echo,
+            is_searched=self.attempt.sought_by_echo,
         )
 
 

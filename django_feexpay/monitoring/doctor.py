@@ -142,7 +142,7 @@ def _database() -> Finding:
 
 
 def _query_database() -> None:
-    """Runs in a thread of its own, so the connection is the thread's own, too."""
+    """Runs in its own thread, and therefore on its own database connection."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")

@@ -123,7 +123,7 @@ def belongs_to(row: HistoryRow, attempt: Attempt) -> bool:
 def may_belong_to(row: HistoryRow, attempt: Attempt) -> bool:
     """Whether a row may be the attempt's payment without proof.
 
-    That is: our id without a reference, or the same provider, msisdn and amount, whatever id it echoes. A fact that
+    That is: our id without a reference, or the same provider, msisdn and amount, with any echoed id. A fact that
     the row does not give counts as the same.
     """
     if str(attempt.pk) in (row.report.echo, row.custom_id):

@@ -16,7 +16,7 @@ from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateText
 
-#: After this time the first request counts as dead, and the payment's row gives the answer. Longer than any call.
+#: After this time the first request counts as failed, and the payment's row gives the answer. Longer than any call.
 FIRST_REQUEST_TIMEOUT = timedelta(seconds=90)
 _RETRY_AFTER_SECONDS = 2
 

@@ -99,8 +99,8 @@ def successful_means_credited() -> Iterator[str]:
     unlike = Q(status=Status.SUCCESSFUL, credit=None) | (~Q(status=Status.SUCCESSFUL) & Q(credit__isnull=False))
     for pk, status in _rows(Payment.objects.filter(unlike), "pk", "status"):
         yield f"payment {pk}: {status} {'without' if status == Status.SUCCESSFUL else 'with'} a credit"
-    apart = Payment.objects.filter(credit=None).exclude(latest_attempt__status=F("status"))
-    for pk, status, newest in _rows(apart, "pk", "status", "latest_attempt__status"):
+    differing = Payment.objects.filter(credit=None).exclude(latest_attempt__status=F("status"))
+    for pk, status, newest in _rows(differing, "pk", "status", "latest_attempt__status"):
         yield f"payment {pk}: {status}, its newest attempt {newest}"
     for pk in _ids(Credit.objects.exclude(attempt__payment=F("payment"), attempt__status=Status.SUCCESSFUL)):
         yield f"credit {pk}: its attempt is another payment's, or not successful"
@@ -254,13 +254,13 @@ def delivery_matches_its_attempt() -> Iterator[str]:
     If no attempt has that reference, it may be a second charge: the delivery belongs to the attempt whose id it echoes
     or that has an incident about the reference.
     """
-    crossed = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
+    mismatched = WebhookDelivery.objects.filter(attempt__gateway_reference__isnull=False).exclude(
         gateway_reference=F("attempt__gateway_reference")
     )
     second = Incident.objects.filter(
         attempt=OuterRef("attempt"), gateway_reference__iexact=OuterRef("gateway_reference")
     )
-    for pk, attempt, body in _rows(crossed.exclude(Exists(second)), "pk", "attempt_id", "body"):
+    for pk, attempt, body in _rows(mismatched.exclude(Exists(second)), "pk", "attempt_id", "body"):
         if echo_kept_in(body) != str(attempt):
             yield f"delivery {pk}: matched to attempt {attempt}, which has another reference"
     named = Attempt.objects.filter(gateway_reference=OuterRef("gateway_reference"))
@@ -314,9 +314,9 @@ def amounts_agree() -> Iterator[str]:
     Amounts are positive, and a price in another currency is converted at the stored rate.
     The provider's limits are checked when a payment starts and may have changed since, so they are not checked here.
     """
-    cheap = Q(charged_currency=F("currency"), charged_amount__lt=F("amount"))
+    below_price = Q(charged_currency=F("currency"), charged_amount__lt=F("amount"))
     unlike_rate = Q(exchange_rate=None) ^ Q(charged_currency=F("currency"))
-    wrong = Q(amount__lte=0) | Q(charged_amount__lte=0) | Q(fee__lt=0) | cheap | unlike_rate
+    wrong = Q(amount__lte=0) | Q(charged_amount__lte=0) | Q(fee__lt=0) | below_price | unlike_rate
     for pk, amount, charged, fee in _rows(Payment.objects.filter(wrong), "pk", "amount", "charged_amount", "fee"):
         yield f"payment {pk}: amount {amount}, charged {charged}, fee {fee}"
     for payment in Payment.objects.filter(exchange_rate__isnull=False).exclude(wrong).order_by("pk").iterator():
@@ -417,11 +417,11 @@ def incident_is_announced_once() -> Iterator[str]:
     """I15: each incident has one signal; a reversed attempt has a credit."""
     for kind, signal in incidents.SIGNALS.items():
         opened = Count("incidents", filter=Q(incidents__kind=kind), distinct=True)
-        told = Count("outbox", filter=Q(outbox__signal=signal), distinct=True)
+        signals = Count("outbox", filter=Q(outbox__signal=signal), distinct=True)
         concerned = Payment.objects.filter(Q(incidents__kind=kind) | Q(outbox__signal=signal)).values("pk").distinct()
-        payments = Payment.objects.filter(pk__in=concerned).annotate(opened=opened, told=told)
-        for pk, incident_count, told_count in _rows(payments.exclude(opened=F("told")), "pk", "opened", "told"):
-            yield f"payment {pk}: {incident_count} incidents {kind}, announced {told_count} times"
+        payments = Payment.objects.filter(pk__in=concerned).annotate(opened=opened, signals=signals)
+        for pk, incident_count, signal_count in _rows(payments.exclude(opened=F("signals")), "pk", "opened", "signals"):
+            yield f"payment {pk}: {incident_count} incidents {kind}, announced {signal_count} times"
     reversed_ = Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
     for pk in _ids(reversed_.filter(attempt__credit=None)):
         yield f"incident {pk}: its attempt was never credited"

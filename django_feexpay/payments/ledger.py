@@ -152,7 +152,7 @@ def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
 
 
 def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at: datetime, amount: int) -> None:
-    """Write what a move means for its payment: the status, the credit of `amount`, the signals."""
+    """Write the consequences of a move for its payment: the status, the credit of `amount`, the signals."""
     if attempt.life_status is Status.SUCCESSFUL:
         _credit_once(payment, attempt, event, at, amount)
     elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:

@@ -117,7 +117,7 @@ def _decide_unacknowledged(attempt: Attempt, found: Found, now: datetime) -> Dec
 
 
 def _listed(rows: list[HistoryRow]) -> list[dict[str, Any]]:
-    """What staff need to find these payments at FeexPay; no personal data."""
+    """The data by which staff find these payments at FeexPay; no personal data."""
     reports = [row.report for row in rows[:_LISTED_AT_MOST]]
     return [{"reference": report.reference, "word": report.word, "amount": report.amount} for report in reports]
 

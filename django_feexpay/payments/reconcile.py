@@ -123,7 +123,7 @@ def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
 def reconcile_if_due(attempt: Attempt, *, source: Source, total_seconds: float) -> bool:
     """Reconcile a due attempt before its status is shown; False if it was not due or FeexPay did not answer.
 
-    The worker does what takes longer: it searches for lost references and checks credited attempts.
+    It leaves longer work to the worker: searches for lost references and checks of credited attempts.
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     now = conf.now()

@@ -21,7 +21,7 @@ class Verdict:
 
 
 def evaluate_report(attempt: Attempt, report: StatusReport, now: datetime) -> Verdict:
-    """Decide what a report means for an attempt, from these two and the time alone.
+    """Decide which status a report calls for, from the attempt, the report and the time alone.
 
     A success counts only if the report names our reference, echoes our attempt id, is about the payer's msisdn, and
     has the amount (with or without the fee) and the currency that we asked for. An unknown word is never a success

@@ -31,7 +31,7 @@ _WEIGHT = {Word.SUCCESSFUL: 4, Word.PENDING: 3, Word.UNKNOWN: 2, Word.FAILED: 1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What FeexPay shows about an attempt.
+    """FeexPay's data about an attempt.
 
     report: the answer closest to a charge, under our reference or our id; MISSING: FeexPay shows no payment. is_proof:
     True if the report is FeexPay's status of that payment, False if it is a history row. history_complete: None if the

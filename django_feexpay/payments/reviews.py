@@ -171,7 +171,7 @@ def _fetch(attempt: Attempt, *, source: Source, actor: str) -> tuple[Facts, bool
     return facts, _end_outdated(attempt, facts)
 
 
-# --- what FeexPay's answer allows ----------------------------------------------------------------------
+# --- decisions that FeexPay's answer allows ------------------------------------------------------------
 
 
 def _settle_if_decisive(attempt: Attempt, facts: Facts, source: Source, actor: str) -> None:

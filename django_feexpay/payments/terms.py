@@ -81,7 +81,7 @@ class Quote:
 
     @property
     def total(self) -> int:
-        """What the payer pays, fees included."""
+        """The amount that the payer pays, fees included."""
         return self.charged_amount
 
 

@@ -6,7 +6,7 @@ it shares no code with `django_feexpay.gateway`: a mistake in one of the two mus
 cli.py, options.py   the options, from arguments and environment
 server.py            the server and its routes
 same_origin.py       refuses changes by pages of other sites
-context.py           what endpoints read from a request
+context.py           the values that endpoints read from a request
 
 FeexPay's side
 collect.py           requests to collect: push, one-time code, redirect

@@ -109,7 +109,7 @@ def _create(sandbox: Sandbox, network: Network, valid: CollectRequest, script: S
 
 
 def _refuse_duplicate(sandbox: Sandbox, network: Network, valid: CollectRequest, now: float) -> None:
-    """FeexPay documents the error code, not what makes two payments identical: this rule is our assumption."""
+    """FeexPay documents the error code, but not when two payments are identical: this rule is our assumption."""
     since = now - sandbox.settings.duplicate_seconds
     if since < now and sandbox.store.is_duplicate(network.suffix, valid.msisdn, valid.amount, since):
         raise ApiError(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION")

@@ -1,4 +1,4 @@
-"""What endpoints read from a request: the sandbox, the payment, the body."""
+"""The values that endpoints read from a request: the sandbox, the payment, the body."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _COLUMNS = ("status", "amount", "network", "msisdn", "time", "reference", "webho
 
 _UNKNOWN_REFERENCE = "00000000-0000-4000-8000-000000000000"
 
-# What each button sends; "resend" sends the true webhook, "forge_amount" one unit too much.
+# The webhook of each button; "resend" sends the true webhook, "forge_amount" one unit too much.
 _WEBHOOKS: dict[str, dict[str, object]] = {
     "resend": {},
     "twice": {"count": 2},

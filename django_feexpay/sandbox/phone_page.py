@@ -22,7 +22,7 @@ _FAILURE_TITLES = {scenarios.DECLINED: "declined", scenarios.EXPIRED: "expired"}
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What the phone shows: its HTML, its payment if there is one, and the page to load after a change."""
+    """The screen of the phone: its HTML, its payment if there is one, and the page to load after a change."""
 
     body: Markup
     reference: str | None

@@ -3,7 +3,7 @@
 plugin.py         the pytest fixtures; pytest loads it in every project, so it imports nothing before a fixture is used
 test_case.py      the same for unittest: `FeexPayTestCase`
 webhook_cases.py  security cases of a webhook address, to inherit
-settling.py       what both call: settle a payment, run the worker, post a webhook
+settling.py       the functions behind both: settle a payment, run the worker, post a webhook
 running.py        the sandbox as a process, with methods to control it
 
 Nothing else in the package imports this folder.

@@ -137,7 +137,7 @@ def test_close_takes_a_limited_number(boss: Client, difference: Discrepancy, mon
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "You chose too many rows: the most is 0 at once. Nothing was done."
+        "You chose too many rows. Choose at most 0 at once. Nothing was done."
     ]
 
 

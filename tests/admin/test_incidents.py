@@ -88,7 +88,7 @@ def test_close_takes_a_limited_number(boss: Client, incident: Incident, monkeypa
     answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "You chose too many rows: the most is 0 at once. Nothing was done."
+        "You chose too many rows. Choose at most 0 at once. Nothing was done."
     ]
     assert boss.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
 

@@ -155,7 +155,7 @@ def test_action_takes_a_limited_number(
     )
 
     assert [str(message) for message in answer.context["messages"]] == [
-        "You chose too many rows: the most is 1 at once. Nothing was done."
+        "You chose too many rows. Choose at most 1 at once. Nothing was done."
     ]
     assert boss.post(retry(*payments), REASON).status_code == 404
 

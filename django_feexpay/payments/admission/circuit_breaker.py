@@ -108,7 +108,7 @@ def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 
 
 def _succeeded(seen: CallSeen) -> bool | None:
-    """Whether FeexPay worked: a refusal is an answer, too. None: the call does not tell."""
+    """Whether FeexPay worked; a refusal is an answer, too. None: the call does not show it."""
     error, status = seen.error, seen.http_status
     if error is None or _is_maintenance(seen):
         return True

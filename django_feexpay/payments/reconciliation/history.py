@@ -157,7 +157,7 @@ class Reader:
         return max(accounted, page.total)
 
     def _read_other_words(self, question: Slice, count: int) -> Generator[Part, None, Slice | None]:
-        """Read a day's `count` payments with other words; return what may hold the rest."""
+        """Read a day's `count` payments with other words; return the part that may hold the rest."""
         pieces = question.by_provider()
         found = 0
         for piece in pieces:
