@@ -30,19 +30,19 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import PaymentRequest, msisdn_of
-from tests.admin.recording_transport import PlayedGateway
+from tests.admin.recording_transport import RecordingGateway
 
 StartPayment = Callable[..., Payment]
 StaffClient = Callable[..., Client]
 
 
 @pytest.fixture
-def gateway(settings: Settings) -> Iterator[PlayedGateway]:
+def gateway(settings: Settings) -> Iterator[RecordingGateway]:
     settings.FEEXPAY = {
         **settings.FEEXPAY,
         "PAYABLE": "any_amount",
     }
-    played = PlayedGateway()
+    played = RecordingGateway()
     with conf.use_transport(played):
         yield played
 
@@ -53,7 +53,7 @@ def player(db: None) -> User:
 
 
 @pytest.fixture
-def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
+def start_payment(gateway: RecordingGateway, player: User) -> StartPayment:
     """A payment of 5 000 F CFA, started as the API does it; `order` overrides fields."""
     numbers = itertools.count(1)
 
@@ -72,12 +72,12 @@ def start_payment(gateway: PlayedGateway, player: User) -> StartPayment:
 
 
 @pytest.fixture
-def start_failed(start_payment: StartPayment, gateway: PlayedGateway) -> StartPayment:
+def start_failed(start_payment: StartPayment, gateway: RecordingGateway) -> StartPayment:
     """A payment whose only attempt FeexPay confirmed as failed."""
 
     def start(**order: Any) -> Payment:
         payment = start_payment(**order)
-        gateway.says[str(payment.attempt.gateway_reference)] = "FAILED"
+        gateway.statuses[str(payment.attempt.gateway_reference)] = "FAILED"
         reconcile(payment.attempt.pk, source=Source.WORKER)
         return Payment.objects.for_reading().get(pk=payment.pk)
 
@@ -85,15 +85,15 @@ def start_failed(start_payment: StartPayment, gateway: PlayedGateway) -> StartPa
 
 
 @pytest.fixture
-def charged_twice(start_failed: StartPayment, gateway: PlayedGateway) -> Payment:
+def charged_twice(start_failed: StartPayment, gateway: RecordingGateway) -> Payment:
     """A payment with a row in every ledger: failed, retried, late success, and the second attempt succeeds, too."""
     payment = start_failed(key="tap-1")
     payment = retry(payment.pk, source=Source.API, actor="ayo")
     for attempt in payment.attempts.order_by("ordinal"):
-        gateway.says[str(attempt.gateway_reference)] = "SUCCESSFUL"
+        gateway.statuses[str(attempt.gateway_reference)] = "SUCCESSFUL"
         reconcile(attempt.pk, source=Source.WORKER)
     deliver(payment.attempt)
-    differ(payment.attempt)
+    make_discrepancy(payment.attempt)
     propose(payment.attempt)
     Heartbeat.objects.create(name="worker", beat_at=conf.now())
     prompts.lift(number(), lasts=timedelta(hours=1), actor="ayo", reason="a fair")
@@ -108,13 +108,13 @@ def number() -> Msisdn:
 
 
 @pytest.fixture
-def start_review(start_payment: StartPayment, gateway: PlayedGateway) -> StartPayment:
+def start_review(start_payment: StartPayment, gateway: RecordingGateway) -> StartPayment:
     """A payment of 5 000 F CFA of which FeexPay took 4 999: under review."""
 
     def start(**order: Any) -> Payment:
         payment = start_payment(**order)
         reference = str(payment.attempt.gateway_reference)
-        gateway.says[reference], gateway.took[reference] = "SUCCESSFUL", 4999
+        gateway.statuses[reference], gateway.charged_amounts[reference] = "SUCCESSFUL", 4999
         reconcile(payment.attempt.pk, source=Source.WORKER)
         return Payment.objects.for_reading().get(pk=payment.pk)
 
@@ -138,7 +138,7 @@ def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
     return ReviewProposal.objects.create(**(values | columns))
 
 
-def differ(attempt: Attempt | None, **columns: Any) -> Discrepancy:
+def make_discrepancy(attempt: Attempt | None, **columns: Any) -> Discrepancy:
     """A discrepancy of a finished comparison, about an attempt or about a payment we do not have."""
     now = conf.now()
     comparison = Comparison.objects.create(
@@ -196,10 +196,10 @@ def staff_client(db: None) -> StaffClient:
 
 
 @pytest.fixture
-def boss(db: None) -> Client:
+def superuser_client(db: None) -> Client:
     """A superuser's browser."""
     client = Client()
-    client.force_login(User.objects.create_superuser("boss"))
+    client.force_login(User.objects.create_superuser("superuser_client"))
     return client
 
 

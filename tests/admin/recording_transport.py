@@ -1,4 +1,4 @@
-"""A transport that records requests and answers as the test says."""
+"""A transport that records requests and gives the answers that a test sets."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from django_feexpay.gateway.errors import NotSentError
 from django_feexpay.gateway.transport import WireReply, WireRequest
 
 
-class PlayedGateway:
-    """`says[reference]` is FeexPay's word on a collect, PENDING until told, `took[reference]` the amount where it is
-    another than asked for; `asked` are the references asked about. History has no rows.
+class RecordingGateway:
+    """Records the collects and the status requests. Its history has no rows.
+
+    `statuses`: FeexPay's status by reference (default PENDING). `charged_amounts`: the charged amount by reference
+    (default: the requested amount). `status_requests`: the references whose status was requested.
     """
 
     def __init__(self) -> None:
         self.collects: dict[str, dict[str, Any]] = {}
-        self.says: dict[str, str] = {}
-        self.took: dict[str, int] = {}
-        self.asked: list[str] = []
+        self.statuses: dict[str, str] = {}
+        self.charged_amounts: dict[str, int] = {}
+        self.status_requests: list[str] = []
         self.unreachable = False
         self.refusal = ""
 
     def exchange(self, request: WireRequest) -> WireReply:
         if self.unreachable:
-            raise NotSentError("unplugged")
+            raise NotSentError("connection refused")
         if "/requesttopay/" in request.url:
             return self._collect(json.loads(request.body or b"{}"))
         if request.url.endswith("/history"):
@@ -39,12 +41,12 @@ class PlayedGateway:
         return _reply(200, {"reference": reference, "status": "PENDING"})
 
     def _status(self, reference: str) -> WireReply:
-        self.asked.append(reference)
+        self.status_requests.append(reference)
         body = self.collects[reference]
         answer = {
-            "status": self.says.get(reference, "PENDING"),
+            "status": self.statuses.get(reference, "PENDING"),
             "reference": reference,
-            "amount": self.took.get(reference, body["amount"]),
+            "amount": self.charged_amounts.get(reference, body["amount"]),
             "callback_info": body["callback_info"],
         }
         return _reply(200, answer)

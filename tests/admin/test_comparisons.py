@@ -10,7 +10,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_feexpay.models import Discrepancy
-from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
+from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -20,11 +20,11 @@ CLOSE = f"{LIST}close/"
 
 @pytest.fixture
 def difference(start_payment: StartPayment) -> Discrepancy:
-    return differ(start_payment().attempt)
+    return make_discrepancy(start_payment().attempt)
 
 
-def test_list_shows_both_sides_and_links_to_the_payment(boss: Client, difference: Discrepancy) -> None:
-    page = boss.get(LIST).content.decode()
+def test_list_shows_both_sides_and_links_to_the_payment(superuser_client: Client, difference: Discrepancy) -> None:
+    page = superuser_client.get(LIST).content.decode()
 
     assert "another status" in page
     assert "Pending" in page
@@ -42,23 +42,25 @@ def test_list_shows_both_sides_and_links_to_the_payment(boss: Client, difference
         ({"their_amount": None}, "Failed"),
     ],
 )
-def test_any_status_and_amount_of_feexpay_is_shown(columns: dict[str, Any], shown: str, boss: Client) -> None:
-    row = differ(None, **columns)
+def test_any_status_and_amount_of_feexpay_is_shown(
+    columns: dict[str, Any], shown: str, superuser_client: Client
+) -> None:
+    row = make_discrepancy(None, **columns)
 
-    assert shown in boss.get(f"{LIST}{row.pk}/change/").content.decode()
+    assert shown in superuser_client.get(f"{LIST}{row.pk}/change/").content.decode()
 
 
-def test_comparison_shows_the_differences_it_saw(boss: Client, difference: Discrepancy) -> None:
-    differ(None)
+def test_comparison_shows_the_differences_it_saw(superuser_client: Client, difference: Discrepancy) -> None:
+    make_discrepancy(None)
 
-    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+    page = superuser_client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     assert f"{LIST}{difference.pk}/change/" in page
     assert page.count("/change/") >= 2
     assert "theirs" not in page
     link = f"{LIST}?findings__comparison__id__exact={difference.comparison_id}"
     assert link in page
-    assert boss.get(link).context["cl"].result_count == 1
+    assert superuser_client.get(link).context["cl"].result_count == 1
 
 
 def test_comparison_hides_differences_without_the_view_permission(
@@ -72,17 +74,19 @@ def test_comparison_hides_differences_without_the_view_permission(
 
 
 @pytest.mark.parametrize(("filters", "listed"), [({"state": "open"}, 2), ({"kind": "status"}, 1), ({"q": "theirs"}, 1)])
-def test_list_is_narrowed(filters: dict[str, str], listed: int, boss: Client, difference: Discrepancy) -> None:
-    differ(None)
-    differ(None, state="gone", gateway_reference="others", kind="amount")
+def test_list_is_narrowed(
+    filters: dict[str, str], listed: int, superuser_client: Client, difference: Discrepancy
+) -> None:
+    make_discrepancy(None)
+    make_discrepancy(None, state="gone", gateway_reference="others", kind="amount")
 
-    assert boss.get(LIST, filters).context["cl"].result_count == listed
+    assert superuser_client.get(LIST, filters).context["cl"].result_count == listed
 
 
-def test_difference_is_found_by_its_payment(boss: Client, difference: Discrepancy) -> None:
-    differ(None)
+def test_difference_is_found_by_its_payment(superuser_client: Client, difference: Discrepancy) -> None:
+    make_discrepancy(None)
 
-    assert boss.get(LIST, {"q": str(difference.payment_id)}).context["cl"].result_count == 1
+    assert superuser_client.get(LIST, {"q": str(difference.payment_id)}).context["cl"].result_count == 1
 
 
 def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, difference: Discrepancy) -> None:
@@ -101,10 +105,10 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, differe
     ]
 
 
-def test_close_of_an_ended_difference_changes_nothing(boss: Client, difference: Discrepancy) -> None:
+def test_close_of_an_ended_difference_changes_nothing(superuser_client: Client, difference: Discrepancy) -> None:
     Discrepancy.objects.update(state="settled")
 
-    answer = boss.post(f"{CLOSE}?discrepancy={difference.pk}", {"reason": "late"}, follow=True)
+    answer = superuser_client.post(f"{CLOSE}?discrepancy={difference.pk}", {"reason": "late"}, follow=True)
 
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("settled", "")
@@ -122,30 +126,32 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
     assert Discrepancy.objects.get().state == "open"
 
 
-def test_open_difference_links_to_its_closing(boss: Client, difference: Discrepancy) -> None:
+def test_open_difference_links_to_its_closing(superuser_client: Client, difference: Discrepancy) -> None:
     page = f"{LIST}{difference.pk}/change/"
-    assert f"{CLOSE}?discrepancy={difference.pk}" in boss.get(page).content.decode()
+    assert f"{CLOSE}?discrepancy={difference.pk}" in superuser_client.get(page).content.decode()
 
     Discrepancy.objects.update(state="gone")
 
-    assert CLOSE not in boss.get(page).content.decode()
+    assert CLOSE not in superuser_client.get(page).content.decode()
 
 
-def test_close_takes_a_limited_number(boss: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_takes_a_limited_number(
+    superuser_client: Client, difference: Discrepancy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 0)
 
-    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
+    answer = superuser_client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [difference.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
         "You chose too many rows. Choose at most 0 at once. Nothing was done."
     ]
 
 
-def test_pages_speak_french(boss: Client, difference: Discrepancy) -> None:
-    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+def test_pages_speak_french(superuser_client: Client, difference: Discrepancy) -> None:
+    superuser_client.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
 
-    listed = boss.get(LIST).content.decode()
-    comparison = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+    listed = superuser_client.get(LIST).content.decode()
+    comparison = superuser_client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     assert "argent en jeu" in listed.lower()
     assert "statut différent" in listed
@@ -153,20 +159,22 @@ def test_pages_speak_french(boss: Client, difference: Discrepancy) -> None:
     assert "Les 100 plus récents sont montrés ici." in comparison
 
 
-def test_comparison_shows_its_result_beside_the_state_now(boss: Client, difference: Discrepancy) -> None:
+def test_comparison_shows_its_result_beside_the_state_now(superuser_client: Client, difference: Discrepancy) -> None:
     """A row that ended later must not contradict the counts, which are of the time of the comparison."""
     Discrepancy.objects.update(state="gone")
 
-    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+    page = superuser_client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     row = page[page.index(f"{LIST}{difference.pk}/change/") :]
     assert row.index("open") < row.index("not found any more")
 
 
-def test_comparison_still_shows_a_difference_that_a_later_one_saw_again(boss: Client, difference: Discrepancy) -> None:
-    later = differ(None).comparison
+def test_comparison_still_shows_a_difference_that_a_later_one_saw_again(
+    superuser_client: Client, difference: Discrepancy
+) -> None:
+    later = make_discrepancy(None).comparison
     Discrepancy.objects.filter(pk=difference.pk).update(last_comparison=later)
 
-    page = boss.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
+    page = superuser_client.get(f"/admin/feexpay/comparison/{difference.comparison_id}/change/").content.decode()
 
     assert f"{LIST}{difference.pk}/change/" in page

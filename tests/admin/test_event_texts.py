@@ -34,8 +34,8 @@ def test_every_because_has_a_text() -> None:
     assert codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()  # these two change no status
 
 
-def test_timeline_shows_the_text_and_the_code(boss: Client, start_payment: StartPayment) -> None:
-    page = text_of(boss, start_payment())
+def test_timeline_shows_the_text_and_the_code(superuser_client: Client, start_payment: StartPayment) -> None:
+    page = text_of(superuser_client, start_payment())
 
     assert '<span>the payment was started</span> <code class="feexpay-code">started</code>' in page
     assert '<span>FeexPay accepted the request</span> <code class="feexpay-code">accepted</code>' in page

@@ -33,10 +33,10 @@ def ids(answer: Any) -> list[str]:
     return [row[0] for row in rows]
 
 
-def test_chosen_payments_come_newest_first_and_masked(boss: Client, start_payment: StartPayment) -> None:
+def test_chosen_payments_come_newest_first_and_masked(superuser_client: Client, start_payment: StartPayment) -> None:
     older, _, newer = start_payment(), start_payment(phone="01 97 00 00 51"), start_payment()
 
-    answer = take(boss, older, newer)
+    answer = take(superuser_client, older, newer)
 
     content = b"".join(answer.streaming_content)
     rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
@@ -44,16 +44,16 @@ def test_chosen_payments_come_newest_first_and_masked(boss: Client, start_paymen
     assert {row["phone"] for row in rows} == {"'+229 01 •• •• •• 50"}
 
 
-def test_select_all_takes_the_whole_filtered_list(boss: Client, start_payment: StartPayment) -> None:
+def test_select_all_takes_the_whole_filtered_list(superuser_client: Client, start_payment: StartPayment) -> None:
     one = start_payment(merchant_reference="order-x", phone="01 97 00 00 52")
     start_payment()
 
-    assert ids(take(boss, one, query="?q=order-x", select_across="1")) == [str(one.pk)]
-    assert len(ids(take(boss, one, select_across="1"))) == 2
+    assert ids(take(superuser_client, one, query="?q=order-x", select_across="1")) == [str(one.pk)]
+    assert len(ids(take(superuser_client, one, select_across="1"))) == 2
 
 
-def test_workbook_has_the_zip_signature(boss: Client, start_payment: StartPayment) -> None:
-    answer = take(boss, start_payment(), name="xlsx")
+def test_workbook_has_the_zip_signature(superuser_client: Client, start_payment: StartPayment) -> None:
+    answer = take(superuser_client, start_payment(), name="xlsx")
 
     assert b"".join(answer.streaming_content).startswith(b"PK")
 
@@ -69,26 +69,30 @@ def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_p
 
 
 def test_log_names_the_user_who_exported(
-    boss: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
+    superuser_client: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="django_feexpay.admin"):
-        ids(take(boss, start_payment()))
+        ids(take(superuser_client, start_payment()))
 
     assert "exports payments as csv" in caplog.text
 
 
 def test_too_many_rows_for_a_workbook_are_reported_on_the_list(
-    boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+    superuser_client: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "XLSX_MAX_ROWS", 0)
 
-    answer = boss.post(LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True)
+    answer = superuser_client.post(
+        LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True
+    )
 
     assert "at most 0 payments" in str(next(iter(answer.context["messages"])))
 
 
-def test_page_of_a_converted_payment_shows_both_sums_and_the_rate(boss: Client, start_payment: StartPayment) -> None:
-    page = boss.get(page_of(start_payment(amount=1000, currency="EUR"))).content.decode()
+def test_page_of_a_converted_payment_shows_both_sums_and_the_rate(
+    superuser_client: Client, start_payment: StartPayment
+) -> None:
+    page = superuser_client.get(page_of(start_payment(amount=1000, currency="EUR"))).content.decode()
 
     for words in ("10.00 EUR", "6 560 F CFA", ">655.957<"):
         assert words in page

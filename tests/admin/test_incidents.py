@@ -24,11 +24,11 @@ def incident(charged_twice: Payment) -> Incident:
     return charged_twice.incidents.get()
 
 
-def test_action_leads_to_the_page_that_asks_for_the_note(boss: Client, incident: Incident) -> None:
-    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]})
+def test_action_leads_to_the_page_that_asks_for_the_note(superuser_client: Client, incident: Incident) -> None:
+    answer = superuser_client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]})
 
     assert answer["Location"] == f"{CLOSE}?incident={incident.pk}"
-    assert "What was done" in boss.get(answer["Location"]).content.decode()
+    assert "What was done" in superuser_client.get(answer["Location"]).content.decode()
 
 
 def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, incident: Incident) -> None:
@@ -46,18 +46,18 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, inciden
     ]
 
 
-def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
-    page = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "  "}).content.decode()
+def test_close_needs_a_note(superuser_client: Client, incident: Incident) -> None:
+    page = superuser_client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "  "}).content.decode()
 
     incident.refresh_from_db()
     assert "This field is required." in page
     assert incident.closed_at is None
 
 
-def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "first"}, follow=True)
+def test_close_keeps_the_first_note(superuser_client: Client, incident: Incident) -> None:
+    superuser_client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "first"}, follow=True)
 
-    answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "second"}, follow=True)
+    answer = superuser_client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "second"}, follow=True)
 
     incident.refresh_from_db()
     assert incident.note == "first"
@@ -78,51 +78,57 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
 
 
 @pytest.mark.parametrize("query", ["", "?incident=x", "?incident=0"])
-def test_close_of_an_unknown_incident_is_not_found(query: str, boss: Client) -> None:
-    assert boss.get(f"{CLOSE}{query}").status_code == 404
+def test_close_of_an_unknown_incident_is_not_found(query: str, superuser_client: Client) -> None:
+    assert superuser_client.get(f"{CLOSE}{query}").status_code == 404
 
 
-def test_close_takes_a_limited_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_takes_a_limited_number(
+    superuser_client: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 0)
 
-    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
+    answer = superuser_client.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
         "You chose too many rows. Choose at most 0 at once. Nothing was done."
     ]
-    assert boss.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
+    assert superuser_client.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
 
 
 @pytest.mark.parametrize(("state", "listed"), [("open", 1), ("closed", 0)])
-def test_list_is_narrowed_by_state(state: str, listed: int, boss: Client, incident: Incident) -> None:
-    assert boss.get(LIST, {"state": state}).context["cl"].result_count == listed
+def test_list_is_narrowed_by_state(state: str, listed: int, superuser_client: Client, incident: Incident) -> None:
+    assert superuser_client.get(LIST, {"state": state}).context["cl"].result_count == listed
 
 
-def test_open_incident_links_to_its_closing(boss: Client, incident: Incident) -> None:
+def test_open_incident_links_to_its_closing(superuser_client: Client, incident: Incident) -> None:
     page = f"{LIST}{incident.pk}/change/"
-    assert f"{CLOSE}?incident={incident.pk}" in boss.get(page).content.decode()
+    assert f"{CLOSE}?incident={incident.pk}" in superuser_client.get(page).content.decode()
 
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "done"})
+    superuser_client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "done"})
 
-    assert CLOSE not in boss.get(page).content.decode()
+    assert CLOSE not in superuser_client.get(page).content.decode()
 
 
-def test_payment_page_links_to_its_incident(boss: Client, incident: Incident, charged_twice: Payment) -> None:
-    assert f"{LIST}{incident.pk}/change/" in boss.get(page_of(charged_twice)).content.decode()
+def test_payment_page_links_to_its_incident(
+    superuser_client: Client, incident: Incident, charged_twice: Payment
+) -> None:
+    assert f"{LIST}{incident.pk}/change/" in superuser_client.get(page_of(charged_twice)).content.decode()
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_list_and_page_show_the_amount_and_both_references(boss: Client, charged_twice: Payment, language: str) -> None:
+def test_list_and_page_show_the_amount_and_both_references(
+    superuser_client: Client, charged_twice: Payment, language: str
+) -> None:
     """FeexPay charged the credited attempt a third time."""
-    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = language
+    superuser_client.defaults["HTTP_ACCEPT_LANGUAGE"] = language
     attempt = charged_twice.attempts.get(ordinal=1)
     charge = incidents.Charge("extra-0001", 4_321, "XOF", credited_reference=str(attempt.gateway_reference))
     incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, conf.now())
     incident = Incident.objects.get(gateway_reference="extra-0001")
 
-    listed = boss.get(LIST).content.decode()
-    page = boss.get(f"{LIST}{incident.pk}/change/").content.decode()
-    of_payment = boss.get(page_of(charged_twice)).content.decode()
+    listed = superuser_client.get(LIST).content.decode()
+    page = superuser_client.get(f"{LIST}{incident.pk}/change/").content.decode()
+    of_payment = superuser_client.get(page_of(charged_twice)).content.decode()
 
     assert "extra-0001" in listed
     for content in (page, of_payment):
@@ -131,15 +137,15 @@ def test_list_and_page_show_the_amount_and_both_references(boss: Client, charged
         assert money.show(4_321, "XOF") in content
 
 
-def test_charge_without_an_amount_shows_a_dash(boss: Client, charged_twice: Payment) -> None:
+def test_charge_without_an_amount_shows_a_dash(superuser_client: Client, charged_twice: Payment) -> None:
     Incident.objects.update(amount=None)
 
-    assert boss.get(LIST).status_code == 200
-    assert boss.get(page_of(charged_twice)).status_code == 200
+    assert superuser_client.get(LIST).status_code == 200
+    assert superuser_client.get(page_of(charged_twice)).status_code == 200
 
 
-def test_reversal_is_named_in_french(boss: Client, charged_twice: Payment) -> None:
-    boss.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+def test_reversal_is_named_in_french(superuser_client: Client, charged_twice: Payment) -> None:
+    superuser_client.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
     Incident.objects.update(kind="reversed_after_credit")
 
-    assert "FeexPay a repris un paiement déjà crédité" in boss.get(LIST).content.decode()
+    assert "FeexPay a repris un paiement déjà crédité" in superuser_client.get(LIST).content.decode()

@@ -64,9 +64,9 @@ def test_admin_registers_every_model() -> None:
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_pages_open_for_a_superuser(name: str, boss: Client, charged_twice: Payment) -> None:
-    assert boss.get(address(name, "changelist")).status_code == 200
-    assert boss.get(address(name, "change", first_row(name))).status_code == 200
+def test_pages_open_for_a_superuser(name: str, superuser_client: Client, charged_twice: Payment) -> None:
+    assert superuser_client.get(address(name, "changelist")).status_code == 200
+    assert superuser_client.get(address(name, "change", first_row(name))).status_code == 200
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
@@ -88,54 +88,58 @@ def test_pages_are_closed_to_staff_who_may_not_view(
 
 
 @pytest.mark.parametrize("name", LEDGERS)
-def test_ledger_takes_no_change_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+def test_ledger_takes_no_change_by_url(name: str, superuser_client: Client, charged_twice: Payment) -> None:
     before = columns(name)
 
-    answer = boss.post(address(name, "change", first_row(name)), {"status": "successful", "amount": 1, "note": "x"})
+    answer = superuser_client.post(
+        address(name, "change", first_row(name)), {"status": "successful", "amount": 1, "note": "x"}
+    )
 
     assert answer.status_code == 403
     assert columns(name) == before
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_no_row_is_added_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+def test_no_row_is_added_by_url(name: str, superuser_client: Client, charged_twice: Payment) -> None:
     rows = apps.get_model("feexpay", name)._default_manager
     before = rows.count()
 
-    assert boss.get(address(name, "add")).status_code == 403
-    assert boss.post(address(name, "add"), {"name": "x", "beat_at_0": "2026-01-01"}).status_code == 403
+    assert superuser_client.get(address(name, "add")).status_code == 403
+    assert superuser_client.post(address(name, "add"), {"name": "x", "beat_at_0": "2026-01-01"}).status_code == 403
     assert rows.count() == before
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_no_row_is_deleted_by_url(name: str, boss: Client, charged_twice: Payment) -> None:
+def test_no_row_is_deleted_by_url(name: str, superuser_client: Client, charged_twice: Payment) -> None:
     rows = apps.get_model("feexpay", name)._default_manager
     before = rows.count()
 
-    assert boss.post(address(name, "delete", first_row(name)), {"post": "yes"}).status_code == 403
+    assert superuser_client.post(address(name, "delete", first_row(name)), {"post": "yes"}).status_code == 403
     assert rows.count() == before
 
 
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_no_row_is_deleted_by_a_bulk_action(name: str, boss: Client, charged_twice: Payment) -> None:
+def test_no_row_is_deleted_by_a_bulk_action(name: str, superuser_client: Client, charged_twice: Payment) -> None:
     rows = apps.get_model("feexpay", name)._default_manager
     before = rows.count()
     chosen = {"action": "delete_selected", ACTION_CHECKBOX_NAME: [first_row(name).pk], "post": "yes"}
 
-    boss.post(address(name, "changelist"), chosen)
+    superuser_client.post(address(name, "changelist"), chosen)
 
     assert rows.count() == before
 
 
 @pytest.mark.parametrize("name", [name for name in LEDGERS if name not in {"heartbeat", "credit", "incident"}])
-def test_list_costs_the_same_for_5_and_for_25_payments(name: str, boss: Client, start_payment: StartPayment) -> None:
+def test_list_costs_the_same_for_5_and_for_25_payments(
+    name: str, superuser_client: Client, start_payment: StartPayment
+) -> None:
     def statements(payments: int) -> int:
         for _ in range(payments):
             payment = start_payment(key=f"key-{Payment.objects.count()}")
             deliver(payment.attempt)
             payment.outbox.create(signal="payment_failed", created_at=payment.created_at)
         with CaptureQueriesContext(connection) as seen:
-            assert boss.get(address(name, "changelist")).status_code == 200
+            assert superuser_client.get(address(name, "changelist")).status_code == 200
         return len(seen)
 
     statements(1)  # content types and permissions are read once a process
@@ -143,10 +147,10 @@ def test_list_costs_the_same_for_5_and_for_25_payments(name: str, boss: Client, 
     assert statements(4) == statements(20)
 
 
-def test_encrypted_columns_and_the_hash_are_never_shown(boss: Client, charged_twice: Payment) -> None:
+def test_encrypted_columns_and_the_hash_are_never_shown(superuser_client: Client, charged_twice: Payment) -> None:
     attempt = charged_twice.attempt
 
-    page = boss.get(address("attempt", "change", attempt)).content.decode()
+    page = superuser_client.get(address("attempt", "change", attempt)).content.decode()
 
     assert attempt.masked_msisdn in page
     assert attempt.msisdn_hash not in page
@@ -157,7 +161,7 @@ def test_encrypted_columns_and_the_hash_are_never_shown(boss: Client, charged_tw
 @pytest.mark.parametrize("name", [name for name in LEDGERS if name not in NOT_SEARCHED])
 @pytest.mark.parametrize("term", ["payment", "attempt", "reference"])
 def test_ledger_is_searched_by_ids_and_references_of_a_payment(
-    name: str, term: str, boss: Client, charged_twice: Payment, start_payment: StartPayment
+    name: str, term: str, superuser_client: Client, charged_twice: Payment, start_payment: StartPayment
 ) -> None:
     start_payment(key="tap-2")
     terms = {
@@ -166,7 +170,7 @@ def test_ledger_is_searched_by_ids_and_references_of_a_payment(
         "reference": str(charged_twice.attempt.gateway_reference),
     }
 
-    rows = boss.get(address(name, "changelist"), {"q": f" {terms[term]} "}).context["cl"].result_list
+    rows = superuser_client.get(address(name, "changelist"), {"q": f" {terms[term]} "}).context["cl"].result_list
 
     assert {payment_of(row) for row in rows} == {charged_twice.pk}
 
@@ -176,25 +180,25 @@ def payment_of(row: Any) -> Any:
     return row.attempt.payment_id if by_attempt else row.payment_id
 
 
-def test_unmatched_delivery_is_found_by_its_reference(boss: Client, charged_twice: Payment) -> None:
+def test_unmatched_delivery_is_found_by_its_reference(superuser_client: Client, charged_twice: Payment) -> None:
     stray = deliver(None, gateway_reference="STRAY-1")
 
-    answer = boss.get(address("webhookdelivery", "changelist"), {"q": "STRAY-1"})
+    answer = superuser_client.get(address("webhookdelivery", "changelist"), {"q": "STRAY-1"})
 
     assert list(answer.context["cl"].result_list) == [stray]
 
 
-def test_search_of_a_ledger_takes_whole_terms_only(boss: Client, charged_twice: Payment) -> None:
-    answer = boss.get(address("paymentevent", "changelist"), {"q": "REF"})
+def test_search_of_a_ledger_takes_whole_terms_only(superuser_client: Client, charged_twice: Payment) -> None:
+    answer = superuser_client.get(address("paymentevent", "changelist"), {"q": "REF"})
 
     assert list(answer.context["cl"].result_list) == []
 
 
-def test_message_names_the_receivers_that_got_it(boss: Client, charged_twice: Payment) -> None:
+def test_message_names_the_receivers_that_got_it(superuser_client: Client, charged_twice: Payment) -> None:
     message = OutboxMessage.objects.first()
     assert message is not None
     message.receipts.create(receiver="shop.receivers.give_coins")
 
-    answer = boss.get(address("outboxmessage", "change", message))
+    answer = superuser_client.get(address("outboxmessage", "change", message))
 
     assert "shop.receivers.give_coins" in answer.content.decode()

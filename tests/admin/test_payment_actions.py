@@ -17,7 +17,7 @@ from django_feexpay import failpoints
 from django_feexpay.admin.confirm_action import MAX_ROWS
 from django_feexpay.models import Credit, Payment, PaymentEvent
 from tests.admin.conftest import StaffClient, StartPayment, page_of
-from tests.admin.recording_transport import PlayedGateway
+from tests.admin.recording_transport import RecordingGateway
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,40 +49,40 @@ def messages_after(client: Client, url: str) -> list[str]:
 
 @pytest.mark.parametrize(("action", "name"), [("reconcile", "reconcile"), ("retry", "retry")])
 def test_action_on_the_list_leads_to_the_page_that_asks_for_a_reason(
-    action: str, name: str, boss: Client, start_payment: StartPayment
+    action: str, name: str, superuser_client: Client, start_payment: StartPayment
 ) -> None:
     older, newer = start_payment(), start_payment()
 
-    answer = boss.post(LIST, {"action": action, ACTION_CHECKBOX_NAME: [older.pk, newer.pk]})
+    answer = superuser_client.post(LIST, {"action": action, ACTION_CHECKBOX_NAME: [older.pk, newer.pk]})
 
     assert answer["Location"] == address(name, newer, older)
 
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
 def test_page_shows_the_payments_and_does_nothing_yet(
-    name: str, boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    name: str, superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
 
-    page = boss.get(address(name, payment)).content.decode()
+    page = superuser_client.get(address(name, payment)).content.decode()
 
     assert str(payment.pk) in page
     assert "5 000 F CFA" in page
-    assert gateway.asked == []
+    assert gateway.status_requests == []
 
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
 def test_action_needs_a_reason(
-    name: str, reason: str, boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+    name: str, reason: str, superuser_client: Client, start_failed: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_failed()
-    gateway.asked.clear()
+    gateway.status_requests.clear()
 
-    answer = boss.post(address(name, payment), {"reason": reason})
+    answer = superuser_client.post(address(name, payment), {"reason": reason})
 
     assert "reason" in answer.context["form"].errors
-    assert gateway.asked == []
+    assert gateway.status_requests == []
     assert payment.attempts.count() == 1
 
 
@@ -98,14 +98,14 @@ def test_action_needs_a_reason(
     ],
 )
 def test_action_needs_its_permission(
-    name: str, held: list[str], staff_client: StaffClient, start_failed: StartPayment, gateway: PlayedGateway
+    name: str, held: list[str], staff_client: StaffClient, start_failed: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment, client = start_failed(), staff_client(*held)
-    gateway.asked.clear()
+    gateway.status_requests.clear()
 
     assert client.get(address(name, payment)).status_code == 403
     assert client.post(address(name, payment), REASON).status_code == 403
-    assert gateway.asked == []
+    assert gateway.status_requests == []
     assert payment.attempts.count() == 1
 
 
@@ -118,10 +118,10 @@ def test_payers_may_not_use_the_action(client: Client, start_payment: StartPayme
     assert PaymentEvent.objects.filter(source="admin").count() == 0
 
 
-def test_action_is_refused_without_the_csrf_token(boss: Client, start_payment: StartPayment) -> None:
+def test_action_is_refused_without_the_csrf_token(superuser_client: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     strict = Client(enforce_csrf_checks=True)
-    strict.cookies = boss.cookies
+    strict.cookies = superuser_client.cookies
 
     assert strict.post(ask(payment), REASON).status_code == 403
 
@@ -139,25 +139,25 @@ def test_list_offers_an_action_only_with_its_permission(
 
 
 @pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])
-def test_action_on_an_unknown_payment_is_not_found(query: str, boss: Client) -> None:
-    assert boss.get(f"{LIST}reconcile/?{query}").status_code == 404
-    assert boss.post(f"{LIST}retry/?{query}", REASON).status_code == 404
+def test_action_on_an_unknown_payment_is_not_found(query: str, superuser_client: Client) -> None:
+    assert superuser_client.get(f"{LIST}reconcile/?{query}").status_code == 404
+    assert superuser_client.post(f"{LIST}retry/?{query}", REASON).status_code == 404
 
 
 def test_action_takes_a_limited_number(
-    boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+    superuser_client: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("django_feexpay.admin.confirm_action.MAX_ROWS", 1)
     payments = [start_payment(), start_payment()]
 
-    answer = boss.post(
+    answer = superuser_client.post(
         LIST, {"action": "retry", ACTION_CHECKBOX_NAME: [payment.pk for payment in payments]}, follow=True
     )
 
     assert [str(message) for message in answer.context["messages"]] == [
         "You chose too many rows. Choose at most 1 at once. Nothing was done."
     ]
-    assert boss.post(retry(*payments), REASON).status_code == 404
+    assert superuser_client.post(retry(*payments), REASON).status_code == 404
 
 
 def test_ids_of_the_most_rows_fit_into_an_address() -> None:
@@ -171,69 +171,75 @@ def test_ids_of_the_most_rows_fit_into_an_address() -> None:
 
 
 def test_ask_settles_and_credits_as_the_worker_would(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
-    gateway.says["REF-0001"] = "SUCCESSFUL"
+    gateway.statuses["REF-0001"] = "SUCCESSFUL"
 
-    assert messages_after(boss, ask(payment)) == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
+    assert messages_after(superuser_client, ask(payment)) == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
     assert Credit.objects.get().payment_id == payment.pk
 
 
 def test_ask_leaves_the_actor_and_the_reason_in_the_history(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
-    gateway.says["REF-0001"] = "FAILED"
+    gateway.statuses["REF-0001"] = "FAILED"
 
-    messages_after(boss, ask(payment))
+    messages_after(superuser_client, ask(payment))
 
     event = PaymentEvent.objects.latest("id")
-    assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
+    assert (event.source, event.actor, event.note) == (
+        "admin",
+        superuser_client.session["_auth_user_id"],
+        "The payer called",
+    )
 
 
-def test_ask_without_a_change_still_logs_the_reason(boss: Client, start_payment: StartPayment) -> None:
-    messages_after(boss, ask(start_payment()))
+def test_ask_without_a_change_still_logs_the_reason(superuser_client: Client, start_payment: StartPayment) -> None:
+    messages_after(superuser_client, ask(start_payment()))
 
     assert LogEntry.objects.get().change_message == "reconcile (done): The payer called"
 
 
-def test_ask_asks_about_every_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
+def test_ask_asks_about_every_attempt(
+    superuser_client: Client, start_failed: StartPayment, gateway: RecordingGateway
+) -> None:
     payment = start_failed()
-    messages_after(boss, retry(payment))
-    gateway.asked.clear()
+    messages_after(superuser_client, retry(payment))
+    gateway.status_requests.clear()
 
-    messages_after(boss, ask(payment))
+    messages_after(superuser_client, ask(payment))
 
-    assert gateway.asked == ["REF-0001", "REF-0002"]
+    assert gateway.status_requests == ["REF-0001", "REF-0002"]
 
 
 def test_ask_reports_a_silent_gateway_as_failed(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
     gateway.unreachable = True
 
-    assert messages_after(boss, ask(payment)) == [
+    assert messages_after(superuser_client, ask(payment)) == [
         "Ask FeexPay now: 0 done, 0 skipped, 1 failed.",
         f"FeexPay did not answer, or does not know it yet. ({str(payment.pk)[:8]}…)",
     ]
 
 
 def test_ask_searches_an_unsent_attempt_and_does_not_send_it(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     gateway.unreachable = True
     unsent = start_payment()
     gateway.unreachable = False
 
-    assert messages_after(boss, ask(unsent))[0] == "Ask FeexPay now: 1 done, 0 skipped, 0 failed."
+    assert messages_after(superuser_client, ask(unsent))[0] == "Ask FeexPay now: 1 done, 0 skipped, 0 failed."
     unsent.refresh_from_db()
     assert unsent.status == "created"
 
 
 def test_ask_skips_an_attempt_that_is_being_sent(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     def die() -> None:
         raise KeyboardInterrupt
@@ -241,53 +247,60 @@ def test_ask_skips_an_attempt_that_is_being_sent(
     with failpoints.arm("before_send", die), pytest.raises(KeyboardInterrupt):
         start_payment()
 
-    assert messages_after(boss, ask(Payment.objects.get()))[0] == "Ask FeexPay now: 0 done, 1 skipped, 0 failed."
-    assert gateway.asked == []
+    assert (
+        messages_after(superuser_client, ask(Payment.objects.get()))[0]
+        == "Ask FeexPay now: 0 done, 1 skipped, 0 failed."
+    )
+    assert gateway.status_requests == []
 
 
 def test_action_begins_no_further_row_after_its_timeout(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway, monkeypatch: pytest.MonkeyPatch
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_payment()
     monkeypatch.setattr("django_feexpay.admin.confirm_action.TIMEOUT_SECONDS", 0.0)
 
-    assert messages_after(boss, ask(payment)) == [
+    assert messages_after(superuser_client, ask(payment)) == [
         "Ask FeexPay now: 0 done, 1 skipped, 0 failed.",
         f"The time limit was reached before this row. Choose it again. ({str(payment.pk)[:8]}…)",
     ]
-    assert gateway.asked == []
+    assert gateway.status_requests == []
 
 
-def test_action_on_one_payment_returns_to_its_page(boss: Client, start_payment: StartPayment) -> None:
+def test_action_on_one_payment_returns_to_its_page(superuser_client: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
 
-    assert boss.post(ask(payment), REASON)["Location"] == page_of(payment)
-    assert boss.post(ask(payment, start_payment()), REASON)["Location"] == LIST
+    assert superuser_client.post(ask(payment), REASON)["Location"] == page_of(payment)
+    assert superuser_client.post(ask(payment, start_payment()), REASON)["Location"] == LIST
 
 
 # --- retry -------------------------------------------------------------------------------------------
 
 
 def test_retry_opens_a_new_attempt_and_sends_it(
-    boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_failed: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_failed()
 
-    assert messages_after(boss, retry(payment)) == ["Retry: 1 done, 0 skipped, 0 failed."]
+    assert messages_after(superuser_client, retry(payment)) == ["Retry: 1 done, 0 skipped, 0 failed."]
     assert list(payment.attempts.order_by("ordinal").values_list("status", flat=True)) == ["failed", "pending"]
     assert list(gateway.collects) == ["REF-0001", "REF-0002"]
     event = PaymentEvent.objects.get(because="retried")
-    assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The payer called")
+    assert (event.source, event.actor, event.note) == (
+        "admin",
+        superuser_client.session["_auth_user_id"],
+        "The payer called",
+    )
 
 
 def test_report_groups_refusals_by_their_text(
-    boss: Client, start_failed: StartPayment, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_failed: StartPayment, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     failed, waiting, paid = start_failed(), start_payment(), start_payment()
-    gateway.says["REF-0003"] = "SUCCESSFUL"
-    messages_after(boss, ask(paid))
+    gateway.statuses["REF-0003"] = "SUCCESSFUL"
+    messages_after(superuser_client, ask(paid))
 
-    messages = messages_after(boss, retry(failed, waiting, paid))
+    messages = messages_after(superuser_client, retry(failed, waiting, paid))
 
     assert messages[0] == "Retry: 1 done, 2 skipped, 0 failed."
     assert sorted(messages[1:]) == [
@@ -297,33 +310,35 @@ def test_report_groups_refusals_by_their_text(
 
 
 def test_retry_that_feexpay_refuses_is_reported_as_failed(
-    boss: Client, start_failed: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_failed: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_failed()
     gateway.refusal = "PAYER_NOT_FOUND"
 
-    assert messages_after(boss, retry(payment)) == [
+    assert messages_after(superuser_client, retry(payment)) == [
         "Retry: 0 done, 0 skipped, 1 failed.",
         f"PAYER_NOT_FOUND ({str(payment.pk)[:8]}…)",
     ]
 
 
-def test_retry_twice_opens_one_attempt(boss: Client, start_failed: StartPayment, gateway: PlayedGateway) -> None:
+def test_retry_twice_opens_one_attempt(
+    superuser_client: Client, start_failed: StartPayment, gateway: RecordingGateway
+) -> None:
     payment = start_failed()
 
-    messages_after(boss, retry(payment))
-    messages_after(boss, retry(payment))
+    messages_after(superuser_client, retry(payment))
+    messages_after(superuser_client, retry(payment))
 
     assert len(gateway.collects) == 2
 
 
 @pytest.mark.parametrize("name", ["reconcile", "retry"])
 def test_actions_run_outside_a_transaction_with_atomic_requests(
-    name: str, boss: Client, start_failed: StartPayment, monkeypatch: pytest.MonkeyPatch
+    name: str, superuser_client: Client, start_failed: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_failed()
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
 
-    messages = messages_after(boss, address(name, payment))
+    messages = messages_after(superuser_client, address(name, payment))
 
     assert re.match(r".+: 1 done, 0 skipped, 0 failed\.", messages[0])

@@ -14,7 +14,7 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
-from tests.admin.recording_transport import PlayedGateway
+from tests.admin.recording_transport import RecordingGateway
 
 pytestmark = pytest.mark.django_db
 
@@ -28,8 +28,8 @@ def text_of(client: Client, payment: Payment) -> str:
     return answer.content.decode()
 
 
-def test_timeline_lists_every_change_in_order(boss: Client, charged_twice: Payment) -> None:
-    page = text_of(boss, charged_twice)
+def test_timeline_lists_every_change_in_order(superuser_client: Client, charged_twice: Payment) -> None:
+    page = text_of(superuser_client, charged_twice)
     timeline = page[page.index('class="feexpay-timeline"') :]
 
     moves = re.findall(r'<code class="feexpay-code">(\w+)</code>', timeline)
@@ -37,30 +37,32 @@ def test_timeline_lists_every_change_in_order(boss: Client, charged_twice: Payme
     assert moves == ["started", "accepted", "failed", "retried", "accepted", "confirmed", "confirmed"]
 
 
-def test_timeline_names_the_user_who_acted(boss: Client, start_payment: StartPayment, gateway: PlayedGateway) -> None:
+def test_timeline_names_the_user_who_acted(
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
+) -> None:
     payment = start_payment()
     colleague = User.objects.create_user("nadia")
-    gateway.says["REF-0001"] = "SUCCESSFUL"
+    gateway.statuses["REF-0001"] = "SUCCESSFUL"
     reconcile(payment.attempt.pk, source=Source.ADMIN, actor=str(colleague.pk), note="The payer called")
 
-    page = text_of(boss, payment)
+    page = text_of(superuser_client, payment)
 
     assert "by: Admin · nadia" in page
     assert "<blockquote>The payer called</blockquote>" in page
 
 
 def test_timeline_shows_an_actor_who_is_no_user(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
-    gateway.says["REF-0001"] = "FAILED"
+    gateway.statuses["REF-0001"] = "FAILED"
     reconcile(payment.attempt.pk, source=Source.WORKER, actor="night shift")
 
-    assert "by: Worker · night shift" in text_of(boss, payment)
+    assert "by: Worker · night shift" in text_of(superuser_client, payment)
 
 
-def test_page_shows_credit_incident_delivery_and_signals(boss: Client, charged_twice: Payment) -> None:
-    page = text_of(boss, charged_twice)
+def test_page_shows_credit_incident_delivery_and_signals(superuser_client: Client, charged_twice: Payment) -> None:
+    page = text_of(superuser_client, charged_twice)
 
     assert "by attempt 1" in page
     assert "charged twice: refund one" in page
@@ -72,53 +74,53 @@ def test_page_shows_credit_incident_delivery_and_signals(boss: Client, charged_t
     ]
 
 
-def test_page_escapes_texts_of_payers_and_senders(boss: Client, start_payment: StartPayment) -> None:
+def test_page_escapes_texts_of_payers_and_senders(superuser_client: Client, start_payment: StartPayment) -> None:
     payment = start_payment(description=ATTACK, merchant_reference=ATTACK, metadata={ATTACK: ATTACK})
     deliver(payment.attempt, reported_status=ATTACK, body={ATTACK: ATTACK})
 
-    page = text_of(boss, payment)
+    page = text_of(superuser_client, payment)
 
     assert ATTACK not in page
     assert page.count(ESCAPED) >= 7
 
 
 def test_page_escapes_the_reason_and_the_gateways_words(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     gateway.refusal = ATTACK
     payment = start_payment()
     cleaned = payment.attempt.reason_text
     Attempt.objects.filter(payment=payment).update(reason_text=ATTACK)  # as an earlier version kept it
 
-    page = text_of(boss, payment)
+    page = text_of(superuser_client, payment)
 
     assert "<" not in cleaned
     assert ATTACK not in page
     assert ESCAPED in page
 
 
-def test_list_escapes_texts_of_payers(boss: Client, start_payment: StartPayment) -> None:
+def test_list_escapes_texts_of_payers(superuser_client: Client, start_payment: StartPayment) -> None:
     start_payment(merchant_reference=ATTACK)
 
-    page = boss.get("/admin/feexpay/payment/").content.decode()
+    page = superuser_client.get("/admin/feexpay/payment/").content.decode()
 
     assert ATTACK not in page
     assert ESCAPED in page
 
 
-def test_page_never_shows_the_number(boss: Client, start_payment: StartPayment) -> None:
-    page = text_of(boss, start_payment(phone="+229 01 97 00 00 50"))
+def test_page_never_shows_the_number(superuser_client: Client, start_payment: StartPayment) -> None:
+    page = text_of(superuser_client, start_payment(phone="+229 01 97 00 00 50"))
 
     assert "+229 01 •• •• •• 50" in page
     assert "97000050" not in page.replace(" ", "")
 
 
 def test_page_costs_the_same_for_a_long_history(
-    boss: Client, start_payment: StartPayment, charged_twice: Payment
+    superuser_client: Client, start_payment: StartPayment, charged_twice: Payment
 ) -> None:
     def statements(payment: Payment) -> int:
         with CaptureQueriesContext(connection) as seen:
-            text_of(boss, payment)
+            text_of(superuser_client, payment)
         return len(seen)
 
     statements(charged_twice)  # content types and permissions are read once a process
@@ -129,12 +131,12 @@ def test_page_costs_the_same_for_a_long_history(
     assert statements(charged_twice) == before
 
 
-def test_page_shows_only_the_newest_rows(boss: Client, start_payment: StartPayment) -> None:
+def test_page_shows_only_the_newest_rows(superuser_client: Client, start_payment: StartPayment) -> None:
     payment = start_payment()
     for number in range(102):
         deliver(payment.attempt, reported_status=f"WORD-{number:03}")
 
-    page = text_of(boss, payment)
+    page = text_of(superuser_client, payment)
 
     assert re.findall(r"WORD-\d+", page) == [f"WORD-{number:03}" for number in range(2, 102)]
 
@@ -156,7 +158,7 @@ def test_page_offers_only_permitted_actions(
     assert re.findall(rf'payment={payment.pk}">([^<]+)</a>', page) == shown
 
 
-def test_page_of_an_unknown_payment_redirects_to_the_list(boss: Client) -> None:
-    answer = boss.get("/admin/feexpay/payment/00000000-0000-4000-8000-000000000000/change/")
+def test_page_of_an_unknown_payment_redirects_to_the_list(superuser_client: Client) -> None:
+    answer = superuser_client.get("/admin/feexpay/payment/00000000-0000-4000-8000-000000000000/change/")
 
     assert answer.status_code == 302

@@ -29,12 +29,12 @@ def default_limit(settings: Settings) -> None:
     settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 1}
 
 
-def test_lifted_number_gets_payment_requests_again(boss: Client, start_payment: StartPayment) -> None:
+def test_lifted_number_gets_payment_requests_again(superuser_client: Client, start_payment: StartPayment) -> None:
     start_payment()
     with pytest.raises(NotAllowedError):
         start_payment(amount=700)
 
-    answer = boss.post(LIFT, WISH, follow=True)
+    answer = superuser_client.post(LIFT, WISH, follow=True)
 
     assert answer.redirect_chain == [(LIST, 302)]
     assert "can get payment requests without a limit until" in answer.content.decode()
@@ -42,12 +42,12 @@ def test_lifted_number_gets_payment_requests_again(boss: Client, start_payment: 
 
 
 def test_lift_stores_actor_time_and_reason_without_the_number(
-    boss: Client, db: None, caplog: pytest.LogCaptureFixture
+    superuser_client: Client, db: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     staff = User.objects.get(is_superuser=True)
 
-    page = boss.post(LIFT, WISH, follow=True).content.decode()
+    page = superuser_client.post(LIFT, WISH, follow=True).content.decode()
 
     kept = PromptLift.objects.get()
     assert (kept.masked_msisdn, kept.reason, kept.actor) == ("+229 01 •• •• •• 50", WISH["reason"], str(staff.pk))
@@ -75,8 +75,10 @@ def test_lift_stores_actor_time_and_reason_without_the_number(
     ],
     ids=["no number", "several countries", "empty", "no reason", "number in the reason", "long", "too long a time"],
 )
-def test_wrong_input_is_reported_and_nothing_is_lifted(boss: Client, changes: dict[str, str], words: str) -> None:
-    answer = boss.post(LIFT, WISH | changes)
+def test_wrong_input_is_reported_and_nothing_is_lifted(
+    superuser_client: Client, changes: dict[str, str], words: str
+) -> None:
+    answer = superuser_client.post(LIFT, WISH | changes)
 
     page = answer.content.decode()
     assert (answer.status_code, words in page) == (200, True)
@@ -97,23 +99,23 @@ def test_button_is_shown_with_the_permission(staff_client: StaffClient) -> None:
     assert LIFT not in staff_client("view_promptlift").get(LIST).content.decode()
 
 
-def test_number_in_the_address_is_not_taken(boss: Client) -> None:
-    assert boss.get(LIFT, WISH).status_code == 200
-    assert boss.delete(LIFT).status_code == 405
+def test_number_in_the_address_is_not_taken(superuser_client: Client) -> None:
+    assert superuser_client.get(LIFT, WISH).status_code == 200
+    assert superuser_client.delete(LIFT).status_code == 405
     assert not PromptLift.objects.exists()
 
 
-def test_list_shows_whether_a_lift_is_in_force(boss: Client, settings: Any) -> None:
-    boss.post(LIFT, WISH)
-    assert "Lifted" in boss.get(LIST).content.decode()
+def test_list_shows_whether_a_lift_is_in_force(superuser_client: Client, settings: Any) -> None:
+    superuser_client.post(LIFT, WISH)
+    assert "Lifted" in superuser_client.get(LIST).content.decode()
     PromptLift.objects.update(lifted_at=conf.now() - timedelta(hours=2), until=conf.now() - timedelta(hours=1))
 
-    page = boss.get(LIST, headers={"Accept-Language": "fr"}).content.decode()
+    page = superuser_client.get(LIST, headers={"Accept-Language": "fr"}).content.decode()
 
     assert "Terminée" in page
 
 
-def test_page_says_when_there_is_nothing_to_lift(boss: Client, settings: Settings) -> None:
+def test_page_says_when_there_is_nothing_to_lift(superuser_client: Client, settings: Settings) -> None:
     settings.FEEXPAY = {**settings.FEEXPAY, "PROMPTS_PER_PHONE": 0}
 
-    assert "there is nothing to lift" in boss.get(LIFT).content.decode()
+    assert "there is nothing to lift" in superuser_client.get(LIFT).content.decode()

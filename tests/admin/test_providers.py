@@ -27,9 +27,9 @@ def save(client: Client, code: str, /, **changes: Any) -> Any:
     )
 
 
-def test_staff_may_adjust_a_provider(boss: Client) -> None:
+def test_staff_may_adjust_a_provider(superuser_client: Client) -> None:
     answer = save(
-        boss,
+        superuser_client,
         "mtn_bj",
         name="MTN MoMo",
         enabled=False,
@@ -45,46 +45,48 @@ def test_staff_may_adjust_a_provider(boss: Client) -> None:
     assert (row.min_amount, row.max_amount, str(row.fee_percent)) == (200, 300, "2.50")
 
 
-def test_provider_keeps_its_code_and_the_catalogues_values(boss: Client) -> None:
+def test_provider_keeps_its_code_and_the_catalogues_values(superuser_client: Client) -> None:
     before = Provider.objects.get(pk="mtn_bj").catalogue_values
 
-    save(boss, "mtn_bj", code="other", catalogue_values="{}", country="FR")
+    save(superuser_client, "mtn_bj", code="other", catalogue_values="{}", country="FR")
 
     assert Provider.objects.get(pk="mtn_bj").catalogue_values == before
     assert not Provider.objects.filter(pk="other").exists()
 
 
-def test_flow_may_be_chosen_where_sources_differ(boss: Client) -> None:
-    save(boss, "orange_sn", flow="otp")
+def test_flow_may_be_chosen_where_sources_differ(superuser_client: Client) -> None:
+    save(superuser_client, "orange_sn", flow="otp")
 
     row = Provider.objects.get(pk="orange_sn")
     assert (row.flow, row.spec.flow, row.spec.needs_otp_first) == ("otp", "otp", True)
 
 
 @pytest.mark.parametrize(("code", "flow"), [("mtn_bj", "redirect"), ("orange_sn", "push"), ("visa", "push")])
-def test_flow_that_no_source_gives_is_refused(code: str, flow: str, boss: Client) -> None:
-    answer = save(boss, code, flow=flow)
+def test_flow_that_no_source_gives_is_refused(code: str, flow: str, superuser_client: Client) -> None:
+    answer = save(superuser_client, code, flow=flow)
 
     assert list(answer.context["adminform"].form.errors) == ["flow"]
     assert Provider.objects.get(pk=code).flow != flow
 
 
-def test_unavailable_provider_cannot_be_enabled(boss: Client) -> None:
-    answer = save(boss, "mtn_cm", enabled="on")
+def test_unavailable_provider_cannot_be_enabled(superuser_client: Client) -> None:
+    answer = save(superuser_client, "mtn_cm", enabled="on")
 
     errors = answer.context["adminform"].form.errors
     assert errors == {"enabled": ["This provider cannot be enabled: FeexPay does not serve Cameroon."]}
     assert Provider.objects.get(pk="mtn_cm").enabled is False
 
 
-def test_unavailable_provider_shows_why(boss: Client) -> None:
-    page = boss.get("/admin/feexpay/provider/mtn_cm/change/").content.decode()
+def test_unavailable_provider_shows_why(superuser_client: Client) -> None:
+    page = superuser_client.get("/admin/feexpay/provider/mtn_cm/change/").content.decode()
 
     assert "FeexPay does not serve Cameroon." in page
 
 
-def test_provider_shows_why_in_the_language_of_staff(boss: Client) -> None:
-    page = boss.get("/admin/feexpay/provider/mtn_cm/change/", headers={"accept-language": "fr"}).content.decode()
+def test_provider_shows_why_in_the_language_of_staff(superuser_client: Client) -> None:
+    page = superuser_client.get(
+        "/admin/feexpay/provider/mtn_cm/change/", headers={"accept-language": "fr"}
+    ).content.decode()
 
     assert "FeexPay ne sert pas le Cameroun." in page
 
@@ -98,20 +100,20 @@ def test_provider_shows_why_in_the_language_of_staff(boss: Client) -> None:
         pytest.param({"name": ""}, "name", id="no name"),
     ],
 )
-def test_provider_refuses(changes: dict[str, Any], field: str, boss: Client) -> None:
+def test_provider_refuses(changes: dict[str, Any], field: str, superuser_client: Client) -> None:
     before = Provider.objects.filter(pk="mtn_bj").values().get()
 
-    answer = save(boss, "mtn_bj", **changes)
+    answer = save(superuser_client, "mtn_bj", **changes)
 
     assert list(answer.context["adminform"].form.errors) == [field]
     assert Provider.objects.filter(pk="mtn_bj").values().get() == before
 
 
-def test_provider_removed_from_the_catalogue_does_not_break_the_list(boss: Client) -> None:
+def test_provider_removed_from_the_catalogue_does_not_break_the_list(superuser_client: Client) -> None:
     Provider.objects.create(code="gone_xx", name="Gone", min_amount=1, max_amount=2, fee_percent=0, flow="push")
 
-    page = boss.get("/admin/feexpay/provider/").content.decode()
-    answer = save(boss, "gone_xx", enabled="on")
+    page = superuser_client.get("/admin/feexpay/provider/").content.decode()
+    answer = save(superuser_client, "gone_xx", enabled="on")
 
     assert "This version&#x27;s catalogue does not have this provider." in page
     assert list(answer.context["adminform"].form.errors) == ["enabled"]
@@ -128,15 +130,15 @@ def act(client: Client, action: str, *codes: str) -> Any:
     return client.post("/admin/feexpay/provider/", {"action": action, "_selected_action": codes})
 
 
-def test_provider_is_closed_for_maintenance_in_both_languages_and_opened_again(boss: Client) -> None:
-    act(boss, "close_for_maintenance", "mtn_bj")
+def test_provider_is_closed_for_maintenance_in_both_languages_and_opened_again(superuser_client: Client) -> None:
+    act(superuser_client, "close_for_maintenance", "mtn_bj")
 
     row = Provider.objects.get(pk="mtn_bj")
     assert not row.is_available
     assert (unavailable(row, "en"), unavailable(row, "fr")) == MAINTENANCE
     assert "Closed for maintenance." in LogEntry.objects.get(object_id="mtn_bj").get_change_message()
 
-    act(boss, "open_again", "mtn_bj", "mtn_cm")
+    act(superuser_client, "open_again", "mtn_bj", "mtn_cm")
 
     row.refresh_from_db()
     assert (row.is_available, row.disabled_reason, row.disabled_reason_fr) == (True, "", "")

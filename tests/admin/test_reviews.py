@@ -16,7 +16,7 @@ from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.admin.conftest import StaffClient, StartPayment, page_of
-from tests.admin.recording_transport import PlayedGateway
+from tests.admin.recording_transport import RecordingGateway
 from tests.conftest import Configure
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,26 +63,28 @@ def options(page: str) -> dict[str, bool]:
 # --- the payment's page ----------------------------------------------------------------------------------
 
 
-def test_payment_page_shows_the_charged_amount_and_links_to_closing(boss: Client, start_review: StartPayment) -> None:
+def test_payment_page_shows_the_charged_amount_and_links_to_closing(
+    superuser_client: Client, start_review: StartPayment
+) -> None:
     payment = start_review()
 
-    page = text_of(boss, page_of(payment))
+    page = text_of(superuser_client, page_of(payment))
 
     assert TOOK in page
     assert "FeexPay charged another amount" in page
     assert f'<a class="button" href="{review_of(payment)}">Close the review</a>' in page
 
 
-def test_page_of_a_payment_under_review_offers_no_retry(boss: Client, start_review: StartPayment) -> None:
+def test_page_of_a_payment_under_review_offers_no_retry(superuser_client: Client, start_review: StartPayment) -> None:
     payment = start_review()
 
-    offered = re.findall(rf'payment={payment.pk}">([^<]+)</a></li>', text_of(boss, page_of(payment)))
+    offered = re.findall(rf'payment={payment.pk}">([^<]+)</a></li>', text_of(superuser_client, page_of(payment)))
 
     assert offered == ["Ask FeexPay now", "Close the review"]
 
 
-def test_page_without_a_review_does_not_mention_one(boss: Client, start_payment: StartPayment) -> None:
-    page = text_of(boss, page_of(start_payment()))
+def test_page_without_a_review_does_not_mention_one(superuser_client: Client, start_payment: StartPayment) -> None:
+    page = text_of(superuser_client, page_of(start_payment()))
 
     assert "Under review" not in page
     assert "Close the review" not in page
@@ -98,15 +100,19 @@ def test_closing_is_offered_only_with_the_permission(
     assert "Close the review" not in page
 
 
-def test_reviews_are_never_closed_in_bulk(boss: Client, start_review: StartPayment) -> None:
+def test_reviews_are_never_closed_in_bulk(superuser_client: Client, start_review: StartPayment) -> None:
     payments = [start_review(), start_review()]
-    listed = boss.get("/admin/feexpay/payment/")
+    listed = superuser_client.get("/admin/feexpay/payment/")
 
     assert not [name for name, _ in listed.context["action_form"].fields["action"].choices if "review" in name]
-    boss.post("/admin/feexpay/payment/", {"action": "close_review", ACTION_CHECKBOX_NAME: [p.pk for p in payments]})
+    superuser_client.post(
+        "/admin/feexpay/payment/", {"action": "close_review", ACTION_CHECKBOX_NAME: [p.pk for p in payments]}
+    )
     both = f"{review_of(payments[0])}&payment={payments[1].pk}"
-    decide(boss, payments[1], "credit_taken")
-    assert boss.get(both).status_code == 302  # the last one named is closed already; the first was not touched
+    decide(superuser_client, payments[1], "credit_taken")
+    assert (
+        superuser_client.get(both).status_code == 302
+    )  # the last one named is closed already; the first was not touched
     assert Credit.objects.count() == 1
 
 
@@ -114,11 +120,11 @@ def test_reviews_are_never_closed_in_bulk(boss: Client, start_review: StartPayme
 
 
 def test_page_shows_the_facts_and_the_effect_of_each_decision(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
 
-    page = text_of(boss, review_of(payment))
+    page = text_of(superuser_client, review_of(payment))
 
     assert TOOK in page
     assert options(page) == {"credit_taken": True, "credit_price": True, "not_paid": False}
@@ -129,32 +135,36 @@ def test_page_shows_the_facts_and_the_effect_of_each_decision(
 
 
 def test_page_offers_not_paid_if_feexpay_does_not_know_the_payment(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
     Attempt.objects.update(gateway_reference=None)
 
-    page = text_of(boss, review_of(payment))
+    page = text_of(superuser_client, review_of(payment))
 
     assert "FeexPay knows no such payment." in page
     assert options(page) == {"credit_taken": False, "credit_price": True, "not_paid": True}
-    decide(boss, payment, "not_paid")
+    decide(superuser_client, payment, "not_paid")
     assert "failed" in Payment.objects.values_list("status", flat=True)
 
 
 @pytest.mark.parametrize(("decision", "amount"), [("credit_taken", 4999), ("credit_price", 5000)])
 def test_decision_is_stored_with_its_person_and_reason(
-    decision: str, amount: int, boss: Client, start_review: StartPayment
+    decision: str, amount: int, superuser_client: Client, start_review: StartPayment
 ) -> None:
     payment = start_review()
 
-    assert decide(boss, payment, decision) == ["The review is closed."]
+    assert decide(superuser_client, payment, decision) == ["The review is closed."]
 
     event = PaymentEvent.objects.latest("id")
-    assert (event.source, event.actor, event.note) == ("admin", boss.session["_auth_user_id"], "The operator's receipt")
+    assert (event.source, event.actor, event.note) == (
+        "admin",
+        superuser_client.session["_auth_user_id"],
+        "The operator's receipt",
+    )
     assert (Credit.objects.get().amount, event.because) == (amount, decision)
     assert LogEntry.objects.get().change_message == f"close_review ({decision}, closed): The operator's receipt"
-    page = text_of(boss, page_of(payment))
+    page = text_of(superuser_client, page_of(payment))
     assert "Under review" not in page
     assert TOOK in page[page.index("feexpay-timeline") :]
     assert ("credited: <span" in page) is (decision == "credit_taken")
@@ -167,34 +177,36 @@ def test_decision_is_stored_with_its_person_and_reason(
     ids=str,
 )
 def test_incomplete_form_is_shown_again_with_the_facts(
-    given: dict[str, str], field: str, boss: Client, start_review: StartPayment
+    given: dict[str, str], field: str, superuser_client: Client, start_review: StartPayment
 ) -> None:
     payment = start_review()
-    shown = hidden(text_of(boss, review_of(payment)))
+    shown = hidden(text_of(superuser_client, review_of(payment)))
 
-    answer = boss.post(review_of(payment), shown | {"decision": "credit_taken", "reason": "seen"} | given)
+    answer = superuser_client.post(review_of(payment), shown | {"decision": "credit_taken", "reason": "seen"} | given)
 
     assert field in answer.context["form"].errors
     assert TOOK in answer.content.decode()
     assert Credit.objects.count() == 0
 
 
-def test_form_without_its_hidden_fields_does_nothing(boss: Client, start_review: StartPayment) -> None:
+def test_form_without_its_hidden_fields_does_nothing(superuser_client: Client, start_review: StartPayment) -> None:
     payment = start_review()
 
-    boss.post(review_of(payment), {"decision": "credit_taken", "reason": "seen"})
+    superuser_client.post(review_of(payment), {"decision": "credit_taken", "reason": "seen"})
 
     assert Credit.objects.count() == 0
 
 
 def test_amount_that_changed_since_the_page_is_not_credited(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
-    shown = hidden(text_of(boss, review_of(payment)))
-    gateway.took["REF-0001"] = 4000
+    shown = hidden(text_of(superuser_client, review_of(payment)))
+    gateway.charged_amounts["REF-0001"] = 4000
 
-    answer = boss.post(review_of(payment), shown | {"decision": "credit_taken", "reason": "seen"}, follow=True)
+    answer = superuser_client.post(
+        review_of(payment), shown | {"decision": "credit_taken", "reason": "seen"}, follow=True
+    )
 
     assert "FeexPay&#x27;s answer has changed." in answer.content.decode()
     assert TOOK.replace("4\u00a0999", "4\u00a0000") in answer.content.decode()
@@ -202,12 +214,12 @@ def test_amount_that_changed_since_the_page_is_not_credited(
 
 
 def test_page_that_gets_a_deciding_answer_settles_and_says_so(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
-    gateway.took.clear()
+    gateway.charged_amounts.clear()
 
-    answer = boss.get(review_of(payment), follow=True)
+    answer = superuser_client.get(review_of(payment), follow=True)
 
     assert [str(message) for message in answer.context["messages"]] == [
         "FeexPay confirms this payment: it counts as paid. There is nothing left to decide."
@@ -217,23 +229,23 @@ def test_page_that_gets_a_deciding_answer_settles_and_says_so(
 
 
 def test_page_says_that_feexpay_cannot_be_asked(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
     gateway.unreachable = True
 
-    answer = boss.get(review_of(payment), follow=True)
+    answer = superuser_client.get(review_of(payment), follow=True)
 
     assert "FeexPay cannot be asked at the moment." in answer.content.decode()
     assert answer.redirect_chain[0][0] == page_of(payment)
 
 
-def test_second_click_closes_nothing(boss: Client, start_review: StartPayment) -> None:
+def test_second_click_closes_nothing(superuser_client: Client, start_review: StartPayment) -> None:
     payment = start_review()
-    given = hidden(text_of(boss, review_of(payment))) | {"decision": "credit_taken", "reason": "seen"}
-    boss.post(review_of(payment), given)
+    given = hidden(text_of(superuser_client, review_of(payment))) | {"decision": "credit_taken", "reason": "seen"}
+    superuser_client.post(review_of(payment), given)
 
-    answer = boss.post(review_of(payment), given, follow=True)
+    answer = superuser_client.post(review_of(payment), given, follow=True)
 
     assert "This payment is not under review." in answer.content.decode()
     assert Credit.objects.count() == 1
@@ -241,44 +253,44 @@ def test_second_click_closes_nothing(boss: Client, start_review: StartPayment) -
 
 @pytest.mark.parametrize("held", [("view_payment",), ("close_review",), ("view_payment", "retry_payment")])
 def test_closing_needs_its_permission(
-    held: tuple[str, ...], staff_client: StaffClient, start_review: StartPayment, gateway: PlayedGateway
+    held: tuple[str, ...], staff_client: StaffClient, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment, client = start_review(), staff_client(*held)
-    gateway.asked.clear()
+    gateway.status_requests.clear()
 
     assert client.get(review_of(payment)).status_code == 403
     assert client.post(review_of(payment), {"decision": "credit_taken", "reason": "seen"}).status_code == 403
-    assert gateway.asked == []
+    assert gateway.status_requests == []
 
 
-def test_closing_is_refused_without_the_csrf_token(boss: Client, start_review: StartPayment) -> None:
+def test_closing_is_refused_without_the_csrf_token(superuser_client: Client, start_review: StartPayment) -> None:
     strict = Client(enforce_csrf_checks=True)
-    strict.cookies = boss.cookies
+    strict.cookies = superuser_client.cookies
 
     assert strict.post(review_of(start_review()), {"decision": "credit_taken"}).status_code == 403
 
 
 @pytest.mark.parametrize("query", ["", "payment=x", "payment=00000000-0000-4000-8000-000000000000"])
-def test_review_of_an_unknown_payment_is_not_found(query: str, boss: Client) -> None:
-    assert boss.get(f"/admin/feexpay/payment/close_review/?{query}").status_code == 404
+def test_review_of_an_unknown_payment_is_not_found(query: str, superuser_client: Client) -> None:
+    assert superuser_client.get(f"/admin/feexpay/payment/close_review/?{query}").status_code == 404
 
 
 def test_closing_runs_outside_a_transaction_with_atomic_requests(
-    boss: Client, start_review: StartPayment, monkeypatch: pytest.MonkeyPatch
+    superuser_client: Client, start_review: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = start_review()
     monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
 
-    assert decide(boss, payment, "credit_taken") == ["The review is closed."]
+    assert decide(superuser_client, payment, "credit_taken") == ["The review is closed."]
 
 
 def test_unknown_status_of_feexpay_is_not_shown(
-    boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
-    gateway.says["REF-0001"] = "<script>alert(1)</script>"
+    gateway.statuses["REF-0001"] = "<script>alert(1)</script>"
 
-    page = text_of(boss, review_of(payment))
+    page = text_of(superuser_client, review_of(payment))
 
     assert "alert(1)" not in page
     assert "•••" in page
@@ -288,7 +300,7 @@ def test_unknown_status_of_feexpay_is_not_shown(
 
 
 @pytest.fixture
-def two_persons(configure: Configure, gateway: PlayedGateway) -> None:
+def two_persons(configure: Configure, gateway: RecordingGateway) -> None:
     configure(REVIEW_TWO_PERSON_ABOVE=1000)
 
 
@@ -363,32 +375,32 @@ def ask(client: Client, payment: Payment) -> list[Any]:
     ],
 )
 def test_ask_without_a_change_shows_the_answer_of_feexpay(
-    word: str, text: str, boss: Client, start_review: StartPayment, gateway: PlayedGateway
+    word: str, text: str, superuser_client: Client, start_review: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_review()
-    gateway.says["REF-0001"] = word
+    gateway.statuses["REF-0001"] = word
 
-    summary, words = ask(boss, payment)
+    summary, words = ask(superuser_client, payment)
 
     assert (summary.level_tag, words.level_tag) == ("warning", "warning")
     assert str(words) == f"Attempt 1 is unchanged. {text} ({str(payment.pk)[:8]}…)"
 
 
 def test_ask_that_settles_reports_only_the_count(
-    boss: Client, start_payment: StartPayment, gateway: PlayedGateway
+    superuser_client: Client, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
-    gateway.says["REF-0001"] = "SUCCESSFUL"
+    gateway.statuses["REF-0001"] = "SUCCESSFUL"
 
-    [summary] = ask(boss, payment)
+    [summary] = ask(superuser_client, payment)
 
     assert (str(summary), summary.level_tag) == ("Ask FeexPay now: 1 done, 0 skipped, 0 failed.", "success")
 
 
-def test_retry_of_a_payment_under_review_is_skipped(boss: Client, start_review: StartPayment) -> None:
+def test_retry_of_a_payment_under_review_is_skipped(superuser_client: Client, start_review: StartPayment) -> None:
     payment = start_review()
     reconcile(payment.attempt.pk, source=Source.WORKER)
 
-    answer = boss.post(f"/admin/feexpay/payment/retry/?payment={payment.pk}", {"reason": "x"}, follow=True)
+    answer = superuser_client.post(f"/admin/feexpay/payment/retry/?payment={payment.pk}", {"reason": "x"}, follow=True)
 
     assert "An earlier attempt may still succeed" in answer.content.decode()

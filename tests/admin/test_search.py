@@ -41,23 +41,23 @@ def listed(client: Client, **query: str) -> set[Payment]:
         pytest.param(lambda payment: payment.merchant_reference, id="merchant reference"),
     ],
 )
-def test_search_finds_the_payment_of(term: Any, boss: Client, start_payment: StartPayment) -> None:
+def test_search_finds_the_payment_of(term: Any, superuser_client: Client, start_payment: StartPayment) -> None:
     payment, _ = start_payment(), start_payment()
 
-    assert listed(boss, q=term(payment)) == {payment}
+    assert listed(superuser_client, q=term(payment)) == {payment}
 
 
-def test_search_finds_all_payments_of_a_user(boss: Client, start_payment: StartPayment) -> None:
+def test_search_finds_all_payments_of_a_user(superuser_client: Client, start_payment: StartPayment) -> None:
     payments = {start_payment(), start_payment()}
 
-    assert listed(boss, q="ayo") == payments
+    assert listed(superuser_client, q="ayo") == payments
 
 
 @pytest.mark.parametrize("term", ["order", "ORDER-1", "REF", "ay", "97000050", "0'; --", "%"])
-def test_search_takes_whole_terms_only(term: str, boss: Client, start_payment: StartPayment) -> None:
+def test_search_takes_whole_terms_only(term: str, superuser_client: Client, start_payment: StartPayment) -> None:
     start_payment()
 
-    assert listed(boss, q=term) == set()
+    assert listed(superuser_client, q=term) == set()
 
 
 @pytest.mark.parametrize(
@@ -73,28 +73,30 @@ def test_search_takes_whole_terms_only(term: str, boss: Client, start_payment: S
         pytest.param({"created_at__lt": "2020-01-01 00:00:00+00:00"}, 0, id="before"),
     ],
 )
-def test_filter_narrows_by(query: dict[str, str], expected: int, boss: Client, start_payment: StartPayment) -> None:
+def test_filter_narrows_by(
+    query: dict[str, str], expected: int, superuser_client: Client, start_payment: StartPayment
+) -> None:
     start_payment()
 
-    assert len(listed(boss, **query)) == expected
+    assert len(listed(superuser_client, **query)) == expected
 
 
-def test_find_by_number_lists_all_payments_of_that_payer(boss: Client, start_payment: StartPayment) -> None:
+def test_find_by_number_lists_all_payments_of_that_payer(superuser_client: Client, start_payment: StartPayment) -> None:
     mine = {start_payment(phone="+229 01 97 00 00 50"), start_payment(phone="0197000050")}
     start_payment(phone="0197000051")
 
-    answer = boss.post(FIND, {"phone": "229 97 00 00 50"}, follow=True)
+    answer = superuser_client.post(FIND, {"phone": "229 97 00 00 50"}, follow=True)
 
     assert set(answer.context["cl"].result_list) == mine
 
 
 def test_find_by_number_stores_the_number_nowhere(
-    boss: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
+    superuser_client: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = start_payment(phone="0197000050")
     caplog.set_level(logging.DEBUG)
 
-    answer = boss.post(FIND, {"phone": "0197000050"})
+    answer = superuser_client.post(FIND, {"phone": "0197000050"})
 
     assert answer.status_code == 302
     assert answer["Location"] == f"{LIST}?same_payer_as={payment.attempt.pk}"
@@ -102,7 +104,7 @@ def test_find_by_number_stores_the_number_nowhere(
     assert payment.attempt.msisdn_hash not in answer["Location"]
 
 
-def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, settings: Settings) -> None:
+def test_find_by_number_keeps_the_number_out_of_error_reports(superuser_client: Client, settings: Settings) -> None:
     settings.DEBUG = False
     # In production hashing a number without a key raises ImproperlyConfigured.
     settings.FEEXPAY = {**settings.FEEXPAY, "ENVIRONMENT": "production", "HASH_KEY": ""}
@@ -114,7 +116,7 @@ def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, sett
     got_request_exception.connect(report)
     try:
         with pytest.raises(ImproperlyConfigured):
-            boss.post(FIND, {"phone": "0197000050"})
+            superuser_client.post(FIND, {"phone": "0197000050"})
     finally:
         got_request_exception.disconnect(report)
 
@@ -131,21 +133,23 @@ def test_find_by_number_keeps_the_number_out_of_error_reports(boss: Client, sett
     ],
 )
 def test_find_by_number_says_why_it_found_nothing(
-    phone: str, words: str, boss: Client, start_payment: StartPayment
+    phone: str, words: str, superuser_client: Client, start_payment: StartPayment
 ) -> None:
     start_payment(phone="0197000050")
 
-    page = boss.post(FIND, {"phone": phone}).content.decode()
+    page = superuser_client.post(FIND, {"phone": phone}).content.decode()
 
     assert words in page
     assert not phone or phone not in page
 
 
-def test_find_by_number_asks_back_when_several_countries_have_it(boss: Client, start_payment: StartPayment) -> None:
+def test_find_by_number_asks_back_when_several_countries_have_it(
+    superuser_client: Client, start_payment: StartPayment
+) -> None:
     togo = start_payment(provider="togocom_tg", phone="+228 90 00 00 50")
     benin = start_payment(provider="mtn_bj", phone="+229 01 90 00 00 50")
 
-    page = boss.post(FIND, {"phone": "90 00 00 50"}).content.decode()
+    page = superuser_client.post(FIND, {"phone": "90 00 00 50"}).content.decode()
 
     assert f'?same_payer_as={togo.attempt.pk}">+228 90 •• •• 50' in page
     assert f'?same_payer_as={benin.attempt.pk}">+229 01 •• •• •• 50' in page
@@ -159,17 +163,21 @@ def test_find_by_number_needs_the_permission_to_view(staff_client: StaffClient) 
 
 
 @pytest.mark.parametrize("value", ["nonsense", "00000000-0000-4000-8000-000000000000"])
-def test_same_payer_list_of_an_unknown_attempt_is_empty(value: str, boss: Client, start_payment: StartPayment) -> None:
+def test_same_payer_list_of_an_unknown_attempt_is_empty(
+    value: str, superuser_client: Client, start_payment: StartPayment
+) -> None:
     start_payment()
 
-    assert listed(boss, same_payer_as=value) == set()
+    assert listed(superuser_client, same_payer_as=value) == set()
 
 
-def test_same_payer_list_is_empty_once_the_number_is_erased(boss: Client, start_payment: StartPayment) -> None:
+def test_same_payer_list_is_empty_once_the_number_is_erased(
+    superuser_client: Client, start_payment: StartPayment
+) -> None:
     payment, _ = start_payment(), start_payment()
     payment.attempts.update(msisdn_hash="")
 
-    assert listed(boss, same_payer_as=str(payment.attempt.pk)) == set()
+    assert listed(superuser_client, same_payer_as=str(payment.attempt.pk)) == set()
 
 
 @pytest.mark.parametrize(
@@ -193,12 +201,12 @@ def test_paginator_counts_up_to_its_limit(
 
 
 def test_list_says_that_older_rows_are_not_counted(
-    boss: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+    superuser_client: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_payment(), start_payment()
     words = "There are older rows too: filter or search to reach them."
-    assert words not in boss.get(LIST).content.decode()
+    assert words not in superuser_client.get(LIST).content.decode()
 
     monkeypatch.setattr("django_feexpay.admin.readonly.MAX_COUNTED", 1)
 
-    assert words in boss.get(LIST).content.decode()
+    assert words in superuser_client.get(LIST).content.decode()

@@ -18,7 +18,7 @@ from openpyxl import load_workbook
 from django_feexpay import exports
 from django_feexpay.models import Payment
 from tests.api.caller import Caller, assert_problem
-from tests.api.test_history import NOON, keep_many, kept, newest_first
+from tests.api.test_history import NOON, newest_first, store_payment, store_payments
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def ids(rows: list[dict[str, str]]) -> list[UUID]:
 
 @pytest.mark.parametrize("name", ["csv", "xlsx"])
 def test_row_has_the_values_of_the_api(player: User, caller: Caller, name: str) -> None:
-    payment = kept(
+    payment = store_payment(
         player,
         status="successful",
         reference="REF-9",
@@ -92,7 +92,7 @@ def test_row_has_the_values_of_the_api(player: User, caller: Caller, name: str) 
 
 
 def test_amounts_are_numbers_in_a_workbook(player: User, caller: Caller) -> None:
-    kept(player)
+    store_payment(player)
     response = caller.get("history/export/", format="xlsx")
 
     [_, row] = load_workbook(io.BytesIO(content(response))).active.iter_rows(values_only=True)
@@ -154,15 +154,15 @@ def test_settings_of_the_host_do_not_change_the_format(caller: Caller, settings:
 
 
 def test_rows_of_the_same_instant_appear_once_newest_first(player: User, caller: Caller) -> None:
-    expected = newest_first(keep_many(player, 2100))
-    newest = kept(player, at=NOON + timedelta(seconds=1))
+    expected = newest_first(store_payments(player, 2100))
+    newest = store_payment(player, at=NOON + timedelta(seconds=1))
 
     assert ids(export(caller)) == [newest.pk, *expected]
 
 
 def test_export_has_only_payments_of_the_user(player: User, caller: Caller) -> None:
-    kept(User.objects.create_user("kofi"))
-    mine = kept(player)
+    store_payment(User.objects.create_user("kofi"))
+    mine = store_payment(player)
 
     for name in exports.FORMATS:
         assert ids(export(caller, format=name)) == [mine.pk]
@@ -201,7 +201,7 @@ def test_filters_are_those_of_history(player: User, caller: Caller, query: dict[
         {"merchant_reference": "late", "currency": "XAF", "status": "expired"},
     ]
     for seconds, row in enumerate(rows):
-        kept(player, at=NOON + timedelta(seconds=seconds), **row)
+        store_payment(player, at=NOON + timedelta(seconds=seconds), **row)
     shown = [row["id"] for row in caller.get("history/", **query).json()["results"]]
 
     assert shown
@@ -252,7 +252,7 @@ INJECTIONS = {
 @pytest.mark.parametrize("column", ["merchant_reference", "description"])
 def test_no_cell_is_a_formula_and_both_formats_are_equal(player: User, caller: Caller, column: str) -> None:
     for seconds, text in enumerate(INJECTIONS):
-        kept(player, at=NOON - timedelta(seconds=seconds), **{column: text})
+        store_payment(player, at=NOON - timedelta(seconds=seconds), **{column: text})
 
     as_csv, as_xlsx = (export(caller, format=name) for name in exports.FORMATS)
 
@@ -261,7 +261,7 @@ def test_no_cell_is_a_formula_and_both_formats_are_equal(player: User, caller: C
 
 
 def test_workbook_holds_no_formula(player: User, caller: Caller) -> None:
-    kept(player, merchant_reference="=1+1", description="@SUM(A1)")
+    store_payment(player, merchant_reference="=1+1", description="@SUM(A1)")
     response = caller.get("history/export/", format="xlsx")
 
     book = load_workbook(io.BytesIO(content(response)))
@@ -270,7 +270,7 @@ def test_workbook_holds_no_formula(player: User, caller: Caller) -> None:
 
 
 def test_number_is_masked_and_metadata_is_left_out(player: User, caller: Caller) -> None:
-    kept(player, metadata={"note": "a secret of the shop's"}, idempotency_key="tap-1")
+    store_payment(player, metadata={"note": "a secret of the shop's"}, idempotency_key="tap-1")
 
     for name in exports.FORMATS:
         [row] = export(caller, format=name)
@@ -282,7 +282,7 @@ def test_number_is_masked_and_metadata_is_left_out(player: User, caller: Caller)
 
 
 def test_first_bytes_are_sent_before_the_first_row_is_read(player: User, caller: Caller) -> None:
-    kept(player)
+    store_payment(player)
     response = caller.get("history/export/", format="csv")
     chunks = iter(response.streaming_content)
 
@@ -295,9 +295,9 @@ def test_first_bytes_are_sent_before_the_first_row_is_read(player: User, caller:
 
 def test_workbook_with_too_many_rows_is_refused(player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "XLSX_MAX_ROWS", 3)
-    keep_many(player, 3)
+    store_payments(player, 3)
     assert len(export(caller, format="xlsx")) == 3
-    keep_many(player, 1)
+    store_payments(player, 1)
 
     body = assert_problem(caller.get("history/export/", format="xlsx"), 400, "validation_error", field="format")
     assert "at most 3 payments" in body["errors"][0]["message"]
@@ -315,7 +315,7 @@ def test_missing_xlsx_package_is_named(caller: Caller, monkeypatch: pytest.Monke
 
 
 def test_export_writes_nothing(player: User, caller: Caller) -> None:
-    kept(player)
+    store_payment(player)
     before = list(Payment.objects.values())
 
     for name in exports.FORMATS:
@@ -328,7 +328,7 @@ def test_export_writes_nothing(player: User, caller: Caller) -> None:
 def test_head_of_an_export_makes_no_file(
     player: User, caller: Caller, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    kept(player)
+    store_payment(player)
     monkeypatch.setattr(exports, "_slices", pytest.fail)
 
     answer = caller.call("HEAD", f"history/export/?format={name}")

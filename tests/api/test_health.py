@@ -22,7 +22,7 @@ ALL_OK = dict.fromkeys(("database", "worker", "attempts", "outbox", "breaker", "
 
 
 @contextmanager
-def database_away() -> Iterator[None]:
+def database_unavailable() -> Iterator[None]:
     def fail(*args: Any) -> Any:
         raise OperationalError("the server closed the connection")
 
@@ -115,14 +115,14 @@ def test_undelivered_signal_degrades_within_a_minute(
 def test_unavailable_database_is_down_for_every_caller(request: pytest.FixtureRequest, kind: str) -> None:
     client: Caller = request.getfixturevalue(kind)
 
-    with database_away():
+    with database_unavailable():
         response = client.get("health/")
 
     assert (response.status_code, response.json()) == (503, {"status": "down"})
 
 
 def test_unavailable_database_is_503_for_other_calls(caller: Caller) -> None:
-    with database_away():
+    with database_unavailable():
         response = caller.get("history/")
 
     assert (response.status_code, response.json()["code"]) == (503, "gateway_unavailable")

@@ -23,14 +23,14 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AUTHENTICATION_STATEMENTS = 2
 
 
-def kept(
+def store_payment(
     user: User, *, at: datetime = NOON, status: str = "pending", reference: str | None = None, **fields: Any
 ) -> Payment:
     """A stored payment, written without any call."""
-    return keep_many(user, 1, at=at, status=status, reference=reference, **fields)[0]
+    return store_payments(user, 1, at=at, status=status, reference=reference, **fields)[0]
 
 
-def keep_many(
+def store_payments(
     user: User, count: int, *, at: datetime = NOON, status: str = "pending", reference: str | None = None, **fields: Any
 ) -> list[Payment]:
     facts = {"provider_id": "mtn_bj", "amount": 5000, "currency": "XOF", "charged_amount": 5000} | fields
@@ -75,7 +75,7 @@ def walk(caller: Caller, response: Any, direction: str) -> list[list[UUID]]:
 
 
 def test_rows_of_the_same_instant_appear_once_in_both_directions(player: User, caller: Caller) -> None:
-    expected = newest_first(keep_many(player, 1500))
+    expected = newest_first(store_payments(player, 1500))
 
     forth = walk(caller, caller.get("history/", page_size=100), "next")
     last = caller.get("history/", page_size=100)
@@ -89,9 +89,9 @@ def test_rows_of_the_same_instant_appear_once_in_both_directions(player: User, c
 
 
 def test_pages_stay_complete_while_new_payments_arrive(player: User, caller: Caller) -> None:
-    old = newest_first([kept(player, at=NOON + timedelta(seconds=step)) for step in range(6)])
+    old = newest_first([store_payment(player, at=NOON + timedelta(seconds=step)) for step in range(6)])
     first = caller.get("history/", page_size=3)
-    new = kept(player, at=NOON + timedelta(hours=1))
+    new = store_payment(player, at=NOON + timedelta(hours=1))
 
     second = caller.follow(first.json()["next"])
 
@@ -100,7 +100,7 @@ def test_pages_stay_complete_while_new_payments_arrive(player: User, caller: Cal
 
 
 def test_history_rows_read_like_payments(player: User, caller: Caller) -> None:
-    kept(player)
+    store_payment(player)
 
     response = caller.get("history/")
 
@@ -109,7 +109,7 @@ def test_history_rows_read_like_payments(player: User, caller: Caller) -> None:
 
 
 def test_page_costs_one_statement(player: User, caller: Caller) -> None:
-    keep_many(player, 50)
+    store_payments(player, 50)
     middle = caller.get("history/", page_size=10).json()["next"]
 
     for address in (middle, middle + "&search=order&status=pending&country=BJ"):
@@ -119,7 +119,7 @@ def test_page_costs_one_statement(player: User, caller: Caller) -> None:
 
 
 def test_page_has_20_rows_by_default(player: User, caller: Caller) -> None:
-    keep_many(player, 30)
+    store_payments(player, 30)
 
     sizes = [len(ids(caller.get("history/", **query))) for query in ({}, {"page_size": 1}, {"page_size": 100})]
 
@@ -145,7 +145,7 @@ def test_forged_cursor_is_refused(caller: Caller, cursor: str) -> None:
     "instant", ["2026-11-23T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23"]
 )
 def test_cursor_at_the_ends_of_datetime_is_no_error(player: User, caller: Caller, direction: str, instant: str) -> None:
-    kept(player)
+    store_payment(player)
     cursor = base64.urlsafe_b64encode(f"{direction}|{instant}|{uuid4()}".encode()).decode()
 
     assert caller.get("history/", cursor=cursor).status_code == 200
@@ -198,7 +198,7 @@ def test_filter_keeps_matching_rows(player: User, caller: Caller, query: dict[st
         {"merchant_reference": "review", "status": "review"},
     ]
     for seconds, row in enumerate(rows):
-        kept(player, at=NOON + timedelta(seconds=seconds), **row)
+        store_payment(player, at=NOON + timedelta(seconds=seconds), **row)
 
     response = caller.get("history/", **query)
 
@@ -207,15 +207,15 @@ def test_filter_keeps_matching_rows(player: User, caller: Caller, query: dict[st
 
 
 def test_search_finds_a_payment_by_its_id(player: User, caller: Caller) -> None:
-    payment, _other = keep_many(player, 2)
+    payment, _other = store_payments(player, 2)
 
     for writing in (str(payment.pk), str(payment.pk).upper(), payment.pk.hex):
         assert ids(caller.get("history/", search=writing)) == [payment.pk]
 
 
 def test_page_links_keep_the_filters(player: User, caller: Caller) -> None:
-    wanted = keep_many(player, 5, merchant_reference="a b&c")
-    keep_many(player, 5, merchant_reference="other")
+    wanted = store_payments(player, 5, merchant_reference="a b&c")
+    store_payments(player, 5, merchant_reference="other")
 
     pages = walk(caller, caller.get("history/", page_size=2, merchant_reference="a b&c"), "next")
 
@@ -261,6 +261,6 @@ def test_invalid_filter_is_refused(caller: Caller, name: str, value: str) -> Non
 
 @pytest.mark.parametrize("text", ["'", '"', "\\", "';--", "%27 OR 1=1", "\u202e", "😀", str(UUID(int=7))])
 def test_search_accepts_any_text(player: User, caller: Caller, text: str) -> None:
-    kept(player)
+    store_payment(player)
 
     assert ids(caller.get("history/", search=text)) == []

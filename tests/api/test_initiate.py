@@ -13,7 +13,7 @@ from shop.models import CoinPack
 from django_feexpay.models import Attempt, Credit, IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.api.conftest import Configure
-from tests.payments.fake_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse, slow_down
+from tests.payments.fake_gateway import ModelGateway, answer_429, cannot_reach, lose_the_answer, refuse
 from tests.payments.fakes import Clock, sweep
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
@@ -199,7 +199,7 @@ def test_reason_hides_problems_of_the_shops_account(
 
 @pytest.mark.parametrize(
     ("happening", "detail"),
-    [(cannot_reach, "queued"), (slow_down(7), "checking"), (lose_the_answer, "checking")],
+    [(cannot_reach, "queued"), (answer_429(7), "checking"), (lose_the_answer, "checking")],
     ids=["away", "too busy", "answer lost"],
 )
 def test_unknown_answer_is_202(caller: Caller, gateway: ModelGateway, happening: Any, detail: str) -> None:

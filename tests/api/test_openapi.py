@@ -1,4 +1,4 @@
-"""The description of the API is whole. That it is true, every test that uses `Caller` shows."""
+"""The API description is complete. Tests that use `Caller` check that the answers match it."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def problem_codes(operation: dict[str, Any]) -> set[str]:
     return {code for problem in problems for code in problem["examples"]}
 
 
-def test_it_is_openapi_3_1() -> None:
+def test_description_is_openapi_3_1() -> None:
     assert document()["openapi"] == "3.1.0"
 
 
-def test_every_address_of_ours_is_described() -> None:
+def test_every_url_pattern_is_described() -> None:
     patterns = [pattern for pattern in urls.urlpatterns if isinstance(pattern, URLPattern)]
     written = {BASE + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern)) for pattern in patterns}
 
     assert written - set(document()["paths"]) == set()
 
 
-def test_every_problem_is_given_by_some_call() -> None:
+def test_every_problem_is_described() -> None:
     given = set().union(*(problem_codes(operation) for operation in OPERATIONS.values()))
 
-    not_here = {"method_not_allowed"}  # it says that there is no such call
+    not_here = {"method_not_allowed"}  # no described method answers it
     assert set(PROBLEMS) - given == not_here
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_examples_are_what_they_describe(name: str) -> None:
+def test_examples_match_their_schemas(name: str) -> None:
     contents = [answer.get("content", {}) for answer in OPERATIONS[name]["responses"].values()]
     contents.append(OPERATIONS[name].get("requestBody", {}).get("content", {}))
     components = {key: closed(shape) for key, shape in document()["components"]["schemas"].items()}
@@ -71,7 +71,7 @@ def test_examples_are_what_they_describe(name: str) -> None:
     assert shown > 0
 
 
-def test_request_bodies_take_nothing_that_is_not_named() -> None:
+def test_request_bodies_allow_no_other_members() -> None:
     for name, operation in OPERATIONS.items():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content is None or "webhook" in name:
@@ -82,7 +82,7 @@ def test_request_bodies_take_nothing_that_is_not_named() -> None:
         assert shape["additionalProperties"] is False, name
 
 
-def test_payment_and_filters_are_those_of_the_code() -> None:
+def test_described_fields_and_filters_match_the_code() -> None:
     payment = document()["components"]["schemas"]["Payment"]
 
     assert tuple(payment["properties"]) == PAYMENT_FIELDS
@@ -91,7 +91,7 @@ def test_payment_and_filters_are_those_of_the_code() -> None:
     assert query_names("quote/") == set(inputs.QuoteInput().fields)
 
 
-def test_calls_say_who_may_make_them() -> None:
+def test_description_lists_the_public_calls() -> None:
     open_to_all = {
         name for name, operation in OPERATIONS.items() if {} in operation["security"] or not operation["security"]
     }

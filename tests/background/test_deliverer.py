@@ -87,7 +87,7 @@ def announce(begin: Begin) -> Callable[[int], list[UUID]]:
 
 
 def signalled(signals: Recorder) -> set[UUID]:
-    return {pk for _, pk, _ in signals.heard}
+    return {pk for _, pk, _ in signals.received}
 
 
 def test_hanging_and_slow_receivers_delay_no_other_payment(
@@ -104,7 +104,7 @@ def test_hanging_and_slow_receivers_delay_no_other_payment(
             hanging.released.set()
         wait_until(lambda: OutboxMessage.objects.filter(delivered_at=None).count() == 0)
 
-    assert len(signals.heard) == 8
+    assert len(signals.received) == 8
 
 
 def test_receiver_that_always_hangs_delays_no_other_receiver(
@@ -119,7 +119,7 @@ def test_receiver_that_always_hangs_delays_no_other_receiver(
             wait_until(lambda: signalled(signals) == set(payments))
             wait_until(lambda: OutboxMessage.objects.filter(last_error__startswith="hangs: ").count() == 30)
 
-        assert len(signals.heard) == 30
+        assert len(signals.received) == 30
         assert OutboxReceipt.objects.count() == 30
         assert len(hanging.entered) <= receivers.HANGING_AT_MOST
 
@@ -168,7 +168,7 @@ def test_receiver_that_returns_late_is_not_called_again_and_its_message_is_close
         wait_until(lambda: OutboxMessage.objects.filter(delivered_at__isnull=False).exists())
 
     assert hanging.entered == hanging.returned == [payment]
-    assert len(signals.heard) == 1
+    assert len(signals.received) == 1
 
 
 def test_late_return_does_not_change_a_message_that_another_worker_holds(
@@ -203,7 +203,7 @@ def test_message_left_by_one_worker_is_delivered_by_the_next(
     with at_work():
         wait_until(lambda: OutboxMessage.objects.filter(delivered_at__isnull=False).exists())
 
-    assert {event for _, _, event in signals.heard} == {event_id}
+    assert {event for _, _, event in signals.received} == {event_id}
 
 
 def test_worker_stops_while_receivers_hang_and_releases_their_messages(
@@ -264,7 +264,7 @@ def test_sweep_delivers_more_messages_than_it_has_threads(
         worker.sweep()
 
     assert signalled(signals) == set(payments)
-    assert len(signals.heard) == len(payments)
+    assert len(signals.received) == len(payments)
 
 
 def test_thread_of_a_hanging_receiver_closes_its_connection_at_its_end(

@@ -121,10 +121,10 @@ def test_garbage_never_becomes_success_failure_or_refusal(call: str, status: int
     except OutcomeUnknownError:
         pass
     else:
-        assert_modest(value, raw)
+        assert_no_false_outcome(value, raw)
 
 
-def assert_modest(value: object, raw: bytes) -> None:
+def assert_no_false_outcome(value: object, raw: bytes) -> None:
     if isinstance(value, Accepted):
         assert value.reference
         assert value.redirect_url is None or value.redirect_url.startswith("https://")

@@ -145,7 +145,7 @@ def test_certificate_of_another_name_is_not_sent(
     assert server.requests == []
 
 
-def speaks_plainly(peer: Peer) -> None:
+def answers_without_tls(peer: Peer) -> None:
     peer.sock.recv(65536)
     peer.answer(b"{}")
 
@@ -163,7 +163,7 @@ def resets(peer: Peer) -> None:
     peer.reset()
 
 
-@pytest.mark.parametrize("in_handshake", [speaks_plainly, closes, hangs, resets])
+@pytest.mark.parametrize("in_handshake", [answers_without_tls, closes, hangs, resets])
 def test_broken_handshake_is_not_sent(
     transport: HttpTransport, serve: ServerFactory, in_handshake: Callable[[Peer], None]
 ) -> None:
@@ -309,7 +309,7 @@ DRIPS = {
 def test_slow_reply_ends_at_the_deadline(transport: HttpTransport, serve: ServerFactory, case: str) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
-        peer.drip(DRIPS[case])
+        peer.send_slowly(DRIPS[case])
 
     server = serve(behave)
 
@@ -322,7 +322,7 @@ def test_slow_reply_over_tls_ends_at_the_deadline(
 ) -> None:
     def behave(peer: Peer) -> None:
         peer.read_request()
-        peer.drip(DRIPS["headers"])
+        peer.send_slowly(DRIPS["headers"])
 
     server = serve(behave, tls=server_tls)
 
@@ -338,7 +338,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
 
     def behave(peer: Peer) -> None:
         while not shaken(engine):
-            peer.drip(outgoing.read(), size=16)
+            peer.send_slowly(outgoing.read(), size=16)
             incoming.write(peer.receive())
         engine.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         peer.send(outgoing.read())

@@ -268,14 +268,14 @@ def refuses_tunnel(peer: Peer) -> None:
     peer.answer(b"no", status="403 Forbidden")
 
 
-def swallows_tunnel(peer: Peer) -> None:
+def ignores_tunnel_request(peer: Peer) -> None:
     peer.read_request()
     peer.hold()
 
 
-def drips_tunnel(peer: Peer) -> None:
+def sends_tunnel_reply_slowly(peer: Peer) -> None:
     peer.read_request()
-    peer.drip(b"HTTP/1.1 200 " + b"x" * 200 + b"\r\n\r\n")
+    peer.send_slowly(b"HTTP/1.1 200 " + b"x" * 200 + b"\r\n\r\n")
 
 
 def opens_tunnel_and_closes(peer: Peer) -> None:
@@ -283,7 +283,9 @@ def opens_tunnel_and_closes(peer: Peer) -> None:
     peer.send(b"HTTP/1.1 200 Connected\r\n\r\n")
 
 
-@pytest.mark.parametrize("behave", [refuses_tunnel, swallows_tunnel, drips_tunnel, opens_tunnel_and_closes])
+@pytest.mark.parametrize(
+    "behave", [refuses_tunnel, ignores_tunnel_request, sends_tunnel_reply_slowly, opens_tunnel_and_closes]
+)
 def test_failed_tunnel_is_not_sent(
     serve: ServerFactory, client_tls: ssl.SSLContext, through_proxy: list[HttpTransport], behave: object
 ) -> None:

@@ -43,7 +43,7 @@ def closed_port() -> int:
     return port
 
 
-class AlienConnection:
+class UnknownConnection:
     """A connection that shares no base class with http.client and fails on every use."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,36 +53,36 @@ class AlienConnection:
         raise ConnectionRefusedError("refused")
 
 
-class AlienPool(urllib3.HTTPConnectionPool):
-    ConnectionCls: Any = AlienConnection
+class UnknownPool(urllib3.HTTPConnectionPool):
+    ConnectionCls: Any = UnknownConnection
 
 
-class AlienTlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls: Any = AlienConnection
+class UnknownTlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls: Any = UnknownConnection
 
 
 @pytest.fixture(params=["urllib3's own", "unlike http.client"])
-def foreign_pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def unknown_pools(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "unlike http.client":
-        pools: dict[str, Any] = {"http": AlienPool, "https": AlienTlsPool}
+        pools: dict[str, Any] = {"http": UnknownPool, "https": UnknownTlsPool}
     else:
         pools = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}
     monkeypatch.setattr(transport_module, "_POOLS", pools)
 
 
-@pytest.mark.usefixtures("foreign_pools")
-def test_refused_connection_of_a_foreign_class_is_unknown(transport: HttpTransport) -> None:
+@pytest.mark.usefixtures("unknown_pools")
+def test_refused_connection_of_an_unknown_class_is_unknown(transport: HttpTransport) -> None:
     with pytest.raises(OutcomeUnknownError):
         transport.exchange(payment_request(f"http://127.0.0.1:{closed_port()}"))
 
 
-@pytest.mark.usefixtures("foreign_pools")
-def test_broken_handshake_of_a_foreign_class_is_unknown(transport: HttpTransport, serve: ServerFactory) -> None:
+@pytest.mark.usefixtures("unknown_pools")
+def test_broken_handshake_of_an_unknown_class_is_unknown(transport: HttpTransport, serve: ServerFactory) -> None:
     with pytest.raises(OutcomeUnknownError):
         transport.exchange(payment_request(serve(closes_in_handshake).tls_url))
 
 
-def test_reply_over_a_foreign_class_is_read(
+def test_reply_over_an_unknown_class_is_read(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pools = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}

@@ -47,7 +47,7 @@ class Peer:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
         self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
-    def drip(self, content: bytes, size: int = 1) -> None:
+    def send_slowly(self, content: bytes, size: int = 1) -> None:
         """Send `size` bytes every 50 ms, too often for any read timeout."""
         for index in range(0, len(content), size):
             self.send(content[index : index + size])

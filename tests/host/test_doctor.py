@@ -140,7 +140,7 @@ def test_missing_urls_are_found(internet: FakeInternet, settings: Any) -> None:
     assert "✘ webhook route: django_feexpay.urls is not mounted" in examined()[0]
 
 
-class LoginWall:
+class LoginRedirectMiddleware:
     """A host's middleware that sends every visitor to a login page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -151,9 +151,13 @@ class LoginWall:
 
 
 def test_middleware_that_intercepts_the_webhook_is_named(internet: FakeInternet, settings: Any) -> None:
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.LoginWall", "django.middleware.gzip.GZipMiddleware"]
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        f"{__name__}.LoginRedirectMiddleware",
+        "django.middleware.gzip.GZipMiddleware",
+    ]
 
-    assert f"✘ webhook route: {__name__}.LoginWall answers instead of the webhook" in examined()[0]
+    assert f"✘ webhook route: {__name__}.LoginRedirectMiddleware answers instead of the webhook" in examined()[0]
 
 
 class RedisWithoutItsPackage(BaseCache):

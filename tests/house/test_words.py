@@ -27,7 +27,7 @@ def words(name: str) -> list[str]:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().strip("_").split("_")
 
 
-def complaint(name: str) -> str:
+def naming_error(name: str) -> str:
     """The error text for a name, or "" if the name is allowed."""
     return "; ".join(f"{name}: say {FORBIDDEN[word]}" for word in words(name) if word in FORBIDDEN)
 
@@ -50,31 +50,31 @@ def checked_files() -> list[Path]:
     ],
 )
 def test_word_check_sees_models_fields_and_functions(source: str, expected: str) -> None:
-    assert [complaint(name) for _, name in defined_names(source) if complaint(name)] == [expected]
+    assert [naming_error(name) for _, name in defined_names(source) if naming_error(name)] == [expected]
 
 
 def test_word_check_sees_settings() -> None:
     names = setting_names('DEFAULTS: Mapping[str, Any] = {"API_KEY": "", "CALLBACK_SECRET": ""}')
 
-    assert [complaint(name) for name in names] == ["", "CALLBACK_SECRET: say webhook"]
+    assert [naming_error(name) for name in names] == ["", "CALLBACK_SECRET: say webhook"]
 
 
 @pytest.mark.parametrize("name", ["callbacks_seen", "transactional"])
 def test_word_check_compares_whole_parts_only(name: str) -> None:
-    assert complaint(name) == ""
+    assert naming_error(name) == ""
 
 
 @pytest.mark.parametrize("word", ["try", "call", "client", "response", "result", "token", "process", "handle", "data"])
 def test_technical_words_are_free(word: str) -> None:
-    assert complaint(f"{word}_payment") == ""
+    assert naming_error(f"{word}_payment") == ""
 
 
 def test_names_use_the_words_of_the_glossary() -> None:
     complaints = [
-        f"{relative(path)}:{line} {complaint(name)}"
+        f"{relative(path)}:{line} {naming_error(name)}"
         for path in checked_files()
         for line, name in defined_names(path.read_text())
-        if complaint(name)
+        if naming_error(name)
     ]
 
     assert complaints == []
@@ -83,5 +83,5 @@ def test_names_use_the_words_of_the_glossary() -> None:
 def test_setting_names_use_the_words_of_the_glossary() -> None:
     names = setting_names((ROOT / "django_feexpay/conf.py").read_text())
 
-    assert [complaint(name) for name in names if complaint(name)] == []
+    assert [naming_error(name) for name in names if naming_error(name)] == []
     assert "API_KEY" in names

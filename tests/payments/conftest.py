@@ -19,7 +19,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.terms import PaymentRequest
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
-from tests.payments.fake_history import Archive
+from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, Guard, Recorder, only_attempt
 from tests.payments.reviewing import SHORT, put_under_review
 from tests.sandbox.running import RunningSandbox
@@ -54,12 +54,12 @@ def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSan
 
 
 @pytest.fixture
-def archive(gateway: ModelGateway, guard: Guard, clock: Clock) -> Archive:
+def gateway_history(gateway: ModelGateway, guard: Guard, clock: Clock) -> FakeHistory:
     """FeexPay in memory, with a history of rows that the test writes; it is noon."""
     clock.at = clock.at.replace(hour=12)
-    archive = Archive(gateway)
-    guard.inner = archive
-    return archive
+    gateway_history = FakeHistory(gateway)
+    guard.inner = gateway_history
+    return gateway_history
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ def order(player: User) -> MakeOrder:
     """`order(phone_ending="09", amount=100)`: a payment request with these changes."""
 
     def make(*, phone_ending: str = "50", **changes: Any) -> PaymentRequest:
-        wish = {"user": player, "provider": "mtn_bj", "amount": 5000, "phone": f"01610000{phone_ending}"}
-        return PaymentRequest(**{**wish, **changes})
+        payment_request = {"user": player, "provider": "mtn_bj", "amount": 5000, "phone": f"01610000{phone_ending}"}
+        return PaymentRequest(**{**payment_request, **changes})
 
     return make
 

@@ -29,7 +29,7 @@ class Charge:
     status: str = PENDING
     reason: str | None = None
     refused: bool = False
-    turned_away: bool = False
+    refused_without_charge: bool = False
     custom_id: str | None = None
     code: str = ""
     lies: dict[str, Any] = field(default_factory=dict)
@@ -137,10 +137,10 @@ class ModelGateway:
         try:
             return answer(charge)
         except NotSentError:
-            charge.turned_away = True
+            charge.refused_without_charge = True
             raise
         finally:
-            if charge.turned_away:
+            if charge.refused_without_charge:
                 self.charges.remove(charge)
 
     def _status(self, reference: str) -> WireReply:
@@ -204,17 +204,19 @@ def refuse(code: str = "PAYER_NOT_FOUND", status: int = 400) -> Callable[[Charge
     return answer
 
 
-def slow_down(seconds: int) -> Callable[[Charge], WireReply]:
+def answer_429(seconds: int) -> Callable[[Charge], WireReply]:
     """Answer 429 without reading the request."""
     body = {"statusCode": 429, "code": "RATE_LIMIT_EXCEEDED", "message": "slow down"}
-    return turn_away(429, body, {"retry-after": str(seconds)})
+    return refuse_without_charge(429, body, {"retry-after": str(seconds)})
 
 
-def turn_away(status: int, body: object, headers: dict[str, str] | None = None) -> Callable[[Charge], WireReply]:
+def refuse_without_charge(
+    status: int, body: object, headers: dict[str, str] | None = None
+) -> Callable[[Charge], WireReply]:
     """Answer with an error, without prompting the payer."""
 
     def answer(charge: Charge) -> WireReply:
-        charge.turned_away = True
+        charge.refused_without_charge = True
         return reply(status, body, headers)
 
     return answer

@@ -13,31 +13,31 @@ from tests.payments.fake_gateway import reply
 MAX_ROWS = 500
 
 
-class Archive:
+class FakeHistory:
     """A transport that answers history itself and passes all other requests on.
 
-    `asked` holds the questions as (first day, last day, status, provider). `counts_all` False: `total` counts only
-    the returned rows. `silent_after`: after so many questions it does not answer any more.
+    `requests`: the history requests as (first day, last day, status, provider). `total_counts_all`: if False, `total`
+    counts only the returned rows. `fails_after`: it stops answering after that many requests.
     """
 
     def __init__(self, inner: Transport) -> None:
         self.inner = inner
         self.rows: list[dict[str, Any]] = []
-        self.asked: list[tuple[str, str, str, str]] = []
-        self.counts_all = True
-        self.silent_after: int | None = None
+        self.requests: list[tuple[str, str, str, str]] = []
+        self.total_counts_all = True
+        self.fails_after: int | None = None
         self.most_rows = MAX_ROWS
 
     def exchange(self, request: WireRequest) -> WireReply:
         if not request.url.endswith("/transactions/history"):
             return self.inner.exchange(request)
         question = json.loads(request.body or b"")
-        self.asked.append(tuple(question[name] for name in ("start_date", "end_date", "status", "reseau")))  # type: ignore[arg-type]
-        if self.silent_after is not None and len(self.asked) > self.silent_after:
+        self.requests.append(tuple(question[name] for name in ("start_date", "end_date", "status", "reseau")))  # type: ignore[arg-type]
+        if self.fails_after is not None and len(self.requests) > self.fails_after:
             raise OutcomeUnknownError("no answer")
         found = [row for row in self.rows if _is_wanted(row, question)]
         shown = found[: self.most_rows]
-        return reply(200, {"success": True, "total": len(found if self.counts_all else shown), "data": shown})
+        return reply(200, {"success": True, "total": len(found if self.total_counts_all else shown), "data": shown})
 
     def add(self, day: str, count: int = 1, **changes: Any) -> None:
         """Add payments of other payers in the same shop, unless `changes` say otherwise."""

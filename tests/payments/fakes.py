@@ -64,20 +64,20 @@ def in_transaction() -> bool:
 
 
 class Recorder:
-    """Records every signal in `heard`, in order, as (name, payment id, event id)."""
+    """Records every signal in `received`, in order, as (name, payment id, event id)."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, UUID, UUID]] = []
+        self.received: list[tuple[str, UUID, UUID]] = []
 
     def listen(self, name: str, signal: Signal) -> Any:
         def receiver(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
-            self.heard.append((name, payment.pk, event_id))
+            self.received.append((name, payment.pk, event_id))
 
         signal.connect(receiver, weak=False, dispatch_uid=f"recorder-{name}")
         return receiver
 
     def names(self, payment: Payment | None = None) -> list[str]:
-        return [name for name, pk, _ in self.heard if payment is None or pk == payment.pk]
+        return [name for name, pk, _ in self.received if payment is None or pk == payment.pk]
 
 
 def sweep() -> int:

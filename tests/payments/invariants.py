@@ -61,8 +61,9 @@ def were_asked_once(charges: list[Charge]) -> bool:
 def check_second_charge_opens_an_incident(
     attempts: list[Attempt], credits_: list[Credit], gateway: ModelGateway
 ) -> None:
-    """I4: each second success of a payment or an order is an incident, each further paid charge of a credited attempt
-    may be one, and nothing else is.
+    """I4: every second success of a payment or an order has an incident, and no incident is false.
+
+    A further paid charge of a credited attempt may have an incident too.
     """
     credited = {credit.attempt_id: credit.attempt.gateway_reference for credit in credits_}
     extra = {attempt.pk for attempt in attempts if attempt.status == "successful"} - credited.keys()
@@ -79,7 +80,7 @@ def check_second_charge_opens_an_incident(
 
 
 def check_events_form_a_chain(attempts: list[Attempt]) -> None:
-    """I5: each event starts where the one before ended, none leaves SUCCESSFUL, the last gives the status."""
+    """I5: each event starts at the end status of the one before, none leaves SUCCESSFUL, the last one gives the status."""
     chains: dict[object, list[tuple[str, str]]] = defaultdict(list)
     for pk, before, after in PaymentEvent.objects.order_by("id").values_list("attempt_id", "from_status", "to_status"):
         chains[pk].append((before, after))

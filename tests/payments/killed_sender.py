@@ -24,9 +24,9 @@ def main(user_id: str, base_url: str, failpoint: str) -> None:
 
     settings.FEEXPAY |= {"BASE_URL": base_url, "PAYABLE": "any_amount"}
     user = get_user_model().objects.get(pk=user_id)
-    wish = PaymentRequest(user=user, provider="mtn_bj", amount=5000, phone="0161000050")
+    payment_request = PaymentRequest(user=user, provider="mtn_bj", amount=5000, phone="0161000050")
     with failpoints.arm(failpoint, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-        initiate.start(wish, source=Source.API)
+        initiate.start(payment_request, source=Source.API)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,23 @@ from tests.payments.fake_gateway import (
     Charge,
     ModelGateway,
     accept,
+    answer_429,
     cannot_reach,
     charge_and_answer,
     lose_the_answer,
     lose_the_page,
     refuse,
     refuse_the_page,
+    refuse_without_charge,
     reply,
     show_page,
-    slow_down,
-    turn_away,
 )
 
 Answer = Callable[[Charge], WireReply]
 
 
-class TroubledGateway(ModelGateway):
-    """A gateway with faulty answers: each question takes one from `next_reads` first."""
+class FaultyGateway(ModelGateway):
+    """A gateway with faulty answers: each read takes one answer from `next_reads` first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,8 +46,8 @@ class TroubledGateway(ModelGateway):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for, and how the payer pays. `steps`: the code comes in a second request."""
+class RequestCase:
+    """A request to pay. `order`: its fields. `steps`: the code comes in a second request. `hosted`: paid on a page."""
 
     order: Mapping[str, Any]
     hosted: bool = False
@@ -55,15 +55,17 @@ class Wish:
     another_phone: str = "0161000051"
 
 
-WISHES: Mapping[str, Wish] = {
-    "push": Wish({"provider": "mtn_bj", "phone": "0161000050"}),
-    "synchronous": Wish({"provider": "moov_bj", "phone": "0161000050"}),
-    "code at once": Wish({"provider": "orange_bf", "phone": "07000050", "otp": "314159"}, another_phone="07000051"),
-    "code later": Wish({"provider": "coris_bj", "phone": "0161000050"}, steps=True),
-    "redirect": Wish({"provider": "wave_ci", "phone": "0700000050"}, another_phone="0700000051"),
-    "card": Wish({"provider": "visa"}, hosted=True, another_phone=""),
-    "euros": Wish({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "EUR"}),
-    "dollars": Wish({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "USD"}),
+REQUEST_CASES: Mapping[str, RequestCase] = {
+    "push": RequestCase({"provider": "mtn_bj", "phone": "0161000050"}),
+    "synchronous": RequestCase({"provider": "moov_bj", "phone": "0161000050"}),
+    "code at once": RequestCase(
+        {"provider": "orange_bf", "phone": "07000050", "otp": "314159"}, another_phone="07000051"
+    ),
+    "code later": RequestCase({"provider": "coris_bj", "phone": "0161000050"}, steps=True),
+    "redirect": RequestCase({"provider": "wave_ci", "phone": "0700000050"}, another_phone="0700000051"),
+    "card": RequestCase({"provider": "visa"}, hosted=True, another_phone=""),
+    "euros": RequestCase({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "EUR"}),
+    "dollars": RequestCase({"provider": "mtn_bj", "phone": "0161000050", "amount": 1000, "currency": "USD"}),
 }
 
 RATES = {"USD": "605.25"}
@@ -117,12 +119,14 @@ ANSWERS: Mapping[str, Answer] = {
     "lost": lose_the_answer,
     "not sent": cannot_reach,
     "refused": refuse(),
-    "slow down": slow_down(30),
+    "slow down": answer_429(30),
     "slow down, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
     "slow down, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
-    "maintenance": turn_away(503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}),
+    "maintenance": refuse_without_charge(
+        503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
+    ),
     "maintenance, charged": charge_and_answer(503, {"code": "NETWORK_UNAVAILABLE"}, names_it=False),
-    "bad request": turn_away(400, {"statusCode": 400, "message": "Bad Request"}),
+    "bad request": refuse_without_charge(400, {"statusCode": 400, "message": "Bad Request"}),
     "bad request, charged": charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
     "refused, named": charge_and_answer(400, {"message": "PAYER_NOT_FOUND"}, names_it=True),
     "keys twice": say(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
@@ -167,24 +171,24 @@ class Codes:
 
     def answer(self, name: str) -> Answer:
         return {
-            "joined": self._join,
+            "joined": self._complete_first,
             "another": accept,
             "wrong": refuse("INVALID_OTP"),
             "fatal": self._fail,
             "lost": lose_the_answer,
-            "lost, joined": self._join_and_lose,
+            "lost, joined": self._complete_first_and_lose_answer,
             "not sent": cannot_reach,
             "garbled": say(GARBAGE[1]),
         }[name]
 
-    def _join(self, charge: Charge) -> WireReply:
+    def _complete_first(self, charge: Charge) -> WireReply:
         """The code completes the payment that waits for it."""
         self.first.code = charge.code
         self.gateway.charges.remove(charge)
         return reply(200, {"reference": self.first.reference, "status": self.first.status})
 
-    def _join_and_lose(self, charge: Charge) -> WireReply:
-        self._join(charge)
+    def _complete_first_and_lose_answer(self, charge: Charge) -> WireReply:
+        self._complete_first(charge)
         raise OutcomeUnknownError("the line was cut")
 
     def _fail(self, charge: Charge) -> WireReply:

@@ -1,4 +1,4 @@
-"""A clock that is wrong for a while, an hour back or a year ahead, ends and delays no payment for long.
+"""While a clock is wrong (an hour back or a year ahead), no payment is ended wrongly or delayed for long.
 
 On PostgreSQL the wrong clock is the database's, which is the only one that is read; on SQLite it is the host's.
 """
@@ -33,7 +33,7 @@ from django_feexpay.payments.poll_schedule import longest_waits, next_poll_time
 from django_feexpay.payments.reconciliation import nightly
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
-from tests.payments.fake_history import Archive
+from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.test_compare import write
 
@@ -89,14 +89,14 @@ def test_attempt_that_ended_a_year_ahead_is_polled_again_and_credited(
 
 
 def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
         sweep()
-    write(archive, gateway.last(), clock.at.date())
+    write(gateway_history, gateway.last(), clock.at.date())
     gateway.last().approve()
 
     one_minute_of_work(clock)
@@ -105,12 +105,12 @@ def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
 
 
 def test_start_a_year_ahead_is_searched_for_in_todays_history(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
     with wrong(clock, YEAR):
         payment = begin()
-    write(archive, gateway.last(), clock.at.date())
+    write(gateway_history, gateway.last(), clock.at.date())
     gateway.last().approve()
 
     one_minute_of_work(clock)
@@ -119,7 +119,7 @@ def test_start_a_year_ahead_is_searched_for_in_todays_history(
 
 
 def test_two_empty_searches_are_needed_after_the_clock_is_corrected(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
 ) -> None:
     """The first search is dated next year, which would delay the second one until then."""
     gateway.next_collects.append(lose_the_answer)
@@ -276,7 +276,7 @@ def test_worker_heartbeat_dated_next_year_does_not_stop_the_cluster(clock: Clock
 
 
 def test_comparison_of_a_future_night_is_deleted(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
     begin()
@@ -294,7 +294,7 @@ def test_comparison_of_a_future_night_is_deleted(
 
 
 def test_comparison_with_a_heartbeat_in_the_future_is_taken_over(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock, configure: Configure
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
     begin()
@@ -329,15 +329,15 @@ def test_circuit_that_opened_next_year_admits_a_probe_and_closes(clock: Clock) -
 
 
 def test_pause_that_began_next_year_has_ended(clock: Clock) -> None:
-    slow_down = CallSeen(
+    answer_429 = CallSeen(
         operation="status", outcome="", seconds=0, error=NotSentError(retry_after_seconds=60), http_status=429
     )
     with wrong(clock, YEAR):
-        rate_budget.record(slow_down)
+        rate_budget.record(answer_429)
         assert rate_budget.pause_seconds() == 60
 
     assert rate_budget.pause_seconds() == 0
-    rate_budget.record(slow_down)
+    rate_budget.record(answer_429)
     assert rate_budget.pause_seconds() == 60
     cache_state.drop("budget:pause")
 

@@ -122,12 +122,12 @@ def test_incident_of_a_second_credit_names_feexpays_amount(
 def test_webhook_before_a_documented_refusal_is_checked(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     """FeexPay refuses with a documented reason, but its webhook just before said that it charged."""
 
-    def charge_tell_refuse(charge: Charge) -> WireReply:
+    def charge_post_webhook_refuse(charge: Charge) -> WireReply:
         charge.approve()
         webhook_hints.receive(hint_from(charge.truth()))
         return reply(400, {"code": "PAYER_NOT_FOUND", "message": "PAYER_NOT_FOUND"})
 
-    gateway.next_collects = [charge_tell_refuse]
+    gateway.next_collects = [charge_post_webhook_refuse]
     payment = begin()
     assert payment.status == "rejected"
     clock.advance(120)

@@ -142,7 +142,7 @@ def test_eight_outbox_workers_send_each_signal_once(begin: Begin, gateway: Model
     answers = at_once(8, lambda number: outbox.deliver())
 
     assert sum(answer for answer in answers if isinstance(answer, int)) == 20
-    assert Counter(pk for _, pk, _ in signals.heard) == {payment.pk: 1 for payment in Payment.objects.all()}
+    assert Counter(pk for _, pk, _ in signals.received) == {payment.pk: 1 for payment in Payment.objects.all()}
 
 
 def test_same_webhook_at_once_is_stored_once(begin: Begin, gateway: ModelGateway) -> None:

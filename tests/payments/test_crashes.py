@@ -76,8 +76,8 @@ def test_kill_at_any_failpoint_prompts_once_at_most_and_credits_a_paid_payment_o
     assert Credit.objects.count() == len(gateway.paid())
     if gateway.charges:
         assert payment.status == "successful"
-        assert {name for name, _, _ in signals.heard} == {"payment_succeeded"}
-        assert len({event_id for _, _, event_id in signals.heard}) == 1
+        assert {name for name, _, _ in signals.received} == {"payment_succeeded"}
+        assert len({event_id for _, _, event_id in signals.received}) == 1
     else:
         assert (place in BEFORE_THE_PAYER_IS_ASKED, payment.status) == (True, "expired")
         assert only_attempt(payment).reason_code == "never_arrived"
@@ -106,7 +106,7 @@ def test_signal_is_delivered_after_a_kill_right_after_the_credit(
     gateway.last().approve()
     with failpoints.arm("settled", Kill()), pytest.raises(KilledError):
         sweep_at_next_poll(clock)
-    assert (Credit.objects.count(), signals.heard) == (1, [])
+    assert (Credit.objects.count(), signals.received) == (1, [])
 
     sweep_until_final(payment, clock)
 

@@ -12,7 +12,7 @@ from django_feexpay.models import Attempt, Payment, PaymentEvent
 from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
-from tests.payments.fake_gateway import ModelGateway, slow_down
+from tests.payments.fake_gateway import ModelGateway, answer_429
 from tests.payments.fakes import Clock, only_attempt, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def waiting(begin: Begin, gateway: ModelGateway) -> Payment:
 
 
 def closed_as_never_arrived(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    gateway.next_collects = [slow_down(5)]
+    gateway.next_collects = [answer_429(5)]
     payment = begin()
     while Payment.objects.get(pk=payment.pk).status == "unknown":
         sweep_at_next_poll(clock)

@@ -27,13 +27,13 @@ from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import (
     Charge,
     ModelGateway,
+    answer_429,
     cannot_reach,
     charge_and_answer,
     refuse,
     refuse_the_page,
+    refuse_without_charge,
     reply,
-    slow_down,
-    turn_away,
 )
 from tests.payments.fakes import (
     Clock,
@@ -145,7 +145,7 @@ def test_nightly_comparison_finds_an_attempt_that_is_not_polled(
 def test_pause_after_429_refuses_new_payments_before_anything_is_written(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.next_collects = [slow_down(30)]
+    gateway.next_collects = [answer_429(30)]
     begin(merchant_reference="first")
 
     with pytest.raises(NotAllowedError) as refusal:
@@ -199,7 +199,7 @@ def test_page_of_an_operator_in_maintenance_is_rejected(begin: Begin, gateway: M
 def test_doubtful_refusal_is_shown_as_refused_and_polled_like_a_failure(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Bad Request"})]
+    gateway.next_collects = [refuse_without_charge(400, {"statusCode": 400, "message": "Bad Request"})]
     payment = begin()
     assert (payment.status, payment.detail) == ("rejected", "refused")
     began_at, looks = clock.at, []
@@ -244,7 +244,7 @@ def test_retry_of_an_attempt_that_waits_to_be_sent_asks_nothing(
 
 
 def test_documented_refusal_is_not_polled(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
+    gateway.next_collects = [refuse_without_charge(400, {"statusCode": 400, "message": "Validation failed"})]
 
     begin()
 
@@ -304,7 +304,7 @@ def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
 
 
 def test_retry_of_a_documented_refusal_needs_no_history(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
-    gateway.next_collects = [turn_away(400, {"statusCode": 400, "message": "Validation failed"})]
+    gateway.next_collects = [refuse_without_charge(400, {"statusCode": 400, "message": "Validation failed"})]
     payment = begin()
     gateway.away = True
 

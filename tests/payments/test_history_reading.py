@@ -18,7 +18,7 @@ from django_feexpay.payments.reconciliation import history
 from django_feexpay.payments.reconciliation.history import Gap, Part, Reader
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fake_history import Archive
+from tests.payments.fake_history import FakeHistory
 
 pytestmark = pytest.mark.django_db  # the clock is the database's
 
@@ -27,10 +27,10 @@ MTN, MOOV, WAVE_BF = (CATALOGUE[code] for code in ("mtn_bj", "moov_bj", "wave_bf
 
 
 @pytest.fixture
-def archive(configure: Configure) -> Iterator[Archive]:
-    archive = Archive(ModelGateway())
-    with conf.use_transport(archive):
-        yield archive
+def gateway_history(configure: Configure) -> Iterator[FakeHistory]:
+    gateway_history = FakeHistory(ModelGateway())
+    with conf.use_transport(gateway_history):
+        yield gateway_history
 
 
 def day(number: int) -> str:
@@ -50,31 +50,31 @@ def gaps(parts: list[Part]) -> list[Gap]:
     return [part.gap for part in parts if part.gap]
 
 
-def test_small_period_is_one_question(archive: Archive) -> None:
-    archive.add(day(0), 3)
+def test_small_period_is_one_question(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 3)
 
     parts = read(31)
 
     assert len(references(parts)) == 3
-    assert (archive.asked, gaps(parts)) == ([("2026-03-01", "2026-03-31", "ALL", "ALL")], [])
+    assert (gateway_history.requests, gaps(parts)) == ([("2026-03-01", "2026-03-31", "ALL", "ALL")], [])
 
 
-def test_period_of_more_than_31_days_is_asked_in_several(archive: Archive) -> None:
-    archive.add(day(0)), archive.add(day(31)), archive.add(day(69))
+def test_period_of_more_than_31_days_is_asked_in_several(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0)), gateway_history.add(day(31)), gateway_history.add(day(69))
 
     parts = read(70)
 
     assert len(references(parts)) == 3
-    assert [(first, last) for first, last, *_ in archive.asked] == [
+    assert [(first, last) for first, last, *_ in gateway_history.requests] == [
         ("2026-03-01", "2026-03-31"),
         ("2026-04-01", "2026-05-01"),
         ("2026-05-02", "2026-05-09"),
     ]
 
 
-def test_cut_period_is_split_into_days_oldest_first(archive: Archive) -> None:
+def test_cut_period_is_split_into_days_oldest_first(gateway_history: FakeHistory) -> None:
     for number in range(4):
-        archive.add(day(number), 400)
+        gateway_history.add(day(number), 400)
 
     parts = read(4)
 
@@ -84,22 +84,22 @@ def test_cut_period_is_split_into_days_oldest_first(archive: Archive) -> None:
     assert read_days == sorted(read_days)
 
 
-@pytest.mark.parametrize("counts_all", [True, False])
-def test_cut_day_is_split_by_word_pending_first(archive: Archive, counts_all: bool) -> None:
-    archive.counts_all = counts_all
-    archive.add(day(0), 300)
-    archive.add(day(0), 300, status="FAILED")
+@pytest.mark.parametrize("total_counts_all", [True, False])
+def test_cut_day_is_split_by_word_pending_first(gateway_history: FakeHistory, total_counts_all: bool) -> None:
+    gateway_history.total_counts_all = total_counts_all
+    gateway_history.add(day(0), 300)
+    gateway_history.add(day(0), 300, status="FAILED")
 
     parts = read()
 
     assert len(set(references(parts))) == 600
-    assert [status for *_, status, _ in archive.asked] == ["ALL", "PENDING", "FAILED", "SUCCESSFUL"]
+    assert [status for *_, status, _ in gateway_history.requests] == ["ALL", "PENDING", "FAILED", "SUCCESSFUL"]
     assert gaps(parts) == []
 
 
-def test_cut_word_is_split_by_provider(archive: Archive) -> None:
-    archive.add(day(0), 400)
-    archive.add(day(0), 400, reseau="MOOV")
+def test_cut_word_is_split_by_provider(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 400)
+    gateway_history.add(day(0), 400, reseau="MOOV")
 
     parts = read()
 
@@ -107,20 +107,20 @@ def test_cut_word_is_split_by_provider(archive: Archive) -> None:
     assert gaps(parts) == []
 
 
-def test_exactly_500_rows_may_have_been_cut(archive: Archive) -> None:
-    archive.add(day(0), 500)
-    archive.counts_all = False
+def test_exactly_500_rows_may_have_been_cut(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 500)
+    gateway_history.total_counts_all = False
 
     parts = read()
 
     assert len(set(references(parts))) == 500
-    assert len(archive.asked) > 1
+    assert len(gateway_history.requests) > 1
 
 
-def test_rows_without_a_filter_are_a_gap_for_those_providers_only(archive: Archive) -> None:
-    archive.add(day(0), 400)
-    archive.add(day(0), 200, reseau="MOOV")
-    archive.add(day(0), 1, reseau="WAVE BF")
+def test_rows_without_a_filter_are_a_gap_for_those_providers_only(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 400)
+    gateway_history.add(day(0), 200, reseau="MOOV")
+    gateway_history.add(day(0), 1, reseau="WAVE BF")
 
     parts = read()
 
@@ -130,10 +130,10 @@ def test_rows_without_a_filter_are_a_gap_for_those_providers_only(archive: Archi
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_total_of_the_shown_rows_proves_nothing_about_others(archive: Archive) -> None:
-    archive.counts_all = False
-    archive.add(day(0), 400)
-    archive.add(day(0), 200, reseau="MOOV")
+def test_total_of_the_shown_rows_proves_nothing_about_others(gateway_history: FakeHistory) -> None:
+    gateway_history.total_counts_all = False
+    gateway_history.add(day(0), 400)
+    gateway_history.add(day(0), 200, reseau="MOOV")
 
     parts = read()
 
@@ -142,10 +142,10 @@ def test_total_of_the_shown_rows_proves_nothing_about_others(archive: Archive) -
     assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_words_without_a_filter_are_found_provider_by_provider(archive: Archive) -> None:
-    archive.add(day(0), 400)
-    archive.add(day(0), 50, status="REVERSED")
-    archive.add(day(0), 80, status="REFUNDED", reseau="MOOV")
+def test_words_without_a_filter_are_found_provider_by_provider(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 400)
+    gateway_history.add(day(0), 50, status="REVERSED")
+    gateway_history.add(day(0), 80, status="REFUNDED", reseau="MOOV")
 
     parts = read()
 
@@ -153,20 +153,20 @@ def test_words_without_a_filter_are_found_provider_by_provider(archive: Archive)
     assert gaps(parts) == []
 
 
-def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(archive: Archive) -> None:
-    archive.add(day(0), 480)
-    archive.add(day(0), 30, reseau="MOOV")
-    archive.add(day(0), 3, status="REVERSED")
-    archive.add(day(0), 1, status="REVERSED", reseau="WAVE BF")
+def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 480)
+    gateway_history.add(day(0), 30, reseau="MOOV")
+    gateway_history.add(day(0), 3, status="REVERSED")
+    gateway_history.add(day(0), 1, status="REVERSED", reseau="WAVE BF")
 
     [gap] = [part for part in read() if part.gap]
 
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(archive: Archive) -> None:
-    archive.add(day(0), 400, reseau="MOOV")
-    archive.add(day(0), 101, reseau="MOOV", status="REVERSED")
+def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 400, reseau="MOOV")
+    gateway_history.add(day(0), 101, reseau="MOOV", status="REVERSED")
 
     parts = list(Reader(max_questions=99).read(FIRST, FIRST, provider=MOOV))
 
@@ -174,8 +174,8 @@ def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(archive: 
     assert (gap.gap, gap.slice.concerns(MOOV), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(archive: Archive) -> None:
-    archive.add(day(0), 700)
+def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 700)
 
     parts = read()
 
@@ -183,55 +183,57 @@ def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(archive: Archive) ->
     assert gaps(parts) == [Gap.CUT]
 
 
-def test_unreadable_row_is_a_gap_and_is_not_asked_for_again(archive: Archive) -> None:
-    archive.add(day(0))
-    archive.rows.append({"date": day(0), "reseau": "MTN"})
+def test_unreadable_row_is_a_gap_and_is_not_asked_for_again(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0))
+    gateway_history.rows.append({"date": day(0), "reseau": "MTN"})
 
     parts = read()
 
-    assert (len(references(parts)), gaps(parts), len(archive.asked)) == (1, [Gap.UNREADABLE], 1)
+    assert (len(references(parts)), gaps(parts), len(gateway_history.requests)) == (1, [Gap.UNREADABLE], 1)
 
 
-def test_unanswered_question_is_a_gap_and_the_next_is_still_asked(archive: Archive) -> None:
-    archive.silent_after = 1
+def test_unanswered_question_is_a_gap_and_the_next_is_still_asked(gateway_history: FakeHistory) -> None:
+    gateway_history.fails_after = 1
 
     parts = read(62)
 
     assert gaps(parts) == [Gap.UNANSWERED]
 
 
-def test_after_three_unanswered_questions_reading_stops(archive: Archive) -> None:
-    archive.silent_after = 0
+def test_after_three_unanswered_questions_reading_stops(gateway_history: FakeHistory) -> None:
+    gateway_history.fails_after = 0
 
     parts = read(200)
 
     assert gaps(parts) == [Gap.UNANSWERED] * 3 + [Gap.NOT_ASKED] * 4
-    assert len(archive.asked) == 3
+    assert len(gateway_history.requests) == 3
 
 
-def test_question_limit_leaves_a_gap(archive: Archive) -> None:
-    archive.add(day(0), 700)
+def test_question_limit_leaves_a_gap(gateway_history: FakeHistory) -> None:
+    gateway_history.add(day(0), 700)
 
     parts = read(max_questions=3)
 
-    assert len(archive.asked) == 3
+    assert len(gateway_history.requests) == 3
     assert Gap.NOT_ASKED in gaps(parts)
 
 
-def test_reading_ends_when_stop_returns_true(archive: Archive) -> None:
-    reader = Reader(max_questions=10, stop=lambda: len(archive.asked) >= 1)
+def test_reading_ends_when_stop_returns_true(gateway_history: FakeHistory) -> None:
+    reader = Reader(max_questions=10, stop=lambda: len(gateway_history.requests) >= 1)
 
     assert gaps(read(62, reader=reader)) == [Gap.NOT_ASKED]
 
 
-def test_known_provider_is_filtered(archive: Archive) -> None:
+def test_known_provider_is_filtered(gateway_history: FakeHistory) -> None:
     list(Reader(max_questions=9).read(FIRST, FIRST, provider=MOOV))
     list(Reader(max_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
 
-    assert [provider for *_, provider in archive.asked] == ["MOOV", "ALL"]
+    assert [provider for *_, provider in gateway_history.requests] == ["MOOV", "ALL"]
 
 
-def test_reader_waits_while_the_rate_budget_is_spent(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_waits_while_the_rate_budget_is_spent(
+    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     waits = iter([2, 1, 0])
     slept: list[float] = []
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: next(waits))
@@ -239,17 +241,21 @@ def test_reader_waits_while_the_rate_budget_is_spent(archive: Archive, monkeypat
 
     parts = read(reader=Reader(max_questions=5, waits_seconds=3))
 
-    assert (slept, gaps(parts), len(archive.asked)) == ([2, 1], [], 1)
+    assert (slept, gaps(parts), len(gateway_history.requests)) == ([2, 1], [], 1)
 
 
-def test_reader_without_waiting_time_leaves_a_gap(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_without_waiting_time_leaves_a_gap(
+    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: 1)
 
     assert gaps(read(reader=Reader(max_questions=5))) == [Gap.NOT_ASKED]
-    assert archive.asked == []
+    assert gateway_history.requests == []
 
 
-def test_interactive_reading_ends_within_its_timeout(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interactive_reading_ends_within_its_timeout(
+    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For any number of questions, and however late the last one starts."""
     now, asked = [100.0], []
 

@@ -18,7 +18,7 @@ from django_feexpay.payments.reconciliation import discrepancies
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_page, refuse_the_page, reply
-from tests.payments.fake_history import Archive, row
+from tests.payments.fake_history import FakeHistory, row
 from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,14 +163,14 @@ def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_cha
 
 
 def test_page_open_for_days_is_searched_on_each_day(
-    pay_by_card: Begin, archive: Archive, gateway: ModelGateway, clock: Clock, configure: Configure
+    pay_by_card: Begin, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(EXPIRY_SECONDS=7 * 86_400)
     payment = pay_by_card()
     clock.advance(5 * 86_400)
     charge = gateway.pay_on_page()
     charge.approve()
-    archive.rows.append(row(charge.reference, clock.at, custom_id=charge.custom_id, amount=charge.amount))
+    gateway_history.rows.append(row(charge.reference, clock.at, custom_id=charge.custom_id, amount=charge.amount))
 
     sweep()
 

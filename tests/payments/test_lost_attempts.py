@@ -10,78 +10,86 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.history_search import MAX_QUESTIONS
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
-from tests.payments.fake_history import Archive, row
+from tests.payments.fake_history import FakeHistory, row
 from tests.payments.fakes import Clock, moves, only_attempt, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> Payment:
+def lost(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> Payment:
     """An MTN payment that FeexPay accepted; its answer to us was lost."""
     gateway.next_collects.append(lose_the_answer)
     return begin()
 
 
-def show(archive: Archive, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object) -> None:
+def show(
+    gateway_history: FakeHistory, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object
+) -> None:
     """Add FeexPay's row of the payment after all other rows."""
     charge = gateway.last()
     own = {"callback_info": charge.echo, "amount": charge.amount}
-    archive.rows.append(row(charge.reference, clock.at, **own) | changes)
+    gateway_history.rows.append(row(charge.reference, clock.at, **own) | changes)
 
 
-def fill(archive: Archive, clock: Clock, count: int, **changes: object) -> None:
+def fill(gateway_history: FakeHistory, clock: Clock, count: int, **changes: object) -> None:
     for days in (-1, 0, 1):
-        archive.add((clock.at + timedelta(days=days)).date().isoformat(), count, **changes)
+        gateway_history.add((clock.at + timedelta(days=days)).date().isoformat(), count, **changes)
 
 
 def test_one_question_is_enough_in_a_small_shop(
-    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock
+    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
 ) -> None:
-    fill(archive, clock, 10)
-    show(archive, lost, gateway, clock, status="PENDING")
+    fill(gateway_history, clock, 10)
+    show(gateway_history, lost, gateway, clock, status="PENDING")
 
     sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
-    assert len(archive.asked) == 1
+    assert len(gateway_history.requests) == 1
 
 
 def test_payment_is_found_behind_more_rows_than_one_answer_holds(
-    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock
+    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
 ) -> None:
-    fill(archive, clock, 450)
-    fill(archive, clock, 450, status="FAILED")
-    show(archive, lost, gateway, clock, status="PENDING")
+    fill(gateway_history, clock, 450)
+    fill(gateway_history, clock, 450, status="FAILED")
+    show(gateway_history, lost, gateway, clock, status="PENDING")
     gateway.last().approve()
 
     sweep_at_next_poll(clock)
 
     assert moves(lost) == ["sending", "unknown", "pending", "successful"]
-    assert len(archive.asked) <= MAX_QUESTIONS
+    assert len(gateway_history.requests) <= MAX_QUESTIONS
 
 
-def test_paid_row_wins_over_another_row(lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock) -> None:
-    show(archive, lost, gateway, clock, status="SUCCESSFUL")
-    show(archive, lost, gateway, clock, status="FAILED", reference="another")
+def test_paid_row_wins_over_another_row(
+    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
+) -> None:
+    show(gateway_history, lost, gateway, clock, status="SUCCESSFUL")
+    show(gateway_history, lost, gateway, clock, status="FAILED", reference="another")
 
     sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
 
 
-def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
-    fill(archive, clock, 600)
+def test_absence_from_a_history_with_a_gap_proves_nothing(
+    lost: Payment, gateway_history: FakeHistory, clock: Clock
+) -> None:
+    fill(gateway_history, clock, 600)
 
     sweep_at_next_poll(clock)
 
     attempt = only_attempt(lost)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
-    assert len(archive.asked) <= MAX_QUESTIONS
+    assert len(gateway_history.requests) <= MAX_QUESTIONS
 
 
-def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive: Archive, clock: Clock) -> None:
-    fill(archive, clock, 400)
+def test_absence_counts_when_a_split_history_is_complete(
+    lost: Payment, gateway_history: FakeHistory, clock: Clock
+) -> None:
+    fill(gateway_history, clock, 400)
 
     sweep_at_next_poll(clock)
     first = only_attempt(lost).first_empty_search_at
@@ -95,14 +103,14 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive:
 
 
 def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
 ) -> None:
     """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""
     gateway.next_collects.append(lose_the_answer)
     lost = begin(provider="orange_ml", phone="70 00 00 50")
-    fill(archive, clock, 400)
-    fill(archive, clock, 90, reseau="MOOV")
-    fill(archive, clock, 30, reseau="MOOV", status="REVERSED")
+    fill(gateway_history, clock, 400)
+    fill(gateway_history, clock, 90, reseau="MOOV")
+    fill(gateway_history, clock, 30, reseau="MOOV", status="REVERSED")
 
     clock.advance(24 * 3600)
     sweep_at_next_poll(clock)
@@ -112,8 +120,8 @@ def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     assert only_attempt(lost).reason_code == "never_arrived"
 
 
-def test_unanswered_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
-    archive.silent_after = 0
+def test_unanswered_history_is_no_absence(lost: Payment, gateway_history: FakeHistory, clock: Clock) -> None:
+    gateway_history.fails_after = 0
 
     sweep_at_next_poll(clock)
 
@@ -121,25 +129,27 @@ def test_unanswered_history_is_no_absence(lost: Payment, archive: Archive, clock
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
-def test_only_the_days_around_the_sending_are_asked_for(lost: Payment, archive: Archive, clock: Clock) -> None:
+def test_only_the_days_around_the_sending_are_asked_for(
+    lost: Payment, gateway_history: FakeHistory, clock: Clock
+) -> None:
     sent = clock.at
     clock.advance(9 * 86_400)
 
     sweep_at_next_poll(clock)
 
     day = timedelta(days=1)
-    assert archive.asked[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
+    assert gateway_history.requests[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
 
 
 @pytest.mark.parametrize("word", ["PENDING", "FAILED"])
 def test_search_continues_until_the_paid_row(
-    lost: Payment, archive: Archive, gateway: ModelGateway, clock: Clock, word: str
+    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     """The other row comes in an earlier answer, as the history of a busy shop is read day by day."""
-    fill(archive, clock, 300)
+    fill(gateway_history, clock, 300)
     own = {"callback_info": gateway.last().echo, "amount": gateway.last().amount}
-    archive.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))
-    archive.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
+    gateway_history.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))
+    gateway_history.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
     gateway.last().approve()
 
     sweep_at_next_poll(clock)

@@ -58,19 +58,19 @@ def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, hi
     guard.inner = gateway
     clock.at = clock.at.replace(hour=12)
     for amount in gateway.plans:
-        wish = PaymentRequest(
+        payment_request = PaymentRequest(
             user=player,
             provider="mtn_bj",
             amount=amount,
             phone=f"016{amount % 10_000_000:07d}",
             merchant_reference=f"order-{amount}",
         )
-        initiate.start(wish, source=Source.API)
+        initiate.start(payment_request, source=Source.API)
         cache.clear()  # otherwise the circuit breaker would rightly stop the series
     return gateway
 
 
-def live_through(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
+def run_worker_for_forty_days(clock: Clock, instants: tuple[int, ...] = INSTANTS) -> None:
     began_at = clock.at
     for seconds in instants:
         clock.advance_to(began_at + timedelta(seconds=seconds))
@@ -93,10 +93,10 @@ def is_accounted_for(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> b
     reference = attempt.gateway_reference or ""
     if Credit.objects.filter(attempt=attempt).exists() and reference.casefold() == taken.reference.casefold():
         return True
-    return is_in_front_of_a_person(taken, attempt) or ended_by_proof(gateway, taken, attempt)
+    return is_open_for_staff(taken, attempt) or ended_by_proof(gateway, taken, attempt)
 
 
-def is_in_front_of_a_person(taken: Taken, attempt: Attempt) -> bool:
+def is_open_for_staff(taken: Taken, attempt: Attempt) -> bool:
     if attempt.status == Status.REVIEW:
         return True
     if Incident.objects.filter(attempt=attempt, closed_at=None, gateway_reference=taken.reference).exists():
@@ -150,7 +150,7 @@ def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
         which = [plan for plan in which if not plan.again]
     gateway = begin_all(player, which, clock, guard, history=history)
 
-    live_through(clock)
+    run_worker_for_forty_days(clock)
 
     assert asked_twice(gateway) == []
     assert unaccounted(gateway) == []
@@ -160,11 +160,11 @@ def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     close_all(ama)
 
     assert not Attempt.objects.filter(status=Status.REVIEW).exists()
-    assert unaccounted_in_the_end(gateway) == []
+    assert unaccounted_after_closing(gateway) == []
     assert [str(violation) for violation in invariants.violations()] == []
 
 
-def unaccounted_in_the_end(gateway: LyingGateway) -> list[str]:
+def unaccounted_after_closing(gateway: LyingGateway) -> list[str]:
     """The charges without a credit, a closed incident, or an ending by staff or FeexPay."""
     attempts = {str(attempt.pk): attempt for attempt in Attempt.objects.select_related("payment")}
     seen = {incident.gateway_reference for incident in Incident.objects.exclude(closed_at=None)}

@@ -1,4 +1,4 @@
-"""Whether another attempt may be made is one rule, in Python for a row and in SQL for a list."""
+"""One rule says whether a retry is allowed. Its Python version (one row) and its SQL version (a list) agree."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def refused(payment: Payment, code: str = CODE) -> NotAllowedError:
     return caught.value
 
 
-def joins(first: Charge) -> Any:
+def answer_with_first_reference(first: Charge) -> Any:
     """The second request gets the first one's reference, as FeexPay probably does it."""
 
     def answer(charge: Charge) -> WireReply:
@@ -80,7 +80,7 @@ def test_start_waits_for_the_code(waiting: Payment, gateway: ModelGateway) -> No
 def test_code_is_sent_once_in_the_same_request_and_a_poll_settles_the_payment(
     waiting: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    gateway.next_collects = [joins(gateway.charges[0])]
+    gateway.next_collects = [answer_with_first_reference(gateway.charges[0])]
 
     payment = submit(waiting)
 
@@ -117,7 +117,7 @@ def test_wrong_code_that_ends_the_payment_at_feexpay_fails_it_and_allows_a_retry
 
 
 def test_refused_code_can_be_followed_by_another(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
-    gateway.next_collects = [refuse("INVALID_OTP"), joins(gateway.charges[0])]
+    gateway.next_collects = [refuse("INVALID_OTP"), answer_with_first_reference(gateway.charges[0])]
 
     assert refused(waiting, "000000").code == "otp_rejected"
     waiting = Payment.objects.for_reading().get(pk=waiting.pk)
@@ -274,7 +274,7 @@ def test_payment_of_a_dead_sender_is_searched_for(
 def test_code_that_did_not_arrive_can_be_sent_again(
     waiting: Payment, gateway: ModelGateway, clock: Clock, answer: Any
 ) -> None:
-    gateway.next_collects = [answer, joins(gateway.charges[0])]
+    gateway.next_collects = [answer, answer_with_first_reference(gateway.charges[0])]
 
     error = refused(waiting)
 

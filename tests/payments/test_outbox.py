@@ -74,7 +74,7 @@ def test_message_is_delivered_once_with_its_event_id(failed: Payment, clock: Clo
     assert outbox.deliver() == 1
     assert outbox.deliver() == 0
 
-    assert signals.heard == [("payment_failed", failed.pk, message.event_id)]
+    assert signals.received == [("payment_failed", failed.pk, message.event_id)]
     message.refresh_from_db()
     assert (message.delivered_at, message.next_delivery_at) == (clock.at, None)
     assert (message.delivery_count, message.last_error) == (1, "")
@@ -108,7 +108,7 @@ def test_receiver_that_raises_is_called_again_after_growing_waits(
     assert len(set(failing_receiver.event_ids)) == 1
     assert len(failing_receiver.event_ids) == 15
     # The other receiver accepted it the first time.
-    assert len(signals.heard) == 1
+    assert len(signals.received) == 1
 
 
 def test_receiver_without_a_name_that_raises_is_reported(failed: Payment, clock: Clock) -> None:
@@ -173,7 +173,7 @@ def test_message_that_another_worker_has_claimed_is_not_delivered(
 
     assert outbox._claim_one(old_copy, clock.at) is None
 
-    assert len(signals.heard) == 1
+    assert len(signals.received) == 1
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["accepted", "raised"])
@@ -329,12 +329,12 @@ def test_receiver_that_is_busy_gets_the_message_a_second_later_and_others_get_it
 
     message = OutboxMessage.objects.get()
     assert (message.next_delivery_at, message.last_error) == (clock.at + timedelta(seconds=1), "")
-    assert (len(signals.heard), failing_receiver.event_ids) == (1, [])
+    assert (len(signals.received), failing_receiver.event_ids) == (1, [])
     bulkhead.end(busy[0])
     clock.advance(1)
     [held] = outbox.claim(1, bulkhead)
     assert outbox.deliver_claimed(held, bulkhead) is outbox.Delivery.DONE
-    assert (len(signals.heard), len(failing_receiver.event_ids)) == (1, 1)
+    assert (len(signals.received), len(failing_receiver.event_ids)) == (1, 1)
 
 
 def test_database_without_skip_locked_claims_row_by_row(

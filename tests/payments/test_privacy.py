@@ -45,11 +45,13 @@ def stored() -> str:
 
 
 def test_reprs_contain_no_personal_data(order: MakeOrder, begin: Begin, gateway: ModelGateway) -> None:
-    wish = order(**PAYER, otp="123456")
+    payment_request = order(**PAYER, otp="123456")
     payment = begin(**PAYER)
     attempt = only_attempt(payment)
 
-    shown = [repr(one) for one in (wish, payment, attempt, attempt.msisdn_sealed, Sealed.of({"a": OLD_WRITING}))]
+    shown = [
+        repr(one) for one in (payment_request, payment, attempt, attempt.msisdn_sealed, Sealed.of({"a": OLD_WRITING}))
+    ]
 
     assert_clean("".join([*shown, str(payment), str(attempt)]))
     assert "123456" not in shown[0]

@@ -300,10 +300,10 @@ def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -
     ids=["no time", "too long", "no actor", "no reason"],
 )
 def test_lift_needs_an_actor_a_reason_and_a_bounded_end(wrong: dict[str, Any]) -> None:
-    wish: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer called"}
+    lift: dict[str, Any] = {"lasts": timedelta(hours=1), "actor": "7", "reason": "the payer called"}
 
     with pytest.raises(ValueError, match="a lift needs"):
-        prompts.lift(msisdn(), **{**wish, **wrong})
+        prompts.lift(msisdn(), **{**lift, **wrong})
 
     assert not PromptLift.objects.exists()
 
@@ -321,8 +321,8 @@ def test_sixty_players_at_once_prompt_one_phone_five_times(
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(60)]
 
     def start(number: int) -> Payment:
-        wish = PaymentRequest(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
-        return initiate.start(wish, source=Source.API)
+        payment_request = PaymentRequest(user=users[number], provider="mtn_bj", amount=1000 + number, phone=NUMBER)
+        return initiate.start(payment_request, source=Source.API)
 
     answers = at_once(60, start)
     connection.close()
@@ -342,9 +342,9 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(6)]
     numbers = [f"016100005{number}" for number in range(3)]
     for user in users:
-        wish = PaymentRequest(user=user, provider="mtn_bj", amount=900, phone="0161000099")
+        payment_request = PaymentRequest(user=user, provider="mtn_bj", amount=900, phone="0161000099")
         configure(PROMPTS_PER_PHONE=0)
-        initiate.start(wish, source=Source.API)
+        initiate.start(payment_request, source=Source.API)
         gateway.last().decline()
     configure(PROMPTS_PER_PHONE=5)
     failed = list(Payment.objects.values_list("pk", flat=True))
@@ -353,8 +353,8 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
         phone = numbers[number % 3]
         if number < 6:
             return retry(failed[number], source=Source.API, phone=phone)
-        wish = PaymentRequest(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
-        return initiate.start(wish, source=Source.API)
+        payment_request = PaymentRequest(user=users[number % 6], provider="mtn_bj", amount=1000 + number, phone=phone)
+        return initiate.start(payment_request, source=Source.API)
 
     answers = at_once(24, act)
 

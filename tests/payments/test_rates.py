@@ -28,28 +28,28 @@ pytestmark = pytest.mark.django_db
 HERE = "tests.payments.test_rates"
 
 
-class Bank(RatesSource):
-    """A source that returns what the test sets in `says`, and counts the questions."""
+class FakeRates(RatesSource):
+    """A source that returns what the test sets in `answer`, and counts the calls."""
 
-    says: Any = Decimal("605.25")
-    asked = 0
+    answer: Any = Decimal("605.25")
+    calls = 0
     pause = threading.Event()
 
     def rate(self, currency: str, into: str) -> Decimal:
-        type(self).asked += 1
+        type(self).calls += 1
         self.pause.wait(0.2)
-        if isinstance(self.says, Exception):
-            raise self.says
-        rate: Decimal = self.says
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        rate: Decimal = self.answer
         return rate
 
 
 @pytest.fixture
-def bank(configure: Configure) -> type[Bank]:
-    Bank.says, Bank.asked, Bank.pause = Decimal("605.25"), 0, threading.Event()
-    Bank.pause.set()
-    configure(RATES_SOURCE=f"{HERE}.Bank", RATES_STALE_SECONDS=86_400)
-    return Bank
+def fake_rates(configure: Configure) -> type[FakeRates]:
+    FakeRates.answer, FakeRates.calls, FakeRates.pause = Decimal("605.25"), 0, threading.Event()
+    FakeRates.pause.set()
+    configure(RATES_SOURCE=f"{HERE}.FakeRates", RATES_STALE_SECONDS=86_400)
+    return FakeRates
 
 
 def dollar() -> Decimal | None:
@@ -71,30 +71,30 @@ def pause_over() -> None:
 
 
 @pytest.mark.parametrize("into", ["XOF", "XAF"])
-def test_euro_uses_the_fixed_parity_and_no_source(bank: type[Bank], into: str) -> None:
+def test_euro_uses_the_fixed_parity_and_no_source(fake_rates: type[FakeRates], into: str) -> None:
     assert rates.held_rate(None, "EUR", into) == Decimal("655.957")
     assert rates.held_rate(None, into, into) is None
-    assert bank.asked == 0
+    assert fake_rates.calls == 0
 
 
-def test_source_is_asked_once_an_hour(bank: type[Bank], clock: Clock) -> None:
+def test_source_is_asked_once_an_hour(fake_rates: type[FakeRates], clock: Clock) -> None:
     assert [dollar() for _ in range(3)] == [Decimal("605.25")] * 3
-    bank.says = Decimal("610")
+    fake_rates.answer = Decimal("610")
     clock.advance(3599)
-    assert (dollar(), bank.asked) == (Decimal("605.25"), 1)
+    assert (dollar(), fake_rates.calls) == (Decimal("605.25"), 1)
 
     clock.advance(1)
-    assert (dollar(), dollar(), bank.asked) == (Decimal("610"), Decimal("610"), 2)
+    assert (dollar(), dollar(), fake_rates.calls) == (Decimal("610"), Decimal("610"), 2)
 
 
 def test_old_rate_is_used_while_the_source_fails_until_it_is_stale(
-    bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
+    fake_rates: type[FakeRates], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     dollar()
-    bank.says = RateUnavailableError("closed")
+    fake_rates.answer = RateUnavailableError("closed")
     clock.advance(3600)
 
-    assert (dollar(), dollar(), bank.asked) == (Decimal("605.25"), Decimal("605.25"), 2)
+    assert (dollar(), dollar(), fake_rates.calls) == (Decimal("605.25"), Decimal("605.25"), 2)
     assert "the last exchange rate for USD is used: closed" in caplog.text
 
     clock.advance(86_400 - 3600 - 1)
@@ -104,48 +104,48 @@ def test_old_rate_is_used_while_the_source_fails_until_it_is_stale(
     pause_over()
     assert_unavailable()
 
-    bank.says = Decimal("620")
+    fake_rates.answer = Decimal("620")
     pause_over()
     assert dollar() == Decimal("620")
 
 
-def test_failed_source_is_not_asked_during_the_pause(bank: type[Bank], clock: Clock) -> None:
-    bank.says = RateUnavailableError("closed")
+def test_failed_source_is_not_asked_during_the_pause(fake_rates: type[FakeRates], clock: Clock) -> None:
+    fake_rates.answer = RateUnavailableError("closed")
 
     for _ in range(3):
         assert_unavailable()
-    assert bank.asked == 1
+    assert fake_rates.calls == 1
 
     pause_over()
     assert_unavailable()
-    assert bank.asked == 2
+    assert fake_rates.calls == 2
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres_only
-def test_concurrent_callers_ask_once_and_all_get_the_rate(bank: type[Bank], clock: Clock) -> None:
-    bank.pause.clear()
+def test_concurrent_callers_ask_once_and_all_get_the_rate(fake_rates: type[FakeRates], clock: Clock) -> None:
+    fake_rates.pause.clear()
 
     assert at_once(20, lambda number: dollar()) == [Decimal("605.25")] * 20
-    assert bank.asked == 1
+    assert fake_rates.calls == 1
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.postgres_only
-def test_while_one_caller_refreshes_the_others_use_the_old_rate(bank: type[Bank], clock: Clock) -> None:
+def test_while_one_caller_refreshes_the_others_use_the_old_rate(fake_rates: type[FakeRates], clock: Clock) -> None:
     dollar()
     clock.advance(3600)
-    bank.says = Decimal("610")
-    bank.pause.clear()
+    fake_rates.answer = Decimal("610")
+    fake_rates.pause.clear()
 
     told = at_once(20, lambda number: dollar())
 
     assert set(map(str, told)) <= {"605.25", "605.25000000", "610.00000000"}
-    assert bank.asked == 2
+    assert fake_rates.calls == 2
 
 
 @pytest.mark.parametrize(
-    "says",
+    "answer",
     [
         Decimal(99),
         Decimal(2001),
@@ -158,47 +158,47 @@ def test_while_one_caller_refreshes_the_others_use_the_old_rate(bank: type[Bank]
     ],
     ids=str,
 )
-def test_implausible_rate_is_refused(bank: type[Bank], says: object) -> None:
-    bank.says = says
+def test_implausible_rate_is_refused(fake_rates: type[FakeRates], answer: object) -> None:
+    fake_rates.answer = answer
 
     assert_unavailable()
 
 
-def test_rate_is_rounded_up_to_the_digits_a_payment_stores(bank: type[Bank]) -> None:
-    bank.says = Decimal("605.123456780000001")
+def test_rate_is_rounded_up_to_the_digits_a_payment_stores(fake_rates: type[FakeRates]) -> None:
+    fake_rates.answer = Decimal("605.123456780000001")
 
     assert dollar() == Decimal("605.12345679")
 
 
-def test_source_is_never_asked_inside_a_transaction(bank: type[Bank]) -> None:
+def test_source_is_never_asked_inside_a_transaction(fake_rates: type[FakeRates]) -> None:
     with transaction.atomic(), pytest.raises(RuntimeError):
         dollar()
 
-    assert bank.asked == 0
+    assert fake_rates.calls == 0
     assert dollar() == Decimal("605.25")
 
 
-def test_source_that_raises_starts_the_pause(bank: type[Bank], clock: Clock) -> None:
-    bank.says = ZeroDivisionError()
+def test_source_that_raises_starts_the_pause(fake_rates: type[FakeRates], clock: Clock) -> None:
+    fake_rates.answer = ZeroDivisionError()
     assert_unavailable()
 
     assert_unavailable()
-    assert bank.asked == 1
+    assert fake_rates.calls == 1
 
 
 def test_source_that_raises_keeps_the_last_rate_and_its_message_out_of_the_log(
-    bank: type[Bank], clock: Clock, caplog: pytest.LogCaptureFixture
+    fake_rates: type[FakeRates], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert dollar() == Decimal("605.25")
     clock.advance(3601)
-    bank.says = ValueError("https://user:hunter2@bank.test")
+    fake_rates.answer = ValueError("https://user:hunter2@bank.test")
 
     assert dollar() == Decimal("605.25")
     assert "ValueError" in caplog.text
     assert "hunter2" not in caplog.text
 
 
-class Unmade(Bank):
+class Unmade(FakeRates):
     """A source whose constructor raises."""
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ def test_source_that_cannot_be_made_makes_the_rate_unavailable(configure: Config
 
 
 def test_without_a_cache_nothing_is_converted(
-    bank: type[Bank], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fake_rates: type[FakeRates], settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_state, "_availability", cache_state._Availability())
     settings.CACHES = {
@@ -224,8 +224,8 @@ def test_without_a_cache_nothing_is_converted(
     }
 
     assert_unavailable()
-    assert "the cache does not answer" in caplog.text
-    assert bank.asked == 0
+    assert "the cache is away" in caplog.text
+    assert fake_rates.calls == 0
 
 
 @pytest.mark.parametrize("value", [{}, {"USD": "0.0016"}, {"USD": "words"}, "USD"], ids=str)

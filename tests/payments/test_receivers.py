@@ -1,4 +1,4 @@
-"""The bulkhead of a receiver limits its calls, and more so while some do not return."""
+"""The bulkhead limits the concurrent calls of a receiver, and lowers the limit while calls hang."""
 
 from __future__ import annotations
 

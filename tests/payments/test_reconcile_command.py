@@ -16,7 +16,7 @@ from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
 from django_feexpay.models import Comparison, Credit, Discrepancy, Payment
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fake_history import Archive
+from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock
 from tests.payments.test_compare import write
 from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
@@ -34,7 +34,7 @@ def reconcile(*arguments: str) -> tuple[int, list[str]]:
     return 0, out.getvalue().splitlines()
 
 
-def test_default_period_is_yesterday_and_the_day_before(archive: Archive, clock: Clock) -> None:
+def test_default_period_is_yesterday_and_the_day_before(gateway_history: FakeHistory, clock: Clock) -> None:
     code, lines = reconcile()
 
     comparison = Comparison.objects.get()
@@ -46,10 +46,10 @@ def test_default_period_is_yesterday_and_the_day_before(archive: Archive, clock:
 
 
 def test_each_discrepancy_is_a_line_and_open_ones_exit_with_1(
-    begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
 ) -> None:
     payment = begin()
-    write(archive, gateway.last(), clock.at.date(), status="SUCCESSFUL")
+    write(gateway_history, gateway.last(), clock.at.date(), status="SUCCESSFUL")
     clock.advance(86_400)
 
     code, lines = reconcile()
@@ -62,10 +62,12 @@ def test_each_discrepancy_is_a_line_and_open_ones_exit_with_1(
     assert lines[-1] == "1 differences are open: see the admin"
 
 
-def test_json_lines_end_with_the_summary(begin: Begin, gateway: ModelGateway, archive: Archive, clock: Clock) -> None:
+def test_json_lines_end_with_the_summary(
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+) -> None:
     payment = begin()
     gateway.last().approve()
-    write(archive, gateway.last(), clock.at.date())
+    write(gateway_history, gateway.last(), clock.at.date())
     clock.advance(86_400)
 
     code, lines = reconcile("--json")
@@ -76,8 +78,8 @@ def test_json_lines_end_with_the_summary(begin: Begin, gateway: ModelGateway, ar
     assert (whole["state"], whole["found"], whole["settled"], whole["open"]) == ("complete", 1, 1, 0)
 
 
-def test_gaps_are_listed_and_exit_with_3(archive: Archive) -> None:
-    archive.silent_after = 0
+def test_gaps_are_listed_and_exit_with_3(gateway_history: FakeHistory) -> None:
+    gateway_history.fails_after = 0
 
     code, lines = reconcile()
 
@@ -95,20 +97,22 @@ def test_gaps_are_listed_and_exit_with_3(archive: Archive) -> None:
         (["--to", "9000-01-01"], "the period is not over yet"),
     ],
 )
-def test_wrong_period_is_refused_without_a_question(arguments: list[str], words: str, archive: Archive) -> None:
+def test_wrong_period_is_refused_without_a_question(
+    arguments: list[str], words: str, gateway_history: FakeHistory
+) -> None:
     code, lines = reconcile(*arguments)
 
-    assert (code, archive.asked, Comparison.objects.count()) == (2, [], 0)
+    assert (code, gateway_history.requests, Comparison.objects.count()) == (2, [], 0)
     assert words in lines[-1]
 
 
-def test_last_day_alone_selects_one_day(archive: Archive, clock: Clock) -> None:
+def test_last_day_alone_selects_one_day(gateway_history: FakeHistory, clock: Clock) -> None:
     reconcile("--to", "2026-03-01")
 
     assert Comparison.objects.get().first_day == date(2026, 3, 1)
 
 
-def test_wrong_key_exits_with_4(configure: Any, archive: Archive) -> None:
+def test_wrong_key_exits_with_4(configure: Any, gateway_history: FakeHistory) -> None:
     configure(API_KEY="")
 
     code, lines = reconcile()
@@ -141,7 +145,7 @@ def test_command_runs_in_a_thread_without_signals() -> None:
     assert heard == [False]
 
 
-def test_stopped_run_says_so(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_run_says_so(gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Event, "is_set", lambda event: True)
 
     code, lines = reconcile()
@@ -177,10 +181,15 @@ def test_more_rows_than_one_answer_holds_are_read_over_the_socket(
 ) -> None:
     """500 payments of another system on one day, ours is the first one; the command compares a month."""
     payment = begin()
-    wish = {"phoneNumber": "2290161000050", "amount": 100, "shop": SHOP_ID, "callback_info": "order of a friend"}
+    payment_request = {
+        "phoneNumber": "2290161000050",
+        "amount": 100,
+        "shop": SHOP_ID,
+        "callback_info": "order of a friend",
+    }
     headers = {"Authorization": f"Bearer {API_KEY}"}
     for number in range(500):
-        answer = sandbox.post("/api/transactions/public/requesttopay/mtn", json=wish, headers=headers)
+        answer = sandbox.post("/api/transactions/public/requesttopay/mtn", json=payment_request, headers=headers)
         if number % 2:
             sandbox.approve(answer.json()["reference"])
     sandbox.approve(str(payment.attempt.gateway_reference))

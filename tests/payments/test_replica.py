@@ -44,14 +44,14 @@ def headers(player: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-def boss(db: None) -> Client:
+def superuser_client(db: None) -> Client:
     client = Client()
-    client.force_login(get_user_model().objects.create_superuser("boss"))
+    client.force_login(get_user_model().objects.create_superuser("superuser_client"))
     return client
 
 
 @pytest.fixture
-def replica(headers: dict[str, str], boss: Client, settings: Any) -> Iterator[Replica]:
+def replica(headers: dict[str, str], superuser_client: Client, settings: Any) -> Iterator[Replica]:
     """A replica with the users, but without any payment."""
     copy = Replica()
     copy.catch_up()
@@ -189,18 +189,20 @@ def test_code_is_sent_once_with_an_outdated_replica(
     assert Credit.objects.count() == 1
 
 
-def test_staff_read_and_settle_the_current_rows(gateway: ModelGateway, boss: Client, begin: Begin, lag: Any) -> None:
+def test_staff_read_and_settle_the_current_rows(
+    gateway: ModelGateway, superuser_client: Client, begin: Begin, lag: Any
+) -> None:
     payment = begin()
     lag()
     gateway.last().approve()
     address = f"/admin/feexpay/payment/reconcile/?payment={payment.pk}"
 
-    done = boss.post(address, {"reason": "The payer called"}, follow=True)
+    done = superuser_client.post(address, {"reason": "The payer called"}, follow=True)
 
     assert done.status_code == 200
     assert [str(message) for message in done.context["messages"]] == ["Ask FeexPay now: 1 done, 0 skipped, 0 failed."]
     assert Credit.objects.get().payment == payment
-    page = boss.get(f"/admin/feexpay/payment/{payment.pk}/change/").content.decode()
+    page = superuser_client.get(f"/admin/feexpay/payment/{payment.pk}/change/").content.decode()
     assert "Successful" in page
 
 

@@ -21,7 +21,7 @@ from django_feexpay.payments.reconciliation import run
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, accept_as, lose_the_answer
-from tests.payments.fake_history import Archive, row
+from tests.payments.fake_history import FakeHistory, row
 from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
 
@@ -367,7 +367,7 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     amount: int,
     begin: Begin,
     gateway: ModelGateway,
-    archive: Archive,
+    gateway_history: FakeHistory,
     clock: Clock,
     ama: User,
 ) -> None:
@@ -378,13 +378,13 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
     close(payment, decision, ama)
     day = clock.at.date()
-    archive.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
+    gateway_history.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
 
     clock.advance(2 * 86_400)
     run.compare(run.begin(day, day), source=Source.COMMAND)
     assert Discrepancy.objects.count() == 0
 
-    archive.rows[0]["amount"] = 4000
+    gateway_history.rows[0]["amount"] = 4000
     run.compare(run.begin(day, day), source=Source.COMMAND)
     assert [discrepancy.kind for discrepancy in Discrepancy.objects.all()] == ["amount"]
 

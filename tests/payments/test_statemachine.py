@@ -48,7 +48,7 @@ from django_feexpay.payments.terms import PaymentRequest
 from tests.payments import invariants
 from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.fakes import Clock, Guard, next_due_at, sweep
-from tests.payments.strategies import ANSWERS, PAGES, RATES, WISHES, Codes, TroubledGateway, garbage
+from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, garbage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -70,7 +70,7 @@ LIES: list[dict[str, Any]] = [
 
 answers = st.sampled_from(sorted(ANSWERS))
 pages = st.sampled_from(sorted(PAGES))
-wishes = st.sampled_from(sorted(WISHES))
+request_cases = st.sampled_from(sorted(REQUEST_CASES))
 places = st.one_of(st.none(), st.sampled_from(failpoints.NAMES))
 seconds = st.sampled_from([1, 3, 10, 46, 61, 600, 901, 3601, 90_000])
 
@@ -91,7 +91,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.stack = ExitStack()
         self.clock = Clock()
         self.clock.at = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-        self.gateway = TroubledGateway()
+        self.gateway = FaultyGateway()
         self.guard = Guard(self.gateway)
         self.count = 0
         self.settings = {**host_settings.FEEXPAY, "RATES": RATES, "FEE_PAYER": fee_payer}
@@ -108,15 +108,15 @@ class PaymentLife(RuleBasedStateMachine):
 
     @rule(
         target=payments,
-        wish=wishes,
+        case=request_cases,
         answer=answers,
         page=pages,
         keyed=st.booleans(),
         taps=st.integers(1, 3),
         place=places,
     )
-    def start(self, wish: str, answer: str, page: str, keyed: bool, taps: int, place: str | None) -> Any:
-        order = self.order(**WISHES[wish].order)
+    def start(self, case: str, answer: str, page: str, keyed: bool, taps: int, place: str | None) -> Any:
+        order = self.order(**REQUEST_CASES[case].order)
         fingerprint = idempotency.fingerprint("initiate", {"count": self.count})
         key = Key(user=self.user, value=f"key-{self.count}", fingerprint=fingerprint) if keyed else None
         self.gateway.next_collects, self.gateway.next_pages = [ANSWERS[answer]], [PAGES[page]]
@@ -129,11 +129,11 @@ class PaymentLife(RuleBasedStateMachine):
         return multiple(*(payment.pk for payment in found))
 
     @rule(pk=payments, answer=answers, page=pages, otherwise=st.booleans(), place=places)
-    def ask_again(self, pk: uuid.UUID, answer: str, page: str, otherwise: bool, place: str | None) -> None:
+    def retry_payment(self, pk: uuid.UUID, answer: str, page: str, otherwise: bool, place: str | None) -> None:
         """Retry with the same number or with another one."""
         provider = Payment.objects.get(pk=pk).provider_id
-        wish = next(wish for wish in WISHES.values() if wish.order["provider"] == provider)
-        given = {"phone": wish.another_phone if otherwise else "", "otp": wish.order.get("otp", "")}
+        case = next(case for case in REQUEST_CASES.values() if case.order["provider"] == provider)
+        given = {"phone": case.another_phone if otherwise else "", "otp": case.order.get("otp", "")}
         self.gateway.next_collects, self.gateway.next_pages = [ANSWERS[answer]], [PAGES[page]]
         self.unless_killed(place, lambda: retry(pk, source=Source.API, **given))
 
@@ -198,11 +198,11 @@ class PaymentLife(RuleBasedStateMachine):
         """Send webhooks repeatedly, true or forged, in any order: the result must not change."""
         charge = data.draw(st.sampled_from(self.gateway.charges))
         for word in words:
-            self.tell(charge, status=word, amount=data.draw(st.sampled_from([5000, 1])))
+            self.deliver_webhook(charge, status=word, amount=data.draw(st.sampled_from([5000, 1])))
 
     @precondition(lambda self: self.gateway.charges)
     @rule(data=st.data(), lie=st.one_of(st.just({}), st.sampled_from(LIES)))
-    def lie_about_a_status(self, data: st.DataObject, lie: dict[str, Any]) -> None:
+    def answer_a_false_status(self, data: st.DataObject, lie: dict[str, Any]) -> None:
         data.draw(st.sampled_from(self.gateway.charges)).lies = lie
 
     def known_references(self) -> list[str]:
@@ -291,15 +291,15 @@ class PaymentLife(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.heal()
+            self.remove_faults()
             self.work_until_quiet()
             invariants.check(self.gateway, self.clock.at)
             self.check_nothing_is_lost()
         finally:
             self.stack.close()
-            wipe()
+            flush_tables()
 
-    def heal(self) -> None:
+    def remove_faults(self) -> None:
         self.gateway.away = False
         self.gateway.next_collects, self.gateway.next_pages, self.gateway.next_reads = [], [], []
         Provider.objects.update(enabled=True)
@@ -309,7 +309,7 @@ class PaymentLife(RuleBasedStateMachine):
     def work_until_quiet(self) -> None:
         """Send the webhook of each paid charge once more; then run only the worker until nothing is open."""
         for charge in self.gateway.paid():
-            self.tell(charge, status=SUCCESSFUL)
+            self.deliver_webhook(charge, status=SUCCESSFUL)
         for _ in range(MOST_ROUNDS):
             instant = next_due_at()
             if instant is None or self.is_quiet():
@@ -346,10 +346,10 @@ class PaymentLife(RuleBasedStateMachine):
 
     # --- tools --------------------------------------------------------------------------------------------
 
-    def order(self, **wish: Any) -> PaymentRequest:
+    def order(self, **changes: Any) -> PaymentRequest:
         self.count += 1
         return PaymentRequest(
-            **{"user": self.user, "amount": 5000, "merchant_reference": f"order-{self.count}", **wish}
+            **{"user": self.user, "amount": 5000, "merchant_reference": f"order-{self.count}", **changes}
         )
 
     def unless_killed(self, place: str | None, work: Any) -> None:
@@ -363,7 +363,7 @@ class PaymentLife(RuleBasedStateMachine):
         except (KilledError, NotAllowedError, AlreadyAnswered):
             return
 
-    def tell(self, charge: Charge, **body: Any) -> None:
+    def deliver_webhook(self, charge: Charge, **body: Any) -> None:
         webhook_hints.receive(hint_from({"reference": charge.reference} | body))
 
 
@@ -371,7 +371,7 @@ def _kill() -> None:
     raise KilledError
 
 
-def wipe() -> None:
+def flush_tables() -> None:
     """Flush our tables: an example starts with its user only."""
     tables = (
         *("payment", "attempt", "paymentevent", "credit", "incident", "outboxmessage"),

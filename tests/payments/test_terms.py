@@ -125,25 +125,25 @@ def test_reason_for_unavailability_is_in_the_payers_language() -> None:
 asked: list[dict[str, Any]] = []
 
 
-def owes_5000(**wish: Any) -> int:
-    asked.append(wish)
+def owes_5000(**payment_request: Any) -> int:
+    asked.append(payment_request)
     return 5000
 
 
-def sells_nothing(**wish: Any) -> int:
+def sells_nothing(**payment_request: Any) -> int:
     raise ValidationError("Sold out.")
 
 
 def test_payable_gets_the_facts_of_the_order(order: MakeOrder, configure: Configure) -> None:
     configure(PAYABLE="tests.payments.test_terms.owes_5000")
     asked.clear()
-    wish = order(merchant_reference="order-7", metadata={"pack": "small"})
+    payment_request = order(merchant_reference="order-7", metadata={"pack": "small"})
 
-    validate(wish)
+    validate(payment_request)
 
     assert asked == [
         {
-            "user": wish.user,
+            "user": payment_request.user,
             "merchant_reference": "order-7",
             "amount": 5000,
             "currency": "XOF",
@@ -183,10 +183,10 @@ def test_provider_that_needs_a_code_first_is_refused_without_one(
     order: MakeOrder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Provider, "is_available", True)
-    wish = {"provider": "orange_bf", "phone": "70000050"}
+    payment_request = {"provider": "orange_bf", "phone": "70000050"}
 
     with pytest.raises(NotAllowedError) as refused:
-        validate(order(**wish))
+        validate(order(**payment_request))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("otp", "required")]
-    assert validate(order(**wish, otp="123456")).provider.code == "orange_bf"
+    assert validate(order(**payment_request, otp="123456")).provider.code == "orange_bf"

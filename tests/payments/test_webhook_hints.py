@@ -18,7 +18,7 @@ from tests.payments.fakes import Clock, only_attempt, sweep, sweep_until_final
 pytestmark = pytest.mark.django_db
 
 
-def tell(gateway: ModelGateway, **body: Any) -> None:
+def receive_delivery(gateway: ModelGateway, **body: Any) -> None:
     """Receive a delivery, as the webhook view does."""
     webhook_hints.receive(hint_from({"reference": gateway.last().reference, "status": "SUCCESSFUL"} | body))
 
@@ -28,7 +28,7 @@ def test_webhook_makes_the_attempt_due_now_and_decides_nothing(
 ) -> None:
     payment = begin()
 
-    tell(gateway, amount=1, callback_info="forged")
+    receive_delivery(gateway, amount=1, callback_info="forged")
 
     attempt = only_attempt(payment)
     assert (attempt.status, attempt.next_poll_at) == ("pending", clock.at)
@@ -38,11 +38,11 @@ def test_webhook_makes_the_attempt_due_now_and_decides_nothing(
 
 def test_many_webhooks_cause_one_poll_in_three_seconds(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     begin()
-    tell(gateway)
+    receive_delivery(gateway)
     sweep()
 
     for number in range(20):
-        tell(gateway, date=str(number))
+        receive_delivery(gateway, date=str(number))
         sweep()
     assert gateway.questions == 1
 
@@ -55,7 +55,7 @@ def test_repeated_webhook_is_counted_in_one_row(begin: Begin, gateway: ModelGate
     payment = begin()
 
     for _ in range(4):
-        tell(gateway)
+        receive_delivery(gateway)
 
     delivery = WebhookDelivery.objects.get()
     assert (delivery.repeat_count, delivery.attempt) == (3, only_attempt(payment))
@@ -68,7 +68,7 @@ def test_webhook_about_a_settled_payment_causes_a_poll(
     payment = begin()
     Attempt.objects.filter(payment=payment).update(status=status, next_poll_at=None)
 
-    tell(gateway)
+    receive_delivery(gateway)
 
     assert only_attempt(payment).next_poll_at == clock.at
 
@@ -81,7 +81,7 @@ def test_webhook_without_a_reversal_of_a_credit_is_stored_and_causes_no_poll(
     gateway.last().approve()
     sweep_until_final(payment, clock)
 
-    tell(gateway, status=word)
+    receive_delivery(gateway, status=word)
 
     assert only_attempt(payment).next_poll_at is None
     assert WebhookDelivery.objects.count() == 1
@@ -92,7 +92,7 @@ def test_webhook_never_delays_an_earlier_poll(begin: Begin, gateway: ModelGatewa
     nearer = clock.at + timedelta(seconds=1)
     Attempt.objects.filter(payment=payment).update(next_poll_at=nearer, last_polled_at=clock.at)
 
-    tell(gateway)
+    receive_delivery(gateway)
 
     assert only_attempt(payment).next_poll_at == nearer
 
@@ -191,7 +191,7 @@ def test_matched_deliveries_are_never_deleted_by_a_flood(
 ) -> None:
     payment = begin()
     for number in range(4):
-        tell(gateway, date=str(number))
+        receive_delivery(gateway, date=str(number))
 
     flood()
 
@@ -235,7 +235,7 @@ def test_delivery_with_an_unknown_reference_is_matched_by_our_echo(
     payment = begin()
     gateway.last().approve()
 
-    tell(gateway, callback_info=str(only_attempt(payment).pk))
+    receive_delivery(gateway, callback_info=str(only_attempt(payment).pk))
 
     assert only_attempt(payment).next_poll_at == clock.at
     assert WebhookDelivery.objects.get().attempt == only_attempt(payment)
@@ -252,7 +252,7 @@ def test_refused_attempt_that_was_charged_is_credited_after_its_webhook(
     assert only_attempt(payment).next_poll_at is None
     gateway.last().approve()
 
-    tell(gateway, callback_info=str(only_attempt(payment).pk))
+    receive_delivery(gateway, callback_info=str(only_attempt(payment).pk))
     sweep()
 
     assert only_attempt(payment).status == "successful"
@@ -317,8 +317,8 @@ def test_deliveries_of_one_attempt_are_limited_and_each_makes_it_due(
     payment = begin()
 
     for number in range(6):
-        tell(gateway, date=f"2026-07-0{number + 1}")
-    tell(gateway, date="2026-07-01")
+        receive_delivery(gateway, date=f"2026-07-0{number + 1}")
+    receive_delivery(gateway, date="2026-07-01")
 
     assert WebhookDelivery.objects.count() == 3
     assert WebhookDelivery.objects.get(body__date="2026-07-01").repeat_count == 1

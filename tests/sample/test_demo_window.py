@@ -1,4 +1,4 @@
-"""The demo has_access the client's window if possible, and continues without it otherwise."""
+"""The demo opens the client's window if it can, and continues without the window otherwise."""
 
 from __future__ import annotations
 

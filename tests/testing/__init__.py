@@ -1,3 +1,3 @@
-"""The room that is shipped to hosts for their tests, used here as they use it."""
+"""Tests of `django_feexpay.testing`, the test tools for host projects, used as a host uses them."""
 
 from __future__ import annotations

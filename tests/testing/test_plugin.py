@@ -1,4 +1,4 @@
-"""The fixtures as a host's tests use them, and what a host without Django sees of the plugin: nothing."""
+"""The pytest fixtures as a host's tests use them. The plugin does nothing in a project without Django."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def player(django_user_model: Any) -> Any:
         ("expired", "failed", "expired"),
     ],
 )
-def test_settle_brings_a_payment_to_its_end_and_calls_receivers(
+def test_settle_settles_a_payment_and_calls_receivers(
     feexpay_settle: Settle, player: Any, outcome: str, status: str, reason: str, signals: Recorder
 ) -> None:
     payment = feexpay_settle(start(player), outcome)
@@ -59,7 +59,7 @@ def test_settle_brings_a_payment_to_its_end_and_calls_receivers(
     assert signals.names(payment) == [f"payment_{'succeeded' if status == 'successful' else 'failed'}"]
 
 
-def test_settle_sends_first_what_was_queued(feexpay_settle: Settle, player: Any, configure: Configure) -> None:
+def test_settle_first_sends_a_queued_payment(feexpay_settle: Settle, player: Any, configure: Configure) -> None:
     configure(DISPATCH="queue")
     payment = start(player)
     assert payment.status == "created"
@@ -67,19 +67,19 @@ def test_settle_sends_first_what_was_queued(feexpay_settle: Settle, player: Any,
     assert feexpay_settle(payment).status == "successful"
 
 
-def test_settle_says_why_it_cannot(feexpay_settle: Settle, player: Any) -> None:
+def test_error_of_settle_names_the_reason(feexpay_settle: Settle, player: Any) -> None:
     payment = start(player)
     with pytest.raises(ValueError, match="'paid' is none of successful, failed, declined, expired"):
         feexpay_settle(payment, "paid")
     feexpay_settle(payment, "successful")
     with pytest.raises(AssertionError, match="is successful .* not declined"):
         feexpay_settle(payment, "declined")
-    away = start(player, "11")
+    unreachable = start(player, "11")
     with pytest.raises(AssertionError, match="FeexPay was never asked"):
-        feexpay_settle(away)
+        feexpay_settle(unreachable)
 
 
-def test_sandbox_remembers_nothing_of_the_test_before(feexpay_sandbox: RunningSandbox, player: Any) -> None:
+def test_sandbox_is_empty_at_the_start_of_a_test(feexpay_sandbox: RunningSandbox, player: Any) -> None:
     assert (feexpay_sandbox.payments(), feexpay_sandbox.charges()) == ([], 0)
     assert feexpay_sandbox.feexpay.items() <= django_settings.FEEXPAY.items()
     feexpay_sandbox.change(success_code=202)
@@ -92,7 +92,7 @@ def host_with_a_limit(configure: Configure) -> None:
     configure(PROMPTS_PER_PHONE=2)
 
 
-def test_one_number_may_be_asked_as_often_as_a_test_likes(
+def test_number_of_prompts_is_not_limited_in_tests(
     host_with_a_limit: None, feexpay_sandbox: RunningSandbox, player: Any
 ) -> None:
     assert django_settings.FEEXPAY["PROMPTS_PER_PHONE"] == 0
@@ -102,12 +102,12 @@ def test_one_number_may_be_asked_as_often_as_a_test_likes(
     assert feexpay_sandbox.prompts() == 8
 
 
-def test_sandbox_remembers_no_condition_of_the_test_before(feexpay_sandbox: RunningSandbox) -> None:
+def test_sandbox_settings_are_reset_for_each_test(feexpay_sandbox: RunningSandbox) -> None:
     conditions = feexpay_sandbox.get("/control/conditions").json()["conditions"]
     assert (conditions["success_code"], feexpay_sandbox.payments()) == (200, [])
 
 
-def test_settings_are_the_hosts_again_after_a_test() -> None:
+def test_host_settings_are_restored_after_a_test() -> None:
     assert django_settings.FEEXPAY["BASE_URL"] == "http://127.0.0.1:9/api"
 
 
@@ -148,7 +148,7 @@ def test_work_right_after_the_start_settles_what_the_payer_decides(
     assert Credit.objects.count() == (status == "successful")
 
 
-def test_work_sends_what_is_queued_and_settles_it(
+def test_work_sends_and_settles_queued_payments(
     feexpay_work: Callable[[], int], player: Any, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
@@ -161,10 +161,12 @@ def test_work_sends_what_is_queued_and_settles_it(
 
 
 @pytest.mark.parametrize(
-    "wish", [{"provider": "wave_ci", "phone": "07 00 00 00 50"}, {"provider": "visa", "phone": ""}]
+    "payment_request", [{"provider": "wave_ci", "phone": "07 00 00 00 50"}, {"provider": "visa", "phone": ""}]
 )
-def test_work_leaves_an_open_page_open(feexpay_work: Callable[[], int], player: Any, wish: dict[str, Any]) -> None:
-    payment = start(player, **wish)
+def test_work_does_not_close_an_open_page(
+    feexpay_work: Callable[[], int], player: Any, payment_request: dict[str, Any]
+) -> None:
+    payment = start(player, **payment_request)
 
     feexpay_work()
 
@@ -189,17 +191,17 @@ def test_work_finds_a_reversal_that_a_webhook_reports(
     assert signals.names(payment) == ["payment_succeeded", "payment_reversed"]
 
 
-def test_sandbox_refuses_in_words(feexpay_sandbox: RunningSandbox) -> None:
+def test_error_of_the_sandbox_names_the_unknown_setting(feexpay_sandbox: RunningSandbox) -> None:
     with pytest.raises(OSError, match="there is no setting 'speed'"):
         feexpay_sandbox.change(speed=9)
 
 
-# A host that has other things to test
+# --- other host projects ---
 
 
 def _pytest(folder: Path, test: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_it.py").write_text(test)
-    # Nothing of this repository's own settings: the folder is a host's project.
+    # Without this repository's settings, because the folder stands for a host's project.
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO", "PYTEST", "COV"))}
     others = [option for name in ("cacheprovider", "xdist", "schemathesis") for option in ("-p", f"no:{name}")]
     command = [sys.executable, "-m", "pytest", "-q", *others, "test_it.py"]
@@ -208,7 +210,7 @@ def _pytest(folder: Path, test: str, **environment: str) -> subprocess.Completed
     )
 
 
-def test_plugin_leaves_a_project_without_django_alone(tmp_path: Path) -> None:
+def test_plugin_imports_nothing_in_a_project_without_django(tmp_path: Path) -> None:
     test = """
 import sys
 def test_nothing_was_imported():
@@ -219,20 +221,20 @@ def test_nothing_was_imported():
     assert "1 passed" in done.stdout, done.stdout
 
 
-def test_plugin_says_what_a_fixture_needs(tmp_path: Path) -> None:
+def test_error_of_a_fixture_names_the_missing_settings(tmp_path: Path) -> None:
     test = "def test_it(feexpay_sandbox): pass\ndef test_too(feexpay_work): pass\n"
     done = _pytest(tmp_path, test)
     assert done.stdout.count("the feexpay fixtures need Django settings") >= 2, done.stdout
     assert "2 errors" in done.stdout
 
 
-def test_plugin_can_be_left_out(tmp_path: Path) -> None:
+def test_plugin_can_be_switched_off(tmp_path: Path) -> None:
     done = _pytest(tmp_path, "def test_it(feexpay_work): pass\n", PYTEST_ADDOPTS="-p no:feexpay")
     assert "fixture 'feexpay_work' not found" in done.stdout
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sandbox_delivers_to_a_live_server_when_it_is_told_where(
+def test_sandbox_sends_webhooks_to_a_live_server(
     feexpay_sandbox: RunningSandbox, live_server: LiveServer, feexpay_work: Callable[[], int], player: Any
 ) -> None:
     feexpay_sandbox.change(webhook_url=f"{live_server.url}/api/v1/payments/feexpay/webhook/")
@@ -249,16 +251,18 @@ def test_sandbox_delivers_to_a_live_server_when_it_is_told_where(
 
 @pytest.mark.parametrize("outcome", ["successful", "declined"])
 @pytest.mark.parametrize(
-    "wish",
+    "payment_request",
     [
         {"provider": "coris_bj"},
         {"provider": "orange_bf", "phone": "70 00 00 50", "otp": "123456"},
         {"provider": "wave_ci", "phone": "07 00 00 00 50"},
         {"provider": "visa", "phone": ""},
     ],
-    ids=lambda wish: wish["provider"],
+    ids=lambda payment_request: payment_request["provider"],
 )
-def test_settle_knows_every_flow(feexpay_settle: Settle, player: Any, wish: dict[str, Any], outcome: str) -> None:
-    payment = feexpay_settle(start(player, **wish), outcome)
+def test_settle_supports_every_flow(
+    feexpay_settle: Settle, player: Any, payment_request: dict[str, Any], outcome: str
+) -> None:
+    payment = feexpay_settle(start(player, **payment_request), outcome)
 
     assert payment.public_status == ("successful" if outcome == "successful" else "failed")

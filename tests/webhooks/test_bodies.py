@@ -96,7 +96,7 @@ def test_no_cookie_is_set_and_no_csrf_token_is_required() -> None:
 
 
 @contextmanager
-def database_away() -> Iterator[None]:
+def database_unavailable() -> Iterator[None]:
     def fail(*args: Any) -> Any:
         raise OperationalError("the server closed the connection")
 
@@ -105,7 +105,7 @@ def database_away() -> Iterator[None]:
 
 
 def test_database_error_answers_503_so_that_feexpay_retries() -> None:
-    with database_away():
+    with database_unavailable():
         response = post_webhook()
 
     assert_problem(response, 503, "gateway_unavailable")

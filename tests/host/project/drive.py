@@ -141,12 +141,17 @@ def main() -> None:
     session = signed_in(user)
     api = SITE + settings.PREFIX
     by_view, by_api = Order.objects.create(price=500), Order.objects.create(price=700)
-    wish = {"provider": "mtn_bj", "amount": 700, "phone": "01 61 00 00 00", "merchant_reference": str(by_api.pk)}
+    payment_request = {
+        "provider": "mtn_bj",
+        "amount": 700,
+        "phone": "01 61 00 00 00",
+        "merchant_reference": str(by_api.pk),
+    }
     as_text = {"Accept": "text/plain"}  # Django's debug page begins with the exception's name then
     form = {"order": by_view.pk}
     started = {
         "view": outcome(session.post(f"{SITE}/buy/", data=form, headers=as_text, timeout=GIVE_UP_SECONDS)),
-        "api": outcome(session.post(f"{api}initiate/", json=wish, timeout=GIVE_UP_SECONDS)),
+        "api": outcome(session.post(f"{api}initiate/", json=payment_request, timeout=GIVE_UP_SECONDS)),
     }
     result: dict[str, Any] = {"package": str(Path(django_feexpay.__file__).parent.parent)}
     ids = {way: payment_id for way, payment_id in started.items() if " " not in payment_id}
