@@ -54,12 +54,12 @@ def sandbox(running_sandbox: RunningSandbox, configure: Configure) -> RunningSan
 
 
 @pytest.fixture
-def gateway_history(gateway: ModelGateway, guard: Guard, clock: Clock) -> FakeHistory:
+def history(gateway: ModelGateway, guard: Guard, clock: Clock) -> FakeHistory:
     """FeexPay in memory, with a history of rows that the test writes; it is noon."""
     clock.at = clock.at.replace(hour=12)
-    gateway_history = FakeHistory(gateway)
-    guard.inner = gateway_history
-    return gateway_history
+    history = FakeHistory(gateway)
+    guard.inner = history
+    return history
 
 
 @pytest.fixture

@@ -89,14 +89,14 @@ def test_attempt_that_ended_a_year_ahead_is_polled_again_and_credited(
 
 
 def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
     payment = begin()
     with wrong(clock, YEAR):
         Attempt.objects.update(next_poll_at=clock.at)
         sweep()
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     gateway.last().approve()
 
     one_minute_of_work(clock)
@@ -105,12 +105,12 @@ def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
 
 
 def test_start_a_year_ahead_is_searched_for_in_todays_history(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     gateway.next_collects.append(lose_the_answer)
     with wrong(clock, YEAR):
         payment = begin()
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     gateway.last().approve()
 
     one_minute_of_work(clock)
@@ -119,7 +119,7 @@ def test_start_a_year_ahead_is_searched_for_in_todays_history(
 
 
 def test_two_empty_searches_are_needed_after_the_clock_is_corrected(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     """The first search is dated next year, which would delay the second one until then."""
     gateway.next_collects.append(lose_the_answer)
@@ -276,7 +276,7 @@ def test_worker_heartbeat_dated_next_year_does_not_stop_the_cluster(clock: Clock
 
 
 def test_comparison_of_a_future_night_is_deleted(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, configure: Configure
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
     begin()
@@ -294,7 +294,7 @@ def test_comparison_of_a_future_night_is_deleted(
 
 
 def test_comparison_with_a_heartbeat_in_the_future_is_taken_over(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, configure: Configure
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, configure: Configure
 ) -> None:
     configure(COMPARE_AT="00:00")
     begin()

@@ -29,13 +29,13 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def day(clock: Clock, gateway_history: FakeHistory) -> date:
+def day(clock: Clock, history: FakeHistory) -> date:
     """The day on which the test sends its payments."""
     return clock.at.date()
 
 
 @pytest.fixture
-def run(day: date, clock: Clock, gateway_history: FakeHistory) -> Run:
+def run(day: date, clock: Clock, history: FakeHistory) -> Run:
     """Compare that day, two days later."""
 
     def through(first: date = day, last: date = day, **options: Any) -> Comparison:
@@ -45,11 +45,11 @@ def run(day: date, clock: Clock, gateway_history: FakeHistory) -> Run:
     return through
 
 
-def write(gateway_history: FakeHistory, charge: Charge, day: date, **changes: Any) -> None:
+def write(history: FakeHistory, charge: Charge, day: date, **changes: Any) -> None:
     """Add FeexPay's history row of a charge."""
     row = fake_history.row(charge.reference, day.isoformat())
     own = {"status": charge.status, "amount": charge.amount, "callback_info": {"callback_info": charge.echo}}
-    gateway_history.rows.append(row | own | changes)
+    history.rows.append(row | own | changes)
 
 
 def settled(begin: Begin, gateway: ModelGateway, **changes: Any) -> Payment:
@@ -69,15 +69,15 @@ def found() -> list[tuple[str, str, str, bool]]:
 
 
 def test_agreement_writes_no_discrepancy(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway, merchant_reference="one")
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     begin(merchant_reference="two")
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     begin(merchant_reference="three")
     gateway.last().decline()
-    write(gateway_history, gateway.last(), day, status="PENDING")
+    write(history, gateway.last(), day, status="PENDING")
 
     comparison = run()
 
@@ -86,11 +86,9 @@ def test_agreement_writes_no_discrepancy(
     assert comparison.question_count == 1
 
 
-def test_rows_of_other_systems_are_counted_and_are_no_discrepancy(
-    gateway_history: FakeHistory, day: date, run: Run
-) -> None:
-    gateway_history.add(day.isoformat(), 3)
-    gateway_history.add(day.isoformat(), 2, callback_info="order 17")
+def test_rows_of_other_systems_are_counted_and_are_no_discrepancy(history: FakeHistory, day: date, run: Run) -> None:
+    history.add(day.isoformat(), 3)
+    history.add(day.isoformat(), 2, callback_info="order 17")
 
     comparison = run()
 
@@ -98,12 +96,12 @@ def test_rows_of_other_systems_are_counted_and_are_no_discrepancy(
 
 
 def test_attempts_of_other_days_are_not_compared(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     begin(merchant_reference="day before")
     clock.advance(86_400)
     settled(begin, gateway, merchant_reference="day after")
-    write(gateway_history, gateway.last(), day + DAY, status="FAILED")
+    write(history, gateway.last(), day + DAY, status="FAILED")
 
     comparison = run(day - DAY, day - DAY)
 
@@ -112,10 +110,10 @@ def test_attempts_of_other_days_are_not_compared(
 
 @pytest.mark.parametrize("off", [-1, 1])
 def test_feexpay_may_use_another_time_zone(
-    off: int, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    off: int, begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day + off * DAY)
+    write(history, gateway.last(), day + off * DAY)
 
     assert run().found_count == 0
 
@@ -134,11 +132,11 @@ def test_unacknowledged_attempt_is_not_reported_missing(
 
 
 def test_unknown_success_is_checked_and_credited(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
 
     comparison = run()
 
@@ -151,11 +149,11 @@ def test_unknown_success_is_checked_and_credited(
 
 
 def test_history_alone_credits_nothing(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     """The history says successful, the status says pending."""
     begin()
-    write(gateway_history, gateway.last(), day, status="SUCCESSFUL")
+    write(history, gateway.last(), day, status="SUCCESSFUL")
 
     comparison = run()
 
@@ -165,11 +163,11 @@ def test_history_alone_credits_nothing(
 
 
 def test_failure_in_history_is_checked(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin()
     gateway.last().decline()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
 
     run()
 
@@ -178,10 +176,10 @@ def test_failure_in_history_is_checked(
 
 
 def test_credit_that_the_history_calls_failed_stays_and_the_discrepancy_is_open(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, status="FAILED")
+    write(history, gateway.last(), day, status="FAILED")
 
     run()
 
@@ -191,10 +189,10 @@ def test_credit_that_the_history_calls_failed_stays_and_the_discrepancy_is_open(
 
 
 def test_pending_row_of_a_credit_is_settled_by_asking(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, status="PENDING")
+    write(history, gateway.last(), day, status="PENDING")
 
     run()
 
@@ -203,7 +201,7 @@ def test_pending_row_of_a_credit_is_settled_by_asking(
 
 @pytest.mark.parametrize("expired", [False, True], ids=["waits to be sent", "expired"])
 def test_unsent_attempt_in_the_history_is_checked_and_credited(
-    expired: bool, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    expired: bool, begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     gateway.next_collects = [cannot_reach]
     payment = begin()
@@ -214,7 +212,7 @@ def test_unsent_attempt_in_the_history_is_checked_and_credited(
     charge = Charge("theirs", str(attempt.pk), "2290161000050", 5000)
     charge.approve()
     gateway.charges.append(charge)
-    write(gateway_history, charge, day)
+    write(history, charge, day)
 
     run()
 
@@ -226,11 +224,11 @@ def test_unsent_attempt_in_the_history_is_checked_and_credited(
 
 
 def test_attempt_that_is_being_sent_is_not_compared(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     """The answer to the request brings the reference; the comparison must not write another one."""
     payment = begin()
-    write(gateway_history, gateway.last(), day, status="SUCCESSFUL")
+    write(history, gateway.last(), day, status="SUCCESSFUL")
     Attempt.objects.filter(payment=payment).update(status="sending", gateway_reference=None)
 
     run()
@@ -243,10 +241,10 @@ def test_attempt_that_is_being_sent_is_not_compared(
 
 
 def test_other_amount_stays_open_after_asking(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, amount=4999)
+    write(history, gateway.last(), day, amount=4999)
 
     run()
 
@@ -256,21 +254,21 @@ def test_other_amount_stays_open_after_asking(
 
 
 def test_price_with_fee_is_the_same_amount(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, amount=5000 + payment.fee)
+    write(history, gateway.last(), day, amount=5000 + payment.fee)
 
     assert payment.fee > 0
     assert run().found_count == 0
 
 
 def test_second_row_of_an_attempt_is_a_discrepancy_of_its_own(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day)
-    write(gateway_history, gateway.last(), day, reference="second")
+    write(history, gateway.last(), day)
+    write(history, gateway.last(), day, reference="second")
 
     comparison = run()
 
@@ -279,12 +277,12 @@ def test_second_row_of_an_attempt_is_a_discrepancy_of_its_own(
 
 
 def test_same_row_in_two_answers_is_no_second_row(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day)
-    write(gateway_history, gateway.last(), day)
-    write(gateway_history, gateway.last(), day, reference=gateway.last().reference.upper())
+    write(history, gateway.last(), day)
+    write(history, gateway.last(), day)
+    write(history, gateway.last(), day, reference=gateway.last().reference.upper())
 
     comparison = run()
 
@@ -294,19 +292,19 @@ def test_same_row_in_two_answers_is_no_second_row(
 # --- payment pages --------------------------------------------------------------------------------------
 
 
-def pay(gateway: ModelGateway, gateway_history: FakeHistory, day: date, *, approved: bool) -> Charge:
+def pay(gateway: ModelGateway, history: FakeHistory, day: date, *, approved: bool) -> Charge:
     """Pay by card on the newest page."""
     charge = gateway.pay_on_page()
     charge.approve() if approved else charge.decline()
-    gateway_history.rows.append({**charge.row(), "date": f"{day}T10:00:00Z", "reseau": "VISA", "type": "FEEX_LINK"})
+    history.rows.append({**charge.row(), "date": f"{day}T10:00:00Z", "reseau": "VISA", "type": "FEEX_LINK"})
     return charge
 
 
 def test_unpolled_card_payment_is_found_by_our_id_and_credited(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
-    pay(gateway, gateway_history, day, approved=True)
+    pay(gateway, history, day, approved=True)
 
     run()
 
@@ -316,11 +314,11 @@ def test_unpolled_card_payment_is_found_by_our_id_and_credited(
 
 
 def test_refused_card_before_a_charged_one_is_no_discrepancy(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
-    pay(gateway, gateway_history, day, approved=False)
-    pay(gateway, gateway_history, day, approved=True)
+    pay(gateway, history, day, approved=False)
+    pay(gateway, history, day, approved=True)
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
 
     assert moves(payment)[-1] == "successful"
@@ -328,12 +326,12 @@ def test_refused_card_before_a_charged_one_is_no_discrepancy(
 
 
 def test_card_charged_after_a_refused_one_is_checked(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
-    pay(gateway, gateway_history, day, approved=False)
+    pay(gateway, history, day, approved=False)
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
-    pay(gateway, gateway_history, day, approved=True)
+    pay(gateway, history, day, approved=True)
 
     run()
 
@@ -342,12 +340,12 @@ def test_card_charged_after_a_refused_one_is_checked(
 
 
 def test_two_cards_charged_on_one_page_are_a_second_row(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin(provider="visa", phone="")
-    pay(gateway, gateway_history, day, approved=True)
+    pay(gateway, history, day, approved=True)
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
-    pay(gateway, gateway_history, day, approved=True)
+    pay(gateway, history, day, approved=True)
 
     run()
 
@@ -359,10 +357,10 @@ def test_two_cards_charged_on_one_page_are_a_second_row(
 
 
 def test_row_with_an_id_like_ours_that_we_do_not_know_is_missing_here(
-    gateway_history: FakeHistory, day: date, run: Run
+    history: FakeHistory, day: date, run: Run
 ) -> None:
     echo = str(uuid4())
-    gateway_history.rows.append(fake_history.row("theirs", day.isoformat(), callback_info=echo))
+    history.rows.append(fake_history.row("theirs", day.isoformat(), callback_info=echo))
 
     run()
 
@@ -371,12 +369,12 @@ def test_row_with_an_id_like_ours_that_we_do_not_know_is_missing_here(
 
 
 def test_lost_reference_is_written_and_the_payment_settled(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     gateway.next_collects = [lose_the_answer]
     payment = begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
 
     run()
 
@@ -406,10 +404,10 @@ def test_credit_missing_only_in_the_history_is_confirmed_by_asking(
 
 
 def test_nothing_is_reported_missing_behind_a_gap(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    gateway_history.add((day + DAY).isoformat(), 501, reseau="MTN")
+    history.add((day + DAY).isoformat(), 501, reseau="MTN")
 
     comparison = run()
 
@@ -420,10 +418,10 @@ def test_nothing_is_reported_missing_behind_a_gap(
 
 
 def test_gap_of_another_provider_hides_nothing(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     settled(begin, gateway)
-    gateway_history.add(day.isoformat(), 501, reseau="MOOV")
+    history.add(day.isoformat(), 501, reseau="MOOV")
 
     comparison = run()
 
@@ -432,10 +430,10 @@ def test_gap_of_another_provider_hides_nothing(
 
 
 def test_nothing_is_reported_missing_without_an_answer(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, run: Run
 ) -> None:
     settled(begin, gateway)
-    gateway_history.fails_after = 0
+    history.fails_after = 0
 
     comparison = run()
 
@@ -448,16 +446,16 @@ def test_nothing_is_reported_missing_without_an_answer(
 
 
 def test_long_and_busy_period_is_read_completely(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     """40 days with one payment of ours on each day except one, and 501 rows of other systems on some days."""
     for number in range(40):
         settled(begin, gateway, merchant_reference=f"order-{number}")
         if number != 20:
-            write(gateway_history, gateway.last(), clock.at.date())
+            write(history, gateway.last(), clock.at.date())
         if number % 10 == 0:
-            gateway_history.add(clock.at.date().isoformat(), 300)
-            gateway_history.add(clock.at.date().isoformat(), 300, status="FAILED")
+            history.add(clock.at.date().isoformat(), 300)
+            history.add(clock.at.date().isoformat(), 300, status="FAILED")
         clock.advance(86_400)
 
     comparison = run(day, day + 39 * DAY)
@@ -471,7 +469,7 @@ def test_long_and_busy_period_is_read_completely(
 def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
     begin: Begin,
     gateway: ModelGateway,
-    gateway_history: FakeHistory,
+    history: FakeHistory,
     day: date,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -480,7 +478,7 @@ def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
     for number in range(3):
         begin(merchant_reference=f"order-{number}")
         gateway.last().approve()
-        write(gateway_history, gateway.last(), day)
+        write(history, gateway.last(), day)
 
     comparison = run()
 
@@ -495,10 +493,10 @@ def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
 
 
 @pytest.fixture
-def doubted(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run) -> Discrepancy:
+def doubted(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run) -> Discrepancy:
     """FeexPay's history shows another amount than we credited."""
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, amount=4999)
+    write(history, gateway.last(), day, amount=4999)
     run()
     return Discrepancy.objects.get()
 
@@ -512,10 +510,10 @@ def test_discrepancy_found_again_is_the_same_row(doubted: Discrepancy, run: Run)
 
 
 def test_discrepancy_that_is_not_found_again_is_gone(
-    doubted: Discrepancy, gateway_history: FakeHistory, gateway: ModelGateway, day: date, run: Run
+    doubted: Discrepancy, history: FakeHistory, gateway: ModelGateway, day: date, run: Run
 ) -> None:
-    gateway_history.rows.clear()
-    write(gateway_history, gateway.last(), day)
+    history.rows.clear()
+    write(history, gateway.last(), day)
 
     run()
 
@@ -533,10 +531,10 @@ def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None
 
 
 def test_closed_discrepancy_opens_again_when_its_facts_change(
-    doubted: Discrepancy, gateway_history: FakeHistory, run: Run
+    doubted: Discrepancy, history: FakeHistory, run: Run
 ) -> None:
     discrepancies.close(doubted.pk, "a typing mistake of theirs")
-    gateway_history.rows[0]["amount"] = 1
+    history.rows[0]["amount"] = 1
 
     run()
 
@@ -547,11 +545,11 @@ def test_closed_discrepancy_opens_again_when_its_facts_change(
 
 
 def test_report_only_run_asks_nothing_and_changes_nothing(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     before = gateway.questions
 
     run(repair=False)
@@ -562,11 +560,11 @@ def test_report_only_run_asks_nothing_and_changes_nothing(
 
 
 def test_stopped_comparison_reports_nothing_missing(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, run: Run
 ) -> None:
     settled(begin, gateway)
 
-    comparison = run(stop=lambda: bool(gateway_history.requests))
+    comparison = run(stop=lambda: bool(history.requests))
 
     assert (comparison.state, comparison.finished_at, found()) == ("stopped", None, [])
 
@@ -588,11 +586,11 @@ def test_wrong_key_ends_the_comparison(
 
 
 def test_unanswered_question_leaves_the_discrepancy_open_and_the_attempt_due(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run
 ) -> None:
     begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     gateway.away = True
 
     run()

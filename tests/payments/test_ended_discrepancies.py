@@ -29,17 +29,17 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def day(clock: Clock, gateway_history: FakeHistory) -> date:
+def day(clock: Clock, history: FakeHistory) -> date:
     """The Tuesday on which the test sends its payments."""
     go_to_weekday(clock, TUESDAY)
     return clock.at.date()
 
 
 @pytest.fixture
-def money_at_stake(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date) -> None:
+def money_at_stake(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date) -> None:
     """FeexPay's history shows another amount of a credited payment: money is at stake, and asking does not end it."""
     settled(begin, gateway)
-    write(gateway_history, gateway.last(), day, amount=4999)
+    write(history, gateway.last(), day, amount=4999)
 
 
 @pytest.fixture
@@ -70,11 +70,11 @@ def test_money_at_stake_survives_later_nightly_comparisons(money_at_stake: None,
 
 @pytest.mark.parametrize(("first", "last"), [(-3, -3), (-2, -1), (-1, -1), (1, 1), (1, 2), (2, 2)])
 def test_comparison_of_other_days_does_not_end_a_discrepancy(
-    money_at_stake: None, gateway_history: FakeHistory, day: date, run: Run, clock: Clock, first: int, last: int
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock, first: int, last: int
 ) -> None:
     clock.advance(5 * 86_400)
     run(day)
-    gateway_history.rows[0]["amount"] = 5000
+    history.rows[0]["amount"] = 5000
 
     run(day + first * DAY, day + last * DAY)
 
@@ -83,11 +83,11 @@ def test_comparison_of_other_days_does_not_end_a_discrepancy(
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (-1, 0), (0, 1), (-3, 3)])
 def test_comparison_of_its_day_ends_a_resolved_discrepancy(
-    money_at_stake: None, gateway_history: FakeHistory, day: date, run: Run, clock: Clock, first: int, last: int
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock, first: int, last: int
 ) -> None:
     clock.advance(5 * 86_400)
     run(day)
-    gateway_history.rows[0]["amount"] = 5000
+    history.rows[0]["amount"] = 5000
 
     ended_by = run(day + first * DAY, day + last * DAY)
 
@@ -97,19 +97,19 @@ def test_comparison_of_its_day_ends_a_resolved_discrepancy(
 
 
 def test_gap_in_the_history_ends_no_discrepancy(
-    money_at_stake: None, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
     run(day)
-    gateway_history.rows[0]["amount"] = 5000
-    gateway_history.add((day + DAY).isoformat(), 501, reseau="MTN")
+    history.rows[0]["amount"] = 5000
+    history.add((day + DAY).isoformat(), 501, reseau="MTN")
 
     assert run(day).state == "incomplete"
     assert state() == "open"
 
 
 def test_refused_card_on_the_next_day_ends_no_discrepancy(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     """A page has two rows in two answers, and only one of them has the other amount."""
     begin(provider="visa", phone="")
@@ -118,9 +118,9 @@ def test_refused_card_on_the_next_day_ends_no_discrepancy(
     refused.decline()
     gateway.charges.remove(refused)
     settled_page = {"reseau": "VISA", "type": "FEEX_LINK"}
-    gateway_history.rows.append({**paid.row(), **settled_page, "date": f"{day}T10:00:00Z", "amount": 4999})
-    gateway_history.rows.append({**refused.row(), **settled_page, "date": f"{day + DAY}T10:00:00Z"})
-    gateway_history.most_rows = 1
+    history.rows.append({**paid.row(), **settled_page, "date": f"{day}T10:00:00Z", "amount": 4999})
+    history.rows.append({**refused.row(), **settled_page, "date": f"{day + DAY}T10:00:00Z"})
+    history.most_rows = 1
     clock.advance(3 * 86_400)
 
     run(day)
@@ -129,25 +129,25 @@ def test_refused_card_on_the_next_day_ends_no_discrepancy(
 
 
 def test_stopped_comparison_ends_no_discrepancy(
-    money_at_stake: None, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
     run(day)
-    gateway_history.rows[0]["amount"] = 5000
-    gateway_history.requests.clear()
+    history.rows[0]["amount"] = 5000
+    history.requests.clear()
 
-    assert run(day, stop=lambda: bool(gateway_history.requests)).state == "stopped"
+    assert run(day, stop=lambda: bool(history.requests)).state == "stopped"
     assert state() == "open"
 
 
 def test_gone_discrepancy_opens_again_when_found_again(
-    money_at_stake: None, gateway_history: FakeHistory, day: date, run: Run, clock: Clock
+    money_at_stake: None, history: FakeHistory, day: date, run: Run, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
     run(day)
-    gateway_history.rows[0]["amount"] = 5000
+    history.rows[0]["amount"] = 5000
     run(day)
-    gateway_history.rows[0]["amount"] = 4999
+    history.rows[0]["amount"] = 4999
 
     run(day)
 
@@ -171,15 +171,15 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 
 @pytest.fixture
 def three(
-    money_at_stake: None, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, clock: Clock
+    money_at_stake: None, begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, clock: Clock
 ) -> None:
     """One discrepancy with money at stake, one that asking settles, and one failure that the history lacks."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     begin(merchant_reference="failed")
     gateway.last().decline()
-    write(gateway_history, gateway.last(), day)
+    write(history, gateway.last(), day)
     clock.advance(3 * 86_400)
 
 
@@ -210,13 +210,13 @@ def test_counts_stay_when_discrepancies_end_later(three: None, day: date, run: R
 
 
 def test_restarted_nightly_comparison_resets_its_counts(
-    money_at_stake: None, gateway_history: FakeHistory, clock: Clock, day: date
+    money_at_stake: None, history: FakeHistory, clock: Clock, day: date
 ) -> None:
     clock.at = clock.at.replace(hour=3) + DAY
     stopped = nightly.run_nightly(source=Source.WORKER, stop=lambda: Finding.objects.exists())
     assert stopped is not None
     assert (stopped.state, counts(stopped)) == ("stopped", (1, 0, 1, 1))
-    gateway_history.rows[0]["amount"] = 5000
+    history.rows[0]["amount"] = 5000
 
     again = run_next()
 

@@ -14,7 +14,7 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.client import Gateway
 from django_feexpay.gateway.reports import HistoryPage
 from django_feexpay.payments.admission import rate_budget
-from django_feexpay.payments.reconciliation import history
+from django_feexpay.payments.reconciliation import history as history_reader
 from django_feexpay.payments.reconciliation.history import Gap, Part, Reader
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -27,10 +27,10 @@ MTN, MOOV, WAVE_BF = (CATALOGUE[code] for code in ("mtn_bj", "moov_bj", "wave_bf
 
 
 @pytest.fixture
-def gateway_history(configure: Configure) -> Iterator[FakeHistory]:
-    gateway_history = FakeHistory(ModelGateway())
-    with conf.use_transport(gateway_history):
-        yield gateway_history
+def history(configure: Configure) -> Iterator[FakeHistory]:
+    history = FakeHistory(ModelGateway())
+    with conf.use_transport(history):
+        yield history
 
 
 def day(number: int) -> str:
@@ -50,31 +50,31 @@ def gaps(parts: list[Part]) -> list[Gap]:
     return [part.gap for part in parts if part.gap]
 
 
-def test_small_period_is_one_question(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 3)
+def test_small_period_is_one_question(history: FakeHistory) -> None:
+    history.add(day(0), 3)
 
     parts = read(31)
 
     assert len(references(parts)) == 3
-    assert (gateway_history.requests, gaps(parts)) == ([("2026-03-01", "2026-03-31", "ALL", "ALL")], [])
+    assert (history.requests, gaps(parts)) == ([("2026-03-01", "2026-03-31", "ALL", "ALL")], [])
 
 
-def test_period_of_more_than_31_days_is_asked_in_several(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0)), gateway_history.add(day(31)), gateway_history.add(day(69))
+def test_period_of_more_than_31_days_is_asked_in_several(history: FakeHistory) -> None:
+    history.add(day(0)), history.add(day(31)), history.add(day(69))
 
     parts = read(70)
 
     assert len(references(parts)) == 3
-    assert [(first, last) for first, last, *_ in gateway_history.requests] == [
+    assert [(first, last) for first, last, *_ in history.requests] == [
         ("2026-03-01", "2026-03-31"),
         ("2026-04-01", "2026-05-01"),
         ("2026-05-02", "2026-05-09"),
     ]
 
 
-def test_cut_period_is_split_into_days_oldest_first(gateway_history: FakeHistory) -> None:
+def test_cut_period_is_split_into_days_oldest_first(history: FakeHistory) -> None:
     for number in range(4):
-        gateway_history.add(day(number), 400)
+        history.add(day(number), 400)
 
     parts = read(4)
 
@@ -85,21 +85,21 @@ def test_cut_period_is_split_into_days_oldest_first(gateway_history: FakeHistory
 
 
 @pytest.mark.parametrize("total_counts_all", [True, False])
-def test_cut_day_is_split_by_word_pending_first(gateway_history: FakeHistory, total_counts_all: bool) -> None:
-    gateway_history.total_counts_all = total_counts_all
-    gateway_history.add(day(0), 300)
-    gateway_history.add(day(0), 300, status="FAILED")
+def test_cut_day_is_split_by_word_pending_first(history: FakeHistory, total_counts_all: bool) -> None:
+    history.total_counts_all = total_counts_all
+    history.add(day(0), 300)
+    history.add(day(0), 300, status="FAILED")
 
     parts = read()
 
     assert len(set(references(parts))) == 600
-    assert [status for *_, status, _ in gateway_history.requests] == ["ALL", "PENDING", "FAILED", "SUCCESSFUL"]
+    assert [status for *_, status, _ in history.requests] == ["ALL", "PENDING", "FAILED", "SUCCESSFUL"]
     assert gaps(parts) == []
 
 
-def test_cut_word_is_split_by_provider(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 400)
-    gateway_history.add(day(0), 400, reseau="MOOV")
+def test_cut_word_is_split_by_provider(history: FakeHistory) -> None:
+    history.add(day(0), 400)
+    history.add(day(0), 400, reseau="MOOV")
 
     parts = read()
 
@@ -107,20 +107,20 @@ def test_cut_word_is_split_by_provider(gateway_history: FakeHistory) -> None:
     assert gaps(parts) == []
 
 
-def test_exactly_500_rows_may_have_been_cut(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 500)
-    gateway_history.total_counts_all = False
+def test_exactly_500_rows_may_have_been_cut(history: FakeHistory) -> None:
+    history.add(day(0), 500)
+    history.total_counts_all = False
 
     parts = read()
 
     assert len(set(references(parts))) == 500
-    assert len(gateway_history.requests) > 1
+    assert len(history.requests) > 1
 
 
-def test_rows_without_a_filter_are_a_gap_for_those_providers_only(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 400)
-    gateway_history.add(day(0), 200, reseau="MOOV")
-    gateway_history.add(day(0), 1, reseau="WAVE BF")
+def test_rows_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
+    history.add(day(0), 400)
+    history.add(day(0), 200, reseau="MOOV")
+    history.add(day(0), 1, reseau="WAVE BF")
 
     parts = read()
 
@@ -130,10 +130,10 @@ def test_rows_without_a_filter_are_a_gap_for_those_providers_only(gateway_histor
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_total_of_the_shown_rows_proves_nothing_about_others(gateway_history: FakeHistory) -> None:
-    gateway_history.total_counts_all = False
-    gateway_history.add(day(0), 400)
-    gateway_history.add(day(0), 200, reseau="MOOV")
+def test_total_of_the_shown_rows_proves_nothing_about_others(history: FakeHistory) -> None:
+    history.total_counts_all = False
+    history.add(day(0), 400)
+    history.add(day(0), 200, reseau="MOOV")
 
     parts = read()
 
@@ -142,10 +142,10 @@ def test_total_of_the_shown_rows_proves_nothing_about_others(gateway_history: Fa
     assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_words_without_a_filter_are_found_provider_by_provider(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 400)
-    gateway_history.add(day(0), 50, status="REVERSED")
-    gateway_history.add(day(0), 80, status="REFUNDED", reseau="MOOV")
+def test_words_without_a_filter_are_found_provider_by_provider(history: FakeHistory) -> None:
+    history.add(day(0), 400)
+    history.add(day(0), 50, status="REVERSED")
+    history.add(day(0), 80, status="REFUNDED", reseau="MOOV")
 
     parts = read()
 
@@ -153,20 +153,20 @@ def test_words_without_a_filter_are_found_provider_by_provider(gateway_history: 
     assert gaps(parts) == []
 
 
-def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 480)
-    gateway_history.add(day(0), 30, reseau="MOOV")
-    gateway_history.add(day(0), 3, status="REVERSED")
-    gateway_history.add(day(0), 1, status="REVERSED", reseau="WAVE BF")
+def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
+    history.add(day(0), 480)
+    history.add(day(0), 30, reseau="MOOV")
+    history.add(day(0), 3, status="REVERSED")
+    history.add(day(0), 1, status="REVERSED", reseau="WAVE BF")
 
     [gap] = [part for part in read() if part.gap]
 
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 400, reseau="MOOV")
-    gateway_history.add(day(0), 101, reseau="MOOV", status="REVERSED")
+def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(history: FakeHistory) -> None:
+    history.add(day(0), 400, reseau="MOOV")
+    history.add(day(0), 101, reseau="MOOV", status="REVERSED")
 
     parts = list(Reader(max_questions=99).read(FIRST, FIRST, provider=MOOV))
 
@@ -174,8 +174,8 @@ def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(gateway_h
     assert (gap.gap, gap.slice.concerns(MOOV), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 700)
+def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(history: FakeHistory) -> None:
+    history.add(day(0), 700)
 
     parts = read()
 
@@ -183,79 +183,73 @@ def test_unsplittable_answer_is_a_gap_and_its_rows_are_kept(gateway_history: Fak
     assert gaps(parts) == [Gap.CUT]
 
 
-def test_unreadable_row_is_a_gap_and_is_not_asked_for_again(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0))
-    gateway_history.rows.append({"date": day(0), "reseau": "MTN"})
+def test_unreadable_row_is_a_gap_and_is_not_asked_for_again(history: FakeHistory) -> None:
+    history.add(day(0))
+    history.rows.append({"date": day(0), "reseau": "MTN"})
 
     parts = read()
 
-    assert (len(references(parts)), gaps(parts), len(gateway_history.requests)) == (1, [Gap.UNREADABLE], 1)
+    assert (len(references(parts)), gaps(parts), len(history.requests)) == (1, [Gap.UNREADABLE], 1)
 
 
-def test_unanswered_question_is_a_gap_and_the_next_is_still_asked(gateway_history: FakeHistory) -> None:
-    gateway_history.fails_after = 1
+def test_unanswered_question_is_a_gap_and_the_next_is_still_asked(history: FakeHistory) -> None:
+    history.fails_after = 1
 
     parts = read(62)
 
     assert gaps(parts) == [Gap.UNANSWERED]
 
 
-def test_after_three_unanswered_questions_reading_stops(gateway_history: FakeHistory) -> None:
-    gateway_history.fails_after = 0
+def test_after_three_unanswered_questions_reading_stops(history: FakeHistory) -> None:
+    history.fails_after = 0
 
     parts = read(200)
 
     assert gaps(parts) == [Gap.UNANSWERED] * 3 + [Gap.NOT_ASKED] * 4
-    assert len(gateway_history.requests) == 3
+    assert len(history.requests) == 3
 
 
-def test_question_limit_leaves_a_gap(gateway_history: FakeHistory) -> None:
-    gateway_history.add(day(0), 700)
+def test_question_limit_leaves_a_gap(history: FakeHistory) -> None:
+    history.add(day(0), 700)
 
     parts = read(max_questions=3)
 
-    assert len(gateway_history.requests) == 3
+    assert len(history.requests) == 3
     assert Gap.NOT_ASKED in gaps(parts)
 
 
-def test_reading_ends_when_stop_returns_true(gateway_history: FakeHistory) -> None:
-    reader = Reader(max_questions=10, stop=lambda: len(gateway_history.requests) >= 1)
+def test_reading_ends_when_stop_returns_true(history: FakeHistory) -> None:
+    reader = Reader(max_questions=10, stop=lambda: len(history.requests) >= 1)
 
     assert gaps(read(62, reader=reader)) == [Gap.NOT_ASKED]
 
 
-def test_known_provider_is_filtered(gateway_history: FakeHistory) -> None:
+def test_known_provider_is_filtered(history: FakeHistory) -> None:
     list(Reader(max_questions=9).read(FIRST, FIRST, provider=MOOV))
     list(Reader(max_questions=9).read(FIRST, FIRST, provider=WAVE_BF))
 
-    assert [provider for *_, provider in gateway_history.requests] == ["MOOV", "ALL"]
+    assert [provider for *_, provider in history.requests] == ["MOOV", "ALL"]
 
 
-def test_reader_waits_while_the_rate_budget_is_spent(
-    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_waits_while_the_rate_budget_is_spent(history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = iter([2, 1, 0])
     slept: list[float] = []
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: next(waits))
-    monkeypatch.setattr(history.time, "sleep", slept.append)
+    monkeypatch.setattr(history_reader.time, "sleep", slept.append)
 
     parts = read(reader=Reader(max_questions=5, waits_seconds=3))
 
-    assert (slept, gaps(parts), len(gateway_history.requests)) == ([2, 1], [], 1)
+    assert (slept, gaps(parts), len(history.requests)) == ([2, 1], [], 1)
 
 
-def test_reader_without_waiting_time_leaves_a_gap(
-    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reader_without_waiting_time_leaves_a_gap(history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_budget, "wait_seconds", lambda share: 1)
 
     assert gaps(read(reader=Reader(max_questions=5))) == [Gap.NOT_ASKED]
-    assert gateway_history.requests == []
+    assert history.requests == []
 
 
-def test_interactive_reading_ends_within_its_timeout(
-    gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interactive_reading_ends_within_its_timeout(history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     """For any number of questions, and however late the last one starts."""
     now, asked = [100.0], []
 

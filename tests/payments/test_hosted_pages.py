@@ -163,14 +163,14 @@ def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_cha
 
 
 def test_page_open_for_days_is_searched_on_each_day(
-    pay_by_card: Begin, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock, configure: Configure
+    pay_by_card: Begin, history: FakeHistory, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(EXPIRY_SECONDS=7 * 86_400)
     payment = pay_by_card()
     clock.advance(5 * 86_400)
     charge = gateway.pay_on_page()
     charge.approve()
-    gateway_history.rows.append(row(charge.reference, clock.at, custom_id=charge.custom_id, amount=charge.amount))
+    history.rows.append(row(charge.reference, clock.at, custom_id=charge.custom_id, amount=charge.amount))
 
     sweep()
 

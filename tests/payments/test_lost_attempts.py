@@ -17,79 +17,73 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> Payment:
+def lost(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock) -> Payment:
     """An MTN payment that FeexPay accepted; its answer to us was lost."""
     gateway.next_collects.append(lose_the_answer)
     return begin()
 
 
-def show(
-    gateway_history: FakeHistory, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object
-) -> None:
+def show(history: FakeHistory, payment: Payment, gateway: ModelGateway, clock: Clock, **changes: object) -> None:
     """Add FeexPay's row of the payment after all other rows."""
     charge = gateway.last()
     own = {"callback_info": charge.echo, "amount": charge.amount}
-    gateway_history.rows.append(row(charge.reference, clock.at, **own) | changes)
+    history.rows.append(row(charge.reference, clock.at, **own) | changes)
 
 
-def fill(gateway_history: FakeHistory, clock: Clock, count: int, **changes: object) -> None:
+def fill(history: FakeHistory, clock: Clock, count: int, **changes: object) -> None:
     for days in (-1, 0, 1):
-        gateway_history.add((clock.at + timedelta(days=days)).date().isoformat(), count, **changes)
+        history.add((clock.at + timedelta(days=days)).date().isoformat(), count, **changes)
 
 
 def test_one_question_is_enough_in_a_small_shop(
-    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
+    lost: Payment, history: FakeHistory, gateway: ModelGateway, clock: Clock
 ) -> None:
-    fill(gateway_history, clock, 10)
-    show(gateway_history, lost, gateway, clock, status="PENDING")
+    fill(history, clock, 10)
+    show(history, lost, gateway, clock, status="PENDING")
 
     sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
-    assert len(gateway_history.requests) == 1
+    assert len(history.requests) == 1
 
 
 def test_payment_is_found_behind_more_rows_than_one_answer_holds(
-    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
+    lost: Payment, history: FakeHistory, gateway: ModelGateway, clock: Clock
 ) -> None:
-    fill(gateway_history, clock, 450)
-    fill(gateway_history, clock, 450, status="FAILED")
-    show(gateway_history, lost, gateway, clock, status="PENDING")
+    fill(history, clock, 450)
+    fill(history, clock, 450, status="FAILED")
+    show(history, lost, gateway, clock, status="PENDING")
     gateway.last().approve()
 
     sweep_at_next_poll(clock)
 
     assert moves(lost) == ["sending", "unknown", "pending", "successful"]
-    assert len(gateway_history.requests) <= MAX_QUESTIONS
+    assert len(history.requests) <= MAX_QUESTIONS
 
 
 def test_paid_row_wins_over_another_row(
-    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock
+    lost: Payment, history: FakeHistory, gateway: ModelGateway, clock: Clock
 ) -> None:
-    show(gateway_history, lost, gateway, clock, status="SUCCESSFUL")
-    show(gateway_history, lost, gateway, clock, status="FAILED", reference="another")
+    show(history, lost, gateway, clock, status="SUCCESSFUL")
+    show(history, lost, gateway, clock, status="FAILED", reference="another")
 
     sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
 
 
-def test_absence_from_a_history_with_a_gap_proves_nothing(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
-) -> None:
-    fill(gateway_history, clock, 600)
+def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, history: FakeHistory, clock: Clock) -> None:
+    fill(history, clock, 600)
 
     sweep_at_next_poll(clock)
 
     attempt = only_attempt(lost)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
-    assert len(gateway_history.requests) <= MAX_QUESTIONS
+    assert len(history.requests) <= MAX_QUESTIONS
 
 
-def test_absence_counts_when_a_split_history_is_complete(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
-) -> None:
-    fill(gateway_history, clock, 400)
+def test_absence_counts_when_a_split_history_is_complete(lost: Payment, history: FakeHistory, clock: Clock) -> None:
+    fill(history, clock, 400)
 
     sweep_at_next_poll(clock)
     first = only_attempt(lost).first_empty_search_at
@@ -103,14 +97,14 @@ def test_absence_counts_when_a_split_history_is_complete(
 
 
 def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""
     gateway.next_collects.append(lose_the_answer)
     lost = begin(provider="orange_ml", phone="70 00 00 50")
-    fill(gateway_history, clock, 400)
-    fill(gateway_history, clock, 90, reseau="MOOV")
-    fill(gateway_history, clock, 30, reseau="MOOV", status="REVERSED")
+    fill(history, clock, 400)
+    fill(history, clock, 90, reseau="MOOV")
+    fill(history, clock, 30, reseau="MOOV", status="REVERSED")
 
     clock.advance(24 * 3600)
     sweep_at_next_poll(clock)
@@ -120,8 +114,8 @@ def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     assert only_attempt(lost).reason_code == "never_arrived"
 
 
-def test_unanswered_history_is_no_absence(lost: Payment, gateway_history: FakeHistory, clock: Clock) -> None:
-    gateway_history.fails_after = 0
+def test_unanswered_history_is_no_absence(lost: Payment, history: FakeHistory, clock: Clock) -> None:
+    history.fails_after = 0
 
     sweep_at_next_poll(clock)
 
@@ -129,27 +123,25 @@ def test_unanswered_history_is_no_absence(lost: Payment, gateway_history: FakeHi
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
 
 
-def test_only_the_days_around_the_sending_are_asked_for(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
-) -> None:
+def test_only_the_days_around_the_sending_are_asked_for(lost: Payment, history: FakeHistory, clock: Clock) -> None:
     sent = clock.at
     clock.advance(9 * 86_400)
 
     sweep_at_next_poll(clock)
 
     day = timedelta(days=1)
-    assert gateway_history.requests[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
+    assert history.requests[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
 
 
 @pytest.mark.parametrize("word", ["PENDING", "FAILED"])
 def test_search_continues_until_the_paid_row(
-    lost: Payment, gateway_history: FakeHistory, gateway: ModelGateway, clock: Clock, word: str
+    lost: Payment, history: FakeHistory, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     """The other row comes in an earlier answer, as the history of a busy shop is read day by day."""
-    fill(gateway_history, clock, 300)
+    fill(history, clock, 300)
     own = {"callback_info": gateway.last().echo, "amount": gateway.last().amount}
-    gateway_history.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))
-    gateway_history.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
+    history.rows.append(row("earlier", clock.at - timedelta(days=1), status=word, **own))
+    history.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
     gateway.last().approve()
 
     sweep_at_next_poll(clock)

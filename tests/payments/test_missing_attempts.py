@@ -27,7 +27,7 @@ MAINTENANCE = {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "mai
 
 
 @pytest.fixture
-def lost(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> Payment:
+def lost(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock) -> Payment:
     """A payment whose request never reached FeexPay. We only know that no answer came."""
     gateway.next_collects = [lose_the_answer]
     payment = begin(merchant_reference="order-1")
@@ -44,9 +44,9 @@ def search_until_closed(clock: Clock, payment: Payment) -> Payment:
     raise AssertionError("it is searched for ever")
 
 
-def show(gateway_history: FakeHistory, clock: Clock, **changes: Any) -> None:
+def show(history: FakeHistory, clock: Clock, **changes: Any) -> None:
     """Add a row that may be our payment but does not carry our id."""
-    gateway_history.rows.append(fake_history.row("unclaimed", clock.at, amount=5000) | changes)
+    history.rows.append(fake_history.row("unclaimed", clock.at, amount=5000) | changes)
 
 
 def test_missing_attempt_closes_after_a_day_and_may_be_retried(
@@ -81,7 +81,7 @@ def test_new_payment_of_the_order_is_allowed_only_after_the_closing(lost: Paymen
 
 @pytest.mark.parametrize("answer", [answer_429(30), refuse_without_charge(503, MAINTENANCE)], ids=["429", "503"])
 def test_429_or_maintenance_without_a_charge_needs_no_staff(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, answer: Any, signals: Recorder
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, answer: Any, signals: Recorder
 ) -> None:
     gateway.next_collects = [answer]
     payment = begin()
@@ -115,9 +115,9 @@ def search_now(payment: Payment) -> str:
 
 
 def test_history_with_fewer_rows_than_its_total_closes_nothing(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
+    lost: Payment, history: FakeHistory, clock: Clock
 ) -> None:
-    gateway_history.add(clock.at.date().isoformat(), 501, reseau="MTN")
+    history.add(clock.at.date().isoformat(), 501, reseau="MTN")
 
     closed = search_until_closed(clock, lost)
 
@@ -141,22 +141,22 @@ def test_total_that_differs_from_the_row_count_closes_nothing(
 
 
 def test_one_unanswered_search_after_a_complete_one_makes_no_review(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
+    lost: Payment, history: FakeHistory, clock: Clock
 ) -> None:
     sweep_at_next_poll(clock)
-    gateway_history.fails_after = len(gateway_history.requests)
+    history.fails_after = len(history.requests)
 
     while only_attempt(lost).next_poll_at <= lost.created_at + DAY + timedelta(hours=1):
         sweep_at_next_poll(clock)
     assert only_attempt(lost).status == "unknown"
-    gateway_history.fails_after = None
+    history.fails_after = None
 
     assert search_until_closed(clock, lost).status == "expired"
 
 
-def test_history_without_answers_leads_to_review(lost: Payment, gateway_history: FakeHistory, clock: Clock) -> None:
+def test_history_without_answers_leads_to_review(lost: Payment, history: FakeHistory, clock: Clock) -> None:
     sweep_at_next_poll(clock)
-    gateway_history.fails_after = len(gateway_history.requests)
+    history.fails_after = len(history.requests)
 
     closed = search_until_closed(clock, lost)
 
@@ -183,9 +183,9 @@ def test_history_without_answers_leads_to_review(lost: Payment, gateway_history:
     ],
 )
 def test_unclaimed_similar_payment_leads_to_review_within_minutes(
-    changes: dict[str, Any], lost: Payment, gateway_history: FakeHistory, clock: Clock, signals: Recorder
+    changes: dict[str, Any], lost: Payment, history: FakeHistory, clock: Clock, signals: Recorder
 ) -> None:
-    show(gateway_history, clock, **changes)
+    show(history, clock, **changes)
     began_at = clock.at
 
     closed = search_until_closed(clock, lost)
@@ -195,11 +195,9 @@ def test_unclaimed_similar_payment_leads_to_review_within_minutes(
     assert signals.names() == ["payment_needs_review"]
 
 
-def test_row_with_our_id_and_no_reference_leads_to_review(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
-) -> None:
+def test_row_with_our_id_and_no_reference_leads_to_review(lost: Payment, history: FakeHistory, clock: Clock) -> None:
     own = str(only_attempt(lost).pk)
-    show(gateway_history, clock, reference=None, callback_info=own, amount=1, phone_number="2290161000099")
+    show(history, clock, reference=None, callback_info=own, amount=1, phone_number="2290161000099")
 
     assert search_until_closed(clock, lost).status == "review"
 
@@ -210,22 +208,22 @@ def test_row_with_our_id_and_no_reference_leads_to_review(
     ids=["amount", "number", "provider"],
 )
 def test_payment_of_another_payer_or_amount_is_ignored(
-    changes: dict[str, Any], lost: Payment, gateway_history: FakeHistory, clock: Clock
+    changes: dict[str, Any], lost: Payment, history: FakeHistory, clock: Clock
 ) -> None:
-    show(gateway_history, clock, **changes)
+    show(history, clock, **changes)
 
     assert search_until_closed(clock, lost).status == "expired"
 
 
 @pytest.mark.parametrize("by", ["reference", "echo"])
 def test_similar_payment_claimed_by_another_attempt_is_ignored(
-    by: str, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    by: str, begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     other = begin(merchant_reference="order-2")
     gateway.last().approve()
     held = only_attempt(other)
     named = {"reference": held.gateway_reference} if by == "reference" else {"callback_info": str(held.pk)}
-    show(gateway_history, clock, **named)
+    show(history, clock, **named)
     gateway.next_collects = [lose_the_answer]
     payment = begin(merchant_reference="order-1")
     gateway.forget(gateway.last())
@@ -249,21 +247,21 @@ def deliver_webhook(payment: Payment) -> None:
     webhook_hints.receive(hint_from({"reference": "late", "status": "SUCCESSFUL", "callback_info": echo}))
 
 
-def come_late(payment: Payment, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> None:
+def come_late(payment: Payment, gateway: ModelGateway, history: FakeHistory, clock: Clock) -> None:
     """FeexPay accepted the request after all, and its history shows it only now."""
     attempt = only_attempt(payment)
     charge = Charge("late", str(attempt.pk), "2290161000050", attempt.amount)
     charge.approve()
     gateway.charges.append(charge)
     row = fake_history.row("late", attempt.created_at, amount=attempt.amount, callback_info=str(attempt.pk))
-    gateway_history.rows.append(row)
+    history.rows.append(row)
 
 
 def test_late_success_after_the_closing_is_credited(
-    lost: Payment, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, signals: Recorder
+    lost: Payment, gateway: ModelGateway, history: FakeHistory, clock: Clock, signals: Recorder
 ) -> None:
     closed = search_until_closed(clock, lost)
-    come_late(closed, gateway, gateway_history, clock)
+    come_late(closed, gateway, history, clock)
 
     deliver_webhook(closed)
     clock.advance(5)
@@ -276,14 +274,14 @@ def test_late_success_after_the_closing_is_credited(
 
 
 def test_retry_after_the_closing_asks_feexpay_again(
-    lost: Payment, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    lost: Payment, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)
-    gateway_history.fails_after = 0
+    history.fails_after = 0
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
         retry(closed.pk, source=Source.API)
-    gateway_history.fails_after = None
-    come_late(closed, gateway, gateway_history, clock)
+    history.fails_after = None
+    come_late(closed, gateway, history, clock)
 
     with pytest.raises(NotAllowedError, match="not_retryable"):
         retry(closed.pk, source=Source.API)
@@ -292,10 +290,10 @@ def test_retry_after_the_closing_asks_feexpay_again(
 
 
 def test_pending_payment_found_after_the_closing_forbids_a_retry(
-    lost: Payment, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    lost: Payment, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)
-    come_late(closed, gateway, gateway_history, clock)
+    come_late(closed, gateway, history, clock)
     gateway.last().status = "PENDING"
 
     with pytest.raises(NotAllowedError, match="payment_open"):
@@ -305,14 +303,14 @@ def test_pending_payment_found_after_the_closing_forbids_a_retry(
 
 
 def test_closed_attempt_is_searched_daily_for_a_week_then_less_often(
-    lost: Payment, gateway_history: FakeHistory, clock: Clock
+    lost: Payment, history: FakeHistory, clock: Clock
 ) -> None:
     closed = search_until_closed(clock, lost)
-    searched = len(gateway_history.requests)
+    searched = len(history.requests)
 
     while clock.at - closed.created_at < 7 * DAY:
         sweep_at_next_poll(clock)
-    assert 6 <= len(gateway_history.requests) - searched <= 9
+    assert 6 <= len(history.requests) - searched <= 9
 
     while clock.at - closed.created_at < 70 * DAY:
         sweep_at_next_poll(clock)

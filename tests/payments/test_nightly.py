@@ -34,12 +34,12 @@ def go_to_weekday(clock: Clock, weekday: int) -> None:
 
 
 @pytest.fixture
-def paid_on_tuesday(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> None:
+def paid_on_tuesday(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock) -> None:
     """A payment that was paid on Tuesday and never polled. The time is Wednesday, 02:00."""
     go_to_weekday(clock, TUESDAY)
     begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=2, minute=0) + timedelta(days=1)
 
 
@@ -84,7 +84,7 @@ def test_compare_at_is_a_setting(
     assert (run_next() is not None) is runs
 
 
-def test_without_a_sent_attempt_nothing_is_compared(gateway_history: FakeHistory) -> None:
+def test_without_a_sent_attempt_nothing_is_compared(history: FakeHistory) -> None:
     assert run_next() is None
     assert Comparison.objects.count() == 0
 
@@ -114,9 +114,9 @@ def test_stopped_comparison_is_taken_over_at_once(paid_on_tuesday: None) -> None
 
 
 def test_unanswered_comparison_restarts_after_an_hour_then_daily_for_a_month(
-    paid_on_tuesday: None, gateway_history: FakeHistory, clock: Clock
+    paid_on_tuesday: None, history: FakeHistory, clock: Clock
 ) -> None:
-    gateway_history.fails_after = 0
+    history.fails_after = 0
     first = run_next()
     assert first is not None
     assert run_next() is None
@@ -157,12 +157,10 @@ def test_comparison_whose_process_dies_repeatedly_restarts_daily(paid_on_tuesday
     assert Comparison.objects.order_by("night")[0].start_count == nightly.MAX_STARTS + 1
 
 
-def test_second_start_begins_with_fresh_counts(
-    paid_on_tuesday: None, gateway_history: FakeHistory, clock: Clock
-) -> None:
-    gateway_history.fails_after = 0
+def test_second_start_begins_with_fresh_counts(paid_on_tuesday: None, history: FakeHistory, clock: Clock) -> None:
+    history.fails_after = 0
     run_next()
-    gateway_history.fails_after = None
+    history.fails_after = None
     clock.advance(3601)
 
     comparison = run_next()
@@ -171,8 +169,8 @@ def test_second_start_begins_with_fresh_counts(
     assert (comparison.state, comparison.gap_count, comparison.gaps) == ("complete", 0, [])
 
 
-def test_cut_history_causes_no_restart(paid_on_tuesday: None, gateway_history: FakeHistory, clock: Clock) -> None:
-    gateway_history.add((clock.at - timedelta(days=1)).date().isoformat(), 501)
+def test_cut_history_causes_no_restart(paid_on_tuesday: None, history: FakeHistory, clock: Clock) -> None:
+    history.add((clock.at - timedelta(days=1)).date().isoformat(), 501)
     run_next()
     clock.advance(2 * 3600)
 

@@ -26,11 +26,11 @@ SATURDAY = 6
 
 
 @pytest.fixture
-def first_night(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock) -> date:
+def first_night(begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock) -> date:
     """An attempt was sent on Tuesday, and the comparison of the night after it ran."""
     go_to_weekday(clock, TUESDAY)
     begin(merchant_reference="first")
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=3, minute=0) + DAY
     assert run_next() is not None
     return clock.at.date()
@@ -55,7 +55,7 @@ def test_missed_nights_are_compared_oldest_first(first_night: date, clock: Clock
 
 @pytest.mark.parametrize("missed", [3, 40])
 def test_charge_of_a_missed_night_is_found(
-    first_night: date, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, missed: int
+    first_night: date, begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, missed: int
 ) -> None:
     """FeexPay refused the request and charged anyway: only the nightly comparison can find it."""
     payments = []
@@ -63,7 +63,7 @@ def test_charge_of_a_missed_night_is_found(
         gateway.next_collects = [refuse("Bad Request")]
         payments.append(begin(merchant_reference=f"order-{number}"))
         gateway.last().approve()
-        write(gateway_history, gateway.last(), clock.at.date())
+        write(history, gateway.last(), clock.at.date())
         clock.advance(86_400)
     clock.advance(86_400)
     assert Credit.objects.count() == 0
@@ -107,16 +107,16 @@ def test_no_comparison_starts_while_another_runs(first_night: date, clock: Clock
 
 
 def test_after_an_unanswered_comparison_none_starts_for_an_hour(
-    first_night: date, gateway_history: FakeHistory, clock: Clock
+    first_night: date, history: FakeHistory, clock: Clock
 ) -> None:
     clock.advance(4 * 86_400)
-    gateway_history.requests.clear()
-    gateway_history.fails_after = 0
+    history.requests.clear()
+    history.fails_after = 0
 
     assert len(run_all()) == 1
-    assert len(gateway_history.requests) <= 3
+    assert len(history.requests) <= 3
 
-    gateway_history.fails_after = None
+    history.fails_after = None
     clock.advance(3601)
     done = run_all()
     assert [comparison.night for comparison in done] == [first_night + number * DAY for number in range(1, 5)]
@@ -140,7 +140,7 @@ def test_cluster_compares_as_many_nights_as_time_allows(first_night: date, clock
 
 
 def test_without_any_comparison_at_most_a_month_is_compared(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock, configure: Configure
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, configure: Configure
 ) -> None:
     begin()
     clock.at = clock.at.replace(hour=3) + timedelta(days=60)
@@ -164,17 +164,17 @@ def test_two_workers_compare_each_night_once(first_night: date, clock: Clock) ->
 
 
 def test_sunday_comparison_covers_the_week_before(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     """FeexPay reversed the payment after its day was compared twice, and sent no webhook."""
     go_to_weekday(clock, SATURDAY)
     payment = begin()
     gateway.last().approve()
     sweep_until_final(payment, clock)
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=3) + 3 * DAY
     run_all()
-    gateway_history.rows[0]["status"] = gateway.last().status = "REVERSED"
+    history.rows[0]["status"] = gateway.last().status = "REVERSED"
     for _ in range(4):
         clock.advance(86_400)
         run_all()

@@ -34,7 +34,7 @@ def reconcile(*arguments: str) -> tuple[int, list[str]]:
     return 0, out.getvalue().splitlines()
 
 
-def test_default_period_is_yesterday_and_the_day_before(gateway_history: FakeHistory, clock: Clock) -> None:
+def test_default_period_is_yesterday_and_the_day_before(history: FakeHistory, clock: Clock) -> None:
     code, lines = reconcile()
 
     comparison = Comparison.objects.get()
@@ -46,10 +46,10 @@ def test_default_period_is_yesterday_and_the_day_before(gateway_history: FakeHis
 
 
 def test_each_discrepancy_is_a_line_and_open_ones_exit_with_1(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     payment = begin()
-    write(gateway_history, gateway.last(), clock.at.date(), status="SUCCESSFUL")
+    write(history, gateway.last(), clock.at.date(), status="SUCCESSFUL")
     clock.advance(86_400)
 
     code, lines = reconcile()
@@ -63,11 +63,11 @@ def test_each_discrepancy_is_a_line_and_open_ones_exit_with_1(
 
 
 def test_json_lines_end_with_the_summary(
-    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, clock: Clock
+    begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    write(gateway_history, gateway.last(), clock.at.date())
+    write(history, gateway.last(), clock.at.date())
     clock.advance(86_400)
 
     code, lines = reconcile("--json")
@@ -78,8 +78,8 @@ def test_json_lines_end_with_the_summary(
     assert (whole["state"], whole["found"], whole["settled"], whole["open"]) == ("complete", 1, 1, 0)
 
 
-def test_gaps_are_listed_and_exit_with_3(gateway_history: FakeHistory) -> None:
-    gateway_history.fails_after = 0
+def test_gaps_are_listed_and_exit_with_3(history: FakeHistory) -> None:
+    history.fails_after = 0
 
     code, lines = reconcile()
 
@@ -97,22 +97,20 @@ def test_gaps_are_listed_and_exit_with_3(gateway_history: FakeHistory) -> None:
         (["--to", "9000-01-01"], "the period is not over yet"),
     ],
 )
-def test_wrong_period_is_refused_without_a_question(
-    arguments: list[str], words: str, gateway_history: FakeHistory
-) -> None:
+def test_wrong_period_is_refused_without_a_question(arguments: list[str], words: str, history: FakeHistory) -> None:
     code, lines = reconcile(*arguments)
 
-    assert (code, gateway_history.requests, Comparison.objects.count()) == (2, [], 0)
+    assert (code, history.requests, Comparison.objects.count()) == (2, [], 0)
     assert words in lines[-1]
 
 
-def test_last_day_alone_selects_one_day(gateway_history: FakeHistory, clock: Clock) -> None:
+def test_last_day_alone_selects_one_day(history: FakeHistory, clock: Clock) -> None:
     reconcile("--to", "2026-03-01")
 
     assert Comparison.objects.get().first_day == date(2026, 3, 1)
 
 
-def test_wrong_key_exits_with_4(configure: Any, gateway_history: FakeHistory) -> None:
+def test_wrong_key_exits_with_4(configure: Any, history: FakeHistory) -> None:
     configure(API_KEY="")
 
     code, lines = reconcile()
@@ -145,7 +143,7 @@ def test_command_runs_in_a_thread_without_signals() -> None:
     assert heard == [False]
 
 
-def test_stopped_run_says_so(gateway_history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_run_says_so(history: FakeHistory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading.Event, "is_set", lambda event: True)
 
     code, lines = reconcile()

@@ -367,7 +367,7 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     amount: int,
     begin: Begin,
     gateway: ModelGateway,
-    gateway_history: FakeHistory,
+    history: FakeHistory,
     clock: Clock,
     ama: User,
 ) -> None:
@@ -378,13 +378,13 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
     close(payment, decision, ama)
     day = clock.at.date()
-    gateway_history.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
+    history.rows.append(row(charge.reference, str(day), amount=amount, callback_info=charge.echo))
 
     clock.advance(2 * 86_400)
     run.compare(run.begin(day, day), source=Source.COMMAND)
     assert Discrepancy.objects.count() == 0
 
-    gateway_history.rows[0]["amount"] = 4000
+    history.rows[0]["amount"] = 4000
     run.compare(run.begin(day, day), source=Source.COMMAND)
     assert [discrepancy.kind for discrepancy in Discrepancy.objects.all()] == ["amount"]
 
