@@ -143,7 +143,7 @@ def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:
 
 
 def _restart(known: Comparison, now: datetime) -> Comparison | None:
-    """Reset the comparison and its findings; None if another process was quicker."""
+    """Reset the comparison and its findings; None if another process restarted it first."""
     fresh = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
     columns = [field.name for field in Comparison._meta.fields if field.name not in ("id", "night", "start_count")]
     with durable():
