@@ -142,7 +142,7 @@ def refuse_duplicates(duplicates: QuerySet[Payment]) -> None:
     """Raise NotAllowedError `duplicate_payment` naming the newest of these payments, if there is one."""
     duplicate = duplicates.order_by("-created_at").first()
     if duplicate is not None:
-        message = _("This is being paid or is paid already.")
+        message = _("This is being paid or is paid already. Do not pay a second time.")
         raise NotAllowedError("duplicate_payment", message, payment_id=duplicate.pk)
 
 

@@ -136,13 +136,13 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     payment = Payment.objects.for_reading().get(pk=message.payment_id)
     arguments = {"signal": SIGNALS[message.signal], "payment": payment, "event_id": message.event_id}
     # As it was read: without an earlier delivery there is no receipt.
-    taken = set(message.receipts.values_list("receiver", flat=True)) if message.delivery_count else set()
-    took, errors = list[str](), list[str]()
+    done_before = set(message.receipts.values_list("receiver", flat=True)) if message.delivery_count else set()
+    returned, errors = list[str](), list[str]()
     busy = False
     for name, functions in receivers_of(SIGNALS[message.signal]).items():
-        if name in taken:
+        if name in done_before:
             continue
-        invocation = Invocation(name, held := _renewed(held), tuple(took))
+        invocation = Invocation(name, held := _renewed(held), tuple(returned))
         match bulkhead.begin(invocation):
             case Start.BUSY:
                 busy = True
@@ -155,10 +155,10 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
                 if error:
                     errors.append(f"{error}: {name}")
                 else:
-                    took.append(name)
+                    returned.append(name)
     failpoints.hit("signalled")
     if errors or busy:
-        _postpone(held, took, errors[0] if errors else "")
+        _postpone(held, returned, errors[0] if errors else "")
         return Delivery.AGAIN_LATER
     closed = _rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
     return Delivery.DONE if closed else Delivery.AGAIN_LATER
@@ -201,9 +201,9 @@ def _rows(held: Claim) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(pk=held.message.pk, next_delivery_at=held.lease)
 
 
-def _postpone(held: Claim, took: Iterable[str], error: str) -> None:
+def _postpone(held: Claim, returned: Iterable[str], error: str) -> None:
     """Deliver again later: after an error with back-off, else as soon as a receiver may have a free call."""
-    _keep_receipts(held.message, took)
+    _keep_receipts(held.message, returned)
     if error:
         doublings: int = 2 ** min(held.message.delivery_count, 16)
         at = conf.now() + min(_FIRST_WAIT * doublings, LONGEST_WAIT)
@@ -212,9 +212,9 @@ def _postpone(held: Claim, took: Iterable[str], error: str) -> None:
         _rows(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
 
 
-def _keep_receipts(message: OutboxMessage, took: Iterable[str]) -> None:
+def _keep_receipts(message: OutboxMessage, returned: Iterable[str]) -> None:
     OutboxReceipt.objects.bulk_create(
-        [OutboxReceipt(message=message, receiver=name) for name in took], ignore_conflicts=True
+        [OutboxReceipt(message=message, receiver=name) for name in returned], ignore_conflicts=True
     )
 
 

@@ -36,7 +36,7 @@ logger = logging.getLogger("django_feexpay.payments")
 FRESH = timedelta(seconds=3600)
 
 #: A rate that was quoted to a user stays valid for that user's starts for this time.
-HELD_SECONDS = 600
+QUOTED_RATE_SECONDS = 600
 
 #: After a failure the source is not asked again for this time. One caller may take this long to ask.
 PAUSE_SECONDS = 30
@@ -97,25 +97,25 @@ class HttpRates(RatesSource):
         return quoted * EURO_PARITY if feexpay.rates_quoted_in == "EUR" else quoted
 
 
-def hold_rate(user: Any, currency: str, into: str) -> Decimal | None:
+def store_rate_for_user(user: Any, currency: str, into: str) -> Decimal | None:
     """The current rate, stored for this user's starts for ten minutes: the payer is charged the amount they saw.
 
-    Changes: the cache. Raises and returns: as `held_rate`.
+    Changes: the cache. Raises and returns: as `rate_for_user`.
     """
     rate = _current_rate(currency, into)
     if rate is not None and currency != "EUR" and user is not None:
-        cache_state.put(_held_key(user, currency, into), str(rate), HELD_SECONDS)
+        cache_state.put(_user_rate_key(user, currency, into), str(rate), QUOTED_RATE_SECONDS)
     return rate
 
 
-def held_rate(user: Any, currency: str, into: str) -> Decimal | None:
-    """The rate stored for this user by `hold_rate`, else the current rate. None: nothing has to be converted.
+def rate_for_user(user: Any, currency: str, into: str) -> Decimal | None:
+    """The rate stored for this user by `store_rate_for_user`, else the current rate. None: nothing has to be converted.
 
     Inside a transaction only a cached rate is used. Changes: the cache. Safe to repeat: yes.
     Raises: NotAllowedError `rate_unavailable`; InsideAtomicError where the source would have to be asked.
     """
     if currency not in (into, "EUR") and user is not None:
-        held = _cached(_held_key(user, currency, into))
+        held = _cached(_user_rate_key(user, currency, into))
         if held is not None:
             return Decimal(held)
     return _current_rate(currency, into)
@@ -151,7 +151,7 @@ def _current_rate(currency: str, into: str) -> Decimal | None:
         raise NotAllowedError("rate_unavailable", message, retry_after_seconds=PAUSE_SECONDS) from None
 
 
-def _held_key(user: Any, currency: str, into: str) -> str:
+def _user_rate_key(user: Any, currency: str, into: str) -> str:
     return f"rate:{currency}:{into}:held:{user.pk}"
 
 

@@ -423,7 +423,7 @@ def record_reference(attempt: Attempt, reference: str, source: Source) -> bool:
 def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     """Move CREATED to UNKNOWN without a call, as FeexPay has it already.
 
-    Returns False if a sender was quicker. If the process dies between the two moves, `mark_sender_dead` repairs the
+    Returns False if a sender moved it first. If the process dies between the two moves, `mark_sender_dead` repairs the
     attempt.
     """
     now = conf.now()

@@ -97,7 +97,7 @@ def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
         return
     if attempt.events.filter(to_status=Status.REVIEW, because="reference_conflict").exists():
         # Its only payment at FeexPay belongs to another attempt, so FeexPay can never answer about it.
-        message = _("FeexPay counts this payment under another one. Please start a new payment.")
+        message = _("FeexPay has recorded this payment under another one. Please start a new payment.")
         raise NotAllowedError("not_retryable", message, payment_id=attempt.payment_id)
     raise attempts.cannot_ask(attempt.payment_id)
 
@@ -154,7 +154,7 @@ def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:
 
 
 def _still_open(payment_id: UUID) -> NotAllowedError:
-    message = _("An earlier attempt may still succeed: the payer must not be asked twice.")
+    message = _("An earlier attempt may still succeed, so no new one was started. Do not pay a second time.")
     return NotAllowedError("payment_open", message, payment_id=payment_id)
 
 

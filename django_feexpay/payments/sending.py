@@ -67,8 +67,8 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
     If a webhook names it, FeexPay may already have it, so the history is searched first. The attempt waits while
     FeexPay does not answer that search or a question about an earlier refusal of the order, while another payment of
-    the order is open, and while a circuit is open or FeexPay asks to slow down. If it is sent late, its payer has
-    SHORTEST_WINDOW.
+    the order is open, and while a circuit is open or FeexPay's rate limit is reached. If it is sent late, its
+    payer has SHORTEST_WINDOW.
     Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
@@ -76,7 +76,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
     found = reconcile.find_unsent(attempt.pk, source=source) if attempt.deliveries.exists() else False
     if found:
         return
-    known = found is False and ask_about_refusals(
+    refusals_answered = found is False and ask_about_refusals(
         payment.user_id, payment.merchant_reference, source=source, excluding=payment.pk
     )
     if found is False and is_credited(payment):
@@ -89,7 +89,7 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         expired = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
         ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=expired)
         return
-    if not known or other_payments_of_order(payment).exists():
+    if not refusals_answered or other_payments_of_order(payment).exists():
         leases.release(held, min(now + _ASK_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(payment.provider_id):

@@ -109,7 +109,7 @@ def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote
 def quote_with(provider: Provider, amount: int, currency: str = "", *, user: Any = None) -> Quote:
     """`quote` for a provider row that the caller has read already."""
     amount, currency = _amount(amount), _currency(currency, provider.spec)
-    return _quoted(provider, amount, currency, rates.hold_rate(user, currency, provider.spec.currency))
+    return _quoted(provider, amount, currency, rates.store_rate_for_user(user, currency, provider.spec.currency))
 
 
 def validate(request: PaymentRequest) -> AgreedTerms:
@@ -128,7 +128,7 @@ def validate(request: PaymentRequest) -> AgreedTerms:
     otp = _otp(request.otp, spec)
     _check_urls(request)
     _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
-    quoted = _quoted(provider, amount, currency, rates.held_rate(request.user, currency, spec.currency))
+    quoted = _quoted(provider, amount, currency, rates.rate_for_user(request.user, currency, spec.currency))
     return AgreedTerms(
         request=request, provider=provider, msisdn=msisdn, msisdn_hash=hash_msisdn(msisdn), otp=otp, quote=quoted
     )

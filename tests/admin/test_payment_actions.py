@@ -304,7 +304,8 @@ def test_report_groups_refusals_by_their_text(
 
     assert messages[0] == "Retry: 1 done, 2 skipped, 0 failed."
     assert sorted(messages[1:]) == [
-        f"An earlier attempt may still succeed: the payer must not be asked twice. ({str(waiting.pk)[:8]}…)",
+        "An earlier attempt may still succeed, so no new one was started. Do not pay a second time."
+        f" ({str(waiting.pk)[:8]}…)",
         f"This payment is paid. ({str(paid.pk)[:8]}…)",
     ]
 

@@ -258,7 +258,7 @@ def test_interactive_reading_ends_within_its_timeout(history: FakeHistory, monke
         now[0] += 0.4
         return HistoryPage(rows=(), total=9, complete=False, cut=True)
 
-    monkeypatch.setattr(history, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(history_reader, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(Gateway, "search_history", answer_late)
 
     read(reader=Reader(max_questions=14, timeout_seconds=1.0, longest_question_seconds=1.0))

@@ -148,7 +148,7 @@ def test_without_any_comparison_at_most_a_month_is_compared(
     done = run_all()
 
     tonight = clock.at.date()
-    assert (done[0].night, done[-1].night) == (tonight - nightly.OLDEST_NIGHT, tonight)
+    assert (done[0].night, done[-1].night) == (tonight - nightly.OLDEST_NIGHT_AGE, tonight)
 
 
 @pytest.mark.postgres_only

@@ -53,7 +53,7 @@ def fake_rates(configure: Configure) -> type[FakeRates]:
 
 
 def dollar() -> Decimal | None:
-    return rates.held_rate(None, "USD", "XOF")
+    return rates.rate_for_user(None, "USD", "XOF")
 
 
 def assert_unavailable() -> None:
@@ -71,10 +71,10 @@ def pause_over() -> None:
 
 
 @pytest.mark.parametrize("into", ["XOF", "XAF"])
-def test_euro_uses_the_fixed_parity_and_no_source(fake_rates: type[FakeRates], into: str) -> None:
-    assert rates.held_rate(None, "EUR", into) == Decimal("655.957")
-    assert rates.held_rate(None, into, into) is None
-    assert fake_rates.calls == 0
+def test_euro_uses_the_fixed_parity_and_no_source(bank: type[Bank], into: str) -> None:
+    assert rates.rate_for_user(None, "EUR", into) == Decimal("655.957")
+    assert rates.rate_for_user(None, into, into) is None
+    assert bank.asked == 0
 
 
 def test_source_is_asked_once_an_hour(fake_rates: type[FakeRates], clock: Clock) -> None:

@@ -24,7 +24,7 @@ READING, POLLING, SENDING = 0.5, 0.7, 1.0
 CREDITED_A_MINUTE = 20
 
 #: FeexPay's 429 without a Retry-After.
-_SLOW_DOWN_SECONDS = 5
+_DEFAULT_PAUSE_SECONDS = 5
 _LONGEST_PAUSE = timedelta(hours=1)
 #: Longer than the longest call in a slot: the slot of a killed process becomes free by itself.
 _SLOT_SECONDS = 60
@@ -68,7 +68,7 @@ def record(seen: CallSeen) -> None:
     if seen.http_status != 429 or seen.error is None:
         return
     now = conf.now().timestamp()
-    until = now + (seen.error.retry_after_seconds or _SLOW_DOWN_SECONDS)
+    until = now + (seen.error.retry_after_seconds or _DEFAULT_PAUSE_SECONDS)
     if until - now > _left(cache_state.read((_PAUSE,)), now):
         cache_state.put(_PAUSE, until, _LONGEST_PAUSE.total_seconds())
 

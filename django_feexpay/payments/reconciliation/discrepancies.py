@@ -149,7 +149,7 @@ def repair(found: Found, source: Source, note: str) -> Outcome:
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
         reconcile.record_reference(attempt, str(found.report.reference), source)
     if kind is Kind.STATUS and _has_other_reference(attempt, found.report):
-        # Its OTP was refused and charged anyway: accept any payment that echoes its id, until one is credited.
+        # FeexPay refused its OTP but charged it: accept any payment that echoes its id, until one is credited.
         Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)

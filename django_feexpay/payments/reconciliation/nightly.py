@@ -38,9 +38,11 @@ DAYS_ON_SUNDAY = 9
 MAX_STARTS = 5
 #: A running comparison without a heartbeat for this time has lost its process.
 HEARTBEAT_TIMEOUT = timedelta(minutes=10)
+#: A comparison without an answer is started again after this time; after MAX_STARTS starts, after the second one.
 RESTART_AFTER = timedelta(hours=1)
 LATE_RESTART_AFTER = A_DAY
-OLDEST_NIGHT = timedelta(days=LONGEST_HISTORY_DAYS)
+#: Older nights are not compared any more.
+OLDEST_NIGHT_AGE = timedelta(days=LONGEST_HISTORY_DAYS)
 
 #: Missed nights are searched among this many of the newest ones. Staff compare older days by command.
 NIGHTS_REMEMBERED = 100
@@ -107,7 +109,7 @@ def _first_missed(known: list[Comparison], tonight: date) -> date | None:
         sent_at: datetime | None = Attempt.objects.aggregate(first=Min("sent_at"))["first"]
         if sent_at is None:
             return None
-        night = max(utc_day(sent_at) + A_DAY, tonight - OLDEST_NIGHT)
+        night = max(utc_day(sent_at) + A_DAY, tonight - OLDEST_NIGHT_AGE)
     while night in nights:
         night += A_DAY
     return night if night <= tonight else None
@@ -135,7 +137,7 @@ def _must_restart(row: Comparison, now: datetime) -> bool:
         # A heartbeat in the future was written by a clock that was ahead: no process runs this comparison.
         return age < -conf.CLOCK_SLACK or age > (RESTART_AFTER if unanswered else HEARTBEAT_TIMEOUT)
     # Once a day, and after a month no more.
-    return age > LATE_RESTART_AFTER and utc_day(now) - _night_of(row) < OLDEST_NIGHT
+    return age > LATE_RESTART_AFTER and utc_day(now) - _night_of(row) < OLDEST_NIGHT_AGE
 
 
 def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:
@@ -143,7 +145,7 @@ def _has_gap(row: Comparison, reasons: frozenset[Gap]) -> bool:
 
 
 def _restart(known: Comparison, now: datetime) -> Comparison | None:
-    """Reset the comparison and its findings; None if another process was quicker."""
+    """Reset the comparison and its findings; None if another process restarted it first."""
     fresh = Comparison(first_day=known.first_day, last_day=known.last_day, started_at=now, beat_at=now)
     columns = [field.name for field in Comparison._meta.fields if field.name not in ("id", "night", "start_count")]
     with durable():

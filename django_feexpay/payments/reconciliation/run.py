@@ -42,7 +42,7 @@ WAITS_SECONDS = 300
 MAX_ASKED = 500
 
 _GAPS_KEPT = 100
-_BEAT_EVERY = timedelta(seconds=10)
+_HEARTBEAT_EVERY = timedelta(seconds=10)
 
 
 def compare(
@@ -133,7 +133,7 @@ class _Run:
                 self._row.foreign_count += 1
         for discrepancy in found:
             self._handle(discrepancy)
-        self._beat()
+        self._write_heartbeat()
 
     def _compare_attempt(self, attempt: Attempt, row: HistoryRow) -> Iterator[Found]:
         """The discrepancies of an attempt, if it was sent in this period or never."""
@@ -212,12 +212,12 @@ class _Run:
             leases.make_due_now(found.attempt)
         discrepancies.record_finding(self._row, row)
         self._watch(row)
-        self._beat()
+        self._write_heartbeat()
 
     # --- the Comparison row ----------------------------------------------------------------------------
 
-    def _beat(self) -> None:
-        if abs(conf.now() - self._row.beat_at) >= _BEAT_EVERY:
+    def _write_heartbeat(self) -> None:
+        if abs(conf.now() - self._row.beat_at) >= _HEARTBEAT_EVERY:
             self._row.beat_at = conf.now()
             self._row.save(update_fields=["beat_at"])
 
