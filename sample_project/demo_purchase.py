@@ -118,7 +118,9 @@ class Purchase:
     def _receipt(self, payment: dict[str, Any], pack: dict[str, Any], balance: dict[str, Any]) -> None:
         settled = self._get(f"/api/v1/payments/feexpay/{payment['id']}/status/")
         if (settled["status"], settled["detail"]) != ("successful", "credited"):
-            raise DemoError(f"coins were given, but the payment reads {settled['status']} / {settled['detail']}")
+            raise DemoError(
+                f"coins were given, but the status of the payment is {settled['status']} / {settled['detail']}"
+            )
         lines = {
             "amount": _francs(settled["charged_amount"]),
             "provider": settled["provider_name"],

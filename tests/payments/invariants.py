@@ -80,7 +80,7 @@ def check_second_charge_opens_an_incident(
 
 
 def check_events_form_a_chain(attempts: list[Attempt]) -> None:
-    """I5: each event starts at the end status of the one before, none leaves SUCCESSFUL, the last one gives the status."""
+    """I5: each event starts where the one before it ended. No event leaves SUCCESSFUL. The last one has the status."""
     chains: dict[object, list[tuple[str, str]]] = defaultdict(list)
     for pk, before, after in PaymentEvent.objects.order_by("id").values_list("attempt_id", "from_status", "to_status"):
         chains[pk].append((before, after))

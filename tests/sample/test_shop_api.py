@@ -18,7 +18,7 @@ from tests.sample.money import credited_payment
 def test_new_shop_has_four_packs(db: None) -> None:
     CoinPack.objects.all().delete()
 
-    import_module("shop.migrations.0002_first_packs").open_shop(apps, None)
+    import_module("shop.migrations.0002_first_packs").create_packs(apps, None)
 
     assert list(CoinPack.objects.values_list("code", "coins", "price")) == [
         ("mini", 50, 500),
