@@ -116,7 +116,7 @@ def test_retry_that_finds_the_first_attempt_paid_credits_it(
 
 def test_retry_is_refused_while_feexpay_cannot_confirm_the_first_failure(caller: Caller, gateway: ModelGateway) -> None:
     payment_id = caller.initiate().json()["id"]
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert_problem(caller.post(f"retry/{payment_id}/"), 409, "payment_open", members=("payment_id",))
 

@@ -167,7 +167,7 @@ class LyingGateway:
     def shows(self, taken: Taken) -> bool:
         """Whether the history says that the payment's money was taken."""
         row = HISTORIES[taken.plan.history](taken.truth(self.clock.at))
-        return self.history != "away" and row is not None and row["status"] == "SUCCESSFUL"
+        return self.history != "unavailable" and row is not None and row["status"] == "SUCCESSFUL"
 
     def _collect(self, body: dict[str, Any]) -> WireReply:
         plan = self.plans[body["amount"]]
@@ -185,8 +185,8 @@ class LyingGateway:
         return STATUSES["missing"]({})
 
     def _history(self, question: dict[str, Any]) -> WireReply:
-        if self.history == "away" and not self.honest:
-            raise OutcomeUnknownError("away")
+        if self.history == "unavailable" and not self.honest:
+            raise OutcomeUnknownError("unavailable")
         rows = [row for row in self._rows() if _is_wanted(row, question)]
         total = len(rows) + (1 if self.history == "cut short" and not self.honest else 0)
         return reply(200, {"success": True, "total": total, "data": rows})

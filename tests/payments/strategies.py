@@ -90,7 +90,7 @@ def show_a_page(charge: Charge) -> WireReply:
     return reply(202, {"reference": charge.reference, "status": PENDING, "payment_url": url})
 
 
-def say(answer: WireReply) -> Answer:
+def answer_with(answer: WireReply) -> Answer:
     """The payer is prompted, and this is the whole answer."""
     return lambda charge: answer
 
@@ -129,10 +129,10 @@ ANSWERS: Mapping[str, Answer] = {
     "bad request": refuse_without_charge(400, {"statusCode": 400, "message": "Bad Request"}),
     "bad request, charged": charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
     "refused, named": charge_and_answer(400, {"message": "PAYER_NOT_FOUND"}, names_it=True),
-    "keys twice": say(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
-    "garbled": say(GARBAGE[1]),
-    "bad gateway": say(GARBAGE[2]),
-    "truncated": say(GARBAGE[3]),
+    "keys twice": answer_with(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
+    "garbled": answer_with(GARBAGE[1]),
+    "bad gateway": answer_with(GARBAGE[2]),
+    "truncated": answer_with(GARBAGE[3]),
 }
 
 PAGES: Mapping[str, Callable[[str], WireReply]] = {
@@ -178,7 +178,7 @@ class Codes:
             "lost": lose_the_answer,
             "lost, joined": self._complete_first_and_lose_answer,
             "not sent": cannot_reach,
-            "garbled": say(GARBAGE[1]),
+            "garbled": answer_with(GARBAGE[1]),
         }[name]
 
     def _complete_first(self, charge: Charge) -> WireReply:

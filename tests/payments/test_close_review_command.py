@@ -92,7 +92,7 @@ def test_refusal_states_its_reason(doubted: Callable[..., Payment], gateway: Mod
     assert run(payment.pk, "not_paid") == (1, "FeexPay says that money was taken. (charge_shown)")
     assert run(payment.pk, "credit_taken", actor="nobody")[1].startswith("A review is closed by")
     assert run(payment.pk, "credit_taken", reason=" ")[1].startswith("A reason is needed")
-    gateway.away = True
+    gateway.reads_unanswered = True
     assert run(payment.pk, "credit_price")[1].startswith("FeexPay cannot be asked")
     assert only_attempt(payment).status == "review"
 

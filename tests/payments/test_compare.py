@@ -1,5 +1,7 @@
-"""A period compared with FeexPay's history: each discrepancy is found once, asked about and stored. Nothing is credited
-by the history alone, and nothing that a gap may hide is called missing."""
+"""The comparison of a period with FeexPay's history finds, stores and asks about each discrepancy once.
+
+The history alone credits nothing. A payment that a gap in the history may hide is not reported missing.
+"""
 
 from __future__ import annotations
 
@@ -593,12 +595,12 @@ def test_unanswered_question_leaves_the_discrepancy_open_and_the_attempt_due(
     begin()
     gateway.last().approve()
     write(gateway_history, gateway.last(), day)
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     run()
 
     assert found() == [("status", "open", "no_answer", True)]
-    gateway.away = False
+    gateway.reads_unanswered = False
     Attempt.objects.update(last_polled_at=None)
     sweep()
     assert Credit.objects.count() == 1

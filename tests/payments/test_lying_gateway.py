@@ -141,12 +141,12 @@ def close_review_of(attempt: Attempt, ama: User) -> None:
     raise AssertionError(f"{attempt.events.latest('id').because}: no decision is possible")
 
 
-@pytest.mark.parametrize("history", ["whole", "cut short", "away"])
+@pytest.mark.parametrize("history", ["whole", "cut short", "unavailable"])
 def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     player: User, ama: User, clock: Clock, guard: Guard, history: str
 ) -> None:
     which = [plan for plan in plans() if history == "whole" or plan.history == "true"]
-    if history == "away":  # no row would show a charge that FeexPay doubled
+    if history == "unavailable":  # no row would show a charge that FeexPay doubled
         which = [plan for plan in which if not plan.again]
     gateway = begin_all(player, which, clock, guard, history=history)
 

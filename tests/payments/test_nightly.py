@@ -1,4 +1,4 @@
-"""The nightly comparison: one process claims it, another takes over after a crash; it restarts if FeexPay is silent."""
+"""The nightly comparison: one process claims it, another takes over after a crash. Without answers it is repeated."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_declined_payment_cannot_be_retried_while_feexpay_does_not_answer(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     """The stored failure may be a success by now (reliability.md case 11)."""
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert refusal(declined) == "gateway_unavailable"
 
@@ -298,7 +298,7 @@ def test_attempt_that_was_never_sent_needs_no_answer(
     payment = begin()
     clock.advance(900)
     sweep()
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert again(payment).attempt.ordinal == 2
 

@@ -209,12 +209,12 @@ def test_reversal_check_is_repeated_until_feexpay_answers(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REVERSED"
-    gateway.away = True
+    gateway.reads_unanswered = True
     deliver_webhook("REVERSED")
     for _ in range(3):
         sweep_at_next_poll(clock)
     assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
-    gateway.away = False
+    gateway.reads_unanswered = False
 
     sweep_at_next_poll(clock)
 

@@ -193,7 +193,7 @@ def test_decision_is_refused_without_an_answer_from_feexpay(
     decision: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
     payment = doubted()
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert refused(payment, decision, ama) == "gateway_unavailable"
 
@@ -202,7 +202,7 @@ def test_decision_is_refused_without_an_answer_from_feexpay(
 def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
     decision: str, lost: Payment, gateway: ModelGateway, ama: User
 ) -> None:
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert refused(lost, decision, ama) == "gateway_unavailable"
 

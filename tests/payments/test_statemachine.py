@@ -232,7 +232,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     @rule(away=st.booleans())
     def fail_or_recover(self, away: bool) -> None:
-        self.gateway.away = away
+        self.gateway.reads_unanswered = away
 
     # --- the worker and staff -----------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class PaymentLife(RuleBasedStateMachine):
             flush_tables()
 
     def remove_faults(self) -> None:
-        self.gateway.away = False
+        self.gateway.reads_unanswered = False
         self.gateway.next_collects, self.gateway.next_pages, self.gateway.next_reads = [], [], []
         Provider.objects.update(enabled=True)
         for charge in self.gateway.charges:

@@ -271,7 +271,7 @@ def _log_errors(logs: Mapping[str, str]) -> Iterator[str]:
 
 
 def _errors(text: str) -> Iterator[str]:
-    """The last line of each traceback, except those of a database that is away."""
+    """The last line of each traceback, except those of an unavailable database."""
     for record in _RECORD.split(text):
         if _TRACEBACK in record:
             # PostgreSQL adds lines such as "DETAIL:  Consistent recovery state has not been yet reached."
