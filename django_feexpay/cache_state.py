@@ -42,12 +42,12 @@ class _Availability:
             value = work()
         except Exception as error:  # the host chooses the cache, so its errors have no common base
             if self._skip_until is None:
-                logger.error("the cache is away, going on without it: %s", type(error).__name__)
+                logger.error("the cache is unavailable, going on without it: %s", type(error).__name__)
             self._skip_until = time.monotonic() + _SKIP_SECONDS
             return otherwise
         if self._skip_until is not None:
             self._skip_until = None
-            logger.warning("the cache is back")
+            logger.warning("the cache is available again")
         return value
 
 

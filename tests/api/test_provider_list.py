@@ -278,4 +278,4 @@ def test_list_works_without_the_cache(
     Provider.objects.filter(pk="mtn_bj").update(enabled=False)
 
     assert rows(caller)["mtn_bj"]["enabled"] is False
-    assert caplog.text.count("the cache is away") == 1
+    assert caplog.text.count("the cache is unavailable") == 1

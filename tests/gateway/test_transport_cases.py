@@ -230,7 +230,7 @@ UNKNOWN_CASES: dict[str, Callable[[Peer], None]] = {
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + gzip.compress(bytes(500))[:20]
     ),
     "unknown coding": after_reading(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"),
-    "garbage": after_reading(b"\x00\x01\x02 no protocol\r\n\r\n"),
+    "no HTTP": after_reading(b"\x00\x01\x02 no protocol\r\n\r\n"),
     "endless header": after_reading(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
     "too many headers": after_reading(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 150 + b"\r\n"),
 }
@@ -277,7 +277,7 @@ def test_lost_reply_over_tls_is_unknown(
     assert len(server.requests) == 1
 
 
-def test_garbage_after_the_request_over_tls_is_unknown(
+def test_malformed_bytes_after_the_request_over_tls_is_unknown(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     # The exception alone looks like a failed handshake.

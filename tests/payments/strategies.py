@@ -95,7 +95,7 @@ def answer_with(answer: WireReply) -> Answer:
     return lambda charge: answer
 
 
-GARBAGE = [
+MALFORMED = [
     WireReply(200, {}, b""),
     WireReply(200, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
     WireReply(502, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
@@ -130,16 +130,16 @@ ANSWERS: Mapping[str, Answer] = {
     "bad request, charged": charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
     "refused, named": charge_and_answer(400, {"message": "PAYER_NOT_FOUND"}, names_it=True),
     "keys twice": answer_with(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
-    "garbled": answer_with(GARBAGE[1]),
-    "bad gateway": answer_with(GARBAGE[2]),
-    "truncated": answer_with(GARBAGE[3]),
+    "garbled": answer_with(MALFORMED[1]),
+    "bad gateway": answer_with(MALFORMED[2]),
+    "truncated": answer_with(MALFORMED[3]),
 }
 
 PAGES: Mapping[str, Callable[[str], WireReply]] = {
     "shown": show_page,
     "lost": lose_the_page,
     "refused": refuse_the_page("ERR_INVALID_AMOUNT"),
-    "garbled": lambda url: GARBAGE[1],
+    "garbled": lambda url: MALFORMED[1],
 }
 
 _words = st.sampled_from(["PENDING", "ON HOLD", "", None, 7, "success", {"a": 1}])
@@ -149,8 +149,8 @@ _bodies = st.fixed_dictionaries(
 )
 
 #: Answers that are no status of FeexPay.
-garbage = st.one_of(
-    st.sampled_from(GARBAGE),
+malformed_answers = st.one_of(
+    st.sampled_from(MALFORMED),
     st.binary(max_size=40).map(lambda raw: WireReply(200, {}, raw)),
     _bodies.map(lambda body: reply(200, body)),
 )
@@ -178,7 +178,7 @@ class Codes:
             "lost": lose_the_answer,
             "lost, joined": self._complete_first_and_lose_answer,
             "not sent": cannot_reach,
-            "garbled": answer_with(GARBAGE[1]),
+            "garbled": answer_with(MALFORMED[1]),
         }[name]
 
     def _complete_first(self, charge: Charge) -> WireReply:

@@ -380,7 +380,7 @@ def test_without_a_cache_it_stays_closed_and_logs_once(
             begin(merchant_reference=f"order-{order}")
 
     assert Payment.objects.filter(status="unknown").count() == 6
-    assert caplog.text.count("the cache is away") == 1
+    assert caplog.text.count("the cache is unavailable") == 1
 
 
 @pytest.mark.django_db
@@ -394,7 +394,7 @@ def test_cache_that_works_again_is_used_again(
     monkeypatch.setattr(cache_state._availability, "_skip_until", 0.0)
 
     assert [cache_state.count_up("x", 5), cache_state.count_up("x", 5)] == [1, 2]
-    assert "the cache is back" in caplog.text
+    assert "the cache is available again" in caplog.text
 
 
 @pytest.mark.django_db

@@ -497,7 +497,9 @@ def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
 
 
 @pytest.fixture
-def doubted(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run) -> Discrepancy:
+def amount_discrepancy(
+    begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, run: Run
+) -> Discrepancy:
     """FeexPay's history shows another amount than we credited."""
     settled(begin, gateway)
     write(gateway_history, gateway.last(), day, amount=4999)
@@ -505,16 +507,20 @@ def doubted(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, d
     return Discrepancy.objects.get()
 
 
-def test_discrepancy_found_again_is_the_same_row(doubted: Discrepancy, run: Run) -> None:
+def test_discrepancy_found_again_is_the_same_row(amount_discrepancy: Discrepancy, run: Run) -> None:
     again = run()
 
     row = Discrepancy.objects.get()
-    assert (row.pk, row.comparison_id, row.last_comparison_id) == (doubted.pk, doubted.comparison_id, again.pk)
+    assert (row.pk, row.comparison_id, row.last_comparison_id) == (
+        amount_discrepancy.pk,
+        amount_discrepancy.comparison_id,
+        again.pk,
+    )
     assert row.state == "open"
 
 
 def test_discrepancy_that_is_not_found_again_is_gone(
-    doubted: Discrepancy, gateway_history: FakeHistory, gateway: ModelGateway, day: date, run: Run
+    amount_discrepancy: Discrepancy, gateway_history: FakeHistory, gateway: ModelGateway, day: date, run: Run
 ) -> None:
     gateway_history.rows.clear()
     write(gateway_history, gateway.last(), day)
@@ -524,9 +530,9 @@ def test_discrepancy_that_is_not_found_again_is_gone(
     assert found() == [("amount", "gone", "no_change", True)]
 
 
-def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None:
-    assert discrepancies.close(doubted.pk, "refunded") is True
-    assert discrepancies.close(doubted.pk, "again") is False
+def test_closed_discrepancy_stays_closed(amount_discrepancy: Discrepancy, run: Run) -> None:
+    assert discrepancies.close(amount_discrepancy.pk, "refunded") is True
+    assert discrepancies.close(amount_discrepancy.pk, "again") is False
 
     comparison = run()
 
@@ -535,9 +541,9 @@ def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None
 
 
 def test_closed_discrepancy_opens_again_when_its_facts_change(
-    doubted: Discrepancy, gateway_history: FakeHistory, run: Run
+    amount_discrepancy: Discrepancy, gateway_history: FakeHistory, run: Run
 ) -> None:
-    discrepancies.close(doubted.pk, "a typing mistake of theirs")
+    discrepancies.close(amount_discrepancy.pk, "a typing mistake of theirs")
     gateway_history.rows[0]["amount"] = 1
 
     run()

@@ -224,7 +224,7 @@ def test_without_a_cache_nothing_is_converted(
     }
 
     assert_unavailable()
-    assert "the cache is away" in caplog.text
+    assert "the cache is unavailable" in caplog.text
     assert fake_rates.calls == 0
 
 

@@ -48,7 +48,7 @@ from django_feexpay.payments.terms import PaymentRequest
 from tests.payments import invariants
 from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.fakes import Clock, Guard, next_due_at, sweep
-from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, garbage
+from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, malformed_answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -225,8 +225,8 @@ class PaymentLife(RuleBasedStateMachine):
         self.gateway.next_collects = [answer]
         self.unless_killed(None, lambda: initiate.start(order, source=Source.API))
 
-    @rule(answers=st.lists(garbage, min_size=1, max_size=4))
-    def answer_with_garbage(self, answers: list[WireReply]) -> None:
+    @rule(answers=st.lists(malformed_answers, min_size=1, max_size=4))
+    def answer_malformed(self, answers: list[WireReply]) -> None:
         """Answer the next questions with malformed bodies: they credit nothing, fail nothing and raise nothing."""
         self.gateway.next_reads = answers
 
