@@ -1,6 +1,6 @@
 """Makes docs/reference/providers.md from the catalogue: `python -m tools.providers_page`.
 
-A test in tests/house fails while the file differs from the catalogue.
+A test in tests/repository fails while the file differs from the catalogue.
 """
 
 from __future__ import annotations

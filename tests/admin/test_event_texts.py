@@ -11,7 +11,7 @@ from django_feexpay.admin.event_texts import EVENT_TEXTS, event_text
 from django_feexpay.models import PaymentEvent
 from tests.admin.conftest import StartPayment
 from tests.admin.test_payment_page import text_of
-from tests.house.tree import python_files
+from tests.repository.tree import python_files
 
 pytestmark = pytest.mark.django_db
 

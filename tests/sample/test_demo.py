@@ -17,7 +17,7 @@ import pytest
 from demo import print_result
 from demo_purchase import Outcome
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 DEMO = [sys.executable, str(ROOT / "sample_project" / "demo.py")]
 
