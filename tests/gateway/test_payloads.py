@@ -24,7 +24,7 @@ from django_feexpay.gateway.errors import (
 )
 from django_feexpay.gateway.reports import Accepted, HistoryPage, HostedPage, StatusReport, hint_from
 from django_feexpay.gateway.request_bodies import PageRequest
-from tests.gateway.canned import ATTEMPT, REFERENCE, attempt, gateway_that_answers
+from tests.gateway.fixed_reply import ATTEMPT, REFERENCE, attempt, gateway_that_answers
 
 FOLDER = Path(__file__).resolve().parents[1] / "payloads"
 PAYLOADS = sorted(FOLDER.glob("*.json"))

@@ -337,7 +337,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
     engine = server_tls.wrap_bio(incoming, outgoing, server_side=True)
 
     def behave(peer: Peer) -> None:
-        while not shaken(engine):
+        while not handshake_done(engine):
             peer.send_slowly(outgoing.read(), size=16)
             incoming.write(peer.receive())
         engine.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
@@ -350,7 +350,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
         transport.exchange(asking(server.tls_url))
 
 
-def shaken(engine: ssl.SSLObject) -> bool:
+def handshake_done(engine: ssl.SSLObject) -> bool:
     try:
         engine.do_handshake()
     except ssl.SSLWantReadError:

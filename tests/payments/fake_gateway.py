@@ -162,7 +162,7 @@ def show_page(url: str) -> WireReply:
 
 def lose_the_page(url: str) -> WireReply:
     """The page is opened, and the answer is lost."""
-    raise OutcomeUnknownError("the line was cut")
+    raise OutcomeUnknownError("the connection was cut")
 
 
 def refuse_the_page(code: str, status: int = 400, message: str = "") -> Callable[[str], WireReply]:
@@ -188,7 +188,7 @@ def accept_as(reference: str, **more: Any) -> Callable[[Charge], WireReply]:
 
 def lose_the_answer(charge: Charge) -> WireReply:
     """The payer is prompted, and the answer is lost."""
-    raise OutcomeUnknownError("the line was cut")
+    raise OutcomeUnknownError("the connection was cut")
 
 
 def cannot_reach(charge: Charge) -> WireReply:

@@ -189,7 +189,7 @@ class Codes:
 
     def _complete_first_and_lose_answer(self, charge: Charge) -> WireReply:
         self._complete_first(charge)
-        raise OutcomeUnknownError("the line was cut")
+        raise OutcomeUnknownError("the connection was cut")
 
     def _fail(self, charge: Charge) -> WireReply:
         """A wrong code ends the payment."""

@@ -17,7 +17,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.terms import PaymentRequest, validate
 from tests.conftest import Configure
 from tests.payments.fakes import Clock
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 CALLS: list[tuple[str, uuid.UUID, uuid.UUID]] = []
 FAILURES: list[Exception] = []

@@ -110,7 +110,7 @@ def test_review_is_credited_when_the_report_agrees_again(
     assert signals.names() == ["payment_needs_review", "payment_succeeded"]
 
 
-def test_unknown_word_keeps_the_status_and_logs_an_error(
+def test_unknown_feexpay_status_changes_nothing_and_logs_an_error(
     begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = begin()

@@ -182,12 +182,12 @@ def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
 
 
 def test_retry_at_an_old_price_is_refused(declined: Payment, configure: Configure) -> None:
-    configure(PAYABLE="tests.payments.test_retry.dearer_today")
+    configure(PAYABLE="tests.payments.test_retry.higher_price")
 
     assert refusal(declined) == "validation_error"
 
 
-def dearer_today(*, amount: int, **facts: Any) -> int:
+def higher_price(*, amount: int, **facts: Any) -> int:
     return amount + 1
 
 

@@ -292,7 +292,7 @@ class PaymentLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.remove_faults()
-            self.work_until_quiet()
+            self.work_until_idle()
             invariants.check(self.gateway, self.clock.at)
             self.check_nothing_is_lost()
         finally:
@@ -306,13 +306,13 @@ class PaymentLife(RuleBasedStateMachine):
         for charge in self.gateway.charges:
             charge.lies = {}
 
-    def work_until_quiet(self) -> None:
+    def work_until_idle(self) -> None:
         """Send the webhook of each paid charge once more; then run only the worker until nothing is open."""
         for charge in self.gateway.paid():
             self.deliver_webhook(charge, status=SUCCESSFUL)
         for _ in range(MOST_ROUNDS):
             instant = next_due_at()
-            if instant is None or self.is_quiet():
+            if instant is None or self.is_idle():
                 break
             self.clock.advance_to(instant)
             self.clock.advance(600)
@@ -320,7 +320,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.clock.advance(60)
         outbox.deliver()
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         unsettled = Attempt.objects.filter(pk__in=[charge.attempt_id for charge in self.gateway.paid()])
         open_still = Attempt.objects.filter(status__in=["created", "sending", "unknown"])
         if open_still.exists() or unsettled.exclude(status="successful").exists():

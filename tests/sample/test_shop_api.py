@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from shop.models import CoinEntry, CoinPack
 
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 
 def test_new_shop_has_four_packs(db: None) -> None:
