@@ -140,7 +140,7 @@ def _addresses() -> dict[str, str]:
         "balance": "/api/v1/shop/balance/",
         "orders": reverse("orders"),
         "payments": "/api/v1/payments/feexpay/",
-        "comeBack": reverse("return"),
+        "returnPage": reverse("return"),
         "sandbox": settings.DEMO_SANDBOX_URL,
     }
 

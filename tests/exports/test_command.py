@@ -19,7 +19,7 @@ from openpyxl import load_workbook
 from django_feexpay import exports
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
-from tests.api.test_history import kept
+from tests.api.test_history import store_payment
 
 pytestmark = pytest.mark.django_db
 
@@ -46,9 +46,11 @@ def export(tmp_path: Path) -> Export:
 def payments(db: None) -> dict[str, Payment]:
     ama, kofi = (User.objects.create_user(name) for name in ("ama", "kofi"))
     return {
-        "first": kept(ama, at=NOON, merchant_reference="first", status="successful"),
-        "second": kept(kofi, at=NOON + timedelta(hours=1), merchant_reference="second", provider_id="moov_bj"),
-        "third": kept(ama, at=NOON + timedelta(days=1), merchant_reference="third", currency="EUR", status="failed"),
+        "first": store_payment(ama, at=NOON, merchant_reference="first", status="successful"),
+        "second": store_payment(kofi, at=NOON + timedelta(hours=1), merchant_reference="second", provider_id="moov_bj"),
+        "third": store_payment(
+            ama, at=NOON + timedelta(days=1), merchant_reference="third", currency="EUR", status="failed"
+        ),
     }
 
 
