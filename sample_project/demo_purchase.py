@@ -20,7 +20,7 @@ from demo_http import ask, wait_for
 from demo_processes import DemoError
 
 PROVIDER = "mtn_bj"
-PHONE = "01 97 00 00 50"  # with this ending the sandbox waits for an approval on its page
+PHONE = "01 97 00 00 50"  # a number with this ending waits for an approval on the page of the sandbox
 PIN = "1234"
 _SHOWN = ("id", "status", "detail", "provider_name", "amount", "currency", "phone", "reference", "next_poll_seconds")
 

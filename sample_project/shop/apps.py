@@ -1,4 +1,4 @@
-"""Signal receivers of the shop's accounts. What follows a payment is in `orders.Orders`."""
+"""Signal receivers that revoke tokens. `orders.Orders` handles the events of payments."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ def codes_written() -> set[str]:
 
 def test_every_because_has_a_text() -> None:
     assert {"started", "confirmed", "not_found_in_history", "reference_conflict", "echo_missing"} <= codes_written()
-    assert codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()  # these two change no status
+    assert (
+        codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()
+    )  # these two events change no status
 
 
 def test_timeline_shows_the_text_and_the_code(superuser_client: Client, start_payment: StartPayment) -> None:

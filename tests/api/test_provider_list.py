@@ -172,7 +172,7 @@ def _save(*, enabled: bool) -> None:
     provider.save()
 
 
-# --- trouble -----------------------------------------------------------------------------------------
+# --- circuit breaker ---------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -209,7 +209,7 @@ def test_failing_gateway_disables_every_provider(caller: Caller, clock: Clock) -
 
 @pytest.mark.django_db
 def test_provider_is_enabled_again_when_a_probe_is_allowed(caller: Caller, clock: Clock) -> None:
-    """Otherwise no payment would be started, and no probe would find that the trouble is over."""
+    """Otherwise no payment would be started, and no probe would find that FeexPay works again."""
     fail_calls()
     clock.advance(10)
     shown = caller.get("providers/")

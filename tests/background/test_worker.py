@@ -166,7 +166,7 @@ def test_slow_send_delays_no_other_payment(begin: Begin, gateway: ModelGateway, 
     released = threading.Event()
 
     def slow(charge: Charge) -> WireReply:
-        gateway.lock.release()  # the model answers one at a time; this one lets the others through
+        gateway.lock.release()  # the model gateway handles one request at a time; this transport handles several
         try:
             assert released.wait(TIMEOUT_SECONDS)
         finally:
@@ -207,7 +207,7 @@ def test_polls_of_settled_payments_delay_no_live_one(
     def answer_slowly(reference: str) -> WireReply:
         if reference in slow:
             asked.append(reference)
-            gateway.lock.release()  # the model answers one at a time; this one lets the others through
+            gateway.lock.release()  # the model gateway handles one request at a time; this transport handles several
             try:
                 assert released.wait(TIMEOUT_SECONDS)
             finally:

@@ -321,7 +321,7 @@ def test_hint_for_a_misspelt_key_names_the_nearest_setting(
     assert [message.hint for message in messages(**{name: 1})] == [f'Did you mean "{nearest}"?']
 
 
-#: Found by `check --deploy` only: any other command and a host's test run go on.
+#: Only `check --deploy` reports these. Other commands and a host's test run still work.
 DEPLOYMENT_ONLY = {"E003", "E004", "E007", "E011", "E013", "W006", "W008", "W009"}
 
 

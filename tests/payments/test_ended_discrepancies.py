@@ -37,7 +37,7 @@ def day(clock: Clock, gateway_history: FakeHistory) -> date:
 
 @pytest.fixture
 def money_at_stake(begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date) -> None:
-    """FeexPay's history shows another amount of a credited payment: money is at stake, and asking does not end it."""
+    """A discrepancy with money at stake: the history has another amount than the credit. A poll does not end it."""
     settled(begin, gateway)
     write(gateway_history, gateway.last(), day, amount=4999)
 
@@ -173,7 +173,7 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 def three_discrepancies(
     money_at_stake: None, begin: Begin, gateway: ModelGateway, gateway_history: FakeHistory, day: date, clock: Clock
 ) -> None:
-    """One discrepancy with money at stake, one that asking settles, and one failure that the history lacks."""
+    """Three discrepancies: money at stake, one that a status poll settles, and a failure that the history lacks."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
     write(gateway_history, gateway.last(), day)

@@ -1,4 +1,4 @@
-"""Exchange rates: only plausible ones from a secure source, cached for an hour, asked for by one caller at a time."""
+"""Exchange rates: plausible ones from a secure source, cached for an hour, requested by one caller at a time."""
 
 from __future__ import annotations
 
