@@ -119,9 +119,9 @@ ANSWERS: Mapping[str, Answer] = {
     "lost": lose_the_answer,
     "not sent": cannot_reach,
     "refused": refuse(),
-    "slow down": answer_429(30),
-    "slow down, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
-    "slow down, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
+    "429": answer_429(30),
+    "429, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
+    "429, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
     "maintenance": refuse_without_charge(
         503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
     ),
@@ -166,17 +166,27 @@ class Codes:
     gateway: ModelGateway
     first: Charge
     names: tuple[str, ...] = field(
-        default=("joined", "another", "wrong", "fatal", "lost", "lost, joined", "not sent", "garbled"), init=False
+        default=(
+            "completes the first",
+            "another",
+            "wrong",
+            "fatal",
+            "lost",
+            "completes the first, lost",
+            "not sent",
+            "garbled",
+        ),
+        init=False,
     )
 
     def answer(self, name: str) -> Answer:
         return {
-            "joined": self._complete_first,
+            "completes the first": self._complete_first,
             "another": accept,
             "wrong": refuse("INVALID_OTP"),
             "fatal": self._fail,
             "lost": lose_the_answer,
-            "lost, joined": self._complete_first_and_lose_answer,
+            "completes the first, lost": self._complete_first_and_lose_answer,
             "not sent": cannot_reach,
             "garbled": answer_with(MALFORMED[1]),
         }[name]
