@@ -134,7 +134,7 @@ def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _out_of_time(signum: int, frame: object) -> None:
+def _time_limit_reached(signum: int, frame: object) -> None:
     raise TookTooLongError(f"it took longer than {_ONCE_SECONDS:.0f} seconds")
 
 
@@ -144,7 +144,7 @@ def _out_of_time(signum: int, frame: object) -> None:
 def _serve(state: Path, port: int, client: Path | None) -> None:
     """Run until Ctrl-C. Raises DemoError when a process exits."""
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_kept_folder(state)), *_ports(port))
+        demo = Demo(stack.enter_context(_permanent_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
         stack.enter_context(_announced(demo))
         _say(_addresses(demo))
@@ -157,17 +157,17 @@ def _serve(state: Path, port: int, client: Path | None) -> None:
 
 def _once(state: Path, port: int) -> int:
     """Make one purchase on empty databases; exit code 0 only if the coins were credited exactly once."""
-    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.signal(signal.SIGALRM, _time_limit_reached)
     signal.setitimer(signal.ITIMER_REAL, _ONCE_SECONDS)
     with ExitStack() as stack:
         demo = Demo(stack.enter_context(_fresh_folder(state)), *_ports(port))
         processes = stack.enter_context(_started(demo))
         outcome = _purchase(demo, processes)
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return verdict(outcome)
+    return print_result(outcome)
 
 
-def verdict(outcome: Outcome) -> int:
+def print_result(outcome: Outcome) -> int:
     """Print the result as the last line; exit code 0 only for one charge and one credit."""
     once = (outcome.credited, outcome.charges) == (1, 1)
     if not once:
@@ -183,7 +183,7 @@ def _purchase(demo: Demo, processes: Processes) -> Outcome:
         return Purchase(target).run()
     except (DemoError, TookTooLongError) as error:
         processes.check()  # if a process died, its log is the better error
-        raise DemoError(f"{error}\n{processes.tails()}") from error
+        raise DemoError(f"{error}\n{processes.last_log_lines()}") from error
 
 
 # --- starting ----------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def _fresh_folder(state: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _kept_folder(state: Path) -> Iterator[Path]:
+def _permanent_folder(state: Path) -> Iterator[Path]:
     """The same folder at each start, so that coins and payments are kept. Only one demo may use it at a time."""
     folder = state.resolve() / "kept"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

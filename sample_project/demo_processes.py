@@ -72,7 +72,7 @@ class Processes:
             if code is not None and not child.may_end:
                 raise DemoError(f"{child.name} exited (exit code {code}). Its log ends with:\n{_tail(child.log)}")
 
-    def tails(self) -> str:
+    def last_log_lines(self) -> str:
         """The last lines of every log."""
         return "\n".join(f"--- {child.log.name}\n{_tail(child.log)}" for child in self._children)
 

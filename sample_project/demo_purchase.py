@@ -20,7 +20,7 @@ from demo_http import ask, wait_for
 from demo_processes import DemoError
 
 PROVIDER = "mtn_bj"
-PHONE = "01 97 00 00 50"  # with this ending the sandbox waits for an approval on its page
+PHONE = "01 97 00 00 50"  # a number with this ending waits for an approval on the page of the sandbox
 PIN = "1234"
 _SHOWN = ("id", "status", "detail", "provider_name", "amount", "currency", "phone", "reference", "next_poll_seconds")
 
@@ -118,7 +118,9 @@ class Purchase:
     def _receipt(self, payment: dict[str, Any], pack: dict[str, Any], balance: dict[str, Any]) -> None:
         settled = self._get(f"/api/v1/payments/feexpay/{payment['id']}/status/")
         if (settled["status"], settled["detail"]) != ("successful", "credited"):
-            raise DemoError(f"coins were given, but the payment reads {settled['status']} / {settled['detail']}")
+            raise DemoError(
+                f"coins were given, but the status of the payment is {settled['status']} / {settled['detail']}"
+            )
         lines = {
             "amount": _francs(settled["charged_amount"]),
             "provider": settled["provider_name"],

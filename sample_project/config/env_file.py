@@ -11,7 +11,7 @@ _BESIDE_MANAGE = Path(__file__).resolve().parents[1] / ".env"
 
 
 def read_env_file() -> None:
-    """Read the variables of `.env` if it exists; variables that are already set win.
+    """Read the variables of `.env` if it exists; variables that are already set keep their values.
 
     ENV_FILE names another file; empty, it means none. Only manage.py and wsgi.py call this: tests must not depend on a
     developer's file.

@@ -11,7 +11,7 @@ from shop.views import BalanceView, OrdersView, PacksView
 
 urlpatterns = [
     path("", pages.home, name="home"),
-    path("return/", pages.come_back, name="return"),
+    path("return/", pages.payment_return, name="return"),
     path("api/v1/", pages.api_by_example, name="api"),
     path("api/v1/auth/token/", TokenView.as_view(), name="token"),
     path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),
@@ -29,4 +29,4 @@ urlpatterns = [
 
 handler400 = "shop.error_pages.bad_request"
 handler404 = "shop.error_pages.not_found"
-handler500 = "shop.error_pages.went_wrong"
+handler500 = "shop.error_pages.internal_error"

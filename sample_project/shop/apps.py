@@ -1,4 +1,4 @@
-"""Signal receivers of the shop's accounts. What follows a payment is in `orders.Orders`."""
+"""Signal receivers that revoke tokens. `orders.Orders` handles the events of payments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ShopConfig(AppConfig):
         from django.db.models.signals import post_save, pre_save
 
         from shop import openapi  # noqa: F401 -- describes the shop's calls
-        from shop.tokens import end_tokens, note_change
+        from shop.tokens import detect_account_change, revoke_tokens
 
-        pre_save.connect(note_change, sender=get_user_model(), dispatch_uid="shop_note_change")
-        post_save.connect(end_tokens, sender=get_user_model(), dispatch_uid="shop_end_tokens")
+        pre_save.connect(detect_account_change, sender=get_user_model(), dispatch_uid="shop_detect_account_change")
+        post_save.connect(revoke_tokens, sender=get_user_model(), dispatch_uid="shop_revoke_tokens")

@@ -23,7 +23,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _answer(request, "not_found", HTTPStatus.NOT_FOUND, hint)
 
 
-def went_wrong(request: HttpRequest) -> HttpResponse:
+def internal_error(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
         return server_error(request)
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR)

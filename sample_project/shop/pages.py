@@ -69,7 +69,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 @_own_assets_only
-def come_back(request: HttpRequest) -> HttpResponse:
+def payment_return(request: HttpRequest) -> HttpResponse:
     """GET: the page that a provider sends its payer back to. It ignores its query string and asks the API."""
     return render(request, "shop/return.html", {"texts": _script_texts(), "addresses": _addresses(), **_demo()})
 
@@ -140,7 +140,7 @@ def _addresses() -> dict[str, str]:
         "balance": "/api/v1/shop/balance/",
         "orders": reverse("orders"),
         "payments": "/api/v1/payments/feexpay/",
-        "comeBack": reverse("return"),
+        "returnPage": reverse("return"),
         "sandbox": settings.DEMO_SANDBOX_URL,
     }
 

@@ -88,8 +88,8 @@ def _new_token(user: Any) -> tuple[AuthToken, str]:
     return created
 
 
-def note_change(*, instance: User, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
-    """Before a user is saved, note whether that changes the password or deactivates the account.
+def detect_account_change(*, instance: User, raw: bool, update_fields: frozenset[str] | None, **kwargs: Any) -> None:
+    """Before a user is saved, record whether that changes the password or deactivates the account.
 
     A sign-in may rewrite the same password with a newer hash; that revokes nothing.
     """
@@ -98,10 +98,10 @@ def note_change(*, instance: User, raw: bool, update_fields: frozenset[str] | No
         return
     newer_hash = update_fields == frozenset({"password"}) and getattr(instance, "_password", None) is None
     changed = before.password != instance.password and not newer_hash
-    instance.ends_tokens = changed or not instance.is_active  # type: ignore[attr-defined]  # read by end_tokens
+    instance.revokes_tokens = changed or not instance.is_active  # type: ignore[attr-defined]  # read by revoke_tokens
 
 
-def end_tokens(*, instance: User, **kwargs: Any) -> None:
-    """After a user is saved, revoke the tokens if note_change said so. Safe to repeat: yes."""
-    if instance.__dict__.pop("ends_tokens", False):
+def revoke_tokens(*, instance: User, **kwargs: Any) -> None:
+    """After a user is saved, revoke the tokens if detect_account_change said so. Safe to repeat: yes."""
+    if instance.__dict__.pop("revokes_tokens", False):
         AuthToken.objects.filter(user=instance).delete()

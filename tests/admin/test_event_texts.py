@@ -11,7 +11,7 @@ from django_feexpay.admin.event_texts import EVENT_TEXTS, event_text
 from django_feexpay.models import PaymentEvent
 from tests.admin.conftest import StartPayment
 from tests.admin.test_payment_page import text_of
-from tests.house.tree import python_files
+from tests.repository.tree import python_files
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,9 @@ def codes_written() -> set[str]:
 
 def test_every_because_has_a_text() -> None:
     assert {"started", "confirmed", "not_found_in_history", "reference_conflict", "echo_missing"} <= codes_written()
-    assert codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()  # these two change no status
+    assert (
+        codes_written() - {"waiting", "may_be_tried_again"} - set(EVENT_TEXTS) == set()
+    )  # these two events change no status
 
 
 def test_timeline_shows_the_text_and_the_code(superuser_client: Client, start_payment: StartPayment) -> None:

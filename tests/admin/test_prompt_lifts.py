@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/feexpay/promptlift/"
 LIFT = "/admin/feexpay/promptlift/lift/"
-WISH = {"phone": "+229 01 97 00 00 50", "hours": "4", "reason": "Ama rang: her phone was stolen, she pays again"}
+LIFT_FORM = {"phone": "+229 01 97 00 00 50", "hours": "4", "reason": "Ama rang: her phone was stolen, she pays again"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def test_lifted_number_gets_payment_requests_again(superuser_client: Client, sta
     with pytest.raises(NotAllowedError):
         start_payment(amount=700)
 
-    answer = superuser_client.post(LIFT, WISH, follow=True)
+    answer = superuser_client.post(LIFT, LIFT_FORM, follow=True)
 
     assert answer.redirect_chain == [(LIST, 302)]
     assert "can get payment requests without a limit until" in answer.content.decode()
@@ -47,13 +47,13 @@ def test_lift_stores_actor_time_and_reason_without_the_number(
     caplog.set_level(logging.DEBUG)
     staff = User.objects.get(is_superuser=True)
 
-    page = superuser_client.post(LIFT, WISH, follow=True).content.decode()
+    page = superuser_client.post(LIFT, LIFT_FORM, follow=True).content.decode()
 
     kept = PromptLift.objects.get()
-    assert (kept.masked_msisdn, kept.reason, kept.actor) == ("+229 01 •• •• •• 50", WISH["reason"], str(staff.pk))
+    assert (kept.masked_msisdn, kept.reason, kept.actor) == ("+229 01 •• •• •• 50", LIFT_FORM["reason"], str(staff.pk))
     assert timedelta(hours=3, minutes=59) < kept.until - conf.now() <= timedelta(hours=4)
     entry = LogEntry.objects.get()
-    assert (entry.user, WISH["reason"] in entry.change_message) == (staff, True)
+    assert (entry.user, LIFT_FORM["reason"] in entry.change_message) == (staff, True)
     assert kept.reason in page
     assert staff.username in page
     for written in (page, caplog.text, entry.change_message, entry.object_repr, repr(vars(kept))):
@@ -78,7 +78,7 @@ def test_lift_stores_actor_time_and_reason_without_the_number(
 def test_wrong_input_is_reported_and_nothing_is_lifted(
     superuser_client: Client, changes: dict[str, str], words: str
 ) -> None:
-    answer = superuser_client.post(LIFT, WISH | changes)
+    answer = superuser_client.post(LIFT, LIFT_FORM | changes)
 
     page = answer.content.decode()
     assert (answer.status_code, words in page) == (200, True)
@@ -90,7 +90,7 @@ def test_wrong_input_is_reported_and_nothing_is_lifted(
 def test_lift_needs_both_permissions(staff_client: StaffClient, permissions: tuple[str, ...]) -> None:
     client = staff_client(*permissions)
 
-    assert [client.get(LIFT).status_code, client.post(LIFT, WISH).status_code] == [403, 403]
+    assert [client.get(LIFT).status_code, client.post(LIFT, LIFT_FORM).status_code] == [403, 403]
     assert not PromptLift.objects.exists()
 
 
@@ -100,13 +100,13 @@ def test_button_is_shown_with_the_permission(staff_client: StaffClient) -> None:
 
 
 def test_number_in_the_address_is_not_taken(superuser_client: Client) -> None:
-    assert superuser_client.get(LIFT, WISH).status_code == 200
+    assert superuser_client.get(LIFT, LIFT_FORM).status_code == 200
     assert superuser_client.delete(LIFT).status_code == 405
     assert not PromptLift.objects.exists()
 
 
 def test_list_shows_whether_a_lift_is_in_force(superuser_client: Client, settings: Any) -> None:
-    superuser_client.post(LIFT, WISH)
+    superuser_client.post(LIFT, LIFT_FORM)
     assert "Lifted" in superuser_client.get(LIST).content.decode()
     PromptLift.objects.update(lifted_at=conf.now() - timedelta(hours=2), until=conf.now() - timedelta(hours=1))
 

@@ -143,7 +143,7 @@ def test_find_by_number_says_why_it_found_nothing(
     assert not phone or phone not in page
 
 
-def test_find_by_number_asks_back_when_several_countries_have_it(
+def test_find_by_ambiguous_number_offers_the_number_of_each_country(
     superuser_client: Client, start_payment: StartPayment
 ) -> None:
     togo = start_payment(provider="togocom_tg", phone="+228 90 00 00 50")

@@ -32,7 +32,7 @@ class Caller:
         self._headers = {} if user is None else {"Authorization": f"Bearer {new_token(user)}"}
 
     def get(self, path: str = "", headers: Mapping[str, str] | None = None, **query: Any) -> Any:
-        return self._seen("GET", path, self._client.get(BASE + path, query, headers=self._with(headers)))
+        return self._checked("GET", path, self._client.get(BASE + path, query, headers=self._merged_headers(headers)))
 
     def follow(self, address: str) -> Any:
         """GET an absolute address from an answer."""
@@ -47,20 +47,20 @@ class Caller:
     ) -> Any:
         """`body`: raw bytes, or an object to encode as JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        response = self._client.post(BASE + path, raw, content_type=content_type, headers=self._with(headers))
-        return self._seen("POST", path, response)
+        response = self._client.post(BASE + path, raw, content_type=content_type, headers=self._merged_headers(headers))
+        return self._checked("POST", path, response)
 
     def call(self, method: str, path: str) -> Any:
-        return self._seen(method, path, self._client.generic(method, BASE + path, headers=self._headers))
+        return self._checked(method, path, self._client.generic(method, BASE + path, headers=self._headers))
 
     def initiate(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Any:
         return self.post("initiate/", initiate_body(**changes), headers=headers)
 
-    def _seen(self, method: str, path: str, response: Any) -> Any:
+    def _checked(self, method: str, path: str, response: Any) -> Any:
         assert_described(method, BASE + path, response)
         return response
 
-    def _with(self, headers: Mapping[str, str] | None) -> dict[str, str]:
+    def _merged_headers(self, headers: Mapping[str, str] | None) -> dict[str, str]:
         return self._headers | dict(headers or {})
 
 

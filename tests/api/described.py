@@ -80,15 +80,17 @@ def _answers(template: str, method: str) -> dict[str, Any]:
 @cache
 def _validator(template: str, method: str, status: str, media_type: str) -> Draft202012Validator:
     shape = _answers(template, method)[status]["content"][media_type]["schema"]
-    components = {name: closed(shape) for name, shape in document()["components"]["schemas"].items()}
+    components = {
+        name: without_additional_members(shape) for name, shape in document()["components"]["schemas"].items()
+    }
     return Draft202012Validator({**shape, "components": {"schemas": components}}, format_checker=FORMATS)
 
 
-def closed(shape: Any) -> Any:
+def without_additional_members(shape: Any) -> Any:
     """The shape without additional members, so that an answer with an undescribed member fails."""
     if isinstance(shape, Mapping):
-        inner = {key: closed(value) for key, value in shape.items()}
+        inner = {key: without_additional_members(value) for key, value in shape.items()}
         return {"additionalProperties": False} | inner if "properties" in inner and "type" in inner else inner
     if isinstance(shape, list):
-        return [closed(item) for item in shape]
+        return [without_additional_members(item) for item in shape]
     return shape

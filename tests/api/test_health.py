@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_feexpay.models import Attempt, Comparison, Discrepancy, Heartbeat, OutboxMessage
 from tests.api.caller import Caller
-from tests.api.test_history import kept
+from tests.api.test_history import store_payment
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def test_worker_without_heartbeat_degrades(stranger: Caller) -> None:
 
 
 def test_overdue_attempt_degrades(caller: Caller, player: User, healthy: None) -> None:
-    kept(player)
+    store_payment(player)
     Attempt.objects.update(next_poll_at=timezone.now() - timedelta(minutes=6))
 
     response = caller.get("health/")
@@ -98,7 +98,7 @@ def test_undelivered_signal_degrades_within_a_minute(
 ) -> None:
     """Also while the next delivery is scheduled for later."""
     OutboxMessage.objects.create(
-        payment=kept(player),
+        payment=store_payment(player),
         signal="payment_succeeded",
         created_at=timezone.now() - timedelta(seconds=age_seconds),
         next_delivery_at=timezone.now() + timedelta(minutes=10),

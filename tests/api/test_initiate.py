@@ -200,7 +200,7 @@ def test_reason_hides_problems_of_the_shops_account(
 @pytest.mark.parametrize(
     ("happening", "detail"),
     [(cannot_reach, "queued"), (answer_429(7), "checking"), (lose_the_answer, "checking")],
-    ids=["away", "too busy", "answer lost"],
+    ids=["unreachable", "rate limited", "answer lost"],
 )
 def test_unknown_answer_is_202(caller: Caller, gateway: ModelGateway, happening: Any, detail: str) -> None:
     gateway.next_collects.append(happening)

@@ -32,7 +32,7 @@ def rows(caller: Caller, language: str = "en", **query: str) -> dict[str, dict[s
     return {row["code"]: row for row in answer.json()}
 
 
-def trouble(operation: str = "collect", provider: str | None = "mtn_bj") -> None:
+def fail_calls(operation: str = "collect", provider: str | None = "mtn_bj") -> None:
     for _ in range(5):
         circuit_breaker.record(
             CallSeen(operation=operation, outcome="not_sent", seconds=0.0, provider_code=provider, error=NotSentError())
@@ -89,11 +89,11 @@ def test_waiting_process_uses_the_list_of_the_other(renderings: list[Any], monke
     theirs = ProviderList(b"[]", 'W/"theirs"', 60)
     monkeypatch.setattr(cache_state, "put_first", lambda *args, **kwargs: False)
 
-    def bring(seconds: float) -> None:
+    def store_list(seconds: float) -> None:
         version = cache_state.version(cache_state.PROVIDERS)
         cache_state.put(f"providers:{version}:{module.__version__}:en:::", theirs, 60)
 
-    monkeypatch.setattr(module.time, "sleep", bring)
+    monkeypatch.setattr(module.time, "sleep", store_list)
 
     assert provider_list(ALL, "en") == theirs
     assert renderings == []
@@ -172,13 +172,13 @@ def _save(*, enabled: bool) -> None:
     provider.save()
 
 
-# --- trouble -----------------------------------------------------------------------------------------
+# --- circuit breaker ---------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
 def test_failing_provider_is_shown_with_a_reason_in_both_languages(caller: Caller, clock: Clock) -> None:
     rows(caller)
-    trouble()
+    fail_calls()
     circuit_breaker.record(CallSeen(operation="status", outcome="answered", seconds=0.0, http_status=200))
     clock.advance(1)
     cache_state.drop("breaker:gateway:open")
@@ -198,7 +198,7 @@ def _own_reason(code: str) -> str | None:
 @pytest.mark.django_db
 def test_failing_gateway_disables_every_provider(caller: Caller, clock: Clock) -> None:
     before = rows(caller)["mtn_cm"]["unavailable_reason"]
-    trouble("history", None)
+    fail_calls("history", None)
 
     after = rows(caller)
 
@@ -209,8 +209,8 @@ def test_failing_gateway_disables_every_provider(caller: Caller, clock: Clock) -
 
 @pytest.mark.django_db
 def test_provider_is_enabled_again_when_a_probe_is_allowed(caller: Caller, clock: Clock) -> None:
-    """Otherwise no payment would be started, and no probe would find that the trouble is over."""
-    trouble()
+    """Otherwise no payment would be started, and no probe would find that FeexPay works again."""
+    fail_calls()
     clock.advance(10)
     shown = caller.get("providers/")
     assert shown.headers["Cache-Control"] == "private, max-age=20"
@@ -223,7 +223,7 @@ def test_provider_is_enabled_again_when_a_probe_is_allowed(caller: Caller, clock
 
 @pytest.mark.django_db
 def test_providers_are_enabled_again_when_the_circuit_breaker_closes(caller: Caller, clock: Clock) -> None:
-    trouble()
+    fail_calls()
     assert rows(caller)["mtn_bj"]["enabled"] is False
 
     clock.advance(30)
@@ -238,7 +238,7 @@ def test_providers_are_enabled_again_when_the_circuit_breaker_closes(caller: Cal
 
 @pytest.mark.django_db
 def test_start_with_an_open_circuit_breaker_gets_retry_after(caller: Caller, clock: Clock) -> None:
-    trouble()
+    fail_calls()
     clock.advance(10)
 
     answer = caller.initiate()
@@ -249,7 +249,7 @@ def test_start_with_an_open_circuit_breaker_gets_retry_after(caller: Caller, clo
 
 @pytest.mark.django_db
 def test_health_names_the_open_circuits_and_the_slow_down(caller: Caller, clock: Clock) -> None:
-    trouble()
+    fail_calls()
     body = caller.get("health/").json()
 
     assert (body["status"], body["components"]["breaker"]) == ("degraded", "gateway, mtn_bj")

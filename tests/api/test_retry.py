@@ -23,7 +23,7 @@ def declined(caller: Caller, gateway: ModelGateway, clock: Clock) -> str:
     return payment_id
 
 
-def test_retry_after_a_confirmed_failure_asks_another_phone(
+def test_retry_after_a_confirmed_failure_prompts_another_phone(
     caller: Caller, gateway: ModelGateway, declined: str
 ) -> None:
     response = caller.post(f"retry/{declined}/", {"phone": "0161000051"})
@@ -37,7 +37,7 @@ def test_retry_after_a_confirmed_failure_asks_another_phone(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-def test_retry_without_a_phone_asks_the_same_one(
+def test_retry_without_a_phone_prompts_the_same_one(
     caller: Caller, gateway: ModelGateway, declined: str, body: bytes
 ) -> None:
     assert caller.post(f"retry/{declined}/", body).status_code == 201
@@ -116,7 +116,7 @@ def test_retry_that_finds_the_first_attempt_paid_credits_it(
 
 def test_retry_is_refused_while_feexpay_cannot_confirm_the_first_failure(caller: Caller, gateway: ModelGateway) -> None:
     payment_id = caller.initiate().json()["id"]
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert_problem(caller.post(f"retry/{payment_id}/"), 409, "payment_open", members=("payment_id",))
 

@@ -3,8 +3,8 @@
 The sandbox answers on a real socket, so that valid payments start. Deterministic: every run sends the same requests.
 Rules that JSON Schema cannot express are applied to the valid requests:
 
-- a provider has limits, a rule for numbers, and may need a code first: `sensible` fills in what fits the provider;
-- a text may hold no NUL (`allow-x00`): PostgreSQL keeps none;
+- a provider has limits and a rule for numbers, and may need a code first: `apply_field_rules` fills in valid values;
+- a text must not contain NUL (`allow-x00`), because PostgreSQL cannot store it;
 - a cursor comes from an answer, and an instant lies between 1970 and 2200;
 - JSON Schema accepts 5.0 as an integer and the API does not, so such requests are skipped.
 """
@@ -34,10 +34,10 @@ from tests.sandbox.running import RunningSandbox
 CONFIG = SchemathesisConfig.from_dict(
     {"generation": {"deterministic": True, "allow-x00": False, "with-security-parameters": False}},
 )
-_ERA = re.compile(r"(19[7-9]\d|2[01]\d\d)-")
+_ALLOWED_YEARS = re.compile(r"(19[7-9]\d|2[01]\d\d)-")
 
 
-def served(environ: Any, start_response: Any) -> list[bytes]:
+def answer_like_a_server(environ: Any, start_response: Any) -> list[bytes]:
     """Answer as a server does: it closes every response, which deletes the file of an export."""
     # A thread keeps the language of its last request, and the next test would use it.
     with translation.override(translation.get_language()):
@@ -48,7 +48,7 @@ def served(environ: Any, start_response: Any) -> list[bytes]:
             answer.close()
 
 
-schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", served, config=CONFIG)
+schema = schemathesis.openapi.from_wsgi("/api/v1/schema/", answer_like_a_server, config=CONFIG)
 
 
 @schema.auth(refresh_interval=None)
@@ -65,7 +65,7 @@ class SignedIn:
 
 
 REPEATABLE = settings.get_current_profile_name() != "nightly"
-QUIETLY = settings(
+EXAMPLES = settings(
     max_examples=6 if REPEATABLE else 60,
     deadline=None,
     derandomize=REPEATABLE,
@@ -75,7 +75,7 @@ QUIETLY = settings(
 )
 
 
-def sensible(case: Any) -> None:
+def apply_field_rules(case: Any) -> None:
     """Apply the rules between fields to a valid request, and give it a new Idempotency-Key."""
     if case.headers and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
@@ -85,20 +85,20 @@ def sensible(case: Any) -> None:
             case.body["otp"] = "123456"
     if case.operation.path == f"{BASE}initiate/":
         assume(type(case.body["amount"]) is int)  # not 5.0
-        case.body |= {**fitting(case.body), "merchant_reference": uuid.uuid4().hex, "otp": "123456"}
+        case.body |= {**valid_fields(case.body), "merchant_reference": uuid.uuid4().hex, "otp": "123456"}
         for name in ("currency", "return_url", "cancel_url", "metadata"):
             case.body.pop(name, None)
     for name in ("created_after", "created_before"):
-        if not _ERA.match((case.query or {}).get(name, "")):
+        if not _ALLOWED_YEARS.match((case.query or {}).get(name, "")):
             (case.query or {}).pop(name, None)
     (case.query or {}).pop("cursor", None)
     if case.operation.path == f"{BASE}quote/":
-        wanted = fitting(case.query)
+        wanted = valid_fields(case.query)
         case.query |= {"provider": wanted["provider"], "amount": wanted["amount"]}
         case.query.pop("currency", None)
 
 
-def fitting(body: Mapping[str, Any]) -> dict[str, Any]:
+def valid_fields(body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields within the limits of the provider, with a number that the sandbox approves.
 
     Replaces a provider that needs a code first, because its retry would need one too, which the description of
@@ -112,7 +112,7 @@ def fitting(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"provider": spec.code, "amount": amount, "phone": spec.phone.example[:-2] + "00"}
 
 
-def is_good(case: Any) -> bool:
+def is_valid_case(case: Any) -> bool:
     return case.meta is not None and case.meta.generation.mode.is_positive
 
 
@@ -133,10 +133,10 @@ def token(one_connection: None, sandbox: RunningSandbox, player: User) -> str:
 
 
 @schema.parametrize()
-@QUIETLY
+@EXAMPLES
 def test_every_answer_is_described(case: Any, token: str) -> None:
-    if is_good(case):
-        sensible(case)
+    if is_valid_case(case):
+        apply_field_rules(case)
     case.call_and_validate()
 
 
@@ -145,8 +145,8 @@ def test_links_of_answers_lead_to_described_calls(token: str) -> None:
 
     class Journey(schema.as_state_machine()):  # type: ignore[misc]  # made at run time
         def before_call(self, case: Any) -> None:
-            if is_good(case):
-                sensible(case)
+            if is_valid_case(case):
+                apply_field_rules(case)
 
-    Journey.run(settings=settings(QUIETLY, max_examples=12, stateful_step_count=8))
+    Journey.run(settings=settings(EXAMPLES, max_examples=12, stateful_step_count=8))
     assert Payment.objects.exists()

@@ -101,7 +101,7 @@ def test_status_waits_two_seconds_for_feexpay_at_most(caller: Caller, payment_id
 
 
 def test_silent_gateway_leaves_the_last_known_status(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
-    gateway.away = True
+    gateway.reads_unanswered = True
     make_due()
 
     response = caller.get(f"{payment_id}/status/")

@@ -300,14 +300,14 @@ def test_worker_ends_although_the_database_fails_at_the_end(
     monkeypatch.setattr(deliverer, "STOP_SECONDS", 0.05)
     [payment] = announce(1)
 
-    def away(*args: object) -> None:
+    def fail(*args: object) -> None:
         raise OperationalError
 
     with listening(hanging := Hanging()):
         delivering = Deliverer()
         delivering.start_due()
         wait_until(lambda: bool(hanging.entered))
-        monkeypatch.setattr(outbox, "give_up", away)
+        monkeypatch.setattr(outbox, "give_up", fail)
         delivering.close()
         assert hanging.returned == []
 

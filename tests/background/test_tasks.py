@@ -187,7 +187,7 @@ def test_wake_never_raises(
     clock: Clock, scheduled: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("redis is away")
+        raise ConnectionError("redis is unavailable")
 
     monkeypatch.setattr("django_q.tasks.async_task", broken)
 

@@ -166,7 +166,7 @@ def test_slow_send_delays_no_other_payment(begin: Begin, gateway: ModelGateway, 
     released = threading.Event()
 
     def slow(charge: Charge) -> WireReply:
-        gateway.lock.release()  # the model answers one at a time; this one lets the others through
+        gateway.lock.release()  # the model gateway handles one request at a time; this transport handles several
         try:
             assert released.wait(TIMEOUT_SECONDS)
         finally:
@@ -207,7 +207,7 @@ def test_polls_of_settled_payments_delay_no_live_one(
     def answer_slowly(reference: str) -> WireReply:
         if reference in slow:
             asked.append(reference)
-            gateway.lock.release()  # the model answers one at a time; this one lets the others through
+            gateway.lock.release()  # the model gateway handles one request at a time; this transport handles several
             try:
                 assert released.wait(TIMEOUT_SECONDS)
             finally:
@@ -322,11 +322,11 @@ def test_pauses_grow_while_the_database_is_unavailable(monkeypatch: pytest.Monke
                 self.set()
             return self.is_set()
 
-    def away(*args: Any, **kwargs: Any) -> Any:
+    def fail(*args: Any, **kwargs: Any) -> Any:
         raise OperationalError
 
     with Worker() as running:
-        monkeypatch.setattr(leases, "claim_due", away)
+        monkeypatch.setattr(leases, "claim_due", fail)
         running.run(Stop(), every_seconds=0.5)
 
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30, 30]
@@ -418,7 +418,7 @@ def test_gateway_is_probed_every_five_minutes_by_one_worker(gateway: ModelGatewa
 def test_gateway_that_does_not_answer_leaves_no_heartbeat(
     gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     probe_gateway()
 
@@ -477,13 +477,13 @@ def test_delivery_that_met_a_database_error_is_tried_again(
 ) -> None:
     deliver_claimed, failures = outbox.deliver_claimed, [OperationalError, InterfaceError]
 
-    def away_twice(held: Claim, bulkhead: Bulkhead) -> outbox.Delivery:
+    def fail_twice(held: Claim, bulkhead: Bulkhead) -> outbox.Delivery:
         if failures:
             OutboxMessage.objects.update(next_delivery_at=now())  # as when its lease has ended
             raise failures.pop()
         return deliver_claimed(held, bulkhead)
 
-    monkeypatch.setattr(outbox, "deliver_claimed", away_twice)
+    monkeypatch.setattr(outbox, "deliver_claimed", fail_twice)
     begin()
     gateway.last().approve()
     make_due()

@@ -71,8 +71,8 @@ DJANGO_SETTINGS = ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS
 Found = Callable[..., list[str]]
 
 
-class PaymentsElsewhere:
-    """A router that keeps the payments apart from the default database."""
+class OtherDatabaseRouter:
+    """A router that keeps the payments in another database than the default one."""
 
     def db_for_write(self, model: type[Any], **hints: Any) -> str | None:
         return "payments" if model._meta.label == "feexpay.Payment" else None
@@ -129,7 +129,7 @@ def found(messages: Callable[..., list[CheckMessage]]) -> Found:
 
 
 @pytest.mark.parametrize("debug", [True, False], ids=["development", "production"])
-def test_good_settings_bring_no_message(found: Found, debug: bool) -> None:
+def test_good_settings_cause_no_message(found: Found, debug: bool) -> None:
     assert found(debug=debug) == []
 
 
@@ -236,7 +236,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
     ("E021", "MySQL", {"database": {"ENGINE": "django.db.backends.mysql"}}),
     ("E051", "autocommit off", {"database": {**SQLITE, "AUTOCOMMIT": False}}),
-    ("E052", "payments in another database", {"DATABASE_ROUTERS": [f"{__name__}.PaymentsElsewhere"]}),
+    ("E052", "payments in another database", {"DATABASE_ROUTERS": [f"{__name__}.OtherDatabaseRouter"]}),
     ("W015", "ATOMIC_REQUESTS", {"database": {**SQLITE, "ATOMIC_REQUESTS": True}}),
     ("W013", "urls of another app only", {"ROOT_URLCONF": "tests.testing.no_urls"}),
     ("W006", "SQLite in production", {"debug": False, "database": SQLITE}),
@@ -288,11 +288,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("number", "changes"), [(row[0], row[2]) for row in CASES], ids=[row[1] for row in CASES])
-def test_mistake_brings_its_message_and_no_other(found: Found, number: str, changes: dict[str, Any]) -> None:
+def test_mistake_causes_only_its_own_message(found: Found, number: str, changes: dict[str, Any]) -> None:
     assert found(**changes) == [number]
 
 
-def test_large_pool_brings_no_message(found: Found) -> None:
+def test_large_pool_causes_no_message(found: Found) -> None:
     assert found(debug=False, database=pooled({"min_size": 2, "max_size": 46})) == []
 
 
@@ -321,7 +321,7 @@ def test_hint_for_a_misspelt_key_names_the_nearest_setting(
     assert [message.hint for message in messages(**{name: 1})] == [f'Did you mean "{nearest}"?']
 
 
-#: Found by `check --deploy` only: any other command and a host's test run go on.
+#: Only `check --deploy` reports these. Other commands and a host's test run still work.
 DEPLOYMENT_ONLY = {"E003", "E004", "E007", "E011", "E013", "W006", "W008", "W009"}
 
 

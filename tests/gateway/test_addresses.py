@@ -9,7 +9,7 @@ from django_feexpay.catalogue.web_addresses import why_refused
 from django_feexpay.gateway.client import Gateway
 from django_feexpay.gateway.errors import MisconfiguredError
 from django_feexpay.gateway.request_bodies import PageRequest
-from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt
+from tests.gateway.fixed_reply import ATTEMPT, KEY, REFERENCE, SHOP, FixedReplyTransport, attempt
 
 REAL = "https://api-v2.feexpay.me/api"
 NEAR = [
@@ -70,7 +70,7 @@ def test_sandbox_may_use_http_on_this_machine_and_on_listed_hosts(address: str, 
 
 @pytest.mark.parametrize(("address", "sandbox_allowed"), [("http://127.0.0.1/api", False), ("http://far/api", True)])
 def test_client_sends_nothing_to_a_refused_address(address: str, sandbox_allowed: bool) -> None:
-    transport = CannedTransport(200, {"reference": REFERENCE, "status": "SUCCESSFUL"})
+    transport = FixedReplyTransport(200, {"reference": REFERENCE, "status": "SUCCESSFUL"})
     gateway = Gateway(api_key=KEY, shop_id=SHOP, base_url=address, transport=transport, sandbox_allowed=sandbox_allowed)
     page = PageRequest(
         provider=CATALOGUE["visa"], amount=500, attempt_id=ATTEMPT, minutes=15, description="", return_url=""
@@ -85,7 +85,7 @@ def test_client_sends_nothing_to_a_refused_address(address: str, sandbox_allowed
         with pytest.raises(MisconfiguredError) as error:
             call()
         assert error.value.code == "unsafe_address"
-    assert transport.asked == []
+    assert transport.requests == []
 
 
 @pytest.mark.parametrize("sandbox_allowed", [True, False])
@@ -95,7 +95,7 @@ def test_payer_is_redirected_to_this_machine_only_if_a_sandbox_is_allowed(sandbo
         api_key=KEY,
         shop_id=SHOP,
         base_url=REAL,
-        transport=CannedTransport(200, answer),
+        transport=FixedReplyTransport(200, answer),
         sandbox_allowed=sandbox_allowed,
     )
 

@@ -16,7 +16,7 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.reports import Accepted
-from tests.gateway.canned import REFERENCE, attempt, gateway_that_answers
+from tests.gateway.fixed_reply import REFERENCE, attempt, gateway_that_answers
 
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 

@@ -16,16 +16,16 @@ from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, Outc
 from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.gateway.request_bodies import reduced_description
 from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
-from tests.gateway.canned import (
+from tests.gateway.conftest import ServerFactory
+from tests.gateway.fixed_reply import (
     ATTEMPT,
     KEY,
     REFERENCE,
     SHOP,
-    CannedTransport,
+    FixedReplyTransport,
     attempt,
     gateway_that_answers,
 )
-from tests.gateway.conftest import ServerFactory
 from tests.gateway.wire_server import Peer
 
 BASE = "https://gateway.invalid/api"
@@ -33,8 +33,8 @@ ACCEPTED = {"reference": REFERENCE, "status": "PENDING"}
 HISTORY = {"success": True, "total": 0, "data": []}
 
 
-def asked(transport: CannedTransport) -> WireRequest:
-    (request,) = transport.asked
+def asked(transport: FixedReplyTransport) -> WireRequest:
+    (request,) = transport.requests
     return request
 
 
@@ -44,7 +44,7 @@ def body_of(request: WireRequest) -> dict[str, object]:
     return parsed
 
 
-def gateway_over(transport: CannedTransport, **changed: object) -> Gateway:
+def gateway_over(transport: FixedReplyTransport, **changed: object) -> Gateway:
     facts: dict[str, object] = {"api_key": KEY, "shop_id": SHOP, "base_url": BASE, "transport": transport}
     return Gateway(**(facts | changed))  # type: ignore[arg-type]  # the test says what differs
 
@@ -53,7 +53,7 @@ def gateway_over(transport: CannedTransport, **changed: object) -> Gateway:
 
 
 def test_collect_sends_only_the_documented_fields() -> None:
-    transport = CannedTransport(200, ACCEPTED)
+    transport = FixedReplyTransport(200, ACCEPTED)
 
     gateway_over(transport).collect(attempt())
 
@@ -77,11 +77,11 @@ def test_collect_sends_only_the_documented_fields() -> None:
 
 @pytest.mark.parametrize("amount", [True, 5000.0, "5000", None])
 def test_collect_refuses_an_amount_that_is_not_an_int(amount: object) -> None:
-    transport = CannedTransport(200, ACCEPTED)
+    transport = FixedReplyTransport(200, ACCEPTED)
 
     with pytest.raises(TypeError):
         gateway_over(transport).collect(attempt(amount=amount))
-    assert transport.asked == []
+    assert transport.requests == []
 
 
 @pytest.mark.parametrize(
@@ -124,20 +124,20 @@ def test_reduced_description_contains_only_accepted_characters(text: str) -> Non
     ],
 )
 def test_total_seconds_replaces_the_usual_deadline(total_seconds: float | None, expected: Timeouts) -> None:
-    transport = CannedTransport(200, {**ACCEPTED})
+    transport = FixedReplyTransport(200, {**ACCEPTED})
     gateway = gateway_over(transport)
 
     gateway.collect(attempt(), total_seconds=total_seconds)
     gateway.fetch_status(REFERENCE, total_seconds=total_seconds)
 
-    assert [request.timeouts for request in transport.asked] == [expected, expected]
+    assert [request.timeouts for request in transport.requests] == [expected, expected]
 
 
 # --- reads on the wire ----------------------------------------------------------------------------
 
 
 def test_status_request_names_one_reference() -> None:
-    transport = CannedTransport(200, {"status": "SUCCESSFUL", "reference": REFERENCE, "amount": 5000})
+    transport = FixedReplyTransport(200, {"status": "SUCCESSFUL", "reference": REFERENCE, "amount": 5000})
 
     report = gateway_over(transport).fetch_status(REFERENCE)
 
@@ -149,7 +149,7 @@ def test_status_request_names_one_reference() -> None:
 
 
 def test_reference_is_percent_encoded() -> None:
-    transport = CannedTransport(200, {"status": "PENDING"})
+    transport = FixedReplyTransport(200, {"status": "PENDING"})
 
     gateway_over(transport).fetch_status("AG_1:2+3=4")
 
@@ -158,10 +158,10 @@ def test_reference_is_percent_encoded() -> None:
 
 @pytest.mark.parametrize("reference", ["", "..", "a/b", "a?b", "x" * 101, "a\nb", "é"])
 def test_unusable_reference_is_missing_without_a_request(reference: str) -> None:
-    transport = CannedTransport(200, {"status": "SUCCESSFUL"})
+    transport = FixedReplyTransport(200, {"status": "SUCCESSFUL"})
 
     assert gateway_over(transport).fetch_status(reference) == StatusReport(word=Word.MISSING)
-    assert transport.asked == []
+    assert transport.requests == []
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_unusable_reference_is_missing_without_a_request(reference: str) -> None
     ],
 )
 def test_history_request_has_its_filters(provider: str | None, word: Word | None, name: str, status: str) -> None:
-    transport = CannedTransport(200, HISTORY)
+    transport = FixedReplyTransport(200, HISTORY)
     spec = CATALOGUE[provider] if provider else None
 
     page = gateway_over(transport).search_history(date(2026, 7, 1), date(2026, 8, 1), provider=spec, word=word)
@@ -209,7 +209,7 @@ def test_history_cannot_be_filtered_by_our_own_words(word: Word) -> None:
 
 
 def test_balance_request_names_the_shop() -> None:
-    transport = CannedTransport(200, {"data": {"data": {"balances": {"MTN": 12_000}}}})
+    transport = FixedReplyTransport(200, {"data": {"data": {"balances": {"MTN": 12_000}}}})
 
     balances = gateway_over(transport, shop_id="shop/1").balance()
 
@@ -222,24 +222,24 @@ def test_balance_request_names_the_shop() -> None:
 
 @pytest.mark.parametrize("key", ["", " ", "fp key", "fp_key\n", "clé", "fp\r\nX: y"])
 def test_unusable_key_is_misconfigured_before_anything_is_sent(key: str) -> None:
-    transport = CannedTransport(200, ACCEPTED)
+    transport = FixedReplyTransport(200, ACCEPTED)
     gateway = gateway_over(transport, api_key=key)
 
     with pytest.raises(MisconfiguredError) as caught:
         gateway.collect(attempt())
 
     assert caught.value.code == "invalid_api_key"
-    assert transport.asked == []
+    assert transport.requests == []
 
 
 def test_missing_shop_is_misconfigured_before_anything_is_sent() -> None:
-    transport = CannedTransport(200, ACCEPTED)
+    transport = FixedReplyTransport(200, ACCEPTED)
 
     with pytest.raises(MisconfiguredError) as caught:
         gateway_over(transport, shop_id="").balance()
 
     assert caught.value.code == "unknown_shop"
-    assert transport.asked == []
+    assert transport.requests == []
 
 
 @pytest.mark.parametrize(
@@ -248,11 +248,11 @@ def test_missing_shop_is_misconfigured_before_anything_is_sent() -> None:
 )
 def test_invalid_base_url_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
-        gateway_over(CannedTransport(200, {}), base_url=base_url)
+        gateway_over(FixedReplyTransport(200, {}), base_url=base_url)
 
 
 def test_slash_at_the_end_of_the_base_url_changes_nothing() -> None:
-    transport = CannedTransport(200, {"status": "PENDING"})
+    transport = FixedReplyTransport(200, {"status": "PENDING"})
 
     gateway_over(transport, base_url=BASE + "/").fetch_status("r")
 
@@ -316,7 +316,7 @@ def test_observer_gets_a_call_without_a_reply() -> None:
 
 
 def test_no_repr_contains_personal_data_or_secrets() -> None:
-    transport = CannedTransport(200, ACCEPTED)
+    transport = FixedReplyTransport(200, ACCEPTED)
     gateway = gateway_over(transport)
     request = attempt(
         "coris_bj",
@@ -385,9 +385,9 @@ def test_history_has_a_larger_limit_than_other_replies() -> None:
         api_key=KEY,
         shop_id=SHOP,
         base_url="https://gateway.invalid/api",
-        transport=(transport := CannedTransport(200, {"success": True, "total": 0, "data": []})),
+        transport=(transport := FixedReplyTransport(200, {"success": True, "total": 0, "data": []})),
     )
 
     gateway.search_history(date(2026, 7, 1), date(2026, 7, 2))
 
-    assert transport.asked[0].reply_limit_bytes == 2 * 1024 * 1024
+    assert transport.requests[0].reply_limit_bytes == 2 * 1024 * 1024

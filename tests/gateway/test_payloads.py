@@ -1,4 +1,4 @@
-"""Real bodies of FeexPay, one per file with source and grade, and garbage, which must never settle a payment."""
+"""Real bodies of FeexPay, one per file with its source and grade. Malformed bodies must never settle a payment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from django_feexpay.gateway.errors import (
 )
 from django_feexpay.gateway.reports import Accepted, HistoryPage, HostedPage, StatusReport, hint_from
 from django_feexpay.gateway.request_bodies import PageRequest
-from tests.gateway.canned import ATTEMPT, REFERENCE, attempt, gateway_that_answers
+from tests.gateway.fixed_reply import ATTEMPT, REFERENCE, attempt, gateway_that_answers
 
 FOLDER = Path(__file__).resolve().parents[1] / "payloads"
 PAYLOADS = sorted(FOLDER.glob("*.json"))
@@ -76,7 +76,7 @@ def test_every_kind_of_reply_has_files() -> None:
     assert calls == {"collect", "collect_error", "page", "page_error", "status", "history", "webhook"}
 
 
-# --- garbage ------------------------------------------------------------------------------------------
+# --- malformed bodies ------------------------------------------------------------------------------------------
 
 _WORDS = st.sampled_from(
     [
@@ -109,7 +109,7 @@ _RAW = st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode
 
 @given(status=st.integers(100, 599), raw=_RAW)
 @pytest.mark.parametrize("call", ["collect", "page", "status", "history"])
-def test_garbage_never_becomes_success_failure_or_refusal(call: str, status: int, raw: bytes) -> None:
+def test_malformed_reply_never_becomes_success_failure_or_refusal(call: str, status: int, raw: bytes) -> None:
     try:
         value = ask(call, gateway_that_answers(status, raw))
     except (RefusedError, MisconfiguredError):

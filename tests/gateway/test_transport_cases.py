@@ -230,7 +230,7 @@ UNKNOWN_CASES: dict[str, Callable[[Peer], None]] = {
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n" + gzip.compress(bytes(500))[:20]
     ),
     "unknown coding": after_reading(b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"),
-    "garbage": after_reading(b"\x00\x01\x02 no protocol\r\n\r\n"),
+    "no HTTP": after_reading(b"\x00\x01\x02 no protocol\r\n\r\n"),
     "endless header": after_reading(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"),
     "too many headers": after_reading(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 150 + b"\r\n"),
 }
@@ -277,7 +277,7 @@ def test_lost_reply_over_tls_is_unknown(
     assert len(server.requests) == 1
 
 
-def test_garbage_after_the_request_over_tls_is_unknown(
+def test_malformed_bytes_after_the_request_over_tls_is_unknown(
     transport: HttpTransport, serve: ServerFactory, server_tls: ssl.SSLContext
 ) -> None:
     # The exception alone looks like a failed handshake.
@@ -337,7 +337,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
     engine = server_tls.wrap_bio(incoming, outgoing, server_side=True)
 
     def behave(peer: Peer) -> None:
-        while not shaken(engine):
+        while not handshake_done(engine):
             peer.send_slowly(outgoing.read(), size=16)
             incoming.write(peer.receive())
         engine.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
@@ -350,7 +350,7 @@ def test_slow_handshake_ends_at_the_deadline_and_is_not_sent(
         transport.exchange(asking(server.tls_url))
 
 
-def shaken(engine: ssl.SSLObject) -> bool:
+def handshake_done(engine: ssl.SSLObject) -> bool:
     try:
         engine.do_handshake()
     except ssl.SSLWantReadError:

@@ -16,7 +16,7 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import HostedPage
 from django_feexpay.gateway.request_bodies import PageRequest
-from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt, gateway_that_answers
+from tests.gateway.fixed_reply import ATTEMPT, KEY, REFERENCE, SHOP, FixedReplyTransport, attempt, gateway_that_answers
 from tests.gateway.test_client import BASE, asked, body_of, gateway_over
 
 URLS = {"return_url": "https://shop.example/back", "cancel_url": "https://shop.example/no"}
@@ -54,7 +54,7 @@ def test_every_served_provider_is_here() -> None:
 @pytest.mark.parametrize("code", COLLECTS)
 def test_collect_matches_the_documentation(code: str) -> None:
     suffix, written, on_the_wire, more = COLLECTS[code]
-    transport = CannedTransport(202, {"reference": REFERENCE, "status": "PENDING"})
+    transport = FixedReplyTransport(202, {"reference": REFERENCE, "status": "PENDING"})
     rule = CATALOGUE[code].phone
     assert rule is not None
 
@@ -77,13 +77,13 @@ def test_collect_matches_the_documentation(code: str) -> None:
 
 
 def test_second_collect_repeats_the_first_with_the_code() -> None:
-    transport = CannedTransport(201, {"reference": REFERENCE})
+    transport = FixedReplyTransport(201, {"reference": REFERENCE})
     gateway = gateway_over(transport)
 
     first = gateway.collect(attempt("coris_bj"))
     second = gateway.collect(attempt("coris_bj", otp="123456"))
 
-    without, with_code = (json.loads(request.body or b"") for request in transport.asked)
+    without, with_code = (json.loads(request.body or b"") for request in transport.requests)
     assert with_code == without | {"otp": "123456"}
     assert (first.otp_required, second.otp_required) == (True, False)
 
@@ -105,7 +105,7 @@ def page_request(code: str = "visa", **changed: Any) -> PageRequest:
 
 @pytest.mark.parametrize("code", PAGES)
 def test_page_request_matches_the_documentation(code: str) -> None:
-    transport = CannedTransport(201, {"urlPay": "https://link.feexpay.me/abcd1234/coins"})
+    transport = FixedReplyTransport(201, {"urlPay": "https://link.feexpay.me/abcd1234/coins"})
 
     page = gateway_over(transport).open_page(page_request(code, description="100 pièces", **URLS))
 
@@ -126,7 +126,7 @@ def test_page_request_matches_the_documentation(code: str) -> None:
 
 
 def test_page_request_without_return_urls_contains_none() -> None:
-    transport = CannedTransport(201, {"data": {"urlPay": "https://link.feexpay.me/abcd1234/x"}})
+    transport = FixedReplyTransport(201, {"data": {"urlPay": "https://link.feexpay.me/abcd1234/x"}})
 
     gateway_over(transport).open_page(page_request())
 
@@ -135,12 +135,12 @@ def test_page_request_without_return_urls_contains_none() -> None:
 
 @pytest.mark.parametrize("code", ["mtn_bj", "amex", "bank_transfer"])
 def test_provider_without_a_page_is_refused_before_anything_is_sent(code: str) -> None:
-    transport = CannedTransport(201, {"urlPay": "https://link.feexpay.me/abcd1234/x"})
+    transport = FixedReplyTransport(201, {"urlPay": "https://link.feexpay.me/abcd1234/x"})
 
     with pytest.raises(RefusedError) as refused:
         gateway_over(transport).open_page(page_request(code))
 
-    assert (refused.value.code, transport.asked) == ("provider_unavailable", [])
+    assert (refused.value.code, transport.requests) == ("provider_unavailable", [])
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_page_request_of_an_unknown_shop_is_misconfigured() -> None:
 )
 def test_payer_is_redirected_only_over_https_or_to_insecure_hosts(url: str, sent: bool) -> None:
     body = {"reference": REFERENCE, "status": "PENDING", "payment_url": url}
-    transport = CannedTransport(200, body)
+    transport = FixedReplyTransport(200, body)
 
     gateway = gateway_over(transport, insecure_hosts=["feexpay.test"], sandbox_allowed=True)
     accepted = gateway.collect(attempt("wave_ci"))

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Self
 
-# A dripped reply takes longer than any deadline of these tests, but is valid: a client without a deadline gets it.
+# A slow reply takes longer than any deadline of these tests, but is valid: a client without a deadline accepts it.
 DRIP_COUNT = 200
 DRIP_SECONDS = 0.05
 

@@ -101,8 +101,8 @@ def kofi(db: None) -> User:
 
 
 @pytest.fixture
-def doubted(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
-    """`doubted(amount=4999)`: a payment under review, because FeexPay reports it paid with these wrong fields."""
+def start_review(begin: Begin, gateway: ModelGateway) -> Callable[..., Payment]:
+    """`start_review(amount=4999)`: a payment under review, because FeexPay reports it paid with these wrong fields."""
 
     def make(order: str = "order-7", **lies: Any) -> Payment:
         payment = begin(merchant_reference=order)

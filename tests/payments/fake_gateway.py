@@ -71,7 +71,7 @@ class ModelGateway:
         self.next_collects: list[Callable[[Charge], WireReply]] = []
         self.pages: list[dict[str, Any]] = []
         self.next_pages: list[Callable[[str], WireReply]] = []
-        self.away = False
+        self.reads_unanswered = False
         self.history_total: object = None
         self.leaves_out_total = False
         self.questions = 0
@@ -84,8 +84,8 @@ class ModelGateway:
             if request.url.endswith("/feexlinks/generate"):
                 return self._open_page(json.loads(request.body or b""))
             self.questions += 1
-            if self.away:
-                raise OutcomeUnknownError("away")
+            if self.reads_unanswered:
+                raise OutcomeUnknownError("no answer")
             if "/single/status/" in request.url:
                 return self._status(request.url.rsplit("/", 1)[1])
             if request.url.endswith("/history"):
@@ -162,7 +162,7 @@ def show_page(url: str) -> WireReply:
 
 def lose_the_page(url: str) -> WireReply:
     """The page is opened, and the answer is lost."""
-    raise OutcomeUnknownError("the line was cut")
+    raise OutcomeUnknownError("the connection was cut")
 
 
 def refuse_the_page(code: str, status: int = 400, message: str = "") -> Callable[[str], WireReply]:
@@ -188,7 +188,7 @@ def accept_as(reference: str, **more: Any) -> Callable[[Charge], WireReply]:
 
 def lose_the_answer(charge: Charge) -> WireReply:
     """The payer is prompted, and the answer is lost."""
-    raise OutcomeUnknownError("the line was cut")
+    raise OutcomeUnknownError("the connection was cut")
 
 
 def cannot_reach(charge: Charge) -> WireReply:

@@ -21,19 +21,19 @@ from tests.payments.fakes import Clock
 class Plan:
     """How FeexPay lies about one payment. `paid_after_seconds`: when its payer approves; None: never.
 
-    `again`: FeexPay takes the money a second time for the same request. `taken_back`: it returns the money later.
+    `charged_twice`: FeexPay takes the money twice for one request. `reversed_later`: it returns the money later.
     """
 
     request: str = "accepted"
     status: str = "true"
     history: str = "true"
     paid_after_seconds: int | None = 2
-    again: bool = False
-    taken_back: bool = False
+    charged_twice: bool = False
+    reversed_later: bool = False
 
 
 @dataclass(frozen=True)
-class Taken:
+class TrueCharge:
     """The true state of one request at FeexPay."""
 
     reference: str
@@ -43,13 +43,13 @@ class Taken:
     made_at: datetime
     plan: Plan
 
-    def word(self, now: datetime) -> str:
+    def status_at(self, now: datetime) -> str:
         after = self.plan.paid_after_seconds
         if after is None:
             return "FAILED"
         if now < self.made_at + timedelta(seconds=after):
             return "PENDING"
-        is_back = self.plan.taken_back and now >= self.made_at + timedelta(hours=6)
+        is_back = self.plan.reversed_later and now >= self.made_at + timedelta(hours=6)
         return "FAILED" if is_back else "SUCCESSFUL"
 
     def was_taken(self, now: datetime) -> bool:
@@ -62,34 +62,34 @@ class Taken:
             "reference": self.reference,
             "amount": self.amount,
             "phoneNumber": self.msisdn,
-            "status": self.word(now),
+            "status": self.status_at(now),
             "callback_info": self.echo,
         }
 
 
-Say = Callable[[Taken], WireReply]
+Answer = Callable[[TrueCharge], WireReply]
 Row = dict[str, Any]
 
 
-def _lose(taken: Taken) -> WireReply:
+def _lose(taken: TrueCharge) -> WireReply:
     raise OutcomeUnknownError("the connection was cut")
 
 
-def _error(http_status: int, code: str, **more: Any) -> Say:
+def _error(http_status: int, code: str, **more: Any) -> Answer:
     body = {"statusCode": http_status, "message": code, "code": code}
     return lambda taken: reply(http_status, {**body, **{name: value(taken) for name, value in more.items()}})
 
 
-def _raw(status: int, text: str) -> Say:
+def _raw(status: int, text: str) -> Answer:
     return lambda taken: WireReply(status, {}, text.replace("REFERENCE", taken.reference).encode())
 
 
-def _reference(taken: Taken) -> str:
+def _reference(taken: TrueCharge) -> str:
     return taken.reference
 
 
 #: FeexPay's answers to a collect request.
-REQUESTS: Mapping[str, Say] = {
+REQUESTS: Mapping[str, Answer] = {
     "accepted": lambda taken: reply(202, {"reference": taken.reference, "status": "PENDING"}),
     "upper-case reference": lambda taken: reply(202, {"reference": taken.reference.upper(), "status": "PENDING"}),
     "failed word": lambda taken: reply(202, {"reference": taken.reference, "status": "FAILED"}),
@@ -145,7 +145,7 @@ class LyingGateway:
     def __init__(self, clock: Clock, plans: Mapping[int, Plan]) -> None:
         self.clock = clock
         self.plans = dict(plans)
-        self.charges: list[Taken] = []
+        self.charges: list[TrueCharge] = []
         self.history = "whole"
         self.honest = False
 
@@ -158,23 +158,25 @@ class LyingGateway:
             return self._history(json.loads(request.body or b""))
         return reply(200, {"balances": {"MTN": 100}})
 
-    def of(self, attempt_id: object) -> list[Taken]:
+    def of(self, attempt_id: object) -> list[TrueCharge]:
         return [taken for taken in self.charges if taken.echo == str(attempt_id)]
 
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[TrueCharge]:
         return [taken for taken in self.charges if taken.was_taken(self.clock.at)]
 
-    def shows(self, taken: Taken) -> bool:
+    def shows(self, taken: TrueCharge) -> bool:
         """Whether the history says that the payment's money was taken."""
         row = HISTORIES[taken.plan.history](taken.truth(self.clock.at))
-        return self.history != "away" and row is not None and row["status"] == "SUCCESSFUL"
+        return self.history != "unavailable" and row is not None and row["status"] == "SUCCESSFUL"
 
     def _collect(self, body: dict[str, Any]) -> WireReply:
         plan = self.plans[body["amount"]]
         number = f"{len(self.charges) + 1:04d}"
-        taken = Taken(f"ref-{number}", body["callback_info"], body["phoneNumber"], body["amount"], self.clock.at, plan)
+        taken = TrueCharge(
+            f"ref-{number}", body["callback_info"], body["phoneNumber"], body["amount"], self.clock.at, plan
+        )
         self.charges.append(taken)
-        if plan.again:
+        if plan.charged_twice:
             self.charges.append(replace(taken, reference=f"ref-{number}-again", made_at=self.clock.at))
         return REQUESTS[plan.request](taken)
 
@@ -185,8 +187,8 @@ class LyingGateway:
         return STATUSES["missing"]({})
 
     def _history(self, question: dict[str, Any]) -> WireReply:
-        if self.history == "away" and not self.honest:
-            raise OutcomeUnknownError("away")
+        if self.history == "unavailable" and not self.honest:
+            raise OutcomeUnknownError("unavailable")
         rows = [row for row in self._rows() if _is_wanted(row, question)]
         total = len(rows) + (1 if self.history == "cut short" and not self.honest else 0)
         return reply(200, {"success": True, "total": total, "data": rows})

@@ -54,5 +54,5 @@ def rows() -> list[Any]:
     ]
 
 
-def verified() -> list[str]:
+def broken_invariants() -> list[str]:
     return [str(violation) for violation in violations()]

@@ -90,12 +90,12 @@ def show_a_page(charge: Charge) -> WireReply:
     return reply(202, {"reference": charge.reference, "status": PENDING, "payment_url": url})
 
 
-def say(answer: WireReply) -> Answer:
+def answer_with(answer: WireReply) -> Answer:
     """The payer is prompted, and this is the whole answer."""
     return lambda charge: answer
 
 
-GARBAGE = [
+MALFORMED = [
     WireReply(200, {}, b""),
     WireReply(200, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
     WireReply(502, {"content-type": "text/html"}, b"<html>Bad gateway</html>"),
@@ -119,9 +119,9 @@ ANSWERS: Mapping[str, Answer] = {
     "lost": lose_the_answer,
     "not sent": cannot_reach,
     "refused": refuse(),
-    "slow down": answer_429(30),
-    "slow down, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
-    "slow down, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
+    "429": answer_429(30),
+    "429, charged": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=False),
+    "429, named": charge_and_answer(429, {"code": "RATE_LIMIT_EXCEEDED"}, names_it=True),
     "maintenance": refuse_without_charge(
         503, {"statusCode": 503, "code": "NETWORK_UNAVAILABLE", "message": "maintenance"}
     ),
@@ -129,17 +129,17 @@ ANSWERS: Mapping[str, Answer] = {
     "bad request": refuse_without_charge(400, {"statusCode": 400, "message": "Bad Request"}),
     "bad request, charged": charge_and_answer(400, {"message": "Bad Request"}, names_it=False),
     "refused, named": charge_and_answer(400, {"message": "PAYER_NOT_FOUND"}, names_it=True),
-    "keys twice": say(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
-    "garbled": say(GARBAGE[1]),
-    "bad gateway": say(GARBAGE[2]),
-    "truncated": say(GARBAGE[3]),
+    "keys twice": answer_with(WireReply(202, {}, b'{"reference": "a", "reference": "b", "status": "PENDING"}')),
+    "garbled": answer_with(MALFORMED[1]),
+    "bad gateway": answer_with(MALFORMED[2]),
+    "truncated": answer_with(MALFORMED[3]),
 }
 
 PAGES: Mapping[str, Callable[[str], WireReply]] = {
     "shown": show_page,
     "lost": lose_the_page,
     "refused": refuse_the_page("ERR_INVALID_AMOUNT"),
-    "garbled": lambda url: GARBAGE[1],
+    "garbled": lambda url: MALFORMED[1],
 }
 
 _words = st.sampled_from(["PENDING", "ON HOLD", "", None, 7, "success", {"a": 1}])
@@ -149,8 +149,8 @@ _bodies = st.fixed_dictionaries(
 )
 
 #: Answers that are no status of FeexPay.
-garbage = st.one_of(
-    st.sampled_from(GARBAGE),
+malformed_answers = st.one_of(
+    st.sampled_from(MALFORMED),
     st.binary(max_size=40).map(lambda raw: WireReply(200, {}, raw)),
     _bodies.map(lambda body: reply(200, body)),
 )
@@ -166,19 +166,29 @@ class Codes:
     gateway: ModelGateway
     first: Charge
     names: tuple[str, ...] = field(
-        default=("joined", "another", "wrong", "fatal", "lost", "lost, joined", "not sent", "garbled"), init=False
+        default=(
+            "completes the first",
+            "another",
+            "wrong",
+            "fatal",
+            "lost",
+            "completes the first, lost",
+            "not sent",
+            "garbled",
+        ),
+        init=False,
     )
 
     def answer(self, name: str) -> Answer:
         return {
-            "joined": self._complete_first,
+            "completes the first": self._complete_first,
             "another": accept,
             "wrong": refuse("INVALID_OTP"),
             "fatal": self._fail,
             "lost": lose_the_answer,
-            "lost, joined": self._complete_first_and_lose_answer,
+            "completes the first, lost": self._complete_first_and_lose_answer,
             "not sent": cannot_reach,
-            "garbled": say(GARBAGE[1]),
+            "garbled": answer_with(MALFORMED[1]),
         }[name]
 
     def _complete_first(self, charge: Charge) -> WireReply:
@@ -189,7 +199,7 @@ class Codes:
 
     def _complete_first_and_lose_answer(self, charge: Charge) -> WireReply:
         self._complete_first(charge)
-        raise OutcomeUnknownError("the line was cut")
+        raise OutcomeUnknownError("the connection was cut")
 
     def _fail(self, charge: Charge) -> WireReply:
         """A wrong code ends the payment."""

@@ -31,11 +31,11 @@ from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.invariants import INVARIANTS
 from django_feexpay.payments.poll_schedule import longest_waits, next_poll_time
 from django_feexpay.payments.reconciliation import nightly
+from tests.payments.comparing import write
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
-from tests.payments.test_compare import write
 
 pytestmark = pytest.mark.django_db
 

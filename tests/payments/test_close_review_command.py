@@ -36,8 +36,8 @@ def run(payment: object, decision: str, *more: str, actor: str = "efua", reason:
     return 0, out.getvalue().strip()
 
 
-def test_command_credits_feexpays_amount(doubted: Callable[..., Payment]) -> None:
-    payment = doubted()
+def test_command_credits_feexpays_amount(start_review: Callable[..., Payment]) -> None:
+    payment = start_review()
 
     assert run(payment.pk, "credit_taken") == (
         0,
@@ -56,9 +56,9 @@ def test_command_closes_as_not_paid(lost: Payment) -> None:
     assert list(violations()) == []
 
 
-def test_two_persons_propose_and_approve(doubted: Callable[..., Payment], configure: Configure) -> None:
+def test_two_persons_propose_and_approve(start_review: Callable[..., Payment], configure: Configure) -> None:
     configure(REVIEW_TWO_PERSON_ABOVE="1000")
-    payment = doubted()
+    payment = start_review()
 
     assert run(payment.pk, "credit_price") == (
         0,
@@ -78,21 +78,21 @@ def test_payment_that_is_not_under_review_is_refused(begin: Begin, gateway: Mode
     assert (Attempt.objects.get().status, PaymentEvent.objects.count(), gateway.questions) == ("pending", 2, 0)
 
 
-def test_second_run_is_refused(doubted: Callable[..., Payment]) -> None:
-    payment = doubted()
+def test_second_run_is_refused(start_review: Callable[..., Payment]) -> None:
+    payment = start_review()
     run(payment.pk, "credit_taken")
 
     assert run(payment.pk, "credit_taken")[0] == 1
     assert Credit.objects.count() == 1
 
 
-def test_refusal_states_its_reason(doubted: Callable[..., Payment], gateway: ModelGateway) -> None:
-    payment = doubted()
+def test_refusal_states_its_reason(start_review: Callable[..., Payment], gateway: ModelGateway) -> None:
+    payment = start_review()
 
     assert run(payment.pk, "not_paid") == (1, "FeexPay says that money was taken. (charge_shown)")
     assert run(payment.pk, "credit_taken", actor="nobody")[1].startswith("A review is closed by")
     assert run(payment.pk, "credit_taken", reason=" ")[1].startswith("A reason is needed")
-    gateway.away = True
+    gateway.reads_unanswered = True
     assert run(payment.pk, "credit_price")[1].startswith("FeexPay cannot be asked")
     assert only_attempt(payment).status == "review"
 

@@ -142,7 +142,7 @@ def test_retry_checks_a_refusal_that_a_webhook_contradicts(begin: Begin, gateway
     payment = begin()
     attempt = only_attempt(payment)
     webhook_hints.receive(hint_from({"reference": "ref-x", "status": "SUCCESSFUL", "callback_info": str(attempt.pk)}))
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     with pytest.raises(NotAllowedError) as refusal:
         retry(payment.pk, source=Source.HOST)
@@ -207,10 +207,10 @@ def test_new_payment_of_an_order_first_checks_a_doubtful_refusal(
     first = begin(merchant_reference="order-1")
     gateway.last().approve()
 
-    gateway.away = True
+    gateway.reads_unanswered = True
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
         begin(merchant_reference="order-1")
-    gateway.away = False
+    gateway.reads_unanswered = False
     with pytest.raises(NotAllowedError, match="duplicate_payment"):
         begin(merchant_reference="order-1")
 
@@ -222,13 +222,13 @@ def test_doubtful_refusal_is_polled_until_feexpay_answers(begin: Begin, gateway:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
     payment = begin()
     gateway.last().approve()
-    gateway.away = True
+    gateway.reads_unanswered = True
     clock.advance(30)
     for _ in range(8):
         sweep_at_next_poll(clock)
     assert list(violations()) == []
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     sweep_at_next_poll(clock)
 
     payment.refresh_from_db()

@@ -1,5 +1,7 @@
-"""A period compared with FeexPay's history: each discrepancy is found once, asked about and stored. Nothing is credited
-by the history alone, and nothing that a gap may hide is called missing."""
+"""The comparison of a period with FeexPay's history finds, stores and asks about each discrepancy once.
+
+The history alone credits nothing. A payment that a gap in the history may hide is not reported missing.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,13 @@ from uuid import uuid4
 import pytest
 
 from django_feexpay.gateway.errors import MisconfiguredError
-from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, Payment
+from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import discrepancies
 from django_feexpay.payments.reconciliation import run as comparison_run
 from tests.payments import fake_history
+from tests.payments.comparing import found, settled, write
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse
 from tests.payments.fake_history import FakeHistory
@@ -43,26 +46,6 @@ def run(day: date, clock: Clock, history: FakeHistory) -> Run:
         return comparison_run.compare(comparison_run.begin(first, last), source=Source.COMMAND, **options)
 
     return through
-
-
-def write(history: FakeHistory, charge: Charge, day: date, **changes: Any) -> None:
-    """Add FeexPay's history row of a charge."""
-    row = fake_history.row(charge.reference, day.isoformat())
-    own = {"status": charge.status, "amount": charge.amount, "callback_info": {"callback_info": charge.echo}}
-    history.rows.append(row | own | changes)
-
-
-def settled(begin: Begin, gateway: ModelGateway, **changes: Any) -> Payment:
-    payment = begin(**changes)
-    gateway.last().approve()
-    reconcile(only_attempt(payment).pk, source=Source.WORKER)
-    payment.refresh_from_db()
-    return payment
-
-
-def found() -> list[tuple[str, str, str, bool]]:
-    rows = Discrepancy.objects.order_by("id").values_list("kind", "state", "outcome", "money_at_stake")
-    return [tuple(row) for row in rows]  # type: ignore[misc]
 
 
 # --- agreement ------------------------------------------------------------------------------------------
@@ -493,7 +476,7 @@ def test_comparison_asks_about_a_bounded_number_and_makes_the_rest_due(
 
 
 @pytest.fixture
-def doubted(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run) -> Discrepancy:
+def amount_discrepancy(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, run: Run) -> Discrepancy:
     """FeexPay's history shows another amount than we credited."""
     settled(begin, gateway)
     write(history, gateway.last(), day, amount=4999)
@@ -501,16 +484,20 @@ def doubted(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date
     return Discrepancy.objects.get()
 
 
-def test_discrepancy_found_again_is_the_same_row(doubted: Discrepancy, run: Run) -> None:
+def test_discrepancy_found_again_is_the_same_row(amount_discrepancy: Discrepancy, run: Run) -> None:
     again = run()
 
     row = Discrepancy.objects.get()
-    assert (row.pk, row.comparison_id, row.last_comparison_id) == (doubted.pk, doubted.comparison_id, again.pk)
+    assert (row.pk, row.comparison_id, row.last_comparison_id) == (
+        amount_discrepancy.pk,
+        amount_discrepancy.comparison_id,
+        again.pk,
+    )
     assert row.state == "open"
 
 
 def test_discrepancy_that_is_not_found_again_is_gone(
-    doubted: Discrepancy, history: FakeHistory, gateway: ModelGateway, day: date, run: Run
+    amount_discrepancy: Discrepancy, history: FakeHistory, gateway: ModelGateway, day: date, run: Run
 ) -> None:
     history.rows.clear()
     write(history, gateway.last(), day)
@@ -520,9 +507,9 @@ def test_discrepancy_that_is_not_found_again_is_gone(
     assert found() == [("amount", "gone", "no_change", True)]
 
 
-def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None:
-    assert discrepancies.close(doubted.pk, "refunded") is True
-    assert discrepancies.close(doubted.pk, "again") is False
+def test_closed_discrepancy_stays_closed(amount_discrepancy: Discrepancy, run: Run) -> None:
+    assert discrepancies.close(amount_discrepancy.pk, "refunded") is True
+    assert discrepancies.close(amount_discrepancy.pk, "again") is False
 
     comparison = run()
 
@@ -531,9 +518,9 @@ def test_closed_discrepancy_stays_closed(doubted: Discrepancy, run: Run) -> None
 
 
 def test_closed_discrepancy_opens_again_when_its_facts_change(
-    doubted: Discrepancy, history: FakeHistory, run: Run
+    amount_discrepancy: Discrepancy, history: FakeHistory, run: Run
 ) -> None:
-    discrepancies.close(doubted.pk, "a typing mistake of theirs")
+    discrepancies.close(amount_discrepancy.pk, "a typing mistake of theirs")
     history.rows[0]["amount"] = 1
 
     run()
@@ -591,12 +578,12 @@ def test_unanswered_question_leaves_the_discrepancy_open_and_the_attempt_due(
     begin()
     gateway.last().approve()
     write(history, gateway.last(), day)
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     run()
 
     assert found() == [("status", "open", "no_answer", True)]
-    gateway.away = False
+    gateway.reads_unanswered = False
     Attempt.objects.update(last_polled_at=None)
     sweep()
     assert Credit.objects.count() == 1

@@ -66,10 +66,10 @@ def test_kill_at_any_failpoint_prompts_once_at_most_and_credits_a_paid_payment_o
             sweep_at_next_poll(clock)
     assert kill.done
 
-    _work_until_quiet(clock)
+    _work_until_idle(clock)
     if not gateway.charges:
         clock.advance(86_400)
-        _work_until_quiet(clock)
+        _work_until_idle(clock)
 
     payment = Payment.objects.get()
     assert len(gateway.charges) <= 1
@@ -133,9 +133,9 @@ def test_attempt_of_a_process_killed_with_signal_9_is_not_resent(
         sandbox.approve(row["reference"])
 
     clock.advance(60)
-    _work_until_quiet(clock)
+    _work_until_idle(clock)
     clock.advance(86_400)
-    _work_until_quiet(clock)
+    _work_until_idle(clock)
 
     payment.refresh_from_db()
     assert payment.status == ("successful" if asked else "expired")
@@ -144,7 +144,7 @@ def test_attempt_of_a_process_killed_with_signal_9_is_not_resent(
     assert signals.names() == (["payment_succeeded"] if asked else ["payment_failed"])
 
 
-def _work_until_quiet(clock: Clock) -> None:
+def _work_until_idle(clock: Clock) -> None:
     """Run only the worker, for half an hour."""
     for _ in range(60):
         clock.advance(30)

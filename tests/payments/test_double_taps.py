@@ -119,7 +119,7 @@ def test_fingerprint_ignores_the_order_of_names() -> None:
 def test_request_whose_first_commits_during_its_validation_gets_the_keys_answer(
     begin: Begin, gateway: ModelGateway, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It finds a duplicate payment, but that is its own: the client must not get `duplicate_payment`."""
+    """The duplicate that it finds is its own payment, so the client must not get `duplicate_payment`."""
     validate = initiate.validate
 
     def overtaken(request: PaymentRequest) -> AgreedTerms:

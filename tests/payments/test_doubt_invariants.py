@@ -1,4 +1,4 @@
-"""I14: missing attempts are searched for, answered ones are never resent, doubtful refusals are polled."""
+"""I14: the worker searches missing attempts, never resends answered ones, and polls doubtful refusals."""
 
 from __future__ import annotations
 

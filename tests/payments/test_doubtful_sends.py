@@ -111,9 +111,9 @@ def test_true_webhook_makes_the_attempt_due(case: str, begin: Begin, gateway: Mo
     gateway.next_collects = [CHARGED[case]]
     payment = begin()
     clock.advance(6)
-    gateway.away = True
+    gateway.reads_unanswered = True
     sweep()
-    gateway.away = False
+    gateway.reads_unanswered = False
     gateway.last().approve()
 
     webhook_hints.receive(hint_from(gateway.last().truth()))
@@ -286,11 +286,11 @@ def test_retry_of_a_doubtful_refusal_asks_first(refused: Payment, gateway: Model
     assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
 
 
-@pytest.mark.parametrize("trouble", ["away", "cut"])
+@pytest.mark.parametrize("trouble", ["unavailable", "cut"])
 def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
     trouble: str, refused: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    gateway.away = trouble == "away"
+    gateway.reads_unanswered = trouble == "unavailable"
     gateway.charges.clear()
     gateway.history_total = 501 if trouble == "cut" else None
 
@@ -298,7 +298,7 @@ def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
         retry(refused.pk, source=Source.API)
     assert (gateway.charges, Attempt.objects.count()) == ([], 1)
 
-    gateway.away, gateway.history_total = False, None
+    gateway.reads_unanswered, gateway.history_total = False, None
     assert retry(refused.pk, source=Source.API).attempt.ordinal == 2
     assert len(gateway.charges) == 1
 
@@ -306,7 +306,7 @@ def test_retry_of_a_doubtful_refusal_is_refused_while_history_cannot_be_read(
 def test_retry_of_a_documented_refusal_needs_no_history(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     gateway.next_collects = [refuse_without_charge(400, {"statusCode": 400, "message": "Validation failed"})]
     payment = begin()
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert retry(payment.pk, source=Source.API).attempt.ordinal == 2
 
@@ -366,11 +366,11 @@ def test_unsent_attempt_that_a_webhook_names_waits_while_history_cannot_be_read(
 ) -> None:
     charge = charge_anyway(unsent, gateway)
     webhook_hints.receive(hint_from(charge.truth()))
-    gateway.away = True
+    gateway.reads_unanswered = True
     pass_time(clock, 200)
     assert (only_attempt(unsent).status, len(gateway.charges)) == ("created", 1)
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     pass_time(clock, 60)
 
     assert (only_attempt(unsent).status, len(gateway.charges)) == ("pending", 1)
@@ -381,13 +381,13 @@ def test_unsent_attempt_that_expires_while_history_cannot_be_read_is_still_searc
 ) -> None:
     charge = charge_anyway(unsent, gateway)
     webhook_hints.receive(hint_from(charge.truth()))
-    gateway.away = True
+    gateway.reads_unanswered = True
     pass_time(clock, 1000)
     assert (only_attempt(unsent).status, only_attempt(unsent).reason_code) == ("expired", "never_sent")
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
         retry(unsent.pk, source=Source.API)
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     charge.approve()
     pass_time(clock, 900)
 
@@ -444,7 +444,7 @@ def test_question_about_an_unsent_attempt_does_not_delay_its_sending(
     due_at = only_attempt(unsent).next_poll_at
 
     assert reconcile(only_attempt(unsent).pk, source=Source.ADMIN) is True
-    gateway.away = True
+    gateway.reads_unanswered = True
     assert reconcile(only_attempt(unsent).pk, source=Source.ADMIN) is False
 
     assert only_attempt(unsent).next_poll_at == due_at
@@ -509,7 +509,7 @@ def test_doubtful_refusal_goes_to_review_if_history_cannot_be_read(
 ) -> None:
     gateway.next_collects.append(refuse("Bad Request"))
     payment = begin()
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     while Payment.objects.get().status == "rejected":
         sweep_at_next_poll(clock)
@@ -524,11 +524,11 @@ def test_doubtful_refusal_stays_refused_if_history_is_read_in_time(
     gateway.next_collects.append(refuse("Bad Request"))
     payment = begin()
     gateway.forget(gateway.last())
-    gateway.away = True
+    gateway.reads_unanswered = True
     while clock.at - payment.created_at < timedelta(hours=25):
         sweep_at_next_poll(clock)
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     sweep_at_next_poll(clock)
 
     assert Payment.objects.get().status == "rejected"

@@ -1,5 +1,5 @@
 """A discrepancy ends when a comparison of its own day finds it resolved, or when a person closes it. A comparison of
-another day ends nothing. The counts of a comparison are the counts of its findings."""
+another day ends nothing. The counts of a comparison match its findings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
 from django_feexpay.payments.reconciliation import run as comparison_run
+from tests.payments.comparing import settled, write
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock
-from tests.payments.test_compare import settled, write
 from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def day(clock: Clock, history: FakeHistory) -> date:
 
 @pytest.fixture
 def money_at_stake(begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date) -> None:
-    """FeexPay's history shows another amount of a credited payment: money is at stake, and asking does not end it."""
+    """A discrepancy with money at stake: the history has another amount than the credit. A poll does not end it."""
     settled(begin, gateway)
     write(history, gateway.last(), day, amount=4999)
 
@@ -155,7 +155,7 @@ def test_gone_discrepancy_opens_again_when_found_again(
     assert (row.state, row.ended_at, row.ended_by) == ("open", None, None)
 
 
-# --- the counts and the rows ----------------------------------------------------------------------------
+# --- counts and rows ----------------------------------------------------------------------------
 
 
 def counts(comparison: Comparison) -> tuple[int, int, int, int]:
@@ -170,10 +170,10 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 
 
 @pytest.fixture
-def three(
+def three_discrepancies(
     money_at_stake: None, begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, clock: Clock
 ) -> None:
-    """One discrepancy with money at stake, one that asking settles, and one failure that the history lacks."""
+    """Three discrepancies: money at stake, one that a status poll settles, and a failure that the history lacks."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
     write(history, gateway.last(), day)
@@ -183,13 +183,15 @@ def three(
     clock.advance(3 * 86_400)
 
 
-def test_counts_match_the_findings(three: None, day: date, run: Run) -> None:
+def test_counts_match_the_findings(three_discrepancies: None, day: date, run: Run) -> None:
     comparison = run(day)
 
     assert counts(comparison) == rows(comparison) == (3, 2, 1, 1)
 
 
-def test_counts_match_the_findings_after_a_report_only_run_and_a_second_run(three: None, day: date, run: Run) -> None:
+def test_counts_match_the_findings_after_a_report_only_run_and_a_second_run(
+    three_discrepancies: None, day: date, run: Run
+) -> None:
     reported = run(day, repair=False)
     repaired = run(day)
     again = run(day)
@@ -199,7 +201,7 @@ def test_counts_match_the_findings_after_a_report_only_run_and_a_second_run(thre
     assert counts(again) == rows(again) == (1, 0, 1, 1)
 
 
-def test_counts_stay_when_discrepancies_end_later(three: None, day: date, run: Run) -> None:
+def test_counts_stay_when_discrepancies_end_later(three_discrepancies: None, day: date, run: Run) -> None:
     first = run(day, repair=False)
     discrepancies.close(Discrepancy.objects.get(kind="amount").pk, "their typing mistake")
 

@@ -85,7 +85,7 @@ def test_cut_period_is_split_into_days_oldest_first(history: FakeHistory) -> Non
 
 
 @pytest.mark.parametrize("total_counts_all", [True, False])
-def test_cut_day_is_split_by_word_pending_first(history: FakeHistory, total_counts_all: bool) -> None:
+def test_cut_day_is_split_by_status_pending_first(history: FakeHistory, total_counts_all: bool) -> None:
     history.total_counts_all = total_counts_all
     history.add(day(0), 300)
     history.add(day(0), 300, status="FAILED")
@@ -97,7 +97,7 @@ def test_cut_day_is_split_by_word_pending_first(history: FakeHistory, total_coun
     assert gaps(parts) == []
 
 
-def test_cut_word_is_split_by_provider(history: FakeHistory) -> None:
+def test_cut_status_is_split_by_provider(history: FakeHistory) -> None:
     history.add(day(0), 400)
     history.add(day(0), 400, reseau="MOOV")
 
@@ -142,7 +142,7 @@ def test_total_of_the_shown_rows_proves_nothing_about_others(history: FakeHistor
     assert (gap.gap, gap.slice.concerns(WAVE_BF), gap.slice.concerns(MTN)) == (Gap.UNCOUNTED, True, False)
 
 
-def test_words_without_a_filter_are_found_provider_by_provider(history: FakeHistory) -> None:
+def test_statuses_without_a_filter_are_found_provider_by_provider(history: FakeHistory) -> None:
     history.add(day(0), 400)
     history.add(day(0), 50, status="REVERSED")
     history.add(day(0), 80, status="REFUNDED", reseau="MOOV")
@@ -153,7 +153,7 @@ def test_words_without_a_filter_are_found_provider_by_provider(history: FakeHist
     assert gaps(parts) == []
 
 
-def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
+def test_status_and_provider_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
     history.add(day(0), 480)
     history.add(day(0), 30, reseau="MOOV")
     history.add(day(0), 3, status="REVERSED")
@@ -164,7 +164,7 @@ def test_word_and_provider_without_a_filter_are_a_gap_for_those_providers_only(h
     assert [gap.slice.concerns(spec) for spec in (WAVE_BF, MTN, MOOV)] == [True, False, False]
 
 
-def test_word_without_a_filter_is_a_gap_when_one_provider_is_asked_for(history: FakeHistory) -> None:
+def test_status_without_a_filter_is_a_gap_when_one_provider_is_asked_for(history: FakeHistory) -> None:
     history.add(day(0), 400, reseau="MOOV")
     history.add(day(0), 101, reseau="MOOV", status="REVERSED")
 

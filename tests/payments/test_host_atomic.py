@@ -251,11 +251,11 @@ def test_worker_asks_about_an_earlier_refusal_before_it_sends(
         second = begin(merchant_reference="order-7")
     assert gateway.questions == 0
 
-    gateway.away = True
+    gateway.reads_unanswered = True
     sweep()
     assert (only_attempt(second).status, len(gateway.charges)) == ("created", 1)
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     clock.advance(30)
     sweep()
     attempt = only_attempt(second)

@@ -108,10 +108,10 @@ def test_healthy_rows_have_no_violation(begin: Begin, gateway: ModelGateway) -> 
     settled(begin, gateway)
     settled(begin, gateway, approved=False)
     begin(merchant_reference="waiting")
-    doubted = begin(merchant_reference="short")
+    start_review = begin(merchant_reference="short")
     gateway.last().approve()
     gateway.last().lies["amount"] = 1
-    reconcile(only_attempt(doubted).pk, source=Source.WORKER)
+    reconcile(only_attempt(start_review).pk, source=Source.WORKER)
     outbox.deliver()
 
     assert list(violations()) == []
@@ -362,8 +362,8 @@ def add_second_message() -> None:
 def test_i10_reports_a_review_and_a_second_charge_without_message(credited: Payment, begin: Begin) -> None:
     second = second_attempt(credited, Status.SUCCESSFUL)
     untold = incident(second, str(second.gateway_reference))
-    doubted = only_attempt(begin(merchant_reference="other"))
-    add_event(doubted, "pending", "review")
+    start_review = only_attempt(begin(merchant_reference="other"))
+    add_event(start_review, "pending", "review")
 
     event = PaymentEvent.objects.latest("id")
     assert list(INVARIANTS["I10"]()) == [

@@ -96,7 +96,7 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, history:
     assert (attempt.status, attempt.reason_code) == ("expired", "never_arrived")
 
 
-def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
+def test_absence_counts_when_no_filter_reaches_the_status_or_the_provider(
     begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
     """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""

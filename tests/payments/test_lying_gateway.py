@@ -22,7 +22,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
 from django_feexpay.payments.terms import PaymentRequest
 from tests.payments.fakes import Clock, Guard, sweep
-from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
+from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, TrueCharge
 
 # Not in one transaction: thousands of polls leave dead rows in it, which slow down each further poll.
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
@@ -47,8 +47,8 @@ def plans() -> Iterator[Plan]:
             for history in ("true", "no echo", "left out"):
                 yield Plan(request=request, status=status, history=history)
     for request in ("accepted", "cut", "429", "400 with a reference"):
-        yield Plan(request=request, again=True)
-        yield Plan(request=request, taken_back=True)
+        yield Plan(request=request, charged_twice=True)
+        yield Plan(request=request, reversed_later=True)
 
 
 def begin_all(player: User, which: list[Plan], clock: Clock, guard: Guard, *, history: str = "whole") -> LyingGateway:
@@ -89,14 +89,14 @@ def unaccounted(gateway: LyingGateway) -> list[str]:
     ]
 
 
-def is_accounted_for(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+def is_accounted_for(gateway: LyingGateway, taken: TrueCharge, attempt: Attempt) -> bool:
     reference = attempt.gateway_reference or ""
     if Credit.objects.filter(attempt=attempt).exists() and reference.casefold() == taken.reference.casefold():
         return True
     return is_open_for_staff(taken, attempt) or ended_by_proof(gateway, taken, attempt)
 
 
-def is_open_for_staff(taken: Taken, attempt: Attempt) -> bool:
+def is_open_for_staff(taken: TrueCharge, attempt: Attempt) -> bool:
     if attempt.status == Status.REVIEW:
         return True
     if Incident.objects.filter(attempt=attempt, closed_at=None, gateway_reference=taken.reference).exists():
@@ -105,7 +105,7 @@ def is_open_for_staff(taken: Taken, attempt: Attempt) -> bool:
     return ours.exists() or Discrepancy.objects.at_stake().filter(gateway_reference=taken.reference).exists()
 
 
-def ended_by_proof(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+def ended_by_proof(gateway: LyingGateway, taken: TrueCharge, attempt: Attempt) -> bool:
     """FeexPay's authenticated answer says that nothing was taken, and nothing it shows contradicts that."""
     ends = {(Status.FAILED, "failed"), (Status.EXPIRED, "never_arrived")}
     if not gateway.shows(taken):
@@ -141,13 +141,13 @@ def close_review_of(attempt: Attempt, ama: User) -> None:
     raise AssertionError(f"{attempt.events.latest('id').because}: no decision is possible")
 
 
-@pytest.mark.parametrize("history", ["whole", "cut short", "away"])
+@pytest.mark.parametrize("history", ["whole", "cut short", "unavailable"])
 def test_every_charge_is_credited_or_an_open_item_that_staff_can_close(
     player: User, ama: User, clock: Clock, guard: Guard, history: str
 ) -> None:
     which = [plan for plan in plans() if history == "whole" or plan.history == "true"]
-    if history == "away":  # no row would show a charge that FeexPay doubled
-        which = [plan for plan in which if not plan.again]
+    if history == "unavailable":  # no row would show a charge that FeexPay doubled
+        which = [plan for plan in which if not plan.charged_twice]
     gateway = begin_all(player, which, clock, guard, history=history)
 
     run_worker_for_forty_days(clock)
@@ -176,7 +176,7 @@ def unaccounted_after_closing(gateway: LyingGateway) -> list[str]:
     ]
 
 
-def is_credited_or_ended(gateway: LyingGateway, taken: Taken, attempt: Attempt) -> bool:
+def is_credited_or_ended(gateway: LyingGateway, taken: TrueCharge, attempt: Attempt) -> bool:
     if Credit.objects.filter(attempt=attempt).exists():
         return True
     return attempt.events.latest("id").because == "not_paid" or ended_by_proof(gateway, taken, attempt)

@@ -1,4 +1,4 @@
-"""The nightly comparison: one process claims it, another takes over after a crash; it restarts if FeexPay is silent."""
+"""The nightly comparison: one process claims it, another takes over after a crash. Without answers it is repeated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from django_feexpay.models import Comparison, Credit, Discrepancy
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
+from tests.payments.comparing import write
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock
-from tests.payments.test_compare import write
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db

@@ -11,11 +11,11 @@ from django_feexpay.models import Comparison, Credit, Discrepancy, Incident
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 from tests.conftest import Configure
+from tests.payments.comparing import write
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock, moves, only_attempt, sweep, sweep_until_final
-from tests.payments.test_compare import write
 from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 from tests.payments.threads import at_once
 

@@ -194,10 +194,10 @@ def test_worker_that_lost_its_lease_writes_nothing(failed: Payment, clock: Clock
 
 
 def test_receiver_that_exits_is_reported(failed: Payment, clock: Clock, signals: Recorder) -> None:
-    def leave(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
+    def exit_process(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         raise SystemExit
 
-    with listening(leave):
+    with listening(exit_process):
         assert outbox.deliver() == 0
 
     assert OutboxMessage.objects.get().last_error.startswith("SystemExit: ")

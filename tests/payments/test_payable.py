@@ -17,7 +17,7 @@ from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.terms import PaymentRequest, validate
 from tests.conftest import Configure
 from tests.payments.fakes import Clock
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 CALLS: list[tuple[str, uuid.UUID, uuid.UUID]] = []
 FAILURES: list[Exception] = []
@@ -84,7 +84,7 @@ def test_paid_is_called_with_the_payment_and_its_event(payment: Payment) -> None
 
 
 def test_method_that_raises_is_called_again_later_and_no_other_receiver_is(clock: Clock, payment: Payment) -> None:
-    FAILURES.append(OSError("the stock database is away"))
+    FAILURES.append(OSError("the stock database is unavailable"))
     others: list[uuid.UUID] = []
 
     def other(*, event_id: uuid.UUID, **kwargs: Any) -> None:

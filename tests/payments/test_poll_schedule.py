@@ -149,5 +149,5 @@ def test_every_unsettled_attempt_is_polled_within_a_day(status: Status, age: int
 
 
 def test_failure_dated_next_year_is_polled_in_a_minute() -> None:
-    """A clock that ran ahead wrote when it failed: the polls are counted from now."""
+    """The failure time was written by a clock that ran ahead, so the polls are counted from now."""
     assert wait(Status.FAILED, age=120, settled_ago=-31_536_000) == 60

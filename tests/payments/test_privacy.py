@@ -80,10 +80,10 @@ def test_logs_contain_neither_number_nor_key(
         for ending, answer in enumerate((cannot_reach, lose_the_answer, refuse("FORBIDDEN", 403), refuse())):
             gateway.next_collects.append(answer)
             begin(**PAYER, merchant_reference=f"order-{ending}")
-        gateway.away = True
+        gateway.reads_unanswered = True
         clock.advance(60)
         sweep()
-        gateway.away = False
+        gateway.reads_unanswered = False
         for charge in gateway.charges:
             charge.lies = {"status": "ON HOLD", "reason": f"payer {NATIONAL} is on hold"}
         clock.advance(60)

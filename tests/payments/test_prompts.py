@@ -37,7 +37,7 @@ def default_limit(configure: Configure) -> None:
 
 
 @pytest.fixture
-def ask(begin: Begin) -> Callable[..., Payment]:
+def start_another(begin: Begin) -> Callable[..., Payment]:
     """Start a payment with a new player and a new amount each time."""
     count = 0
 
@@ -50,7 +50,7 @@ def ask(begin: Begin) -> Callable[..., Payment]:
     return start
 
 
-Ask = Callable[..., Payment]
+StartAnother = Callable[..., Payment]
 
 
 def refusal(work: Callable[[], object]) -> NotAllowedError:
@@ -72,56 +72,58 @@ def msisdn() -> Msisdn:
     return found
 
 
-def test_sixth_prompt_within_an_hour_is_refused(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_sixth_prompt_within_an_hour_is_refused(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     for _ in range(5):
-        ask()
+        start_another()
         clock.advance(60)
 
-    error = refusal(ask)
+    error = refusal(start_another)
 
     assert (error.code, error.retry_after_seconds) == ("too_many_prompts", 3600 - 300)
     assert "55 minutes" in error.message
     assert len(gateway.charges) == 5
-    assert ask(phone="0161000051").status == "pending"  # another number is another phone
+    assert start_another(phone="0161000051").status == "pending"  # another number is another phone
 
 
 def test_start_is_admitted_after_the_answered_wait_and_not_before(
-    ask: Ask, gateway: ModelGateway, clock: Clock
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
 ) -> None:
     for _ in range(5):
-        ask()
+        start_another()
         clock.advance(60)
-    wait = refusal(ask).retry_after_seconds
+    wait = refusal(start_another).retry_after_seconds
     assert wait is not None
 
     clock.advance(wait - 2)
-    refusal(ask)
+    refusal(start_another)
     clock.advance(2)
 
-    assert ask().status == "pending"
-    assert refusal(ask).retry_after_seconds == 60
+    assert start_another().status == "pending"
+    assert refusal(start_another).retry_after_seconds == 60
 
 
 def test_fourth_prompt_of_one_amount_within_ten_minutes_is_refused(
-    ask: Ask, gateway: ModelGateway, clock: Clock
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
 ) -> None:
     for _ in range(3):
-        ask(amount=5000)
+        start_another(amount=5000)
 
-    assert refusal(lambda: ask(amount=5000)).retry_after_seconds == 600
-    assert ask(amount=5001).status == "pending"
+    assert refusal(lambda: start_another(amount=5000)).retry_after_seconds == 600
+    assert start_another(amount=5001).status == "pending"
     clock.advance(600)
-    assert ask(amount=5000).status == "pending"
+    assert start_another(amount=5000).status == "pending"
 
 
 def test_of_sixty_queued_starts_at_once_exactly_five_pass(
-    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")
     codes: Counter[str] = Counter()
     for _ in range(60):
         try:
-            codes[ask().status] += 1
+            codes[start_another().status] += 1
         except NotAllowedError as error:
             codes[error.code] += 1
     sweep()
@@ -132,82 +134,88 @@ def test_of_sixty_queued_starts_at_once_exactly_five_pass(
 
 @pytest.mark.parametrize("ending", ["declined", "lost", "paid"])
 def test_attempt_that_was_or_may_have_been_sent_counts(
-    ask: Ask, gateway: ModelGateway, clock: Clock, ending: str
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, ending: str
 ) -> None:
     for _ in range(5):
         if ending == "lost":
             gateway.next_collects.append(lose_the_answer)
-        payment = ask()
+        payment = start_another()
         if ending != "lost":
             gateway.last().decline() if ending == "declined" else gateway.last().approve()
             sweep_until_final(payment, clock)
 
-    assert refusal(ask).code == "too_many_prompts"
+    assert refusal(start_another).code == "too_many_prompts"
 
 
-def test_attempt_that_feexpay_refused_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempt_that_feexpay_refused_does_not_count(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     for _ in range(6):
         gateway.next_collects.append(refuse())
-        assert ask().status == "rejected"
+        assert start_another().status == "rejected"
 
-    assert ask().status == "pending"
+    assert start_another().status == "pending"
 
 
-def test_doubtful_refusal_counts(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_doubtful_refusal_counts(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
     """Each time FeexPay prompts the phone and answers with a 400 whose words no source names."""
     gateway.next_collects = [charge_and_answer(400, {"message": "Bad Request"}, names_it=False)] * 60
     for _ in range(5):
-        assert ask().status == "rejected"
+        assert start_another().status == "rejected"
 
-    assert refusal(ask).code == "too_many_prompts"
+    assert refusal(start_another).code == "too_many_prompts"
 
 
-def test_refusal_of_a_synchronous_provider_counts(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_refusal_of_a_synchronous_provider_counts(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     moov = {"provider": "moov_bj", "phone": CATALOGUE["moov_bj"].phone.example}
     for _ in range(5):
         gateway.next_collects.append(refuse("LOW_BALANCE_OR_PAYEE_LIMIT_REACHED_OR_NOT_ALLOWED"))
-        ask(**moov)
+        start_another(**moov)
         sweep()
     assert set(Attempt.objects.values_list("status", flat=True)) == {"rejected"}
 
-    assert refusal(lambda: ask(**moov)).code == "too_many_prompts"
+    assert refusal(lambda: start_another(**moov)).code == "too_many_prompts"
 
 
-def test_attempt_that_never_left_does_not_count(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_attempt_that_never_left_does_not_count(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.next_collects += [cannot_reach] * 100
     for _ in range(5):
-        ask()
-    assert refusal(ask).code == "too_many_prompts"  # they wait to be sent
+        start_another()
+    assert refusal(start_another).code == "too_many_prompts"  # they wait to be sent
     clock.advance(900)
     sweep()
     assert set(Attempt.objects.values_list("status", flat=True)) == {"expired"}
     gateway.next_collects.clear()
 
-    assert ask().status == "pending"
+    assert start_another().status == "pending"
 
 
 @pytest.mark.parametrize(
     ("provider", "phone"), [("coris_bj", "0161000050"), ("wave_ci", "0700000050"), ("visa", "")], ids=str
 )
 def test_only_push_flows_are_counted_and_limited(
-    ask: Ask, gateway: ModelGateway, clock: Clock, provider: str, phone: str
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, provider: str, phone: str
 ) -> None:
     for _ in range(7):
-        ask(provider=provider, phone=phone)
+        start_another(provider=provider, phone=phone)
 
     assert Payment.objects.count() == 7
     assert not prompts.counted().exists()
 
 
 def test_repeated_request_gets_its_own_answer_and_no_429(
-    begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock, player: Any
+    begin: Begin, start_another: StartAnother, gateway: ModelGateway, clock: Clock, player: Any
 ) -> None:
     key = Key(user=player, value="k", fingerprint=idempotency.fingerprint("initiate", {}))
     first = begin(key=key, merchant_reference="order-7")
     idempotency.remember(key, 201, {})
     for _ in range(4):
-        ask()
-    assert refusal(ask).code == "too_many_prompts"
+        start_another()
+    assert refusal(start_another).code == "too_many_prompts"
 
     with pytest.raises(AlreadyAnswered) as answered:
         begin(key=key, merchant_reference="order-7")
@@ -224,10 +232,10 @@ def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
 
 @pytest.mark.parametrize("phone", ["", "+229 01 61 00 00 50"], ids=["same number", "number typed again"])
 def test_retry_is_refused_like_a_start(
-    declined: Payment, ask: Ask, gateway: ModelGateway, clock: Clock, phone: str
+    declined: Payment, start_another: StartAnother, gateway: ModelGateway, clock: Clock, phone: str
 ) -> None:
     for _ in range(4):
-        ask()
+        start_another()
 
     error = refusal(lambda: retry(declined.pk, source=Source.API, phone=phone))
 
@@ -238,20 +246,22 @@ def test_retry_is_refused_like_a_start(
 
 
 def test_retry_with_a_number_over_the_limit_is_refused(
-    begin: Begin, ask: Ask, gateway: ModelGateway, clock: Clock
+    begin: Begin, start_another: StartAnother, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = begin(phone="0161000099")
     gateway.last().decline()
     sweep_until_final(payment, clock)
     for _ in range(5):
-        ask()
+        start_another()
 
     assert refusal(lambda: retry(payment.pk, source=Source.API, phone=NUMBER)).code == "too_many_prompts"
 
 
-def test_start_by_the_hosts_code_is_limited(ask: Ask, gateway: ModelGateway, clock: Clock, player: Any) -> None:
+def test_start_by_the_hosts_code_is_limited(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, player: Any
+) -> None:
     for _ in range(5):
-        ask()
+        start_another()
 
     with pytest.raises(NotAllowedError) as refused:
         python_api.start_payment(user=player, provider="mtn_bj", amount=700, phone=NUMBER)
@@ -259,10 +269,12 @@ def test_start_by_the_hosts_code_is_limited(ask: Ask, gateway: ModelGateway, clo
     assert refused.value.code == "too_many_prompts"
 
 
-def test_zero_is_no_limit(ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
+def test_zero_is_no_limit(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
     configure(PROMPTS_PER_PHONE=0)
     for _ in range(8):
-        ask(amount=5000)
+        start_another(amount=5000)
 
     assert len(gateway.charges) == 8
 
@@ -270,28 +282,28 @@ def test_zero_is_no_limit(ask: Ask, gateway: ModelGateway, clock: Clock, configu
 # --- lifted by staff ---------------------------------------------------------------------------------
 
 
-def test_lift_admits_prompts_until_it_ends(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_lift_admits_prompts_until_it_ends(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
     for _ in range(5):
-        ask()
-    refusal(ask)
+        start_another()
+    refusal(start_another)
     prompts.lift(msisdn(), lasts=timedelta(minutes=30), actor="7", reason="the payer called")
 
     for _ in range(3):
-        ask(amount=5000)
+        start_another(amount=5000)
     clock.advance(1800)
 
-    assert refusal(ask).code == "too_many_prompts"
+    assert refusal(start_another).code == "too_many_prompts"
     kept = PromptLift.objects.get()
     assert (kept.masked_msisdn, kept.actor, kept.reason) == ("+229 01 •• •• •• 50", "7", "the payer called")
     assert "61000050" not in repr(vars(kept))
 
 
-def test_lift_is_for_one_number(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_lift_is_for_one_number(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
     prompts.lift(msisdn(), lasts=timedelta(hours=1), actor="7", reason="the payer called")
     for _ in range(5):
-        ask(phone="0161000051")
+        start_another(phone="0161000051")
 
-    assert refusal(lambda: ask(phone="0161000051")).code == "too_many_prompts"
+    assert refusal(lambda: start_another(phone="0161000051")).code == "too_many_prompts"
 
 
 @pytest.mark.parametrize(
@@ -365,10 +377,12 @@ def test_starts_and_retries_across_numbers_at_once_do_not_deadlock(gateway: Mode
 # --- prompts over the limit in stored rows ------------------------------------------------------------
 
 
-def test_prompts_over_the_limit_are_found(ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure) -> None:
+def test_prompts_over_the_limit_are_found(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, configure: Configure
+) -> None:
     configure(PROMPTS_PER_PHONE=0)
     for _ in range(6):
-        ask()
+        start_another()
     assert not list(invariants.violations(["I18"]))
     configure(PROMPTS_PER_PHONE=5)
 
@@ -381,11 +395,11 @@ def test_prompts_over_the_limit_are_found(ask: Ask, gateway: ModelGateway, clock
 
 
 def test_same_amount_over_the_limit_is_found(
-    ask: Ask, gateway: ModelGateway, clock: Clock, configure: Configure
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(PROMPTS_PER_PHONE=0)
     for _ in range(4):
-        ask(amount=5000)
+        start_another(amount=5000)
     configure(PROMPTS_PER_PHONE=5)
 
     assert [found.problem for found in invariants.violations(["I18"])] == [
@@ -393,20 +407,20 @@ def test_same_amount_over_the_limit_is_found(
     ]
 
 
-def test_number_with_a_lift_is_no_violation(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_number_with_a_lift_is_no_violation(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
     prompts.lift(msisdn(), lasts=timedelta(minutes=1), actor="7", reason="the payer called")
     for _ in range(6):
-        ask(amount=5000)
+        start_another(amount=5000)
     clock.advance(300)
 
     assert not list(invariants.violations(["I18"]))
 
 
-def test_flow_of_the_provider_decides(ask: Ask, gateway: ModelGateway, clock: Clock) -> None:
+def test_flow_of_the_provider_decides(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
     Provider.objects.filter(pk="coris_bj").update(flow="push")
     coris = {"provider": "coris_bj", "phone": "0161000050"}
     for _ in range(5):
-        ask(**coris)
+        start_another(**coris)
 
-    assert refusal(lambda: ask(**coris)).code == "too_many_prompts"
-    assert refusal(ask).code == "too_many_prompts"  # the same number at another operator
+    assert refusal(lambda: start_another(**coris)).code == "too_many_prompts"
+    assert refusal(start_another).code == "too_many_prompts"  # the same number at another operator

@@ -110,7 +110,7 @@ def test_review_is_credited_when_the_report_agrees_again(
     assert signals.names() == ["payment_needs_review", "payment_succeeded"]
 
 
-def test_unknown_word_keeps_the_status_and_logs_an_error(
+def test_unknown_feexpay_status_changes_nothing_and_logs_an_error(
     begin: Begin, gateway: ModelGateway, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     payment = begin()
@@ -212,7 +212,7 @@ def test_pending_report_changes_no_credited_payment(
 
 def test_gateway_without_an_answer_changes_nothing(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
-    gateway.away = True
+    gateway.reads_unanswered = True
     clock.advance(EXPIRY)
 
     sweep()
@@ -388,25 +388,25 @@ def test_day_without_an_answer_leads_to_review_and_a_later_answer_settles(
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    gateway.away = True
+    gateway.reads_unanswered = True
     while Payment.objects.get().status == "pending":
         sweep_at_next_poll(clock)
 
     assert clock.at - payment.created_at <= timedelta(hours=24)
     assert payment.events.latest("id").because == "gateway_silent"
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     sweep_at_next_poll(clock)
     assert moves(payment) == ["sending", "pending", "review", "successful"]
 
 
 def test_hours_without_an_answer_lead_to_no_review(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
-    gateway.away = True
+    gateway.reads_unanswered = True
     while clock.at - payment.created_at < timedelta(hours=22):
         sweep_at_next_poll(clock)
 
     assert Payment.objects.get().status == "pending"
-    gateway.away = False
+    gateway.reads_unanswered = False
     sweep_at_next_poll(clock)
     assert Payment.objects.get().status == "expired"

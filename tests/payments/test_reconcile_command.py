@@ -14,11 +14,11 @@ from django.core.management import CommandError, call_command
 
 from django_feexpay.management.commands.feexpay_reconcile import stop_by_signal
 from django_feexpay.models import Comparison, Credit, Discrepancy, Payment
+from tests.payments.comparing import write
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fake_history import FakeHistory
 from tests.payments.fakes import Clock
-from tests.payments.test_compare import write
 from tests.sandbox.running import API_KEY, SHOP_ID, RunningSandbox
 
 pytestmark = pytest.mark.django_db

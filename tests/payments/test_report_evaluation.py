@@ -127,7 +127,7 @@ def test_unfinished_payment_waits_until_expiry(word: Word, status: Status) -> No
     ],
 )
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN])
-def test_after_expiry_pending_expires_and_other_words_go_to_review(
+def test_after_expiry_pending_expires_and_other_statuses_go_to_review(
     word: Word, expected: tuple[str, str], status: Status
 ) -> None:
     assert verdict(report(word), status=status, now=AFTER) == expected
@@ -135,7 +135,7 @@ def test_after_expiry_pending_expires_and_other_words_go_to_review(
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.REVIEW])
 @pytest.mark.parametrize("word", [Word.PENDING, Word.UNKNOWN, Word.MISSING])
-def test_expired_and_review_wait_for_a_final_word(status: Status, word: Word) -> None:
+def test_expired_and_review_wait_for_a_final_status(status: Status, word: Word) -> None:
     assert verdict(report(word), status=status, now=AFTER) == (None, "waiting")
 
 

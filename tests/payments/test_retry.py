@@ -156,7 +156,7 @@ def test_declined_payment_cannot_be_retried_while_feexpay_does_not_answer(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     """The stored failure may be a success by now (reliability.md case 11)."""
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert refusal(declined) == "gateway_unavailable"
 
@@ -182,12 +182,12 @@ def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
 
 
 def test_retry_at_an_old_price_is_refused(declined: Payment, configure: Configure) -> None:
-    configure(PAYABLE="tests.payments.test_retry.dearer_today")
+    configure(PAYABLE="tests.payments.test_retry.higher_price")
 
     assert refusal(declined) == "validation_error"
 
 
-def dearer_today(*, amount: int, **facts: Any) -> int:
+def higher_price(*, amount: int, **facts: Any) -> int:
     return amount + 1
 
 
@@ -298,7 +298,7 @@ def test_attempt_that_was_never_sent_needs_no_answer(
     payment = begin()
     clock.advance(900)
     sweep()
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert again(payment).attempt.ordinal == 2
 

@@ -105,7 +105,7 @@ def test_webhook_that_feexpay_does_not_confirm_changes_nothing(
 
 
 @pytest.mark.parametrize("word", ["PENDING", "IN PENDING STATE", "ON HOLD", "REVERSAL PENDING"])
-def test_other_word_about_a_credit_is_no_reversal(credited: Payment, gateway: ModelGateway, word: str) -> None:
+def test_other_status_about_a_credit_is_no_reversal(credited: Payment, gateway: ModelGateway, word: str) -> None:
     gateway.last().lies = {"status": word}
 
     reconcile(only_attempt(credited).pk, source=Source.ADMIN)
@@ -192,7 +192,7 @@ def test_refunded_second_charge_is_no_reversal_of_the_credit(
 
 
 @pytest.mark.parametrize("word", ["REVERSED", "REFUNDED", "CANCELLED"])
-def test_reversal_words_settle_no_uncredited_attempt(
+def test_reversal_statuses_settle_no_uncredited_attempt(
     begin: Begin, gateway: ModelGateway, clock: Clock, word: str
 ) -> None:
     """If such a word counted as a failure, the payer could be asked a second time."""
@@ -209,12 +209,12 @@ def test_reversal_check_is_repeated_until_feexpay_answers(
     credited: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.last().status = "REVERSED"
-    gateway.away = True
+    gateway.reads_unanswered = True
     deliver_webhook("REVERSED")
     for _ in range(3):
         sweep_at_next_poll(clock)
     assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
-    gateway.away = False
+    gateway.reads_unanswered = False
 
     sweep_at_next_poll(clock)
 

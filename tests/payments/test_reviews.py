@@ -23,7 +23,16 @@ from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, accept_as, lose_the_answer
 from tests.payments.fake_history import FakeHistory, row
 from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
-from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
+from tests.payments.reviewing import (
+    MADE_UP_WORD,
+    NO_AMOUNT,
+    NO_ECHO,
+    SHORT,
+    broken_invariants,
+    close,
+    put_under_review,
+    refused,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,8 +40,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # --- the three decisions -------------------------------------------------------------------------------
 
 
-def test_credit_taken_credits_feexpays_amount(doubted: Callable[..., Payment], ama: User, signals: Recorder) -> None:
-    payment = close(doubted(), "credit_taken", ama)
+def test_credit_taken_credits_feexpays_amount(
+    start_review: Callable[..., Payment], ama: User, signals: Recorder
+) -> None:
+    payment = close(start_review(), "credit_taken", ama)
 
     credit = Credit.objects.get()
     assert (payment.status, credit.amount, credit.currency) == ("successful", 4999, "XOF")
@@ -42,17 +53,17 @@ def test_credit_taken_credits_feexpays_amount(doubted: Callable[..., Payment], a
     assert (event.evidence["word"], event.evidence["amount"], event.evidence["asked_for"]) == ("successful", 4999, 5000)
     outbox.deliver()
     assert signals.names(payment) == ["payment_needs_review", "payment_succeeded"]
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.parametrize("lies", [SHORT, NO_ECHO, NO_AMOUNT, {"callback_info": "another"}], ids=str)
 def test_credit_price_credits_the_amount_asked_for(
-    lies: dict[str, Any], doubted: Callable[..., Payment], ama: User
+    lies: dict[str, Any], start_review: Callable[..., Payment], ama: User
 ) -> None:
-    payment = close(doubted(**lies), "credit_price", ama)
+    payment = close(start_review(**lies), "credit_price", ama)
 
     assert (payment.status, Credit.objects.get().amount) == ("successful", 5000)
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
@@ -68,7 +79,7 @@ def test_not_paid_fails_the_payment_and_tells_the_payer_that_nothing_was_taken(
     }
     outbox.deliver()
     assert signals.names(payment) == ["payment_needs_review", "payment_failed"]
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_order_can_be_paid_again_after_not_paid(lost: Payment, begin: Begin, gateway: ModelGateway, ama: User) -> None:
@@ -88,7 +99,7 @@ def test_payer_may_retry_after_not_paid(lost: Payment, gateway: ModelGateway, am
 
     assert again.attempt.ordinal == 2
     assert django_feexpay.reconcile_payment(lost.pk).status == "successful"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_retry_after_not_paid_is_refused_while_the_history_cannot_be_read(
@@ -120,7 +131,7 @@ def test_late_success_after_not_paid_is_credited(
     assert (payment.status, Credit.objects.get().amount) == ("successful", 5000)
     outbox.deliver()
     assert "payment_succeeded_late" in signals.names(payment)
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_failure_about_another_payer_leaves_the_review_closed(
@@ -135,11 +146,11 @@ def test_failure_about_another_payer_leaves_the_review_closed(
     sweep_at_next_poll(clock)
 
     assert only_attempt(payment).status == "failed"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
-def test_review_is_closed_once(doubted: Callable[..., Payment], ama: User) -> None:
-    payment = doubted()
+def test_review_is_closed_once(start_review: Callable[..., Payment], ama: User) -> None:
+    payment = start_review()
     close(payment, "credit_taken", ama)
 
     for decision in ("credit_taken", "credit_price", "not_paid"):
@@ -161,9 +172,9 @@ def test_only_a_payment_under_review_is_closed(status: str, begin: Begin, gatewa
 
 
 def test_confirming_answer_settles_and_the_decision_is_refused(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     gateway.last().lies = {}
 
     with pytest.raises(NotAllowedError, match="FeexPay confirms this payment.*decided_by_gateway"):
@@ -171,13 +182,13 @@ def test_confirming_answer_settles_and_the_decision_is_refused(
 
     event = PaymentEvent.objects.latest("id")
     assert (event.because, event.to_status, event.actor) == ("confirmed", "successful", str(ama.pk))
-    assert (Credit.objects.get().amount, verified()) == (5000, [])
+    assert (Credit.objects.get().amount, broken_invariants()) == (5000, [])
 
 
 def test_denying_answer_settles_and_nothing_is_credited(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     gateway.last().lies = {}
     gateway.last().decline()
 
@@ -185,15 +196,15 @@ def test_denying_answer_settles_and_nothing_is_credited(
         close(payment, "credit_price", ama)
 
     payment.refresh_from_db()
-    assert (payment.status, Credit.objects.count(), verified()) == ("failed", 0, [])
+    assert (payment.status, Credit.objects.count(), broken_invariants()) == ("failed", 0, [])
 
 
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price", "not_paid"])
 def test_decision_is_refused_without_an_answer_from_feexpay(
-    decision: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    decision: str, start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
-    gateway.away = True
+    payment = start_review()
+    gateway.reads_unanswered = True
 
     assert refused(payment, decision, ama) == "gateway_unavailable"
 
@@ -202,7 +213,7 @@ def test_decision_is_refused_without_an_answer_from_feexpay(
 def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
     decision: str, lost: Payment, gateway: ModelGateway, ama: User
 ) -> None:
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert refused(lost, decision, ama) == "gateway_unavailable"
 
@@ -218,9 +229,9 @@ def test_decision_about_a_lost_request_needs_an_answer_from_the_history(
     ],
 )
 def test_credit_taken_needs_feexpays_amount(
-    lies: dict[str, Any], code: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    lies: dict[str, Any], code: str, start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     gateway.last().lies = lies
 
     assert refused(payment, "credit_taken", ama) == code
@@ -232,24 +243,24 @@ def test_credit_taken_needs_feexpays_amount(
     ids=["taken", "taken, no echo", "pending", "unknown word"],
 )
 def test_not_paid_is_refused_while_feexpay_shows_a_charge(
-    lies: dict[str, Any], doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    lies: dict[str, Any], start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     gateway.last().lies = lies
 
     assert refused(payment, "not_paid", ama) == "charge_shown"
 
 
 def test_not_paid_is_refused_while_the_history_shows_a_charge_with_our_id(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     charge = gateway.last()
     charge.lies = {"status": "FAILED"}  # the status says failed, the history says successful
 
     assert refused(payment, "not_paid", ama) == "charge_shown"
     assert close(payment, "credit_taken", ama).status == "successful"
-    assert (Credit.objects.get().amount, verified()) == (5000, [])
+    assert (Credit.objects.get().amount, broken_invariants()) == (5000, [])
 
 
 def test_not_paid_is_refused_while_the_history_of_a_lost_request_is_cut(
@@ -261,14 +272,14 @@ def test_not_paid_is_refused_while_the_history_of_a_lost_request_is_cut(
 
 
 def test_not_paid_needs_no_history_when_feexpay_denies_the_reference(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     gateway.forget(gateway.last())
     gateway.history_total = 600
 
     assert close(payment, "not_paid", ama).status == "failed"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_lost_request_found_in_the_history_is_settled_by_its_status(
@@ -298,7 +309,7 @@ def test_lost_request_is_credited_with_the_amount_of_the_payment_with_our_id(
 
     close(payment, "credit_taken", ama)
 
-    assert (Credit.objects.get().amount, verified()) == (4999, [])
+    assert (Credit.objects.get().amount, broken_invariants()) == (4999, [])
 
 
 def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
@@ -342,7 +353,7 @@ def test_charge_of_another_attempt_is_not_credited_twice(
 
     assert only_attempt(second).status == "failed"
     assert Credit.objects.count() == 1
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_declined_card_fails_the_page_only_with_a_complete_history(
@@ -358,7 +369,7 @@ def test_declined_card_fails_the_page_only_with_a_complete_history(
     with pytest.raises(NotAllowedError, match="decided_by_gateway"):
         close(payment, "not_paid", ama)
 
-    assert (only_attempt(payment).status, verified()) == ("failed", [])
+    assert (only_attempt(payment).status, broken_invariants()) == ("failed", [])
 
 
 @pytest.mark.parametrize(("decision", "amount"), [("credit_taken", 4999), ("credit_price", 4999)])
@@ -407,9 +418,9 @@ def test_nightly_comparison_accepts_an_amount_that_staff_decided(
     ids=str,
 )
 def test_bad_input_is_named_and_feexpay_is_not_asked(
-    changes: dict[str, Any], field: str, doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    changes: dict[str, Any], field: str, start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment, before = doubted(), gateway.questions
+    payment, before = start_review(), gateway.questions
     given = {"decision": "credit_taken", "reason": "seen", "actor": ama} | changes
 
     with pytest.raises(NotAllowedError) as caught:
@@ -419,14 +430,14 @@ def test_bad_input_is_named_and_feexpay_is_not_asked(
     assert (gateway.questions, Credit.objects.count()) == (before, 0)
 
 
-def test_inactive_user_closes_no_review(doubted: Callable[..., Payment], ama: User) -> None:
+def test_inactive_user_closes_no_review(start_review: Callable[..., Payment], ama: User) -> None:
     User.objects.update(is_active=False)
 
-    assert refused(doubted(), "credit_taken", "staff-ama") == "validation_error"
+    assert refused(start_review(), "credit_taken", "staff-ama") == "validation_error"
 
 
-def test_payment_and_actor_may_be_given_by_id_and_name(doubted: Callable[..., Payment], ama: User) -> None:
-    payment = doubted()
+def test_payment_and_actor_may_be_given_by_id_and_name(start_review: Callable[..., Payment], ama: User) -> None:
+    payment = start_review()
 
     closed = django_feexpay.close_review(str(payment.pk), decision="credit_taken", reason="seen", actor="staff-ama")
 
@@ -440,9 +451,9 @@ def test_unknown_payment_is_not_found(ama: User) -> None:
 
 
 def test_review_is_not_closed_inside_a_transaction(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment, before = doubted(), gateway.questions
+    payment, before = start_review(), gateway.questions
 
     with pytest.raises(RuntimeError), transaction.atomic():
         close(payment, "credit_taken", ama)
@@ -478,7 +489,7 @@ def test_newest_attempt_is_closed_first_and_a_second_credit_is_an_incident(
     outbox.deliver()
     assert signals.names(payment).count("payment_succeeded") == 1
     assert "duplicate_charge_found" in signals.names(payment)
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def test_second_credit_of_an_order_is_an_incident(begin: Begin, gateway: ModelGateway, clock: Clock, ama: User) -> None:
@@ -495,7 +506,7 @@ def test_second_credit_of_an_order_is_an_incident(begin: Begin, gateway: ModelGa
     close(first, "credit_taken", ama)
 
     assert Incident.objects.get().payment == first
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 def statuses(payment: Payment) -> list[str]:
@@ -503,9 +514,9 @@ def statuses(payment: Payment) -> list[str]:
 
 
 def test_decision_on_an_outdated_attempt_or_answer_is_refused(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     attempt = only_attempt(payment)
     shown = reviews.fetch_facts(reviews.under_review(payment.pk) or attempt, source=Source.ADMIN, actor=str(ama.pk))
     gateway.last().lies = {"amount": 4000}
@@ -520,9 +531,9 @@ def test_decision_on_an_outdated_attempt_or_answer_is_refused(
 
 
 def test_review_is_polled_for_ever_and_less_and_less_often(
-    doubted: Callable[..., Payment], gateway: ModelGateway, clock: Clock
+    start_review: Callable[..., Payment], gateway: ModelGateway, clock: Clock
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     clock.advance(400 * 86_400)
     Attempt.objects.update(next_poll_at=clock.at)
     sweep()
@@ -532,13 +543,13 @@ def test_review_is_polled_for_ever_and_less_and_less_often(
     gateway.last().lies = {}
     sweep_at_next_poll(clock)
     payment.refresh_from_db()
-    assert (payment.status, verified()) == ("successful", [])
+    assert (payment.status, broken_invariants()) == ("successful", [])
 
 
 def test_review_closed_as_paid_is_polled_once_more(
-    doubted: Callable[..., Payment], ama: User, clock: Clock, gateway: ModelGateway
+    start_review: Callable[..., Payment], ama: User, clock: Clock, gateway: ModelGateway
 ) -> None:
-    close(doubted(), "credit_taken", ama)
+    close(start_review(), "credit_taken", ama)
     assert Attempt.objects.get().next_poll_at == clock.at
 
     sweep()

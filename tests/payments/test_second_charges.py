@@ -384,10 +384,10 @@ def test_unanswered_question_about_a_credit_is_asked_again(
 ) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     deliver_webhook("ref-again", callback_info=str(only_attempt(credited).pk))
-    gateway.away = True
+    gateway.reads_unanswered = True
     sweep()
     assert only_attempt(credited).next_poll_at is not None
-    gateway.away = False
+    gateway.reads_unanswered = False
 
     sweep_at_next_poll(clock)
 
@@ -401,11 +401,11 @@ def test_comparison_without_an_answer_leaves_the_attempt_due(
     again = gateway.charge_again(gateway.charges[0], "ref-again")
     row = next(row for row in _history(clock) if row.report.reference == again.reference)
     discrepancy = discrepancies.Found(discrepancies.Kind.SECOND_ROW, only_attempt(credited), row)
-    gateway.away = True
+    gateway.reads_unanswered = True
 
     assert discrepancies.repair(discrepancy, Source.WORKER, "test") is discrepancies.Outcome.NO_ANSWER
 
-    gateway.away = False
+    gateway.reads_unanswered = False
     sweep()
     assert [reference for reference, *_ in found()] == ["ref-again"]
 

@@ -48,7 +48,7 @@ from django_feexpay.payments.terms import PaymentRequest
 from tests.payments import invariants
 from tests.payments.fake_gateway import SUCCESSFUL, Charge, accept_as
 from tests.payments.fakes import Clock, Guard, next_due_at, sweep
-from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, garbage
+from tests.payments.strategies import ANSWERS, PAGES, RATES, REQUEST_CASES, Codes, FaultyGateway, malformed_answers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
@@ -225,14 +225,14 @@ class PaymentLife(RuleBasedStateMachine):
         self.gateway.next_collects = [answer]
         self.unless_killed(None, lambda: initiate.start(order, source=Source.API))
 
-    @rule(answers=st.lists(garbage, min_size=1, max_size=4))
-    def answer_with_garbage(self, answers: list[WireReply]) -> None:
+    @rule(answers=st.lists(malformed_answers, min_size=1, max_size=4))
+    def answer_malformed(self, answers: list[WireReply]) -> None:
         """Answer the next questions with malformed bodies: they credit nothing, fail nothing and raise nothing."""
         self.gateway.next_reads = answers
 
     @rule(away=st.booleans())
     def fail_or_recover(self, away: bool) -> None:
-        self.gateway.away = away
+        self.gateway.reads_unanswered = away
 
     # --- the worker and staff -----------------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class PaymentLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.remove_faults()
-            self.work_until_quiet()
+            self.work_until_idle()
             invariants.check(self.gateway, self.clock.at)
             self.check_nothing_is_lost()
         finally:
@@ -300,19 +300,19 @@ class PaymentLife(RuleBasedStateMachine):
             flush_tables()
 
     def remove_faults(self) -> None:
-        self.gateway.away = False
+        self.gateway.reads_unanswered = False
         self.gateway.next_collects, self.gateway.next_pages, self.gateway.next_reads = [], [], []
         Provider.objects.update(enabled=True)
         for charge in self.gateway.charges:
             charge.lies = {}
 
-    def work_until_quiet(self) -> None:
+    def work_until_idle(self) -> None:
         """Send the webhook of each paid charge once more; then run only the worker until nothing is open."""
         for charge in self.gateway.paid():
             self.deliver_webhook(charge, status=SUCCESSFUL)
         for _ in range(MOST_ROUNDS):
             instant = next_due_at()
-            if instant is None or self.is_quiet():
+            if instant is None or self.is_idle():
                 break
             self.clock.advance_to(instant)
             self.clock.advance(600)
@@ -320,7 +320,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.clock.advance(60)
         outbox.deliver()
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         unsettled = Attempt.objects.filter(pk__in=[charge.attempt_id for charge in self.gateway.paid()])
         open_still = Attempt.objects.filter(status__in=["created", "sending", "unknown"])
         if open_still.exists() or unsettled.exclude(status="successful").exists():

@@ -16,7 +16,7 @@ from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
 from tests.payments.fakes import only_attempt
-from tests.payments.reviewing import SHORT, close, refused, verified
+from tests.payments.reviewing import SHORT, broken_invariants, close, refused
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,11 +33,11 @@ def above_thousand(configure: Configure) -> None:
 @pytest.mark.usefixtures("above_thousand")
 @pytest.mark.parametrize("decision", ["credit_taken", "credit_price"])
 def test_one_person_proposes_and_another_one_closes(
-    decision: str, doubted: Callable[..., Payment], ama: User, kofi: User
+    decision: str, start_review: Callable[..., Payment], ama: User, kofi: User
 ) -> None:
-    payment = close(doubted(), decision, ama, reason="the operator's receipt")
+    payment = close(start_review(), decision, ama, reason="the operator's receipt")
     assert (payment.status, Credit.objects.count()) == ("review", 0)
-    assert verified() == []
+    assert broken_invariants() == []
 
     closed = close(payment, decision, kofi, approve=True)
 
@@ -45,27 +45,29 @@ def test_one_person_proposes_and_another_one_closes(
     assert (closed.status, proposal.outcome, proposal.reason) == ("successful", "approved", "the operator's receipt")
     assert (proposal.proposed_by, proposal.ended_by) == (str(ama.pk), str(kofi.pk))
     assert Credit.objects.get().event.actor == str(kofi.pk)
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.usefixtures("above_thousand")
 def test_not_paid_takes_two_persons_too(lost: Payment, ama: User, kofi: User) -> None:
     assert close(lost, "not_paid", ama).status == "review"
     assert close(lost, "not_paid", kofi, approve=True).status == "failed"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_proposer_cannot_approve(doubted: Callable[..., Payment], ama: User) -> None:
-    payment = doubted()
+def test_proposer_cannot_approve(start_review: Callable[..., Payment], ama: User) -> None:
+    payment = start_review()
     close(payment, "credit_taken", ama)
 
     assert refused(payment, "credit_taken", ama, approve=True) == "same_person"
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_only_the_proposed_decision_can_be_approved(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
-    payment = doubted()
+def test_only_the_proposed_decision_can_be_approved(
+    start_review: Callable[..., Payment], ama: User, kofi: User
+) -> None:
+    payment = start_review()
     assert refused(payment, "credit_taken", kofi, approve=True) == "no_proposal"
     close(payment, "credit_taken", ama)
 
@@ -73,8 +75,8 @@ def test_only_the_proposed_decision_can_be_approved(doubted: Callable[..., Payme
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_repeated_proposal_writes_no_second_row(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
-    payment = doubted()
+def test_repeated_proposal_writes_no_second_row(start_review: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = start_review()
     close(payment, "credit_taken", ama)
     close(payment, "credit_taken", ama)
 
@@ -83,21 +85,21 @@ def test_repeated_proposal_writes_no_second_row(doubted: Callable[..., Payment],
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_another_proposal_replaces_the_first(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
-    payment = doubted()
+def test_another_proposal_replaces_the_first(start_review: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = start_review()
     close(payment, "credit_taken", ama)
     close(payment, "credit_price", kofi)
 
     assert list(ReviewProposal.objects.order_by("id").values_list("outcome", flat=True)) == ["replaced", "open"]
     assert close(payment, "credit_price", ama, approve=True).status == "successful"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.usefixtures("above_thousand")
 def test_proposal_ends_when_feexpays_amount_changes(
-    doubted: Callable[..., Payment], gateway: ModelGateway, ama: User, kofi: User
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User, kofi: User
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     close(payment, "credit_taken", ama)
     gateway.last().lies = {"amount": 4000}
 
@@ -107,15 +109,17 @@ def test_proposal_ends_when_feexpays_amount_changes(
 
 
 @pytest.mark.usefixtures("above_thousand")
-def test_proposal_ends_when_feexpay_decides(doubted: Callable[..., Payment], gateway: ModelGateway, ama: User) -> None:
-    payment = doubted()
+def test_proposal_ends_when_feexpay_decides(
+    start_review: Callable[..., Payment], gateway: ModelGateway, ama: User
+) -> None:
+    payment = start_review()
     close(payment, "credit_price", ama)
     gateway.last().lies = {}
 
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
 
     assert ReviewProposal.objects.get().outcome == "not_needed"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.parametrize(
@@ -130,32 +134,37 @@ def test_proposal_ends_when_feexpay_decides(doubted: Callable[..., Payment], gat
     ],
 )
 def test_limit_applies_to_the_larger_amount(
-    limit: object, lies: dict[str, Any], status: str, configure: Configure, doubted: Callable[..., Payment], ama: User
+    limit: object,
+    lies: dict[str, Any],
+    status: str,
+    configure: Configure,
+    start_review: Callable[..., Payment],
+    ama: User,
 ) -> None:
     configure(REVIEW_TWO_PERSON_ABOVE=limit)
 
-    assert close(doubted(**lies), "credit_taken", ama).status == status
+    assert close(start_review(**lies), "credit_taken", ama).status == status
 
 
 @pytest.mark.usefixtures("above_thousand")
 def test_without_the_limit_one_person_closes_and_the_proposal_ends(
-    doubted: Callable[..., Payment], ama: User, configure: Configure
+    start_review: Callable[..., Payment], ama: User, configure: Configure
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     close(payment, "credit_taken", ama)
     configure(REVIEW_TWO_PERSON_ABOVE=None)
 
     assert close(payment, "credit_price", ama).status == "successful"
     assert ReviewProposal.objects.get().outcome == "not_needed"
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 # --- at the same time ------------------------------------------------------------------------------------
 
 
 @pytest.mark.postgres_only
-def test_eight_concurrent_decisions_make_one_credit(doubted: Callable[..., Payment], ama: User) -> None:
-    payment = doubted()
+def test_eight_concurrent_decisions_make_one_credit(start_review: Callable[..., Payment], ama: User) -> None:
+    payment = start_review()
     decisions = ("credit_taken", "credit_price")
 
     outcomes = at_once(8, lambda number: close(payment, decisions[number % 2], ama))
@@ -165,13 +174,13 @@ def test_eight_concurrent_decisions_make_one_credit(doubted: Callable[..., Payme
         "not_under_review"
     }
     assert (Credit.objects.count(), OutboxMessage.objects.filter(signal="payment_succeeded").count()) == (1, 1)
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.postgres_only
 @pytest.mark.usefixtures("above_thousand")
-def test_two_concurrent_approvals_make_one_credit(doubted: Callable[..., Payment], ama: User, kofi: User) -> None:
-    payment = doubted()
+def test_two_concurrent_approvals_make_one_credit(start_review: Callable[..., Payment], ama: User, kofi: User) -> None:
+    payment = start_review()
     close(payment, "credit_taken", ama)
     third = User.objects.create_user("staff-efua")
 
@@ -179,14 +188,14 @@ def test_two_concurrent_approvals_make_one_credit(doubted: Callable[..., Payment
 
     assert sum(isinstance(outcome, Payment) for outcome in outcomes) == 1
     assert (Credit.objects.count(), ReviewProposal.objects.get().outcome) == (1, "approved")
-    assert verified() == []
+    assert broken_invariants() == []
 
 
 @pytest.mark.usefixtures("above_thousand")
 def test_proposal_replaced_during_the_call_is_not_approved(
-    doubted: Callable[..., Payment], ama: User, kofi: User, monkeypatch: pytest.MonkeyPatch
+    start_review: Callable[..., Payment], ama: User, kofi: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    payment = doubted()
+    payment = start_review()
     close(payment, "credit_taken", ama)
     approvable = reviews._approvable
 

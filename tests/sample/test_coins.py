@@ -9,7 +9,7 @@ from shop.models import CoinEntry, CoinPack
 from django_feexpay.models import Credit, Payment
 from django_feexpay.payments import outbox
 from django_feexpay.signals import payment_reversed, payment_succeeded
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 
 def announce(payment: Payment, event_id: uuid.UUID) -> None:

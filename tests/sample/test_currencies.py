@@ -16,7 +16,7 @@ from shop.totals import totals
 
 from django_feexpay.models import Payment, Provider
 from tests.conftest import Configure
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 
 def initiate(client: Client, **body: Any) -> Any:

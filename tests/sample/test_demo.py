@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from demo import verdict
+from demo import print_result
 from demo_purchase import Outcome
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 DEMO = [sys.executable, str(ROOT / "sample_project" / "demo.py")]
 
@@ -99,7 +99,7 @@ def test_demo_once_credits_once_and_leaves_no_files(tmp_path: Path) -> None:
 def test_only_one_charge_and_one_credit_is_success(
     capsys: pytest.CaptureFixture[str], credits: int, charges: int, code: int
 ) -> None:
-    assert verdict(Outcome(credits, charges, 3.44)) == code
+    assert print_result(Outcome(credits, charges, 3.44)) == code
 
     assert capsys.readouterr().out == f"credited={credits} charges={charges} seconds=3.4\n"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from demo_processes import DemoError, Processes
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 TIMEOUT_SECONDS = 20.0
 

@@ -11,7 +11,7 @@ from shop import pages, views
 from shop.models import CoinEntry, CoinPack
 
 from django_feexpay.catalogue.providers import CATALOGUE
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 LINKED = re.compile(r'(?:src|href|action)="([^"]+)"')
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 SAMPLE = ROOT / "sample_project"
 

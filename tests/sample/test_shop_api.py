@@ -12,13 +12,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from shop.models import CoinEntry, CoinPack
 
-from tests.sample.money import credited_payment
+from tests.sample.credited_payments import credited_payment
 
 
 def test_new_shop_has_four_packs(db: None) -> None:
     CoinPack.objects.all().delete()
 
-    import_module("shop.migrations.0002_first_packs").open_shop(apps, None)
+    import_module("shop.migrations.0002_first_packs").create_packs(apps, None)
 
     assert list(CoinPack.objects.values_list("code", "coins", "price")) == [
         ("mini", 50, 500),

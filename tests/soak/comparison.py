@@ -19,7 +19,7 @@ class OurAttempt:
     """One attempt of the shop. `credited`: the amount of its credit, or None. `because`: of its last transition.
 
     `reference`: of its own charge. `duplicates`, `reversals`: references in incidents of a second charge and of a
-    reversal. `differences`: references in open discrepancies with money at stake. All in lower case.
+    reversal. `open_discrepancies`: references in open discrepancies with money at stake. All in lower case.
     """
 
     payment: str
@@ -30,7 +30,7 @@ class OurAttempt:
     reference: str = ""
     duplicates: frozenset[str] = frozenset()
     reversals: frozenset[str] = frozenset()
-    differences: frozenset[str] = frozenset()
+    open_discrepancies: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -90,7 +90,7 @@ def _accounted_for(row: Row, attempt: OurAttempt) -> bool:
     reference = _reference(row)
     if attempt.status == "successful" and attempt.credited is not None and reference == attempt.reference:
         return True
-    if reference in attempt.duplicates | attempt.differences:
+    if reference in attempt.duplicates | attempt.open_discrepancies:
         return True
     is_short = row["paid_amount"] != row["amount"]
     return attempt.status == "review" and attempt.because == "amount_mismatch" and is_short
@@ -139,7 +139,7 @@ def _false_alarms(pk: str, attempt: OurAttempt, rows: Sequence[Row]) -> Iterator
             yield f"attempt {pk}: {reference} is called a second charge and is not one"
     for reference in sorted(attempt.reversals & charged):
         yield f"attempt {pk}: {reference} is called reversed and is paid"
-    if attempt.credited is not None and attempt.reference in attempt.differences & charged:
+    if attempt.credited is not None and attempt.reference in attempt.open_discrepancies & charged:
         yield f"attempt {pk}: {attempt.reference} is an open discrepancy and is credited"
 
 

@@ -21,7 +21,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.4, 2.0
 _REACHED_SECONDS = 10.0
 _PLAYERS_AT_ONCE = 24
 
-# Answers after which the app repeats the request: a duplicate is running, throttled, the database is away.
+# Answers after which the app repeats the request: a duplicate is running, throttled, the database is unavailable.
 _REPEATABLE = {(409, "idempotency_conflict"), (429, "throttled"), (503, "gateway_unavailable")}
 _EXPECTED = {(409, "payment_open"), (409, "not_retryable")}
 

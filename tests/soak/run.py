@@ -196,7 +196,7 @@ class Soak:
         for name, count in (shop_rows.tally() | hung).items():
             print(f"  {count:6} {name}")
         print(f"  requests with an unknown outcome: {_counted(shop_rows.lost_answers())}")
-        print(f"  discrepancies: {_counted(shop_rows.differences())}")
+        print(f"  discrepancies: {_counted(shop_rows.discrepancy_counts())}")
         print(f"  decisions and follow-ups: {_counted(self._payers.chosen)}")
         print(f"  HTTP codes: {_counted(self._players.codes)}")
         waits = self._waits(rows)
@@ -271,7 +271,7 @@ def _log_errors(logs: Mapping[str, str]) -> Iterator[str]:
 
 
 def _errors(text: str) -> Iterator[str]:
-    """The last line of each traceback, except those of a database that is away."""
+    """The last line of each traceback, except those of an unavailable database."""
     for record in _RECORD.split(text):
         if _TRACEBACK in record:
             # PostgreSQL adds lines such as "DETAIL:  Consistent recovery state has not been yet reached."

@@ -95,7 +95,7 @@ def attempts() -> dict[str, OurAttempt]:
     credited = dict(Credit.objects.values_list("attempt_id", "amount"))
     duplicates = _named_by(Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE))
     reversals = _named_by(Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT))
-    differences = _named_by(Discrepancy.objects.at_stake().filter(attempt__isnull=False))
+    open_discrepancies = _named_by(Discrepancy.objects.at_stake().filter(attempt__isnull=False))
     return {
         str(attempt.pk): OurAttempt(
             payment=str(attempt.payment_id),
@@ -106,7 +106,7 @@ def attempts() -> dict[str, OurAttempt]:
             reference=(attempt.gateway_reference or "").lower(),
             duplicates=duplicates[attempt.pk],
             reversals=reversals[attempt.pk],
-            differences=differences[attempt.pk],
+            open_discrepancies=open_discrepancies[attempt.pk],
         )
         for attempt in Attempt.objects.all()
     }
@@ -133,7 +133,7 @@ def lost_answers() -> Counter[str]:
     return Counter(PaymentEvent.objects.filter(to_status="unknown").values_list("because", flat=True))
 
 
-def differences() -> Counter[str]:
+def discrepancy_counts() -> Counter[str]:
     """The discrepancies of the comparison, by kind, state and outcome."""
     rows = Discrepancy.objects.values_list("kind", "state", "outcome")
     return Counter(f"{kind} {state} {outcome}".strip() for kind, state, outcome in rows)

@@ -57,7 +57,7 @@ def test_payment_on_a_page_is_matched_by_its_custom_id() -> None:
 def test_second_charge_needs_an_incident_or_a_discrepancy_that_names_it() -> None:
     theirs, named = [row(), second()], frozenset({"r2"})
 
-    for attempt in (replace(CREDITED, duplicates=named), replace(CREDITED, differences=named)):
+    for attempt in (replace(CREDITED, duplicates=named), replace(CREDITED, open_discrepancies=named)):
         assert compare(theirs, {"a": attempt}, COINS).violations == []
     for attempt in (CREDITED, replace(CREDITED, duplicates=frozenset({"r3"}))):
         assert compare(theirs, {"a": attempt}, COINS).lost == ["charge R2: attempt a is successful (confirmed)"]
@@ -83,7 +83,7 @@ def test_charge_reversed_before_its_credit_needs_no_incident() -> None:
         (replace(CREDITED, duplicates=frozenset({"r"})), "attempt a: r is called a second charge and is not one"),
         (replace(CREDITED, duplicates=frozenset({"x"})), "attempt a: x is called a second charge and is not one"),
         (replace(CREDITED, reversals=frozenset({"r"})), "attempt a: r is called reversed and is paid"),
-        (replace(CREDITED, differences=frozenset({"r"})), "attempt a: r is an open discrepancy and is credited"),
+        (replace(CREDITED, open_discrepancies=frozenset({"r"})), "attempt a: r is an open discrepancy and is credited"),
     ],
 )
 def test_false_incident_is_a_violation(attempt: OurAttempt, text: str) -> None:
@@ -137,7 +137,7 @@ def test_second_credit_and_second_coins_are_duplicates() -> None:
         ([], ours(status="unknown"), {}, "FORGOTTEN attempt a: still unknown"),
         (
             [row()],
-            ours(status="review", because="alive_after_failure", differences=frozenset({"r"})),
+            ours(status="review", because="alive_after_failure", open_discrepancies=frozenset({"r"})),
             {},
             "attempt a: in review without a reason (alive_after_failure)",
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 PAGE = ROOT / "docs/how-to/test-your-project.md"
 

@@ -45,7 +45,7 @@ def lines(log: pytest.LogCaptureFixture) -> list[str]:
 
 
 def broken(*args: object) -> None:
-    raise OperationalError("away")
+    raise OperationalError("connection lost")
 
 
 def bug(*args: object) -> None:

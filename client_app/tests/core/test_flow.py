@@ -59,7 +59,7 @@ class FlowHarness:
             self.api,
             Journal(self.folder / "journal", "https://shop.test", "ama"),
             open_page=self.pages.append,
-            ask_sign_in=self._asked,
+            ask_sign_in=self._ask_sign_in,
             clock=self.clock,
         )
         self.flow.subscribe(self.seen.append)
@@ -84,7 +84,7 @@ class FlowHarness:
 
         await until(ticking)
 
-    def _asked(self) -> None:
+    def _ask_sign_in(self) -> None:
         self.asked_to_sign_in += 1
 
 
@@ -93,14 +93,14 @@ def run_scenario(tmp_path: Path) -> Callable[[Callable[[FlowHarness], Awaitable[
     def run(act: Callable[[FlowHarness], Awaitable[None]]) -> FlowHarness:
         harness = FlowHarness(tmp_path)
 
-        async def whole() -> None:
+        async def run_and_close() -> None:
             try:
                 await act(harness)
             finally:
                 await harness.flow.close()
                 await harness.api.close()
 
-        asyncio.run(whole())
+        asyncio.run(run_and_close())
         return harness
 
     return run
@@ -145,12 +145,12 @@ def test_key_is_on_disk_when_the_request_arrives(run_scenario: RunScenario) -> N
     on_disk: list[bool] = []
 
     async def act(harness: FlowHarness) -> None:
-        def look(request: httpx.Request) -> httpx.Response:
+        def record_disk(request: httpx.Request) -> httpx.Response:
             files = list((harness.folder / "journal").glob("*.json"))
             on_disk.append(request.headers["Idempotency-Key"] in files[0].read_text())
             return answer(payment(), 201)
 
-        harness.server.on("POST initiate/", look)
+        harness.server.on("POST initiate/", record_disk)
         flow = await harness.ready()
         flow.pay()
         await until(lambda: flow.state.phase is Phase.WAITING)

@@ -39,7 +39,7 @@ class Payer(RuleBasedStateMachine):
         before = len(self.sim.writes)
         for _ in range(taps):
             self.sim.press_pay()
-        assert len(self.sim.writes) <= before + 1, "two taps are one"
+        assert len(self.sim.writes) <= before + 1, "two taps must start one payment"
 
     @precondition(lambda self: self.sim.state.phase in FORM and self.sim.state.signed_in)
     @rule(otp=st.sampled_from(("", "", "123456")), outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=4))
@@ -78,7 +78,7 @@ class Payer(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sim.charges)
     @rule(oldest=st.booleans())
-    def presses_retry_of_one_of_them(self, oldest: bool) -> None:
+    def presses_retry_of_any_payment(self, oldest: bool) -> None:
         """Retry from an outdated screen: only the state's payment may be retried."""
         self.sim.press_retry(list(self.sim.charges)[0 if oldest else -1])
 
@@ -96,10 +96,10 @@ class Payer(RuleBasedStateMachine):
         self.sim.press_new()
 
     @precondition(lambda self: self.sim.charges)
-    @rule(newest=st.booleans(), told=st.sampled_from(("now", "pending")))
-    def chooses_one_of_the_history(self, newest: bool, told: str) -> None:
+    @rule(newest=st.booleans(), shown=st.sampled_from(("now", "pending")))
+    def opens_payment_of_history(self, newest: bool, shown: str) -> None:
         """The history may be outdated: it shows a settled payment as pending."""
-        self.sim.choose(newest=newest, stale=told == "pending")
+        self.sim.choose(newest=newest, stale=shown == "pending")
 
     # --- what happens to the app ---
 
@@ -136,7 +136,7 @@ class Payer(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sim.opening)
     @rule()
-    def journal_is_tried(self) -> None:
+    def journal_lock_is_retried(self) -> None:
         self.sim.open_journal()
 
     @rule(seconds=st.sampled_from((0.5, 3.0, 30.0, 130.0, 1000.0, 100_000.0)))
@@ -178,7 +178,7 @@ class Payer(RuleBasedStateMachine):
         self.sim.change(detail)
 
     @rule(late=st.integers(-3, 0), status=st.sampled_from(("successful", "failed")))
-    def a_late_answer_comes(self, late: int, status: str) -> None:
+    def late_answer_arrives(self, late: int, status: str) -> None:
         """An answer to a cancelled request must change nothing."""
         sim, before = self.sim, self.sim.state
         number = before.counter + late
@@ -204,8 +204,8 @@ class Payer(RuleBasedStateMachine):
         result_must_match = everything_is_on_disk(sim)
         other = copy.deepcopy(sim)
         other.crash()
-        run_to_rest(sim)
-        run_to_rest(other)
+        run_until_idle(sim)
+        run_until_idle(other)
         if sim.jumped or not result_must_match:
             return  # the intents differ in age, so the results may differ
         if sim.state.phase in FORM:
@@ -227,8 +227,8 @@ def everything_is_on_disk(sim: Simulation) -> bool:
     return not chosen or (disk is not None and disk.intent == state.intent)
 
 
-def run_to_rest(sim: Simulation) -> None:
-    """Without faults, continue until nothing is left to do but wait for the payer."""
+def run_until_idle(sim: Simulation) -> None:
+    """Continue without faults until only the payer can act."""
     for _ in range(60):
         sim.send(ev.SignedIn())
         while sim.writes:

@@ -26,7 +26,7 @@ class Plan:
     """What this run does.
 
     hold: where the request stops (`before`, `during`, `after`, `lost`, `offline`, or empty). on: that request's path,
-    after `hold_after` requests went through. act: `pay`, `retry` (with `phone`), `look` (fill in the form only) or
+    after `hold_after` requests went through. act: `pay`, `retry` (with `phone`), `fill_in` (the form only) or
     `resume`. then: phone numbers of further payments, each started when the previous one has ended.
     """
 
@@ -47,15 +47,15 @@ class Plan:
         return json.dumps(asdict(self))
 
 
-def say(word: str) -> None:
+def print_line(word: str) -> None:
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
 
-def say_shown(payment: Payment | None) -> None:
+def print_shown_result(payment: Payment | None) -> None:
     """Print the result shown; it is compared with the shop's history afterwards."""
     if payment is not None:
-        say(f"shown:{payment.id}:{payment.status}")
+        print_line(f"shown:{payment.id}:{payment.status}")
 
 
 class FaultyTransport(httpx.AsyncBaseTransport):
@@ -73,12 +73,12 @@ class FaultyTransport(httpx.AsyncBaseTransport):
         held = held and self._seen > self._plan.hold_after
         hold = self._plan.hold
         if self._lost or (held and hold == "offline"):
-            say("held:offline")
+            print_line("held:offline")
             raise httpx.ConnectError("no network")
         if held and hold == "before":
             await _hang("before")
         if held and hold == "during":
-            say("held:during")
+            print_line("held:during")
         answer = await self._real.handle_async_request(request)
         if held and hold in ("after", "lost"):
             await answer.aread()
@@ -90,7 +90,7 @@ class FaultyTransport(httpx.AsyncBaseTransport):
 
 
 async def _hang(where: str) -> None:
-    say(f"held:{where}")
+    print_line(f"held:{where}")
     await asyncio.Event().wait()
 
 
@@ -128,14 +128,14 @@ async def play(plan: Plan) -> None:
     await _act(session.flow, plan, ended)
     await ended.wait()
     for phone in plan.then:
-        say_shown(session.flow.state.ended)
+        print_shown_result(session.flow.state.ended)
         session.flow.new()
         ended.clear()
         await _pay(session.flow, replace(plan, phone=phone))
         await ended.wait()
-    say_shown(session.flow.state.ended)
+    print_shown_result(session.flow.state.ended)
     payment = session.flow.state.payment
-    say(f"end:{session.flow.state.phase}:{payment.id if payment else ''}")
+    print_line(f"end:{session.flow.state.phase}:{payment.id if payment else ''}")
     await session.close()
 
 
@@ -146,7 +146,7 @@ def _watch(flow: Flow, plan: Plan) -> asyncio.Event:
     def on_change(state: State) -> None:
         if state.phase != shown[0]:
             shown[0] = state.phase
-            say(state.phase)
+            print_line(state.phase)
         if state.phase is Phase.OTP and plan.otp and not state.request and not state.otp_code:
             flow.enter_otp(plan.otp)
         if state.phase is Phase.SUCCEEDED or (state.phase is Phase.FAILED and plan.act != "retry"):
@@ -171,7 +171,7 @@ async def _pay(flow: Flow, plan: Plan) -> None:
 
 async def _act(flow: Flow, plan: Plan, ended: asyncio.Event) -> None:
     """Do what the plan says. Each button is pressed twice."""
-    if plan.act == "look":
+    if plan.act == "fill_in":
         await _fill_in(flow, plan)
     if plan.act == "pay":
         await _pay(flow, plan)
@@ -182,7 +182,7 @@ async def _act(flow: Flow, plan: Plan, ended: asyncio.Event) -> None:
         for _ in range(2):
             flow.retry(flow.state.payment.id, plan.phone)
     if plan.act == "resume" and flow.state.phase in FORM:
-        say("nothing open")
+        print_line("nothing open")
         ended.set()
 
 

@@ -18,7 +18,7 @@ prepare()
 
 from feexpay_client.ui.app import ClientApp  # noqa: E402 -- the window must be prepared first
 
-from tests.e2e.player import Plan, say, session_of  # noqa: E402
+from tests.e2e.player import Plan, print_line, session_of  # noqa: E402
 from tests.ui.driver import Driver  # noqa: E402
 
 _PACK, _PROVIDER = "Mini", "MTN Mobile Money"
@@ -33,7 +33,7 @@ async def play(plan: Plan) -> None:
         phase = app.context.state.phase
         if phase != shown[0]:
             shown[0] = phase
-            say(phase)
+            print_line(phase)
         return app.showing == "result"
 
     app.context.subscribe(on_change)
@@ -41,25 +41,25 @@ async def play(plan: Plan) -> None:
         await _buy(driver, plan)
     await driver.until(on_change, seconds=90.0)
     for phone in plan.then:
-        _say_shown_result(driver)
+        _print_shown_result(driver)
         app.finish_payment()
         await _buy(driver, replace(plan, phone=phone))
         await driver.until_showing("status")
         await driver.until(on_change, seconds=90.0)
-    _say_shown_result(driver)
+    _print_shown_result(driver)
     payment = app.context.state.payment
-    say(f"end:{app.context.state.phase}:{payment.id if payment else ''}")
+    print_line(f"end:{app.context.state.phase}:{payment.id if payment else ''}")
     driver.close()
     await app.close()
 
 
-def _say_shown_result(driver: Driver) -> None:
+def _print_shown_result(driver: Driver) -> None:
     """Check and print the result on the screen."""
     driver.frames(4)
     vm = driver.app.result
     assert vm.payment_id in driver.texts(), driver.texts()
     assert vm.headline in driver.texts(), driver.texts()
-    say(f"shown:{vm.payment_id}:{vm.status}")
+    print_line(f"shown:{vm.payment_id}:{vm.status}")
 
 
 async def _buy(driver: Driver, plan: Plan) -> None:

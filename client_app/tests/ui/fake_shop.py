@@ -51,10 +51,10 @@ _REASONS = {
 
 
 class FakeShop:
-    """answers: path ending → HTTP status or function of the request. away: no connection. held: delays all answers."""
+    """answers: path ending → HTTP status or function of the request. offline: no connection. held: delays answers."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.offline = False
         self.held: asyncio.Event | None = None
         self.answers: dict[str, int | Callable[[httpx.Request], httpx.Response]] = {}
         self.payments: list[dict[str, Any]] = []
@@ -103,8 +103,8 @@ class FakeShop:
         self.requests.append(request)
         if self.held is not None:
             await self.held.wait()
-        if self.away:
-            raise httpx.ConnectError("away", request=request)
+        if self.offline:
+            raise httpx.ConnectError("no connection", request=request)
         for ending, answer in self.answers.items():
             if request.url.path.endswith(ending):
                 return problem(answer) if isinstance(answer, int) else answer(request)

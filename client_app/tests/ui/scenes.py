@@ -134,7 +134,7 @@ async def _home_empty(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.state == "empty")
 
 
-@scene("home-offline", prepare=lambda shop: setattr(shop, "away", True))
+@scene("home-offline", prepare=lambda shop: setattr(shop, "offline", True))
 async def _home_offline(d: Driver, shop: FakeShop) -> None:
     await d.until(lambda: d.app.home.state == "trouble")
 
@@ -203,7 +203,7 @@ async def _waiting_help(d: Driver, shop: FakeShop) -> None:
 @scene("waiting-offline")
 async def _waiting_offline(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
-    shop.away = True
+    shop.offline = True
     d.app.waiting.check_now()
     await d.until(lambda: not d.app.context.state.online)
 

@@ -114,13 +114,13 @@ async def test_form_shows_the_providers_limits(start: Any, shop: FakeShop) -> No
 async def test_lost_connection_is_shown_and_the_same_key_is_sent_again(start: Any, shop: FakeShop) -> None:
     d = await start()
     await to_form(d)
-    shop.away = True
+    shop.offline = True
     d.app.form.pay()
     await d.until(lambda: d.root.banner_text)
     assert d.app.showing == "status"
     assert "Rien n'est perdu" in d.root.banner_text
 
-    shop.away = False
+    shop.offline = False
     d.tap(d.find("Réessayer"))
     await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 

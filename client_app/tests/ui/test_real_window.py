@@ -54,8 +54,8 @@ def display() -> Iterator[str]:
         server.wait()
 
 
-class Person:
-    """Types, clicks and takes screenshots on that display."""
+class DesktopUser:
+    """Types, clicks and takes screenshots on that display, with xdotool."""
 
     def __init__(self, display: str, client: subprocess.Popen[bytes]) -> None:
         self._display = display
@@ -77,12 +77,12 @@ class Person:
     def clicks(self, x: int, y: int) -> None:
         self._do("mousemove", str(x), str(y), "sleep", "0.1", "click", "1")
 
-    def sees(self) -> Image.Image:
+    def screenshot(self) -> Image.Image:
         return ImageGrab.grab(xdisplay=self._display).convert("RGB")
 
-    def sees_much_of(self, color: str, share: float) -> bool:
+    def shows_color(self, color: str, share: float) -> bool:
         wanted = tuple(int(color[place : place + 2], 16) for place in (1, 3, 5))
-        picture = self.sees()
+        picture = self.screenshot()
         counted = {pixel: count for count, pixel in picture.getcolors(1_000_000)}
         return counted.get(wanted, 0) >= share * picture.width * picture.height
 
@@ -102,44 +102,44 @@ def test_payment_by_keyboard_and_mouse_in_a_real_window(display: str, tmp_path: 
                 "KIVY_METRICS_DENSITY": "1",
             },
         )
-        person = Person(display, client)
+        user = DesktopUser(display, client)
         try:
-            _pay(person, shop)
+            _pay(user, shop)
         except AssertionError:
-            person.sees().save(tmp_path / "seen.png")
+            user.screenshot().save(tmp_path / "seen.png")
             raise
         finally:
             client.terminate()
             client.wait(10)
 
 
-def _pay(person: Person, shop: FakeShop) -> None:
-    until(lambda: person.sees_much_of(LIGHT["primary"], 0.01), "the sign-in screen was not drawn")
-    person.types("awa")  # the field already has the focus
-    person.presses("Tab")
-    person.types("secret")
-    person.presses("Return")
+def _pay(user: DesktopUser, shop: FakeShop) -> None:
+    until(lambda: user.shows_color(LIGHT["primary"], 0.01), "the sign-in screen was not drawn")
+    user.types("awa")  # the field already has the focus
+    user.presses("Tab")
+    user.types("secret")
+    user.presses("Return")
     until(lambda: shop.posts("auth/token/"), "signing in sent nothing")
 
-    until(lambda: person.sees_much_of(LIGHT["hero"], 0.02), "no shop after signing in")
-    until(lambda: person.sees_much_of(LIGHT["primary_soft"], 0.0005), "no packs")  # the tag of the best pack
-    person.presses("Tab", "Return")  # the first pack
+    until(lambda: user.shows_color(LIGHT["hero"], 0.02), "no shop after signing in")
+    until(lambda: user.shows_color(LIGHT["primary_soft"], 0.0005), "no packs")  # the tag of the best pack
+    user.presses("Tab", "Return")  # the first pack
     until(lambda: any(r.url.path.endswith("providers/") for r in shop.requests), "no ways to pay")
-    until(lambda: not person.sees_much_of(LIGHT["hero"], 0.02), "the pack was not chosen")
-    person.clicks(*_tile(person))
-    person.types("0197000000")
+    until(lambda: not user.shows_color(LIGHT["hero"], 0.02), "the pack was not chosen")
+    user.clicks(*_tile(user))
+    user.types("0197000000")
     until(lambda: any(r.url.path.endswith("quote/") for r in shop.requests), "no price was asked for")
-    until(lambda: person.sees_much_of(LIGHT["primary"], 0.01), "nothing to press")
-    person.presses("Return")
+    until(lambda: user.shows_color(LIGHT["primary"], 0.01), "nothing to press")
+    user.presses("Return")
     until(shop.posts, "nothing was paid")
     shop.settle()
-    until(lambda: person.sees_much_of(LIGHT["primary_soft"], 0.004), "no receipt")
+    until(lambda: user.shows_color(LIGHT["primary_soft"], 0.004), "no receipt")
 
     assert len(shop.posts()) == 1
     assert b'"phone": "+2290197000000"' in shop.posts()[0].content
 
 
-def _tile(person: Person) -> tuple[int, int]:
+def _tile(user: DesktopUser) -> tuple[int, int]:
     """The middle of the MTN tile, found by the colour of its badge."""
     from feexpay_client.ui.theme import badge_background
 
@@ -147,7 +147,7 @@ def _tile(person: Person) -> tuple[int, int]:
     found: list[tuple[int, int]] = []
 
     def find_badge() -> bool:
-        picture = person.sees()
+        picture = user.screenshot()
         width = picture.width
         pixels = enumerate(picture.getdata())
         found[:] = [(at % width, at // width) for at, pixel in pixels if _near(pixel, background)]

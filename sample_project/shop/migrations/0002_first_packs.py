@@ -1,4 +1,4 @@
-"""The four packs the shop opens with. Packs that are there already stay as they are."""
+"""Create the four packs of a new shop. Existing packs are not changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST_PACKS = (
 )
 
 
-def open_shop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+def create_packs(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     packs = apps.get_model("shop", "CoinPack")
     for pack in FIRST_PACKS:
         packs.objects.get_or_create(code=pack["code"], defaults=pack)
@@ -23,4 +23,4 @@ def open_shop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [("shop", "0001_initial")]
     # The reverse migration deletes no pack, because a player may own its coins.
-    operations = [migrations.RunPython(open_shop, migrations.RunPython.noop)]
+    operations = [migrations.RunPython(create_packs, migrations.RunPython.noop)]

@@ -34,7 +34,7 @@ class AndroidVault:
         try:
             cipher = self._cipher(decrypt_with=sealed[:_IV_BYTES])
             return bytes(cipher.doFinal(sealed[_IV_BYTES:])).decode()
-        except Exception:  # pyjnius raises JavaException for everything: the key has changed
+        except Exception:  # JavaException: the key has changed (pyjnius has no other class)
             path.unlink()
             return None
 

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _PAYMENTS = "/api/v1/payments/feexpay/"
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 10.0
-#: `initiate/` stores the payment, then calls the gateway. After this time it is faster to search for the payment.
+#: `initiate/` stores the payment before it calls the gateway. After this timeout the client searches the history.
 _POST_SECONDS = 12.0
 
 
@@ -76,7 +76,7 @@ def server_address(text: str) -> str:
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.username
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # an invalid port or an incomplete IPv6 address
         raise ValueError("invalid") from None
     if not usable or any(character.isspace() for character in text):
         raise ValueError("invalid")

@@ -130,7 +130,7 @@ def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
 
 def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
     other_window = state.other_window
-    state, work = transitions.ask(state, now)
+    state, work = transitions.start_request(state, now)
     return state, [*work, do.OpenJournal(0.0)] if other_window else work
 
 
@@ -160,7 +160,7 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
         state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, unanswered_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
-    followed, work = transitions.ask(followed, now)
+    followed, work = transitions.start_request(followed, now)
     return followed, [*before, do.Save(Record(intent, payment)), *work]
 
 
@@ -179,15 +179,15 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
         state = replace(state, intent=intent, payment=record.payment, saved=True, maybe_sent=intent.may_have_left)
         if intent.kind == INITIATE and intent.body:
             state = replace(state, draft=Draft.from_body(intent.body))
-        return transitions.ask(replace(state, phase=_phase_of_record(record)), now)
+        return transitions.start_request(replace(state, phase=_phase_of_record(record)), now)
     if event.damaged:
         # The journal is lost: ask the server which payment is pending.
-        return transitions.ask(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
+        return transitions.start_request(replace(state, phase=Phase.UNKNOWN, notice=Notice("journal_damaged")), now)
     return state, []
 
 
 def _has_payment_to_show(event: ev.Opened, state: State) -> bool:
-    """The closed window left a payment that this one must show."""
+    """Whether the journal of the closed window holds a payment that this window must show."""
     record = event.record
     if record is None:
         return event.damaged
@@ -195,7 +195,7 @@ def _has_payment_to_show(event: ev.Opened, state: State) -> bool:
 
 
 def _take_over_journal(state: State) -> Step:
-    """This window now holds the journal; keep the payment it shows."""
+    """Take over the journal of a closed window, and keep the payment that this window shows."""
     was_busy = state.notice is not None and state.notice.code == "journal_busy"
     state = replace(state, other_window=False, notice=None if was_busy else state.notice)
     return transitions.save(state) if state.intent is not None else (state, [])
@@ -210,7 +210,7 @@ def _phase_of_record(record: Record) -> Phase:
 def _signed_in(state: State, event: ev.SignedIn, now: Moment) -> Step:
     if state.signed_in:
         return state, []
-    return transitions.ask(
+    return transitions.start_request(
         replace(state, signed_in=True, notice=transitions.kept_notice(state.notice), failures=0), now
     )
 
@@ -218,7 +218,7 @@ def _signed_in(state: State, event: ev.SignedIn, now: Moment) -> Step:
 def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
     if event.number != state.timer:
         return state, []
-    return transitions.ask(replace(state, timer=0), now)
+    return transitions.start_request(replace(state, timer=0), now)
 
 
 # --- answers -----------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
     state, work = transitions.unsent(state, state.notice)
     if error.code != "not_retryable":
         return state, work
-    state, request = transitions.ask(state, now)  # the known payment is out of date
+    state, request = transitions.start_request(state, now)  # the known payment is out of date
     return state, work + request
 
 
@@ -350,7 +350,7 @@ def _otp_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
         state = replace(state, problems=wrong, notice=None, otp_code="", otp_key="", failures=0)
         return transitions.poll_again(state, [])
     if isinstance(error, errors.Conflict) and error.code == "otp_not_expected":
-        return transitions.ask(replace(state, notice=None), now)
+        return transitions.start_request(replace(state, notice=None), now)
     return transitions.poll_later(state, error)
 
 

@@ -1,4 +1,4 @@
-"""When to poll next. The server's interval wins; errors back off and never stop."""
+"""When to poll next: at the server's interval, or with back-off after errors. Polling never stops after an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LATEST_SECONDS = 300.0
 DEFAULT_SECONDS = 5.0
 #: Interval while the server refuses to show the payment: staff must correct that.
 REFUSED_SECONDS = 60.0
-#: How long to wait for the next key while the player types an amount.
+#: Seconds without a key press after which a quote for the typed amount is requested.
 TYPING_SECONDS = 0.4
 _UNCHANGED_SECONDS = 10.0
 _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)

@@ -27,21 +27,21 @@ from feexpay_client.core.states import (
 
 Step = tuple[State, list[Effect]]
 
-#: For this long, a request that did not reach the server is sent again automatically. Later the payer no longer expects
-#: a prompt: the app says "not sent", and the payer may press again.
+#: For this many seconds, a request that did not reach the server is sent again automatically. Later the payer no
+#: longer expects a prompt, so the app says "not sent" and the payer may press again.
 RESEND_SECONDS = 15 * 60.0
 #: After this time a request that may have left can no longer arrive: the server and its proxies time out earlier.
 #: Measured by the monotonic clock, because wall clocks jump.
 IN_FLIGHT_SECONDS = 120.0
 #: Notices that stay valid after an answer; the others are about the connection.
 _LASTING = frozenset({"duplicate_payment", "payment_open", "not_retryable", "not_sent"})
-#: How often to search the history meanwhile.
+#: Seconds between two searches of the history until IN_FLIGHT_SECONDS have passed.
 _SEARCH_SECONDS = 15.0
-#: How often to try to lock the journal while another window holds it.
+#: Seconds between two attempts to lock the journal while another window holds it.
 OTHER_WINDOW_SECONDS = 3.0
 
 
-def ask(state: State, now: Moment) -> Step:
+def start_request(state: State, now: Moment) -> Step:
     """Start the request that this phase needs, unless one is running or the payer is signed out."""
     if state.request or not state.signed_in:
         return state, []
@@ -106,7 +106,7 @@ def nothing_found(state: State, now: Moment) -> Step:
 
 
 def unsent(state: State, notice: Notice | None) -> Step:
-    """The server will never know this key: return to the form. The next press uses a new key.
+    """The request with this key will never arrive: return to the form. The next press uses a new key.
 
     The form keeps its values. After a refused retry, the failed payment is shown as before.
     """
@@ -121,11 +121,11 @@ def unsent(state: State, notice: Notice | None) -> Step:
 
 
 def follow(state: State, payment_id: str, now: Moment) -> Step:
-    """Another payment is open: follow that one. This one was not started."""
+    """Follow the open payment that prevented this one. This one was not started."""
     intent = Intent(cast(Intent, state.intent).key, FOLLOW, {}, now.wall, payment_id)
     state = replace(idle(state), phase=Phase.UNKNOWN, intent=intent, payment=None, failures=0)
     saving = save(state)[1]
-    state, request = ask(state, now)
+    state, request = start_request(state, now)
     return state, saving + request
 
 
@@ -150,8 +150,8 @@ def refuse_while_other_window(state: State) -> Step:
 def poll_again(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
-    hint = state.payment.next_poll_seconds if state.payment is not None else None
-    state, timer = wake(state, poller.after_answer(hint, state.unchanged_polls))
+    interval = state.payment.next_poll_seconds if state.payment is not None else None
+    state, timer = wake(state, poller.after_answer(interval, state.unchanged_polls))
     return state, work + timer
 
 
@@ -192,7 +192,7 @@ def request_done(state: State) -> State:
 
 
 def _is_fresh(intent: Intent, now: Moment) -> bool:
-    # A clock that was set back makes an age below 0: not fresh, so nothing is sent automatically.
+    # After the clock was set back, the age is negative. Such an intent is not fresh, so it is not sent automatically.
     return 0 <= now.wall - intent.begun_at <= RESEND_SECONDS
 
 

@@ -20,13 +20,13 @@ from feexpay_client.presenters.app_context import AppContext
 from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
+from feexpay_client.presenters.kv_texts import kv_texts
 from feexpay_client.presenters.providers import ProvidersPresenter
 from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.tasks import Tasks
 from feexpay_client.presenters.waiting import WaitingPresenter
-from feexpay_client.presenters.words import words
 from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
 from feexpay_client.ui.input_mode import input_mode
 from feexpay_client.ui.screens.history import HistoryScreen
@@ -75,7 +75,7 @@ class ClientApp(App):
         self.system_dark = system_dark
         self.context = AppContext(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
-        words.use_texts(session.texts)
+        kv_texts.use_texts(session.texts)
         session.texts.subscribe(self._relabel)
         self.tr = session.texts
         self.showing = ""

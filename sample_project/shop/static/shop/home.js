@@ -20,8 +20,8 @@ async function signIn() {
   signedInAs = JSON.stringify(who);
 }
 
-// Over plain http the server accepts a return address on localhost only.
-const mayComeBack = () => location.protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
+// Over plain http the server accepts a return URL on localhost only.
+const returnUrlIsAllowed = () => location.protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
 
 function payerFields() {
   const payer = {};
@@ -45,8 +45,8 @@ async function start() {
     Object.assign(request, { amount: Number(pack.dataset.price), metadata: { pack: pack.value } });
     request.merchant_reference = order.id;
   }
-  if (chosenProvider().dataset.page && mayComeBack()) {
-    request.return_url = request.cancel_url = new URL(addresses.comeBack, location).href;
+  if (chosenProvider().dataset.page && returnUrlIsAllowed()) {
+    request.return_url = request.cancel_url = new URL(addresses.returnPage, location).href;
   }
   Object.assign(request, payerFields());
   memory.key = memory.key || crypto.randomUUID();
@@ -99,7 +99,7 @@ async function resume() {
   return true;
 }
 
-// The session is over: say that a payment is pending and ask to sign in.
+// The session has ended: show that a payment is pending, and ask the player to sign in.
 function offerToResume() {
   openProgress();
   say(texts.under_way);

@@ -1,7 +1,7 @@
 // The page that payers return to. It ignores its query string and asks the server.
 "use strict";
 
-async function comeBack() {
+async function showPayment() {
   if (!memory.token || !memory.payment) {
     say(texts.forgotten);
     return;
@@ -15,4 +15,4 @@ async function comeBack() {
   }
 }
 
-comeBack();
+showPayment();

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from tests import servers
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 # Starts one server, prints its address, and waits to be killed.
 STARTER = """

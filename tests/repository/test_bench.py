@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 from tools.bench import __main__ as bench
 from tools.bench.measuring import Figure, Ratio, at_most, ratio, statements
 

@@ -20,7 +20,7 @@ ATTEMPT = "7d9f4a50-8d3c-4e9e-9a52-0c2b8f1d6e77"
 _ANY_URL = re.compile("")
 
 
-class CannedTransport:
+class FixedReplyTransport:
     """Gives every request the same reply, and records the requests."""
 
     def __init__(self, status: int, body: object, headers: dict[str, str] | None = None) -> None:
@@ -28,10 +28,10 @@ class CannedTransport:
         self._body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self._headers = headers
         self._transport = HttpTransport()
-        self.asked: list[WireRequest] = []
+        self.requests: list[WireRequest] = []
 
     def exchange(self, request: WireRequest) -> WireReply:
-        self.asked.append(request)
+        self.requests.append(request)
         with responses.RequestsMock() as mocked:
             mocked.add(request.method, _ANY_URL, body=self._body, status=self._status, headers=self._headers)
             return self._transport.exchange(request)
@@ -41,7 +41,7 @@ def gateway_that_answers(
     status: int, body: object, headers: dict[str, str] | None = None, seen: list[CallSeen] | None = None
 ) -> Gateway:
     observer = None if seen is None else seen.append
-    transport = CannedTransport(status, body, headers)
+    transport = FixedReplyTransport(status, body, headers)
     return Gateway(
         api_key=KEY,
         shop_id=SHOP,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.house.tree import relative, text_files
+from tests.repository.tree import relative, text_files
 
 WIRE_WORDS = re.compile(r"reseau|phoneNumber|requesttopay|callback_info")
 PACKAGES_ON_THE_WIRE = ("django_feexpay/gateway/", "django_feexpay/sandbox/", "django_feexpay/testing/")

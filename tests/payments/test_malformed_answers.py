@@ -27,7 +27,7 @@ _JSON = st.recursive(
 _RAW = st.binary(max_size=40) | _JSON.map(lambda value: json.dumps(value).encode())
 
 
-class GarbageGateway:
+class MalformedGateway:
     """Gives the same answer to every call. No answer is a status or an error of FeexPay."""
 
     def __init__(self, status: int, raw: bytes) -> None:
@@ -43,7 +43,7 @@ class GarbageGateway:
 def test_malformed_answers_settle_nothing(
     begin: Begin, guard: Guard, clock: Clock, provider: str, phone: str, status: int, raw: bytes
 ) -> None:
-    guard.inner = GarbageGateway(status, raw)
+    guard.inner = MalformedGateway(status, raw)
     cache.clear()  # otherwise the circuit breaker would rightly stop all calls
 
     payment = begin(provider=provider, phone=phone, merchant_reference=str(uuid4()))

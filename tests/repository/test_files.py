@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tests.house.tree import OUR_FOLDERS, python_files, relative
+from tests.repository.tree import OUR_FOLDERS, python_files, relative
 
 # Such a name does not say what belongs in the file, so it collects unrelated code.
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "services", "handlers"}
@@ -29,4 +29,4 @@ def test_no_module_is_longer_than_600_lines() -> None:
 
     assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
     # Proves that the lines are counted.
-    assert lengths["tests/house/test_files.py"] > 20
+    assert lengths["tests/repository/test_files.py"] > 20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT, python_files, setting_names
+from tests.repository.tree import ROOT, python_files, setting_names
 
 # Keys of the dict FEEXPAY that are set in a settings file, not in the environment.
 NOT_FROM_THE_ENVIRONMENT = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.house.tree import ROOT, python_files
+from tests.repository.tree import ROOT, python_files
 
 MARKS = {"_", "gettext", "gettext_lazy", "ngettext"}
 TEMPLATE_TEXT = re.compile(r'{% translate "([^"]+)"')

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.test_links import PAGES
-from tests.house.tree import ROOT
+from tests.repository.test_links import PAGES
+from tests.repository.tree import ROOT
 
 AVOIDED = re.compile(r"\b(we|us|our|ours|somebody|someone|whoever|nobody)\b", re.IGNORECASE)
 

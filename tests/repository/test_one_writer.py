@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from tests.house.tree import python_files, relative
+from tests.repository.tree import python_files, relative
 
 WRITER = "django_feexpay/payments/ledger.py"
 PACKAGES_WITHOUT_ROWS = ("django_feexpay/gateway/", "django_feexpay/sandbox/")

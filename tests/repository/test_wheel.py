@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 INFO = "django_feexpay-0.1.0.dist-info"
 

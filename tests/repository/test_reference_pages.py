@@ -9,7 +9,7 @@ from django.core.management import call_command, load_command_class
 from django.dispatch import Signal
 
 from django_feexpay import signals
-from tests.house.tree import ROOT
+from tests.repository.tree import ROOT
 
 FOLDERS = {
     "django_feexpay": ROOT / "django_feexpay/management/commands",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT, defined_names, python_files, relative, setting_names
+from tests.repository.tree import ROOT, defined_names, python_files, relative, setting_names
 
 FORBIDDEN = {
     "network": "provider",

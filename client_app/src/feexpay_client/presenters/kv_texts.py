@@ -5,7 +5,7 @@ from __future__ import annotations
 from feexpay_client.core.i18n import Texts
 
 
-class Words:
+class KvTexts:
     """Look up texts in the language of the running app."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Words:
         return self._texts(key, **places)
 
 
-words = Words()
+kv_texts = KvTexts()
 
 #: For kv: `tr("home.title")`.
-tr = words.tr
+tr = kv_texts.tr
