@@ -404,7 +404,7 @@ def test_no_code_is_asked_for_after_the_last_one(waiting: Payment, gateway: Mode
 
     payment = Payment.objects.for_reading().get(pk=waiting.pk)
     assert {error.code for error in said} == {"otp_rejected"}
-    assert "last one" in said[-1].message
+    assert "accepts no other code" in said[-1].message
     assert (payment.attempt.otp_required, payment.detail) == (False, "waiting_for_payer")
     assert refused(waiting).code == "otp_not_expected"
 
