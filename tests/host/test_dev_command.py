@@ -42,9 +42,16 @@ def test_sandbox_and_worker_run_until_ctrl_c(
     environment = {**host_environment, "DJANGO_SETTINGS_MODULE": "variants.plain", "SANDBOX_PORT": str(port)}
     run_in_host("plain", "-m", "django", "migrate", "-v", "0")
     command = [sys.executable, "-u", "-m", "django", "feexpay_dev"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    errors = tmp_path / "errors.txt"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+    ):
         try:
             ready = wait_for_line(process, "FeexPay sandbox ready")
+            wait_for_line(process, "The worker is running")
             payments = requests.get(f"http://127.0.0.1:{port}/control/payments", timeout=_SECONDS)
             process.send_signal(signal.SIGINT)
             assert wait_for_line(process, "stopped") == "Sandbox and worker stopped.\n"
@@ -55,6 +62,7 @@ def test_sandbox_and_worker_run_until_ctrl_c(
     assert f":{port}/api" in ready
     assert payments.json()["payments"] == []
     assert not is_open(port)
+    assert "does not answer" not in errors.read_text(), "the worker started before the sandbox listened"
 
 
 def test_taken_port_ends_the_command(run_in_host: RunInHost, host_environment: dict[str, str]) -> None:

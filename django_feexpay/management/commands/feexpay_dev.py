@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.conf import feexpay
 from django_feexpay.monitoring.webhook_route import webhook_path
 
+_START_SECONDS = 20
 _STOP_SECONDS = 10
 
 
@@ -84,6 +87,16 @@ def _sandbox_variables(webhook_url: str, state: str) -> dict[str, str]:
     return {f"FEEXPAY_SANDBOX_{name.upper()}": value for name, value in named.items() if value}
 
 
+def _wait_until_it_listens(sandbox: subprocess.Popen[bytes]) -> None:
+    """Wait until the sandbox takes connections or has ended, so that the worker's first probe is answered."""
+    address = urlsplit(feexpay.base_url)
+    give_up_at = time.monotonic() + _START_SECONDS
+    while sandbox.poll() is None and time.monotonic() < give_up_at:
+        with suppress(OSError), socket.create_connection((address.hostname or "", address.port or 0), timeout=1):
+            return
+        time.sleep(0.1)
+
+
 @contextmanager
 def _running_sandbox(variables: dict[str, str], *, on_exit: Any) -> Iterator[None]:
     """A sandbox process until the block ends. Calls `on_exit` when the process ends earlier."""
@@ -91,6 +104,7 @@ def _running_sandbox(variables: dict[str, str], *, on_exit: Any) -> Iterator[Non
     sandbox = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603 -- our own program
     threading.Thread(target=lambda: (sandbox.wait(), on_exit()), daemon=True).start()
     try:
+        _wait_until_it_listens(sandbox)
         yield
     finally:
         sandbox.terminate()
