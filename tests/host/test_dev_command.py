@@ -15,12 +15,15 @@ from tests.host.conftest import RunInHost
 _SECONDS = 60
 
 
-def wait_for_line(process: subprocess.Popen[str], part: str) -> str:
+def lines_until(process: subprocess.Popen[str], part: str) -> list[str]:
+    """The lines that the command prints, up to one that contains `part`."""
     assert process.stdout is not None
+    lines = []
     for line in process.stdout:
+        lines.append(line)
         if part in line:
-            return line
-    raise AssertionError(f"no line with {part!r}")
+            return lines
+    raise AssertionError(f"no line with {part!r} in {lines}")
 
 
 def free_port() -> int:
@@ -50,16 +53,16 @@ def test_sandbox_and_worker_run_until_ctrl_c(
         ) as process,
     ):
         try:
-            ready = wait_for_line(process, "FeexPay sandbox ready")
-            wait_for_line(process, "The worker is running")
+            printed = "".join(lines_until(process, "The worker is running"))
             payments = requests.get(f"http://127.0.0.1:{port}/control/payments", timeout=_SECONDS)
             process.send_signal(signal.SIGINT)
-            assert wait_for_line(process, "stopped") == "Sandbox and worker stopped.\n"
+            assert lines_until(process, "stopped")[-1] == "Sandbox and worker stopped.\n"
             assert process.wait(_SECONDS) == 0
         finally:
             process.kill()
 
-    assert f":{port}/api" in ready
+    assert "FeexPay sandbox ready" in printed
+    assert f":{port}/api" in printed
     assert payments.json()["payments"] == []
     assert not is_open(port)
     assert "does not answer" not in errors.read_text(), "the worker started before the sandbox listened"
