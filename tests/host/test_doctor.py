@@ -89,7 +89,10 @@ def test_healthy_project_has_no_problem(internet: FakeInternet) -> None:
     [
         (lambda internet: setattr(internet, "date", "Mon, 01 Jan 2024 00:00:00 GMT"), "✘ gateway clock:"),
         (lambda internet: Heartbeat.objects.all().delete(), "✘ worker: no heartbeat yet"),
-        (lambda internet: setattr(internet, "webhook", WireReply(200, {}, b"<html>")), "✘ webhook: another program answers"),
+        (
+            lambda internet: setattr(internet, "webhook", WireReply(200, {}, b"<html>")),
+            "✘ webhook: another program answers",
+        ),
     ],
     ids=["clock wrong", "no worker", "another site"],
 )
