@@ -13,6 +13,7 @@ from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
+from django_feexpay.models.staff_action import StaffAction
 
 __all__ = [
     "Attempt",
@@ -32,5 +33,6 @@ __all__ = [
     "Provider",
     "ReviewDecision",
     "ReviewProposal",
+    "StaffAction",
     "WebhookDelivery",
 ]

@@ -26,6 +26,7 @@ from django_feexpay.lifecycle import (
     detail,
     public,
 )
+from django_feexpay.models.append_only import AppendOnlyModel
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
@@ -38,10 +39,6 @@ _NOT_LISTED_OF_ATTEMPT = (
     *("otp_count", "sent_at", "last_polled_at", "poll_count", "first_empty_search_at"),
     *("created_at", "updated_at", "settled_at"),
 )
-
-
-class AppendOnlyError(TypeError):
-    """Events must not be changed or deleted."""
 
 
 class PaymentQuerySet(PrimaryQuerySet["Payment"]):
@@ -347,15 +344,7 @@ class Attempt(PrimaryModel):
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
-class PaymentEventQuerySet(PrimaryQuerySet["PaymentEvent"]):
-    def update(self, **kwargs: Any) -> int:
-        raise AppendOnlyError("events are append-only: never change one")
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are append-only: never delete one")
-
-
-class PaymentEvent(PrimaryModel):
+class PaymentEvent(AppendOnlyModel):
     """One status change of an attempt. Append-only: by this class, and on PostgreSQL by a trigger.
 
     `evidence`: the facts behind the decision (reference, amount, echo), never personal data.
@@ -380,8 +369,6 @@ class PaymentEvent(PrimaryModel):
     evidence = models.JSONField(_("evidence"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"))
 
-    objects = PaymentEventQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
-
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
@@ -389,14 +376,6 @@ class PaymentEvent(PrimaryModel):
 
     def __str__(self) -> str:
         return f"{self.from_status or '·'} → {self.to_status}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding:
-            raise AppendOnlyError("events are append-only: never change one")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are append-only: never delete one")
 
 
 class Credit(PrimaryModel):

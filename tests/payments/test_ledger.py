@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 
 from django_feexpay.lifecycle import ALLOWED, Status
 from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent
-from django_feexpay.models.payment import AppendOnlyError
+from django_feexpay.models.append_only import AppendOnlyError
 from django_feexpay.payments import incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from tests.payments.conftest import Begin
