@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from django_feexpay.catalogue.provider_code import ProviderCode as ProviderCode
+    from django_feexpay.catalogue.providers import ProviderCode as ProviderCode
     from django_feexpay.lifecycle import Detail as Detail
     from django_feexpay.lifecycle import PublicStatus as PublicStatus
     from django_feexpay.lifecycle import Status as Status
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "catalogue.provider_code": ("ProviderCode",),
+    "catalogue.providers": ("ProviderCode",),
     "lifecycle": ("Detail", "PublicStatus", "Status"),
     "payable": ("Payable",),
     "payments.errors": ("FieldError", "InsideAtomicError", "NotAllowedError"),

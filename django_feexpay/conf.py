@@ -1,6 +1,6 @@
 """The settings in `settings.FEEXPAY`, the gateway client built from them, and the clock.
 
-Only this module reads the dict, each time a value is used. checks.py finds wrong values. A list may be a Python list
+Only this module reads the dict, each time a value is used. `checks` finds wrong values. A list may be a Python list
 or, as environment variables are text, a comma-separated string.
 """
 
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings as django_settings
 from django.core import mail
@@ -72,13 +72,75 @@ ANY_AMOUNT = "any_amount"
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
 
-# They let a developer try the app without any setting. They are public, so they are refused outside development.
-_DEVELOPMENT_FIELD_KEY = "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE="
-_DEVELOPMENT_HASH_KEY = "django-feexpay development hash key"
+#: Keys that let a developer try the app without any setting. They are public, so they are refused elsewhere.
+_DEVELOPMENT_KEYS: Mapping[str, str] = {
+    "FIELD_KEYS": "ZGphbmdvLWZlZXhwYXktZGV2ZWxvcG1lbnQta2V5ISE=",
+    "HASH_KEY": "django-feexpay development hash key",
+}
+
+Value = TypeVar("Value")
+
+
+def given() -> Mapping[str, Any]:
+    """The dict FEEXPAY as the host wrote it; `{}` without one."""
+    return getattr(django_settings, "FEEXPAY", {})
+
+
+def _value(name: str) -> Any:
+    return given().get(name, DEFAULTS[name])
+
+
+class _Setting(Generic[Value]):
+    """A value of FEEXPAY, converted each time it is read."""
+
+    def __init__(self, name: str, convert: Callable[[Any], Value]) -> None:
+        self._name, self._convert = name, convert
+
+    def __get__(self, settings: object, kind: type[object]) -> Value:
+        return self._convert(_value(self._name))
+
+
+def _list(value: str | Iterable[Any]) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _seconds(value: Any) -> timedelta:
+    return timedelta(seconds=int(value))
 
 
 class Settings:
     """The values of the dict FEEXPAY with their types. Nothing is cached."""
+
+    __slots__ = ()
+
+    api_key = _Setting("API_KEY", Secret)
+    shop_id = _Setting("SHOP_ID", str)
+    base_url = _Setting("BASE_URL", str)
+    insecure_hosts = _Setting("INSECURE_HOSTS", _list)
+    #: A Secret, because it may hold a user and a password.
+    proxy = _Setting("PROXY", Secret)
+    webhook_modes = _Setting("WEBHOOK_MODES", _list)
+    dispatch = _Setting("DISPATCH", str)
+    expiry = _Setting("EXPIRY_SECONDS", _seconds)
+    fee_payer = _Setting("FEE_PAYER", str)
+    return_hosts = _Setting("RETURN_HOSTS", _list)
+    #: A Secret, because it may hold a key.
+    rates_url = _Setting("RATES_URL", Secret)
+    rates_key_path = _Setting("RATES_KEY_PATH", str)
+    #: The currency in which the source quotes: `EUR`, or "" for francs.
+    rates_quoted_in = _Setting("RATES_QUOTED_IN", str)
+    #: The greatest age of a rate that is used while its source does not answer.
+    rates_stale = _Setting("RATES_STALE_SECONDS", _seconds)
+    require_idempotency_key = _Setting("REQUIRE_IDEMPOTENCY_KEY", bool)
+    #: The attempts that a payment may have, the first included.
+    max_attempts = _Setting("MAX_ATTEMPTS", int)
+    #: Prompts to one phone per hour, from all users together; 0: no limit.
+    prompts_per_phone = _Setting("PROMPTS_PER_PHONE", int)
+    #: Calls to FeexPay per second, of all processes together; 0: no limit.
+    gateway_per_second = _Setting("GATEWAY_PER_SECOND", int)
+    #: Calls to FeexPay at the same time that web requests wait for, of all processes together; 0: no limit.
+    gateway_at_once = _Setting("GATEWAY_AT_ONCE", int)
 
     @property
     def environment(self) -> str:
@@ -87,7 +149,8 @@ class Settings:
         Unset: development where DEBUG is on and in a test run, for which Django switches DEBUG off; else production.
         """
         configured = str(_value("ENVIRONMENT"))
-        if not configured and (django_settings.DEBUG or _is_test_run()):
+        # A test runner sets up Django's test environment, which gives `django.core.mail` an outbox.
+        if not configured and (django_settings.DEBUG or hasattr(mail, "outbox")):
             return DEVELOPMENT
         return configured if configured in (DEVELOPMENT, STAGING) else PRODUCTION
 
@@ -96,33 +159,8 @@ class Settings:
         return self.environment != PRODUCTION
 
     @property
-    def api_key(self) -> Secret:
-        return Secret(str(_value("API_KEY")))
-
-    @property
-    def shop_id(self) -> str:
-        return str(_value("SHOP_ID"))
-
-    @property
-    def base_url(self) -> str:
-        return str(_value("BASE_URL"))
-
-    @property
-    def insecure_hosts(self) -> list[str]:
-        return _list("INSECURE_HOSTS")
-
-    @property
-    def proxy(self) -> Secret:
-        """A Secret, because it may hold a user and a password."""
-        return Secret(str(_value("PROXY")))
-
-    @property
-    def webhook_modes(self) -> list[str]:
-        return _list("WEBHOOK_MODES")
-
-    @property
     def webhook_secrets(self) -> tuple[WebhookSecret, ...]:
-        return parse_secrets(_list("WEBHOOK_SECRETS"))
+        return parse_secrets(_list(_value("WEBHOOK_SECRETS")))
 
     @property
     def webhook_hmac(self) -> HmacScheme:
@@ -131,32 +169,23 @@ class Settings:
     @property
     def field_keys(self) -> list[Secret]:
         """The first key encrypts, all decrypt. Raises: ImproperlyConfigured when none is set outside development."""
-        keys = _list("FIELD_KEYS") or _development_only(_DEVELOPMENT_FIELD_KEY, "FIELD_KEYS")
-        return [Secret(key) for key in keys]
+        return [Secret(key) for key in _list(_value("FIELD_KEYS")) or [_built_in("FIELD_KEYS")]]
 
     @property
     def hash_key(self) -> Secret:
-        key = str(_value("HASH_KEY"))
-        return Secret(key or _development_only(_DEVELOPMENT_HASH_KEY, "HASH_KEY")[0])
-
-    @property
-    def dispatch(self) -> str:
-        return str(_value("DISPATCH"))
+        """Raises: ImproperlyConfigured when it is not set outside development."""
+        return Secret(str(_value("HASH_KEY")) or _built_in("HASH_KEY"))
 
     @property
     def poll_seconds(self) -> list[int]:
-        return [int(seconds) for seconds in _list("POLL_SECONDS")]
-
-    @property
-    def expiry(self) -> timedelta:
-        return timedelta(seconds=int(_value("EXPIRY_SECONDS")))
+        return [int(seconds) for seconds in _list(_value("POLL_SECONDS"))]
 
     @property
     def rate_limit(self) -> tuple[int, int]:
         """`100/min` as (requests, seconds). Raises: ValueError."""
         count, _, period = str(_value("RATE_LIMIT")).partition("/")
         if period not in _PERIODS or not count.isdecimal() or int(count) < 1:
-            raise ValueError(f"not a count and one of {', '.join(_PERIODS)}")
+            raise ValueError("RATE_LIMIT is not a count and a period")
         return int(count), _PERIODS[period]
 
     @property
@@ -166,16 +195,8 @@ class Settings:
         return datetime.strptime(written, "%H:%M").time() if written else None  # noqa: DTZ007 -- a time of day
 
     @property
-    def fee_payer(self) -> str:
-        return str(_value("FEE_PAYER"))
-
-    @property
-    def return_hosts(self) -> list[str]:
-        return _list("RETURN_HOSTS")
-
-    @property
     def rates_source(self) -> Callable[[], Any]:
-        """The class of the source of exchange rates, a payments.rates.RatesSource."""
+        """The class of the source of exchange rates, a payments.rates.RatesSource. Raises: ImportError."""
         source: Callable[[], Any] = import_string(str(_value("RATES_SOURCE")))
         return source
 
@@ -186,27 +207,8 @@ class Settings:
         Raises: ValueError, ArithmeticError.
         """
         value = _value("RATES")
-        pairs = value.items() if isinstance(value, Mapping) else (part.split(":") for part in _list("RATES"))
+        pairs = value.items() if isinstance(value, Mapping) else (part.split(":") for part in _list(value))
         return {str(currency).strip(): Decimal(str(rate)) for currency, rate in pairs}
-
-    @property
-    def rates_url(self) -> Secret:
-        """A Secret, because it may hold a key."""
-        return Secret(str(_value("RATES_URL")))
-
-    @property
-    def rates_key_path(self) -> str:
-        return str(_value("RATES_KEY_PATH"))
-
-    @property
-    def rates_quoted_in(self) -> str:
-        """The currency in which the source quotes: `EUR`, or "" for francs."""
-        return str(_value("RATES_QUOTED_IN"))
-
-    @property
-    def rates_stale(self) -> timedelta:
-        """The greatest age of a rate that is used while its source does not answer."""
-        return timedelta(seconds=int(_value("RATES_STALE_SECONDS")))
 
     @property
     def payable_path(self) -> str:
@@ -230,63 +232,19 @@ class Settings:
         return price
 
     @property
-    def require_idempotency_key(self) -> bool:
-        return bool(_value("REQUIRE_IDEMPOTENCY_KEY"))
-
-    @property
-    def max_attempts(self) -> int:
-        """The attempts that a payment may have, the first included."""
-        return int(_value("MAX_ATTEMPTS"))
-
-    @property
     def review_two_person_above(self) -> int | None:
         """The charged amount, in minor units, above which two persons close a review. None: one person always may."""
         value = _value("REVIEW_TWO_PERSON_ABOVE")
         return None if value in (None, "") else int(value)
 
-    @property
-    def prompts_per_phone(self) -> int:
-        """Prompts to one phone per hour, from all users together; 0: no limit."""
-        return int(_value("PROMPTS_PER_PHONE"))
-
-    @property
-    def gateway_per_second(self) -> int:
-        """Calls to FeexPay per second, of all processes together; 0: no limit."""
-        return int(_value("GATEWAY_PER_SECOND"))
-
-    @property
-    def gateway_at_once(self) -> int:
-        """Calls to FeexPay at the same time that web requests wait for, of all processes together; 0: no limit."""
-        return int(_value("GATEWAY_AT_ONCE"))
-
 
 feexpay = Settings()
 
 
-def given() -> Mapping[str, Any]:
-    """The dict FEEXPAY as the host wrote it; `{}` without one."""
-    return getattr(django_settings, "FEEXPAY", {})
-
-
-def _value(name: str) -> Any:
-    return given().get(name, DEFAULTS[name])
-
-
-def _list(name: str) -> list[str]:
-    value = _value(name)
-    parts: Sequence[Any] = value.split(",") if isinstance(value, str) else value
-    return [str(part).strip() for part in parts if str(part).strip()]
-
-
-def _development_only(key: str, name: str) -> list[str]:
+def _built_in(name: str) -> str:
     if feexpay.environment != DEVELOPMENT:
         raise ImproperlyConfigured(f'FEEXPAY["{name}"] is not set: `manage.py check --deploy` says how to make one.')
-    return [key]
-
-
-def _is_test_run() -> bool:
-    """Whether a test runner set up Django's test environment, which gives `django.core.mail` an outbox."""
-    return hasattr(mail, "outbox")
+    return _DEVELOPMENT_KEYS[name]
 
 
 # --- the gateway client ------------------------------------------------------------------------------
@@ -296,7 +254,7 @@ _transport: Transport | None = None
 
 def gateway() -> Gateway:
     """The client for the current settings: one object per set of values, so that connections are reused."""
-    return _shared(*_gateway_settings()) if _transport is None else _build(*_gateway_settings(), _transport)
+    return _shared(*_gateway_settings()) if _transport is None else gateway_over(_transport)
 
 
 def gateway_over(transport: Transport) -> Gateway:
@@ -314,13 +272,6 @@ def _gateway_settings() -> tuple[Secret, str, str, Secret, tuple[str, ...], bool
     return feexpay.api_key, feexpay.shop_id, *where
 
 
-@lru_cache(maxsize=8)
-def _shared(
-    api_key: Secret, shop_id: str, base_url: str, proxy: Secret, insecure_hosts: tuple[str, ...], sandbox_allowed: bool
-) -> Gateway:
-    return _build(api_key, shop_id, base_url, proxy, insecure_hosts, sandbox_allowed, None)
-
-
 def _build(
     api_key: Secret,
     shop_id: str,
@@ -328,7 +279,7 @@ def _build(
     proxy: Secret,
     insecure_hosts: tuple[str, ...],
     sandbox_allowed: bool,
-    transport: Transport | None,
+    transport: Transport | None = None,
 ) -> Gateway:
     return Gateway(
         api_key=api_key.reveal(),
@@ -341,6 +292,8 @@ def _build(
         observer=_notify_observers,
     )
 
+
+_shared = lru_cache(maxsize=8)(_build)
 
 _observers: list[Callable[[CallSeen], None]] = []
 
@@ -395,16 +348,11 @@ class DatabaseClock:
         if connection.vendor != "postgresql":
             return timezone.now()
         if self._read is None or time.monotonic() - self._read[1] > _CLOCK_TRUST_SECONDS:
-            self._read = _database_time(), time.monotonic()
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT clock_timestamp()")
+                self._read = cursor.fetchone()[0].astimezone(UTC), time.monotonic()
         at, monotonic = self._read
         return at + timedelta(seconds=time.monotonic() - monotonic)
-
-
-def _database_time() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row: tuple[datetime] = cursor.fetchone()
-    return row[0].astimezone(UTC)
 
 
 _clock: Callable[[], datetime] = DatabaseClock()

@@ -14,7 +14,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 from wsgiref.util import FileWrapper
 
@@ -79,7 +78,7 @@ class Format:
 
     media_type: str
     chunks: Callable[[PaymentQuerySet], Chunks]
-    check: Callable[[PaymentQuerySet], None]
+    check: Callable[[PaymentQuerySet], object]
 
 
 def rows(payments: PaymentQuerySet) -> Iterator[Row]:
@@ -97,8 +96,7 @@ def csv_chunks(payments: PaymentQuerySet) -> Generator[bytes, None, None]:
 
 def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
     """A workbook of one sheet, written to a temporary file. Raises: TooManyRowsError, NotInstalledError."""
-    _check_workbook(payments)
-    book = _workbook()
+    book = _new_workbook(payments)
     sheet = book.create_sheet("payments")
     sheet.freeze_panes = "A2"
     sheet.append(COLUMNS)
@@ -110,21 +108,24 @@ def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
     return FileWrapper(file, _BLOCK_BYTES)
 
 
-def _check_workbook(payments: PaymentQuerySet) -> None:
-    _workbook()
+def _new_workbook(payments: PaymentQuerySet) -> Any:
+    try:
+        from openpyxl import Workbook  # an optional dependency of this format
+    except ImportError:
+        text = _("XLSX is not installed here. Run pip install 'django-feexpay[export]', or export CSV.")
+        raise NotInstalledError(text) from None
     if payments.order_by()[: XLSX_MOST_ROWS + 1].count() > XLSX_MOST_ROWS:
         message = _("A workbook holds at most %d payments. Choose fewer with a filter, or export CSV.")
         raise TooManyRowsError(message % XLSX_MOST_ROWS)
+    return Workbook(write_only=True)
 
 
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        "csv": Format("text/csv", csv_chunks, check=lambda payments: None),
-        "xlsx": Format(
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks, check=_check_workbook
-        ),
-    }
-)
+FORMATS: Mapping[str, Format] = {
+    "csv": Format("text/csv", csv_chunks, check=lambda payments: None),
+    "xlsx": Format(
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx_chunks, check=_new_workbook
+    ),
+}
 
 
 def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -> StreamingHttpResponse:
@@ -193,8 +194,8 @@ def _row(read: tuple[Any, ...]) -> Row:
 @lru_cache(maxsize=64)
 def _public(status: str, otp_required: bool, redirected: bool) -> tuple[str, str]:
     """The public status and detail. Without an attempt the two flags are NULL."""
-    life = Status(status)
-    return public(life).value, detail(life, otp_required=otp_required, redirect_url="x" * redirected).value
+    known = Status(status)
+    return public(known).value, detail(known, otp_required=otp_required, redirect_url="x" * redirected).value
 
 
 _safe_msisdn = lru_cache(maxsize=1024)(safe)  # a masked number shows few digits, so few numbers differ
@@ -209,12 +210,3 @@ def _csv_bytes(cells: Iterable[Iterable[Cell]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(cells)
     return text.getvalue().encode()
-
-
-def _workbook() -> Any:
-    try:
-        from openpyxl import Workbook  # an optional dependency of this format
-    except ImportError:
-        text = _("XLSX is not installed here: pip install 'django-feexpay[export]'. CSV always is.")
-        raise NotInstalledError(text) from None
-    return Workbook(write_only=True)

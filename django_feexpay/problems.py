@@ -1,4 +1,4 @@
-"""Problem bodies by RFC 9457, for every entry point. A code fixes the HTTP status and the title."""
+"""Problem bodies by RFC 9457, for every entry point. Each code has one HTTP status and one title."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LOGGABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id(request: Any) -> str:
-    """The id of a request: the client's `X-Request-ID` if a log can take it, else a new one that stays."""
+    """The id of a request: the client's `X-Request-ID` if it is safe to log, else a new one. The same in every call."""
     http: HttpRequest = getattr(request, "_request", request)
     value = getattr(http, "feexpay_request_id", "")
     if not value:
@@ -76,7 +76,7 @@ def problem(
 
 
 def headers_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """The headers of a problem, but for the `WWW-Authenticate` of a 401, which depends on the entry point."""
+    """The headers of a problem, without the `WWW-Authenticate` of a 401, which depends on the entry point."""
     headers = {"X-Request-ID": str(body["request_id"]), "Cache-Control": "no-store"}
     if body["status"] == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

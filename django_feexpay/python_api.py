@@ -19,8 +19,7 @@ from django.contrib.auth import get_user_model
 
 from django_feexpay.catalogue import money
 from django_feexpay.catalogue.phone import PhoneError, parse
-from django_feexpay.catalogue.provider_code import ProviderCode
-from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.catalogue.providers import CATALOGUE, ProviderCode
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import idempotency, initiate, retry, reviews, terms
 from django_feexpay.payments import otp as otp_step

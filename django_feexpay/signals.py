@@ -2,8 +2,8 @@
 
 The background worker sends every signal after the commit, with `payment` (django_feexpay.models.Payment, read again)
 and `event_id` (UUID), **at least once**: a receiver must do nothing for an `event_id` that it has handled. A receiver
-that raises is called again with growing waits until it returns; the other receivers are not. A receiver that has not
-returned after ten seconds is abandoned and called again later: set a timeout on its network calls.
+that raises is called again, with growing waits, until it returns; the other receivers are not called again. A receiver
+that has not returned after ten seconds is abandoned and called again later: set a timeout on its network calls.
 """
 
 from __future__ import annotations

@@ -42,10 +42,6 @@ def load(raw: bytes) -> dict[str, Any]:
         raise MalformedBodyError(_("The body is not UTF-8.")) from None
     if _depth(text) > MAX_DEPTH:
         raise MalformedBodyError(_("The body is nested deeper than %d levels.") % MAX_DEPTH)
-    return _object(text)
-
-
-def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
     except MalformedBodyError:
@@ -93,11 +89,7 @@ def _refuse_constant(name: str) -> Any:
 def _refuse_unstorable(value: Any) -> None:
     if isinstance(value, str):
         if _UNSTORABLE.search(value):
-            raise MalformedBodyError(_("A text holds a NUL or half a character."))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_unstorable(key)
-            _refuse_unstorable(item)
-    elif isinstance(value, list):
-        for item in value:
+            raise MalformedBodyError(_("A text contains a NUL or an incomplete character."))
+    elif isinstance(value, dict | list):
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
             _refuse_unstorable(item)

@@ -1,4 +1,4 @@
-"""Where packagers start: PyInstaller runs this file, and Android's bootstrap looks for it by this name."""
+"""Entry point for PyInstaller and Android, which requires this file name."""
 
 from __future__ import annotations
 

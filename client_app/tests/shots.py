@@ -20,7 +20,7 @@ from tests.ui.scenes import SCENES  # noqa: E402
 from tests.ui.shop import Shop  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/images"
-_GAP, _GROUND, _COLORS = 16, "#8A9490", 64
+_GAP, _BACKGROUND, _COLORS = 16, "#8A9490", 64
 
 #: picture → size, theme, language, scenes from left to right.
 PICTURES = {
@@ -55,7 +55,7 @@ async def main() -> None:
     for name, (size, theme, language, scenes) in PICTURES.items():
         drawn = [await draw(scene, size, theme, language) for scene in scenes]
         width = sum(one.width for one in drawn) + _GAP * (len(drawn) + 1)
-        sheet = Image.new("RGB", (width, size[1] + 2 * _GAP), _GROUND)
+        sheet = Image.new("RGB", (width, size[1] + 2 * _GAP), _BACKGROUND)
         for place, one in enumerate(drawn):
             sheet.paste(one, (_GAP + place * (size[0] + _GAP), _GAP))
         path = FOLDER / f"{name}.png"

@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display
-from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, Rows, close_action
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
-from django_feexpay.admin.search import payment_ids
+from django_feexpay.admin.records import OfPaymentAdmin
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Comparison, Discrepancy, Finding
 from django_feexpay.payments.reconciliation import discrepancies
@@ -105,7 +105,7 @@ class ComparisonAdmin(LedgerAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(ConfirmedActionsAdmin):
+class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -121,8 +121,6 @@ class DiscrepancyAdmin(ConfirmedActionsAdmin):
     )
     list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
     list_select_related = ("payment", "attempt")
-    search_fields = ("gateway_reference__exact",)  # shows the box; `get_search_results` does the search
-    search_help_text = gettext_lazy("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
     ordering = ("-id",)
     confirm_columns = ("kind_shown", "payment_shown", "ours", "theirs", "gateway_reference", "found_at")
     confirmed_actions = (
@@ -144,11 +142,8 @@ class DiscrepancyAdmin(ConfirmedActionsAdmin):
         """A comparison's page leads to its differences."""
         return lookup == _COMPARISON_FILTER or super().lookup_allowed(lookup, value, request)
 
-    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        return queryset.filter(Q(payment__in=list(payment_ids(term))) | Q(gateway_reference=term)), False
+    def named(self, term: str) -> Q:
+        return super().named(term) | Q(gateway_reference=term)
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -165,10 +160,6 @@ class DiscrepancyAdmin(ConfirmedActionsAdmin):
         if not row.money_at_stake:
             return display.line("")
         return display.pill(_("yes"), Tone.BAD if row.state == Discrepancy.State.OPEN else Tone.QUIET)
-
-    @admin.display(description=gettext_lazy("payment"))
-    def payment_shown(self, row: Discrepancy) -> SafeString | str:
-        return display.payment_link(row.payment_id) if row.payment_id else display.EMPTY
 
     @admin.display(description=gettext_lazy("here"))
     def ours(self, row: Discrepancy) -> SafeString | str:

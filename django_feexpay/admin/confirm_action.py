@@ -34,10 +34,6 @@ from django_feexpay.admin.readonly import LedgerAdmin
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-    Rows = QuerySet[Any]
-else:
-    Rows = QuerySet
-
 #: Rows that one confirmation takes; their ids must fit into an address of 4 000 characters.
 MOST_ROWS = 50
 #: No further row is begun after this time: the browser waits for the page.
@@ -239,10 +235,10 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             self.message_user(request, f"{explanation} ({', '.join(ids)})", messages.WARNING)
 
 
-def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, Rows], HttpResponse | None]:
+def _ask_for_reason(action: ConfirmedAction) -> Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponse | None]:
     """The list action that leads to the page of a confirmed action."""
 
-    def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: Rows) -> HttpResponse | None:
+    def redirect(admin: ConfirmedActionsAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         ids = list(queryset.values_list("pk", flat=True)[: MOST_ROWS + 1])
         if len(ids) > MOST_ROWS:
             text = _("You chose too many rows: the most is %(most)d at once. Nothing was done.") % {"most": MOST_ROWS}

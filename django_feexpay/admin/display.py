@@ -107,8 +107,10 @@ def json_block(value: Any) -> SafeString | str:
     return format_html('<pre class="feexpay-json">{}</pre>', pretty(value)) if value else EMPTY
 
 
-def payment_link(payment_id: UUID) -> SafeString:
-    """A short id with a link to the payment's page."""
+def payment_link(payment_id: UUID | None) -> SafeString | str:
+    """A short id with a link to the payment's page; a dash if the row belongs to no payment."""
+    if payment_id is None:
+        return EMPTY
     return format_html(
         '<a href="{}">{}</a>', reverse("admin:feexpay_payment_change", args=[payment_id]), short_id(payment_id)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,11 +17,6 @@ from django_feexpay.admin.display import Tone
 from django_feexpay.models import Incident
 from django_feexpay.payments import incidents
 
-if TYPE_CHECKING:
-    IncidentRows = QuerySet[Incident]
-else:
-    IncidentRows = QuerySet
-
 
 class OpenFilter(admin.SimpleListFilter):
     """Open or closed."""
@@ -32,7 +27,7 @@ class OpenFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("open", gettext_lazy("Open")), ("closed", gettext_lazy("Closed"))]
 
-    def queryset(self, request: HttpRequest, queryset: IncidentRows) -> IncidentRows | None:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Incident]) -> QuerySet[Incident] | None:
         if self.value() not in ("open", "closed"):
             return None
         return queryset.filter(closed_at__isnull=self.value() == "open")
@@ -78,7 +73,7 @@ class IncidentAdmin(ConfirmedActionsAdmin):
         )
 
     @admin.display(description=gettext_lazy("payment"))
-    def payment_shown(self, incident: Incident) -> SafeString:
+    def payment_shown(self, incident: Incident) -> SafeString | str:
         return display.payment_link(incident.payment_id)
 
     @admin.display(description=gettext_lazy("amount"))

@@ -70,7 +70,7 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
             "after": display.status_badge(event.to_status),
             "text": event_texts.event_text(event),
             "answer": event_texts.answer_text(event.attempt, event),
-            "actor": names.get(event.actor, event.actor),
+            "actor": names[event.actor],
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }
         for event in events

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db import transaction
@@ -24,12 +24,6 @@ from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments import reviews
-
-if TYPE_CHECKING:
-    PaymentRows = QuerySet[Payment]
-else:
-    PaymentRows = QuerySet
-
 
 logger = logging.getLogger("django_feexpay.admin")
 
@@ -89,8 +83,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
     )
 
     def get_search_results(
-        self, request: HttpRequest, queryset: PaymentRows, search_term: str
-    ) -> tuple[PaymentRows, bool]:
+        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
+    ) -> tuple[QuerySet[Payment], bool]:
         term = search_term.strip()
         return (search.exact(queryset, term) if term else queryset), False
 
@@ -128,14 +122,14 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         return self._may(request, "export")
 
     @admin.action(description=_("Export as CSV"), permissions=["export"])
-    def export_csv(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponseBase | None:
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
         return self._export(request, queryset, "csv")
 
     @admin.action(description=_("Export as XLSX"), permissions=["export"])
-    def export_xlsx(self, request: HttpRequest, queryset: PaymentRows) -> HttpResponseBase | None:
+    def export_xlsx(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
         return self._export(request, queryset, "xlsx")
 
-    def _export(self, request: HttpRequest, queryset: PaymentRows, name: str) -> HttpResponseBase | None:
+    def _export(self, request: HttpRequest, queryset: QuerySet[Payment], name: str) -> HttpResponseBase | None:
         """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
         try:
             response = exports.download(cast(PaymentQuerySet, queryset), name)
@@ -152,7 +146,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         return display.short_id(payment.pk)
 
     @admin.display(description=_("payment"))
-    def payment_shown(self, payment: Payment) -> SafeString:
+    def payment_shown(self, payment: Payment) -> SafeString | str:
         return display.payment_link(payment.pk)
 
     @admin.display(description=_("status"))

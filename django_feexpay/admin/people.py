@@ -9,12 +9,17 @@ from django.core.exceptions import ValidationError
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
-    """User names by `actor` of events. An actor that is no user id is left out."""
-    users = get_user_model()
+    """The user name of each actor; an actor that is no user id, such as a command, keeps its own name."""
+    users, names = get_user_model(), {actor: actor for actor in actors}
     ids = []
-    for actor in {actor for actor in actors if actor}:
+    for actor in filter(None, names):
         try:
             ids.append(users._meta.pk.to_python(actor))
         except ValidationError:
             continue
-    return {str(user.pk): user.get_username() for user in users._default_manager.filter(pk__in=ids)} if ids else {}
+    found = users._default_manager.filter(pk__in=ids) if ids else ()
+    return names | {str(user.pk): user.get_username() for user in found}
+
+
+def name_of(actor: str) -> str:
+    return names_of([actor])[actor]

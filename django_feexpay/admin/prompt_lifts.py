@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -25,6 +24,7 @@ from django.views.decorators.http import require_http_methods
 from django_feexpay import conf
 from django_feexpay.admin import display
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import NumberForm, msisdns
 from django_feexpay.catalogue.phone import Msisdn
@@ -127,11 +127,7 @@ class PromptLiftAdmin(LedgerAdmin):
 
     @admin.display(description=gettext_lazy("actor"))
     def actor_shown(self, row: PromptLift) -> str:
-        try:
-            user = get_user_model()._default_manager.filter(pk=row.actor).first()
-        except (ValueError, ValidationError):  # the host's code may lift a limit under a name of its own
-            user = None
-        return user.get_username() if user else row.actor
+        return name_of(row.actor)
 
 
 def _limit_text(limit: int) -> str:

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_feexpay.admin import display
-from django_feexpay.admin.people import names_of
+from django_feexpay.admin.people import name_of
 from django_feexpay.admin.records import OfPaymentAdmin
 from django_feexpay.admin.review_page import outcome_badge
 from django_feexpay.models import ReviewProposal
@@ -28,13 +28,12 @@ class ReviewProposalAdmin(OfPaymentAdmin):
     )
 
     @admin.display(description=_("payment"))
-    def payment_shown(self, row: ReviewProposal) -> SafeString:
+    def payment_shown(self, row: ReviewProposal) -> SafeString | str:
         return display.payment_link(row.attempt.payment_id)
 
     @admin.display(description=_("outcome"))
     def outcome_shown(self, row: ReviewProposal) -> SafeString:
-        shown: SafeString = outcome_badge(row)
-        return shown
+        return outcome_badge(row)
 
     @admin.display(description=_("amount asked for"))
     def amount_shown(self, row: ReviewProposal) -> SafeString:
@@ -48,8 +47,8 @@ class ReviewProposalAdmin(OfPaymentAdmin):
 
     @admin.display(description=_("proposed by"))
     def proposer(self, row: ReviewProposal) -> str:
-        return names_of([row.proposed_by]).get(row.proposed_by, row.proposed_by)
+        return name_of(row.proposed_by)
 
     @admin.display(description=_("ended by"))
     def ender(self, row: ReviewProposal) -> str:
-        return names_of([row.ended_by]).get(row.ended_by, row.ended_by) or display.EMPTY
+        return name_of(row.ended_by) or display.EMPTY

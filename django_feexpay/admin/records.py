@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -23,11 +23,6 @@ from django_feexpay.models import (
     WebhookDelivery,
 )
 
-if TYPE_CHECKING:
-    Rows = QuerySet[Any]
-else:
-    Rows = QuerySet
-
 
 class OfPaymentAdmin(LedgerAdmin):
     """A ledger whose rows belong to payments; search takes an id or reference of the payment."""
@@ -37,7 +32,9 @@ class OfPaymentAdmin(LedgerAdmin):
     search_help_text = _("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
     path_to_payment = "payment"
 
-    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -68,19 +65,13 @@ class AttemptAdmin(OfPaymentAdmin):
         "created_at",
     )
     list_filter = (StatusFilter,)
-    ordering = (
-        "-payment__created_at",
-        "-payment__id",
-        "-ordinal",
-    )  # payments have an index to sort by, attempts have none
+    # Payments have an index to sort by, attempts have none.
+    ordering = ("-payment__created_at", "-payment__id", "-ordinal")
     fieldsets = (
         (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
         (_("Polls"), {"fields": ("next_poll_at", "last_polled_at", "poll_count", "first_empty_search_at")}),
-        (
-            _("Times"),
-            {"fields": ("created_at", "sent_at", "expires_at", "updated_at", "settled_at")},
-        ),
+        (_("Times"), {"fields": ("created_at", "sent_at", "expires_at", "updated_at", "settled_at")}),
         (_("Where the payer returns to"), {"classes": ("collapse",), "fields": ("return_url", "cancel_url")}),
     )
 
@@ -174,7 +165,7 @@ class WebhookDeliveryAdmin(OfPaymentAdmin):
 
     @admin.display(description=_("payment"))
     def payment_shown(self, row: WebhookDelivery) -> SafeString | str:
-        return display.payment_link(row.attempt.payment_id) if row.attempt else display.EMPTY
+        return display.payment_link(row.attempt.payment_id if row.attempt else None)
 
     @admin.display(description=_("body, redacted"))
     def body_shown(self, delivery: WebhookDelivery) -> SafeString | str:

@@ -17,12 +17,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_feexpay.admin import display, event_texts
 from django_feexpay.admin.confirm_action import ReasonForm
-from django_feexpay.admin.people import names_of
+from django_feexpay.admin.people import name_of, names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue import money
 from django_feexpay.lifecycle import Status
@@ -171,7 +172,12 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
         "gateway_answer": review_facts.describe_report(attempt, facts.report, history_complete=facts.history_complete),
         "asked_at": facts.asked_at,
         "answer": last_answer(attempt),
-        "hidden": _hidden(attempt, facts, proposal),
+        # New values, also after an incomplete form.
+        "hidden": {
+            "attempt": str(attempt.pk),
+            "seen": facts.fingerprint,
+            "proposed": proposal.decision if proposal else "",
+        },
         "options": _options(attempt, facts),
         "chosen": form.data.get("decision", ""),
         "two_persons": reviews.needs_second_person(attempt, facts),
@@ -180,11 +186,6 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
         "others": payment.attempts.filter(status=Status.REVIEW).exclude(pk=attempt.pk).count(),
     }
     return TemplateResponse(request, "admin/feexpay/payment/review.html", context)
-
-
-def _hidden(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, str]:
-    """The hidden fields for what this page shows: new values, also after an incomplete form."""
-    return {"attempt": str(attempt.pk), "seen": facts.fingerprint, "proposed": proposal.decision if proposal else ""}
 
 
 def _options(attempt: Attempt, facts: Facts) -> list[Option]:
@@ -215,7 +216,7 @@ def _proposal(proposal: ReviewProposal, request: HttpRequest) -> dict[str, Any]:
     return {
         "row": proposal,
         "title": _TITLES[ReviewDecision(proposal.decision)],
-        "by": names_of([proposal.proposed_by]).get(proposal.proposed_by, proposal.proposed_by),
+        "by": name_of(proposal.proposed_by),
         "is_mine": proposal.proposed_by == str(request.user.pk),
     }
 
@@ -230,19 +231,15 @@ def proposals_of(payment: Payment, most: int) -> list[dict[str, Any]]:
         {
             "row": row,
             "title": _TITLES[ReviewDecision(row.decision)],
-            "by": names.get(row.proposed_by, row.proposed_by),
-            "ended_by": names.get(row.ended_by, row.ended_by),
+            "by": names[row.proposed_by],
+            "ended_by": names[row.ended_by],
             "outcome": outcome_badge(row),
         }
         for row in rows
     ]
 
 
-def outcome_badge(proposal: ReviewProposal) -> Any:
-    """The badge of a proposal's outcome."""
-    tones = {
-        ReviewProposal.Outcome.OPEN: display.Tone.DOUBT,
-        ReviewProposal.Outcome.APPROVED: display.Tone.GOOD,
-    }
+def outcome_badge(proposal: ReviewProposal) -> SafeString:
+    tones = {ReviewProposal.Outcome.OPEN: display.Tone.DOUBT, ReviewProposal.Outcome.APPROVED: display.Tone.GOOD}
     tone = tones.get(ReviewProposal.Outcome(proposal.outcome), display.Tone.QUIET)
     return display.pill(proposal.get_outcome_display(), tone)

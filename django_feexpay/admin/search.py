@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -28,15 +28,10 @@ from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.private import PrivateText
 
-if TYPE_CHECKING:
-    PaymentRows = QuerySet[Payment]
-else:
-    PaymentRows = QuerySet
-
 _RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
 
 
-def exact(payments: PaymentRows, term: str) -> PaymentRows:
+def exact(payments: QuerySet[Payment], term: str) -> QuerySet[Payment]:
     """The payments that a term names: by id of a payment or an attempt, by a reference, or by user name.
 
     Fetches the ids first: with an OR over subqueries PostgreSQL would read the whole table.
@@ -165,7 +160,7 @@ class SamePayerFilter(admin.SimpleListFilter):
         attempt = self._attempt(value)
         return [(value, attempt.masked_msisdn if attempt else display.EMPTY)]
 
-    def queryset(self, request: HttpRequest, queryset: PaymentRows) -> PaymentRows | None:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment] | None:
         value = self.value()
         if value is None:
             return None
@@ -203,5 +198,5 @@ class CurrencyFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
         return [(code, code) for code in CURRENCIES]
 
-    def queryset(self, request: HttpRequest, queryset: PaymentRows) -> PaymentRows | None:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment] | None:
         return queryset.filter(currency=self.value()) if self.value() else None

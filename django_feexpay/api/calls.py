@@ -56,7 +56,7 @@ ANSWER_HEADERS: Mapping[str, str] = {
     "X-Request-ID": "The id of this request: the client's own, if it sent one of 1 to 64 plain characters.",
 }
 
-#: Problem codes of every call; of calls that need a user; of calls with a body.
+#: Problem codes of every call, of calls that need a user, and of calls with a body.
 PROBLEMS_ALWAYS = ("validation_error", "malformed_request", "not_acceptable", "server_error", "gateway_unavailable")
 PROBLEMS_SIGNED_IN = (*PROBLEMS_ALWAYS, "not_authenticated", "permission_denied", "throttled")
 PROBLEMS_WITH_BODY = (*PROBLEMS_ALWAYS, "payload_too_large", "unsupported_media_type")
@@ -100,7 +100,7 @@ class Call:
 
 
 def _or_empty(shape: Shape) -> Shape:
-    """Forms send an empty filter for no filter."""
+    """The shape or an empty text, because HTML forms send empty filters."""
     return {"anyOf": [shape, {"const": ""}]}
 
 
@@ -161,7 +161,7 @@ RETRY = Call(
 OTP = Call(
     id="otp",
     summary="Send the payer's code",
-    description="For a payment with `otp_required`. The code goes to FeexPay once. The payment shows the result.",
+    description="For a payment with `otp_required`. Each code is sent to FeexPay once. The payment shows the result.",
     answers={
         200: Answer(
             "FeexPay has the code.",
@@ -181,7 +181,7 @@ OTP = Call(
 QUOTE = Call(
     id="quote",
     summary="Quote a price",
-    description="The total that the payer will be charged. The rate shown stays valid for a while.",
+    description="The total that the payer will be charged. The rate stays valid for ten minutes.",
     answers={200: Answer("The quote.", reference("Quote"), {"euros to francs": examples.QUOTE})},
     problems=(*PROBLEMS_SIGNED_IN, "provider_unavailable", "rate_unavailable"),
     query={
@@ -267,7 +267,7 @@ HEALTH = Call(
     tag="operations",
     answers={
         200: Answer(
-            "Payments work, if slowly: `degraded`.",
+            "Payments work. `degraded`: a component is late or silent.",
             reference("Health"),
             {"anonymous": {"status": "ok"}},
         ),

@@ -38,7 +38,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ParseError, "malformed_request"),
     (BadRequest, "malformed_request"),
     (SuspiciousOperation, "malformed_request"),
-    # The database is unavailable. Its other errors are our mistakes.
+    # The database is unavailable. Its other errors are bugs.
     (OperationalError, "gateway_unavailable"),
     (InterfaceError, "gateway_unavailable"),
 )
@@ -116,7 +116,7 @@ def _not_allowed(request: Any, error: NotAllowedError) -> Response:
 
 
 def _flatten(details: Any, field: str = "") -> Iterator[dict[str, str]]:
-    """DRF's nested details as rows: the errors of a list by their field, those of a dict by their path."""
+    """DRF's nested details as a flat list. An error inside a dict gets the path of its field."""
     if isinstance(details, list):
         for item in details:
             yield from _flatten(item, field)

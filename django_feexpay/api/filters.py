@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -83,8 +84,8 @@ class PaymentFilters(django_filters.FilterSet):
     def by_text(self, payments: QuerySet[Payment], name: str, value: str) -> QuerySet[Payment]:
         """The start of a merchant reference, or a whole FeexPay reference or payment id."""
         wanted = Q(merchant_reference__istartswith=value) | Q(attempts__gateway_reference=value)
-        if (payment_id := _uuid(value)) is not None:
-            wanted |= Q(pk=payment_id)
+        with suppress(ValueError):
+            wanted |= Q(pk=UUID(value))
         return payments.filter(pk__in=payments.filter(wanted).values("pk"))
 
 
@@ -161,10 +162,3 @@ def _refuse_invalid(form: forms.BaseForm) -> None:
         raise ValidationError(
             {name: [ErrorDetail(row["message"], code=row["code"]) for row in rows] for name, rows in errors}
         )
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

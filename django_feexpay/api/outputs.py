@@ -66,15 +66,7 @@ REASONS: Mapping[str, Any] = {
 _ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited automatically.")
 #: Problems of the shop's account at FeexPay: the payer reads only `misconfigured`.
 _SHOP_REASONS = frozenset(
-    {
-        "invalid_api_key",
-        "unknown_shop",
-        "unsafe_address",
-        "address_not_allowed",
-        "unknown_path",
-        "forbidden",
-        "misconfigured",
-    }
+    ("invalid_api_key", "unknown_shop", "unsafe_address", "address_not_allowed", "unknown_path", "forbidden")
 )
 
 

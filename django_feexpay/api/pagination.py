@@ -31,9 +31,9 @@ class Cursor:
     @classmethod
     def parse(cls, text: str) -> Cursor:
         try:
-            way, instant, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
+            direction, instant, key = base64.urlsafe_b64decode(text.encode()).decode().split("|")
             # Always UTC: another offset in a forged cursor could overflow `datetime`.
-            return cls(datetime.fromisoformat(instant).replace(tzinfo=UTC), UUID(key), way == "p")
+            return cls(datetime.fromisoformat(instant).replace(tzinfo=UTC), UUID(key), direction == "p")
         except ValueError:  # binascii.Error is a ValueError
             raise ValidationError(
                 {"cursor": [_("This cursor is not valid. Use `next` or `previous` of an earlier page.")]},
@@ -41,8 +41,8 @@ class Cursor:
             ) from None
 
     def __str__(self) -> str:
-        way = "p" if self.backwards else "n"
-        return base64.urlsafe_b64encode(f"{way}|{self.created_at.isoformat()}|{self.id}".encode()).decode()
+        direction = "p" if self.backwards else "n"
+        return base64.urlsafe_b64encode(f"{direction}|{self.created_at.isoformat()}|{self.id}".encode()).decode()
 
 
 def page(payments: PaymentQuerySet, request: Request) -> tuple[list[Payment], dict[str, Any]]:

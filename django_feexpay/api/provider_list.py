@@ -21,7 +21,7 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
 from django_feexpay.payments.admission import circuit_breaker
 
-_KEPT_SECONDS = 3600
+_CACHE_SECONDS = 3600
 #: `max-age` for clients: short, because a provider can change at any time.
 _CLIENT_SECONDS = 60
 _LOCK_SECONDS = 5
@@ -79,7 +79,7 @@ def _render(query: ProviderQuery, language: str) -> tuple[ProviderList, int]:
     blocked = circuit_breaker.seconds_until_probe(CATALOGUE)
     rows = [row for row in Provider.objects.filter(pk__in=CATALOGUE) if query.matches(row)]
     bodies = [provider_body(row, language, trouble=_trouble(row.pk, blocked)) for row in rows]
-    seconds = min(blocked.values(), default=_KEPT_SECONDS)
+    seconds = min(blocked.values(), default=_CACHE_SECONDS)
     body = json.dumps(bodies, ensure_ascii=False, separators=(",", ":")).encode()
     return ProviderList(body, etag(bodies), min(seconds, _CLIENT_SECONDS)), seconds
 

@@ -101,7 +101,7 @@ SHAPES: Mapping[str, Shape] = {
         InitiateInput,
         provider="A code from `providers/`.",
         amount='In the minor unit of `currency`; XOF and XAF have none. Written as an integer: not 5.0, not "5".',
-        currency="Default: the provider's own. EUR and USD are converted, never below the price.",
+        currency="Default: the provider's own. EUR and USD are converted and rounded up.",
         phone="The payer's number in any usual format. Required, except for cards, where it is ignored.",
         merchant_reference="Your own id of the order. Two payments of one order are never open at the same time.",
         description="A text for the payer.",
@@ -180,7 +180,7 @@ SHAPES: Mapping[str, Shape] = {
         enabled=FLAG,
         unavailable_reason=described(nullable(TEXT), "For the payer, if it is not enabled."),
         instructions=described(TEXT, "For the payer: what to do."),
-        badge=record("For a drawing in place of a logo.", monogram=TEXT, color=TEXT),
+        badge=record("A short text and a color, to show in place of a logo.", monogram=TEXT, color=TEXT),
     ),
     "Quote": record(
         "The cost of a price before the payment starts.",

@@ -48,7 +48,7 @@ logger = logging.getLogger("django_feexpay.api")
 
 #: How long `GET status/` waits for FeexPay.
 _READ_TIMEOUT_SECONDS = 2.0
-_LONGEST_KEY = 255
+_KEY_MAX_LENGTH = 255
 #: FeexPay's answer is not known (yet), so the API answers 202 instead of 201.
 _UNANSWERED = (Status.CREATED, Status.SENDING, Status.UNKNOWN)
 
@@ -70,7 +70,7 @@ class FeexPayView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Run outside the host's ATOMIC_REQUESTS: a rollback cannot undo what went to FeexPay."""
+        """Run outside the host's ATOMIC_REQUESTS: a rollback cannot undo what was sent to FeexPay."""
         return transaction.non_atomic_requests(super().as_view(**initkwargs))
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
@@ -245,7 +245,7 @@ def _key(request: Request, route: str) -> idempotency.Key | None:
             raise invalid("Idempotency-Key", "required", _("This header is required."))
         return None
     # An empty key is refused: its client has lost the key but still relies on it.
-    if not 0 < len(value) <= _LONGEST_KEY or not (value.isascii() and value.isprintable()):
+    if not 0 < len(value) <= _KEY_MAX_LENGTH or not (value.isascii() and value.isprintable()):
         raise invalid("Idempotency-Key", "invalid", _("From 1 to 255 printable ASCII characters."))
     return idempotency.Key(
         user=request.user, value=value, fingerprint=idempotency.fingerprint(route, cast(dict[str, Any], request.data))

@@ -16,7 +16,7 @@ from django_feexpay.private import PrivateText
 # breaks are not accepted.
 _SEPARATORS = re.compile("[ \u00a0\u2009\u202f.\\-\u2010\u2011\u2012\u2013()/]")
 _NUMBER = re.compile(r"(\+00|\+|00)?([0-9]{1,20})")
-_LONGEST_WRITING = 40
+_LONGEST_INPUT = 40
 
 # National number lengths of FeexPay's countries, only to tell "another country" from "a digit is missing".
 _NATIONAL_LENGTHS = {"229": 10, "225": 10, "228": 8, "221": 9, "226": 8, "223": 8, "242": 9}
@@ -104,11 +104,14 @@ def parse(raw: str, rule: PhoneRule) -> Msisdn:
         national = rule.national(candidate)
         if national is not None:
             return Msisdn(rule.calling_code, national)
-    raise PhoneError(_what_is_wrong(digits, rule.calling_code, international))
+    is_from_elsewhere = international or len(digits) - 3 == _NATIONAL_LENGTHS.get(digits[:3])
+    raise PhoneError(
+        "wrong_country" if is_from_elsewhere and not digits.startswith(rule.calling_code) else "wrong_length"
+    )
 
 
 def _split(raw: str) -> tuple[bool, str]:
-    if not isinstance(raw, str) or len(raw) > _LONGEST_WRITING:
+    if not isinstance(raw, str) or len(raw) > _LONGEST_INPUT:
         raise PhoneError("invalid")
     match = _NUMBER.fullmatch(_SEPARATORS.sub("", raw))
     if match is None:
@@ -122,15 +125,3 @@ def _candidates(digits: str, calling_code: str, international: bool) -> Iterator
     for times in (1, 2):
         if digits.startswith(calling_code * times):
             yield PrivateText(digits[len(calling_code) * times :])
-
-
-def _what_is_wrong(digits: str, calling_code: str, international: bool) -> str:
-    if digits.startswith(calling_code):
-        return "wrong_length"
-    if international or _is_from_elsewhere(digits):
-        return "wrong_country"
-    return "wrong_length"
-
-
-def _is_from_elsewhere(digits: str) -> bool:
-    return len(digits) - 3 == _NATIONAL_LENGTHS.get(digits[:3])

@@ -9,23 +9,50 @@ this catalogue.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 
 from django_feexpay.catalogue.provider_rows import ROWS
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 
-__all__ = ["CATALOGUE", "ProviderSpec", "get", "with_flow"]
+__all__ = ["CATALOGUE", "ProviderCode", "ProviderSpec", "with_flow"]
 
 CATALOGUE: Mapping[str, ProviderSpec] = MappingProxyType({row.code: row for row in ROWS})
-
-
-def get(code: str) -> ProviderSpec:
-    """Raises: KeyError for an unknown code."""
-    return CATALOGUE[code]
 
 
 @lru_cache(maxsize=128)
 def with_flow(code: str, flow: str) -> ProviderSpec:
     """The row with the flow that the shop chose for it. Raises: KeyError for an unknown code."""
     return CATALOGUE[code].with_flow(flow)
+
+
+class ProviderCode(StrEnum):
+    """Provider codes for hosts: `ProviderCode.MTN_BJ` where a call takes `"mtn_bj"`. The last five are not served."""
+
+    MTN_BJ = "mtn_bj"
+    MOOV_BJ = "moov_bj"
+    CELTIIS_BJ = "celtiis_bj"
+    CORIS_BJ = "coris_bj"
+    TOGOCOM_TG = "togocom_tg"
+    MOOV_TG = "moov_tg"
+    MTN_CI = "mtn_ci"
+    MOOV_CI = "moov_ci"
+    ORANGE_CI = "orange_ci"
+    WAVE_CI = "wave_ci"
+    ORANGE_SN = "orange_sn"
+    FREE_SN = "free_sn"
+    WAVE_SN = "wave_sn"
+    MOOV_BF = "moov_bf"
+    ORANGE_BF = "orange_bf"
+    WAVE_BF = "wave_bf"
+    ORANGE_ML = "orange_ml"
+    MOBICASH_ML = "mobicash_ml"
+    MTN_CG = "mtn_cg"
+    VISA = "visa"
+    MASTERCARD = "mastercard"
+    MTN_CM = "mtn_cm"
+    MTN_SN = "mtn_sn"
+    AMEX = "amex"
+    UNIONPAY = "unionpay"
+    BANK_TRANSFER = "bank_transfer"

@@ -9,7 +9,7 @@ from django.conf import settings
 from django_feexpay.checks.messages import Messages, error, everywhere, on_deployment, warning
 from django_feexpay.conf import feexpay
 from django_feexpay.monitoring.webhook_route import webhook_path
-from django_feexpay.payments.database import apps_outside_default
+from django_feexpay.payments.durability import apps_outside_default
 from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.

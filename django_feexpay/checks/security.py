@@ -11,9 +11,9 @@ from cryptography.fernet import Fernet
 from django.utils.version import get_version_tuple
 
 from django_feexpay import conf
+from django_feexpay.catalogue.web_addresses import why_refused
 from django_feexpay.checks.messages import Messages, error, everywhere, holds, is_readable, on_deployment, warning
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.addresses import why_refused
 from django_feexpay.gateway.signatures import MODES, keys_of
 from django_feexpay.gateway.transport import HttpTransport
 

@@ -17,8 +17,7 @@ from urllib.parse import quote, urlsplit
 
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import ProviderSpec
-from django_feexpay.catalogue.web_addresses import LOOPBACK
-from django_feexpay.gateway.addresses import why_refused
+from django_feexpay.catalogue.web_addresses import LOOPBACK, why_refused
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
@@ -47,14 +46,7 @@ from django_feexpay.gateway.reports import (
     status_report_from,
     usable_reference,
 )
-from django_feexpay.gateway.request_bodies import (
-    LONGEST_HISTORY_DAYS,
-    CollectRequest,
-    PageRequest,
-    collect_body,
-    history_body,
-    page_body,
-)
+from django_feexpay.gateway.request_bodies import CollectRequest, PageRequest, collect_body, history_body, page_body
 from django_feexpay.gateway.transport import (
     REPLY_LIMIT_BYTES,
     HttpTransport,
@@ -65,16 +57,6 @@ from django_feexpay.gateway.transport import (
 )
 from django_feexpay.private import PrivateBytes, PrivateText
 
-__all__ = [
-    "LONGEST_HISTORY_DAYS",
-    "CallSeen",
-    "CollectRequest",
-    "Gateway",
-    "PageRequest",
-    "Timeouts",
-    "Transport",
-]
-
 #: For 500 rows of at most 4 kB. A smaller limit would hide attempts of a busy day.
 _HISTORY_LIMIT_BYTES = 2 * 1024 * 1024
 _HEADER_SAFE = re.compile(r"[!-~]+")
@@ -82,7 +64,7 @@ _HEADER_SAFE = re.compile(r"[!-~]+")
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CallSeen:
     """One finished call, for the observer. operation: collect, page, status, history or balance.
 
@@ -142,13 +124,13 @@ class Gateway:
         provider = request.provider
         if not provider.suffix:
             raise RefusedError("this provider has no collect endpoint", code="provider_unavailable")
-        call = _Call("collect", provider.code)
         path = f"/transactions/public/requesttopay/{provider.suffix}"
         body = collect_body(request, self._shop_id)
         return self._ask(
-            call,
+            "collect",
             lambda: self._request("POST", path, body, total_seconds, fresh_connection=True),
             lambda reply: _judge_collect(reply, request, self._insecure_hosts),
+            provider_code=provider.code,
         )
 
     def open_page(self, request: PageRequest) -> HostedPage:
@@ -164,9 +146,10 @@ class Gateway:
         body = page_body(request, self._shop_id)
         try:
             return self._ask(
-                _Call("page", request.provider.code),
+                "page",
                 lambda: self._request("POST", "/feexlinks/generate", body, None),
                 lambda reply: _judge_page(reply, self._insecure_hosts),
+                provider_code=request.provider.code,
             )
         except OutcomeUnknownError as error:
             if error.code == PAYMENT_NAMED:
@@ -187,11 +170,7 @@ class Gateway:
         if usable is None:
             return StatusReport(word=Word.MISSING)
         path = f"/transactions/public/single/status/{quote(usable, safe='')}"
-        return self._ask(
-            _Call("status"),
-            lambda: self._request("GET", path, None, total_seconds),
-            _judge_status,
-        )
+        return self._ask("status", lambda: self._request("GET", path, None, total_seconds), _judge_status)
 
     def search_history(
         self,
@@ -210,11 +189,12 @@ class Gateway:
         """
         body = history_body(start, end, provider, word, self._shop_id)
         return self._ask(
-            _Call("history", provider.code if provider else None),
+            "history",
             lambda: self._request(
                 "POST", "/transactions/history", body, total_seconds, reply_limit_bytes=_HISTORY_LIMIT_BYTES
             ),
             lambda reply: _judge_read(reply, history_page_from),
+            provider_code=provider.code if provider else None,
         )
 
     def balance(self) -> dict[str, int]:
@@ -222,31 +202,38 @@ class Gateway:
 
         Raises: the errors of fetch_status. Safe to repeat.
         """
+        path = f"/balance/public/getByShop/{quote(self._shop_id, safe='')}"
         return self._ask(
-            _Call("balance"),
-            lambda: self._request("GET", f"/balance/public/getByShop/{quote(self._shop_id, safe='')}", None, None),
+            "balance",
+            lambda: self._request("GET", path, None, None),
             lambda reply: _judge_read(reply, balances_from),
         )
 
     def _ask(
         self,
-        call: _Call,
+        operation: str,
         prepare: Callable[[], WireRequest],
         judge: Callable[[WireReply], Value],
+        *,
+        provider_code: str | None = None,
     ) -> Value:
+        started, http_status = time.monotonic(), None
+
+        def notify(error: GatewayError | None) -> None:
+            if self._observer is not None:
+                outcome = "answered" if error is None else error.code
+                seconds = time.monotonic() - started
+                self._observer(CallSeen(operation, outcome, seconds, provider_code, http_status, error))
+
         try:
             reply = self._transport.exchange(prepare())
-            call.http_status = reply.status
+            http_status = reply.status
             value = judge(reply)
         except GatewayError as error:
-            self._tell(call, error)
+            notify(error)
             raise
-        self._tell(call, None)
+        notify(None)
         return value
-
-    def _tell(self, call: _Call, error: GatewayError | None) -> None:
-        if self._observer is not None:
-            self._observer(call.seen(error))
 
     def _request(
         self,
@@ -258,7 +245,16 @@ class Gateway:
         fresh_connection: bool = False,
         reply_limit_bytes: int = REPLY_LIMIT_BYTES,
     ) -> WireRequest:
-        self._check_settings()
+        if self._refusal:
+            raise MisconfiguredError(f"BASE_URL is not used: {self._refusal}", code="unsafe_address")
+        if not _HEADER_SAFE.fullmatch(self._api_key):
+            raise MisconfiguredError("the API key is empty or contains a space", code="invalid_api_key")
+        if not _HEADER_SAFE.fullmatch(self._shop_id):
+            raise MisconfiguredError("the shop id is empty or contains a space", code="unknown_shop")
+        timeouts = self._timeouts
+        if total_seconds is not None:
+            read = max(timeouts.read, total_seconds) if total_seconds > timeouts.total else timeouts.read
+            timeouts = Timeouts(connect=timeouts.connect, read=read, total=total_seconds)
         headers = {
             "Authorization": PrivateText(f"Bearer {self._api_key}"),
             "Accept": "application/json",
@@ -272,44 +268,9 @@ class Gateway:
             url=self._base_url + path,
             headers=headers,
             body=None if body is None else PrivateBytes(json.dumps(body).encode("ascii")),
-            timeouts=self._limits(total_seconds),
+            timeouts=timeouts,
             fresh_connection=fresh_connection,
             reply_limit_bytes=reply_limit_bytes,
-        )
-
-    def _check_settings(self) -> None:
-        if self._refusal:
-            raise MisconfiguredError(f"BASE_URL is not used: {self._refusal}", code="unsafe_address")
-        if not _HEADER_SAFE.fullmatch(self._api_key):
-            raise MisconfiguredError("the API key is empty or contains a space", code="invalid_api_key")
-        if not _HEADER_SAFE.fullmatch(self._shop_id):
-            raise MisconfiguredError("the shop id is empty or contains a space", code="unknown_shop")
-
-    def _limits(self, total_seconds: float | None) -> Timeouts:
-        usual = self._timeouts
-        if total_seconds is None:
-            return usual
-        read = max(usual.read, total_seconds) if total_seconds > usual.total else usual.read
-        return Timeouts(connect=usual.connect, read=read, total=total_seconds)
-
-
-class _Call:
-    """A running call and its start time."""
-
-    def __init__(self, operation: str, provider_code: str | None = None) -> None:
-        self._operation = operation
-        self._provider_code = provider_code
-        self._started = time.monotonic()
-        self.http_status: int | None = None
-
-    def seen(self, error: GatewayError | None) -> CallSeen:
-        return CallSeen(
-            operation=self._operation,
-            outcome="answered" if error is None else error.code,
-            error=error,
-            seconds=time.monotonic() - self._started,
-            provider_code=self._provider_code,
-            http_status=self.http_status,
         )
 
 

@@ -12,17 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django_feexpay.catalogue.outcomes import UNKNOWN_REASON
-from django_feexpay.gateway.errors import (
-    GatewayError,
-    MisconfiguredError,
-    OutcomeUnknownError,
-    RefusedError,
-)
+from django_feexpay.gateway.errors import GatewayError, MisconfiguredError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.redaction import safe_words
 from django_feexpay.gateway.reports import clean_text, json_object, names_payment, reason_code_from
 from django_feexpay.private import PrivateText
 
-#: Codes of OutcomeUnknownError for replies that explain themselves.
+#: Codes of OutcomeUnknownError for replies that tell why the outcome is unknown.
 PAYMENT_NAMED, RATE_LIMITED, IN_MAINTENANCE = "payment_named", "rate_limited", "network_unavailable"
 
 _LONGEST_WAIT_SECONDS = 3600
@@ -43,7 +38,7 @@ _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "
 
 
 @dataclass(frozen=True, slots=True)
-class _Complaint:
+class _ErrorBody:
     """FeexPay's error body. text: only to recognise the error, never stored."""
 
     code: str = field(repr=False)
@@ -53,51 +48,42 @@ class _Complaint:
 
 def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error for a reply that does not accept a collect. Never NotSentError."""
-    unknown = _unknown_outcome(status, headers, body)
-    if unknown is not None:
-        return unknown
-    complaint = _complaint(body)
-    if complaint is None or not _is_final(status, complaint):
-        return OutcomeUnknownError(f"replied {status} without a usable error body")
-    return _misconfiguration(status, complaint) or RefusedError(
-        f"refused with {status}", code=_refusal_code(complaint), text=safe_words(complaint.text)
-    )
-
-
-def _unknown_outcome(status: int, headers: Mapping[str, str], body: bytes) -> OutcomeUnknownError | None:
-    """Return the error for a reply that explains why the outcome is unknown, else None."""
-    parsed, wait = json_object(body), _retry_after(headers)
+    parsed, error, wait = json_object(body), _error_body(body), _retry_after(headers)
     if parsed is not None and names_payment(parsed):
         return OutcomeUnknownError(
             f"replied {status} and named a payment", code=PAYMENT_NAMED, retry_after_seconds=wait
         )
     if status == 429:
-        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
-    complaint = _complaint(body)
-    if status == 503 and complaint is not None and complaint.code in _NETWORK_DOWN_CODES:
+        return _slow_down(wait)
+    if status == 503 and error is not None and error.code in _NETWORK_DOWN_CODES:
         return OutcomeUnknownError("the operator is in maintenance", code=IN_MAINTENANCE, retry_after_seconds=wait)
-    return None
+    # A timeout, a conflict, a duplicate or a 5xx does not tell whether the request was processed.
+    is_refusal = 400 <= status < 500 and status not in (408, 409)
+    if error is None or not is_refusal or error.code == "ERR_DUPLICATE_TRANSACTION":
+        return OutcomeUnknownError(f"replied {status} without a usable error body")
+    return _misconfiguration(status, error) or RefusedError(
+        f"refused with {status}", code=_refusal_code(error), text=safe_words(error.text)
+    )
 
 
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Return the error for a failed read. Never RefusedError: a failed read says nothing about the payment."""
     if status == 429:
-        wait = _retry_after(headers)
-        return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
-    complaint = _complaint(body) if 400 <= status < 500 else None
-    problem = _misconfiguration(status, complaint) if complaint else None
+        return _slow_down(_retry_after(headers))
+    error = _error_body(body) if 400 <= status < 500 else None
+    problem = _misconfiguration(status, error) if error else None
     return problem or OutcomeUnknownError(f"replied {status} without a result")
 
 
 def is_not_found(status: int, body: bytes) -> bool:
     """Whether FeexPay says that it does not know the reference, as opposed to the path or the shop."""
-    complaint = _complaint(body)
-    if complaint is None or status not in (200, 404):
+    error = _error_body(body)
+    if error is None or status not in (200, 404):
         return False
-    return complaint.code == "NOT_FOUND" or complaint.text.lower().startswith("transaction not found")
+    return error.code == "NOT_FOUND" or error.text.lower().startswith("transaction not found")
 
 
-def _complaint(body: bytes) -> _Complaint | None:
+def _error_body(body: bytes) -> _ErrorBody | None:
     """Parse the documented error body, with a `message` or a `code`; None for anything else."""
     parsed = json_object(body)
     if parsed is None:
@@ -108,12 +94,8 @@ def _complaint(body: bytes) -> _Complaint | None:
     code = PrivateText(clean_text(parsed.get("code")).upper())
     if not text and not code:
         return None
-    return _Complaint(code, text, _invalid_fields(parsed.get("errors")))
-
-
-def _invalid_fields(errors: object) -> tuple[str, ...]:
-    entries = [entry for entry in _as_list(errors) if isinstance(entry, dict)]
-    return tuple(name for entry in entries if isinstance(name := entry.get("property"), str))
+    errors = [entry for entry in _as_list(parsed.get("errors")) if isinstance(entry, dict)]
+    return _ErrorBody(code, text, tuple(name for entry in errors if isinstance(name := entry.get("property"), str)))
 
 
 def _as_list(value: object) -> list[object]:
@@ -122,36 +104,33 @@ def _as_list(value: object) -> list[object]:
     return [] if value is None else [value]
 
 
-def _is_final(status: int, complaint: _Complaint) -> bool:
-    """Whether this is FeexPay's refusal. A timeout, a conflict, a duplicate and any 5xx are not."""
-    if not 400 <= status < 500 or status in (408, 409):
-        return False
-    return complaint.code != "ERR_DUPLICATE_TRANSACTION"
+def _slow_down(wait: int | None) -> OutcomeUnknownError:
+    return OutcomeUnknownError("FeexPay asks to slow down", code=RATE_LIMITED, retry_after_seconds=wait)
 
 
-def _misconfiguration(status: int, complaint: _Complaint) -> MisconfiguredError | None:
-    if status == 401 or complaint.code in _UNAUTHORIZED_CODES:
+def _misconfiguration(status: int, error: _ErrorBody) -> MisconfiguredError | None:
+    if status == 401 or error.code in _UNAUTHORIZED_CODES:
         return MisconfiguredError("FeexPay refuses the key", code="invalid_api_key")
-    if complaint.code in _ADDRESS_CODES:
+    if error.code in _ADDRESS_CODES:
         return MisconfiguredError("FeexPay does not allow our IP address", code="address_not_allowed")
-    if complaint.code == "ERR_SHOP_NOT_FOUND" or _SHOP_MESSAGES.search(complaint.text):
+    if error.code == "ERR_SHOP_NOT_FOUND" or _SHOP_MESSAGES.search(error.text):
         return MisconfiguredError("FeexPay does not know the shop, or it is disabled", code="unknown_shop")
-    if _NO_SUCH_PATH.search(complaint.text):
+    if _NO_SUCH_PATH.search(error.text):
         return MisconfiguredError("FeexPay has no such path", code="unknown_path")
-    if complaint.code == "FORBIDDEN":
+    if error.code == "FORBIDDEN":
         return MisconfiguredError("FeexPay forbids this to our key", code="forbidden")
     return None
 
 
-def _refusal_code(complaint: _Complaint) -> str:
-    known = reason_code_from(complaint.code) or reason_code_from(complaint.text)
+def _refusal_code(error: _ErrorBody) -> str:
+    known = reason_code_from(error.code) or reason_code_from(error.text)
     if known:
         return known
     for pattern, code in _NAMED_REFUSALS:
-        if pattern.search(complaint.text) or pattern.fullmatch(complaint.code):
+        if pattern.search(error.text) or pattern.fullmatch(error.code):
             return code
-    if complaint.fields or complaint.text.lower().startswith("validation failed"):
-        named = (_INVALID_FIELDS[name] for name in complaint.fields if name in _INVALID_FIELDS)
+    if error.fields or error.text.lower().startswith("validation failed"):
+        named = (_INVALID_FIELDS[name] for name in error.fields if name in _INVALID_FIELDS)
         return next(named, "invalid_request")
     return UNKNOWN_REASON
 

@@ -14,21 +14,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS as DOUBTFUL_REFUSALS
-from django_feexpay.catalogue.outcomes import REASON_CODES as REASON_CODES
-from django_feexpay.catalogue.outcomes import REASONS as REASONS
-from django_feexpay.catalogue.outcomes import UNKNOWN_REASON as UNKNOWN_REASON
-from django_feexpay.catalogue.outcomes import Word as Word
-from django_feexpay.catalogue.outcomes import same_reference as same_reference
-from django_feexpay.catalogue.outcomes import spellings_of as spellings_of
-from django_feexpay.gateway.redaction import (
-    safe_echo,
-    safe_id,
-    safe_instant,
-    safe_number,
-    safe_page_name,
-    safe_words,
-)
+from django_feexpay.catalogue.outcomes import REASONS, UNKNOWN_REASON, Word
+from django_feexpay.gateway.redaction import safe_echo, safe_id, safe_instant, safe_number, safe_page_name, safe_words
 from django_feexpay.private import PrivateDict, PrivateText, private
 
 Body = Mapping[str, object]
@@ -58,9 +45,7 @@ _WORDS: Mapping[str, Word] = MappingProxyType(
 )
 
 # One of these words in a reply shows that a payment exists; its outcome must be polled.
-_WORDS_OF_A_PAYMENT = frozenset(_WORDS) | {
-    *("TIMEOUT", "INSUFFICIENT_FUNDS", "CANCELLED", "CANCELED", "EXPIRED", "REJECTED"),
-}
+_WORDS_OF_A_PAYMENT = {*_WORDS, "TIMEOUT", "INSUFFICIENT_FUNDS", "CANCELLED", "CANCELED", "EXPIRED", "REJECTED"}
 _NAMES_OF_A_REFERENCE = ("reference", "transref", "order_id", "transaction_id")
 # After SUCCESSFUL these words mean that the money was taken back. Only FAILED is documented; FeexPay's dashboard has
 # refunds, and no source shows the API's word for them. Without an earlier SUCCESSFUL, all but FAILED stay unknown.
@@ -202,7 +187,8 @@ def names_payment(body: Body) -> bool:
     for _ in range(_DEEPEST_NESTING + 1):
         if not isinstance(level, dict):
             return False
-        if any(_is_given(level.get(name)) for name in _NAMES_OF_A_REFERENCE):
+        references = [level.get(name) for name in _NAMES_OF_A_REFERENCE]
+        if any(not isinstance(raw, bool) and isinstance(raw, str | int) and str(raw).strip() for raw in references):
             return True
         if _in_capitals(level.get("status")) in _WORDS_OF_A_PAYMENT:
             return True
@@ -347,10 +333,6 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(name)  # NaN and Infinity are not JSON
 
 
-def _is_given(raw: object) -> bool:
-    return (isinstance(raw, str) and bool(raw.strip())) or (isinstance(raw, int) and not isinstance(raw, bool))
-
-
 def _innermost(body: Body) -> Body:
     """The object that describes the payment: some replies wrap it in `data`, once or more."""
     for _ in range(_DEEPEST_NESTING):
@@ -363,11 +345,7 @@ def _innermost(body: Body) -> Body:
 
 
 def _first_reference(body: Body, names: tuple[str, ...]) -> str | None:
-    for name in names:
-        reference = usable_reference(body.get(name))
-        if reference is not None:
-            return reference
-    return None
+    return next((reference for name in names if (reference := usable_reference(body.get(name)))), None)
 
 
 def _whole_number(raw: object) -> int | None:
@@ -420,17 +398,10 @@ def _reason(body: Body, word: Word) -> tuple[str | None, str]:
     """The cause of a failure: the first known reason code, and the first text that is not empty."""
     if word is not Word.FAILED:
         return None, ""
-    fields = _reason_fields(body)
-    said = [text for raw in fields if (text := safe_words(raw))]
-    codes = [code for raw in fields if (code := reason_code_from(raw))]
-    return (codes[0] if codes else UNKNOWN_REASON), (said[0] if said else "")
-
-
-def _reason_fields(body: Body) -> list[object]:
-    raw = [body.get("reason"), body.get("response_operator")]
-    found = [part for value in raw for part in _parts(value)]
-    names = ("responsemsg", "statusCode", "responsecode", "message")
-    return found + [body.get(name) for name in names]
+    fields = [part for name in ("reason", "response_operator") for part in _parts(body.get(name))]
+    fields += [body.get(name) for name in ("responsemsg", "statusCode", "responsecode", "message")]
+    code = next((code for raw in fields if (code := reason_code_from(raw))), UNKNOWN_REASON)
+    return code, next((text for raw in fields if (text := safe_words(raw))), "")
 
 
 def _parts(value: object) -> list[object]:
@@ -466,8 +437,7 @@ def _rows_and_total(body: Body) -> tuple[list[object], object] | None:
 
 
 def _history_row(raw: object) -> HistoryRow | None:
-    report = status_report_from(raw) if isinstance(raw, dict) else None
-    if report is None or not isinstance(raw, dict):
+    if not isinstance(raw, dict) or (report := status_report_from(raw)) is None:
         return None
     return HistoryRow(
         report=report,

@@ -15,12 +15,7 @@ from django_feexpay.private import PrivateDict, PrivateText
 
 LONGEST_HISTORY_DAYS = 31
 _LONGEST_DESCRIPTION = 100
-_HISTORY_WORDS = {
-    None: "ALL",
-    Word.PENDING: "PENDING",
-    Word.SUCCESSFUL: "SUCCESSFUL",
-    Word.FAILED: "FAILED",
-}
+_HISTORY_WORDS = {None: "ALL", Word.PENDING: "PENDING", Word.SUCCESSFUL: "SUCCESSFUL", Word.FAILED: "FAILED"}
 
 
 @dataclass(frozen=True, kw_only=True)

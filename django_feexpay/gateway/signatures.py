@@ -22,12 +22,7 @@ from django_feexpay.private import PrivateBytes, PrivateText
 
 MODES = ("status", "header", "url_token", "hmac", "standard_webhooks")
 # A shorter secret can be guessed offline from one captured request. The system checks read these.
-RECOMMENDED_SECRET_BYTES: Mapping[str, int] = {
-    "header": 8,
-    "url_token": 8,
-    "hmac": 24,
-    "standard_webhooks": 24,
-}
+RECOMMENDED_SECRET_BYTES: Mapping[str, int] = {"header": 8, "url_token": 8, "hmac": 24, "standard_webhooks": 24}
 TOLERANCE_SECONDS = 300
 
 _DIGITS = re.compile(r"[0-9]{1,12}")
@@ -92,15 +87,12 @@ def parse_secrets(entries: Iterable[str]) -> tuple[WebhookSecret, ...]:
 
     Blank entries are left out: an empty secret protects nothing.
     """
-    parsed = (_parse_secret(PrivateText(entry.strip())) for entry in entries)
-    return tuple(secret for secret in parsed if secret.value)
-
-
-def _parse_secret(entry: str) -> WebhookSecret:
-    for mode in MODES:
-        if entry.startswith(f"{mode}:"):
-            return WebhookSecret(PrivateText(entry.removeprefix(f"{mode}:").strip()), mode)
-    return WebhookSecret(entry)
+    secrets = []
+    for entry in (PrivateText(entry.strip()) for entry in entries):
+        mode = next((mode for mode in MODES if entry.startswith(f"{mode}:")), None)
+        value = entry if mode is None else PrivateText(entry.removeprefix(f"{mode}:").strip())
+        secrets.append(WebhookSecret(value, mode))
+    return tuple(secret for secret in secrets if secret.value)
 
 
 def key_bytes(secret: WebhookSecret, mode: str) -> bytes | None:
@@ -142,18 +134,15 @@ def verify(
     request = _Request(body, headers, url_token, now, scheme)
     listed, known = tuple(modes), tuple(secrets)
     for mode in listed:
-        if mode != "status":
-            _verify_mode(mode, keys_of(mode, listed, known), request)
-
-
-def _verify_mode(mode: str, keys: list[bytes], request: _Request) -> None:
-    check = _CHECKS.get(mode)
-    if check is None:
-        raise WebhookRejectedError("unknown_mode")
-    if not keys:
-        raise WebhookRejectedError(f"{mode}_no_secret")
-    if not check(keys, request):
-        raise WebhookRejectedError(f"{mode}_mismatch")
+        if mode == "status":
+            continue
+        keys = keys_of(mode, listed, known)
+        if mode not in _CHECKS:
+            raise WebhookRejectedError("unknown_mode")
+        if not keys:
+            raise WebhookRejectedError(f"{mode}_no_secret")
+        if not _CHECKS[mode](keys, request):
+            raise WebhookRejectedError(f"{mode}_mismatch")
 
 
 def _check_header(keys: list[bytes], request: _Request) -> bool:
@@ -169,24 +158,21 @@ def _check_url_token(keys: list[bytes], request: _Request) -> bool:
 
 
 def _check_hmac(keys: list[bytes], request: _Request) -> bool:
-    given = _hmac_signature(request)
-    signed = request.body
-    if request.scheme.timestamp_header:
-        stamp = request.timestamp(request.scheme.timestamp_header, "hmac")
-        signed = stamp.encode("ascii") + b"." + signed
-    return _any_equal(given, [_mac(key, signed) for key in keys])
-
-
-def _hmac_signature(request: _Request) -> bytes:
     scheme = request.scheme
     text = request.header(scheme.header, "hmac")
     if not text.startswith(scheme.prefix):
         raise WebhookRejectedError("hmac_malformed")
     text = text.removeprefix(scheme.prefix)
-    digest = _from_base64(text) if scheme.encoding == "base64" else _from_hex(text)
-    if digest is None:
+    if scheme.encoding == "base64":
+        given = _from_base64(text)
+    else:
+        given = bytes.fromhex(text) if _HEX_SHA256.fullmatch(text) else None
+    if given is None:
         raise WebhookRejectedError("hmac_malformed")
-    return digest
+    signed = request.body
+    if scheme.timestamp_header:
+        signed = request.timestamp(scheme.timestamp_header, "hmac").encode("ascii") + b"." + signed
+    return _any_equal(given, [_mac(key, signed) for key in keys])
 
 
 def _check_standard(keys: list[bytes], request: _Request) -> bool:
@@ -228,10 +214,6 @@ def _any_equal(given: bytes, candidates: list[bytes]) -> bool:
 
 def _mac(key: bytes, content: bytes) -> bytes:
     return hmac.new(key, content, hashlib.sha256).digest()
-
-
-def _from_hex(text: str) -> bytes | None:
-    return bytes.fromhex(text) if _HEX_SHA256.fullmatch(text) else None
 
 
 def _from_base64(text: str) -> bytes | None:

@@ -322,10 +322,10 @@ class HttpTransport:
         except Exception as error:
             what = _describe(error)
             if not isinstance(error, _FAILURES):
-                logger.error(
-                    "unexpected exception in an exchange: %s",
-                    _describe_with_line(error),
-                )
+                # Not a traceback: it would keep its frames, and so the key and the body.
+                frames = traceback.extract_tb(error.__traceback__)
+                line = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}"
+                logger.error("unexpected exception in an exchange: %s at %s", what, line)
         except BaseException as error:  # the process ends: gunicorn's time limit raises SystemExit
             stop, what = error.with_traceback(None), "stopped"
         finally:
@@ -429,10 +429,3 @@ def _host_and_port(url: str) -> str:
     """The part of a URL that holds no secret."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-def _describe_with_line(error: BaseException) -> str:
-    """`_describe` and the line that raised: a traceback would keep its frames, and so the key and the body."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
-    return _describe(error) + place

@@ -61,13 +61,7 @@ class WebhookDelivery(PrimaryModel):
         verbose_name_plural = _("webhook deliveries")
         ordering = ("-received_at", "-id")
         indexes = (
-            models.Index(
-                fields=(
-                    "-received_at",
-                    "-id",
-                ),
-                name="feexpay_delivery_newest",
-            ),
+            models.Index(fields=("-received_at", "-id"), name="feexpay_delivery_newest"),
             models.Index(
                 fields=("gateway_reference",),
                 name="feexpay_delivery_unmatched",

@@ -33,15 +33,7 @@ class IdempotencyRecord(PrimaryModel):
         verbose_name = _("idempotency record")
         verbose_name_plural = _("idempotency records")
         ordering = ("-created_at",)
-        constraints = (
-            models.UniqueConstraint(
-                fields=(
-                    "user",
-                    "key",
-                ),
-                name="feexpay_idempotency_key",
-            ),
-        )
+        constraints = (models.UniqueConstraint(fields=("user", "key"), name="feexpay_idempotency_key"),)
 
     def __str__(self) -> str:
         return f"{self.payment_id}"

@@ -147,44 +147,13 @@ class Payment(PrimaryModel):
             models.CheckConstraint(name="feexpay_payment_status", condition=Q(status__in=_KNOWN)),
         )
         indexes = (
+            models.Index(fields=("user", "-created_at", "-id"), name="feexpay_pay_owner"),
+            models.Index(fields=("-created_at", "-id"), name="feexpay_pay_newest"),
+            models.Index(fields=("status", "-created_at"), name="feexpay_pay_status"),
             models.Index(
-                fields=(
-                    "user",
-                    "-created_at",
-                    "-id",
-                ),
-                name="feexpay_pay_owner",
+                fields=("merchant_reference", "user"), name="feexpay_pay_merchant", condition=~Q(merchant_reference="")
             ),
-            models.Index(
-                fields=(
-                    "-created_at",
-                    "-id",
-                ),
-                name="feexpay_pay_newest",
-            ),
-            models.Index(
-                fields=(
-                    "status",
-                    "-created_at",
-                ),
-                name="feexpay_pay_status",
-            ),
-            models.Index(
-                fields=(
-                    "merchant_reference",
-                    "user",
-                ),
-                name="feexpay_pay_merchant",
-                condition=~Q(merchant_reference=""),
-            ),
-            models.Index(
-                fields=(
-                    "idempotency_key",
-                    "user",
-                ),
-                name="feexpay_pay_idem",
-                condition=~Q(idempotency_key=""),
-            ),
+            models.Index(fields=("idempotency_key", "user"), name="feexpay_pay_idem", condition=~Q(idempotency_key="")),
         )
 
     def __str__(self) -> str:
@@ -294,13 +263,7 @@ class Attempt(PrimaryModel):
         constraints = (
             models.CheckConstraint(name="feexpay_attempt_amount", condition=Q(amount__gt=0)),
             models.CheckConstraint(name="feexpay_attempt_status", condition=Q(status__in=_KNOWN)),
-            models.UniqueConstraint(
-                fields=(
-                    "payment",
-                    "ordinal",
-                ),
-                name="feexpay_attempt_ordinal",
-            ),
+            models.UniqueConstraint(fields=("payment", "ordinal"), name="feexpay_attempt_ordinal"),
             models.UniqueConstraint(
                 fields=("payment",),
                 name="feexpay_one_live_attempt",

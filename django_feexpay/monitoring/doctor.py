@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -299,20 +300,13 @@ def _webhook_from_outside(url: str) -> Finding:
 
 def _within(check: Callable[[], Value], seconds: float = TIMEOUT_SECONDS) -> Value:
     """What `check` returns or raises; TimeoutError when it does not end. A resolver or a driver may wait for ever."""
-    done: list[tuple[Value | None, BaseException | None]] = []
+    done: Future[Value] = Future()
 
     def run() -> None:
         try:
-            done.append((check(), None))
+            done.set_result(check())
         except BaseException as error:  # raised again in the waiting thread
-            done.append((None, error))
+            done.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not done:
-        raise TimeoutError
-    value, error = done[0]
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]  # no error, so it is the check's own value
+    threading.Thread(target=run, daemon=True).start()
+    return done.result(seconds)

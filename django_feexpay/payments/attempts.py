@@ -1,4 +1,4 @@
-"""Attempts before they are sent: building, locks against double taps, questions about earlier attempts."""
+"""Attempts before they are sent: build them, lock against double taps, ask about earlier attempts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import crypto
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import ProviderSpec
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import CollectRequest
 from django_feexpay.gateway.errors import RefusedError
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
+from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.fields import Sealed
@@ -31,16 +31,16 @@ from django_feexpay.payments.reconcile import reconcile
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How long one start or retry may ask FeexPay about all earlier attempts together: a web thread waits for it.
+#: How long one start or retry may ask FeexPay about all earlier attempts together. A web thread waits for the answers.
 ASK_SECONDS = 5.0
 #: With less time left than this, FeexPay is not asked.
 SHORTEST_QUESTION_SECONDS = 0.2
-_COME_BACK_SECONDS = 30
+_RETRY_AFTER_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PayerDetails:
-    """What FeexPay wants to know about the payer beside the msisdn; kept encrypted until sent, then erased."""
+    """The payer's details besides the msisdn: encrypted until FeexPay has them, then erased."""
 
     first_name: str = ""
     last_name: str = ""
@@ -56,7 +56,7 @@ class PayerDetails:
 
 
 def is_queued(spec: ProviderSpec) -> bool:
-    """Whether the worker sends. A synchronous provider answers minutes later: no web process waits for that."""
+    """Whether the worker sends. A synchronous provider may answer after minutes, too long for a web process."""
     return spec.synchronous or feexpay.dispatch == "queue"
 
 
@@ -70,9 +70,9 @@ def new_attempt(
     queued: bool,
     now: datetime,
 ) -> Attempt:
-    """An unsaved attempt: under a lease when this process sends it, due now when the worker does.
+    """Build an unsaved attempt: leased if this process sends it, due now if the worker sends it.
 
-    msisdn: None for a card.
+    msisdn: None for a card. urls: where the payer returns to, after paying and after cancelling.
     """
     return Attempt(
         payment=payment,
@@ -99,7 +99,7 @@ def hash_msisdn(msisdn: Msisdn | None) -> str:
 
 
 def collect_request(attempt: Attempt, **more: str) -> CollectRequest:
-    """What FeexPay is asked to collect for an attempt. `more` replaces stored details of the payer.
+    """Build the collect request of an attempt. `more` replaces stored details of the payer.
 
     Raises: RefusedError `msisdn_erased`.
     """
@@ -120,7 +120,7 @@ def collect_request(attempt: Attempt, **more: str) -> CollectRequest:
 
 
 def unsealed(sealed: Sealed | None) -> dict[str, str]:
-    """The decrypted strings. Empty if they were erased, or if their key was removed, which is logged for staff."""
+    """Decrypt. Empty if the strings were erased, or if their key was removed, which is logged for staff."""
     try:
         return sealed.open() if sealed else {}
     except crypto.UnreadableError as error:
@@ -132,9 +132,9 @@ def unsealed(sealed: Sealed | None) -> dict[str, str]:
 
 
 def lock_user(user_id: object) -> None:
-    """Let one transaction per user open an attempt at a time, until it commits, so that a double tap finds the first.
+    """Lock the user until the transaction ends, so that the second of two taps finds the first one's payment.
 
-    SQLite has one writer anyway.
+    SQLite needs no lock: it has one writer.
     """
     if connection.vendor == "postgresql":
         number = zlib.crc32(str(user_id).encode()) - 2**31
@@ -151,17 +151,21 @@ def refuse_duplicates(duplicates: QuerySet[Payment]) -> None:
 
 
 def is_credited(payment: Payment) -> bool:
-    """Whether the payment, or another payment of its order, is paid: its payer must not be asked again."""
+    """Whether the payment, or another payment of its order, is paid. Then its payer must not be asked again."""
     if payment.status == Status.SUCCESSFUL:
         return True
+    return other_payments_of_order(payment).filter(status=Status.SUCCESSFUL).exists()
+
+
+def other_payments_of_order(payment: Payment) -> QuerySet[Payment]:
+    """The other open and paid payments of a payment's order; none if it has no merchant reference."""
     if not payment.merchant_reference:
-        return False
-    of_order = Payment.objects.filter(user=payment.user_id, merchant_reference=payment.merchant_reference)
-    return of_order.filter(status=Status.SUCCESSFUL).exists()
+        return Payment.objects.none()
+    return Payment.objects.of_order(payment.user_id, payment.merchant_reference).exclude(pk=payment.pk)
 
 
 def ask_about_refusals(user: Any, merchant_reference: str, *, source: Source, excluding: UUID | None = None) -> bool:
-    """Ask FeexPay about the undocumented refusals of an order, as one may hide a charge; False if an answer is missing.
+    """Ask FeexPay about the doubtful refusals of an order, which may hide a charge; False if an answer is missing.
 
     `excluding`: a payment to leave out.
     Changes: as `reconcile`. Safe to repeat: yes.
@@ -182,5 +186,5 @@ def cannot_ask(payment_id: UUID | None = None) -> NotAllowedError:
     """The refusal when FeexPay did not answer about an earlier attempt, which may be charged."""
     message = _("FeexPay could not be asked about the earlier attempt. Please try again soon.")
     return NotAllowedError(
-        "gateway_unavailable", message, payment_id=payment_id, retry_after_seconds=_COME_BACK_SECONDS
+        "gateway_unavailable", message, payment_id=payment_id, retry_after_seconds=_RETRY_AFTER_SECONDS
     )

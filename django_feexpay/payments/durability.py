@@ -1,4 +1,7 @@
-"""Transactions for money rows, and the refusal to call FeexPay inside a transaction of the host's."""
+"""Transactions for money rows, and the refusal to call FeexPay inside a transaction of the host's.
+
+Locks, transactions and `on_commit` use the default connection, so all our tables must be in the default database.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.utils.translation import gettext as _
 
 from django_feexpay import isolation
-from django_feexpay.payments.database import refuse_other_database
 from django_feexpay.payments.errors import InsideAtomicError, NotAllowedError
 
 logger = logging.getLogger("django_feexpay.payments")
@@ -20,10 +24,10 @@ logger = logging.getLogger("django_feexpay.payments")
 def durable() -> Iterator[None]:
     """A transaction that begins and commits here, at READ COMMITTED; as a block or as a decorator.
 
-    Raises: NotAllowedError `not_configured` where autocommit is off; InsideAtomicError inside another transaction.
+    Raises: as `refuse_unusable_database`; InsideAtomicError inside another transaction.
     """
     connection = connections[DEFAULT_DB_ALIAS]
-    refuse_without_autocommit()
+    refuse_unusable_database()
     choose = not connection.in_atomic_block and not isolation.is_read_committed(connection)
     with ExitStack() as stack:
         try:
@@ -37,10 +41,10 @@ def durable() -> Iterator[None]:
 
 @contextmanager
 def durable_or_joined() -> Iterator[None]:
-    """`durable`, but inside a transaction of the host's: a savepoint of that one, kept or rolled back with it.
+    """As `durable`; inside a transaction of the host's, a savepoint that commits or rolls back with it.
 
-    Only for rows that mean nothing to FeexPay yet. Raises: as `durable`; InsideAtomicError where the host's
-    transaction is not at READ COMMITTED, because its snapshot may be older than the lock that is taken in it.
+    Only for rows that FeexPay does not know yet. Raises: as `durable`; InsideAtomicError where the host's transaction
+    is not at READ COMMITTED, because its snapshot may be older than the locks that are taken in it.
     """
     if not is_inside_atomic():
         with durable():
@@ -62,24 +66,33 @@ def is_inside_atomic() -> bool:
 
 
 def refuse_outer_atomic() -> None:
-    """Call it before FeexPay is called: a call inside a transaction holds its locks until FeexPay answers.
+    """Refuse to call FeexPay inside a transaction, which would hold its locks until FeexPay answers.
 
     Raises: as `durable`.
     """
-    refuse_without_autocommit()
+    refuse_unusable_database()
     if is_inside_atomic():
         raise InsideAtomicError
 
 
-def refuse_without_autocommit() -> None:
-    """Raise NotAllowedError `not_configured` where autocommit is off, so that only the host's code commits.
+def apps_outside_default() -> list[str]:
+    """The apps, ours or the users', with a model that DATABASE_ROUTERS writes to another alias than `default`."""
+    models = [*apps.get_app_config("feexpay").get_models(), get_user_model()]
+    return sorted({model._meta.app_label for model in models if router.db_for_write(model) != DEFAULT_DB_ALIAS})
 
-    A rollback by the host would delete the row of a payment that its payer was already asked for.
+
+def refuse_unusable_database() -> None:
+    """Raise NotAllowedError `not_configured` where our transactions would not commit every money row.
+
+    That is where a router keeps our tables outside the default database, or where autocommit is off: there a rollback
+    by the host would delete the row of a payment that its payer was already asked for.
     """
-    refuse_other_database()
-    if commits_by_itself():
+    if elsewhere := apps_outside_default():
+        logger.error("feexpay.E052: DATABASE_ROUTERS keeps %s outside the default database", ", ".join(elsewhere))
+    elif commits_by_itself():
         return
-    logger.error("autocommit is off on this database connection: payments are refused, as nothing would be committed")
+    else:
+        logger.error("autocommit is off on this database connection: payments are refused, nothing would be committed")
     raise NotAllowedError(
         "not_configured", _("Payments cannot be made here: the server is not set up for them. Nothing was taken.")
     )

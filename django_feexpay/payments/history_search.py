@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.reports import HistoryRow, Word
+from django_feexpay.gateway.reports import HistoryRow
 from django_feexpay.models import Attempt
 from django_feexpay.payments.reconciliation.history import A_DAY, UNANSWERED_GAPS, Part, Reader, utc_day
 from django_feexpay.payments.report_evaluation import amount_agrees, msisdn_agrees

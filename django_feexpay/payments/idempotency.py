@@ -16,7 +16,7 @@ from django_feexpay.models import IdempotencyRecord, Payment
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateText
 
-#: After this the first request is taken for dead, and its answer is read from the payment's row. Longer than any call.
+#: After this time the first request counts as dead, and the payment's row gives the answer. Longer than any call.
 FIRST_REQUEST_TIMEOUT = timedelta(seconds=90)
 _RETRY_AFTER_SECONDS = 2
 
@@ -48,12 +48,14 @@ def fingerprint(route: str, body: Mapping[str, Any]) -> str:
     return crypto.keyed_hash(canonical, feexpay.hash_key)
 
 
-def refuse_or_replay(key: Key) -> None:
-    """Return quietly for a new key.
+def refuse_or_replay(key: Key | None) -> None:
+    """Return quietly for a new key, or without one.
 
     Raises: AlreadyAnswered; NotAllowedError `idempotency_mismatch` (same key, other request) or
     `idempotency_conflict` (the first request is still running).
     """
+    if key is None:
+        return
     record = IdempotencyRecord.objects.filter(user=key.user, key=key.value).select_related("payment").first()
     if record is None:
         return
@@ -65,19 +67,21 @@ def refuse_or_replay(key: Key) -> None:
     raise AlreadyAnswered(record.payment, record.answer_status, record.answer_body)
 
 
-def record(key: Key, payment: Payment, at: datetime) -> None:
-    """Write the key with its payment, in the caller's transaction. Safe to repeat: no (unique)."""
-    IdempotencyRecord.objects.create(
-        user=key.user, key=key.value, fingerprint=key.fingerprint, payment=payment, created_at=at
-    )
+def record(key: Key | None, payment: Payment, at: datetime) -> None:
+    """Write the key, if there is one, with its payment, in the caller's transaction. Safe to repeat: no (unique)."""
+    if key is not None:
+        IdempotencyRecord.objects.create(
+            user=key.user, key=key.value, fingerprint=key.fingerprint, payment=payment, created_at=at
+        )
 
 
-def forget(key: Key) -> None:
+def forget(key: Key | None) -> None:
     """Free the key of a request that was refused, so that the client may use it again.
 
     Changes: IdempotencyRecord, unless it holds an answer. Safe to repeat: yes.
     """
-    IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None).delete()
+    if key is not None:
+        IdempotencyRecord.objects.filter(user=key.user, key=key.value, answer_status=None).delete()
 
 
 def remember(key: Key, status: int, body: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Start a payment: check it, write it, and send its first attempt unless the worker does.
 
 The intent is committed before FeexPay is called, and the outcome after it: no call is made inside a transaction, so a
-process that dies in between leaves a row that says how far it came.
+process that dies in between leaves a row that shows how far it came.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from django_feexpay.payments.attempts import (
     new_attempt,
     refuse_duplicates,
 )
-from django_feexpay.payments.durability import durable_or_joined, refuse_outer_atomic, refuse_without_autocommit
+from django_feexpay.payments.durability import durable_or_joined, refuse_outer_atomic, refuse_unusable_database
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.sending import send
-from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, code_of, validate
+from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, validate
 
 #: Two equal payments of a user within this time, without an order or a key, are a double tap.
 _DOUBLE_TAP = timedelta(seconds=60)
-#: A payment that was started farther in the future than this, by a clock that was ahead, is no double tap.
+#: A start time farther in the future than this was written by a wrong clock, and the payment is no double tap.
 _CLOCK_WAS_AHEAD = timedelta(days=1)
 
 
@@ -40,31 +40,31 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
     """Start a payment and, unless it is queued, send its first attempt.
 
     Returns the payment with its status afterwards; CREATED, SENDING or UNKNOWN: the gateway's answer is not known.
-    A queued payment may be started inside a transaction of the host's: it is sent after that one has committed.
+    A queued payment may be started inside a transaction of the host's: the worker sends it after the commit. Until then
+    the user and the number stay locked. A host that starts payments for several users in one transaction must start
+    them in one fixed order of users. Otherwise two transactions can deadlock, and PostgreSQL rolls one of them back.
     Changes: Payment, Attempt, PaymentEvent, IdempotencyRecord in one transaction before anything is sent.
     Raises: NotAllowedError, `gateway_unavailable` and `too_many_prompts` among them; InsideAtomicError. Then nothing
     was written.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
-    refuse_without_autocommit()
-    if key is not None:
-        idempotency.refuse_or_replay(key)
+    refuse_unusable_database()
+    idempotency.refuse_or_replay(key)
     terms = validate(request)
-    queued = is_queued(terms.spec)
+    queued = is_queued(terms.provider.spec)
     if not queued:
         refuse_outer_atomic()
-    # Checked before admission, so that a duplicate gets its own answer while FeexPay is in trouble, and does not take
-    # the probe of a circuit; checked again under the lock.
+    # Checked before admission, so that a duplicate gets its own answer while a circuit is open, and does not take the
+    # circuit's probe. Checked again under the lock.
     try:
         _refuse_duplicate(terms, has_key=key is not None)
     except NotAllowedError:
-        if key is not None:  # the duplicate may be the first request with this key, committed just now
-            idempotency.refuse_or_replay(key)
+        idempotency.refuse_or_replay(key)  # the duplicate may be the first request with this key, committed just now
         raise
-    with gate.admit(terms.spec.code, queued=queued):
+    with gate.admit(terms.provider.code, queued=queued):
         if not queued and not ask_about_refusals(request.user, request.merchant_reference, source=source):
             raise cannot_ask()
-        attempt = _open(terms, source, key)
+        attempt = _open(terms, source, key, queued=queued)
         failpoints.hit("started")
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
@@ -72,23 +72,22 @@ def start(request: PaymentRequest, *, source: Source, key: idempotency.Key | Non
 
 
 @durable_or_joined()
-def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None) -> Attempt:
-    """Write what must exist before FeexPay is called."""
-    request, now = terms.request, conf.now()
+def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None, *, queued: bool) -> Attempt:
+    """Write the payment and its first attempt under the locks of the user and the number."""
+    request, quote, now = terms.request, terms.quote, conf.now()
     lock_user(request.user.pk if request.user else None)
-    if key is not None:
-        idempotency.refuse_or_replay(key)
-    prompts.lock_msisdn(terms.spec, hash_msisdn(terms.msisdn))
+    idempotency.refuse_or_replay(key)
+    prompts.lock_msisdn(terms.provider.spec, hash_msisdn(terms.msisdn))
     _refuse_duplicate(terms, has_key=key is not None)
     payment = Payment(
         user=request.user,
         provider=terms.provider,
         amount=request.amount,
-        currency=terms.currency,
-        charged_amount=terms.charged_amount,
-        charged_currency=terms.spec.currency,
-        exchange_rate=terms.exchange_rate,
-        fee=terms.fee,
+        currency=quote.currency,
+        charged_amount=quote.charged_amount,
+        charged_currency=quote.charged_currency,
+        exchange_rate=quote.exchange_rate,
+        fee=quote.fee,
         merchant_reference=request.merchant_reference,
         description=request.description,
         metadata=dict(request.metadata),
@@ -97,17 +96,13 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None) -> At
         updated_at=now,
     )
     details = PayerDetails(
-        first_name=request.first_name,
-        last_name=request.last_name,
-        email=request.email,
-        otp=code_of(request.otp) if request.otp else "",
+        first_name=request.first_name, last_name=request.last_name, email=request.email, otp=terms.otp
     )
-    urls, queued = (request.return_url, request.cancel_url), is_queued(terms.spec)
+    urls = (request.return_url, request.cancel_url)
     attempt = new_attempt(payment, 1, terms.msisdn, details, urls, queued=queued, now=now)
     actor = str(request.user.pk) if request.user else ""
     ledger.open_payment(payment, attempt, Cause(source=source, because="started", actor=actor), sending=not queued)
-    if key is not None:
-        idempotency.record(key, payment, now)
+    idempotency.record(key, payment, now)
     return attempt
 
 
@@ -119,11 +114,11 @@ def _refuse_duplicate(terms: AgreedTerms, *, has_key: bool) -> None:
         duplicates = duplicates.filter(
             provider=terms.provider,
             amount=request.amount,
-            currency=terms.currency,
+            currency=terms.quote.currency,
             latest_attempt__msisdn_hash=hash_msisdn(terms.msisdn),
             created_at__gt=now - _DOUBLE_TAP,
             created_at__lt=now + _CLOCK_WAS_AHEAD,
         )
     if request.merchant_reference or not has_key:  # without an order, each key means a payment of its own
         refuse_duplicates(duplicates)
-    prompts.refuse_too_many(terms.spec, hash_msisdn(terms.msisdn), terms.charged_amount)
+    prompts.refuse_too_many(terms.provider.spec, hash_msisdn(terms.msisdn), terms.quote.charged_amount)

@@ -15,8 +15,9 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet,
 from django.db.models.functions import Coalesce, Lag, Lower, TruncDate, Upper
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word, same_reference
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Word, echo_kept_in, same_reference
+from django_feexpay.gateway.reports import echo_kept_in
 from django_feexpay.lifecycle import LIVE, NEVER_ARRIVED, Status, may_move
 from django_feexpay.models import (
     Attempt,
@@ -297,8 +298,8 @@ def every_outcome_has_its_message() -> Iterator[str]:
     for pk in _ids(second.exclude(Exists(_messages("payment_id", OutboxMessage.Signal.DUPLICATE_CHARGE)))):
         yield f"incident {pk}: no message"
     twice = OutboxMessage.objects.filter(signal=OutboxMessage.Signal.SUCCEEDED).values("payment_id")
-    for row in twice.annotate(told=Count("pk")).filter(told__gt=1).order_by("payment_id"):
-        yield f"payment {row['payment_id']}: its success has {row['told']} messages"
+    for row in twice.annotate(messages=Count("pk")).filter(messages__gt=1).order_by("payment_id"):
+        yield f"payment {row['payment_id']}: its success has {row['messages']} messages"
     for pk in _ids(OutboxMessage.objects.filter(delivered_at=None, next_delivery_at=None)):
         yield f"message {pk}: not delivered and not scheduled"
 

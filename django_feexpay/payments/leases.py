@@ -1,8 +1,8 @@
 """Leases on attempts: which worker may poll or send an attempt, and when it is due again.
 
 A claim moves `next_poll_at` past the longest call plus a margin: that is the lease. The worker that holds it writes the
-next poll only if the lease is unchanged: if a webhook made the attempt due meanwhile, that is newer and is kept. When a
-worker dies, its lease ends and the attempt is due again.
+next poll only if the lease is unchanged. If a webhook made the attempt due meanwhile, the webhook's time is newer and
+stays. When a worker dies, its lease ends and the attempt is due again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django_feexpay.models import Attempt
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS, longest_waits, next_poll_time
 
-#: Total deadline of a call plus a margin. A synchronous provider answers only when its payer has.
+#: Total deadline of a call plus a margin. A synchronous provider answers only after its payer has acted.
 LEASE = timedelta(seconds=45)
 SYNCHRONOUS_SECONDS = 120.0
 SYNCHRONOUS_LEASE = timedelta(seconds=150)
@@ -32,8 +32,8 @@ SYNCHRONOUS_LEASE = timedelta(seconds=150)
 #: At most one poll per attempt in this time, however many webhooks come.
 MIN_POLL_GAP = timedelta(seconds=3)
 
-#: The same for a credited attempt, whose payer waits for nothing. Shorter than a lease, so that a webhook that comes
-#: during a poll causes another poll.
+#: The same for a credited attempt: no payer waits. Shorter than a lease, so that a webhook that arrives during a poll
+#: causes another poll.
 MIN_POLL_GAP_AFTER_CREDIT = timedelta(seconds=30)
 
 #: The wait after a poll of a credited attempt that FeexPay did not answer.
@@ -103,7 +103,7 @@ def claim(attempt: Attempt, now: datetime) -> Claim | None:
 
 
 def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **columns: Any) -> None:
-    """Count one poll that moved nothing and write the next `unless_changed`, with other `columns` of the attempt.
+    """Count a poll that moved nothing, and write the next poll (`unless_changed`) and other `columns` of the attempt.
 
     no_later_than: poll again by then, even if the schedule has no next poll.
     """
@@ -115,7 +115,7 @@ def schedule(attempt: Attempt, *, no_later_than: datetime | None = None, **colum
 
 
 def release(held: Claim, next_poll_at: datetime | None) -> None:
-    """Give a claim back unused: due again then (None: never), unless another caller changed it meanwhile.
+    """Give up a claim unused: the attempt is due at `next_poll_at` (None: never), unless another caller changed it.
 
     Changes: `next_poll_at`. Safe to repeat: yes.
     """
@@ -125,7 +125,7 @@ def release(held: Claim, next_poll_at: datetime | None) -> None:
 def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
     """An expression that writes `next_poll_at` only if the column is as it was read with the attempt.
 
-    Else a webhook made the attempt due during the poll, or another worker claimed it: their value is newer.
+    Otherwise a webhook made the attempt due during the poll, or another worker claimed it, and the newer value stays.
     """
     seen = attempt.next_poll_at
     unchanged = Q(next_poll_at__isnull=True) if seen is None else Q(next_poll_at=seen)
@@ -133,10 +133,7 @@ def unless_changed(attempt: Attempt, next_poll_at: datetime | None) -> Case:
 
 
 def next_poll(attempt: Attempt, status: Status, *, polls: int = 0) -> datetime | None:
-    """`poll_schedule.next_poll_time` for an attempt that is, or will be, in `status`, by the host's settings.
-
-    A refusal that no source documents is polled like a failure.
-    """
+    """When to poll an attempt that is, or will be, in `status`; None: never. A doubtful refusal counts as a failure."""
     now = conf.now()
     if status is Status.SUCCESSFUL:
         # A hosted page may be paid again until it closes: poll it once then. Other credited attempts are polled when a
@@ -182,7 +179,7 @@ def make_credited_due_now(attempt: Attempt, *, at: datetime | None = None) -> No
 
 
 def _earliest(attempt: Attempt, gap: timedelta) -> datetime:
-    """`gap` after the last poll. If a clock that ran ahead wrote that in the future, `gap` from now at most."""
+    """`gap` after the last poll, but at most `gap` from now: a wrong clock may have written a future time."""
     now = conf.now()
     return now if attempt.last_polled_at is None else min(max(now, attempt.last_polled_at + gap), now + gap)
 
@@ -212,7 +209,7 @@ def ask_credited_again(attempt: Attempt) -> None:
 
 
 def correct_schedule() -> int:
-    """Make due every attempt that a clock which ran ahead put off too far or gave up; how many.
+    """Make due every attempt that a clock running ahead scheduled too late or not at all; return how many.
 
     Changes: `next_poll_at`. Safe to repeat: yes; under a wrong clock it only polls too early.
     """

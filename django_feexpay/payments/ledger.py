@@ -102,7 +102,10 @@ def move(
         setattr(attempt, name, value)
     event = _write_event(attempt, before, cause)
     if before is Status.REVIEW:
-        _end_proposals(attempt_id, proposal_id, cause.actor, at)
+        waiting, ended = _open_proposals(attempt_id), {"ended_by": cause.actor, "ended_at": at}
+        if proposal_id is not None:
+            waiting.filter(pk=proposal_id).update(outcome=ReviewProposal.Outcome.APPROVED, **ended)
+        waiting.update(outcome=ReviewProposal.Outcome.NOT_NEEDED, **ended)
     amount = attempt.amount if credited_amount is None else credited_amount
     _update_payment(payment, attempt, event, at, amount)
     paid_before = next((other for other in same_order if other.status == Status.SUCCESSFUL), None)
@@ -133,14 +136,6 @@ def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:
     return ReviewProposal.objects.filter(attempt=attempt_id, outcome=ReviewProposal.Outcome.OPEN)
 
 
-def _end_proposals(attempt_id: UUID, approved_id: int | None, actor: str, at: datetime) -> None:
-    """Close every open proposal, because the attempt leaves REVIEW."""
-    waiting = _open_proposals(attempt_id)
-    if approved_id is not None:
-        waiting.filter(pk=approved_id).update(outcome=ReviewProposal.Outcome.APPROVED, ended_by=actor, ended_at=at)
-    waiting.update(outcome=ReviewProposal.Outcome.NOT_NEEDED, ended_by=actor, ended_at=at)
-
-
 def _write_event(attempt: Attempt, before: str, cause: Cause) -> PaymentEvent:
     return PaymentEvent.objects.create(
         payment_id=attempt.payment_id,
@@ -161,7 +156,10 @@ def _update_payment(payment: Payment, attempt: Attempt, event: PaymentEvent, at:
     if attempt.life_status is Status.SUCCESSFUL:
         _credit_once(payment, attempt, event, at, amount)
     elif payment.status != Status.SUCCESSFUL and payment.latest_attempt_id == attempt.pk:
-        _copy_status(payment, attempt, at)
+        was = payment.public_status
+        _set_status(payment, attempt.life_status, at, settled_at=attempt.settled_at)
+        if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
+            _enqueue_signal(payment, Signal.FAILED, at)
     if attempt.life_status is Status.REVIEW:
         _enqueue_signal(payment, Signal.NEEDS_REVIEW, at)
 
@@ -189,27 +187,14 @@ def _report_duplicate(payment: Payment, attempt: Attempt, credited: Payment, at:
 
     `credited`: the payment that was paid before. `amount`: what the second charge took.
     """
+    paid_by = Credit.objects.filter(payment=credited).values_list("attempt__gateway_reference", flat=True).first()
     charge = incidents.Charge(
         reference=attempt.gateway_reference or "",
         amount=amount,
         currency=payment.charged_currency,
-        credited_reference=_credited_reference(credited),
+        credited_reference=paid_by or "",
     )
     incidents.open_once(Incident.Kind.DUPLICATE_CHARGE, attempt, charge, at)
-
-
-def _credited_reference(payment: Payment) -> str:
-    """FeexPay's reference of the charge that credited a payment, "" for none."""
-    reference = Credit.objects.filter(payment=payment).values_list("attempt__gateway_reference", flat=True).first()
-    return reference or ""
-
-
-def _copy_status(payment: Payment, attempt: Attempt, at: datetime) -> None:
-    """Give an uncredited payment the status of its newest attempt, and signal it if that makes the payment failed."""
-    was = payment.public_status
-    _set_status(payment, attempt.life_status, at, settled_at=attempt.settled_at)
-    if was is PublicStatus.PENDING and payment.public_status is PublicStatus.FAILED:
-        _enqueue_signal(payment, Signal.FAILED, at)
 
 
 def _set_status(payment: Payment, status: Status, at: datetime, *, settled_at: datetime | None) -> None:

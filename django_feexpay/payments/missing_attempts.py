@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import HistoryRow, Word, spellings_of
+from django_feexpay.catalogue.outcomes import Word, spellings_of
+from django_feexpay.gateway.reports import HistoryRow
 from django_feexpay.lifecycle import NEVER_ARRIVED, Status
 from django_feexpay.models import Attempt
 from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_ids_in
@@ -22,10 +23,10 @@ from django_feexpay.payments.history_search import CLOSED_AFTER, Found, attempt_
 #: Two searches count as two only if they are this far apart.
 APART = timedelta(minutes=10)
 
-#: After a day of incomplete readings staff decide: otherwise the payer would wait for ever.
+#: After a day of incomplete readings staff decide, so that the payer does not wait for ever.
 LONGEST_SEARCH = timedelta(days=1)
 
-#: More time if an earlier reading was complete, so that one missing answer on that day makes no review.
+#: Added if an earlier reading was complete, so that one missing answer on that day makes no review.
 _EXTRA_SEARCH = timedelta(hours=6)
 
 #: A doubtful refusal is searched for this long while the history cannot be read; then staff decide.
@@ -81,7 +82,7 @@ def first_absence_at(attempt: Attempt, found: Found, now: datetime) -> datetime 
 
 
 def _contradicting_rows(attempt: Attempt, found: Found) -> list[HistoryRow]:
-    """Unclaimed payments like an attempt that we closed without FeexPay's word."""
+    """Unclaimed payments like an attempt that we closed without FeexPay's status."""
     closed_by_rule = attempt.life_status is Status.EXPIRED and attempt.reason_code == NEVER_ARRIVED
     if not (attempt.is_doubtful_refusal or closed_by_rule):
         return []

@@ -16,14 +16,9 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints
-from django_feexpay.gateway.errors import (
-    GatewayError,
-    MisconfiguredError,
-    NotSentError,
-    OutcomeUnknownError,
-    RefusedError,
-)
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, Word
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
+from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
+from django_feexpay.gateway.reports import Accepted
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
@@ -38,41 +33,37 @@ from django_feexpay.payments.terms import code_of
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: How many codes an attempt takes, against guessing the code of another person's number.
+#: Codes per attempt. The limit stops a person who guesses the code of another person's number.
 MOST_CODES = 5
 
-#: How long the caller waits for FeexPay's status of a code that its answer calls final.
+#: How long the caller waits for a poll after FeexPay answered that a code failed.
 _ASK_SECONDS = 2.0
-_COME_BACK_SECONDS = 5
+_RETRY_AFTER_SECONDS = 5
 _NOT_ABOUT_THE_CODE = frozenset({"network_unavailable", "operator_error", "provider_not_activated", "msisdn_erased"})
 
 
 def submit(payment_id: UUID, otp: str, *, source: Source, key: idempotency.Key | None = None) -> Payment:
     """Send the payer's code for the attempt that waits for it; returns the payment with its status afterwards.
 
-    That may well be `pending`: only a later poll tells whether it is paid. Of two calls at once one sends.
-    Changes: Attempt, IdempotencyRecord; whatever `reconcile` changes. Raises: NotAllowedError `otp_not_expected` (no
-    code is awaited, any more or at all), `otp_rejected` (FeexPay refused it; while the payment still reads
-    `otp_required` another one may be sent), `gateway_unavailable` (it surely did not arrive), `validation_error`;
-    InsideAtomicError.
+    The status may still be `pending`: a later poll tells whether it is paid. Of two concurrent calls one sends.
+    Changes: Attempt, IdempotencyRecord; as `reconcile`. Raises: NotAllowedError `otp_not_expected` (the payment waits
+    for no code), `otp_rejected` (FeexPay refused it; if the payment's detail is still `otp_required`, send another),
+    `gateway_unavailable` (the code surely did not arrive), `validation_error`; InsideAtomicError.
     Safe to repeat: only with the same `key`, which then raises idempotency.AlreadyAnswered.
     """
     refuse_outer_atomic()
     code = code_of(otp)
-    if key is not None:
-        idempotency.refuse_or_replay(key)
+    idempotency.refuse_or_replay(key)
     payment = Payment.objects.get(pk=payment_id)
     if not _waiting(payment, conf.now()).exists():  # checked again under the lock, in _take
-        if key is not None:  # the first request with this key may have taken the code just now
-            idempotency.refuse_or_replay(key)
+        idempotency.refuse_or_replay(key)  # the first request with this key may have taken the code just now
         raise _not_expected(payment)
     with gate.admit(payment.provider_id, queued=False):
         attempt = _take(payment, key)
         try:
             _send(attempt, code, source)
         except NotAllowedError:
-            if key is not None:
-                idempotency.forget(key)
+            idempotency.forget(key)
             raise
     return read_payments().get(pk=payment_id)
 
@@ -87,7 +78,7 @@ def _waiting(payment: Payment, now: datetime) -> QuerySet[Attempt]:
 
 @durable()
 def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
-    """Take the right to send one code. Its outcome counts as unknown from here on, so a crash needs no clean-up."""
+    """Claim the right to send one code, and store that its outcome is unknown: a crash needs no clean-up."""
     if key is not None:  # before the payment's lock, as in a retry: two payments may be sent the same key at once
         lock_user(key.user.pk)
         idempotency.refuse_or_replay(key)
@@ -102,8 +93,7 @@ def _take(payment: Payment, key: idempotency.Key | None) -> Attempt:
     )
     if not taken:
         raise _not_expected(payment)
-    if key is not None:
-        idempotency.record(key, payment, now)
+    idempotency.record(key, payment, now)
     return Attempt.objects.select_related("payment__provider").get(payment=payment, status=Status.PENDING)
 
 
@@ -117,14 +107,13 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         logger.error("FeexPay refused a code for attempt %s because of our settings: %s", attempt.pk, error)
         _await_another(attempt, otp_count=attempt.otp_count - 1)
         raise _unavailable(attempt, None) from None
-    except RefusedError as error:
-        if error.code in DOUBTFUL_REFUSALS:
-            _search_for_it(attempt, error)
-            return
-        _await_another(attempt)
-        raise _refused(attempt, error.code) from None
-    except OutcomeUnknownError as error:
-        _search_for_it(attempt, error)
+    except (RefusedError, OutcomeUnknownError) as error:
+        if isinstance(error, RefusedError) and error.code not in DOUBTFUL_REFUSALS:
+            _await_another(attempt)
+            raise _refused(attempt, error.code) from None
+        # The code may have been charged: history is searched for our id, and no other code is taken.
+        logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
+        _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
         return
     failpoints.hit("after_send")
     _mark_accepted(attempt, accepted)
@@ -135,14 +124,8 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
             raise _refused(attempt, now.reason_code)
 
 
-def _search_for_it(attempt: Attempt, error: GatewayError) -> None:
-    """The code may have been charged: history is searched for our id, and no other code is taken."""
-    logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
-    _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
-
-
 def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
-    """Store the answer's reference, which counts from now on; usually it is the one that the attempt already had."""
+    """Store the answer's reference in place of the attempt's; usually both are the same."""
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
         "gateway_reference": accepted.reference,
@@ -158,19 +141,19 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
         if not ledger.is_reference_conflict(error):
             raise
         logger.error("FeexPay answered attempt %s with another attempt's reference", attempt.pk)
-        return  # it is still searched for by our id, which is unique
+        return  # polls still search the history for our id
     webhook_hints.match(attempt.pk, accepted.reference)
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Surely nothing was charged by that code: the attempt waits for another one, unless it had MOST_CODES."""
+    """Wait for another code, unless the attempt had MOST_CODES: the last one surely charged nothing."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MOST_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)
 
 
 def _update(attempt: Attempt, **changes: Any) -> None:
-    """Write only if the attempt is still as the code was taken: a poll may have settled it in the meantime."""
+    """Write only if no poll has settled the attempt, and no other code was claimed, since this code was."""
     rows = Attempt.objects.filter(pk=attempt.pk, status=Status.PENDING, otp_count=attempt.otp_count)
     rows.update(updated_at=conf.now(), **changes)
 
@@ -196,5 +179,5 @@ def _unavailable(attempt: Attempt, retry_after_seconds: int | None) -> NotAllowe
         "gateway_unavailable",
         message,
         payment_id=attempt.payment_id,
-        retry_after_seconds=retry_after_seconds or _COME_BACK_SECONDS,
+        retry_after_seconds=retry_after_seconds or _RETRY_AFTER_SECONDS,
     )

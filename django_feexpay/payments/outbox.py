@@ -56,9 +56,9 @@ class Delivery(StrEnum):
 
 
 def deliver(limit: int = 100) -> int:
-    """Deliver the messages that are due, one after the other, oldest first; how many every receiver took.
+    """Deliver the due messages one after the other, oldest first; return how many are done.
 
-    Has no time limit for receivers. The worker delivers with many threads and a time limit instead.
+    It sets receivers no time limit. The worker delivers with many threads and a time limit instead.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes; receivers must be idempotent on `event_id`.
     """
     bulkhead = Bulkhead()
@@ -82,7 +82,11 @@ def claim(limit: int, bulkhead: Bulkhead) -> list[Claim]:
         return []
     now = conf.now()
     free_calls = {name: _free_calls(name, bulkhead) for name in SIGNALS}
-    stuck = [name for name in SIGNALS if not free_calls[name] and _hangs(name, bulkhead)]
+    stuck = [
+        name
+        for name in SIGNALS
+        if not free_calls[name] and all(bulkhead.hangs(receiver) for receiver in receivers_of(SIGNALS[name]))
+    ]
     earlier = OutboxMessage.objects.filter(
         payment=OuterRef("payment"), pk__lt=OuterRef("pk"), next_delivery_at__isnull=False, last_error=""
     )
@@ -104,11 +108,6 @@ def _free_calls(signal: str, bulkhead: Bulkhead) -> int:
     """How many messages of a signal may be delivered now. Without receivers they are only closed."""
     free = [bulkhead.free_calls(name) for name in receivers_of(SIGNALS[signal])]
     return max(0, *free) if free else receivers.AT_ONCE
-
-
-def _hangs(signal: str, bulkhead: Bulkhead) -> bool:
-    """Whether the calls of every receiver of a signal hang."""
-    return all(bulkhead.hangs(name) for name in receivers_of(SIGNALS[signal]))
 
 
 def _within_limits(due: Iterable[OutboxMessage], free_calls: dict[str, int]) -> list[OutboxMessage]:
@@ -136,7 +135,9 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     message = held.message
     payment = Payment.objects.for_reading().get(pk=message.payment_id)
     arguments = {"signal": SIGNALS[message.signal], "payment": payment, "event_id": message.event_id}
-    taken, took, errors = _receipts(message), list[str](), list[str]()
+    # As it was read: without an earlier delivery there is no receipt.
+    taken = set(message.receipts.values_list("receiver", flat=True)) if message.delivery_count else set()
+    took, errors = list[str](), list[str]()
     busy = False
     for name, functions in receivers_of(SIGNALS[message.signal]).items():
         if name in taken:
@@ -159,14 +160,15 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     if errors or busy:
         _postpone(held, took, errors[0] if errors else "")
         return Delivery.AGAIN_LATER
-    return Delivery.DONE if _close(held) else Delivery.AGAIN_LATER
+    closed = _rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error="")
+    return Delivery.DONE if closed else Delivery.AGAIN_LATER
 
 
 def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     """Take the message from a call that does not return; False if it returned just now.
 
-    The thread cannot be stopped: its call counts as hanging until it returns. The message is due again with the usual
-    waits. Receivers that took it are not called again; the hanging receiver and those after it are.
+    The thread cannot be stopped: its call counts as hanging until it returns. The message is due again after the usual
+    back-off. Receivers that returned are not called again; the hanging receiver and those after it are.
     Changes: OutboxMessage, OutboxReceipt. Safe to repeat: yes.
     """
     if not bulkhead.give_up(invocation):
@@ -178,18 +180,10 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
     )
     if hanging >= receivers.HANGING_BEFORE_PAUSE:
         logger.critical(
-            "%s is called once in ten minutes, as its calls hang: fix it, restart this worker",
-            invocation.receiver,
+            "%s is called once in ten minutes, as its calls hang: fix it, restart this worker", invocation.receiver
         )
     _postpone(invocation.held, invocation.took, f"{ERROR_HANGS}: {invocation.receiver}")
     return True
-
-
-def _receipts(message: OutboxMessage) -> set[str]:
-    """The receivers that took a message in an earlier delivery."""
-    if not message.delivery_count:  # as it was read: this is the first delivery
-        return set()
-    return set(message.receipts.values_list("receiver", flat=True))
 
 
 def _renewed(held: Claim) -> Claim:
@@ -206,15 +200,12 @@ def _rows(held: Claim) -> QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(pk=held.message.pk, next_delivery_at=held.lease)
 
 
-def _close(held: Claim) -> bool:
-    return bool(_rows(held).update(next_delivery_at=None, delivered_at=conf.now(), last_error=""))
-
-
 def _postpone(held: Claim, took: Iterable[str], error: str) -> None:
     """Deliver again later: after an error with back-off, else as soon as a receiver may have a free call."""
     _keep_receipts(held.message, took)
     if error:
-        at = conf.now() + _wait(held.message.delivery_count)
+        doublings: int = 2 ** min(held.message.delivery_count, 16)
+        at = conf.now() + min(_FIRST_WAIT * doublings, LONGEST_WAIT)
         _rows(held).update(next_delivery_at=at, last_error=error[:_LONGEST_ERROR])
     else:
         _rows(held).update(next_delivery_at=conf.now() + _BUSY_WAIT)
@@ -229,42 +220,26 @@ def _keep_receipts(message: OutboxMessage, took: Iterable[str]) -> None:
 def _invoke(
     invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any], bulkhead: Bulkhead
 ) -> str:
-    """ "" or the type of the error. If the call was given up meanwhile, only its receipt is written."""
-    error = ""
+    """Call a receiver; return "" or the type of its error, whose text may hold personal data.
+
+    If the call was given up meanwhile, only its receipt is written: it is not called with this message again.
+    """
+    error, message = "", invocation.held.message
+    about = (invocation.receiver, message.signal, message.payment_id)
     try:
-        error = _error_of(invocation, functions, arguments)
+        for function in functions:
+            try:
+                function(sender=Payment, **arguments)
+            except (Exception, SystemExit) as raised:
+                error = type(raised).__name__
+                logger.error("%s failed on %s of %s: %s", *about, error)
+                if not connection.in_atomic_block:
+                    close_old_connections()  # the error may have broken the connection
     finally:
         in_time = bulkhead.end(invocation)
     if not in_time:
-        _note_late_return(invocation, error)
+        logger.warning("%s returned after its time limit on %s of %s", *about)
+        close_old_connections()
+        if not error:
+            _keep_receipts(message, [invocation.receiver])
     return error
-
-
-def _error_of(invocation: Invocation, functions: Iterable[Receiver], arguments: Mapping[str, Any]) -> str:
-    """The text of an error is neither stored nor logged: it may hold personal data."""
-    error, message = "", invocation.held.message
-    for function in functions:
-        try:
-            function(sender=Payment, **arguments)
-        except (Exception, SystemExit) as raised:
-            error = type(raised).__name__
-            logger.error("%s failed on %s of %s: %s", invocation.receiver, message.signal, message.payment_id, error)
-            if not connection.in_atomic_block:
-                close_old_connections()  # the error may have broken the connection
-    return error
-
-
-def _note_late_return(invocation: Invocation, error: str) -> None:
-    """Write the receipt of a call that returned too late: its receiver is not called with this message again."""
-    message = invocation.held.message
-    logger.warning(
-        "%s returned after its time limit on %s of %s", invocation.receiver, message.signal, message.payment_id
-    )
-    close_old_connections()
-    if not error:
-        _keep_receipts(message, [invocation.receiver])
-
-
-def _wait(tries: int) -> timedelta:
-    doublings: int = 2 ** min(tries, 16)
-    return min(_FIRST_WAIT * doublings, LONGEST_WAIT)

@@ -1,6 +1,6 @@
 """When to poll an attempt next: a pure function of status, age and a random source.
 
-While the payer is expected, the waits are the host's POLL_SECONDS, then they double up to five minutes, with jitter.
+Until the expiry the waits are the host's POLL_SECONDS, then they double up to five minutes, with jitter.
 Afterwards the wait grows with the age: minutes, quarter hours, days. An attempt that is still in doubt after a week is
 polled for ever, ever more slowly.
 """
@@ -45,7 +45,7 @@ def next_poll_time(
 ) -> datetime | None:
     """When to poll an attempt in `status` after `polls` polls; None: never again.
 
-    While the payer is expected, not later than `expires_at`, so that the payer learns of the expiry on time.
+    Before the expiry, not later than `expires_at`, so that the payer learns of the expiry on time.
     """
     if status in (Status.SUCCESSFUL, Status.REJECTED):
         return None

@@ -21,10 +21,10 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
 from django_feexpay import conf, crypto
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, PromptLift
 from django_feexpay.payments.errors import NotAllowedError
@@ -59,10 +59,18 @@ def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
         return
     now = conf.now()
     wait = _wait(msisdn_hash, amount, now)
-    if not wait or _is_lifted(msisdn_hash, now):
+    if not wait or PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists():
         return
     seconds = math.ceil(wait.total_seconds())
-    raise NotAllowedError("too_many_prompts", _refusal_text(seconds), retry_after_seconds=seconds)
+    minutes = (seconds + 59) // 60
+    text = ngettext(
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minute,"
+        " or use another number.",
+        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minutes,"
+        " or use another number.",
+        minutes,
+    )
+    raise NotAllowedError("too_many_prompts", text % {"minutes": minutes}, retry_after_seconds=seconds)
 
 
 def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> PromptLift:
@@ -130,19 +138,3 @@ def _until_below(sent: Sequence[datetime], limit: int, period: timedelta, now: d
     """How long until fewer than `limit` of these times are within the period."""
     within = sorted(at for at in sent if at > now - period)
     return timedelta() if len(within) < limit else within[-limit] + period - now
-
-
-def _is_lifted(msisdn_hash: str, now: datetime) -> bool:
-    return PromptLift.objects.filter(msisdn_hash=msisdn_hash, until__gt=now).exists()
-
-
-def _refusal_text(seconds: int) -> str:
-    minutes = (seconds + 59) // 60
-    text = ngettext(
-        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minute,"
-        " or use another number.",
-        "This number was asked to pay too often. Nothing was sent. Try again in %(minutes)d minutes,"
-        " or use another number.",
-        minutes,
-    )
-    return text % {"minutes": minutes}

@@ -1,7 +1,7 @@
-"""Exchange rates into francs: the euro by its fixed parity, the dollar from the source that the host names.
+"""Exchange rates into francs: the euro by its fixed parity, the dollar from the host's rates source.
 
-A source is asked once an hour, by one caller at a time, and never inside a transaction. While it does not answer, the
-last rate is used up to RATES_STALE_SECONDS; after that nothing is converted and the payer is told so.
+One caller at a time asks the source, once an hour and never inside a transaction. While the source does not answer, the
+last rate is used for RATES_STALE_SECONDS. After that a start in this currency is refused.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from django_feexpay.payments.errors import NotAllowedError
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: A rate of this age is asked for again.
+#: The source is asked again for a rate of this age.
 FRESH = timedelta(seconds=3600)
 
-#: A rate that was quoted to a user is used for that user's starts for this long.
+#: A rate that was quoted to a user stays valid for that user's starts for this time.
 HELD_SECONDS = 600
 
-#: After a failed question the source is not asked for this long; also the longest that one caller may take to ask.
+#: After a failure the source is not asked again for this time. One caller may take this long to ask.
 PAUSE_SECONDS = 30
 
-#: Plausible francs for one unit: outside of this the source means something else.
+#: Plausible prices of one unit in francs. A value outside of them is another kind of number, and is refused.
 PLAUSIBLE = {"USD": (Decimal(100), Decimal(2000))}
 
 _TIMEOUTS = Timeouts(connect=3.0, read=4.0, total=6.0)
@@ -55,16 +55,16 @@ class RateUnavailableError(Exception):
 
 
 class RatesSource(ABC):
-    """Where rates come from: `FEEXPAY["RATES_SOURCE"]` names a subclass, which is made without arguments.
+    """Base class of rates sources. `FEEXPAY["RATES_SOURCE"]` names a subclass, which is created without arguments.
 
-    remote: asking makes a call, so it is done outside transactions and the rate is cached.
+    remote: `rate` makes a call, so it is called outside transactions, and the rate is cached.
     """
 
     remote = True
 
     @abstractmethod
     def rate(self, currency: str, into: str) -> Decimal:
-        """How many `into` one `currency` is. Raises: RateUnavailableError."""
+        """The price of one `currency` in `into`. Raises: RateUnavailableError."""
 
 
 class SettingsRates(RatesSource):
@@ -98,18 +98,18 @@ class HttpRates(RatesSource):
 
 
 def hold_rate(user: Any, currency: str, into: str) -> Decimal | None:
-    """The rate of now, held for this user's starts for ten minutes: the payer is charged the amount they saw.
+    """The current rate, stored for this user's starts for ten minutes: the payer is charged the amount they saw.
 
     Changes: the cache. Raises and returns: as `held_rate`.
     """
-    rate = _rate_of_now(currency, into)
+    rate = _current_rate(currency, into)
     if rate is not None and currency != "EUR" and user is not None:
         cache_state.put(_held_key(user, currency, into), str(rate), HELD_SECONDS)
     return rate
 
 
 def held_rate(user: Any, currency: str, into: str) -> Decimal | None:
-    """The rate that is held for this user, else the rate of now. None: nothing has to be converted.
+    """The rate stored for this user by `hold_rate`, else the current rate. None: nothing has to be converted.
 
     Inside a transaction only a cached rate is used. Changes: the cache. Safe to repeat: yes.
     Raises: NotAllowedError `rate_unavailable`; InsideAtomicError where the source would have to be asked.
@@ -118,11 +118,11 @@ def held_rate(user: Any, currency: str, into: str) -> Decimal | None:
         held = _cached(_held_key(user, currency, into))
         if held is not None:
             return Decimal(held)
-    return _rate_of_now(currency, into)
+    return _current_rate(currency, into)
 
 
 def may_be_used_again(payment: Payment) -> bool:
-    """Whether a retry may charge what this payment's rate came to: a fixed parity always, else a rate not too old."""
+    """Whether a retry may charge at the payment's rate: always the fixed parity, another rate until it is too old."""
     if payment.exchange_rate is None or payment.currency == "EUR":
         return True
     return conf.now() - payment.created_at < feexpay.rates_stale
@@ -134,7 +134,7 @@ def is_plausible(currency: str, rate: object) -> bool:
     return isinstance(rate, Decimal) and rate.is_finite() and least <= rate <= most
 
 
-def _rate_of_now(currency: str, into: str) -> Decimal | None:
+def _current_rate(currency: str, into: str) -> Decimal | None:
     if currency == into:
         return None
     if currency == "EUR":
@@ -143,7 +143,7 @@ def _rate_of_now(currency: str, into: str) -> Decimal | None:
         try:
             source: RatesSource = feexpay.rates_source()
         except Exception as error:  # the host's own code: its text may hold a secret
-            raise RateUnavailableError(f"its source cannot be made: {type(error).__name__}") from None
+            raise RateUnavailableError(f"its source cannot be created: {type(error).__name__}") from None
         return _cached_rate(source, currency, into) if source.remote else _ask(source, currency, into)
     except RateUnavailableError as error:
         logger.error("no exchange rate for %s: %s", currency, error)
@@ -152,7 +152,7 @@ def _rate_of_now(currency: str, into: str) -> Decimal | None:
 
 
 def _held_key(user: Any, currency: str, into: str) -> str:
-    return f"rate:{currency}:{into}:promise:{user.pk}"
+    return f"rate:{currency}:{into}:held:{user.pk}"
 
 
 # --- the cache ---------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ class _Known:
 
 
 def _cached_rate(source: RatesSource, currency: str, into: str) -> Decimal:
-    """The cached rate while it is fresh; then one caller asks the source, the others use the old rate or wait.
+    """The cached rate while it is fresh. Then one caller asks the source, and the others use the old rate or wait.
 
     Without a cache the source is not asked, because every start would ask it.
     """
@@ -223,7 +223,7 @@ def _wait_for_refresh(name: str) -> Decimal:
         if asking in (None, _FAILED):
             break
         time.sleep(0.05)
-    raise RateUnavailableError("its source just failed to answer, or the cache is away")
+    raise RateUnavailableError("its source just failed to answer, or the cache is unavailable")
 
 
 def _cached(name: str) -> Any:
@@ -285,5 +285,5 @@ def _value_at(path: str, reply: WireReply) -> Decimal:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,20})?", value):
         value = Decimal(value)
     if not isinstance(value, Decimal):
-        raise RateUnavailableError("its source answered with something that is no number")
+        raise RateUnavailableError("its source answered with a value that is not a number")
     return value

@@ -75,7 +75,7 @@ class Claim:
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """One call of a receiver. `took`: the receivers that took the message before, in the same delivery."""
+    """One call of a receiver. `took`: the receivers that returned before it, in the same delivery."""
 
     receiver: str
     held: Claim
@@ -89,16 +89,18 @@ class Bulkhead:
     """The receiver calls under way in one process, and their limits. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._invocations: set[Invocation] = set()
 
     def begin(self, invocation: Invocation) -> Start:
         """Register a call, if it may begin. Call `end` when it has returned."""
         with self._lock:
-            if self._hangs_with(invocation):
+            receiver, message = invocation.receiver, invocation.held.message.pk
+            # An earlier call with the same message has not returned: a second one would hang, too.
+            if any(earlier.held.message.pk == message for earlier in self._invocations_of(receiver)):
                 return Start.HANGS
-            if self._free_calls(invocation.receiver) <= 0:
-                return Start.HANGS if self._hangs(invocation.receiver) else Start.BUSY
+            if self.free_calls(receiver) <= 0:
+                return Start.HANGS if self.hangs(receiver) else Start.BUSY
             self._invocations.add(invocation)
             return Start.BEGUN
 
@@ -127,37 +129,22 @@ class Bulkhead:
     def hanging(self, receiver: str) -> int:
         """How many calls of a receiver hang."""
         with self._lock:
-            return self._hanging(receiver)
+            return sum(invocation.given_up for invocation in self._invocations_of(receiver))
 
     def hangs(self, receiver: str) -> bool:
         """Whether so many calls of a receiver hang that it is called only once in PAUSE_SECONDS."""
-        with self._lock:
-            return self._hangs(receiver)
+        return self.hanging(receiver) >= HANGING_BEFORE_PAUSE
 
     def free_calls(self, receiver: str) -> int:
         """How many calls of a receiver may begin now."""
         with self._lock:
-            return self._free_calls(receiver)
-
-    def _free_calls(self, receiver: str) -> int:
-        invocations, hanging = self._invocations_of(receiver), self._hanging(receiver)
-        if hanging >= HANGING_AT_MOST:
-            return 0
-        if self._hangs(receiver):
-            rested = time.monotonic() - max(invocation.began for invocation in invocations) >= PAUSE_SECONDS
-            return 1 if rested else 0
-        return AT_ONCE - (len(invocations) - hanging)
-
-    def _hangs(self, receiver: str) -> bool:
-        return self._hanging(receiver) >= HANGING_BEFORE_PAUSE
-
-    def _hanging(self, receiver: str) -> int:
-        return sum(invocation.given_up for invocation in self._invocations_of(receiver))
+            invocations, hanging = self._invocations_of(receiver), self.hanging(receiver)
+            if hanging >= HANGING_AT_MOST:
+                return 0
+            if hanging >= HANGING_BEFORE_PAUSE:
+                newest = max(invocation.began for invocation in invocations)
+                return 1 if time.monotonic() - newest >= PAUSE_SECONDS else 0
+            return AT_ONCE - (len(invocations) - hanging)
 
     def _invocations_of(self, receiver: str) -> list[Invocation]:
         return [invocation for invocation in self._invocations if invocation.receiver == receiver]
-
-    def _hangs_with(self, invocation: Invocation) -> bool:
-        """Whether an earlier call with the same message has not returned; a second one would hang, too."""
-        message = invocation.held.message.pk
-        return any(other.held.message.pk == message for other in self._invocations_of(invocation.receiver))

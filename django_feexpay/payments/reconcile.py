@@ -19,8 +19,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from django_feexpay import conf, failpoints
+from django_feexpay.catalogue.outcomes import UNKNOWN_REASON, Word
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import UNKNOWN_REASON, HistoryRow, StatusReport, Word
+from django_feexpay.gateway.reports import HistoryRow, StatusReport
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Incident
 from django_feexpay.payments import (
@@ -44,8 +45,8 @@ TIMEOUT_SECONDS = 25.0
 #: The same while a person waits for the page.
 INTERACTIVE_TIMEOUT_SECONDS = 5.0
 
-#: How long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay gives no answer. Then staff decide: with
-#: the usual expiry within a day of the request.
+#: How long after its expiry an attempt stays PENDING or UNKNOWN while FeexPay gives no answer. Then staff decide. With
+#: the default expiry that is within a day of the request.
 LONGEST_SILENCE = timedelta(hours=23)
 
 #: A doubtful refusal whose history cannot be read completely is searched for again at least this often.
@@ -59,18 +60,13 @@ NOT_IN_HISTORY = StatusReport(word=Word.MISSING)
 
 
 def reconcile(
-    attempt_id: UUID,
-    *,
-    source: Source,
-    actor: str = "",
-    note: str = "",
-    total_seconds: float | None = None,
+    attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> bool:
     """Ask FeexPay about an attempt and settle it by the answer.
 
-    Returns True if FeexPay answered, also if its complete history lacks the attempt. An attempt that is being sent is
-    not asked about. A gateway without an answer changes nothing: the attempt is polled again. `total_seconds` bounds
-    the call; without it, FeexPay is also asked whether a credited attempt was charged a second time.
+    Returns True if FeexPay answered, also if its complete history lacks the attempt. An attempt in SENDING is skipped.
+    Without an answer no status changes, and the attempt is polled again. `total_seconds` bounds the call; without it,
+    FeexPay is also asked whether a credited attempt was charged a second time.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
     attempt = _read_for_asking(attempt_id)
@@ -84,14 +80,9 @@ def reconcile(
 
 
 def ask(
-    attempt_id: UUID,
-    *,
-    source: Source,
-    actor: str = "",
-    note: str = "",
-    total_seconds: float | None = None,
+    attempt_id: UUID, *, source: Source, actor: str = "", note: str = "", total_seconds: float | None = None
 ) -> StatusReport | None:
-    """Do as `reconcile`, and return the report.
+    """Do as `reconcile` without the check for a second charge, and return the report.
 
     None: no answer. Word.MISSING: FeexPay has no such payment.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
@@ -103,7 +94,7 @@ def ask(
 
 
 def _read_for_asking(attempt_id: UUID) -> Attempt | None:
-    """Read the attempt, unless it is being sent; count the call in the rate budget."""
+    """Read the attempt, and count the call in the rate budget. None: the attempt is in SENDING."""
     refuse_outer_atomic()
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
     if attempt.life_status is Status.SENDING:
@@ -115,7 +106,7 @@ def _read_for_asking(attempt_id: UUID) -> Attempt | None:
 def reconcile_claimed(held: leases.Claim, *, source: Source) -> bool:
     """Reconcile a claimed attempt.
 
-    If the rate budget is spent, it releases the claim instead: the attempt is due again soon.
+    If the rate budget is spent, it releases the claim instead, and the attempt is due again soon.
     Changes: as `reconcile`. Safe to repeat: yes.
     """
     credited = held.status is Status.SUCCESSFUL
@@ -210,8 +201,8 @@ def _fetch_report(attempt: Attempt, source: Source, total_seconds: float | None)
 def _fetch_report_by_echo(attempt: Attempt, source: Source, total_seconds: float | None) -> StatusReport | None:
     """Find the payment that echoes our id in the history, then ask for its status.
 
-    Both answers are authenticated: the history says whose payment it is, the status whether it was paid. The search is
-    repeated each time, as the payer may pay again on the same page.
+    Both answers are authenticated: the history tells whose payment it is, the status whether it was paid. Each poll
+    searches again, as the payer may pay again on the same page.
     """
     half = None if total_seconds is None else total_seconds / 2
     found = history_search.search(attempt, timeout_seconds=_timeout(source, half), longest_question_seconds=half)
@@ -265,7 +256,7 @@ def _log_no_answer(attempt: Attempt, error: GatewayError) -> None:
 def settle(attempt: Attempt, report: StatusReport, *, source: Source, actor: str = "", note: str = "") -> bool:
     """Move an attempt to the status that a report calls for; True if it moved.
 
-    Without a move it schedules the next poll. A credited attempt does not move: if FeexPay took its money back, an
+    Without a move it schedules the next poll. A credited attempt does not move: if FeexPay took the money back, an
     incident is opened.
     Changes: the attempt, by `ledger.move`; Incident. Safe to repeat: yes.
     """
@@ -442,12 +433,3 @@ def _mark_as_sent(attempt: Attempt, cause: Cause) -> bool:
     is_page = attempt.payment.provider.spec.flow == "hosted"
     unknown = {"payer_sealed": None, "next_poll_at": now, "sought_by_echo": is_page}
     return ledger.move(attempt.pk, Status.UNKNOWN, cause, changes=unknown)
-
-
-def seek_by_echo(attempt: Attempt) -> None:
-    """Accept any payment that echoes the attempt's id from now on.
-
-    A credited attempt is left as it is.
-    Changes: the attempt's `sought_by_echo`. Safe to repeat: yes.
-    """
-    Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)

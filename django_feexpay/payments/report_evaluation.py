@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django_feexpay.gateway.reports import StatusReport, Word, same_reference
+from django_feexpay.catalogue.outcomes import Word, same_reference
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt
 

@@ -15,13 +15,19 @@ from django_feexpay.models import Attempt, Payment
 from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import attempts, idempotency, ledger, prompts, rates
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.attempts import PayerDetails, is_queued, lock_user, refuse_duplicates
+from django_feexpay.payments.attempts import (
+    PayerDetails,
+    is_queued,
+    lock_user,
+    other_payments_of_order,
+    refuse_duplicates,
+)
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.sending import send
-from django_feexpay.payments.terms import code_of, msisdn_of, unavailable, validate_retry
+from django_feexpay.payments.terms import msisdn_of, unavailable, validate_retry
 
 
 def retry(
@@ -45,8 +51,7 @@ def retry(
     Safe to repeat: the second call is refused while the first's attempt is open.
     """
     refuse_outer_atomic()
-    if key is not None:
-        idempotency.refuse_or_replay(key)
+    idempotency.refuse_or_replay(key)
     payment = Payment.objects.select_related("provider", "user").get(pk=payment_id)
     if payment.status == Status.SUCCESSFUL:
         raise NotAllowedError("not_retryable", _("This payment is paid."), payment_id=payment.pk)
@@ -55,12 +60,12 @@ def retry(
     if not rates.may_be_used_again(payment):
         message = _("The exchange rate of this payment is too old: please start a new one.")
         raise NotAllowedError("not_retryable", message, payment_id=payment.pk)
-    _refuse_duplicate_of_order(payment)
-    validate_retry(payment, otp)
+    refuse_duplicates(other_payments_of_order(payment))
+    code = validate_retry(payment, otp)
     msisdn = msisdn_of(phone, payment.provider.spec) if phone else None
     queued = is_queued(payment.provider.spec)
     # FeexPay's answer may show that an open payment has failed. While FeexPay cannot be asked, the payment stays open:
-    # the payer is told so, and the retry does not take the probe of a circuit.
+    # the retry is refused for that reason, and does not take the circuit's probe.
     if payment.status in LIVE and gate.is_restricted(payment.provider_id, queued=queued):
         raise _still_open(payment.pk)
     with gate.admit(payment.provider_id, queued=queued):
@@ -68,7 +73,7 @@ def retry(
         give_up_at = time.monotonic() + attempts.ASK_SECONDS
         for earlier in payment.attempts.order_by("ordinal"):
             _ask_about(earlier, cause, total_seconds=give_up_at - time.monotonic())
-        attempt = _open(payment, msisdn, otp, cause, key)
+        attempt = _open(payment, msisdn, code, cause, key, queued=queued)
         if attempt.life_status is Status.SENDING:
             send(attempt.pk, source=source)
     return read_payments().get(pk=payment_id)
@@ -77,7 +82,7 @@ def retry(
 def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
     """Settle an earlier attempt by FeexPay's answer. Raises NotAllowedError if it may be charged and no answer came.
 
-    total_seconds: the time left for it. With none left the retry is refused, and the worker asks by its schedule.
+    total_seconds: the time left. Without time left the retry is refused, and the worker polls the attempt later.
     """
     if attempt.life_status in (Status.CREATED, Status.SENDING):
         return  # the payment is open, so the retry is refused under the lock
@@ -98,10 +103,10 @@ def _ask_about(attempt: Attempt, cause: Cause, *, total_seconds: float) -> None:
 
 
 def _may_have_been_charged(attempt: Attempt) -> bool:
-    """Whether an attempt that did not succeed may be charged by now, so that FeexPay must be asked again.
+    """Whether an attempt that did not succeed may have been charged since, so that FeexPay must be asked again.
 
-    That is a failure, an undocumented refusal, an attempt that never arrived, or one that a webhook names although it
-    was refused or never sent.
+    That is a failure, a doubtful refusal, an attempt that never arrived, or one that was refused or never sent although
+    a webhook names it.
     """
     if attempt.life_status is Status.EXPIRED:
         return attempt.is_not_charged and (attempt.sent_at is not None or attempt.deliveries.exists())
@@ -111,21 +116,22 @@ def _may_have_been_charged(attempt: Attempt) -> bool:
 
 
 @durable()
-def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: idempotency.Key | None) -> Attempt:
+def _open(
+    payment: Payment, msisdn: Msisdn | None, code: str, cause: Cause, key: idempotency.Key | None, *, queued: bool
+) -> Attempt:
     """Open the attempt under the payment's lock, so that two retries at once open one."""
     lock_user(payment.user_id)
-    if key is not None:
-        idempotency.refuse_or_replay(key)
+    idempotency.refuse_or_replay(key)
     current = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
     earlier = list(current.attempts.order_by("ordinal"))
-    _refuse_duplicate_of_order(current)
+    refuse_duplicates(other_payments_of_order(current))
     _refuse_unless_retryable(current, earlier)
-    last, queued, now = earlier[-1], is_queued(payment.provider.spec), conf.now()
+    last, now = earlier[-1], conf.now()
     attempt = attempts.new_attempt(
         payment,
         last.ordinal + 1,
         msisdn or _msisdn_of(last),
-        PayerDetails(otp=code_of(otp) if otp else ""),
+        PayerDetails(otp=code),
         (last.return_url, last.cancel_url),
         queued=queued,
         now=now,
@@ -133,16 +139,8 @@ def _open(payment: Payment, msisdn: Msisdn | None, otp: str, cause: Cause, key: 
     prompts.lock_msisdn(payment.provider.spec, attempt.msisdn_hash)
     prompts.refuse_too_many(payment.provider.spec, attempt.msisdn_hash, attempt.amount)
     ledger.open_attempt(current, attempt, cause, sending=not queued)
-    if key is not None:
-        idempotency.record(key, current, now)
+    idempotency.record(key, current, now)
     return attempt
-
-
-def _refuse_duplicate_of_order(payment: Payment) -> None:
-    """Refuse if the payer started another payment for the same order in the meantime, and that one goes on."""
-    if payment.merchant_reference:
-        of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
-        refuse_duplicates(of_order.exclude(pk=payment.pk))
 
 
 def _refuse_unless_retryable(payment: Payment, earlier: list[Attempt]) -> None:

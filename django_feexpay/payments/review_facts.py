@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 
 from django_feexpay import conf
 from django_feexpay.catalogue import money
+from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.gateway.errors import OutcomeUnknownError
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
+from django_feexpay.gateway.reports import HistoryRow, StatusReport
 from django_feexpay.models import Attempt
 from django_feexpay.payments import history_search, reconcile
 from django_feexpay.payments.admission import rate_budget
@@ -57,7 +58,7 @@ def fetch(attempt: Attempt, *, source: Source) -> Facts:
     """Ask FeexPay about an attempt under review.
 
     It asks by the reference, and if that shows no charge, by our id in the history.
-    Must run outside a transaction. Changes: the attempt's reference, if the history gives one.
+    Must run outside a transaction. Changes: the attempt's reference, if the history shows one.
     Raises: GatewayError if FeexPay does not answer. Safe to repeat: yes.
     """
     ends_at = time.monotonic() + TIMEOUT_SECONDS
@@ -157,12 +158,8 @@ def _said(attempt: Attempt, report: StatusReport, history_complete: bool | None)
 
 
 def _taken(attempt: Attempt, amount: int) -> str:
-    taken, asked_for = (_unbroken(value, attempt.payment.charged_currency) for value in (amount, attempt.amount))
+    currency = attempt.payment.charged_currency
+    taken, asked_for = (money.show(value, currency).replace(" ", "\u00a0") for value in (amount, attempt.amount))
     if amount == attempt.amount:
         return taken
     return _("%(taken)s of %(asked_for)s") % {"taken": taken, "asked_for": asked_for}
-
-
-def _unbroken(amount: int, currency: str) -> str:
-    """An amount with no-break spaces."""
-    return money.show(amount, currency).replace(" ", "\u00a0")

@@ -14,11 +14,12 @@ from django.contrib.auth import get_user_model
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import Word
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
+from django_feexpay.models.payment import read_payments
 from django_feexpay.payments import leases, ledger, reconcile, review_facts
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
@@ -81,9 +82,9 @@ def close(
         proposal = _approvable(attempt, chosen, actor)
     elif needs_second_person(attempt, facts):
         proposal = _propose(attempt, facts, chosen, Cause(source=source, because=chosen, actor=actor, note=reason))
-        return Closing(payment=_read(payment_id), attempt=attempt, proposal=proposal)
+        return Closing(payment=read_payments().get(pk=payment_id), attempt=attempt, proposal=proposal)
     _close(attempt, facts, proposal, Cause(source=source, because=chosen, actor=actor, note=reason))
-    return Closing(payment=_read(payment_id), attempt=Attempt.objects.get(pk=attempt.pk))
+    return Closing(payment=read_payments().get(pk=payment_id), attempt=Attempt.objects.get(pk=attempt.pk))
 
 
 def fetch_facts(attempt: Attempt, *, source: Source, actor: str) -> Facts:
@@ -324,7 +325,3 @@ def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -
         "proposal": None if proposal is None else proposal.pk,
         "holder": None if facts.holder is None else str(facts.holder.pk),
     }
-
-
-def _read(payment_id: UUID) -> Payment:
-    return Payment.objects.for_reading().get(pk=payment_id)

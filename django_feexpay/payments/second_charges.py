@@ -13,8 +13,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.gateway.errors import GatewayError
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
+from django_feexpay.gateway.reports import HistoryRow, StatusReport
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Incident, WebhookDelivery
 from django_feexpay.payments import history_search, incidents

@@ -9,24 +9,25 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_feexpay import conf, failpoints
+from django_feexpay.catalogue.outcomes import DOUBTFUL_REFUSALS, Word
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import PageRequest
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
-from django_feexpay.gateway.reports import DOUBTFUL_REFUSALS, Accepted, HostedPage, Word
+from django_feexpay.gateway.reports import Accepted, HostedPage
+from django_feexpay.gateway.request_bodies import PageRequest
 from django_feexpay.lifecycle import NEVER_SENT, Status
-from django_feexpay.models import Attempt, Payment, PaymentEvent
+from django_feexpay.models import Attempt, PaymentEvent
 from django_feexpay.payments import leases, ledger, reconcile, webhook_hints
 from django_feexpay.payments.admission import gate
-from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited
+from django_feexpay.payments.attempts import ask_about_refusals, collect_request, is_credited, other_payments_of_order
 from django_feexpay.payments.ledger import Cause, Source
 
 logger = logging.getLogger("django_feexpay.payments")
 
 #: How long a queued attempt waits while FeexPay may already have it, or while its order may be charged.
 _ASK_AGAIN = timedelta(seconds=30)
-#: An attempt that is sent late gives its payer this long to answer, or the whole of a shorter expiry.
+#: The payer has at least this time to answer an attempt that was sent late, or the host's expiry if that is shorter.
 SHORTEST_WINDOW = timedelta(minutes=5)
-#: After so many sends that never left, an attempt expires as never sent, even before its expiry.
+#: After this many sends that never left, an attempt expires as never sent, even before its expiry.
 MOST_SENDS = 12
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(seconds=5), timedelta(minutes=2)
 
@@ -37,9 +38,6 @@ def send(attempt_id: UUID, *, source: Source) -> None:
     Changes: the attempt, by `ledger.move`. Safe to repeat: no. The caller must just have moved it to SENDING itself.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
-    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt succeeded late, in the meantime
-        _reject(attempt, source, "already_credited", "")
-        return
     if reason := _reason_not_to_send(attempt):
         _reject(attempt, source, reason, "")
         return
@@ -65,11 +63,12 @@ def send(attempt_id: UUID, *, source: Source) -> None:
 
 
 def send_due(held: leases.Claim, *, source: Source) -> None:
-    """Send a queued attempt under a claim; or expire it when its time is over, or release it to wait.
+    """Send a queued attempt under a claim, or expire it when its time is over, or release it to wait.
 
-    If a webhook names it, FeexPay's history is searched first: FeexPay may have it. It waits while FeexPay cannot be
-    asked about that or about earlier refusals of the order, while another payment of the order is open, and while
-    FeexPay is in trouble or asks to slow down. Sent late, it still leaves its payer SHORTEST_WINDOW.
+    If a webhook names it, FeexPay may already have it, so the history is searched first. The attempt waits while
+    FeexPay does not answer that search or a question about an earlier refusal of the order, while another payment of
+    the order is open, and while a circuit is open or FeexPay asks to slow down. If it is sent late, its payer has
+    SHORTEST_WINDOW.
     Changes: as `send`, and `next_poll_at`. Safe to repeat: yes; only one caller moves it to SENDING.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=held.attempt_id)
@@ -85,9 +84,12 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
         return
     now = conf.now()
     if now >= attempt.expires_at or _times_put_back(attempt) >= MOST_SENDS:
-        _expire_unsent(attempt, source, search_again=found is None)
+        # A webhook names it and the history could not be read: the search goes on after the expiry.
+        next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if found is None else None
+        expired = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
+        ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=expired)
         return
-    if not known or _is_order_open_elsewhere(payment):
+    if not known or other_payments_of_order(payment).exists():
         leases.release(held, min(now + _ASK_AGAIN, attempt.expires_at))
         return
     if wait := gate.wait_to_send(payment.provider_id):
@@ -102,9 +104,9 @@ def send_due(held: leases.Claim, *, source: Source) -> None:
 
 
 def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
-    """Mark a SENDING attempt whose lease ended UNKNOWN: its sender died. It is never resent.
+    """Mark a SENDING attempt whose lease ended as UNKNOWN: its sender died. It is never resent.
 
-    A hosted page is asked for again: its address died with the sender, so it cannot be paid on.
+    A hosted page is requested again: the address of the first one is lost, so no payer can reach it.
     Changes: the attempt, by `ledger.move`. Safe to repeat: yes.
     """
     attempt = Attempt.objects.select_related("payment__provider").get(pk=attempt_id)
@@ -118,31 +120,18 @@ def mark_sender_dead(attempt_id: UUID, *, source: Source) -> None:
 
 
 def _reason_not_to_send(attempt: Attempt) -> str:
-    """Why staff's changes since the start forbid this attempt, as a reason code; "" if they do not."""
+    """The reason code if something that changed since the start forbids this attempt, else ""."""
     provider = attempt.payment.provider
+    if attempt.payment.status == Status.SUCCESSFUL:  # an earlier attempt succeeded late
+        return "already_credited"
     if not provider.is_available:
         return "provider_disabled"
     return "" if provider.min_amount <= attempt.amount <= provider.max_amount else "limits_changed"
 
 
-def _is_order_open_elsewhere(payment: Payment) -> bool:
-    """Whether another payment of the order may still be charged, or is under review."""
-    if not payment.merchant_reference:
-        return False
-    of_order = Payment.objects.of_order(payment.user_id, payment.merchant_reference)
-    return of_order.exclude(pk=payment.pk).exists()
-
-
 def _times_put_back(attempt: Attempt) -> int:
     put_back = PaymentEvent.objects.filter(attempt=attempt, to_status=Status.CREATED, from_status=Status.SENDING)
     return put_back.count()
-
-
-def _expire_unsent(attempt: Attempt, source: Source, *, search_again: bool) -> None:
-    """search_again: a webhook names it and history could not be read, so the search goes on after the expiry."""
-    next_poll_at = leases.next_poll(attempt, Status.EXPIRED) if search_again else None
-    changes = {"next_poll_at": next_poll_at, "payer_sealed": None, "reason_code": NEVER_SENT}
-    ledger.move(attempt.pk, Status.EXPIRED, Cause(source=source, because=NEVER_SENT), changes=changes)
 
 
 def _is_hosted(attempt: Attempt) -> bool:
@@ -172,7 +161,7 @@ def _call_gateway(attempt: Attempt) -> Accepted | HostedPage:
 
 
 def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> None:
-    """PENDING without a reference: FeexPay gives one only to a payment made on the page."""
+    """Move to PENDING without a reference: FeexPay gives one only to a payment made on the page."""
     changes = {
         "redirect_url": page.url,
         "sought_by_echo": True,
@@ -183,9 +172,10 @@ def _mark_page_opened(attempt: Attempt, page: HostedPage, source: Source) -> Non
 
 
 def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None:
-    """PENDING with its reference. A final status in this answer only makes the attempt due now: a poll must prove it.
+    """Move to PENDING with the reference.
 
-    If a code must follow, the same request goes out once more with it, so the payer's details are kept for that.
+    A final status in the answer only makes the attempt due now: a poll proves it. If a code must follow, the same
+    request is sent again with the code, so the payer's details are kept until then.
     """
     final = accepted.word in (Word.SUCCESSFUL, Word.FAILED)
     changes = {
@@ -207,22 +197,22 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted, source: Source) -> None
 
 
 def _put_back(attempt: Attempt, source: Source, error: NotSentError) -> None:
-    """Back to CREATED with a back-off, until its expiry: surely not sent, or a page whose address was surely lost."""
+    """Move back to CREATED with a back-off: the request surely never left, or the page's address is lost."""
     wait = max(
         timedelta(seconds=error.retry_after_seconds or 0),
         min(_FIRST_BACK_OFF * 2 ** _times_put_back(attempt), _LONGEST_BACK_OFF),
     )
-    # Once it is due, `gate.wait_to_send` knows whether FeexPay asks for more time.
+    # When the attempt is due again, `gate.wait_to_send` knows whether FeexPay asks for more time.
     again_at = conf.now() + min(wait, leases.MAX_RELEASE_DELAY)
-    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # SHORTEST_WINDOW is taken back
+    expires_at = min(attempt.expires_at, attempt.created_at + feexpay.expiry)  # without SHORTEST_WINDOW
     changes = {"next_poll_at": min(again_at, expires_at), "sent_at": None, "expires_at": expires_at}
     ledger.move(attempt.pk, Status.CREATED, Cause(source=source, because=error.code), changes=changes)
 
 
 def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
-    """Refused by FeexPay, or not sent after all.
+    """Move to REJECTED: FeexPay refused the request, or we did not send it.
 
-    FeexPay is asked about it later if it may be charged: the refusal is undocumented, or a webhook names the attempt.
+    FeexPay is asked later if there may be a charge: the refusal is doubtful, or a webhook names the attempt.
     """
     doubtful = code in DOUBTFUL_REFUSALS or attempt.deliveries.exists()
     next_poll_at = leases.next_poll(attempt, Status.FAILED) if doubtful else None
@@ -231,7 +221,7 @@ def _reject(attempt: Attempt, source: Source, code: str, text: str) -> None:
 
 
 def _mark_unknown(attempt: Attempt, source: Source, code: str) -> None:
-    """FeexPay may have it: it is searched for by our id, closed only when it is surely absent, and never resent."""
+    """Move to UNKNOWN: FeexPay may have the request. Polls search the history for our id; it is never resent."""
     changes = {
         "payer_sealed": None,
         "next_poll_at": leases.next_poll(attempt, Status.UNKNOWN),

@@ -1,8 +1,7 @@
 """Validation of a payment request before anything is written.
 
-`PaymentRequest` is what is asked for, in plain values from the API or the host's code. `AgreedTerms` is the result when
-it keeps every rule: the provider, the payer's msisdn, the amount charged and the fee. A `Quote` is the same amounts
-without a request.
+A `PaymentRequest` holds plain values from the API or the host's code. `validate` turns a request that keeps every rule
+into `AgreedTerms`: the provider row, the payer's msisdn and code, and the `Quote` of what is charged.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ _CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentRequest:
-    """What is asked for. `amount` in the minor unit of `currency` ("" = the provider's own).
+    """A request for a payment. `amount` is in the minor unit of `currency` ("": the provider's own).
 
-    The repr leaves out the phone and everything else about the payer, and those values become PrivateText.
+    The values about the payer become PrivateText, and the repr leaves them out.
     """
 
     user: Any
@@ -66,24 +65,10 @@ class PaymentRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgreedTerms:
-    """A request that keeps every rule, with what it comes to."""
-
-    request: PaymentRequest
-    provider: Provider
-    spec: ProviderSpec
-    msisdn: Msisdn | None
-    currency: str
-    charged_amount: int
-    exchange_rate: Decimal | None
-    fee: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What a price comes to: `charged_amount` is what FeexPay is asked for, `fee` its fee.
+    """A price and its charge: `charged_amount` is what FeexPay is asked to take, `fee` its fee.
 
-    All in the charged currency except `amount`. `exchange_rate`: None unless the price was converted.
+    `amount` is in `currency`, all else in `charged_currency`. `exchange_rate`: None unless the price was converted.
     """
 
     amount: int
@@ -99,8 +84,19 @@ class Quote:
         return self.charged_amount
 
 
+@dataclass(frozen=True, kw_only=True)
+class AgreedTerms:
+    """A request that keeps every rule. `otp`: the code without spaces, "" for none. `msisdn`: None for a card."""
+
+    request: PaymentRequest
+    provider: Provider
+    msisdn: Msisdn | None
+    otp: str = field(repr=False)
+    quote: Quote
+
+
 def quote(*, user: Any, provider: str, amount: int, currency: str = "") -> Quote:
-    """What this payer would be charged now. The rate holds for a start by the same user within ten minutes.
+    """Quote what this payer would be charged now. The same user may start at this rate for ten minutes.
 
     The host's PAYABLE is not called, because there is no order yet. Writes nothing.
     Raises: NotAllowedError with `validation_error`, `provider_unavailable` or `rate_unavailable`.
@@ -127,32 +123,24 @@ def validate(request: PaymentRequest) -> AgreedTerms:
     if not request.phone and spec.phone is not None:
         raise invalid("phone", "required", _("This field is required."))
     msisdn = msisdn_of(request.phone, spec)
-    _check_otp(request.otp, spec)
+    otp = _otp(request.otp, spec)
     _check_urls(request)
     _check_price(request.user, request.merchant_reference, request.metadata, amount, currency)
     quoted = _quoted(provider, amount, currency, rates.held_rate(request.user, currency, spec.currency))
-    return AgreedTerms(
-        request=request,
-        provider=provider,
-        spec=spec,
-        msisdn=msisdn,
-        currency=currency,
-        charged_amount=quoted.charged_amount,
-        exchange_rate=quoted.exchange_rate,
-        fee=quoted.fee,
-    )
+    return AgreedTerms(request=request, provider=provider, msisdn=msisdn, otp=otp, quote=quoted)
 
 
-def validate_retry(payment: Payment, otp: str) -> None:
+def validate_retry(payment: Payment, otp: str) -> str:
     """Check a payment against today's rules before another attempt of it: the code, the price, the limits.
 
     Calls the host's PAYABLE, as the price may have changed. The charged amount stays what the payer agreed to: neither
-    the rate nor the fee is computed again. Writes nothing.
+    the rate nor the fee is computed again. Writes nothing. Returns the code as `code_of` does, "" without one.
     Raises: NotAllowedError `validation_error`.
     """
-    _check_otp(otp, payment.provider.spec)
+    code = _otp(otp, payment.provider.spec)
     _check_price(payment.user, payment.merchant_reference, payment.metadata, payment.amount, payment.currency)
     _check_limits(payment.charged_amount, payment.provider)
+    return code
 
 
 def unavailable(provider: Provider, language: str) -> str:
@@ -255,11 +243,10 @@ def _quoted(provider: Provider, amount: int, currency: str, rate: Decimal | None
     )
 
 
-def _check_otp(otp: str, spec: ProviderSpec) -> None:
+def _otp(otp: str, spec: ProviderSpec) -> str:
     if spec.needs_otp_first and not otp:
         raise invalid("otp", "required", _("This provider needs the code you got by dialling first."))
-    if otp:
-        code_of(otp)
+    return code_of(otp) if otp else ""
 
 
 def _check_urls(request: PaymentRequest) -> None:

@@ -1,9 +1,8 @@
-"""Store webhook deliveries, and poll the attempt that each one names. Nothing a delivery says is believed."""
+"""Store webhook deliveries, and poll the attempt that each one names. Their content is never trusted."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
 from urllib.parse import urlsplit
@@ -13,8 +12,9 @@ from django.db import connection
 from django.db.models import Count, F, Q, QuerySet
 
 from django_feexpay import conf, crypto
+from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.reports import WebhookHint, Word, same_reference, spellings_of, takes_back, word_from
+from django_feexpay.gateway.reports import WebhookHint, takes_back, word_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import webhook_pace
@@ -42,7 +42,7 @@ _random_source = random.SystemRandom()
 
 
 def receive(hint: WebhookHint) -> None:
-    """Store a delivery and make its attempt due. A delivery with an unknown reference is matched when we learn it.
+    """Store a delivery and make its attempt due. `match` finds the attempt later if we do not know its reference yet.
 
     The attempt is the one with that reference, else the one whose id FeexPay echoes: FeexPay may report an attempt
     whose reference we never received, or which it refused.
@@ -86,30 +86,33 @@ def match(attempt_id: UUID, gateway_reference: str) -> None:
 
 
 def match_late_references() -> int:
-    """Match deliveries that were stored while their reference was being committed; how many.
+    """Match deliveries that were stored while their reference was being committed; return how many.
 
     Changes: as `match`. Safe to repeat: yes.
     """
     since = conf.now() - _MATCHABLE
     waiting = WebhookDelivery.objects.filter(attempt=None, received_at__gt=since).exclude(gateway_reference="")
     references = list(waiting.order_by("pk").values_list("gateway_reference", flat=True))
-    return sum(_match_all(references[at : at + _MATCH_BATCH]) for at in range(0, len(references), _MATCH_BATCH))
-
-
-def _match_all(references: Iterable[str]) -> int:
-    spellings = {spelling for reference in references for spelling in spellings_of(reference)}
-    found = Attempt.objects.filter(gateway_reference__in=spellings).values_list("pk", "gateway_reference")
-    for attempt_id, reference in found:
-        match(attempt_id, str(reference))
-    return len(found)
+    matched = 0
+    for start in range(0, len(references), _MATCH_BATCH):
+        batch = references[start : start + _MATCH_BATCH]
+        spellings = {spelling for reference in batch for spelling in spellings_of(reference)}
+        found = Attempt.objects.filter(gateway_reference__in=spellings).values_list("pk", "gateway_reference")
+        for attempt_id, reference in found:
+            match(attempt_id, str(reference))
+        matched += len(found)
+    return matched
 
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:
     attempts = _attempts()
     named = attempts.filter(gateway_reference__in=spellings_of(hint.reference)).first() if hint.reference else None
-    if named is not None or (attempt_id := _echoed_id(hint)) is None:
+    if named is not None:
         return named
-    return attempts.filter(pk=attempt_id).first()
+    try:
+        return attempts.filter(pk=UUID(hint.echo or "")).first()
+    except ValueError:  # no attempt id of ours
+        return None
 
 
 @cache
@@ -121,13 +124,6 @@ def _attempts() -> QuerySet[Attempt]:
     columns = ("status", "next_poll_at", "last_polled_at", "gateway_reference")
     attempts = Attempt.objects.only(*columns).order_by("pk")
     return attempts.annotate(user_id=F("payment__user"), stored_count=Count("deliveries"))
-
-
-def _echoed_id(hint: WebhookHint) -> UUID | None:
-    try:
-        return UUID(hint.echo or "")
-    except ValueError:
-        return None
 
 
 def _make_page_due_now(hint: WebhookHint) -> None:

@@ -19,7 +19,7 @@ from django_feexpay.payments import leases
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`at_once` polls without a wait, then one each `seconds_apart`."""
+    """`at_once` polls without a wait, then one every `seconds_apart`."""
 
     at_once: int
     seconds_apart: float

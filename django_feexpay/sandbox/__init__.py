@@ -1,10 +1,11 @@
 """A local stand-in for FeexPay in its own process: the API, the webhooks, the payer's phone.
 
-Start it with `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It shares no code with
-`django_feexpay.gateway`, so that one cannot hide a mistake of the other, and it imports no Django.
+Start it with `python -m django_feexpay.sandbox` or `manage.py feexpay_sandbox`. It imports no Django, and it shares no
+code with `django_feexpay.gateway`: a mistake in one of the two must not hide in the other.
 
 cli.py, options.py   the options, from arguments and environment
-server.py            the server and its routes (same_origin.py: refuses other sites' pages)
+server.py            the server and its routes
+same_origin.py       refuses changes by pages of other sites
 context.py           what endpoints read from a request
 
 FeexPay's side

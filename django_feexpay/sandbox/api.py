@@ -36,7 +36,7 @@ async def status_without_reference(request: Request) -> Response:
 
 
 async def v1_status(request: Request) -> Response:
-    """GET getrequesttopay: unknown to v2; v1 answered it without a key."""
+    """GET getrequesttopay, the status of v1: without a key, and only if the setting `v1_status` is on."""
     payment = payment_of(request)
     if not sandbox_of(request).settings.v1_status:
         raise bodies.no_such_path("GET", request.url.path)
@@ -55,7 +55,7 @@ async def balance(request: Request) -> Response:
 
 
 async def shop(request: Request) -> Response:
-    """GET get_shop: without a key, as FeexPay's own SDK calls it."""
+    """GET get_shop: needs no key, as FeexPay's own SDK sends none."""
     sandbox = sandbox_of(request)
     options = sandbox.options
     if request.path_params["shop"] != options.shop_id:

@@ -53,65 +53,65 @@ async def collect_from(
     request: Request, network: Network, body: dict[str, Any], *, echo_may_be_json: bool = False
 ) -> Response:
     flow = sandbox_of(request).flow_of(network)
-    asked = read_collect(
+    valid = read_collect(
         body, network, otp_needed=flow == "otp" and not network.two_steps, echo_may_be_json=echo_may_be_json
     )
-    require_shop(request, asked.shop)
+    require_shop(request, valid.shop)
     require_open(request, network)
-    script = scenarios.script_for(asked.msisdn)
+    script = scenarios.script_for(valid.msisdn)
     if script.answer is Answer.UNAVAILABLE_503:
         raise ApiError(503, "Network under maintenance", "NETWORK_UNAVAILABLE")
     if flow == "otp" and script.answer not in _BEFORE_OTP:
-        return await _collect_with_otp(request, network, asked, script)
-    payment = _create(sandbox_of(request), network, asked, script, flow)
+        return await _collect_with_otp(request, network, valid, script)
+    payment = _create(sandbox_of(request), network, valid, script, flow)
     return await _answer(request, script, payment)
 
 
-async def _collect_with_otp(request: Request, network: Network, asked: CollectRequest, script: Script) -> Response:
-    """Collect with a code: one request where the payer already has it, two at Coris, which sends it by SMS."""
+async def _collect_with_otp(request: Request, network: Network, valid: CollectRequest, script: Script) -> Response:
+    """Collect with a one-time code: one request, as the payer has the code; two at Coris, which sends it by SMS."""
     sandbox = sandbox_of(request)
     waiting = None
-    if network.two_steps and asked.otp:
-        waiting = sandbox.store.waiting_for_otp(network.suffix, asked.msisdn, asked.amount, asked.callback_info)
-    if network.two_steps and not asked.otp:
-        payment = _create(sandbox, network, asked, Script(), "otp")
+    if network.two_steps and valid.otp:
+        waiting = sandbox.store.waiting_for_otp(network.suffix, valid.msisdn, valid.amount, valid.callback_info)
+    if network.two_steps and not valid.otp:
+        payment = _create(sandbox, network, valid, Script(), "otp")
         return JSONResponse(bodies.otp_sent(payment), status_code=201)
     # At Coris a code without a first request cannot be correct.
     orphan = network.two_steps and waiting is None
-    refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(asked.otp)
+    refusal = scenarios.INVALID_OTP if orphan else scenarios.otp_refusal(valid.otp)
     if refusal is not None:
         script = Script((scenarios.failed(refusal, 0.0),), Answer.FINAL)
     if waiting is None:
-        payment = _create(sandbox, network, asked, script, "push")
+        payment = _create(sandbox, network, valid, script, "push")
     else:
         payment = sandbox.engine.accept_otp(waiting, script.steps)
     return await _answer(request, script, payment)
 
 
-def _create(sandbox: Sandbox, network: Network, asked: CollectRequest, script: Script, flow: Flow) -> Payment:
+def _create(sandbox: Sandbox, network: Network, valid: CollectRequest, script: Script, flow: Flow) -> Payment:
     now = time.time()
-    _refuse_duplicate(sandbox, network, asked, now)
+    _refuse_duplicate(sandbox, network, valid, now)
     payment = Payment(
         reference=bodies.new_reference(network, now),
         suffix=network.suffix,
-        msisdn=asked.msisdn,
-        amount=asked.amount,
+        msisdn=valid.msisdn,
+        amount=valid.amount,
         prompts=1 if script.asks_payer else 0,
-        odd_status_body=scenarios.script_for(asked.msisdn).odd_status_body,
-        echo=asked.callback_info,
-        details=asked.details,
+        odd_status_body=scenarios.script_for(valid.msisdn).odd_status_body,
+        echo=valid.callback_info,
+        details=valid.details,
         created_at=now,
-        custom_id=asked.custom_id,
-        echo_is_json=asked.echo_is_json,
+        custom_id=valid.custom_id,
+        echo_is_json=valid.echo_is_json,
         waits_for={"redirect": "page", "otp": "otp"}.get(flow, "phone"),
     )
     return sandbox.engine.accept(payment, _steps(sandbox, script, flow))
 
 
-def _refuse_duplicate(sandbox: Sandbox, network: Network, asked: CollectRequest, now: float) -> None:
+def _refuse_duplicate(sandbox: Sandbox, network: Network, valid: CollectRequest, now: float) -> None:
     """FeexPay documents the error code, not what makes two payments identical: this rule is our assumption."""
     since = now - sandbox.settings.duplicate_seconds
-    if since < now and sandbox.store.is_duplicate(network.suffix, asked.msisdn, asked.amount, since):
+    if since < now and sandbox.store.is_duplicate(network.suffix, valid.msisdn, valid.amount, since):
         raise ApiError(409, "An identical transaction exists", "ERR_DUPLICATE_TRANSACTION")
 
 
@@ -132,7 +132,7 @@ async def _answer(request: Request, script: Script, payment: Payment) -> Respons
     if script.answer is Answer.AFTER_WEBHOOK or sandbox.settings.webhook_before_answer:
         await sandbox.timers.deliver_now(payment.reference)
     if payment.suffix == "moov" and sandbox.settings.moov_synchronous:
-        payment = await _when_final(sandbox, payment)
+        payment = await _wait_for_decision(sandbox, payment)
         return _response(sandbox, script.answer, bodies.moov_synchronous(payment), payment)
     body = bodies.accepted(payment)
     if payment.waits_for == "page":
@@ -141,6 +141,7 @@ async def _answer(request: Request, script: Script, payment: Payment) -> Respons
 
 
 def _response(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: Payment) -> Response:
+    """The response with `body`, or the fault of the magic number."""
     if answer is Answer.CONNECTION_RESET:
         return ConnectionReset()
     if answer is Answer.HTML_502:
@@ -155,7 +156,7 @@ def _response(sandbox: Sandbox, answer: Answer, body: dict[str, Any], payment: P
     return JSONResponse(body, status_code=sandbox.settings.success_code)
 
 
-async def _when_final(sandbox: Sandbox, payment: Payment) -> Payment:
+async def _wait_for_decision(sandbox: Sandbox, payment: Payment) -> Payment:
     latest: Payment | None = payment
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + SYNCHRONOUS_SECONDS * sandbox.options.time_scale

@@ -117,7 +117,7 @@ async def reverse(request: Request) -> dict[str, Any]:
     """POST reverse `{"status"?, "webhook"?}`: give the money of a paid payment back to the payer."""
     found, engine = _payment(request), sandbox_of(request).engine
     fields = await _read_fields(request, ("status", "webhook"))
-    status, announce = fields.get("status", scenarios.REVERSED), _announce(fields)
+    status, announce = fields.get("status", scenarios.REVERSED), _wants_webhook(fields)
     if status not in (*scenarios.REVERSED_STATUSES, scenarios.FAILED):
         raise SettingError(f"status must be one of {', '.join((*scenarios.REVERSED_STATUSES, scenarios.FAILED))}")
     if status == scenarios.FAILED and found.charged:
@@ -131,7 +131,7 @@ async def reverse(request: Request) -> dict[str, Any]:
 async def charge_again(request: Request) -> dict[str, Any]:
     """POST charge_again `{"webhook"?}`: charge the same payer a second time, under another reference."""
     found, sandbox = _payment(request), sandbox_of(request)
-    announce = _announce(await _read_fields(request, ("webhook",)))
+    announce = _wants_webhook(await _read_fields(request, ("webhook",)))
     second = sandbox.engine.charge_again(found.reference, announce=announce)
     if second is None:
         raise ApiError(409, f"the payment is {found.status}: only a paid payment can be charged again")
@@ -154,7 +154,7 @@ async def webhooks(request: Request) -> dict[str, Any]:
     deliveries = sandbox_of(request).store.deliveries_of(found.reference)
     return {
         "webhooks": [
-            _as_listed(delivery) | {"signed": delivery.signed, "body": shown_body(found, delivery)}
+            _delivery_as_json(delivery) | {"signed": delivery.signed, "body": shown_body(found, delivery)}
             for delivery in deliveries
         ]
     }
@@ -235,7 +235,7 @@ def force_status(sandbox: Sandbox, payment: Payment, fields: Mapping[str, object
     if reason is not None and not isinstance(reason, str):
         raise SettingError("reason must be a text")
     paid = _whole("paid_amount", fields.get("paid_amount", payment.amount if status == scenarios.SUCCESSFUL else 0))
-    announce = _announce(fields)
+    announce = _wants_webhook(fields)
     reason = None if status != scenarios.FAILED else reason or scenarios.DECLINED
     sandbox.engine.force(payment, str(status), reason, paid, announce=announce)
 
@@ -293,7 +293,7 @@ async def _read_fields(request: Request, names: tuple[str, ...] | None = None) -
     return body
 
 
-def _announce(fields: Mapping[str, object]) -> bool:
+def _wants_webhook(fields: Mapping[str, object]) -> bool:
     announce = fields.get("webhook", True)
     if not isinstance(announce, bool):
         raise SettingError("webhook must be true or false")
@@ -320,7 +320,7 @@ def _link_as_json(request: Request, link: Link) -> dict[str, Any]:
     }
 
 
-def _as_listed(delivery: Delivery) -> dict[str, Any]:
+def _delivery_as_json(delivery: Delivery) -> dict[str, Any]:
     return {
         "status": delivery.status,
         "attempts": delivery.attempts,
@@ -350,7 +350,7 @@ def as_json(sandbox: Sandbox, one: Payment) -> dict[str, Any]:
         "prompts": one.prompts,
         "created_at": bodies.iso(one.created_at),
         "settled_at": None if one.settled_at is None else bodies.iso(one.settled_at),
-        "webhooks": [_as_listed(delivery) for delivery in deliveries],
+        "webhooks": [_delivery_as_json(delivery) for delivery in deliveries],
     }
 
 

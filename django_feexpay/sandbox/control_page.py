@@ -147,7 +147,7 @@ def _act(viewer: Viewer, found: Payment, form: dict[str, str]) -> bool:
 
 
 def _whole(name: str, form: dict[str, str]) -> dict[str, object]:
-    """The field as an integer, or as the text that is none; nothing when it is empty."""
+    """The field as an integer; left out when empty. The caller refuses a text that is no number."""
     text = form.get(name, "").strip()
     is_whole = text.isascii() and text.isdigit() and len(text) < 12
     return {name: int(text) if is_whole else text} if text else {}

@@ -32,7 +32,7 @@ class SettingError(ValueError):
     """An unknown setting or a wrong value; the message says which and why."""
 
 
-# --- readers: a JSON value or the text of a form in, a valid value out; SettingError says what is valid ------------
+# --- readers: take a JSON value or the text of a form, return a valid value or raise SettingError ------------------
 
 
 def read_whole(least: int, most: int) -> Reader:
@@ -70,8 +70,8 @@ def _read_switch(value: object) -> object:
     raise SettingError("true or false")
 
 
-def _parts(value: object) -> list[object]:
-    """The items of a list, or of a text with commas."""
+def _items(value: object) -> list[object]:
+    """The items of a list or of a text with commas."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple):
@@ -79,9 +79,9 @@ def _parts(value: object) -> list[object]:
     raise SettingError("a list")
 
 
-def _read_several(words: tuple[str, ...]) -> Reader:
+def _read_words(words: tuple[str, ...]) -> Reader:
     def read(value: object) -> object:
-        parts = _parts(value)
+        parts = _items(value)
         if any(part not in words for part in parts):
             raise SettingError(f"any of {', '.join(words)}")
         return tuple(dict.fromkeys(parts))
@@ -98,7 +98,7 @@ def _read_reversed_status(value: object) -> object:
 
 def _read_addresses(value: object) -> object:
     try:
-        return tuple(str(ip_address(str(part))) for part in _parts(value))
+        return tuple(str(ip_address(str(part))) for part in _items(value))
     except ValueError as error:
         raise SettingError("IP addresses") from error
 
@@ -157,7 +157,7 @@ def _seconds(group: str, fr: str, en: str, *, default: float = 0.0) -> Any:
 
 
 def _networks(fr: str, en: str) -> Any:
-    return _setting("shop", (), _read_several(tuple(BY_SUFFIX)), fr, en)
+    return _setting("shop", (), _read_words(tuple(BY_SUFFIX)), fr, en)
 
 
 _ERROR_CODES = ("400", "429", "500", "503")
@@ -209,7 +209,7 @@ class FaultSettings:
         "L'export d'historique échoue, sans webhook.", "The asynchronous history fails, without a webhook.")
     seed: int = _setting("faults", 0, read_whole(0, 10**9),
         "Graine aléatoire de tous les pourcentages.", "Random seed of every percentage.")
-    fault_calls: tuple[str, ...] = _setting("faults", (), _read_several(OPERATIONS),
+    fault_calls: tuple[str, ...] = _setting("faults", (), _read_words(OPERATIONS),
         "Appels qui peuvent échouer ; vide\u00a0: tous.", "Calls that may fail; empty: all.")
     latency_percent: float = _percent("faults", "Réponses lentes (%).", "Slow answers (%).")
     latency_seconds: float = _seconds("faults",
@@ -226,7 +226,7 @@ class FaultSettings:
     charged_error_percent: float = _percent("faults",
         "Demandes acceptées auxquelles on répond par une erreur (%).",
         "Accepted collect requests answered with an error (%).")
-    charged_error_codes: tuple[str, ...] = _setting("faults", _ERROR_CODES, _read_several(_ERROR_CODES),
+    charged_error_codes: tuple[str, ...] = _setting("faults", _ERROR_CODES, _read_words(_ERROR_CODES),
         "Codes HTTP d'une telle erreur.", "HTTP codes of such an error; one is drawn.")
     charged_error_named_percent: float = _percent("faults",
         "Erreurs de ce genre qui donnent la référence et l'état du paiement (%).",

@@ -1,8 +1,8 @@
 """Fault injection in front of FeexPay's endpoints: latency, resets, 5xx, 429 and cut answers, by percentage.
 
-A fault happens before the request is handled or after it, at random; a 429 always before; a cut answer, and an error in
-answer to an accepted collect request, always after. So a failed collect request does not show whether money moved, as
-with the real FeexPay. The seed, the kind of call and its count decide: the same calls meet the same faults.
+At random, a fault happens before the request is handled or after it. A 429 always happens before; a cut answer, and an
+error in answer to an accepted collect request, always after. So a failed collect request does not show whether money
+moved, as with the real FeexPay. The seed, the kind of call and its count decide: the same calls meet the same faults.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ async def _recorded(app: ASGIApp, scope: Scope, receive: Receive) -> list[Messag
 
 
 def _cut(answer: list[Message]) -> list[Message]:
-    """The first half of the body with a matching Content-Length: FeexPay sent half, the connection lost nothing."""
+    """The first half of the body, with a Content-Length that matches it."""
     start = next((message for message in answer if message["type"] == "http.response.start"), None)
     if start is None:  # the app reset the connection itself
         return answer

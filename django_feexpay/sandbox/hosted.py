@@ -79,8 +79,8 @@ def _operator_body(viewer: Viewer, payment: Payment) -> Markup:
 
 def _shop_url(payment: Payment) -> str:
     """Where the browser is sent back to; "" when the shop gave no usable address."""
-    came_back = "cancel_url" if payment.status == scenarios.FAILED else "return_url"
-    return with_reference(payment.details.get(came_back, ""), payment.reference)
+    name = "cancel_url" if payment.status == scenarios.FAILED else "return_url"
+    return with_reference(payment.details.get(name, ""), payment.reference)
 
 
 # --- the hosted page of a link ----------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _closed_link(request: Request, viewer: Viewer, error: ApiError) -> Response:
     return page(viewer, "link_page", request.url.path, content, error.status_code)
 
 
-# --- used by both -----------------------------------------------------------------------------------------------
+# --- shared -----------------------------------------------------------------------------------------------
 
 
 def with_reference(url: str, reference: str) -> str:

@@ -36,7 +36,7 @@ from django_feexpay.sandbox.validation import (
 # FeexPay's `paymentMethod`.
 METHODS = {"ALL": (*CARDS, *NETWORKS), "CARD": CARDS, "MOBILE": NETWORKS}
 
-_CODE_SIGNS = string.ascii_letters + string.digits
+_CODE_CHARACTERS = string.ascii_letters + string.digits
 _CODE_LENGTH = 8
 
 _FAILED_ON_THE_PAGE = Script((failed(scenarios.INSUFFICIENT, 0.0),))
@@ -53,14 +53,14 @@ class FormError(ValueError):
 
 
 async def generate(request: Request) -> Response:
-    """POST feexlinks/generate: a new link. The transaction is made when a payer pays on it."""
+    """POST feexlinks/generate: a new link. Only a payer who pays on its page creates a transaction."""
     require_key(request)
     body = await read_json(request)
     _validate(body)
     require_shop(request, body["shop"])
     now, custom_id = time.time(), body.get("custom_id")
     link = Link(
-        code="".join(secrets.choice(_CODE_SIGNS) for _ in range(_CODE_LENGTH)),
+        code="".join(secrets.choice(_CODE_CHARACTERS) for _ in range(_CODE_LENGTH)),
         amount=body["amount"],
         description=body.get("description") or "",
         methods=body["paymentMethod"],
@@ -133,7 +133,7 @@ def pay(sandbox: Sandbox, link: Link, network: Network, script: Script, msisdn: 
 
 
 def script_of(form: Mapping[str, str]) -> Script:
-    """The script of a button: Pay runs the chosen magic number, or without one that of the phone."""
+    """The script of a button. Pay runs the magic number chosen on the page, otherwise that of the phone number."""
     fixed = {"fail": _FAILED_ON_THE_PAGE, "cancel": _CANCELLED_ON_THE_PAGE}
     ending, phone, choice = form.get("ending", ""), form.get("phone", ""), form.get("choice", "")
     if choice in fixed:

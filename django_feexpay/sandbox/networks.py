@@ -1,4 +1,4 @@
-"""The networks FeexPay collects from, typed from its documentation and its integrators.
+"""The networks FeexPay collects from, copied by hand from its documentation and its integrators.
 
 Only the suffix `mtn` is official; the others come from two or more integrators. Where sources disagree on the flow
 (`CONTESTED`), the row has the most recent one and the setting `flows` changes it.
@@ -86,7 +86,6 @@ _ALL = BY_SUFFIX | {card.suffix: card for card in CARDS}
 
 
 def network_of(suffix: str) -> Network:
-    """The network or card with this suffix."""
     return _ALL[suffix]
 
 

@@ -1,7 +1,7 @@
-"""The frame of every page: the viewer's language, the navigation, the stylesheet and the script. No outside asset.
+"""The frame of every page: the viewer's language, the navigation, the stylesheet and the script.
 
-A page works without its script. The script polls the page's `version` and reloads when it has changed, but never while
-a PIN is being typed.
+Pages load nothing from other hosts, and work without their script. The script polls the page's `version` and reloads
+when it has changed, but never while the payer types a PIN.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The life of a payment in the sandbox: it is accepted, it ends, its webhooks are queued.
+"""The life of a payment in the sandbox, from its acceptance to its final status and its webhooks.
 
 Only this module writes a payment's status. PENDING may become anything, FAILED may become SUCCESSFUL (a late success),
 SUCCESSFUL only a reversed status; `force` ignores these rules. Status, remaining steps and webhooks change in one
@@ -28,7 +28,7 @@ _MAY_BECOME = {
 
 
 class PaymentEngine:
-    """Accepts payments and ends them. It calls `on_change` after each change, as something may be due sooner."""
+    """Accepts payments and ends them. After each change it calls `on_change`, as the next step may be due sooner."""
 
     def __init__(
         self, store: Store, options: Options, current_settings: CurrentSettings, on_change: Callable[[], None]
@@ -40,7 +40,7 @@ class PaymentEngine:
         self._on_change = on_change
 
     def accept(self, payment: Payment, steps: Iterable[scenarios.Step]) -> Payment:
-        """Store a new payment and start its script; the payment after the steps without a delay."""
+        """Store a new payment and start its script. Returns the payment after the steps that have no delay."""
         with self._change():
             self._store.add_payment(payment)
             self._start(payment.reference, steps, payment.created_at)
@@ -73,7 +73,7 @@ class PaymentEngine:
             self._apply(due.reference, due.step, time.time())
 
     def run_scripts(self) -> int:
-        """Run every payer's decision that a magic number has planned; how many. Open pages stay open."""
+        """Run now every decision that a magic number has planned. Returns how many. Open pages stay open."""
         decisions = [due for due in self._store.due_steps(math.inf) if due.step.is_payers_decision]
         for due in decisions:
             self.run(due)

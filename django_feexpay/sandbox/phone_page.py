@@ -17,7 +17,7 @@ from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found,
 from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS, magic_number, money, reason_in_words
 
-_ENDINGS = {scenarios.DECLINED: "declined", scenarios.EXPIRED: "expired"}
+_FAILURE_TITLES = {scenarios.DECLINED: "declined", scenarios.EXPIRED: "expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _prompt(viewer: Viewer, payment: Payment, others: list[Payment], pin_is_wron
 
 
 def _result(viewer: Viewer, payment: Payment, others: list[Payment]) -> Markup:
-    title = "approved" if payment.charged else _ENDINGS.get(payment.reason or "", "failed")
+    title = "approved" if payment.charged else _FAILURE_TITLES.get(payment.reason or "", "failed")
     more = viewer.text("not_paid")
     if payment.charged:
         amount, shop = money(payment.paid_amount), viewer.sandbox.options.shop_name

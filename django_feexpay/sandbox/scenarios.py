@@ -1,7 +1,8 @@
-"""The magic numbers: the last two digits of the payer's number decide the outcome. Ours, not FeexPay's.
+"""The magic numbers: the last two digits of the payer's number decide the outcome.
 
-Any other ending waits for the payer: the page or the control interface decides. So do 04 and 14, whose scripts never
-settle. A decision of the payer replaces the rest of the script. Delays are in seconds at `--time-scale 1`.
+They are our convention, not FeexPay's. Any other ending waits for the payer: the page or the control interface decides.
+So do 04 and 14, whose scripts never settle. A decision of the payer replaces the rest of the script. Delays are in
+seconds at `--time-scale 1`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ EXPIRED = "EXPIRED"
 ACCOUNT_NOT_ACTIVE = "SENDER_ACCOUNT_NOT_ACTIVE"
 OPERATOR_ERROR = "INTERNAL_PROCESSING_ERROR"
 
-# FeexPay's SDK knows the operator's code 37; this word for it is ours.
+# FeexPay's SDK knows the operator's code 37, but has no word for it: we chose this one.
 AMOUNT_TOO_LOW = "AMOUNT_BELOW_MINIMUM"
 
-# No source shows FeexPay's words for a wrong or expired code: these are ours.
+# No source shows FeexPay's words for a wrong or expired code: we chose these.
 INVALID_OTP = "INVALID_OTP"
 OTP_EXPIRED = "OTP_EXPIRED"
 
@@ -36,8 +37,8 @@ EXPIRED_OTP = "999999"
 # The codes of immediate failures in FeexPay's own SDK; other reasons have none.
 STATUS_CODES = {LOW_BALANCE: "10", INSUFFICIENT: "10", AMOUNT_TOO_LOW: "37", DECLINED: "92"}
 
-# Statuses of a payment whose money was given back. FeexPay's dashboard has refunds; no source shows the status its API
-# then answers, so these words are ours.
+# Statuses of a payment whose money was given back. FeexPay's dashboard has refunds, but no source shows the status that
+# its API then answers: we chose these words.
 REVERSED = "REVERSED"
 REFUNDED = "REFUNDED"
 CANCELLED = "CANCELLED"
@@ -78,8 +79,10 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change of a payment `after_seconds`: it takes `status` (None: no change), paid `short_by` units less, and
-    sends one webhook for each status in `webhooks`, a second apart.
+    """One change of a payment, `after_seconds` after the request.
+
+    `status`: the new one; None leaves it. `webhooks`: one for each of these statuses, a second apart. `short_by`: the
+    units missing from the amount paid.
     """
 
     after_seconds: float
@@ -96,8 +99,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The outcome of a magic number. `asks_payer` False: the operator refuses without a prompt. `never_ends`: an open
-    operator's page does not fail, either.
+    """The outcome of a magic number.
+
+    `asks_payer` False: the operator refuses without a prompt. `never_ends`: an abandoned operator's page does not fail.
     """
 
     steps: tuple[Step, ...] = ()

@@ -55,7 +55,7 @@ ROUTED_MODULES = (
     pages,
 )
 
-# At a stop, requests that wait on purpose (slow answer, synchronous operator) are given this long.
+# At a stop, requests that wait on purpose (slow answer, synchronous operator) get this long.
 _STOP_SECONDS = 1
 
 
@@ -80,11 +80,7 @@ def build_app(options: Options, store: Store) -> Starlette:
         routes=[route for module in ROUTED_MODULES for route in module.ROUTES],
         lifespan=lifespan,
         middleware=[Middleware(SameOriginOnly), Middleware(FaultInjection)],
-        exception_handlers={
-            bodies.ApiError: _api_error,
-            404: _not_found,
-            405: _not_found,
-        },
+        exception_handlers={bodies.ApiError: _api_error, 404: _not_found, 405: _not_found},
     )
     app.router.redirect_slashes = False
     return app
@@ -123,6 +119,19 @@ class _ResettableProtocol(H11Protocol):
         self.transport.abort()
 
 
+class _AnnouncingServer(uvicorn.Server):
+    """Prints one line with the addresses once it accepts connections and handles signals."""
+
+    def __init__(self, config: uvicorn.Config, line: str) -> None:
+        super().__init__(config)
+        self._line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.write(self._line + "\n")
+        sys.stdout.flush()
+
+
 def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises RuntimeError when the address or the state file cannot be used."""
     with (
@@ -139,10 +148,7 @@ def serve(options: Options) -> None:
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        # The socket accepts connections already; requests wait in its backlog until the server reads them.
-        sys.stdout.write(_ready_line(listening) + "\n")
-        sys.stdout.flush()
-        uvicorn.Server(config).run(sockets=[listening])
+        _AnnouncingServer(config, _ready_line(listening)).run(sockets=[listening])
 
 
 class _StoppedError(BaseException):

@@ -19,7 +19,7 @@ from django_feexpay.sandbox.scenarios import PENDING, SUCCESSFUL, Step
 
 PAYOUT = "PAYOUT_API"
 
-# Raised with every change of the tables; the store refuses a file of another version.
+# Raise it with every change of the tables; the store refuses a file of another version.
 _SCHEMA_VERSION = 3
 
 START_ANEW = "Delete the file to start with an empty state."
@@ -58,11 +58,11 @@ CREATE INDEX IF NOT EXISTS deliveries_by_reference ON deliveries (reference);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """One payment or payout. `echo` is its `callback_info`; `prompts` counts prompts to the payer; `details` are the
-    caller's names, mail, description and return addresses, only sent back.
+    """One payment or payout.
 
-    `kind`: FeexPay's type. `waits_for`: where the payer acts, "phone", "page", or "otp" until the code has come.
-    `link`: the code of the hosted link on which it was paid.
+    `kind`: FeexPay's type. `echo`: its `callback_info`. `prompts`: how often the payer was asked. `details`: names,
+    mail, description and return addresses, which the sandbox only sends back. `waits_for`: where the payer decides,
+    "phone" or "page"; "otp" until the caller has sent the code. `link`: the code of its hosted link.
     """
 
     reference: str
@@ -159,7 +159,7 @@ class Store:
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.row_factory = _read_row
-        # A killed process loses nothing; a power cut may lose the last transactions, which a sandbox can afford.
+        # A killed process loses nothing. A power cut may lose the last transactions, which is acceptable in a sandbox.
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         if self._value("SELECT COUNT(*) FROM sqlite_master") and self._value("PRAGMA user_version") != _SCHEMA_VERSION:
@@ -324,7 +324,7 @@ class Store:
     def add_delivery(
         self, reference: str, status: str, body: bytes, due_at: float | None, *, outcome: str = "", signed: bool = True
     ) -> None:
-        """`reference`: the payment it belongs to, whatever the body says. Without `due_at` it is never sent."""
+        """`reference`: its payment, even if the body names another. Without `due_at` it is never sent."""
         values: dict[str, object] = {"reference": reference, "status": status, "body": body, "due_at": due_at}
         self._insert("deliveries", values | {"outcome": outcome, "signed": signed})
 
@@ -335,7 +335,7 @@ class Store:
         return self._deliveries("WHERE reference = ? ORDER BY id", reference)
 
     def begin_attempt(self, delivery_id: int) -> None:
-        """Count the attempt. The row stays due until it ends, so a process killed meanwhile delivers again."""
+        """Count the attempt. The row stays due until the attempt ends, so a killed process delivers it again."""
         self._connection.execute("UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?", (delivery_id,))
 
     def end_attempt(self, delivery_id: int, outcome: str, delivered: bool, due_again_at: float | None) -> None:

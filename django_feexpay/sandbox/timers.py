@@ -1,7 +1,7 @@
 """The loop that runs due steps and sends due webhooks.
 
-What is due is read from the store, so a restart forgets nothing. Each webhook is sent in its own task, so that a slow
-shop delays nothing else.
+The loop reads them from the store, so a restart forgets nothing. Each webhook is sent in its own task, so a slow shop
+delays nothing else.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from django_feexpay.sandbox.store import Delivery, Store
 
 _DELIVERIES_AT_ONCE = 16
 
-# An idle loop checks this often, in case the machine's clock was set.
+# An idle loop checks at least this often, as the machine's clock may be changed.
 _IDLE_SECONDS = 60.0
 
 
 class Timers:
-    """`wake` makes the loop check at once, as something may be due sooner."""
+    """Runs what is due, and sleeps until the next is. `wake` makes it check at once."""
 
     def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
         self.engine = PaymentEngine(store, options, current_settings, on_change=self.wake)

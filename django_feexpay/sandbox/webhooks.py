@@ -19,7 +19,7 @@ from django_feexpay.sandbox.fault_settings import CurrentSettings
 from django_feexpay.sandbox.options import Options
 from django_feexpay.sandbox.store import Delivery, Payment, Store
 
-# Time between a webhook and those the fault settings add after it.
+# Time between a webhook and the extra ones that the fault settings add.
 SPACING_SECONDS = 1.0
 
 LOST = "lost"
@@ -27,7 +27,7 @@ LOST = "lost"
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A webhook to send about a payment. None keeps the payment's own value; `signed` False sends no credentials."""
+    """A webhook to send about a payment. None: the payment's own value. `signed` False: without credentials."""
 
     status: str | None = None
     amount: int | None = None
@@ -37,7 +37,7 @@ class WebhookRequest:
 
 
 class WebhookQueue:
-    """Queues webhooks in the store; the timers send them. Without a webhook address nothing is queued."""
+    """Queues webhooks in the store, from which the timers send them. Without a webhook address it queues nothing."""
 
     def __init__(self, store: Store, options: Options, current_settings: CurrentSettings) -> None:
         self._store = store

@@ -25,7 +25,8 @@ HIDDEN = "***"
 #: Django's loggers that write the path of a request.
 LOGGERS = ("django.request", "django.server")
 
-_ADDRESS = re.compile(r"/[^\s?#\"']*webhook/[^\s?#\"']+")
+#: The rest of a path, and its last slash.
+_END_OF_PATH = r"[^\s?#\"']+?(/?)(?![^\s?#\"'])"
 
 
 class TokenConverter(StringConverter):
@@ -75,16 +76,11 @@ def guard_logs() -> None:
 
 
 def _without_token(text: str) -> str:
+    """Mask the rest of every path after the address of our webhook, whatever prefix a proxy or the host added."""
     if "webhook/" not in text:
         return text
     try:
-        ours = reverse("feexpay:webhook")
+        ours = re.escape(reverse("feexpay:webhook"))
     except NoReverseMatch:
         return text
-    return _ADDRESS.sub(lambda found: _hidden(found[0], ours), text)
-
-
-def _hidden(path: str, ours: str) -> str:
-    """Mask the rest of the path after the address of our webhook, whatever prefix a proxy or the host added."""
-    before, webhook, after = path.partition(ours)
-    return f"{before}{webhook}{HIDDEN}{'/' if after.endswith('/') else ''}" if after else path
+    return re.sub(rf"({ours}){_END_OF_PATH}", rf"\g<1>{HIDDEN}\g<2>", text)

@@ -273,15 +273,15 @@ def test_no_line_holds_an_unmasked_value(caller: Caller, gateway: ModelGateway, 
     """Check every local variable of the package on every line that runs, because any line may raise."""
     found: set[str] = set()
 
-    def look(frame: FrameType, event: str, argument: object) -> Any:
+    def check(frame: FrameType, event: str, argument: object) -> Any:
         place = Path(frame.f_code.co_filename).name, frame.f_code.co_name
         if not frame.f_code.co_filename.startswith(PACKAGE) or place in ALLOWED_PLACES:
             return None
         found.update(f"{place[0]}:{frame.f_lineno} {name}" for name, text in shown(frame) if canaries_in(text))
-        return look
+        return check
 
     before = sys.gettrace()
-    sys.settrace(look)
+    sys.settrace(check)
     try:
         answer = journey(caller, gateway, lambda: None)
     finally:

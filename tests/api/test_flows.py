@@ -9,7 +9,7 @@ import pytest
 from django_feexpay.models import Attempt, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.payments.fake_gateway import ModelGateway, accept_as, cannot_reach, lose_the_page, refuse, reply
-from tests.payments.fakes import Clock, look_again, next_due_at, sweep
+from tests.payments.fakes import Clock, next_due_at, sweep, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -132,7 +132,7 @@ def test_redirect_url_is_shown_only_while_pending(caller: Caller, gateway: Model
 
     assert (body["detail"], body["redirect_url"]) == ("redirect", "https://pay.wave.example/1")
     gateway.last().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     settled = caller.get(f"{body['id']}/status/").json()
     assert (settled["status"], settled["redirect_url"]) == ("successful", None)
 
@@ -194,10 +194,10 @@ def test_phone_sent_with_a_card_is_ignored_and_not_stored(
     assert (body["detail"], body["phone"]) == ("redirect", "")
     gateway.pay_on_page().decline()
     clock.advance(900)
-    while look := next_due_at():
+    while due_at := next_due_at():
         if caller.get(f"{body['id']}/status/").json()["status"] == "failed":
             break
-        clock.advance_to(look)
+        clock.advance_to(due_at)
         sweep()
     assert caller.post(f"retry/{body['id']}/", {"phone": phone or "x"}).status_code == 201
     assert Attempt.objects.count() == 2
@@ -228,7 +228,7 @@ def test_payment_whose_page_is_not_made_yet_is_queued(caller: Caller, gateway: M
     response = caller.initiate(provider="visa", phone=None)
     assert (response.status_code, response.json()["detail"]) == (202, "queued")
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert caller.get(f"{response.json()['id']}/status/").json()["detail"] == "redirect"
 

@@ -64,10 +64,10 @@ def newest_first(payments: list[Payment]) -> list[UUID]:
     return [payment.pk for payment in sorted(payments, key=lambda row: (row.created_at, row.pk), reverse=True)]
 
 
-def walk(caller: Caller, response: Any, way: str) -> list[list[UUID]]:
+def walk(caller: Caller, response: Any, direction: str) -> list[list[UUID]]:
     """This page and all that follow, by the addresses in the answers."""
     pages = [ids(response)]
-    while (address := response.json()[way]) is not None:
+    while (address := response.json()[direction]) is not None:
         response = caller.follow(address)
         pages.append(ids(response))
         assert len(pages) < 100
@@ -140,13 +140,13 @@ def test_forged_cursor_is_refused(caller: Caller, cursor: str) -> None:
     assert_problem(caller.get("history/", cursor=cursor), 400, "validation_error", field="cursor")
 
 
-@pytest.mark.parametrize("way", ["n", "p", "x"])
+@pytest.mark.parametrize("direction", ["n", "p", "x"])
 @pytest.mark.parametrize(
     "instant", ["2026-11-23T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-23"]
 )
-def test_cursor_at_the_ends_of_datetime_is_no_error(player: User, caller: Caller, way: str, instant: str) -> None:
+def test_cursor_at_the_ends_of_datetime_is_no_error(player: User, caller: Caller, direction: str, instant: str) -> None:
     kept(player)
-    cursor = base64.urlsafe_b64encode(f"{way}|{instant}|{uuid4()}".encode()).decode()
+    cursor = base64.urlsafe_b64encode(f"{direction}|{instant}|{uuid4()}".encode()).decode()
 
     assert caller.get("history/", cursor=cursor).status_code == 200
 

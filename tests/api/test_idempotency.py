@@ -14,7 +14,7 @@ from django_feexpay import failpoints
 from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.payments.fake_gateway import ModelGateway, accept, cannot_reach, lose_the_answer, refuse
-from tests.payments.fakes import Clock, look_again
+from tests.payments.fakes import Clock, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +55,7 @@ def test_first_answer_is_repeated_after_the_payment_changed(
 ) -> None:
     first = caller.initiate(headers=KEY)
     gateway.last().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert caller.get(f"{first.json()['id']}/status/").json()["status"] == "successful"
 
     assert caller.initiate(headers=KEY).content == first.content

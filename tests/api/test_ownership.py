@@ -19,7 +19,7 @@ CALLS = [*CALLS_WITH_ID, ("POST", "initiate/"), ("GET", "providers/"), ("GET", "
 
 
 @pytest.fixture
-def thief(db: None) -> Caller:
+def other(db: None) -> Caller:
     return Caller(User.objects.create_user("kofi"))
 
 
@@ -33,12 +33,12 @@ def payment_id(caller: Caller, gateway: ModelGateway) -> str:
 @pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
 @pytest.mark.parametrize("body", [b"", b"{", b'{"phone":7}', b"\xff", b"x" * 70_000])
 def test_payment_of_another_user_is_404_for_any_body(
-    thief: Caller, payment_id: str, gateway: ModelGateway, method: str, path: str, body: bytes
+    other: Caller, payment_id: str, gateway: ModelGateway, method: str, path: str, body: bytes
 ) -> None:
     before, asked = row_counts(), gateway.questions
     address = path.format(id=payment_id)
 
-    response = thief.post(address, body) if method == "POST" else thief.get(address)
+    response = other.post(address, body) if method == "POST" else other.get(address)
 
     assert_problem(response, 404, "not_found")
     assert (row_counts(), gateway.questions, len(gateway.charges)) == (before, asked, 1)
@@ -46,40 +46,40 @@ def test_payment_of_another_user_is_404_for_any_body(
 
 @pytest.mark.parametrize(("method", "path"), CALLS_WITH_ID)
 def test_payment_of_another_user_reads_like_an_unknown_one(
-    thief: Caller, payment_id: str, method: str, path: str
+    other: Caller, payment_id: str, method: str, path: str
 ) -> None:
-    theirs = thief.call(method, path.format(id=payment_id)).json()
-    nobodys = thief.call(method, path.format(id=uuid4())).json()
+    theirs = other.call(method, path.format(id=payment_id)).json()
+    unknown = other.call(method, path.format(id=uuid4())).json()
 
-    assert {**theirs, "request_id": ""} == {**nobodys, "request_id": ""}
+    assert {**theirs, "request_id": ""} == {**unknown, "request_id": ""}
 
 
-def test_payment_of_another_user_is_404_for_a_chunked_body(thief: Caller, payment_id: str) -> None:
-    response = thief.post(f"retry/{payment_id}/", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
+def test_payment_of_another_user_is_404_for_a_chunked_body(other: Caller, payment_id: str) -> None:
+    response = other.post(f"retry/{payment_id}/", headers={"Transfer-Encoding": "chunked", "Content-Length": ""})
 
     assert_problem(response, 404, "not_found")
 
 
-def test_history_holds_only_the_users_own_payments(caller: Caller, thief: Caller, payment_id: str) -> None:
+def test_history_holds_only_the_users_own_payments(caller: Caller, other: Caller, payment_id: str) -> None:
     assert [row["id"] for row in caller.get("history/").json()["results"]] == [payment_id]
-    assert thief.get("history/").json()["results"] == []
-    assert thief.get("history/", search=payment_id).json()["results"] == []
+    assert other.get("history/").json()["results"] == []
+    assert other.get("history/", search=payment_id).json()["results"] == []
 
 
 def test_cursor_of_another_user_shows_none_of_their_payments(
-    caller: Caller, thief: Caller, gateway: ModelGateway
+    caller: Caller, other: Caller, gateway: ModelGateway
 ) -> None:
     for name in "abc":
         caller.initiate(merchant_reference=name)
     address = caller.get("history/", page_size=1).json()["next"]
 
-    assert thief.follow(address).json() == {"next": None, "previous": None, "results": []}
+    assert other.follow(address).json() == {"next": None, "previous": None, "results": []}
 
 
-def test_same_idempotency_key_of_two_users_is_independent(caller: Caller, thief: Caller, gateway: ModelGateway) -> None:
+def test_same_idempotency_key_of_two_users_is_independent(caller: Caller, other: Caller, gateway: ModelGateway) -> None:
     key = {"Idempotency-Key": "tap-1"}
 
-    first, second = caller.initiate(headers=key).json(), thief.initiate(headers=key).json()
+    first, second = caller.initiate(headers=key).json(), other.initiate(headers=key).json()
 
     assert first["id"] != second["id"]
 

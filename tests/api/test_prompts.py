@@ -12,7 +12,7 @@ from django_feexpay.models import IdempotencyRecord, Payment
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.api.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, look_again
+from tests.payments.fakes import Clock, sweep_at_next_poll
 from tests.payments.threads import at_once
 from tests.sandbox.running import RunningSandbox
 
@@ -112,7 +112,7 @@ def test_retry_to_a_phone_over_its_limit_is_refused(
 ) -> None:
     payment_id = start(caller, 1, phone=body.get("phone", "0161000050").replace("99", "50")).json()["id"]
     gateway.last().decline()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     start(caller, 2, phone="0161000050")
     start(caller, 3, phone="0161000099")
     start(caller, 4, phone="0161000099")

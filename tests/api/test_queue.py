@@ -14,7 +14,7 @@ from django_feexpay.models import Attempt, Credit, Payment
 from tests.api.caller import Caller, assert_problem
 from tests.conftest import Configure
 from tests.payments.fake_gateway import ModelGateway, accept_as, cannot_reach, refuse
-from tests.payments.fakes import Clock, look_again, sweep
+from tests.payments.fakes import Clock, sweep, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +36,7 @@ def test_start_over_http_is_queued_sent_and_credited(caller: Caller, gateway: Mo
     read = caller.get(f"{started.json()['id']}/status/").json()
     assert (read["status"], read["detail"], read["reference"]) == ("pending", "waiting_for_payer", "ref-0001")
     gateway.last().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert caller.get(f"{started.json()['id']}/status/").json()["detail"] == "credited"
     assert (len(gateway.charges), Credit.objects.count()) == (1, 1)
 
@@ -99,7 +99,7 @@ def test_never_sent_payment_says_so_and_may_be_retried(caller: Caller, gateway: 
     gateway.next_collects = [cannot_reach] * 20
     payment_id = caller.initiate().json()["id"]
     while Attempt.objects.get().status == "created":
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     read = caller.get(f"{payment_id}/status/").json()
 

@@ -9,7 +9,7 @@ import pytest
 from django_feexpay.models import Attempt, Credit, Payment, Provider
 from tests.api.caller import Caller, assert_problem, row_counts
 from tests.payments.fake_gateway import ModelGateway, cannot_reach, lose_the_answer, refuse
-from tests.payments.fakes import Clock, look_again
+from tests.payments.fakes import Clock, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +19,7 @@ def declined(caller: Caller, gateway: ModelGateway, clock: Clock) -> str:
     """A payment FeexPay confirmed as failed."""
     payment_id = str(caller.initiate(merchant_reference="order-7", metadata={"level": 3}).json()["id"])
     gateway.last().decline()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     return payment_id
 
 
@@ -93,7 +93,7 @@ def test_expired_payment_is_not_retried_until_feexpay_says_failed(
 ) -> None:
     payment_id = caller.initiate().json()["id"]
     clock.advance(900)
-    look_again(clock)
+    sweep_at_next_poll(clock)
     status = caller.get(f"{payment_id}/status/").json()
     assert (status["detail"], status["can_retry"], status["reason"]["code"]) == ("expired", False, "expired")
     assert_problem(caller.post(f"retry/{payment_id}/"), 409, "payment_open", members=("payment_id",))
@@ -124,7 +124,7 @@ def test_retry_is_refused_while_feexpay_cannot_confirm_the_first_failure(caller:
 def test_paid_payment_is_not_retried(caller: Caller, gateway: ModelGateway, clock: Clock) -> None:
     payment_id = caller.initiate().json()["id"]
     gateway.last().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert_problem(caller.post(f"retry/{payment_id}/"), 409, "not_retryable", members=("payment_id",))
 

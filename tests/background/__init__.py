@@ -1,3 +1,3 @@
-"""Who does the work nobody waits for: the worker's loop and the seam to django-q2."""
+"""Tests of the background work: the worker's loop and the tasks of django-q2."""
 
 from __future__ import annotations

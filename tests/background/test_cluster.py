@@ -1,4 +1,4 @@
-"""A real django-q2 cluster on the Redis and on the database broker: it settles by itself, stops, and loses nothing."""
+"""A real django-q2 cluster, on the Redis broker and on the database broker: it settles, stops and loses nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TIMEOUT_SECONDS = 120.0
 
 @pytest.fixture
 def sandbox(configure: Configure) -> Iterator[RunningSandbox]:
-    """Only ten times as fast as life: a slow answer takes two seconds, time enough to be killed in."""
+    """A sandbox at ten times real speed, so that a slow answer takes two seconds, long enough for a kill."""
     with run_sandbox(time_scale=0.1) as sandbox:
         configure(BASE_URL=sandbox.api_url, DISPATCH="queue")
         yield sandbox
@@ -40,9 +40,9 @@ def sandbox(configure: Configure) -> Iterator[RunningSandbox]:
 
 @pytest.fixture(params=["orm", "redis"])
 def environment(request: pytest.FixtureRequest, sandbox: RunningSandbox) -> dict[str, str]:
-    """What the cluster's processes get: this test's database, the sandbox, and one of the two brokers."""
+    """The environment of the cluster: the test's database, the sandbox, and one of the two brokers."""
     tasks.schedule()
-    Schedule.objects.update(next_run=timezone.now() + timedelta(hours=1))  # the tasks follow each other without it
+    Schedule.objects.update(next_run=timezone.now() + timedelta(hours=1))  # each task enqueues the next one without it
     name = connection.settings_dict["NAME"]
     ours = {
         "DATABASE_URL": urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}")),
@@ -86,12 +86,12 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def wake(environment: dict[str, str]) -> None:
-    """As a web process does after the commit of a start or a webhook."""
+    """Wake the cluster, as a web process does after the commit of a start or a webhook."""
     subprocess.run([sys.executable, "-m", "tests.background.wake_process"], cwd=ROOT, env=environment, check=True)
 
 
 def forget_task() -> None:
-    """As the schedule does 30 s after a kill: the task of the killed cluster counts as lost."""
+    """Treat the task of the killed cluster as lost, as the schedule does 30 s after a kill."""
     Heartbeat.objects.filter(name=tasks.SWEEP_TASK).delete()
 
 
@@ -142,7 +142,7 @@ def test_kill_of_a_cluster_loses_nothing(environment: dict[str, str], sandbox: R
     assert {payment.pk for payment in [*first, second]} == set(Credit.objects.values_list("payment_id", flat=True))
 
 
-def test_sigterm_ends_a_cluster_in_the_middle_of_its_sweeps_and_the_next_one_goes_on(
+def test_sigterm_ends_a_cluster_between_sweeps_and_the_next_cluster_continues(
     environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
 ) -> None:
     begin()
@@ -158,10 +158,10 @@ def test_sigterm_ends_a_cluster_in_the_middle_of_its_sweeps_and_the_next_one_goe
 
 
 @pytest.mark.parametrize("environment", ["redis"], indirect=True)
-def test_cluster_killed_in_the_middle_of_sending_asks_nobody_twice(
+def test_cluster_killed_while_sending_prompts_no_payer_twice(
     environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
 ) -> None:
-    """Killed while it waits for the slow answer of number 17: its send is unknown, then found, then credited."""
+    """It is killed during the slow answer of number 17. The attempt becomes unknown, is found and credited."""
     begin(phone_ending="17")
     with cluster(environment) as process:
         wake(environment)

@@ -44,7 +44,7 @@ class Hanging:
 
 
 class HangingToo(Hanging):
-    """Another receiver: it has another name."""
+    """A second receiver with another name."""
 
     def receive(self, *, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         super().receive(payment=payment, event_id=event_id, **kwargs)
@@ -90,7 +90,7 @@ def signalled(signals: Recorder) -> set[UUID]:
     return {pk for _, pk, _ in signals.heard}
 
 
-def test_two_receivers_that_hang_and_a_slow_one_delay_no_other_payment(
+def test_hanging_and_slow_receivers_delay_no_other_payment(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
     first, second, third, *others = announce(8)
@@ -107,10 +107,10 @@ def test_two_receivers_that_hang_and_a_slow_one_delay_no_other_payment(
     assert len(signals.heard) == 8
 
 
-def test_receiver_that_hangs_with_every_payment_delays_no_other_receiver(
+def test_receiver_that_always_hangs_delays_no_other_receiver(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
-    """It is connected first. The others get its messages, and the messages stay open for it."""
+    """It is connected first. The other receivers get the messages, which stay open for it."""
     hanging = Hanging()
     with _first(hanging):
         payments = announce(30)
@@ -126,7 +126,7 @@ def test_receiver_that_hangs_with_every_payment_delays_no_other_receiver(
 
 @contextmanager
 def _first(hanging: Hanging) -> Iterator[None]:
-    """Connected before the recorder."""
+    """Connect the receiver before the recorder."""
     before = host_signals.payment_failed.receivers[:]
     host_signals.payment_failed.receivers.clear()
     with listening(hanging):
@@ -192,7 +192,7 @@ def test_late_return_does_not_change_a_message_that_another_worker_holds(
 def test_message_left_by_one_worker_is_delivered_by_the_next(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder, short_time_limits: None
 ) -> None:
-    """The cause was fixed and the worker restarted meanwhile."""
+    """The worker is restarted after the receiver was fixed."""
     announce(1)
     with listening(hanging := Hanging()), at_work():
         wait_until(lambda: OutboxMessage.objects.get().last_error != "")
@@ -206,10 +206,10 @@ def test_message_left_by_one_worker_is_delivered_by_the_next(
     assert {event for _, _, event in signals.heard} == {event_id}
 
 
-def test_worker_stops_although_receivers_hang_and_gives_their_messages_back(
+def test_worker_stops_while_receivers_hang_and_releases_their_messages(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Long before their time limit: `at_work` fails if the worker still runs."""
+    """It stops before their time limit: `at_work` fails if the worker still runs."""
     monkeypatch.setattr(deliverer, "STOP_SECONDS", 0.05)
     payments = announce(3)
     hanging = Hanging()
@@ -255,7 +255,7 @@ def test_cluster_sweep_ends_although_a_receiver_hangs(
         assert OutboxMessage.objects.filter(delivered_at=None).count() == 1
 
 
-def test_sweep_delivers_more_than_there_are_threads(
+def test_sweep_delivers_more_messages_than_it_has_threads(
     announce: Callable[[int], list[UUID]], gateway: ModelGateway, signals: Recorder
 ) -> None:
     payments = announce(3 * deliverer.THREADS)
@@ -267,7 +267,7 @@ def test_sweep_delivers_more_than_there_are_threads(
     assert len(signals.heard) == len(payments)
 
 
-def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
+def test_thread_of_a_hanging_receiver_closes_its_connection_at_its_end(
     announce: Callable[[int], list[UUID]],
     gateway: ModelGateway,
     short_time_limits: None,
@@ -291,7 +291,7 @@ def test_thread_of_a_receiver_that_hung_closes_its_connection_when_it_ends(
     assert (thread.is_alive(), line.closed) == (False, True)
 
 
-def test_database_error_at_the_end_does_not_stop_the_worker_from_ending(
+def test_worker_ends_although_the_database_fails_at_the_end(
     announce: Callable[[int], list[UUID]],
     gateway: ModelGateway,
     monkeypatch: pytest.MonkeyPatch,

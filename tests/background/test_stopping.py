@@ -21,11 +21,11 @@ from tests.sandbox.running import ROOT
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres_only]
 
-#: Of systemd's 90 s. The worker itself waits for receivers four.
+#: systemd allows 90 s. The worker waits four seconds for receivers.
 TIMEOUT_SECONDS = 60
 
 
-def test_worker_obeys_sigterm_although_a_receiver_never_returns(begin: Begin, gateway: ModelGateway) -> None:
+def test_worker_ends_after_sigterm_although_a_receiver_never_returns(begin: Begin, gateway: ModelGateway) -> None:
     OutboxMessage.objects.create(payment=begin(), signal="payment_failed", next_delivery_at=now(), created_at=now())
     name = connection.settings_dict["NAME"]
     environment = {

@@ -1,4 +1,4 @@
-"""The django-q2 engine: one sweep task at a time, whatever is lost, late or doubled."""
+"""The django-q2 engine: one sweep task at a time, even if tasks are lost, late or duplicated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sweeps_in_threads = pytest.mark.postgres_only
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered of which engine does the work, and a task sweeps once."""
+    """Forget the last lookup of the engine, and let a task sweep only once."""
     monkeypatch.setattr(tasks, "_engine", (-1000.0, False))
     monkeypatch.setattr(tasks, "_intervals", Intervals())
     monkeypatch.setattr(tasks, "_SWEEP_SECONDS", 0)
@@ -46,7 +46,7 @@ def enqueued() -> list[tuple[Any, ...]]:
 
 
 def run_next_task() -> str:
-    """As a cluster would: take the oldest task and run it."""
+    """Run the oldest task, as a cluster does."""
     row = OrmQ.objects.order_by("id")[0]
     arguments = SignedPackage.loads(row.payload)["args"]
     row.delete()
@@ -58,7 +58,7 @@ def leave_heartbeat(name: str, clock: Clock, seconds_ago: float = 0) -> None:
     Heartbeat.objects.update_or_create(name=name, defaults={"beat_at": beat_at})
 
 
-def test_schedule_is_made_once_and_brought_up_to_date() -> None:
+def test_schedule_is_created_once_and_updated() -> None:
     assert tasks.schedule() is True
     Schedule.objects.update(minutes=7)
 
@@ -103,7 +103,7 @@ def test_tasks_end_when_nothing_is_due_soon_and_the_next_webhook_enqueues_one(
 
 
 @sweeps_in_threads
-def test_attempt_that_becomes_due_while_the_last_task_ends_is_not_left_for_the_schedule(
+def test_attempt_that_becomes_due_while_the_last_task_ends_is_swept_at_once(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin()
@@ -116,7 +116,7 @@ def test_attempt_that_becomes_due_while_the_last_task_ends_is_not_left_for_the_s
 
 
 @sweeps_in_threads
-def test_doubled_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None) -> None:
+def test_duplicate_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None) -> None:
     begin()
     ((turn,),) = enqueued()
     clock.advance(1)
@@ -127,7 +127,7 @@ def test_doubled_task_does_nothing(begin: Begin, gateway: ModelGateway, clock: C
 
 
 @sweeps_in_threads
-def test_schedule_restarts_a_lost_task_and_leaves_one_that_is_alive_alone(
+def test_schedule_restarts_a_lost_task_but_no_running_one(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None
 ) -> None:
     begin()
@@ -159,7 +159,7 @@ def test_wake_enqueues_only_where_the_schedule_exists_and_no_worker_is_alive(
 
 
 @sweeps_in_threads
-def test_beside_a_worker_the_scheduled_task_sweeps_once_and_enqueues_none(
+def test_scheduled_task_beside_a_worker_sweeps_once_and_enqueues_none(
     begin: Begin, gateway: ModelGateway, clock: Clock, scheduled: None
 ) -> None:
     leave_heartbeat(WORKER, clock)
@@ -206,7 +206,7 @@ def test_nothing_is_enqueued_where_tasks_would_run_inside_the_request(
     assert enqueued() == []
 
 
-def test_host_without_django_q_needs_none(clock: Clock, scheduled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_without_django_q_gets_no_error(clock: Clock, scheduled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("django.apps.apps.is_installed", lambda name: False)
 
     tasks.wake()

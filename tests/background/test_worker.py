@@ -149,7 +149,7 @@ def test_error_of_one_attempt_does_not_stop_the_others(
 # --- the loop -------------------------------------------------------------------------------------------
 
 
-def test_loop_settles_by_itself(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
+def test_loop_settles_a_payment(begin: Begin, gateway: ModelGateway, signals: Recorder) -> None:
     payment = begin()
     gateway.last().approve()
     make_due()
@@ -162,7 +162,7 @@ def test_loop_settles_by_itself(begin: Begin, gateway: ModelGateway, signals: Re
 
 
 def test_slow_send_delays_no_other_payment(begin: Begin, gateway: ModelGateway, configure: Configure) -> None:
-    """A synchronous provider answers when its payer has: the others are settled meanwhile."""
+    """A synchronous provider answers after its payer has acted. Other payments are settled meanwhile."""
     released = threading.Event()
 
     def slow(charge: Charge) -> WireReply:
@@ -194,7 +194,7 @@ def test_slow_send_delays_no_other_payment(begin: Begin, gateway: ModelGateway, 
 def test_polls_of_settled_payments_delay_no_live_one(
     begin: Begin, gateway: ModelGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many webhooks are posted about failed payments, and however slowly FeexPay answers about those."""
+    """Many webhooks are posted about failed payments, and FeexPay answers slowly about those."""
     released, rounds, asked = threading.Event(), list[int](), list[str]()
     failed = [begin(merchant_reference=f"failed-{number}") for number in range(20)]
     slow = {charge.reference for charge in gateway.charges}
@@ -311,7 +311,7 @@ def test_worker_command_ends_with_an_error_without_autocommit(no_autocommit: Non
         call_command("feexpay_worker", "--once")
 
 
-def test_pauses_grow_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pauses_grow_while_the_database_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
     class Stop(threading.Event):
@@ -351,8 +351,8 @@ def test_busy_loop_does_not_pause(begin: Begin, gateway: ModelGateway, monkeypat
     assert pauses == [0, 0, 0.5, 0, 0.5]
 
 
-class StandingTime:
-    """Stands still until a test moves it."""
+class StoppedTime:
+    """A monotonic clock that moves only when a test moves it."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -367,7 +367,7 @@ class StandingTime:
 def test_worker_leaves_a_heartbeat_every_ten_seconds(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    time = StandingTime()
+    time = StoppedTime()
     monkeypatch.setattr(worker, "time", time)
     with Worker(name="worker") as running:
         started_at = clock.at
@@ -385,7 +385,7 @@ def test_worker_leaves_a_heartbeat_every_ten_seconds(
         assert Heartbeat.objects.get(name="worker").beat_at == clock.at
 
 
-def test_clock_a_year_ahead_for_one_round_stops_no_heartbeat(
+def test_heartbeats_continue_after_one_round_with_the_clock_a_year_ahead(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "_HEARTBEAT_EVERY", timedelta(0))

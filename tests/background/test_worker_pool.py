@@ -1,4 +1,4 @@
-"""Threads of a cluster's task live for seconds: their database connections must be closed with them."""
+"""The threads of a task end after seconds, and their database connections must be closed with them."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import responses
 
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
-from django_feexpay.gateway.client import CallSeen, CollectRequest, Gateway
+from django_feexpay.gateway.client import CallSeen, Gateway
+from django_feexpay.gateway.request_bodies import CollectRequest
 from django_feexpay.gateway.transport import HttpTransport, WireReply, WireRequest
 
 KEY = "fp_canary_key"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.addresses import why_refused
-from django_feexpay.gateway.client import Gateway, PageRequest
+from django_feexpay.catalogue.web_addresses import why_refused
+from django_feexpay.gateway.client import Gateway
 from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.gateway.request_bodies import PageRequest
 from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt
 
 REAL = "https://api-v2.feexpay.me/api"

@@ -199,12 +199,6 @@ def test_unpublished_fee_is_zero_and_unknown() -> None:
     assert all(CATALOGUE[code].fee_percent == 0 for code in unknown)
 
 
-def test_get_returns_the_row_or_raises_key_error() -> None:
-    assert providers.get("mtn_bj") is CATALOGUE["mtn_bj"]
-    with pytest.raises(KeyError):
-        providers.get("mtn")
-
-
 def test_catalogue_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         CATALOGUE["mtn_bj"] = CATALOGUE["mtn_ci"]  # type: ignore[index]  # that is the point

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.client import CallSeen, Gateway, Timeouts
+from django_feexpay.gateway.client import CallSeen, Gateway
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.gateway.request_bodies import reduced_description
-from django_feexpay.gateway.transport import HttpTransport, WireRequest
+from django_feexpay.gateway.transport import HttpTransport, Timeouts, WireRequest
 from tests.gateway.canned import (
     ATTEMPT,
     KEY,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.client import Gateway, PageRequest
+from django_feexpay.gateway.client import Gateway
 from django_feexpay.gateway.errors import (
     GatewayError,
     MisconfiguredError,
@@ -23,6 +23,7 @@ from django_feexpay.gateway.errors import (
     RefusedError,
 )
 from django_feexpay.gateway.reports import Accepted, HistoryPage, HostedPage, StatusReport, hint_from
+from django_feexpay.gateway.request_bodies import PageRequest
 from tests.gateway.canned import ATTEMPT, REFERENCE, attempt, gateway_that_answers
 
 FOLDER = Path(__file__).resolve().parents[1] / "payloads"

@@ -1,6 +1,6 @@
-"""Table of transport failures over real sockets: was the request sent?
+"""Transport failures over real sockets: for each, whether the request may have been sent.
 
-Run it against each new version of requests or urllib3: it shows whether the transport still works with it.
+Run these tests with each new version of requests or urllib3, to see whether the transport works with it.
 """
 
 from __future__ import annotations

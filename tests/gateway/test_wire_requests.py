@@ -13,9 +13,9 @@ import pytest
 from django_feexpay.catalogue import providers
 from django_feexpay.catalogue.phone import parse
 from django_feexpay.catalogue.providers import CATALOGUE
-from django_feexpay.gateway.client import PageRequest
 from django_feexpay.gateway.errors import MisconfiguredError, NotSentError, OutcomeUnknownError, RefusedError
 from django_feexpay.gateway.reports import HostedPage
+from django_feexpay.gateway.request_bodies import PageRequest
 from tests.gateway.canned import ATTEMPT, KEY, REFERENCE, SHOP, CannedTransport, attempt, gateway_that_answers
 from tests.gateway.test_client import BASE, asked, body_of, gateway_over
 

@@ -28,7 +28,7 @@ REFUSAL = b'{"type": "urn:feexpay:problem:method_not_allowed"}'
 WEBHOOK = ("--webhook-url", "https://shop.example/pay/webhook/")
 
 
-class Internet:
+class FakeInternet:
     """A transport to a FeexPay that accepts the key, and to a webhook that answers from outside."""
 
     def __init__(self) -> None:
@@ -45,11 +45,11 @@ class Internet:
 
 
 @pytest.fixture
-def internet(configure: Configure, settings: Any, transactional_db: None) -> Iterator[Internet]:
+def internet(configure: Configure, settings: Any, transactional_db: None) -> Iterator[FakeInternet]:
     settings.DEBUG = True
     configure(API_KEY=KEY)
     Heartbeat.objects.create(name=worker.WORKER, beat_at=conf.now())
-    internet = Internet()
+    internet = FakeInternet()
     with conf.use_transport(internet):
         yield internet
 
@@ -64,7 +64,7 @@ def examined(*arguments: str) -> tuple[str, bool]:
     return out.getvalue(), True
 
 
-def test_healthy_project_has_no_problem(internet: Internet) -> None:
+def test_healthy_project_has_no_problem(internet: FakeInternet) -> None:
     internet.date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
     written, is_well = examined(*WEBHOOK)
@@ -93,7 +93,9 @@ def test_healthy_project_has_no_problem(internet: Internet) -> None:
     ],
     ids=["clock wrong", "no worker", "another site"],
 )
-def test_one_problem_is_found_and_counted(internet: Internet, spoil: Callable[[Internet], Any], line: str) -> None:
+def test_one_problem_is_found_and_counted(
+    internet: FakeInternet, spoil: Callable[[FakeInternet], Any], line: str
+) -> None:
     spoil(internet)
 
     written, is_well = examined(*WEBHOOK)
@@ -111,7 +113,7 @@ def test_one_problem_is_found_and_counted(internet: Internet, spoil: Callable[[I
     ],
 )
 def test_unreachable_gateway_is_named_with_its_address(
-    internet: Internet, configure: Configure, base_url: str, advice: str
+    internet: FakeInternet, configure: Configure, base_url: str, advice: str
 ) -> None:
     configure(BASE_URL=base_url)
     internet.error = NotSentError("nothing was sent to 127.0.0.1:8801: NewConnectionError (Connection refused)")
@@ -124,13 +126,15 @@ def test_unreachable_gateway_is_named_with_its_address(
     )
 
 
-def test_nothing_that_receives_a_success_is_found(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_receiver_of_payment_succeeded_is_found(
+    internet: FakeInternet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
     assert "✘ receivers: Nothing receives payment_succeeded" in examined()[0]
 
 
-def test_missing_urls_are_found(internet: Internet, settings: Any) -> None:
+def test_missing_urls_are_found(internet: FakeInternet, settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.testing.no_urls"
 
     assert "✘ webhook route: django_feexpay.urls is not mounted" in examined()[0]
@@ -146,7 +150,7 @@ class LoginWall:
         return HttpResponseRedirect("/login/")
 
 
-def test_middleware_that_intercepts_the_webhook_is_named(internet: Internet, settings: Any) -> None:
+def test_middleware_that_intercepts_the_webhook_is_named(internet: FakeInternet, settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.LoginWall", "django.middleware.gzip.GZipMiddleware"]
 
     assert f"✘ webhook route: {__name__}.LoginWall answers instead of the webhook" in examined()[0]
@@ -160,15 +164,13 @@ class RedisWithoutItsPackage(BaseCache):
         raise ModuleNotFoundError("No module named 'redis'", name="redis")
 
 
-def test_missing_package_of_the_cache_is_named(internet: Internet, settings: Any) -> None:
+def test_missing_package_of_the_cache_is_named(internet: FakeInternet, settings: Any) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.RedisWithoutItsPackage", "LOCATION": ""}}
 
     assert "✘ cache: the package redis is not installed\n    Run `pip install redis`." in examined()[0]
 
 
-def test_naive_times_are_told_by_the_settings_check_and_compared_with_nothing(
-    internet: Internet, settings: Any
-) -> None:
+def test_naive_times_are_reported_by_the_settings_check_and_not_compared(internet: FakeInternet, settings: Any) -> None:
     settings.USE_TZ = False
 
     written, _ = examined()
@@ -177,7 +179,7 @@ def test_naive_times_are_told_by_the_settings_check_and_compared_with_nothing(
     assert "– worker: not checked while USE_TZ is off" in written
 
 
-def test_short_timeout_of_the_queue_is_found(internet: Internet, settings: Any) -> None:
+def test_short_timeout_of_the_queue_is_found(internet: FakeInternet, settings: Any) -> None:
     settings.Q_CLUSTER = {"timeout": 90, "retry": 120}
 
     assert "✘ django-q2: feexpay.W011 Q_CLUSTER" in examined()[0]
@@ -203,7 +205,7 @@ def test_short_timeout_of_the_queue_is_found(internet: Internet, settings: Any) 
     ids=["hangs", "raised just now", "never delivered"],
 )
 def test_undelivered_signals_are_counted_with_the_last_error(
-    internet: Internet, error: str, age: timedelta, line: str, advice: str, django_user_model: Any
+    internet: FakeInternet, error: str, age: timedelta, line: str, advice: str, django_user_model: Any
 ) -> None:
     payment = django_feexpay.start_payment(
         user=django_user_model.objects.create_user("ama"), provider="mtn_bj", amount=500, phone="0161000050"
@@ -223,7 +225,7 @@ def test_undelivered_signals_are_counted_with_the_last_error(
     assert advice in written
 
 
-def test_missing_and_wrong_keys_are_found(internet: Internet, configure: Configure) -> None:
+def test_missing_and_wrong_keys_are_found(internet: FakeInternet, configure: Configure) -> None:
     configure(API_KEY="")
     assert "✘ key: no key or no shop" in examined()[0]
 
@@ -234,13 +236,13 @@ def test_missing_and_wrong_keys_are_found(internet: Internet, configure: Configu
     assert "✘ key: no live key in production" in examined()[0]
 
 
-def test_wrong_setting_is_shown_with_its_hint(internet: Internet, configure: Configure) -> None:
+def test_wrong_setting_is_shown_with_its_hint(internet: FakeInternet, configure: Configure) -> None:
     configure(POLL_SECOND=[1])
 
     assert '✘ settings: feexpay.E002 FEEXPAY["POLL_SECOND"] is not a setting.' in examined()[0]
 
 
-def test_no_secret_is_shown(internet: Internet, configure: Configure) -> None:
+def test_no_secret_is_shown(internet: FakeInternet, configure: Configure) -> None:
     internet.error = NotSentError(code="connection_refused")
     configure(WEBHOOK_MODES=["status", "header"], WEBHOOK_SECRETS=["header:Bearer sesame-open-up"])
 
@@ -250,13 +252,13 @@ def test_no_secret_is_shown(internet: Internet, configure: Configure) -> None:
     assert "sesame" not in written
 
 
-def test_it_speaks_french(internet: Internet) -> None:
+def test_doctor_has_french_texts(internet: FakeInternet) -> None:
     written, _ = examined("--language", "fr")
 
     assert "✔ key: une clé de test" in written
 
 
-def test_check_that_never_ends_is_abandoned() -> None:
+def test_check_that_never_ends_is_stopped() -> None:
     never = threading.Event()
 
     with pytest.raises(TimeoutError):

@@ -41,7 +41,7 @@ def test_project_takes_payments_or_says_why_not(run_in_host: RunInHost, installe
     assert json.loads(done.stdout.splitlines()[-1]) == {"package": str(installed), **OUTCOMES[variant]}, done.stderr
 
 
-def test_test_run_of_a_project_needs_no_keys(run_in_host: RunInHost) -> None:
+def test_tests_of_a_project_need_no_keys(run_in_host: RunInHost) -> None:
     done = run_in_host("production_without_keys", "-m", "django", "test", "orders")
 
     assert done.returncode == 0, done.stderr
@@ -68,7 +68,7 @@ def test_check_names_a_setting_that_payments_do_not_support(run_in_host: RunInHo
     assert checked.returncode == ("E" in number)
 
 
-def test_worker_refuses_another_database(run_in_host: RunInHost) -> None:
+def test_worker_refuses_tables_in_another_database(run_in_host: RunInHost) -> None:
     started = run_in_host("other_database", "-m", "django", "feexpay_worker", "--once")
 
     assert started.returncode == 1

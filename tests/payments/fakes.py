@@ -98,7 +98,7 @@ def next_due_at() -> datetime | None:
     )
 
 
-def run_until_told(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payment:
+def sweep_until_final(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payment:
     """Sweep at each due time until the payment's public status is final, then deliver its signals."""
     for _ in range(rounds):
         payment.refresh_from_db()
@@ -112,7 +112,7 @@ def run_until_told(payment: Payment, clock: Clock, *, rounds: int = 40) -> Payme
     raise AssertionError(f"{payment.status} after {rounds} rounds")
 
 
-def look_again(clock: Clock) -> None:
+def sweep_at_next_poll(clock: Clock) -> None:
     """Move the clock to the next due time and sweep."""
     instant = next_due_at()
     assert instant is not None, "no poll is planned"

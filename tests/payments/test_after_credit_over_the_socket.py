@@ -14,7 +14,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import run
 from tests.payments.conftest import Begin
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.test_over_the_socket import status_at_sandbox, wait_until
 from tests.sandbox.running import RunningSandbox
 
@@ -27,12 +27,12 @@ def test_reversal_after_success_is_announced(
 ) -> None:
     payment = begin(phone_ending="00")
     wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     reference = str(only_attempt(payment).gateway_reference)
     sandbox.reverse(reference, status=status)
 
     webhook_hints.receive(hint_from({"reference": reference, "status": status}))
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     incident = Incident.objects.get()
     assert (incident.kind, incident.gateway_reference) == ("reversed_after_credit", reference)
@@ -45,7 +45,7 @@ def test_nightly_comparison_finds_a_doubled_prompt_and_a_page_paid_twice(
 ) -> None:
     push = begin(phone_ending="00", merchant_reference="push")
     wait_until(lambda: status_at_sandbox(sandbox, push) == "SUCCESSFUL")
-    run_until_told(push, clock)
+    sweep_until_final(push, clock)
     page = begin(provider="visa", phone="", merchant_reference="page")
     [link] = sandbox.links(str(page.attempt.pk))
     sandbox.play_link(link["code"], "pay")

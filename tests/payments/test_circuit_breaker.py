@@ -28,7 +28,7 @@ from django_feexpay.payments.retry import retry
 from tests.conftest import Configure
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, accept, cannot_reach, lose_the_answer, refuse, reply
-from tests.payments.fakes import Clock, look_again, moves, only_attempt, sweep
+from tests.payments.fakes import Clock, moves, only_attempt, sweep, sweep_at_next_poll
 
 CODES = ("mtn_bj", "moov_bj", "wave_sn")
 
@@ -295,7 +295,7 @@ def test_queued_attempt_waits_and_is_sent_when_the_circuit_closes(
     assert attempt.next_poll_at is not None
     assert (attempt.next_poll_at - clock.at).total_seconds() == 30
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert moves(payment) == ["created", "sending", "pending"]
     assert circuit_breaker.open_circuits(CODES) == []
 
@@ -309,9 +309,9 @@ def test_queued_attempt_waits_no_longer_than_its_expiry(
     cache.set(
         "feexpay:breaker:gateway:open", (clock.at.timestamp(), clock.at.timestamp() + circuit_breaker.PAUSE_SECONDS)
     )
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert only_attempt(payment).status == "created"
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     attempt = only_attempt(payment)
     assert (attempt.status, attempt.reason_code, attempt.sent_at) == ("expired", "never_sent", None)
@@ -457,7 +457,7 @@ def test_attempt_that_cannot_be_sent_keeps_its_first_expiry(
     for _ in range(60):
         if only_attempt(payment).status != "created":
             break
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     attempt = Attempt.objects.get(payment=payment)
     assert (attempt.status, attempt.reason_code, attempt.expires_at) == ("expired", "never_sent", deadline)
@@ -475,7 +475,7 @@ def test_number_of_sends_is_limited_whatever_the_expiry(
     for _ in range(60):
         if only_attempt(payment).status != "created":
             break
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert (only_attempt(payment).status, moves(payment).count("sending")) == ("expired", 12)
     assert gateway.charges == []

@@ -34,7 +34,7 @@ from django_feexpay.payments.reconciliation import nightly
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer
 from tests.payments.fake_history import Archive
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.test_compare import write
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +101,7 @@ def test_lost_answer_is_found_after_a_sweep_a_year_ahead(
 
     one_minute_of_work(clock)
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_start_a_year_ahead_is_searched_for_in_todays_history(
@@ -115,7 +115,7 @@ def test_start_a_year_ahead_is_searched_for_in_todays_history(
 
     one_minute_of_work(clock)
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_two_empty_searches_are_needed_after_the_clock_is_corrected(
@@ -132,7 +132,7 @@ def test_two_empty_searches_are_needed_after_the_clock_is_corrected(
     clock.advance(300)
     worker.correct_clock_errors()
     while only_attempt(payment).status == "unknown":
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert clock.at - payment.created_at <= timedelta(hours=25)
     assert only_attempt(payment).reason_code == "never_arrived"

@@ -17,7 +17,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, charge_and_answer, lose_the_answer, refuse, reply
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.reviewing import close, put_under_review
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +100,7 @@ def test_incident_of_a_second_credit_names_feexpays_amount(
 ) -> None:
     first = begin(merchant_reference="order-1")
     gateway.last().status = "FAILED"
-    run_until_told(first, clock)
+    sweep_until_final(first, clock)
     second = begin(merchant_reference="order-1")
     gateway.last().lies = {"amount": 4999}
     gateway.last().approve()
@@ -159,7 +159,7 @@ def test_payment_like_a_doubtful_refusal_leads_to_review(
     charge = gateway.last()
     charge.echo, charge.status = "", status
     for _ in range(2):
-        look_again(clock)
+        sweep_at_next_poll(clock)
         clock.advance(660)
 
     payment.refresh_from_db()
@@ -175,7 +175,7 @@ def test_review_of_a_lost_request_names_the_similar_payment(begin: Begin, gatewa
     payment = begin()
     gateway.last().echo = ""
     for _ in range(2):
-        look_again(clock)
+        sweep_at_next_poll(clock)
         clock.advance(660)
         sweep()
 
@@ -225,11 +225,11 @@ def test_doubtful_refusal_is_polled_until_feexpay_answers(begin: Begin, gateway:
     gateway.away = True
     clock.advance(30)
     for _ in range(8):
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert list(violations()) == []
 
     gateway.away = False
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "successful"
@@ -244,7 +244,7 @@ def test_lost_answer_with_a_refused_key_goes_to_review_within_a_day(
     monkeypatch.setattr(gateway, "exchange", lambda request: refused)
     clock.advance(86_400)
     for _ in range(3):
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "review"
@@ -268,7 +268,7 @@ def test_long_retry_after_of_a_page_is_no_wrong_clock(
 def test_long_wait_after_a_credit_is_no_wrong_clock(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     leases.make_credited_due_now(only_attempt(payment), at=clock.at + timedelta(hours=2))
 
     assert leases.correct_schedule() == 0

@@ -25,7 +25,7 @@ from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import quote_with
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Recorder, run_until_told
+from tests.payments.fakes import Clock, Recorder, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -51,7 +51,7 @@ def test_credit_is_of_the_charged_amount_and_the_invariants_hold(
     payment = begin(amount=1000, currency="EUR")
     gateway.last().approve()
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
     credit = Credit.objects.get()
     assert (credit.amount, credit.currency) == (6672, "XOF")  # 6560 and 112
@@ -142,7 +142,7 @@ def test_same_digits_in_another_currency_are_no_double_tap(begin: Begin, gateway
 def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     payment = begin(amount=1000, currency="USD")
     gateway.last().decline()
-    return run_until_told(payment, clock)
+    return sweep_until_final(payment, clock)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_retry_at_a_stale_rate_is_refused(declined: Payment, gateway: ModelGatew
     clock.advance(86_399 - (conf.now() - declined.created_at).total_seconds())
     assert retry(declined.pk, source=Source.API).attempt.ordinal == 2
     gateway.last().decline()
-    run_until_told(declined, clock)
+    sweep_until_final(declined, clock)
     clock.advance_to(declined.created_at + timedelta(days=1))
 
     with pytest.raises(NotAllowedError) as refused:
@@ -175,7 +175,7 @@ def test_retry_at_a_stale_rate_is_refused(declined: Payment, gateway: ModelGatew
 def test_retry_at_the_fixed_parity_is_always_allowed(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(amount=1000, currency="EUR")
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     clock.advance(10 * 86_400)
 
     assert retry(payment.pk, source=Source.API).attempt.ordinal == 2

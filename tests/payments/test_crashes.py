@@ -17,7 +17,7 @@ from django_feexpay import failpoints
 from django_feexpay.models import Credit, Payment
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.sandbox.running import ROOT, RunningSandbox
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def test_kill_at_any_failpoint_prompts_once_at_most_and_credits_a_paid_payment_o
         for charge in gateway.charges:
             charge.approve()
         with suppress(KilledError):
-            look_again(clock)
+            sweep_at_next_poll(clock)
     assert kill.done
 
     _work_until_quiet(clock)
@@ -105,10 +105,10 @@ def test_signal_is_delivered_after_a_kill_right_after_the_credit(
     payment = begin()
     gateway.last().approve()
     with failpoints.arm("settled", Kill()), pytest.raises(KilledError):
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert (Credit.objects.count(), signals.heard) == (1, [])
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert signals.names() == ["payment_succeeded"]
 

@@ -14,7 +14,7 @@ from django_feexpay.payments.idempotency import AlreadyAnswered, Key
 from django_feexpay.payments.terms import AgreedTerms, PaymentRequest
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, refuse
-from tests.payments.fakes import Clock, run_until_told
+from tests.payments.fakes import Clock, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -158,7 +158,7 @@ def test_order_that_is_being_paid_is_not_started_again(
 def test_order_that_is_paid_is_not_started_again(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(merchant_reference="order-7")
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     clock.advance(86_400)
 
     assert refusal(begin, merchant_reference="order-7").payment_id == payment.pk

@@ -13,7 +13,7 @@ from django_feexpay.payments.invariants import INVARIANTS, violations
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, slow_down
-from tests.payments.fakes import Clock, look_again, only_attempt
+from tests.payments.fakes import Clock, only_attempt, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ def closed_as_never_arrived(begin: Begin, gateway: ModelGateway, clock: Clock) -
     gateway.next_collects = [slow_down(5)]
     payment = begin()
     while Payment.objects.get(pk=payment.pk).status == "unknown":
-        look_again(clock)
+        sweep_at_next_poll(clock)
     return payment
 
 

@@ -35,7 +35,16 @@ from tests.payments.fake_gateway import (
     slow_down,
     turn_away,
 )
-from tests.payments.fakes import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    moves,
+    next_due_at,
+    only_attempt,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -348,7 +357,7 @@ def test_unsent_attempt_that_a_webhook_names_and_history_has_is_not_sent(
     assert moves(unsent) == ["sending", "created", "sending", "unknown", "pending"]
     assert WebhookDelivery.objects.get().attempt == attempt
     charge.approve()
-    run_until_told(unsent, clock)
+    sweep_until_final(unsent, clock)
     assert (len(gateway.charges), signals.names()) == (1, ["payment_succeeded"])
 
 
@@ -403,7 +412,7 @@ def test_webhook_about_an_expired_unsent_attempt_makes_it_due(
     unsent: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
-    assert run_until_told(unsent, clock).status == "expired"
+    assert sweep_until_final(unsent, clock).status == "expired"
     charge = charge_anyway(unsent, gateway)
     charge.approve()
 
@@ -465,7 +474,7 @@ def test_attempt_of_a_retry_is_not_sent_after_a_late_success(
     """The first attempt is credited between the commit of the second one and its sending."""
     payment = begin()
     gateway.last().decline()
-    first = only_attempt(run_until_told(payment, clock))
+    first = only_attempt(sweep_until_final(payment, clock))
 
     def credit_the_first(attempt_id: Any, *, source: Source) -> None:
         gateway.last().approve()
@@ -489,7 +498,7 @@ def test_search_for_a_lost_attempt_finds_the_paid_charge_among_failed_ones(
     gateway.last().approve()
     gateway.charges.insert(0, Charge("failed first", gateway.last().echo, "2290161000050", 5000, status="FAILED"))
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "successful"
@@ -503,7 +512,7 @@ def test_doubtful_refusal_goes_to_review_if_history_cannot_be_read(
     gateway.away = True
 
     while Payment.objects.get().status == "rejected":
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert payment.events.latest("id").because == "not_found_in_history"
     assert timedelta(hours=30) <= clock.at - payment.created_at <= timedelta(hours=31)
@@ -517,10 +526,10 @@ def test_doubtful_refusal_stays_refused_if_history_is_read_in_time(
     gateway.forget(gateway.last())
     gateway.away = True
     while clock.at - payment.created_at < timedelta(hours=25):
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     gateway.away = False
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert Payment.objects.get().status == "rejected"
     assert only_attempt(payment).next_poll_at is None

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, connection, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import path
@@ -189,6 +190,32 @@ def test_tap_that_waits_for_a_transaction_that_is_rolled_back_starts_the_payment
 
     assert (answers[0], type(answers[1])) == (None, Payment)
     assert Payment.objects.get() == answers[1]
+
+
+@pytest.mark.postgres_only
+def test_deadlock_of_two_transactions_rolls_one_back_and_it_can_run_again(
+    begin: Begin, gateway: ModelGateway, configure: Configure, player: Any
+) -> None:
+    """Each starts payments for the same two users, in opposite order: PostgreSQL ends one of them with an error."""
+    configure(DISPATCH="queue")
+    phones = {player: "0161000050", get_user_model().objects.create_user("second"): "0161000051"}
+    both_hold_a_lock = threading.Barrier(2, timeout=30)
+
+    def start_for_both(number: int, *, alone: bool = False) -> None:
+        users = list(phones) if number else list(reversed(phones))
+        with transaction.atomic():
+            for user in users:
+                begin(user=user, phone=phones[user], merchant_reference=f"order-{number}")
+                if user is users[0] and not alone:
+                    both_hold_a_lock.wait()
+
+    answers = at_once(2, start_for_both)
+
+    (loser,) = [number for number, answer in enumerate(answers) if isinstance(answer, OperationalError)]
+    assert (answers[1 - loser], Payment.objects.count()) == (None, 2)
+    start_for_both(loser, alone=True)
+    sweep()
+    assert (Payment.objects.count(), len(gateway.charges)) == (4, 4)
 
 
 @pytest.mark.postgres_only

@@ -19,7 +19,7 @@ from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_page, refuse_the_page, reply
 from tests.payments.fake_history import Archive, row
-from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,11 +66,11 @@ def test_payment_on_the_page_is_found_proven_and_credited_once(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     payment = pay_by_card()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert moves(payment) == ["sending", "pending"]
 
     gateway.pay_on_page().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     attempt, event = only_attempt(payment), payment.events.get(to_status="successful")
     assert (payment.status, attempt.gateway_reference, Credit.objects.get().amount) == ("successful", "card-0001", 5000)
@@ -83,12 +83,12 @@ def test_card_that_is_declined_leaves_the_page_open_until_it_closes(
 ) -> None:
     payment = pay_by_card()
     gateway.pay_on_page().decline()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     payment.refresh_from_db()
     assert (payment.status, payment.detail) == ("pending", "redirect")
 
     gateway.pay_on_page().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", "card-0002")
 
@@ -99,7 +99,7 @@ def test_card_that_is_declined_fails_when_the_page_has_closed_and_may_be_retried
     payment = pay_by_card()
     gateway.pay_on_page().decline()
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     attempt = only_attempt(payment)
     assert (payment.status, attempt.reason_code) == ("failed", "payer_declined")
@@ -111,13 +111,13 @@ def test_card_that_is_declined_fails_when_the_page_has_closed_and_may_be_retried
 def test_unused_page_expires_and_a_late_payment_is_credited(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    payment = run_until_told(pay_by_card(), clock)
+    payment = sweep_until_final(pay_by_card(), clock)
     assert (payment.status, only_attempt(payment).reason_code) == ("expired", "expired")
     with pytest.raises(NotAllowedError, match="payment_open"):
         retry(payment.pk, source=Source.API)
 
     gateway.pay_on_page().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.count()) == ("successful", 1)
@@ -155,7 +155,7 @@ def test_declined_card_is_no_failure_while_the_history_may_hide_one_that_was_cha
         retry(payment.pk, source=Source.API)
 
     gateway.history_total = None
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert payment.status == "failed"
     gateway.history_total = 9999
     with pytest.raises(NotAllowedError, match="gateway_unavailable"):
@@ -197,7 +197,7 @@ def test_page_success_with_a_wrong_fact_goes_to_review(
     charge = gateway.pay_on_page(lies=lies)
     charge.approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.count()) == ("review", 0)
@@ -210,7 +210,7 @@ def test_page_success_without_an_amount_goes_to_review(pay_by_card: Begin, gatew
     charge.approve()
     charge.amount = None  # type: ignore[assignment]  # neither the history nor the status gives it
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, payment.events.get(to_status="review").because) == ("review", "amount_missing")
@@ -220,7 +220,7 @@ def test_history_alone_is_no_proof(pay_by_card: Begin, gateway: ModelGateway, cl
     payment = pay_by_card()
     gateway.pay_on_page(lies={"status": "PENDING"}).approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.count()) == ("pending", 0)
@@ -230,7 +230,7 @@ def test_payment_of_another_page_is_not_ours(pay_by_card: Begin, gateway: ModelG
     payment = pay_by_card()
     gateway.pay_on_page(custom_id="another-attempt").approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, only_attempt(payment).gateway_reference) == ("pending", None)
@@ -269,7 +269,7 @@ def test_page_with_a_lost_address_is_requested_again(
     payment = pay_by_card()
     assert (payment.status, payment.detail, payment.attempt.sent_at) == ("created", "queued", None)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment = Payment.objects.for_reading().get(pk=payment.pk)
     assert (payment.status, payment.detail, len(gateway.pages)) == ("pending", "redirect", 2)
@@ -287,7 +287,7 @@ def test_page_of_a_dead_sender_is_requested_again(
     sweep()
     payment.refresh_from_db()
     assert payment.status == "created"
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, only_attempt(payment).redirect_url) == ("pending", "https://link.example/page0002/coins")
@@ -318,7 +318,7 @@ def test_page_lifetime_is_the_time_until_expiry(pay_by_card: Begin, gateway: Mod
     payment = pay_by_card()
     Attempt.objects.filter(payment=payment).update(next_poll_at=clock.at + timedelta(seconds=600))
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert [asked["expireIn"] for asked in gateway.pages] == [15, 5]
 
@@ -410,7 +410,7 @@ def test_comparison_matches_a_page_by_our_id(pay_by_card: Begin, gateway: ModelG
     payment = pay_by_card()
     gateway.pay_on_page().decline()
     gateway.pay_on_page().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     page = conf.gateway().search_history(clock.at.date(), clock.at.date())
 
     attempts = discrepancies.matching(page.rows)
@@ -427,7 +427,7 @@ def test_page_without_an_amount_in_its_status_uses_the_amount_in_history(
     charge.approve()
     charge.lies = {"amount": None}
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert payment.events.get(to_status="successful").evidence["amount"] == 5000
 
@@ -440,7 +440,7 @@ def test_page_with_a_wrong_amount_in_history_is_not_credited(
     charge.approve()
     charge.amount, charge.lies = 4999, {"amount": None}
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert moves(payment)[-1] == "review"
     assert payment.events.get(to_status="review").because == "amount_mismatch"
@@ -451,7 +451,7 @@ def test_credited_page_keeps_its_reference(pay_by_card: Begin, gateway: ModelGat
     payment = pay_by_card()
     before = only_attempt(payment)
     gateway.pay_on_page().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     record_reference(before, "card-0002", Source.WORKER)
 

@@ -16,7 +16,16 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
-from tests.payments.fakes import Clock, Recorder, look_again, moves, next_due_at, only_attempt, run_until_told, sweep
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    moves,
+    next_due_at,
+    only_attempt,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -101,7 +110,7 @@ def test_lost_answer_is_unknown_and_never_resent(begin: Begin, gateway: ModelGat
 
     assert (payment.status, payment.detail) == ("unknown", "checking")
     gateway.last().approve()
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
     assert len(gateway.charges) == 1
     assert moves(payment) == ["sending", "unknown", "pending", "successful"]
 
@@ -117,7 +126,7 @@ def test_request_that_never_left_is_put_back_and_resent(begin: Begin, gateway: M
     attempt = only_attempt(payment)
     assert (payment.status, payment.detail, attempt.sent_at) == ("created", "queued", None)
     assert attempt.next_poll_at == clock.at + timedelta(seconds=5)
-    look_again(clock)
+    sweep_at_next_poll(clock)
     payment.refresh_from_db()
     assert (payment.status, len(gateway.charges)) == ("pending", 1)
 
@@ -144,7 +153,7 @@ def test_attempt_that_never_left_expires_at_its_expiry(
     gateway.next_collects = [cannot_reach] * sending.MOST_SENDS
     started_at = clock.at
 
-    payment = run_until_told(begin(), clock)
+    payment = sweep_until_final(begin(), clock)
 
     assert (payment.status, clock.at) == ("expired", started_at + timedelta(seconds=900))
     assert gateway.charges == []
@@ -217,7 +226,7 @@ def test_attempt_of_a_dead_sender_is_unknown_after_its_lease_and_never_resent(
     assert payment.status == "unknown"
     charge.approve()
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
     assert len(gateway.charges) == 1
 
 
@@ -357,7 +366,7 @@ def test_other_integrity_errors_than_a_reference_conflict_are_raised(
 def test_queued_attempt_of_an_order_that_was_paid_in_the_meantime_is_not_sent(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
-    late = run_until_told(begin(merchant_reference="order-1"), clock)
+    late = sweep_until_final(begin(merchant_reference="order-1"), clock)
     configure(DISPATCH="queue")
     again = begin(merchant_reference="order-1")
     gateway.charges[0].approve()

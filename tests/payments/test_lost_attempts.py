@@ -11,7 +11,7 @@ from django_feexpay.payments.history_search import MOST_QUESTIONS
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
 from tests.payments.fake_history import Archive, row
-from tests.payments.fakes import Clock, look_again, moves, only_attempt
+from tests.payments.fakes import Clock, moves, only_attempt, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def test_one_question_is_enough_in_a_small_shop(
     fill(archive, clock, 10)
     show(archive, lost, gateway, clock, status="PENDING")
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
     assert len(archive.asked) == 1
@@ -55,7 +55,7 @@ def test_payment_is_found_behind_more_rows_than_one_answer_holds(
     show(archive, lost, gateway, clock, status="PENDING")
     gateway.last().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert moves(lost) == ["sending", "unknown", "pending", "successful"]
     assert len(archive.asked) <= MOST_QUESTIONS
@@ -65,7 +65,7 @@ def test_paid_row_wins_over_another_row(lost: Payment, archive: Archive, gateway
     show(archive, lost, gateway, clock, status="SUCCESSFUL")
     show(archive, lost, gateway, clock, status="FAILED", reference="another")
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
 
@@ -73,7 +73,7 @@ def test_paid_row_wins_over_another_row(lost: Payment, archive: Archive, gateway
 def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, archive: Archive, clock: Clock) -> None:
     fill(archive, clock, 600)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     attempt = only_attempt(lost)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
@@ -83,10 +83,10 @@ def test_absence_from_a_history_with_a_gap_proves_nothing(lost: Payment, archive
 def test_absence_counts_when_a_split_history_is_complete(lost: Payment, archive: Archive, clock: Clock) -> None:
     fill(archive, clock, 400)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
     first = only_attempt(lost).first_empty_search_at
     while Payment.objects.get().status == "unknown":
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert first is not None
     assert clock.at - only_attempt(lost).created_at >= timedelta(hours=24)
@@ -105,9 +105,9 @@ def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
     fill(archive, clock, 30, reseau="MOOV", status="REVERSED")
 
     clock.advance(24 * 3600)
-    look_again(clock)
+    sweep_at_next_poll(clock)
     clock.advance(600)
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(lost).reason_code == "never_arrived"
 
@@ -115,7 +115,7 @@ def test_absence_counts_when_no_filter_reaches_the_word_or_the_provider(
 def test_unanswered_history_is_no_absence(lost: Payment, archive: Archive, clock: Clock) -> None:
     archive.silent_after = 0
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     attempt = only_attempt(lost)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
@@ -125,7 +125,7 @@ def test_only_the_days_around_the_sending_are_asked_for(lost: Payment, archive: 
     sent = clock.at
     clock.advance(9 * 86_400)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     day = timedelta(days=1)
     assert archive.asked[0][:2] == ((sent - day).date().isoformat(), (sent + day).date().isoformat())
@@ -142,7 +142,7 @@ def test_search_continues_until_the_paid_row(
     archive.rows.append(row(gateway.last().reference, clock.at + timedelta(days=1), status="SUCCESSFUL", **own))
     gateway.last().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(lost).gateway_reference == gateway.last().reference
     assert moves(lost)[-1] == "successful"

@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt, Comparison, Discrepancy, Incident, Ou
 from django_feexpay.payments import incidents
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, only_attempt, run_until_told
+from tests.payments.fakes import Clock, only_attempt, sweep_until_final
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,7 +43,7 @@ def newest() -> Iterator[None]:
 def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     payment = begin()
     gateway.last().approve()
-    return run_until_told(payment, clock)
+    return sweep_until_final(payment, clock)
 
 
 def open_incident(attempt: Attempt, kind: str, reference: str, clock: Clock) -> Incident:

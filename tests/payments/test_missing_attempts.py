@@ -18,7 +18,7 @@ from tests.payments import fake_history as shelf
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, lose_the_answer, slow_down, turn_away
 from tests.payments.fake_history import Archive
-from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, sweep
+from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +40,7 @@ def search_until_closed(clock: Clock, payment: Payment) -> Payment:
         payment.refresh_from_db()
         if payment.status != "unknown":
             return payment
-        look_again(clock)
+        sweep_at_next_poll(clock)
     raise AssertionError("it is searched for ever")
 
 
@@ -141,11 +141,11 @@ def test_total_that_differs_from_the_row_count_closes_nothing(
 def test_one_unanswered_search_after_a_complete_one_makes_no_review(
     lost: Payment, archive: Archive, clock: Clock
 ) -> None:
-    look_again(clock)
+    sweep_at_next_poll(clock)
     archive.silent_after = len(archive.asked)
 
     while only_attempt(lost).next_poll_at <= lost.created_at + DAY + timedelta(hours=1):
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert only_attempt(lost).status == "unknown"
     archive.silent_after = None
 
@@ -153,7 +153,7 @@ def test_one_unanswered_search_after_a_complete_one_makes_no_review(
 
 
 def test_history_without_answers_leads_to_review(lost: Payment, archive: Archive, clock: Clock) -> None:
-    look_again(clock)
+    sweep_at_next_poll(clock)
     archive.silent_after = len(archive.asked)
 
     closed = search_until_closed(clock, lost)
@@ -307,9 +307,9 @@ def test_closed_attempt_is_searched_daily_for_a_week_then_less_often(
     searched = len(archive.asked)
 
     while clock.at - closed.created_at < 7 * DAY:
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert 6 <= len(archive.asked) - searched <= 9
 
     while clock.at - closed.created_at < 70 * DAY:
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert only_attempt(closed).next_poll_at > clock.at + 7 * DAY

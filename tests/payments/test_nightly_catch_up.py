@@ -14,7 +14,7 @@ from tests.conftest import Configure
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, refuse
 from tests.payments.fake_history import Archive
-from tests.payments.fakes import Clock, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, moves, only_attempt, sweep, sweep_until_final
 from tests.payments.test_compare import write
 from tests.payments.test_nightly import TUESDAY, go_to_weekday, run_next
 from tests.payments.threads import at_once
@@ -170,7 +170,7 @@ def test_sunday_comparison_covers_the_week_before(
     go_to_weekday(clock, SATURDAY)
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     write(archive, gateway.last(), clock.at.date())
     clock.at = clock.at.replace(hour=3) + 3 * DAY
     run_all()

@@ -28,7 +28,7 @@ from tests.payments.fake_gateway import (
     refuse,
     reply,
 )
-from tests.payments.fakes import Clock, Guard, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Guard, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.strategies import settle_at_once
 from tests.payments.threads import at_once
 
@@ -87,7 +87,7 @@ def test_code_is_sent_once_in_the_same_request_and_a_poll_settles_the_payment(
     assert (payment.status, payment.detail, payment.attempt.otp_required) == ("pending", "waiting_for_payer", False)
     assert (len(gateway.charges), gateway.charges[0].code) == (2, CODE)
     gateway.charges[0].approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert (payment.status, signals.names(), Credit.objects.count()) == ("successful", ["payment_succeeded"], 1)
 
 
@@ -96,7 +96,7 @@ def test_new_reference_in_the_answer_replaces_the_first(waiting: Payment, gatewa
 
     assert payment.attempt.gateway_reference == gateway.charges[1].reference
     gateway.charges[1].approve()
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 # --- wrong codes ------------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def test_code_is_not_expected_after_the_expiry(waiting: Payment, gateway: ModelG
     clock.advance_to(waiting.attempt.expires_at)
 
     assert refused(waiting).code == "otp_not_expected"
-    assert run_until_told(waiting, clock).status == "expired"
+    assert sweep_until_final(waiting, clock).status == "expired"
     assert refused(waiting).code == "otp_not_expected"
 
 
@@ -223,7 +223,7 @@ def test_code_whose_answer_was_lost_is_never_resent_and_history_settles_it(
     assert (payment.status, payment.detail) == ("pending", "checking")
     assert refused(payment).code == "otp_not_expected"
     gateway.charges[1].approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert (payment.status, only_attempt(payment).gateway_reference) == ("successful", gateway.charges[1].reference)
     assert (len(gateway.charges), Credit.objects.count()) == (2, 1)
 
@@ -235,14 +235,14 @@ def test_failure_of_the_first_request_settles_nothing_while_the_second_may_be_pa
     payment = submit(waiting)
     second = gateway.charges.pop()  # FeexPay processes it late
     gateway.charges[0].decline()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     payment.refresh_from_db()
     assert payment.status == "pending"
 
     gateway.charges.append(second)
     second.approve()
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_lost_code_that_failed_fails_at_its_expiry(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
@@ -251,7 +251,7 @@ def test_lost_code_that_failed_fails_at_its_expiry(waiting: Payment, gateway: Mo
     for charge in gateway.charges:
         charge.decline()
 
-    assert run_until_told(payment, clock).status == "failed"
+    assert sweep_until_final(payment, clock).status == "failed"
     assert clock.at >= only_attempt(payment).expires_at
 
 
@@ -304,7 +304,7 @@ def test_code_that_may_have_been_charged_is_searched_for_and_no_other_is_taken(
     assert (payment.status, payment.detail) == ("pending", "checking")
     assert refused(waiting).code == "otp_not_expected"
     gateway.charges[1].approve()
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
     assert len(gateway.charges) == 2
 
 
@@ -320,7 +320,7 @@ def test_reference_of_another_attempt_is_not_stored(
     assert payment.detail == "checking"
     assert only_attempt(other).gateway_reference == stolen
     gateway.charges[-1].approve()
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 # --- keys, secrets, flows ---------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ def test_no_code_is_asked_for_if_the_first_answer_says_paid(begin: Begin, gatewa
 
     assert (payment.detail, payment.attempt.otp_required) == ("waiting_for_payer", False)
     assert refused(payment).code == "otp_not_expected"
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_no_code_is_asked_for_after_the_last_one(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
@@ -415,7 +415,7 @@ def test_refused_code_that_was_charged_is_found_by_the_nightly_job(
     gateway.next_collects = [refuse("OTP_INVALID")]
     assert refused(waiting).code == "otp_rejected"
     gateway.last().approve()
-    run_until_told(waiting, clock)
+    sweep_until_final(waiting, clock)
     assert (waiting.status, Credit.objects.count()) == ("expired", 0)
     clock.advance(86_400)
 
@@ -445,14 +445,14 @@ def test_failed_code_settles_nothing_while_unread_history_may_hide_a_paid_one(
     hidden.approve()
     gateway.charges.append(hidden)
     gateway.history_total = None
-    assert run_until_told(waiting, clock).status == "successful"
+    assert sweep_until_final(waiting, clock).status == "successful"
 
 
 def test_code_is_not_sent_if_an_earlier_attempt_is_paid(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin(provider="coris_bj")
     first = gateway.last()
     first.decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     retry(payment.pk, source=Source.API)
     assert only_waiting(payment).otp_required
     first.approve()
@@ -466,7 +466,7 @@ def test_code_is_not_sent_if_an_earlier_attempt_is_paid(begin: Begin, gateway: M
 def test_code_is_not_sent_if_another_payment_of_the_order_is_paid(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    late = run_until_told(begin(merchant_reference="order-1"), clock)
+    late = sweep_until_final(begin(merchant_reference="order-1"), clock)
     payment = begin(provider="coris_bj", merchant_reference="order-1")
     gateway.charges[0].approve()
     reconcile(only_attempt(late).pk, source=Source.WORKER)
@@ -488,7 +488,7 @@ def test_failure_that_was_read_before_a_code_was_sent_settles_nothing(
     attempt = only_attempt(waiting)
     assert (attempt.status, attempt.otp_count, len(gateway.charges)) == ("pending", 1, 2)
     gateway.last().approve()
-    assert run_until_told(waiting, clock).status == "successful"
+    assert sweep_until_final(waiting, clock).status == "successful"
 
 
 class WhileAsked:

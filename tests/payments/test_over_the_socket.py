@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 import django_feexpay
 from django_feexpay.models import Attempt, Credit, Payment
 from tests.payments.conftest import Begin, Configure
-from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,7 +67,7 @@ def test_magic_number_reaches_its_outcome_with_at_most_one_credit(
     payment = begin(phone_ending=ending)
     wait_until(lambda: status_at_sandbox(sandbox, payment) == at_sandbox)
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     attempt = only_attempt(payment)
     assert (payment.status, attempt.reason_code) == (status, reason)
@@ -81,7 +81,7 @@ def test_lost_answer_is_found_in_history(begin: Begin, sandbox: RunningSandbox, 
     payment = begin(phone_ending=ending)
     assert (payment.status, payment.attempt.gateway_reference) == ("unknown", None)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert moves(payment) == ["sending", "unknown", "pending", "successful"]
     assert (sandbox.prompts(), Credit.objects.get().amount) == (1, 5000)
@@ -92,7 +92,7 @@ def test_request_without_a_charge_is_closed_after_a_day(
 ) -> None:
     began_at = clock.at
 
-    payment = run_until_told(begin(phone_ending="11"), clock, rounds=150)
+    payment = sweep_until_final(begin(phone_ending="11"), clock, rounds=150)
 
     assert (payment.status, only_attempt(payment).reason_code) == ("expired", "never_arrived")
     assert clock.at - began_at >= timedelta(days=1)
@@ -106,7 +106,7 @@ def test_one_franc_less_goes_to_review_and_staff_credit_it(
     payment = begin(phone_ending="13")
     wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.count()) == ("review", 0)
@@ -120,7 +120,7 @@ def test_failure_that_becomes_a_success_is_credited_once(
 ) -> None:
     payment = begin(phone_ending="16")
     wait_until(lambda: status_at_sandbox(sandbox, payment) != "PENDING")
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
 
     clock.advance(60)
@@ -140,17 +140,17 @@ def test_payer_of_another_provider_approves_and_is_credited(
     sweep()
     wait_until(lambda: status_at_sandbox(sandbox, payment) == "SUCCESSFUL")
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_approval_after_expiry_is_credited_late(
     begin: Begin, sandbox: RunningSandbox, clock: Clock, signals: Recorder
 ) -> None:
-    payment = run_until_told(begin(), clock)
+    payment = sweep_until_final(begin(), clock)
     assert payment.status == "expired"
     sandbox.approve(str(only_attempt(payment).gateway_reference))
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "successful"
@@ -167,7 +167,7 @@ def test_queued_payment_is_sent_by_the_worker_and_settles(
     sweep()
     sandbox.approve(str(only_attempt(payment).gateway_reference))
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
     assert (sandbox.prompts(), sandbox.charges()) == (1, 1)
 
 
@@ -177,13 +177,13 @@ def test_unreachable_gateway_gets_the_payment_later(begin: Begin, clock: Clock, 
 
     payment = begin()
     assert (payment.status, payment.detail) == ("created", "queued")
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert Attempt.objects.get().next_poll_at == clock.at + timedelta(seconds=10)
 
     with run_sandbox(port=port) as sandbox:
-        look_again(clock)
+        sweep_at_next_poll(clock)
         sandbox.approve(str(only_attempt(payment).gateway_reference))
-        assert run_until_told(payment, clock).status == "successful"
+        assert sweep_until_final(payment, clock).status == "successful"
         assert (sandbox.prompts(), sandbox.charges(), Credit.objects.count()) == (1, 1, 1)
 
 

@@ -62,7 +62,7 @@ def order(**changes: Any) -> PaymentRequest:
 
 
 def test_price_of_the_class_is_owed() -> None:
-    assert validate(order()).charged_amount == 5000
+    assert validate(order()).quote.charged_amount == 5000
 
     with pytest.raises(NotAllowedError) as refused:
         validate(order(amount=100))
@@ -134,4 +134,4 @@ def test_any_amount_and_a_plain_function_receive_no_events(configure: Configure,
 
     assert outbox.deliver() == 1
     assert (CALLS, OutboxReceipt.objects.count()) == ([], 0)
-    assert validate(order(amount=777)).charged_amount == 777
+    assert validate(order(amount=777)).quote.charged_amount == 777

@@ -21,7 +21,7 @@ from django_feexpay.payments import webhook_hints
 from django_feexpay.payments.attempts import PayerDetails
 from tests.payments.conftest import Begin, Configure, MakeOrder
 from tests.payments.fake_gateway import Charge, ModelGateway, cannot_reach, lose_the_answer, refuse, reply
-from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, only_attempt, sweep, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -154,7 +154,7 @@ def test_feexpays_reason_of_a_failure_is_redacted(begin: Begin, gateway: ModelGa
     gateway.last().decline()
     gateway.last().reason = f"payer 229{NATIONAL} said no"
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert only_attempt(payment).reason_text == "payer ••• no"
     assert Payment.objects.get().status == "failed"
@@ -183,7 +183,7 @@ def test_personal_data_in_feexpays_texts_is_stored_and_shown_nowhere(
     failed = begin(**PAYER, amount=700)
     gateway.last().decline()
     gateway.last().reason = SAID
-    run_until_told(failed, clock)
+    sweep_until_final(failed, clock)
     body = {"reference": gateway.last().reference, "status": SAID, "type": SAID, "reason": SAID, "callback_info": SAID}
     webhook_hints.receive(
         hint_from(body | {"order_id": SAID, "ref_operator": "0197123450", "reseau": SAID, "date": SAID})

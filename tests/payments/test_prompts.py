@@ -23,7 +23,7 @@ from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import PaymentRequest, msisdn_of
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, cannot_reach, charge_and_answer, lose_the_answer, refuse
-from tests.payments.fakes import Clock, run_until_told, sweep
+from tests.payments.fakes import Clock, sweep, sweep_until_final
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +140,7 @@ def test_attempt_that_was_or_may_have_been_sent_counts(
         payment = ask()
         if ending != "lost":
             gateway.last().decline() if ending == "declined" else gateway.last().approve()
-            run_until_told(payment, clock)
+            sweep_until_final(payment, clock)
 
     assert refusal(ask).code == "too_many_prompts"
 
@@ -219,7 +219,7 @@ def test_repeated_request_gets_its_own_answer_and_no_429(
 def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     payment = begin()
     gateway.last().decline()
-    return run_until_told(payment, clock)
+    return sweep_until_final(payment, clock)
 
 
 @pytest.mark.parametrize("phone", ["", "+229 01 61 00 00 50"], ids=["same number", "number typed again"])
@@ -242,7 +242,7 @@ def test_retry_with_a_number_over_the_limit_is_refused(
 ) -> None:
     payment = begin(phone="0161000099")
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     for _ in range(5):
         ask()
 

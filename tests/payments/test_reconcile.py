@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from django_feexpay.gateway.reports import StatusReport, Word
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.models import Attempt, Credit, Payment
 from django_feexpay.payments import ledger, reconcile
 from django_feexpay.payments.ledger import Source
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +28,7 @@ def test_approved_payment_is_credited_and_announced_once(
     payment = begin()
     gateway.last().approve()
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     credit = Credit.objects.get(payment=payment)
     assert (credit.amount, credit.currency) == (5000, "XOF")
@@ -41,7 +42,7 @@ def test_declined_payment_is_failed_with_its_reason(
     payment = begin()
     gateway.last().decline()
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     attempt = only_attempt(payment)
     assert (payment.status, payment.detail) == ("failed", "declined")
@@ -53,7 +54,7 @@ def test_declined_payment_is_failed_with_its_reason(
 def test_credit_event_keeps_the_evidence(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert payment.credit.event.evidence == {
         "word": "successful",
@@ -85,7 +86,7 @@ def test_success_with_a_wrong_fact_goes_to_review_without_credit(
     gateway.last().approve()
     gateway.last().lies = lies
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, payment.public_status) == ("review", "pending")
@@ -100,10 +101,10 @@ def test_review_is_credited_when_the_report_agrees_again(
     payment = begin()
     gateway.last().approve()
     gateway.last().lies = {"amount": 4999}
-    look_again(clock)
+    sweep_at_next_poll(clock)
     gateway.last().lies = {}
 
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert payment.status == "successful"
     assert signals.names() == ["payment_needs_review", "payment_succeeded"]
@@ -115,7 +116,7 @@ def test_unknown_word_keeps_the_status_and_logs_an_error(
     payment = begin()
     gateway.last().lies = {"status": "ON HOLD"}
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "pending"
@@ -126,7 +127,7 @@ def test_unconfirmed_payment_expires_on_time(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     started_at = clock.at
-    payment = run_until_told(begin(), clock)
+    payment = sweep_until_final(begin(), clock)
 
     assert (payment.status, payment.detail) == ("expired", "expired")
     assert clock.at == started_at + timedelta(seconds=EXPIRY)
@@ -138,11 +139,11 @@ def test_unconfirmed_payment_expires_on_time(
 def test_success_after_expiry_is_credited_late(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, late_by: int
 ) -> None:
-    payment = run_until_told(begin(), clock)
+    payment = sweep_until_final(begin(), clock)
     clock.advance(late_by)
     gateway.last().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert payment.status == "successful"
@@ -155,7 +156,7 @@ def test_failure_that_turns_into_a_success_is_credited(
 ) -> None:
     payment = begin()
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     gateway.last().approve()
 
     clock.advance(60)
@@ -168,7 +169,7 @@ def test_failure_that_turns_into_a_success_is_credited(
 def test_failure_is_polled_four_more_times(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     failed_at, seen = clock.at, []
 
     while (look := only_attempt(payment).next_poll_at) is not None:
@@ -184,7 +185,7 @@ def test_reversal_keeps_the_credit_and_opens_an_incident(
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     gateway.last().decline()
 
     assert reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN) is True
@@ -200,7 +201,7 @@ def test_pending_report_changes_no_credited_payment(
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     gateway.last().lies = {"status": word}
 
     reconcile.reconcile(only_attempt(payment).pk, source=Source.ADMIN)
@@ -245,7 +246,7 @@ def test_settling_a_stale_attempt_changes_nothing(begin: Begin, gateway: ModelGa
     payment = begin()
     old_copy = Attempt.objects.select_related("payment").get(payment=payment)
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     moved = reconcile.settle(old_copy, StatusReport(word=Word.FAILED), source=Source.WORKER)
 
@@ -264,7 +265,7 @@ def test_lost_payment_is_found_by_its_echo_and_becomes_pending(
     gateway.next_collects.append(lose_the_answer)
     payment = begin(merchant_reference="ours")
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     attempt = only_attempt(payment)
     assert (attempt.status, attempt.gateway_reference) == ("pending", "ref-0002")
@@ -277,7 +278,7 @@ def test_absence_from_a_cut_history_proves_nothing(begin: Begin, gateway: ModelG
     gateway.history_total = 501
 
     for _ in range(12):
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     attempt = only_attempt(payment)
     assert (attempt.status, attempt.first_empty_search_at) == ("unknown", None)
@@ -307,11 +308,11 @@ def test_lost_payment_in_review_is_still_found(begin: Begin, gateway: ModelGatew
     gateway.forget(charge)
     gateway.history_total = 501
     while Payment.objects.get().status == "unknown":
-        look_again(clock)
+        sweep_at_next_poll(clock)
     charge.approve()
     gateway.charges.append(charge)
 
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
 
 
 def test_paid_row_wins_over_another_row_with_our_echo(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
@@ -321,7 +322,7 @@ def test_paid_row_wins_over_another_row_with_our_echo(begin: Begin, gateway: Mod
     gateway.charges[1].echo = gateway.charges[0].echo
     gateway.charges[1].approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(payment).gateway_reference == "ref-0002"
 
@@ -389,13 +390,13 @@ def test_day_without_an_answer_leads_to_review_and_a_later_answer_settles(
     gateway.last().approve()
     gateway.away = True
     while Payment.objects.get().status == "pending":
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert clock.at - payment.created_at <= timedelta(hours=24)
     assert payment.events.latest("id").because == "gateway_silent"
 
     gateway.away = False
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert moves(payment) == ["sending", "pending", "review", "successful"]
 
 
@@ -403,9 +404,9 @@ def test_hours_without_an_answer_lead_to_no_review(begin: Begin, gateway: ModelG
     payment = begin()
     gateway.away = True
     while clock.at - payment.created_at < timedelta(hours=22):
-        look_again(clock)
+        sweep_at_next_poll(clock)
 
     assert Payment.objects.get().status == "pending"
     gateway.away = False
-    look_again(clock)
+    sweep_at_next_poll(clock)
     assert Payment.objects.get().status == "expired"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_feexpay.gateway.reports import StatusReport, Word, status_report_from
+from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.gateway.reports import StatusReport, status_report_from
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.payments.report_evaluation import Verdict, evaluate_report

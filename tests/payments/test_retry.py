@@ -18,7 +18,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer, refuse
-from tests.payments.fakes import Clock, Guard, Recorder, run_until_told, sweep
+from tests.payments.fakes import Clock, Guard, Recorder, sweep, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 def declined(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     payment = begin()
     gateway.last().decline()
-    return run_until_told(payment, clock)
+    return sweep_until_final(payment, clock)
 
 
 def again(payment: Payment, **changes: Any) -> Payment:
@@ -50,7 +50,7 @@ def test_declined_payment_can_be_retried(
 
     assert (payment.pk, payment.status, payment.attempt.ordinal) == (declined.pk, "pending", 2)
     gateway.last().approve()
-    assert run_until_told(payment, clock).status == "successful"
+    assert sweep_until_final(payment, clock).status == "successful"
     assert Credit.objects.get(payment=payment).attempt.ordinal == 2
     assert len(gateway.charges) == 2
 
@@ -61,7 +61,7 @@ def test_retry_is_refused_if_its_order_is_started_again_in_the_meantime(
     """FeexPay answers slowly, and the payer starts the same order on another device."""
     payment = begin(merchant_reference="order-7")
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     ask = gateway._status
 
     def ask_slowly(reference: str) -> WireReply:
@@ -106,7 +106,7 @@ def test_open_payment_cannot_be_retried(begin: Begin, gateway: ModelGateway, clo
 def test_expired_payment_can_be_retried_only_after_the_gateway_reports_a_failure(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    payment = run_until_told(begin(), clock)
+    payment = sweep_until_final(begin(), clock)
     assert refusal(payment) == "payment_open"
 
     gateway.last().decline()
@@ -167,11 +167,11 @@ def test_payment_of_an_order_that_another_payment_pays_cannot_be_retried(
 ) -> None:
     first = begin(merchant_reference="order-1")
     gateway.last().decline()
-    run_until_told(first, clock)
+    sweep_until_final(first, clock)
     second = begin(merchant_reference="order-1")
     if paid:
         gateway.last().approve()
-        run_until_told(second, clock)
+        sweep_until_final(second, clock)
 
     with pytest.raises(NotAllowedError) as refused:
         again(first)
@@ -194,7 +194,7 @@ def dearer_today(*, amount: int, **facts: Any) -> int:
 def test_paid_payment_cannot_be_retried(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     assert refusal(payment) == "not_retryable"
 
@@ -246,7 +246,7 @@ def failed_three_times(declined: Payment, gateway: ModelGateway, clock: Clock) -
     for _ in range(2):
         payment = again(declined)
         gateway.last().decline()
-        run_until_told(payment, clock)
+        sweep_until_final(payment, clock)
     return payment
 
 
@@ -345,7 +345,7 @@ def test_two_paid_attempts_make_one_credit_and_one_incident(
     payment = again(declined)
     first, second = gateway.charges
     second.approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     first.approve()
     clock.advance(600)
     sweep()

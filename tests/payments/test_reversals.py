@@ -14,7 +14,7 @@ from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import run
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Recorder, look_again, moves, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     clock.advance(3600)
     return payment
 
@@ -178,7 +178,7 @@ def test_refunded_second_charge_is_no_reversal_of_the_credit(
     """Staff refunded one of two charges of an order on FeexPay's dashboard."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     clock.advance(3600)
     again = gateway.charge_again(gateway.last(), "ref-again")
     reconcile(only_attempt(payment).pk, source=Source.ADMIN)
@@ -199,7 +199,7 @@ def test_reversal_words_settle_no_uncredited_attempt(
     payment = begin()
     gateway.last().status = word
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, reversals()) == ("pending", [])
@@ -212,11 +212,11 @@ def test_reversal_check_is_repeated_until_feexpay_answers(
     gateway.away = True
     deliver_webhook("REVERSED")
     for _ in range(3):
-        look_again(clock)
+        sweep_at_next_poll(clock)
     assert only_attempt(credited).next_poll_at == clock.at + leases.AGAIN_AFTER_CREDIT
     gateway.away = False
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert len(reversals()) == 1
 
@@ -224,7 +224,7 @@ def test_reversal_check_is_repeated_until_feexpay_answers(
 def test_webhook_right_after_the_credit_waits_for_the_pause(begin: Begin, gateway: ModelGateway, clock: Clock) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     deliver_webhook("REVERSED")
 
@@ -245,6 +245,6 @@ def test_webhook_during_a_poll_after_the_credit_causes_another_poll(
         sweep()
     assert (len(reversals()), only_attempt(credited).next_poll_at) == (0, clock.at + leases.MIN_POLL_GAP_AFTER_CREDIT)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert len(reversals()) == 1

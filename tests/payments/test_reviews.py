@@ -22,7 +22,7 @@ from django_feexpay.payments.retry import retry
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, accept_as, lose_the_answer
 from tests.payments.fake_history import Archive, row
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.reviewing import MADE_UP_WORD, NO_AMOUNT, NO_ECHO, SHORT, close, put_under_review, refused, verified
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -114,7 +114,7 @@ def test_late_success_after_not_paid_is_credited(
     charge.approve()
     gateway.charges.append(charge)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     payment.refresh_from_db()
     assert (payment.status, Credit.objects.get().amount) == ("successful", 5000)
@@ -132,7 +132,7 @@ def test_failure_about_another_payer_leaves_the_review_closed(
     reconcile(only_attempt(payment).pk, source=Source.WORKER)
     close(payment, "not_paid", ama)
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(payment).status == "failed"
     assert verified() == []
@@ -338,7 +338,7 @@ def test_charge_of_another_attempt_is_not_credited_twice(
     close(first, "credit_taken", ama)
     assert refused(second, "credit_price", ama) == "charge_of_another"
     assert close(second, "not_paid", ama).status == "failed"
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert only_attempt(second).status == "failed"
     assert Credit.objects.count() == 1
@@ -484,7 +484,7 @@ def test_newest_attempt_is_closed_first_and_a_second_credit_is_an_incident(
 def test_second_credit_of_an_order_is_an_incident(begin: Begin, gateway: ModelGateway, clock: Clock, ama: User) -> None:
     first = begin(merchant_reference="order-7")
     charge = gateway.last()
-    run_until_told(first, clock)
+    sweep_until_final(first, clock)
     second = begin(merchant_reference="order-7")
     gateway.last().approve()
     reconcile(only_attempt(second).pk, source=Source.WORKER)
@@ -530,7 +530,7 @@ def test_review_is_polled_for_ever_and_less_and_less_often(
     wait = (only_attempt(payment).next_poll_at or clock.at) - clock.at
     assert 40 <= wait.days <= 58
     gateway.last().lies = {}
-    look_again(clock)
+    sweep_at_next_poll(clock)
     payment.refresh_from_db()
     assert (payment.status, verified()) == ("successful", [])
 

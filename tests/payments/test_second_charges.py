@@ -17,7 +17,7 @@ from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, recor
 from django_feexpay.payments.reconciliation import discrepancies, run
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
-from tests.payments.fakes import Clock, Recorder, look_again, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def credited(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """A mobile-money payment, credited by `ref-0001` an hour ago."""
     payment = begin(merchant_reference="order-1")
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     clock.advance(3600)
     return payment
 
@@ -46,7 +46,7 @@ def paid_page(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
     """A card page, credited by `card-0001` and still open."""
     payment = begin(provider="visa", phone="", merchant_reference="order-1")
     gateway.pay_on_page().approve()
-    return run_until_told(payment, clock)
+    return sweep_until_final(payment, clock)
 
 
 def deliver_webhook(reference: str, **body: Any) -> None:
@@ -91,7 +91,7 @@ def test_second_payment_of_a_page_is_found_when_the_page_closes(
     """No webhook arrives."""
     gateway.pay_on_page().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert (clock.at - paid_page.created_at).total_seconds() == EXPIRY + PAUSE
     assert found() == [("card-0002", "card-0001", 5000, "XOF")]
@@ -119,7 +119,7 @@ def test_page_polled_before_it_closed_is_polled_again(paid_page: Payment, gatewa
     assert found() == []
     gateway.pay_on_page().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
@@ -129,7 +129,7 @@ def test_page_credited_after_it_closed_is_polled_once_more(begin: Begin, gateway
     gateway.pay_on_page().approve()
     gateway.pay_on_page().approve()
     clock.advance(EXPIRY + PAUSE)
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert Credit.objects.count() == 1
 
     clock.advance(PAUSE)
@@ -150,7 +150,7 @@ def test_page_is_asked_about_again_when_feexpay_was_too_busy_to_show_its_history
         sweep()
     assert found() == []
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert [reference for reference, *_ in found()] == ["card-0002"]
 
@@ -164,7 +164,7 @@ def test_delivery_about_the_second_charge_stays_with_its_attempt(
     deliver_webhook("card-0001", ref_link="page0001")
     assert record_reference(only_attempt(payment), "card-0001", Source.WORKER)
     gateway.pay_on_page().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert only_attempt(payment).gateway_reference == "card-0002"
 
     clock.advance(EXPIRY + PAUSE)
@@ -181,7 +181,7 @@ def test_prompt_with_a_lost_answer_is_checked_for_a_second_charge(
     payment = begin()
     gateway.last().approve()
     gateway.charge_again(gateway.last(), "ref-again")
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     assert Credit.objects.count() == 1
 
     clock.advance(PAUSE)
@@ -348,7 +348,7 @@ def test_refused_card_on_a_paid_page_is_no_second_charge(
 
     deliver_webhook("card-0002", ref_link="page0001", status="FAILED")
     assert only_attempt(paid_page).next_poll_at == before
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert found() == []
 
@@ -366,7 +366,7 @@ def test_charge_with_our_echo_is_credited_when_the_known_one_failed(
     """FeexPay sent two prompts, and the payer approved the one that we have no reference of."""
     payment = begin()
     gateway.last().decline()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
     gateway.charge_again(gateway.last(), "ref-again", reason=None)
 
     compare_today(clock)
@@ -389,7 +389,7 @@ def test_unanswered_question_about_a_credit_is_asked_again(
     assert only_attempt(credited).next_poll_at is not None
     gateway.away = False
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert [reference for reference, *_ in found()] == ["ref-again"]
     assert only_attempt(credited).next_poll_at is None

@@ -70,7 +70,7 @@ def test_invalid_request_is_refused_with_its_field_and_code(
 def test_valid_request_is_accepted(order: MakeOrder, changes: dict[str, Any]) -> None:
     terms = validate(order(**changes))
 
-    assert (terms.charged_amount, terms.currency, terms.fee) == (5000, "XOF", 85)
+    assert (terms.quote.charged_amount, terms.quote.currency, terms.quote.fee) == (5000, "XOF", 85)
     assert terms.msisdn.digits == "2290161000050"
 
 
@@ -189,4 +189,4 @@ def test_provider_that_needs_a_code_first_is_refused_without_one(
         validate(order(**wish))
 
     assert [(error.field, error.code) for error in refused.value.errors] == [("otp", "required")]
-    assert validate(order(**wish, otp="123456")).spec.code == "orange_bf"
+    assert validate(order(**wish, otp="123456")).provider.code == "orange_bf"

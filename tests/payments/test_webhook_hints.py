@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt, WebhookDelivery
 from django_feexpay.payments import webhook_hints
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, accept_as, cannot_reach, lose_the_answer, refuse
-from tests.payments.fakes import Clock, only_attempt, run_until_told, sweep
+from tests.payments.fakes import Clock, only_attempt, sweep, sweep_until_final
 
 pytestmark = pytest.mark.django_db
 
@@ -79,7 +79,7 @@ def test_webhook_without_a_reversal_of_a_credit_is_stored_and_causes_no_poll(
 ) -> None:
     payment = begin()
     gateway.last().approve()
-    run_until_told(payment, clock)
+    sweep_until_final(payment, clock)
 
     tell(gateway, status=word)
 

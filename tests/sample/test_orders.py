@@ -18,7 +18,7 @@ from django_feexpay import conf
 from django_feexpay.models import Payment
 from django_feexpay.payments import outbox
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, run_until_told
+from tests.payments.fakes import Clock, sweep_until_final
 
 URL = "/api/v1/shop/orders/"
 INITIATE = "/api/v1/payments/feexpay/initiate/"
@@ -101,7 +101,7 @@ def test_paid_order_is_closed_and_the_next_order_is_new(
     first = order(signed_in)
     pay(signed_in, first["id"])
     gateway.last().approve()
-    run_until_told(Payment.objects.get(), clock)
+    sweep_until_final(Payment.objects.get(), clock)
     outbox.deliver()
 
     next_one = order(signed_in)
@@ -119,7 +119,7 @@ def test_failed_payment_leaves_its_order_open(
     first = order(signed_in)
     pay(signed_in, first["id"])
     gateway.last().decline()
-    run_until_told(Payment.objects.get(), clock)
+    sweep_until_final(Payment.objects.get(), clock)
 
     assert order(signed_in) == first
     assert pay(signed_in, first["id"]).status_code == 201

@@ -10,19 +10,19 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 @pytest.fixture(scope="package")
 def shop() -> Iterator[Receiver]:
-    """Where the shared sandbox delivers."""
+    """The webhook endpoint of the shared sandbox."""
     with receive_webhooks() as receiver:
         yield receiver
 
 
 @pytest.fixture(scope="package")
-def started(shop: Receiver) -> Iterator[RunningSandbox]:
+def shared_sandbox(shop: Receiver) -> Iterator[RunningSandbox]:
     with run_sandbox("--shop-name=Coin & <Shop>", "--language=en", webhook_url=shop.url) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(started: RunningSandbox) -> RunningSandbox:
-    """A sandbox that remembers nothing yet."""
-    started.reset()
-    return started
+def sandbox(shared_sandbox: RunningSandbox) -> RunningSandbox:
+    """The shared sandbox, with an empty state."""
+    shared_sandbox.reset()
+    return shared_sandbox

@@ -1,4 +1,4 @@
-"""What a client of FeexPay sends, written out here once: the sandbox's tests share no code with the gateway."""
+"""Requests of a FeexPay client. The sandbox's tests share no code with the gateway."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BEARER = {"Authorization": f"Bearer {API_KEY}"}
 
 
 def collect(sandbox: RunningSandbox, ending: str = "50", suffix: str = "mtn", **changes: Any) -> requests.Response:
-    """Asks a payer in Benin whose number ends with `ending`; a change to None leaves the field out."""
+    """Ask a payer in Benin whose number ends with `ending`. A change to None leaves the field out."""
     body = {"phoneNumber": f"22901610000{ending}", "amount": 5000, "shop": SHOP_ID} | changes
     body = {name: value for name, value in body.items() if value is not None}
     return sandbox.post(f"/api/transactions/public/requesttopay/{suffix}", json=body, headers=BEARER)
@@ -26,7 +26,7 @@ def status_of(sandbox: RunningSandbox, reference: str) -> dict[str, Any]:
 
 
 def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dict[str, Any]:
-    """The first status answer that says `status`; `AssertionError` when it does not come in 10 s."""
+    """Poll until the status is `status`; its body. Raises AssertionError after 10 s."""
     give_up_at = time.monotonic() + 10
     while time.monotonic() < give_up_at:
         body = status_of(sandbox, reference)

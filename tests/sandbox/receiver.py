@@ -1,4 +1,4 @@
-"""A shop's webhook endpoint, small and local: it keeps what it gets and answers what it is told."""
+"""A local webhook endpoint that records deliveries and answers with a chosen code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """`answer` is asked for the HTTP code of each delivery; it may take its time."""
+    """`answer` returns the HTTP code for each delivery, and may be slow."""
 
     url: str
     answer: Callable[[Received], int] = lambda _received: 200
@@ -43,21 +43,21 @@ class Receiver:
         return [one for one in list(self._received) if one.body.get("reference") == reference]
 
     def wait_for_one(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first body that is `wanted`, of whatever reference; `AssertionError` when none comes in 10 s."""
+        """The first body for which `wanted` is true. Raises AssertionError after 10 s."""
 
         def found() -> dict[str, Any] | None:
             return next((one.body for one in list(self._received) if wanted(one.body)), None)
 
         with self._changed:
             body = self._changed.wait_for(found, timeout=10)
-        assert body is not None, "it did not come"
+        assert body is not None, "no such webhook arrived"
         return body
 
     def wait_for(self, reference: str, count: int = 1) -> list[Received]:
-        """The first `count` deliveries about `reference`; `AssertionError` when they do not come in 10 s."""
+        """The first `count` deliveries about `reference`. Raises AssertionError after 10 s."""
         with self._changed:
-            came = self._changed.wait_for(lambda: len(self.about(reference)) >= count, timeout=10)
-        assert came, f"{len(self.about(reference))} of {count} deliveries came"
+            arrived = self._changed.wait_for(lambda: len(self.about(reference)) >= count, timeout=10)
+        assert arrived, f"{len(self.about(reference))} of {count} deliveries arrived"
         return self.about(reference)[:count]
 
 

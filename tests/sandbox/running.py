@@ -1,4 +1,4 @@
-"""The sandbox as a process, as it is shipped to hosts (`django_feexpay.testing.running`), and where this clone is."""
+"""The sandbox as a process, from the package's own test helpers, and the root of this repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may go wrong after a payment was paid: its money is taken back, or taken a second time."""
+"""Reversals and second charges of a paid payment."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ def paid(sandbox: RunningSandbox) -> str:
     return reference
 
 
-def refusal(call: Any) -> int:
+def status_code_of_refused(call: Any) -> int:
     with pytest.raises(requests.HTTPError) as caught:
         call()
     return int(caught.value.response.status_code)
 
 
 @pytest.mark.parametrize("status", ["REVERSED", "REFUNDED", "CANCELLED", "FAILED"])
-def test_money_is_taken_back_and_said_so_everywhere(
+def test_reversal_shows_in_status_history_and_webhook(
     sandbox: RunningSandbox, shop: Receiver, paid: str, status: str
 ) -> None:
-    told = sandbox.reverse(paid, status=status)
+    shop.wait_for(paid)
 
-    assert (told["status"], told["charged"], told["paid_amount"]) == (status, False, 0)
+    answer = sandbox.reverse(paid, status=status)
+
+    assert (answer["status"], answer["charged"], answer["paid_amount"]) == (status, False, 0)
     assert status_of(sandbox, paid)["status"] == status
     assert [row["status"] for row in search_history(sandbox).json()["data"]] == [status]
     assert [one.body["status"] for one in shop.wait_for(paid, 2)] == ["SUCCESSFUL", status]
 
 
-def test_without_a_webhook_nothing_tells_of_it(sandbox: RunningSandbox, shop: Receiver, paid: str) -> None:
+def test_reversal_without_a_webhook_changes_only_the_status(sandbox: RunningSandbox, shop: Receiver, paid: str) -> None:
     shop.wait_for(paid, 1)
 
     sandbox.reverse(paid, webhook=False)
@@ -46,23 +48,23 @@ def test_without_a_webhook_nothing_tells_of_it(sandbox: RunningSandbox, shop: Re
     assert [row["status"] for row in sandbox.payments()[0]["webhooks"]] == ["SUCCESSFUL"]
 
 
-def test_only_what_was_paid_is_taken_back_and_once(sandbox: RunningSandbox, paid: str) -> None:
+def test_only_a_paid_payment_is_reversed_and_only_once(sandbox: RunningSandbox, paid: str) -> None:
     waiting = collect(sandbox).json()["reference"]
-    assert refusal(lambda: sandbox.reverse(waiting)) == 409
+    assert status_code_of_refused(lambda: sandbox.reverse(waiting)) == 409
     sandbox.reverse(paid)
-    assert refusal(lambda: sandbox.reverse(paid)) == 409
-    assert refusal(lambda: sandbox.charge_again(paid)) == 409
-    assert refusal(lambda: sandbox.approve(paid)) == 409
-    assert refusal(lambda: sandbox.reverse("nobody")) == 404
+    assert status_code_of_refused(lambda: sandbox.reverse(paid)) == 409
+    assert status_code_of_refused(lambda: sandbox.charge_again(paid)) == 409
+    assert status_code_of_refused(lambda: sandbox.approve(paid)) == 409
+    assert status_code_of_refused(lambda: sandbox.reverse("nobody")) == 404
 
 
-@pytest.mark.parametrize("wish", [{"status": "PENDING"}, {"status": 1}, {"webhook": "yes"}, {"other": 1}], ids=str)
-def test_wrong_wish_changes_nothing(sandbox: RunningSandbox, paid: str, wish: dict[str, object]) -> None:
-    assert refusal(lambda: sandbox.reverse(paid, **wish)) == 400
+@pytest.mark.parametrize("fields", [{"status": "PENDING"}, {"status": 1}, {"webhook": "yes"}, {"other": 1}], ids=str)
+def test_wrong_reversal_fields_change_nothing(sandbox: RunningSandbox, paid: str, fields: dict[str, object]) -> None:
+    assert status_code_of_refused(lambda: sandbox.reverse(paid, **fields)) == 400
     assert status_of(sandbox, paid)["status"] == "SUCCESSFUL"
 
 
-def test_second_charge_bears_the_same_echo_and_another_reference(
+def test_second_charge_has_the_same_echo_and_another_reference(
     sandbox: RunningSandbox, shop: Receiver, paid: str
 ) -> None:
     second = sandbox.charge_again(paid)
@@ -71,10 +73,10 @@ def test_second_charge_bears_the_same_echo_and_another_reference(
     assert (second["echo"], second["status"], second["paid_amount"]) == ("attempt-1", "SUCCESSFUL", 5000)
     assert sandbox.charges("attempt-1") == 2
     assert shop.wait_for(second["reference"])[0].body["callback_info"] == "attempt-1"
-    assert refusal(lambda: sandbox.charge_again(collect(sandbox).json()["reference"])) == 409
+    assert status_code_of_refused(lambda: sandbox.charge_again(collect(sandbox).json()["reference"])) == 409
 
 
-def test_conditions_take_payments_twice_and_back(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_fault_settings_charge_twice_and_reverse(sandbox: RunningSandbox, shop: Receiver) -> None:
     sandbox.change(
         charged_twice_percent=100, reversed_percent=100, reversed_status="refunded", reversed_after_seconds=5
     )
@@ -87,7 +89,7 @@ def test_conditions_take_payments_twice_and_back(sandbox: RunningSandbox, shop: 
     assert second["status"] == "SUCCESSFUL"
 
 
-def test_payers_choice_keeps_what_goes_wrong_after_it(sandbox: RunningSandbox) -> None:
+def test_reversal_follows_a_payment_the_payer_approved(sandbox: RunningSandbox) -> None:
     sandbox.change(reversed_percent=100, reversed_after_seconds=1)
     reference = collect(sandbox).json()["reference"]
 
@@ -96,7 +98,7 @@ def test_payers_choice_keeps_what_goes_wrong_after_it(sandbox: RunningSandbox) -
     assert wait_for_status(sandbox, reference, "REVERSED")["status"] == "REVERSED"
 
 
-def test_page_of_a_payment_takes_it_back_and_charges_it_again(sandbox: RunningSandbox, paid: str) -> None:
+def test_payment_page_charges_again_and_reverses(sandbox: RunningSandbox, paid: str) -> None:
     page = sandbox.get(f"/payments/{paid}?lang=en").text
     assert "Give the money back" in page
     assert "Charge a second time" in page

@@ -1,4 +1,4 @@
-"""FeexPay's endpoints: shapes, refusals, and what they say about a payment."""
+"""FeexPay's endpoints to collect, read a status, search the history and read the balance."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_every_push_network_accepts(sandbox: RunningSandbox, suffix: str) -> Non
 
 
 @pytest.mark.parametrize("suffix", ["celtiis", "coris_bj", "mtn_cm", "MTN"])
-def test_an_unknown_suffix_is_no_path(sandbox: RunningSandbox, suffix: str) -> None:
+def test_unknown_suffix_is_an_unknown_path(sandbox: RunningSandbox, suffix: str) -> None:
     answer = collect(sandbox, suffix=suffix)
     assert answer.status_code == 404
     assert answer.json() == {
@@ -88,7 +88,7 @@ def test_celtiis_answers_with_its_own_reference_and_soap(sandbox: RunningSandbox
         ("GET", f"/api/balance/public/getByShop/{SHOP_ID}"),
     ],
 )
-def test_a_call_without_the_key_is_unauthorized(
+def test_call_without_the_key_is_unauthorized(
     sandbox: RunningSandbox, method: str, path: str, authorization: str | None
 ) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.encode()}
@@ -132,7 +132,7 @@ def test_a_call_without_the_key_is_unauthorized(
         ({"first_name": 5}, "isString"),
     ],
 )
-def test_a_body_that_breaks_a_rule_is_refused_and_asks_nobody(
+def test_invalid_body_is_refused_and_prompts_no_payer(
     sandbox: RunningSandbox, change: dict[str, Any], constraint: str
 ) -> None:
     answer = collect(sandbox, **change)
@@ -150,34 +150,34 @@ def test_every_wrong_property_is_named(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("amount", [100, 2_000_000])
-def test_the_bounds_of_an_amount_are_accepted(sandbox: RunningSandbox, amount: int) -> None:
+def test_smallest_and_largest_amount_are_accepted(sandbox: RunningSandbox, amount: int) -> None:
     assert collect(sandbox, amount=amount).json()["amount"] == amount
 
 
-def test_a_phone_number_may_be_a_json_number(sandbox: RunningSandbox) -> None:
+def test_phone_number_may_be_a_json_number(sandbox: RunningSandbox) -> None:
     assert collect(sandbox, phoneNumber=2290161000050).json()["phoneNumber"] == "2290161000050"
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"{", b"\xff\xfe", b"[" * 50_000, b'{"amount": ' + b"9" * 5000 + b"}"], ids=range(5)
 )
-def test_a_broken_body_is_a_400(sandbox: RunningSandbox, raw: bytes) -> None:
+def test_broken_json_gets_400(sandbox: RunningSandbox, raw: bytes) -> None:
     answer = sandbox.post("/api/transactions/public/requesttopay/mtn", data=raw, headers=BEARER)
     assert (answer.status_code, answer.json()["error"]) == (400, "Bad Request")
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"null", b'"text"', b"5"])
-def test_a_body_that_is_no_object_misses_everything(sandbox: RunningSandbox, raw: bytes) -> None:
+def test_body_that_is_no_object_lacks_every_property(sandbox: RunningSandbox, raw: bytes) -> None:
     answer = sandbox.post("/api/transactions/public/requesttopay/mtn", data=raw, headers=BEARER)
     assert [one["property"] for one in answer.json()["errors"]] == ["phoneNumber", "amount", "shop"]
 
 
-def test_a_body_over_100_kb_is_refused(sandbox: RunningSandbox) -> None:
+def test_body_over_100_kb_is_refused(sandbox: RunningSandbox) -> None:
     answer = sandbox.post("/api/transactions/public/requesttopay/mtn", data=b" " * 100_001, headers=BEARER)
     assert (answer.status_code, answer.json()["message"]) == (413, "request entity too large")
 
 
-def test_an_echo_of_any_text_comes_back_unchanged(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_callback_info_of_any_text_comes_back_unchanged(sandbox: RunningSandbox, shop: Receiver) -> None:
     echo = 'é "<b>" \u0000 \u202e 😀'
     reference = collect(sandbox, callback_info=echo).json()["reference"]
     assert status_of(sandbox, reference)["callback_info"] == echo
@@ -185,7 +185,7 @@ def test_an_echo_of_any_text_comes_back_unchanged(sandbox: RunningSandbox, shop:
     assert shop.wait_for(reference)[0].body["callback_info"] == echo
 
 
-def test_a_lone_surrogate_in_an_echo_becomes_a_replacement_character(sandbox: RunningSandbox) -> None:
+def test_lone_surrogate_in_callback_info_becomes_a_replacement_character(sandbox: RunningSandbox) -> None:
     assert collect(sandbox, callback_info="a\ud800b").json()["callback_info"] == "a\ufffdb"
 
 
@@ -236,7 +236,7 @@ def test_status_of_an_unknown_reference_is_not_found(sandbox: RunningSandbox) ->
 
 
 @pytest.mark.parametrize("end", ["", "/"])
-def test_status_without_a_reference_says_so(sandbox: RunningSandbox, end: str) -> None:
+def test_status_without_a_reference_gets_400(sandbox: RunningSandbox, end: str) -> None:
     answer = sandbox.get(f"/api/transactions/public/single/status{end}", headers=BEARER)
     assert answer.status_code == 400
     assert answer.json() == {"statusCode": 400, "message": "Reference is required", "code": "MISSING_REFERENCE"}
@@ -250,13 +250,13 @@ def test_status_without_a_reference_says_so(sandbox: RunningSandbox, end: str) -
         ("POST", "/api/v1/payments/initiate"),
     ],
 )
-def test_a_path_that_feexpay_lacks_is_refused_in_its_words(sandbox: RunningSandbox, method: str, path: str) -> None:
+def test_unknown_path_is_refused_as_by_feexpay(sandbox: RunningSandbox, method: str, path: str) -> None:
     answer = sandbox.session.request(method, sandbox.base_url + path, timeout=10)
     assert answer.status_code == 404
     assert answer.json() == {"message": f"Cannot {method} {path}", "error": "Not Found", "statusCode": 404}
 
 
-def test_history_rows_carry_what_finds_a_lost_answer(sandbox: RunningSandbox) -> None:
+def test_history_row_has_the_fields_that_identify_a_payment(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, callback_info="attempt-1", description="500 coins").json()["reference"]
     answer = search_history(sandbox)
     body = answer.json()
@@ -280,7 +280,7 @@ def test_history_rows_carry_what_finds_a_lost_answer(sandbox: RunningSandbox) ->
 
 
 @pytest.mark.parametrize(
-    ("wish", "echoes"),
+    ("filters", "echoes"),
     [
         ({}, ["moov", "paid", "asked"]),
         ({"status": "PENDING"}, ["moov", "asked"]),
@@ -294,17 +294,17 @@ def test_history_rows_carry_what_finds_a_lost_answer(sandbox: RunningSandbox) ->
     ],
 )
 def test_history_filters_by_type_status_network_and_day(
-    sandbox: RunningSandbox, wish: dict[str, str], echoes: list[str]
+    sandbox: RunningSandbox, filters: dict[str, str], echoes: list[str]
 ) -> None:
     collect(sandbox, callback_info="asked")
     sandbox.approve(collect(sandbox, callback_info="paid").json()["reference"])
     collect(sandbox, suffix="moov", callback_info="moov")
-    body = search_history(sandbox, **wish).json()
+    body = search_history(sandbox, **filters).json()
     assert [row["callback_info"] for row in body["data"]] == echoes
     assert body["total"] == len(echoes)
 
 
-def test_history_gives_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) -> None:
+def test_history_returns_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) -> None:
     for _ in range(502):
         collect(sandbox)
     body = search_history(sandbox).json()
@@ -312,7 +312,7 @@ def test_history_gives_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) 
 
 
 @pytest.mark.parametrize(
-    ("wish", "wrong"),
+    ("filters", "wrong"),
     [
         ({"start_date": None}, "start_date"),
         ({"end_date": "23/11/2026"}, "end_date"),
@@ -321,19 +321,17 @@ def test_history_gives_500_rows_at_most_but_counts_all(sandbox: RunningSandbox) 
         ({"start_date": "2026-01-02", "end_date": "2026-01-01"}, "end_date"),
     ],
 )
-def test_history_refuses_a_period_it_cannot_serve(
-    sandbox: RunningSandbox, wish: dict[str, str | None], wrong: str
-) -> None:
-    answer = search_history(sandbox, **wish)
+def test_history_refuses_an_invalid_period(sandbox: RunningSandbox, filters: dict[str, str | None], wrong: str) -> None:
+    answer = search_history(sandbox, **filters)
     assert answer.status_code == 400
     assert [one["property"] for one in answer.json()["errors"]] == [wrong]
 
 
-def test_history_spans_31_days(sandbox: RunningSandbox) -> None:
+def test_history_accepts_31_days(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, start_date="2026-01-01", end_date="2026-02-01").status_code == 200
 
 
-def test_history_reaches_the_end_of_the_calendar(sandbox: RunningSandbox) -> None:
+def test_history_accepts_the_first_and_last_day_of_the_calendar(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, start_date="9999-12-31", end_date="9999-12-31").json()["data"] == []
     assert search_history(sandbox, start_date="0001-01-01", end_date="0001-01-01").json()["data"] == []
 
@@ -342,7 +340,7 @@ def test_history_of_another_shop_is_not_found(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, shop="OTHERSHOP000001").status_code == 404
 
 
-def test_balance_rises_by_what_was_paid(sandbox: RunningSandbox) -> None:
+def test_balance_grows_by_successful_payments_only(sandbox: RunningSandbox) -> None:
     sandbox.approve(collect(sandbox, amount=700).json()["reference"])
     sandbox.approve(collect(sandbox, amount=300).json()["reference"])
     sandbox.decline(collect(sandbox, amount=900).json()["reference"])
@@ -361,7 +359,7 @@ def test_balance_of_another_shop_is_not_found(sandbox: RunningSandbox) -> None:
     assert (answer.status_code, answer.json()["message"]) == (404, "Merchant or Shop not found")
 
 
-def test_the_shop_is_told_without_a_key(sandbox: RunningSandbox) -> None:
+def test_get_shop_needs_no_key(sandbox: RunningSandbox) -> None:
     body = sandbox.get(f"/api/shop/{SHOP_ID}/get_shop").json()
     assert body == {"name": "Coin & <Shop>", "reference": SHOP_ID, "systemCardPay": None}
     assert sandbox.get("/api/shop/OTHERSHOP000001/get_shop").json()["message"] == "Shop introuvable"
@@ -375,14 +373,14 @@ def test_the_shop_is_told_without_a_key(sandbox: RunningSandbox) -> None:
         ("03", "FAILED", "92", "CANCELLED"),
     ],
 )
-def test_synchronous_moov_answers_when_the_payer_has_chosen(ending: str, status: str, code: str, words: str) -> None:
+def test_synchronous_moov_answers_after_the_payers_decision(ending: str, status: str, code: str, words: str) -> None:
     with run_sandbox("--moov-synchronous") as sandbox:
         body = collect(sandbox, ending, suffix="moov").json()
     assert (body["status"], body["statusCode"]) == (status, code)
     assert body["response_operator"] == {"description": [words], "status": [code]}
 
 
-def test_synchronous_moov_gives_up_waiting_and_says_pending() -> None:
+def test_synchronous_moov_answers_pending_after_its_timeout() -> None:
     with run_sandbox("--moov-synchronous", time_scale=0.001) as sandbox:
         body = collect(sandbox, "04", suffix="moov").json()
         assert (body["status"], body["message"]) == ("PENDING", "Accepted")

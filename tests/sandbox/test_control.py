@@ -1,4 +1,4 @@
-"""The control interface, which is ours: look, choose for the payer, start over."""
+"""The control interface: list payments, decide for the payer, reset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.sandbox.feexpay import collect, status_of
 from tests.sandbox.running import RunningSandbox
 
 
-def test_a_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> None:
+def test_listed_payment_has_a_masked_number(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, callback_info="attempt-1").json()["reference"]
     (payment,) = sandbox.payments()
     assert payment.pop("id") >= 1
@@ -34,14 +34,14 @@ def test_a_payment_is_listed_with_its_number_masked(sandbox: RunningSandbox) -> 
     }
 
 
-def test_the_listing_keeps_one_echo(sandbox: RunningSandbox) -> None:
+def test_list_filters_by_echo(sandbox: RunningSandbox) -> None:
     for echo in ("a", "b", "a"):
         collect(sandbox, callback_info=echo)
     assert [payment["echo"] for payment in sandbox.payments("a")] == ["a", "a"]
     assert sandbox.payments("nobody") == []
 
 
-def test_one_payment_can_be_looked_at(sandbox: RunningSandbox) -> None:
+def test_one_payment_is_read_as_in_the_list(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.get(f"/control/payments/{reference}").json() == sandbox.payments()[0]
 
@@ -54,7 +54,7 @@ def test_one_payment_can_be_looked_at(sandbox: RunningSandbox) -> None:
         ("expire", "FAILED", "EXPIRED", 0),
     ],
 )
-def test_a_choice_ends_the_payment(
+def test_choice_settles_the_payment(
     sandbox: RunningSandbox, choice: str, status: str, reason: str | None, paid_amount: int
 ) -> None:
     reference = collect(sandbox).json()["reference"]
@@ -64,7 +64,7 @@ def test_a_choice_ends_the_payment(
     assert (status_of(sandbox, reference)["status"], status_of(sandbox, reference)["reason"]) == (status, reason)
 
 
-def test_a_failed_payment_may_still_be_approved(sandbox: RunningSandbox) -> None:
+def test_failed_payment_may_still_be_approved(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     sandbox.decline(reference)
     sandbox.approve(reference)
@@ -73,7 +73,7 @@ def test_a_failed_payment_may_still_be_approved(sandbox: RunningSandbox) -> None
 
 
 @pytest.mark.parametrize("choice", ["approve", "decline", "expire"])
-def test_a_paid_payment_changes_no_more(sandbox: RunningSandbox, choice: str) -> None:
+def test_paid_payment_refuses_another_choice(sandbox: RunningSandbox, choice: str) -> None:
     reference = collect(sandbox).json()["reference"]
     sandbox.approve(reference)
     answer = sandbox.post(f"/control/payments/{reference}/{choice}")
@@ -82,17 +82,17 @@ def test_a_paid_payment_changes_no_more(sandbox: RunningSandbox, choice: str) ->
 
 
 @pytest.mark.parametrize("path", ["nobody/approve", "nobody/resend", "nobody"])
-def test_an_unknown_payment_is_not_found(sandbox: RunningSandbox, path: str) -> None:
+def test_unknown_payment_is_not_found(sandbox: RunningSandbox, path: str) -> None:
     ask = sandbox.get if path == "nobody" else sandbox.post
     assert ask(f"/control/payments/{path}").status_code == 404
 
 
-def test_an_unknown_choice_is_not_found(sandbox: RunningSandbox) -> None:
+def test_unknown_choice_is_not_found(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.post(f"/control/payments/{reference}/refund").status_code == 404
 
 
-def test_a_choice_is_never_made_by_a_get(sandbox: RunningSandbox) -> None:
+def test_get_never_makes_a_choice(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.get(f"/control/payments/{reference}/approve").status_code == 405
     assert status_of(sandbox, reference)["status"] == "PENDING"

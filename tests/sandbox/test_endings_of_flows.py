@@ -1,4 +1,4 @@
-"""Every magic number on every flow: it ends as its sentence says, asks the payer once and charges once at most."""
+"""Every magic number on every flow has its outcome, prompts the payer once and charges at most once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 from tests.sandbox.feexpay import BEARER, collect, search_history, status_of
 from tests.sandbox.running import SHOP_ID, RunningSandbox, run_sandbox
 
-# Ending: the status it comes to, what was paid, how often the payer was asked. 11 makes no payment at all.
+# By ending: the final status, the amount paid, the number of prompts. 11 creates no payment.
 ENDS = {
     "00": ("SUCCESSFUL", 5000, 1),
     "01": ("FAILED", 0, 0),
@@ -70,14 +70,14 @@ def quick() -> Iterator[RunningSandbox]:
 
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("ending", ENDS)
-def test_an_ending_ends_the_same_on_every_flow(quick: RunningSandbox, flow: str, ending: str) -> None:
+def test_magic_number_has_the_same_outcome_on_every_flow(quick: RunningSandbox, flow: str, ending: str) -> None:
     quick.reset()
     status, paid, prompts = ENDS[ending]
     with contextlib.suppress(requests.ConnectionError):
         FLOWS[flow](quick, ending)
 
     if flow == "two steps" and ending in ("01", "02"):
-        prompts = 1  # the code went out before the operator refused
+        prompts = 1  # the code was sent before the operator refused
     (row,) = search_history(quick).json()["data"]
     _wait_for(quick, row["reference"], status)
     (payment,) = quick.payments()
@@ -86,7 +86,7 @@ def test_an_ending_ends_the_same_on_every_flow(quick: RunningSandbox, flow: str,
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_11_charges_nothing_and_leaves_no_payment_that_could(quick: RunningSandbox, flow: str) -> None:
+def test_11_creates_no_payment(quick: RunningSandbox, flow: str) -> None:
     quick.reset()
     FLOWS[flow](quick, "11")
 
@@ -94,7 +94,7 @@ def test_11_charges_nothing_and_leaves_no_payment_that_could(quick: RunningSandb
 
 
 def _wait_for(sandbox: RunningSandbox, reference: str, status: str) -> None:
-    """16 fails before it succeeds: what is waited for is the last word."""
+    """Poll until the final status: 16 fails before it succeeds."""
     give_up_at = time.monotonic() + 10
     while True:
         body = status_of(sandbox, reference)

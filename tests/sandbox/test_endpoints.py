@@ -1,4 +1,4 @@
-"""FeexPay's other endpoints: integration, payouts, asynchronous history, fees, and the old status."""
+"""FeexPay's other endpoints: integration, payouts, asynchronous history, fees, the v1 status."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _set(sandbox: RunningSandbox, **conditions: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-# The older address to collect
+# The older endpoint to collect
 
 
 def test_integration_names_the_network_in_a_json_body(sandbox: RunningSandbox) -> None:
@@ -38,7 +38,7 @@ def test_integration_names_the_network_in_a_json_body(sandbox: RunningSandbox) -
     assert (row["reseau"], row["custom_id"], row["callback_info"]) == ("MOOV", "order-1", {"id": "a", "n": 1})
 
 
-def test_integration_takes_a_form(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_integration_accepts_a_form(sandbox: RunningSandbox, shop: Receiver) -> None:
     form = {"reseau": "MTN", "phoneNumber": "2290161000050", "amount": "500", "shop": SHOP_ID, "callback_info": "a"}
     answer = sandbox.post(INTEGRATION, data=form, headers=BEARER)
     assert (answer.status_code, answer.json()["amount"]) == (200, 500)
@@ -46,13 +46,13 @@ def test_integration_takes_a_form(sandbox: RunningSandbox, shop: Receiver) -> No
     assert shop.wait_for(answer.json()["reference"])[0].body["callback_info"] == "a"
 
 
-def test_integration_plays_the_flows_too(sandbox: RunningSandbox) -> None:
+def test_integration_supports_the_redirect_flow(sandbox: RunningSandbox) -> None:
     body = {"reseau": "WAVE CI", "phoneNumber": "2250700000050", "amount": 500, "shop": SHOP_ID}
     assert "payment_url" in sandbox.post(INTEGRATION, json=body, headers=BEARER).json()
 
 
 @pytest.mark.parametrize("reseau", [None, "mtn", "MTN CM", 5])
-def test_integration_refuses_a_network_it_does_not_know(sandbox: RunningSandbox, reseau: object) -> None:
+def test_integration_refuses_an_unknown_network(sandbox: RunningSandbox, reseau: object) -> None:
     answer = sandbox.post(INTEGRATION, json={"reseau": reseau}, headers=BEARER)
     assert (answer.status_code, answer.json()["code"]) == (400, "NETWORK_UNAVAILABLE")
 
@@ -62,7 +62,7 @@ def test_integration_validates_a_form_like_json(sandbox: RunningSandbox) -> None
     assert [one["property"] for one in answer.json()["errors"]] == ["phoneNumber", "amount", "shop"]
 
 
-def test_the_old_status_answers_only_where_v1_is_asked_for(sandbox: RunningSandbox) -> None:
+def test_v1_status_answers_only_with_its_setting(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     path = f"/api/transactions/getrequesttopay/integration/{reference}"
     assert sandbox.get(path).json()["message"] == f"Cannot GET {path}"
@@ -107,7 +107,7 @@ def _wait_for_payout(sandbox: RunningSandbox, reference: str, status: str) -> No
         time.sleep(0.01)
 
 
-def test_a_payout_is_pending_first_and_out_of_the_balance_at_once(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_payout_is_pending_and_leaves_the_balance_at_once(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, opening_balance=1000)
     answer = _payout(sandbox)
     reference = answer.json()["reference"]
@@ -128,7 +128,7 @@ def test_a_payout_is_pending_first_and_out_of_the_balance_at_once(sandbox: Runni
     assert (sandbox.charges(), sandbox.prompts()) == (0, 0)
 
 
-def test_the_status_of_a_payout_lacks_two_fields_and_is_not_that_of_a_payment(sandbox: RunningSandbox) -> None:
+def test_payout_status_lacks_two_fields_and_has_its_own_endpoint(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000)
     reference = _payout(sandbox).json()["reference"]
     payment = collect(sandbox).json()["reference"]
@@ -138,7 +138,7 @@ def test_the_status_of_a_payout_lacks_two_fields_and_is_not_that_of_a_payment(sa
     assert _payout_status(sandbox, payment)["code"] == "NOT_FOUND"
 
 
-def test_a_failed_payout_is_given_back(sandbox: RunningSandbox) -> None:
+def test_failed_payout_returns_to_the_balance(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000)
     reference = _payout(sandbox, ending="02").json()["reference"]
     assert _balance(sandbox) == 500
@@ -146,14 +146,14 @@ def test_a_failed_payout_is_given_back(sandbox: RunningSandbox) -> None:
     assert _balance(sandbox) == 1000
 
 
-def test_a_payout_over_the_balance_is_refused(sandbox: RunningSandbox) -> None:
+def test_payout_over_the_balance_is_refused(sandbox: RunningSandbox) -> None:
     sandbox.approve(collect(sandbox, amount=499).json()["reference"])
     answer = _payout(sandbox)
     assert (answer.status_code, answer.json()["code"]) == (400, "ERR_INSUFFICIENT_BALANCE")
     assert _balance(sandbox) == 499
 
 
-def test_a_shop_without_payouts_is_refused(sandbox: RunningSandbox) -> None:
+def test_payout_is_refused_when_payouts_are_disabled(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000, payouts_enabled=False)
     assert _payout(sandbox).json()["code"] == "ERR_PAYOUT_NOT_ENABLED"
 
@@ -173,19 +173,17 @@ def test_a_shop_without_payouts_is_refused(sandbox: RunningSandbox) -> None:
         ("transfer/global", {"callback_info": 5}, "callback_info"),
     ],
 )
-def test_a_payout_that_breaks_a_rule_is_refused(
-    sandbox: RunningSandbox, route: str, change: dict[str, Any], wrong: str
-) -> None:
+def test_invalid_payout_is_refused(sandbox: RunningSandbox, route: str, change: dict[str, Any], wrong: str) -> None:
     answer = _payout(sandbox, route, **change)
     assert (answer.status_code, [one["property"] for one in answer.json()["errors"]]) == (400, [wrong])
 
 
 @pytest.mark.parametrize("route", ["coris", "mtn", "transfer", "card"])
-def test_there_is_no_payout_by_coris_card_or_bank(sandbox: RunningSandbox, route: str) -> None:
+def test_payout_to_an_unsupported_network_is_an_unknown_path(sandbox: RunningSandbox, route: str) -> None:
     assert _payout(sandbox, route).json()["message"] == f"Cannot POST /api/payouts/public/{route}"
 
 
-def test_togo_and_own_routes_pay_out(sandbox: RunningSandbox) -> None:
+def test_payouts_use_the_routes_of_togo_and_of_one_network(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000)
     togo = _payout(sandbox, "togo", network="MOOV TG", phoneNumber="22896000050")
     wave = _payout(sandbox, "wave_sn", network=None, phoneNumber="221770000050")
@@ -195,7 +193,7 @@ def test_togo_and_own_routes_pay_out(sandbox: RunningSandbox) -> None:
     assert search_history(sandbox, type="PAYIN").json()["data"] == []
 
 
-def test_a_payout_needs_a_listed_address(sandbox: RunningSandbox) -> None:
+def test_payout_needs_an_allowed_ip_address(sandbox: RunningSandbox) -> None:
     _set(sandbox, opening_balance=1000, allowed_addresses=["192.0.2.1"])
     answer = _payout(sandbox)
     assert (answer.status_code, answer.json()["code"]) == (403, "IP_NOT_ALLOWED")
@@ -209,7 +207,7 @@ def test_a_payout_needs_a_listed_address(sandbox: RunningSandbox) -> None:
 # The asynchronous history
 
 
-def _ask_for_export(sandbox: RunningSandbox) -> requests.Response:
+def _request_export(sandbox: RunningSandbox) -> requests.Response:
     today = time.strftime("%Y-%m-%d", time.gmtime())
     body = {"start_date": today, "end_date": today, "shop": SHOP_ID}
     return sandbox.post("/api/transactions/history/async", json=body, headers=BEARER)
@@ -229,10 +227,10 @@ def _ended_export(sandbox: RunningSandbox, request_id: str) -> dict[str, Any]:
     return export
 
 
-def test_an_export_is_asked_for_then_ready_with_a_file() -> None:
+def test_export_completes_with_a_file_and_a_webhook() -> None:
     with receive_webhooks() as shop, run_sandbox(webhook_url=shop.url) as sandbox:
         reference = collect(sandbox).json()["reference"]
-        answer = _ask_for_export(sandbox)
+        answer = _request_export(sandbox)
         data = answer.json()["data"]
         assert (answer.status_code, data["status"]) == (202, "PENDING")
         export = _ended_export(sandbox, data["request_id"])
@@ -245,28 +243,28 @@ def test_an_export_is_asked_for_then_ready_with_a_file() -> None:
     assert (event["request_id"], event["data"]) == (data["request_id"], rows)
 
 
-def test_an_export_that_fails_says_so_and_sends_nothing(sandbox: RunningSandbox) -> None:
+def test_failed_export_sends_no_webhook(sandbox: RunningSandbox) -> None:
     _set(sandbox, history_fails=True)
-    request_id = _ask_for_export(sandbox).json()["data"]["request_id"]
+    request_id = _request_export(sandbox).json()["data"]["request_id"]
     export = _ended_export(sandbox, request_id)
     assert (export["status"], export["error"]) == ("FAILED", "Export failed")
     assert sandbox.get(f"/exports/{request_id}.json").status_code == 404
 
 
-def test_an_export_needs_a_webhook() -> None:
+def test_export_needs_a_webhook_address() -> None:
     with run_sandbox() as sandbox:
-        answer = _ask_for_export(sandbox)
+        answer = _request_export(sandbox)
     assert (answer.status_code, answer.json()["code"]) == (409, "HISTORY_WEBHOOK_NOT_CONFIGURED")
 
 
-def test_an_unknown_export_is_not_found(sandbox: RunningSandbox) -> None:
+def test_unknown_export_is_not_found(sandbox: RunningSandbox) -> None:
     assert _export(sandbox, "nobody")["code"] == "NOT_FOUND"
 
 
-@pytest.mark.parametrize("wish", [{"reseau": "WAVE BF"}, {"reseau": "mtn"}, {"type": "CARD"}, {"status": "PAID"}])
-def test_history_takes_only_the_documented_filters(sandbox: RunningSandbox, wish: dict[str, str]) -> None:
-    answer = search_history(sandbox, **wish)
-    assert (answer.status_code, [one["property"] for one in answer.json()["errors"]]) == (400, list(wish))
+@pytest.mark.parametrize("filters", [{"reseau": "WAVE BF"}, {"reseau": "mtn"}, {"type": "CARD"}, {"status": "PAID"}])
+def test_history_accepts_only_the_documented_filters(sandbox: RunningSandbox, filters: dict[str, str]) -> None:
+    answer = search_history(sandbox, **filters)
+    assert (answer.status_code, [one["property"] for one in answer.json()["errors"]]) == (400, list(filters))
 
 
 # Fees
@@ -276,16 +274,16 @@ def test_history_takes_only_the_documented_filters(sandbox: RunningSandbox, wish
     ("reseau", "amount", "total"),
     [("MTN", 5000, 5085), ("MTN", 101, 103), ("WAVE CI", 1000, 1032), ("ORANGE ML", 1000, 1000), ("VISA", 1000, 1045)],
 )
-def test_details_preview_the_total(sandbox: RunningSandbox, reseau: str, amount: int, total: int) -> None:
+def test_details_add_the_fee(sandbox: RunningSandbox, reseau: str, amount: int, total: int) -> None:
     body = {"reseau": reseau, "amount": amount, "shop": SHOP_ID}
     answer = sandbox.post("/api/transactions/details", json=body, headers=BEARER).json()
     assert (answer["iffees"], answer["amount"], answer["total"]) == (True, amount, total)
 
 
-# What the shop and the operator are like
+# Settings of the shop and the operators
 
 
-def test_a_disabled_shop_is_told_so(sandbox: RunningSandbox) -> None:
+def test_disabled_shop_is_refused(sandbox: RunningSandbox) -> None:
     _set(sandbox, shop_disabled=True)
     answer = collect(sandbox)
     assert (answer.status_code, answer.json()["message"]) == (404, "Shop is disabled")
@@ -300,7 +298,7 @@ def test_a_disabled_shop_is_told_so(sandbox: RunningSandbox) -> None:
         ("maintenance", 503, {"code": "NETWORK_UNAVAILABLE"}),
     ],
 )
-def test_a_network_may_be_closed_to_the_shop(
+def test_network_closed_to_the_shop_is_refused(
     sandbox: RunningSandbox, condition: str, code: int, body: dict[str, str]
 ) -> None:
     _set(sandbox, **{condition: ["mtn"]})
@@ -311,19 +309,19 @@ def test_a_network_may_be_closed_to_the_shop(
     assert collect(sandbox, suffix="moov").status_code == 200
 
 
-def test_celtiis_may_be_down(sandbox: RunningSandbox) -> None:
+def test_celtiis_outage_answers_400(sandbox: RunningSandbox) -> None:
     _set(sandbox, celtiis_down=True)
     answer = collect(sandbox, suffix="celtiis_bj")
     assert (answer.status_code, answer.json()["message"]) == (400, "Celtiis BJ API Error")
 
 
 @pytest.mark.parametrize("code", [200, 201, 202])
-def test_the_code_of_an_accepted_request_can_be_chosen(sandbox: RunningSandbox, code: int) -> None:
+def test_success_code_is_a_setting(sandbox: RunningSandbox, code: int) -> None:
     _set(sandbox, success_code=code)
     assert collect(sandbox).status_code == code
 
 
-def test_a_pending_status_may_have_spaces(sandbox: RunningSandbox) -> None:
+def test_pending_status_may_be_in_pending_state(sandbox: RunningSandbox) -> None:
     _set(sandbox, in_pending_state=True)
     reference = collect(sandbox).json()["reference"]
     assert status_of(sandbox, reference)["status"] == "IN PENDING STATE"
@@ -331,7 +329,7 @@ def test_a_pending_status_may_have_spaces(sandbox: RunningSandbox) -> None:
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
 
 
-def test_a_new_payment_may_be_unknown_for_a_while(sandbox: RunningSandbox) -> None:
+def test_new_payment_may_be_unknown_to_the_status_endpoint(sandbox: RunningSandbox) -> None:
     _set(sandbox, status_unknown_seconds=1e6)
     reference = collect(sandbox).json()["reference"]
     assert status_of(sandbox, reference)["code"] == "NOT_FOUND"
@@ -339,7 +337,7 @@ def test_a_new_payment_may_be_unknown_for_a_while(sandbox: RunningSandbox) -> No
     assert status_of(sandbox, reference)["status"] == "PENDING"
 
 
-def test_the_same_request_again_may_be_refused(sandbox: RunningSandbox) -> None:
+def test_duplicate_request_may_be_refused(sandbox: RunningSandbox) -> None:
     _set(sandbox, duplicate_seconds=600)
     first = collect(sandbox)
     again = collect(sandbox)
@@ -349,14 +347,14 @@ def test_the_same_request_again_may_be_refused(sandbox: RunningSandbox) -> None:
     assert sandbox.prompts() == 2
 
 
-def test_synchronous_moov_can_be_switched_on(sandbox: RunningSandbox) -> None:
+def test_synchronous_moov_is_a_setting(sandbox: RunningSandbox) -> None:
     _set(sandbox, moov_synchronous=True)
     body = collect(sandbox, "01", suffix="moov").json()
     assert (body["status"], body["statusCode"], body["response_operator"]["status"]) == ("FAILED", "10", ["10"])
     assert re.fullmatch("[0-9A-F-]{36}", body["reference"])
 
 
-def test_a_flow_can_be_switched_while_it_runs(sandbox: RunningSandbox) -> None:
+def test_flow_of_a_network_is_a_setting(sandbox: RunningSandbox) -> None:
     _set(sandbox, flows={"orange_ml": "redirect"})
     body = collect(sandbox, suffix="orange_ml", phoneNumber="22370000000").json()
     assert "payment_url" in body

@@ -1,4 +1,4 @@
-"""A line that breaks by percentage and seed, and webhooks that go astray the same way."""
+"""Fault injection by percentage and seed, in answers and in webhooks."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _set(sandbox: RunningSandbox, **conditions: Any) -> None:
 
 
 def _outcomes(sandbox: RunningSandbox, count: int = 30) -> list[str]:
-    """What each of so many requests to collect came to."""
-    seen = []
+    """The outcome of each of `count` requests to collect."""
+    outcomes = []
     for _ in range(count):
         try:
             answer = collect(sandbox)
         except requests.ConnectionError:
-            seen.append("reset")
+            outcomes.append("reset")
         else:
             try:
-                seen.append(f"{answer.status_code} {answer.json().get('status', '')}")
+                outcomes.append(f"{answer.status_code} {answer.json().get('status', '')}")
             except json.JSONDecodeError:
-                seen.append(f"{answer.status_code} broken")
-    return seen
+                outcomes.append(f"{answer.status_code} broken")
+    return outcomes
 
 
 EVERY_FAULT = {
@@ -49,7 +49,7 @@ EVERY_FAULT = {
 }
 
 
-def test_the_same_seed_meets_the_same_faults(sandbox: RunningSandbox) -> None:
+def test_same_seed_gives_the_same_faults(sandbox: RunningSandbox) -> None:
     _set(sandbox, seed=7, **EVERY_FAULT)
     first = _outcomes(sandbox)
     sandbox.reset()
@@ -61,7 +61,7 @@ def test_the_same_seed_meets_the_same_faults(sandbox: RunningSandbox) -> None:
     assert _outcomes(sandbox) != first
 
 
-def test_faults_go_on_where_they_were_after_a_kill(tmp_path: Path) -> None:
+def test_sequence_of_faults_continues_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with run_sandbox(state=state) as sandbox:
         _set(sandbox, seed=7, **EVERY_FAULT)
@@ -74,14 +74,14 @@ def test_faults_go_on_where_they_were_after_a_kill(tmp_path: Path) -> None:
         assert before + _outcomes(sandbox, 10) == whole
 
 
-def test_a_fault_strikes_before_or_after_the_request_was_acted_on(sandbox: RunningSandbox) -> None:
+def test_fault_happens_before_or_after_the_request_is_handled(sandbox: RunningSandbox) -> None:
     _set(sandbox, seed=1, html_502_percent=100)
     assert set(_outcomes(sandbox, 20)) == {"502 broken"}
     assert 0 < len(sandbox.payments()) < 20
 
 
 @pytest.mark.parametrize(("condition", "acted_on"), [("rate_limit_percent", 0), ("truncate_percent", 10)])
-def test_too_many_requests_charge_nothing_and_cut_answers_may(
+def test_429_charges_nothing_and_a_cut_answer_follows_the_charge(
     sandbox: RunningSandbox, condition: str, acted_on: int
 ) -> None:
     _set(sandbox, **{condition: 100})
@@ -91,7 +91,7 @@ def test_too_many_requests_charge_nothing_and_cut_answers_may(
 
 @pytest.mark.parametrize("code", ["400", "429", "500", "503"])
 @pytest.mark.parametrize("named", [0, 100])
-def test_accepted_request_may_be_answered_by_an_error(sandbox: RunningSandbox, code: str, named: int) -> None:
+def test_accepted_request_may_be_answered_with_an_error(sandbox: RunningSandbox, code: str, named: int) -> None:
     _set(
         sandbox,
         charged_error_percent=100,
@@ -111,7 +111,7 @@ def test_accepted_request_may_be_answered_by_an_error(sandbox: RunningSandbox, c
     assert status_of(sandbox, payment["reference"])["status"] == "SUCCESSFUL"
 
 
-def test_error_that_would_name_a_payment_of_a_cut_answer_leaves_the_cut_answer(sandbox: RunningSandbox) -> None:
+def test_truncated_answer_is_not_replaced_by_a_charged_error(sandbox: RunningSandbox) -> None:
     _set(sandbox, charged_error_percent=100, charged_error_codes=["500"], charged_error_named_percent=100)
 
     answer = collect(sandbox, "18")
@@ -122,7 +122,7 @@ def test_error_that_would_name_a_payment_of_a_cut_answer_leaves_the_cut_answer(s
         answer.json()
 
 
-def test_error_after_the_charge_is_drawn_by_the_seed_and_strikes_nothing_else(sandbox: RunningSandbox) -> None:
+def test_charged_error_is_random_and_affects_only_collect(sandbox: RunningSandbox) -> None:
     _set(sandbox, seed=3, charged_error_percent=50, charged_error_named_percent=50)
 
     outcomes = _outcomes(sandbox, 40)
@@ -133,7 +133,7 @@ def test_error_after_the_charge_is_drawn_by_the_seed_and_strikes_nothing_else(sa
     assert search_history(sandbox).status_code == 200
 
 
-def test_what_the_sandbox_refuses_by_itself_stays_its_own_refusal(sandbox: RunningSandbox) -> None:
+def test_refused_request_keeps_its_own_error(sandbox: RunningSandbox) -> None:
     _set(sandbox, charged_error_percent=100, charged_error_codes=["500"], shop_disabled=True)
 
     answer = collect(sandbox)
@@ -141,7 +141,7 @@ def test_what_the_sandbox_refuses_by_itself_stays_its_own_refusal(sandbox: Runni
     assert (answer.status_code, answer.json()["message"]) == (404, "Shop is disabled")
 
 
-def test_too_many_requests_say_when_to_come_again(sandbox: RunningSandbox) -> None:
+def test_429_has_a_retry_after_header(sandbox: RunningSandbox) -> None:
     _set(sandbox, rate_limit_percent=100, retry_after_seconds=7)
     answer = collect(sandbox)
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (
@@ -151,7 +151,7 @@ def test_too_many_requests_say_when_to_come_again(sandbox: RunningSandbox) -> No
     )
 
 
-def test_faults_may_be_kept_to_some_calls(sandbox: RunningSandbox) -> None:
+def test_faults_may_be_limited_to_some_calls(sandbox: RunningSandbox) -> None:
     _set(sandbox, error_500_percent=100, fault_calls=["history", "balance"])
     reference = collect(sandbox).json()["reference"]
     assert status_of(sandbox, reference)["status"] == "PENDING"
@@ -159,7 +159,7 @@ def test_faults_may_be_kept_to_some_calls(sandbox: RunningSandbox) -> None:
     assert sandbox.get(f"/api/balance/public/getByShop/{SHOP_ID}", headers=BEARER).status_code == 500
 
 
-def test_a_slow_answer_comes_whole_while_the_payment_goes_on() -> None:
+def test_slow_answer_is_complete_and_the_payment_continues() -> None:
     with run_sandbox(time_scale=0.05) as sandbox:
         _set(sandbox, latency_percent=100, latency_seconds=10, fault_calls=["collect"])
         started_at = time.monotonic()
@@ -170,14 +170,14 @@ def test_a_slow_answer_comes_whole_while_the_payment_goes_on() -> None:
 
 
 @pytest.mark.parametrize("ending", ["09", "18"])
-def test_an_ending_that_breaks_breaks_behind_a_faulty_line_too(sandbox: RunningSandbox, ending: str) -> None:
+def test_fault_injection_keeps_the_fault_of_a_magic_number(sandbox: RunningSandbox, ending: str) -> None:
     _set(sandbox, truncate_percent=100)
     with pytest.raises((requests.ConnectionError, json.JSONDecodeError)):
         collect(sandbox, ending).json()
     assert sandbox.charges() == 1
 
 
-def test_the_control_interface_never_breaks(sandbox: RunningSandbox) -> None:
+def test_control_interface_has_no_faults(sandbox: RunningSandbox) -> None:
     _set(sandbox, error_500_percent=100)
     assert sandbox.payments() == []
 
@@ -195,12 +195,12 @@ def test_the_control_interface_never_breaks(sandbox: RunningSandbox) -> None:
         ("/api/shop/x/get_shop", "other"),
     ],
 )
-def test_every_call_belongs_to_an_operation(path: str, operation: str) -> None:
+def test_every_path_belongs_to_an_operation(path: str, operation: str) -> None:
     assert operation_of(path) == operation
     assert operation in OPERATIONS
 
 
-def test_percentages_come_about() -> None:
+def test_share_of_faults_matches_the_percentages() -> None:
     conditions = FaultSettings(seed=3, reset_percent=20.0, rate_limit_percent=30.0)
     kinds = Counter(fault_of(conditions, "collect", count).kind for count in range(2000))
     assert 300 < kinds["reset"] < 500
@@ -208,7 +208,7 @@ def test_percentages_come_about() -> None:
     assert set(kinds) == {"", "reset", "rate_limit"}
 
 
-def test_nothing_strikes_at_first() -> None:
+def test_default_settings_inject_no_fault() -> None:
     assert not may_fail(FaultSettings(), "collect")
     assert fault_of(FaultSettings(), "collect", 1) == Fault()
 
@@ -244,12 +244,12 @@ def test_nothing_strikes_at_first() -> None:
         ("webhook_url", 5),
     ],
 )
-def test_a_wrong_condition_is_refused_in_words(name: str, value: object) -> None:
+def test_invalid_setting_is_refused_with_its_name(name: str, value: object) -> None:
     with pytest.raises(SettingError, match=name):
         changed(FaultSettings(), {name: value})
 
 
-def test_conditions_are_read_from_texts_as_from_json() -> None:
+def test_settings_are_read_from_text_as_from_json() -> None:
     from_text = changed(
         FaultSettings(),
         {"flows": "orange_sn=otp, moov_bf=push", "blocked": "mtn, moov", "latency_percent": "12.5", "webhook_v1": "on"},
@@ -266,7 +266,7 @@ def test_conditions_are_read_from_texts_as_from_json() -> None:
     assert from_text == from_json
 
 
-# Webhooks that go astray
+# Faults of webhooks
 
 
 def _paid(sandbox: RunningSandbox) -> str:
@@ -275,7 +275,7 @@ def _paid(sandbox: RunningSandbox) -> str:
     return reference
 
 
-def test_a_lost_webhook_is_listed_and_never_sent(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_lost_webhook_is_listed_and_never_sent(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_lost_percent=100)
     reference = _paid(sandbox)
     _set(sandbox, webhook_lost_percent=0)
@@ -285,27 +285,27 @@ def test_a_lost_webhook_is_listed_and_never_sent(sandbox: RunningSandbox, shop: 
     assert (webhook["outcome"], webhook["attempts"]) == ("lost", 0)
 
 
-def test_a_doubled_webhook_comes_twice_the_same(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_duplicate_webhook_has_the_same_body(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_duplicate_percent=100)
     first, second = shop.wait_for(_paid(sandbox), 2)
     assert first.raw == second.raw
 
 
-def test_disorder_sends_older_news_after_the_newer(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_disorder_sends_an_older_status_after_the_newer(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_disorder_percent=100)
     assert [one.body["status"] for one in shop.wait_for(_paid(sandbox), 2)] == ["SUCCESSFUL", "PENDING"]
 
 
-def test_a_forged_webhook_lies_about_the_status_or_the_amount(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_forged_webhook_has_another_status_or_amount(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_forged_percent=100)
-    lies = set()
+    forged = set()
     for _ in range(12):
         bodies = [one.body for one in shop.wait_for(_paid(sandbox), 2)]
-        lies |= {(body["status"], body["amount"]) for body in bodies}
-    assert lies == {("SUCCESSFUL", 5000), ("FAILED", 5000), ("SUCCESSFUL", 5001)}
+        forged |= {(body["status"], body["amount"]) for body in bodies}
+    assert forged == {("SUCCESSFUL", 5000), ("FAILED", 5000), ("SUCCESSFUL", 5001)}
 
 
-def test_a_webhook_may_bring_one_of_an_unknown_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_webhook_may_be_followed_by_one_with_an_unknown_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_unknown_percent=100)
     echo = "unknown-beside"
     reference = collect(sandbox, callback_info=echo).json()["reference"]
@@ -314,7 +314,7 @@ def test_a_webhook_may_bring_one_of_an_unknown_reference(sandbox: RunningSandbox
     assert status_of(sandbox, stranger["reference"])["code"] == "NOT_FOUND"
 
 
-def test_a_delayed_webhook_waits(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_delayed_webhook_is_not_sent_yet(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_delay_seconds=1e6)
     reference = _paid(sandbox)
     _set(sandbox, webhook_delay_seconds=0)
@@ -322,13 +322,13 @@ def test_a_delayed_webhook_waits(sandbox: RunningSandbox, shop: Receiver) -> Non
     assert shop.about(reference) == []
 
 
-def test_a_webhook_may_come_before_the_answer(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_webhook_may_arrive_before_the_answer(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_before_answer=True)
     reference = collect(sandbox).json()["reference"]
     assert [one.body["status"] for one in shop.about(reference)] == ["PENDING"]
 
 
-def test_failures_need_not_be_announced(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_failure_sends_no_webhook_when_switched_off(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_on_failure=False)
     failed = collect(sandbox).json()["reference"]
     sandbox.decline(failed)
@@ -336,14 +336,14 @@ def test_failures_need_not_be_announced(sandbox: RunningSandbox, shop: Receiver)
     assert shop.about(failed) == []
 
 
-def test_the_v1_look_has_a_number_and_no_operator_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_v1_webhook_has_a_numeric_phone_and_no_operator_reference(sandbox: RunningSandbox, shop: Receiver) -> None:
     _set(sandbox, webhook_v1=True)
     body = shop.wait_for(_paid(sandbox))[0].body
     assert body["phoneNumber"] == 2290161000050
     assert "ref_operator" not in body
 
 
-def test_conditions_of_the_start_come_from_options() -> None:
+def test_initial_settings_come_from_options() -> None:
     with receive_webhooks() as shop:
         options = ("--set=webhook_v1=true", "--set=success_code=202", "--set=webhook_on_failure=no")
         with run_sandbox(*options, webhook_url=shop.url) as sandbox:
@@ -353,7 +353,7 @@ def test_conditions_of_the_start_come_from_options() -> None:
             assert collect(sandbox).status_code == 202
 
 
-def test_webhooks_can_be_sent_elsewhere_while_it_runs() -> None:
+def test_webhook_address_changes_while_the_sandbox_runs() -> None:
     with receive_webhooks() as shop, run_sandbox() as sandbox:
         _set(sandbox, webhook_url=shop.url)
         reference = _paid(sandbox)

@@ -1,4 +1,4 @@
-"""Pay-in beyond the push: codes in one step and in two, the operator's page, and the flows sources differ on."""
+"""Payments by one-time code and by redirect, and the flows on which sources differ."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def _press(sandbox: RunningSandbox, payment_url: str, choice: str) -> requests.R
 # Codes
 
 
-def test_coris_sends_a_code_first_and_charges_nothing(sandbox: RunningSandbox) -> None:
+def test_coris_first_sends_a_code_and_charges_nothing(sandbox: RunningSandbox) -> None:
     answer = _coris(sandbox)
     assert (answer.status_code, answer.json()["status"]) == (201, "PENDING")
     assert status_of(sandbox, answer.json()["reference"])["status"] == "PENDING"
     assert (sandbox.prompts(), sandbox.charges()) == (1, 0)
 
 
-def test_coris_pays_on_the_same_request_with_the_right_code(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_coris_second_request_with_the_right_code_pays(sandbox: RunningSandbox, shop: Receiver) -> None:
     first = _coris(sandbox).json()
     second = _coris(sandbox, "123456")
     assert (second.status_code, second.json()["reference"]) == (200, first["reference"])
@@ -61,18 +61,18 @@ def test_coris_pays_on_the_same_request_with_the_right_code(sandbox: RunningSand
 @pytest.mark.parametrize(
     ("otp", "reason"), [("000000", "INVALID_OTP"), ("999999", "OTP_EXPIRED"), ("123457", "INVALID_OTP")]
 )
-def test_coris_fails_on_a_code_that_is_not_right(sandbox: RunningSandbox, otp: str, reason: str) -> None:
+def test_coris_fails_with_a_wrong_or_expired_code(sandbox: RunningSandbox, otp: str, reason: str) -> None:
     reference = _coris(sandbox).json()["reference"]
     body = _coris(sandbox, otp).json()
     assert (body["reference"], body["status"]) == (reference, "FAILED")
     assert status_of(sandbox, reference)["reason"] == reason
-    # The code is used up: the right one comes too late.
+    # One attempt ends the payment, so the right code comes too late.
     assert _coris(sandbox, "123456").json()["status"] == "FAILED"
     assert sandbox.charges() == 0
 
 
 @pytest.mark.parametrize("change", [{"amount": 5001}, {"callback_info": "attempt-2"}, {"callback_info": None}])
-def test_a_code_with_another_request_finds_no_first_step(sandbox: RunningSandbox, change: dict[str, Any]) -> None:
+def test_code_for_another_request_fails(sandbox: RunningSandbox, change: dict[str, Any]) -> None:
     reference = _coris(sandbox).json()["reference"]
     body = _coris(sandbox, "123456", **change).json()
     assert body["reference"] != reference
@@ -80,7 +80,7 @@ def test_a_code_with_another_request_finds_no_first_step(sandbox: RunningSandbox
     assert status_of(sandbox, reference)["status"] == "PENDING"
 
 
-def test_coris_shows_the_code_on_the_phone_which_cannot_approve_without_it(sandbox: RunningSandbox) -> None:
+def test_phone_shows_the_coris_code_and_cannot_approve(sandbox: RunningSandbox) -> None:
     reference = _coris(sandbox).json()["reference"]
     assert "Your Coris code: 123456" in sandbox.get("/").text
     assert sandbox.post(f"/phone/{reference}", data={"choice": "approve", "pin": "1234"}).status_code == 404
@@ -89,7 +89,7 @@ def test_coris_shows_the_code_on_the_phone_which_cannot_approve_without_it(sandb
     assert status_of(sandbox, reference)["status"] == "FAILED"
 
 
-def test_coris_asks_for_approval_after_the_code_where_no_ending_plays(sandbox: RunningSandbox) -> None:
+def test_coris_without_a_magic_number_needs_approval_after_the_code(sandbox: RunningSandbox) -> None:
     reference = _coris(sandbox, ending="50").json()["reference"]
     assert _coris(sandbox, "123456", ending="50").json()["status"] == "PENDING"
     sandbox.approve(reference)
@@ -110,7 +110,7 @@ def test_orange_burkina_pays_in_one_step(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize(("otp", "reason"), [("000000", "INVALID_OTP"), ("999999", "OTP_EXPIRED")])
-def test_orange_burkina_fails_on_a_code_that_is_not_right(sandbox: RunningSandbox, otp: str, reason: str) -> None:
+def test_orange_burkina_fails_with_a_wrong_or_expired_code(sandbox: RunningSandbox, otp: str, reason: str) -> None:
     body = collect(sandbox, suffix="orange_bf", phoneNumber="22670000000", otp=otp).json()
     assert body["status"] == "FAILED"
     assert status_of(sandbox, body["reference"])["reason"] == reason
@@ -120,7 +120,7 @@ def test_orange_burkina_fails_on_a_code_that_is_not_right(sandbox: RunningSandbo
 
 
 @pytest.mark.parametrize("suffix", REDIRECT)
-def test_every_redirect_network_answers_with_its_page(sandbox: RunningSandbox, suffix: str) -> None:
+def test_every_redirect_network_answers_with_a_payment_url(sandbox: RunningSandbox, suffix: str) -> None:
     body = collect(sandbox, suffix=suffix, phoneNumber=REDIRECT[suffix]).json()
     assert body["status"] == "PENDING"
     assert body["payment_url"] == f"{sandbox.base_url}/pay/{body['reference']}"
@@ -135,7 +135,7 @@ def test_every_redirect_network_answers_with_its_page(sandbox: RunningSandbox, s
         ("fail", "FAILED", "https://shop.test/cancelled?ref="),
     ],
 )
-def test_the_page_ends_at_the_shop_with_the_reference(
+def test_operator_page_redirects_to_the_shop_with_the_reference(
     sandbox: RunningSandbox, choice: str, status: str, leads_to: str
 ) -> None:
     body = _wave(sandbox).json()
@@ -144,7 +144,7 @@ def test_the_page_ends_at_the_shop_with_the_reference(
     assert status_of(sandbox, body["reference"])["status"] == status
 
 
-def test_the_page_lets_its_form_lead_to_the_shop_and_nowhere_else(sandbox: RunningSandbox) -> None:
+def test_form_action_policy_allows_only_the_shop(sandbox: RunningSandbox) -> None:
     page = sandbox.get(urlsplit(_wave(sandbox).json()["payment_url"]).path)
     assert "Pay 5 000 F CFA" in page.text.replace("\u00a0", " ")
     policy = page.headers["Content-Security-Policy"]
@@ -152,7 +152,7 @@ def test_the_page_lets_its_form_lead_to_the_shop_and_nowhere_else(sandbox: Runni
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "//evil.test", "https://[", "data:text/html,x", ""])
-def test_a_return_address_that_is_no_web_page_is_not_gone_to(sandbox: RunningSandbox, url: str) -> None:
+def test_return_url_that_is_not_http_is_ignored(sandbox: RunningSandbox, url: str) -> None:
     body = _wave(sandbox, return_url=url).json()
     path = urlsplit(body["payment_url"]).path
     answer = _press(sandbox, body["payment_url"], "pay")
@@ -161,16 +161,16 @@ def test_a_return_address_that_is_no_web_page_is_not_gone_to(sandbox: RunningSan
     assert status_of(sandbox, body["reference"])["status"] == "SUCCESSFUL"
 
 
-def test_pressing_twice_pays_once_and_leads_back_again(sandbox: RunningSandbox) -> None:
+def test_second_press_charges_nothing_and_redirects_again(sandbox: RunningSandbox) -> None:
     body = _wave(sandbox).json()
     first = _press(sandbox, body["payment_url"], "pay")
-    # The second press is too late to cancel: the payer is told what is true.
+    # Too late to cancel: the payer is sent back as after the first press.
     second = _press(sandbox, body["payment_url"], "cancel")
     assert first.headers["Location"] == second.headers["Location"]
     assert sandbox.charges() == 1
 
 
-def test_a_page_that_nobody_finishes_stays_pending_then_fails() -> None:
+def test_abandoned_operator_page_stays_pending_then_fails() -> None:
     with run_sandbox("--abandon-seconds=100") as sandbox:
         reference = _wave(sandbox).json()["reference"]
         never = _wave(sandbox, "04").json()["reference"]
@@ -179,14 +179,14 @@ def test_a_page_that_nobody_finishes_stays_pending_then_fails() -> None:
         assert status_of(sandbox, never)["status"] == "PENDING"
 
 
-def test_an_ending_plays_the_payer_on_a_redirect_network_too(sandbox: RunningSandbox) -> None:
+def test_magic_number_decides_on_a_redirect_network(sandbox: RunningSandbox) -> None:
     body = _wave(sandbox, "00").json()
     wait_for_status(sandbox, body["reference"], "SUCCESSFUL")
     page = sandbox.get(urlsplit(body["payment_url"]).path)
     assert f'href="https://shop.test/back?order=7&amp;ref={body["reference"]}"' in page.text
 
 
-def test_the_phone_leads_to_the_page(sandbox: RunningSandbox) -> None:
+def test_phone_links_to_the_operator_page(sandbox: RunningSandbox) -> None:
     reference = _wave(sandbox).json()["reference"]
     assert f'href="/pay/{reference}"' in sandbox.get("/").text
     collect(sandbox)
@@ -194,11 +194,11 @@ def test_the_phone_leads_to_the_page(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("path", ["/pay/nobody", "/paid/nobody"])
-def test_a_page_of_no_payment_is_not_found(sandbox: RunningSandbox, path: str) -> None:
+def test_page_of_an_unknown_payment_is_not_found(sandbox: RunningSandbox, path: str) -> None:
     assert sandbox.get(path).status_code == 404
 
 
-def test_a_push_payment_has_no_page(sandbox: RunningSandbox) -> None:
+def test_push_payment_has_no_operator_page(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     assert sandbox.get(f"/pay/{reference}").status_code == 404
     assert sandbox.post(f"/pay/{reference}", data={"choice": "pay"}).status_code == 404
@@ -226,7 +226,7 @@ def test_contested_flows_can_be_chosen() -> None:
     assert [suffix for suffix, body in answers.items() if "payment_url" in body] == ["orange_ml"]
 
 
-def test_a_lost_second_step_is_found_in_the_history_as_paid(sandbox: RunningSandbox) -> None:
+def test_lost_answer_to_the_second_request_is_paid_in_the_history(sandbox: RunningSandbox) -> None:
     reference = _coris(sandbox, ending="09").json()["reference"]
     with pytest.raises(requests.ConnectionError):
         _coris(sandbox, "123456", ending="09")
@@ -234,7 +234,7 @@ def test_a_lost_second_step_is_found_in_the_history_as_paid(sandbox: RunningSand
     assert (row["reference"], row["status"]) == (reference, "SUCCESSFUL")
 
 
-def test_pages_are_where_the_public_address_says() -> None:
+def test_payment_url_uses_the_public_url() -> None:
     with run_sandbox("--public-url=https://sandbox.test/x/") as sandbox:
         body = _wave(sandbox).json()
     assert body["payment_url"] == f"https://sandbox.test/x/pay/{body['reference']}"

@@ -1,4 +1,4 @@
-"""Hosted links: generated, paid on the page, and closed by time, use and switch."""
+"""Hosted links: created, paid on their page, and closed by time, use or deactivation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _reference(answer: requests.Response) -> str:
     return reference
 
 
-def test_a_link_has_an_address_and_echoes_what_was_asked(sandbox: RunningSandbox) -> None:
+def test_new_link_has_a_url_and_the_fields_of_the_request(sandbox: RunningSandbox) -> None:
     answer = _generate(sandbox)
     body = answer.json()
     assert answer.status_code == 201
@@ -63,7 +63,7 @@ def test_a_link_has_an_address_and_echoes_what_was_asked(sandbox: RunningSandbox
     assert sandbox.payments() == []
 
 
-def test_paying_makes_a_transaction_of_the_link(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_paying_creates_a_feex_link_transaction(sandbox: RunningSandbox, shop: Receiver) -> None:
     path = _path(sandbox)
     answer = _press(sandbox, path, method="MASTERCARD")
     reference = _reference(answer)
@@ -78,9 +78,7 @@ def test_paying_makes_a_transaction_of_the_link(sandbox: RunningSandbox, shop: R
 
 
 @pytest.mark.parametrize("choice", ["fail", "cancel"])
-def test_failing_and_cancelling_lead_to_the_error_page_and_leave_the_link_open(
-    sandbox: RunningSandbox, choice: str
-) -> None:
+def test_failed_and_cancelled_payments_redirect_to_the_error_url(sandbox: RunningSandbox, choice: str) -> None:
     path = _path(sandbox)
     failed = _press(sandbox, path, choice)
     assert failed.headers["Location"].startswith("https://shop.test/error?ref=")
@@ -90,7 +88,7 @@ def test_failing_and_cancelling_lead_to_the_error_page_and_leave_the_link_open(
     assert sandbox.charges() == 1
 
 
-def test_a_link_is_paid_as_often_as_its_range_says(sandbox: RunningSandbox) -> None:
+def test_range_limits_how_often_a_link_is_paid(sandbox: RunningSandbox) -> None:
     path = _path(sandbox)
     _press(sandbox, path)
     again = _press(sandbox, path)
@@ -100,13 +98,13 @@ def test_a_link_is_paid_as_often_as_its_range_says(sandbox: RunningSandbox) -> N
     assert [_press(sandbox, endless).status_code for _ in range(3)] == [303, 303, 303]
 
 
-def test_a_payment_that_may_still_succeed_uses_the_link_up(sandbox: RunningSandbox) -> None:
+def test_pending_payment_counts_as_a_use_of_the_link(sandbox: RunningSandbox) -> None:
     path = _path(sandbox)
     assert _press(sandbox, path, ending="04").status_code == 303
     assert _press(sandbox, path).status_code == 400
 
 
-def test_an_expired_link_is_gone(sandbox: RunningSandbox) -> None:
+def test_expired_link_gets_410(sandbox: RunningSandbox) -> None:
     path = _path(sandbox)
     assert _press(sandbox, path, "expire").headers["Location"] == path
     page = sandbox.get(path, headers=HTML)
@@ -116,7 +114,7 @@ def test_an_expired_link_is_gone(sandbox: RunningSandbox) -> None:
     assert sandbox.payments() == []
 
 
-def test_an_unknown_link_is_not_found(sandbox: RunningSandbox) -> None:
+def test_unknown_link_is_not_found(sandbox: RunningSandbox) -> None:
     answer = sandbox.get("/link/nobody00/x")
     assert (answer.status_code, answer.json()["code"]) == (404, "FEEXLINK_NOT_FOUND")
 
@@ -131,14 +129,14 @@ def test_an_unknown_link_is_not_found(sandbox: RunningSandbox) -> None:
         ("16", "SUCCESSFUL", None),
     ],
 )
-def test_the_page_plays_the_ending_that_was_picked(
+def test_page_runs_the_chosen_magic_number(
     sandbox: RunningSandbox, ending: str, status: str, reason: str | None
 ) -> None:
     reference = _reference(_press(sandbox, _path(sandbox), ending=ending))
     assert wait_for_status(sandbox, reference, status)["reason"] == reason
 
 
-def test_the_page_breaks_where_the_ending_breaks(sandbox: RunningSandbox) -> None:
+def test_page_has_the_fault_of_the_magic_number(sandbox: RunningSandbox) -> None:
     with pytest.raises(requests.ConnectionError):
         _press(sandbox, _path(sandbox), ending="09")
     assert _press(sandbox, _path(sandbox), ending="10").status_code == 502
@@ -147,12 +145,12 @@ def test_the_page_breaks_where_the_ending_breaks(sandbox: RunningSandbox) -> Non
     assert sandbox.prompts() == 2
 
 
-def test_the_page_without_a_shop_to_go_to_shows_what_became_of_it(sandbox: RunningSandbox) -> None:
+def test_page_without_a_return_url_shows_the_result(sandbox: RunningSandbox) -> None:
     answer = _press(sandbox, _path(sandbox, callback_url=None))
     assert "Payment approved" in sandbox.get(answer.headers["Location"]).text
 
 
-def test_a_mobile_link_asks_for_the_number(sandbox: RunningSandbox) -> None:
+def test_mobile_link_asks_for_the_phone_number(sandbox: RunningSandbox) -> None:
     path = _path(sandbox, paymentMethod="ALL", range=0)
     assert 'name="phone"' in sandbox.get(path, headers=HTML).text
     wrong = _press(sandbox, path, method="MTN", phone="61000000")
@@ -163,7 +161,7 @@ def test_a_mobile_link_asks_for_the_number(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("form", [{"method": "MTN"}, {"method": ""}, {"choice": "steal"}])
-def test_a_form_nobody_was_shown_pays_nothing(sandbox: RunningSandbox, form: dict[str, str]) -> None:
+def test_invalid_form_pays_nothing(sandbox: RunningSandbox, form: dict[str, str]) -> None:
     assert _press(sandbox, _path(sandbox), **form).status_code in (404, 422)
     assert sandbox.payments() == []
 
@@ -184,14 +182,12 @@ def test_a_form_nobody_was_shown_pays_nothing(sandbox: RunningSandbox, form: dic
         ({"custom_id": 7}, 400, "custom_id"),
     ],
 )
-def test_a_link_that_breaks_a_rule_is_refused(
-    sandbox: RunningSandbox, change: dict[str, Any], status: int, wrong: str
-) -> None:
+def test_invalid_link_is_refused(sandbox: RunningSandbox, change: dict[str, Any], status: int, wrong: str) -> None:
     answer = _generate(sandbox, **change)
     assert (answer.status_code, [one["property"] for one in answer.json()["errors"]]) == (status, [wrong])
 
 
-def test_a_link_needs_the_key_and_the_shop(sandbox: RunningSandbox) -> None:
+def test_new_link_needs_the_key_and_the_shop(sandbox: RunningSandbox) -> None:
     assert sandbox.post("/api/feexlinks/generate", json={}).status_code == 401
     answer = _generate(sandbox, shop="OTHERSHOP000001")
     assert (answer.status_code, answer.json()["message"]) == (404, "Merchant or Shop not found")

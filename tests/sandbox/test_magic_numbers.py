@@ -1,4 +1,4 @@
-"""The last two digits of the payer's number: each ending plays its part, on every channel it has."""
+"""Each magic number in the answer, the status, the history and the webhooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sandbox.receiver import Receiver
 from tests.sandbox.running import RunningSandbox, run_sandbox
 
 
-def _news(shop: Receiver, reference: str, count: int) -> list[str]:
+def _webhook_statuses(shop: Receiver, reference: str, count: int) -> list[str]:
     return [one.body["status"] for one in shop.wait_for(reference, count)]
 
 
@@ -24,12 +24,12 @@ def _only_payment(sandbox: RunningSandbox) -> str:
     return reference
 
 
-def test_00_is_approved_after_a_moment(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_00_is_approved_after_2_seconds(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox, "00").json()["reference"]
     body = wait_for_status(sandbox, reference, "SUCCESSFUL")
     assert (body["amount"], body["reason"], body["responsecode"]) == (5000, None, "0")
     assert body["operator_id"]
-    assert _news(shop, reference, 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, reference, 1) == ["SUCCESSFUL"]
     assert sandbox.charges() == 1
 
 
@@ -41,7 +41,7 @@ def test_00_is_approved_after_a_moment(sandbox: RunningSandbox, shop: Receiver) 
         ("03", "APPROVAL_REJECTED", 1),
     ],
 )
-def test_01_02_03_fail_each_for_its_reason(
+def test_01_02_03_fail_with_their_reason(
     sandbox: RunningSandbox, shop: Receiver, ending: str, reason: str, prompts: int
 ) -> None:
     answer = collect(sandbox, ending).json()
@@ -54,11 +54,11 @@ def test_01_02_03_fail_each_for_its_reason(
 @pytest.mark.parametrize("ending", ["04", "50", "99"])
 def test_04_and_unlisted_endings_wait_for_the_payer(sandbox: RunningSandbox, shop: Receiver, ending: str) -> None:
     reference = collect(sandbox, ending).json()["reference"]
-    # A scripted payment asked later has ended: this one had its time, too.
+    # A later payment with a script has ended, so a script of this one would have run, too.
     wait_for_status(sandbox, collect(sandbox, "00").json()["reference"], "SUCCESSFUL")
     assert status_of(sandbox, reference)["status"] == "PENDING"
     sandbox.approve(reference)
-    assert _news(shop, reference, 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, reference, 1) == ["SUCCESSFUL"]
 
 
 def test_05_is_approved_after_90_seconds(sandbox: RunningSandbox) -> None:
@@ -77,7 +77,7 @@ def test_06_is_approved_without_a_webhook(sandbox: RunningSandbox, shop: Receive
 
 def test_07_sends_three_webhooks_with_an_older_state_between(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox, "07").json()["reference"]
-    assert _news(shop, reference, 3) == ["SUCCESSFUL", "PENDING", "SUCCESSFUL"]
+    assert _webhook_statuses(shop, reference, 3) == ["SUCCESSFUL", "PENDING", "SUCCESSFUL"]
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
 
 
@@ -94,7 +94,7 @@ def test_09_charges_then_resets_the_connection(sandbox: RunningSandbox, shop: Re
     (row,) = search_history(sandbox).json()["data"]
     assert (row["callback_info"], row["status"]) == ("lost", "SUCCESSFUL")
     assert sandbox.charges("lost") == 1
-    assert _news(shop, row["reference"], 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, row["reference"], 1) == ["SUCCESSFUL"]
 
 
 def test_10_charges_then_answers_502_in_html(sandbox: RunningSandbox, shop: Receiver) -> None:
@@ -102,7 +102,7 @@ def test_10_charges_then_answers_502_in_html(sandbox: RunningSandbox, shop: Rece
     assert (answer.status_code, answer.headers["Content-Type"]) == (502, "text/html; charset=utf-8")
     assert "<h1>502 Bad Gateway</h1>" in answer.text
     assert sandbox.charges() == 1
-    assert _news(shop, _only_payment(sandbox), 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, _only_payment(sandbox), 1) == ["SUCCESSFUL"]
 
 
 def test_11_answers_503_and_charges_nothing(sandbox: RunningSandbox) -> None:
@@ -116,7 +116,7 @@ def test_12_answers_failed_in_a_202(sandbox: RunningSandbox, shop: Receiver) -> 
     assert (answer.status_code, answer.json()["status"], answer.json()["statusCode"]) == (202, "FAILED", "10")
     reference = answer.json()["reference"]
     assert status_of(sandbox, reference)["status"] == "FAILED"
-    assert _news(shop, reference, 1) == ["FAILED"]
+    assert _webhook_statuses(shop, reference, 1) == ["FAILED"]
     assert (sandbox.prompts(), sandbox.charges()) == (0, 0)
 
 
@@ -129,7 +129,7 @@ def test_13_is_paid_one_unit_less(sandbox: RunningSandbox, shop: Receiver) -> No
 
 def test_14_forges_a_success_while_pending(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox, "14").json()["reference"]
-    assert _news(shop, reference, 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, reference, 1) == ["SUCCESSFUL"]
     assert status_of(sandbox, reference)["status"] == "PENDING"
     assert sandbox.charges() == 0
 
@@ -167,13 +167,13 @@ def test_18_charges_then_truncates_its_json(sandbox: RunningSandbox, shop: Recei
     with pytest.raises(json.JSONDecodeError):
         json.loads(answer.text)
     assert sandbox.charges() == 1
-    assert _news(shop, _only_payment(sandbox), 1) == ["SUCCESSFUL"]
+    assert _webhook_statuses(shop, _only_payment(sandbox), 1) == ["SUCCESSFUL"]
 
 
-def test_a_choice_of_the_payer_overrules_the_script(sandbox: RunningSandbox) -> None:
+def test_decision_of_the_payer_replaces_the_script(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox, "05").json()["reference"]
     sandbox.decline(reference)
-    # Asked after it, ended after it: whatever the first had planned would have come by now.
+    # A later payment with the same script has ended, so a remaining step of the first would have run, too.
     wait_for_status(sandbox, collect(sandbox, "05").json()["reference"], "SUCCESSFUL")
     assert status_of(sandbox, reference)["status"] == "FAILED"
 

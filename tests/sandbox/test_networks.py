@@ -1,4 +1,4 @@
-"""Two tables typed apart, the sandbox's and the gateway's, must say the same of every network."""
+"""The sandbox's table of networks agrees with the catalogue, which is written separately."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_both_tables_have_the_same_19_networks() -> None:
 
 
 @pytest.mark.parametrize("suffix", BY_SUFFIX)
-def test_both_tables_agree_on_a_network(suffix: str) -> None:
+def test_both_tables_have_the_same_row(suffix: str) -> None:
     network, spec = BY_SUFFIX[suffix], SPECS[suffix]
     assert (network.reseau, network.country, network.currency, network.flow) == (
         spec.wire_name,
@@ -37,5 +37,5 @@ def test_both_tables_agree_on_a_network(suffix: str) -> None:
         (BY_SUFFIX["mtn_cg"], "242061234550", "+242 06 ••••• 50"),
     ],
 )
-def test_a_masked_number_shows_its_first_and_last_two_digits(network: Network, msisdn: str, shown: str) -> None:
+def test_masked_number_shows_its_first_and_last_two_digits(network: Network, msisdn: str, shown: str) -> None:
     assert masked(msisdn, network) == shown

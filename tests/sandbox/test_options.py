@@ -1,4 +1,4 @@
-"""The options: where they come from, which are refused, and that both commands take the same."""
+"""The options of both commands, from arguments and from the environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _run(*arguments: str, program: tuple[str, ...] = ("-m", "django_feexpay.sand
     return done.returncode, done.stderr
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
+def test_defaults_are_those_of_the_reference_page() -> None:
     assert _read([]) == Options(
         host="127.0.0.1",
         port=8801,
@@ -51,7 +51,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     )
 
 
-def test_the_environment_gives_defaults_and_arguments_win() -> None:
+def test_arguments_override_the_environment() -> None:
     environ = {
         "FEEXPAY_SANDBOX_PORT": "9001",
         "FEEXPAY_SANDBOX_TIME_SCALE": "0.5",
@@ -89,24 +89,24 @@ def test_the_environment_gives_defaults_and_arguments_win() -> None:
         "--public-url=sandbox.test",
     ],
 )
-def test_a_wrong_option_is_refused_in_words(argument: str) -> None:
+def test_invalid_option_is_refused_with_its_name(argument: str) -> None:
     code, words = _run(argument)
     assert code == 2
     assert argument.partition("=")[0] in words
     assert "Traceback" not in words
 
 
-def test_a_wrong_environment_is_refused_like_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_environment_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEXPAY_SANDBOX_LANGUAGE", "de")
     assert _run()[0] == 2
 
 
-def test_secrets_stay_out_of_the_representation() -> None:
+def test_repr_hides_secrets() -> None:
     options = Options(api_key="test_hidden_1", webhook_secret="hidden_2")
     assert "hidden" not in repr(options)
 
 
-def test_a_taken_port_is_said_in_words() -> None:
+def test_port_in_use_ends_with_a_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         code, words = _run(f"--port={port}")
@@ -114,7 +114,7 @@ def test_a_taken_port_is_said_in_words() -> None:
 
 
 @pytest.mark.parametrize("name", ["missing/state.sqlite3", "notes.txt"])
-def test_a_state_that_cannot_be_kept_is_said_in_words(tmp_path: Path, name: str) -> None:
+def test_unusable_state_file_ends_with_a_message(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").write_text("these are notes, and no database at all")
     code, words = _run("--port=0", f"--state={tmp_path / name}")
     assert code == 1
@@ -122,13 +122,13 @@ def test_a_state_that_cannot_be_kept_is_said_in_words(tmp_path: Path, name: str)
     assert words.count("\n") == 1
 
 
-def test_an_address_that_is_not_ours_is_said_in_words() -> None:
+def test_unknown_host_ends_with_a_message() -> None:
     code, words = _run("--host=nobody.invalid")
     assert code == 1
     assert words.startswith("cannot listen on nobody.invalid:8801: ")
 
 
-def test_the_ready_line_gives_every_address() -> None:
+def test_ready_line_names_every_address() -> None:
     with run_sandbox() as sandbox:
         root = sandbox.base_url
         assert sandbox.ready_line == (
@@ -137,7 +137,7 @@ def test_the_ready_line_gives_every_address() -> None:
         )
 
 
-def test_key_and_shop_are_the_chosen_ones() -> None:
+def test_sandbox_accepts_only_its_own_key_and_shop() -> None:
     environment = os.environ | {"FEEXPAY_SANDBOX_API_KEY": "test_other", "FEEXPAY_SANDBOX_SHOP_ID": "OTHER"}
     with run_sandbox(environment=environment) as sandbox:
         assert collect(sandbox).status_code == 401
@@ -147,18 +147,18 @@ def test_key_and_shop_are_the_chosen_ones() -> None:
         assert sandbox.get(path + SHOP_ID, headers=headers).status_code == 404
 
 
-def test_the_management_command_is_the_same_program() -> None:
+def test_management_command_starts_the_sandbox() -> None:
     with run_sandbox("--shop-id=OTHER", program=MANAGE) as sandbox:
         assert sandbox.get("/api/shop/OTHER/get_shop").status_code == 200
         assert sandbox.stop() == 0
 
 
-def test_the_management_command_refuses_what_the_program_refuses() -> None:
+def test_management_command_refuses_invalid_options() -> None:
     code, words = _run("--webhook-mode=hmac", program=MANAGE)
     assert (code, words) == (1, "CommandError: --webhook-mode hmac needs --webhook-secret\n")
 
 
-def test_it_imports_no_django_and_no_gateway() -> None:
+def test_sandbox_imports_no_django_and_no_gateway() -> None:
     code = (
         "import sys, django_feexpay.sandbox.server;"
         "print([m for m in sys.modules if m == 'django' or m.startswith('django_feexpay.gateway')])"

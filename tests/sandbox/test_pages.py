@@ -1,4 +1,4 @@
-"""The payer's phone and the list of payments, as a browser without scripts meets them."""
+"""The payer's phone and the list of payments in a browser without scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NBSP = "\u00a0"
 
 
 def _text(answer: requests.Response) -> str:
-    """What a person reads of a page."""
+    """The visible text of a page."""
     main = re.search("<main.*</main>", answer.text, re.DOTALL)
     assert main
     return " ".join(unescape(re.sub("<[^>]*>", " ", main[0])).replace(NBSP, " ").split())
@@ -32,11 +32,11 @@ def _press(sandbox: RunningSandbox, reference: str, choice: str, pin: str = "") 
     return sandbox.post(f"/phone/{reference}", data={"pin": pin, "choice": choice})
 
 
-def test_the_phone_without_a_payment_says_so(sandbox: RunningSandbox) -> None:
+def test_phone_without_a_payment_shows_nothing_to_pay(sandbox: RunningSandbox) -> None:
     assert "Nothing to pay. Start a payment in the shop." in _text(sandbox.get("/"))
 
 
-def test_the_phone_asks_for_the_only_payment(sandbox: RunningSandbox) -> None:
+def test_phone_shows_the_only_prompt(sandbox: RunningSandbox) -> None:
     collect(sandbox, description="500 coins")
     page = sandbox.get("/")
     assert "MTN +229 01 •••••• 50 Pay 5 000 F CFA to Coin & <Shop>? 500 coins" in _text(page)
@@ -52,7 +52,7 @@ def test_approving_with_a_pin_pays(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("pin", ["", "123", "12345", "12a4", "１２３４", "1234\n"])
-def test_a_pin_that_has_not_four_digits_pays_nothing_and_says_so(sandbox: RunningSandbox, pin: str) -> None:
+def test_invalid_pin_pays_nothing_and_shows_an_error(sandbox: RunningSandbox, pin: str) -> None:
     reference = collect(sandbox).json()["reference"]
     page = _press(sandbox, reference, "approve", pin)
     assert page.status_code == 422
@@ -81,14 +81,14 @@ def test_pressing_approve_again_shows_the_same_result(sandbox: RunningSandbox) -
     assert sandbox.charges() == 1
 
 
-def test_the_page_never_approves_what_had_failed(sandbox: RunningSandbox) -> None:
+def test_phone_never_approves_a_failed_payment(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     _press(sandbox, reference, "decline")
     assert "Payment declined" in _text(_press(sandbox, reference, "approve", "1234"))
     assert sandbox.charges() == 0
 
 
-def test_several_prompts_are_listed_to_pick_oldest_first(sandbox: RunningSandbox) -> None:
+def test_several_prompts_are_listed_oldest_first(sandbox: RunningSandbox) -> None:
     first = collect(sandbox, amount=700).json()["reference"]
     collect(sandbox, amount=900)
     page = sandbox.get("/")
@@ -98,29 +98,29 @@ def test_several_prompts_are_listed_to_pick_oldest_first(sandbox: RunningSandbox
     assert "1 other payment is waiting" in prompt
 
 
-def test_an_operator_that_refuses_first_never_makes_the_phone_ring(sandbox: RunningSandbox) -> None:
+def test_payment_refused_by_the_operator_sends_no_prompt(sandbox: RunningSandbox) -> None:
     collect(sandbox, "12")
     assert "Nothing to pay." in _text(sandbox.get("/"))
 
 
 @pytest.mark.parametrize(("path", "code"), [("/phone/nobody", 404), ("/nowhere", 404)])
-def test_what_does_not_exist_gets_a_page_that_leads_back(sandbox: RunningSandbox, path: str, code: int) -> None:
+def test_not_found_page_links_to_the_phone(sandbox: RunningSandbox, path: str, code: int) -> None:
     answer = sandbox.post(path, data={"choice": "approve"}) if "phone" in path else sandbox.get(path)
     assert answer.status_code == code
     assert _text(answer) == "There is no such page The payer's phone"
 
 
-def test_a_prompt_that_is_gone_leads_to_the_phones_home(sandbox: RunningSandbox) -> None:
+def test_unknown_payment_shows_the_home_screen(sandbox: RunningSandbox) -> None:
     assert "Nothing to pay." in _text(sandbox.get("/", params={"payment": "gone"}))
 
 
-def test_the_version_changes_with_what_the_phone_shows(sandbox: RunningSandbox) -> None:
+def test_version_changes_with_the_screen(sandbox: RunningSandbox) -> None:
     empty = _version(sandbox.get("/"))
     assert sandbox.get("/phone/state").json() == {"version": empty}
     reference = collect(sandbox).json()["reference"]
     asked = sandbox.get("/phone/state").json()["version"]
     assert asked != empty
-    # A wrong PIN changes what is shown, but is no news.
+    # A wrong PIN changes the screen, but must not reload the page.
     assert _version(_press(sandbox, reference, "approve", "1")) == asked
 
 
@@ -137,14 +137,14 @@ def test_the_version_changes_with_what_the_phone_shows(sandbox: RunningSandbox) 
         ("de", {}, "Nothing to pay."),
     ],
 )
-def test_the_language_is_the_asked_then_the_accepted_one(
+def test_language_comes_from_the_query_then_from_the_browser(
     sandbox: RunningSandbox, accept: str, query: dict[str, str], words: str
 ) -> None:
     answer = sandbox.get("/", params=query, headers={"Accept-Language": accept})
     assert words in _text(answer)
 
 
-def test_an_asked_language_stays_over_a_choice(sandbox: RunningSandbox) -> None:
+def test_chosen_language_survives_a_form(sandbox: RunningSandbox) -> None:
     reference = collect(sandbox).json()["reference"]
     page = sandbox.get("/", params={"lang": "fr"})
     assert f'action="/phone/{reference}?lang=fr"' in page.text
@@ -152,15 +152,15 @@ def test_an_asked_language_stays_over_a_choice(sandbox: RunningSandbox) -> None:
     assert "Paiement approuvé 5 000 F CFA payés à Coin & <Shop>." in _text(result)
 
 
-def test_the_list_of_payments_is_empty_at_first(sandbox: RunningSandbox) -> None:
+def test_list_of_payments_is_empty_at_first(sandbox: RunningSandbox) -> None:
     assert "No payments yet." in _text(sandbox.get("/payments"))
 
 
-def test_the_list_shows_each_payment_with_its_webhooks(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_list_shows_each_payment_with_its_webhooks(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox).json()["reference"]
     sandbox.decline(reference)
     shop.wait_for(reference)
-    shop.wait_for(_paid_later(sandbox))
+    shop.wait_for(_paid(sandbox))
     text = _text(sandbox.get("/payments"))
     assert re.search(
         rf"Failed declined by the payer 5 000 F CFA MTN \+229 01 •••••• 50 20\S+ \S+ UTC {reference} FAILED → ",
@@ -169,13 +169,13 @@ def test_the_list_shows_each_payment_with_its_webhooks(sandbox: RunningSandbox, 
     assert "2290161000050" not in text
 
 
-def test_the_list_says_when_it_shows_only_the_newest(sandbox: RunningSandbox) -> None:
+def test_long_list_says_that_it_shows_only_the_newest(sandbox: RunningSandbox) -> None:
     for _ in range(201):
         collect(sandbox)
     assert "The newest 200 of 201." in _text(sandbox.get("/payments"))
 
 
-def test_the_version_of_the_list_changes_with_a_payment(sandbox: RunningSandbox) -> None:
+def test_version_of_the_list_changes_with_a_payment(sandbox: RunningSandbox) -> None:
     empty = _version(sandbox.get("/payments"))
     assert sandbox.get("/payments/state").json() == {"version": empty}
     collect(sandbox)
@@ -183,7 +183,7 @@ def test_the_version_of_the_list_changes_with_a_payment(sandbox: RunningSandbox)
 
 
 @pytest.mark.parametrize("path", ["/", "/payments"])
-def test_what_others_wrote_is_escaped(sandbox: RunningSandbox, path: str) -> None:
+def test_text_of_the_caller_is_escaped(sandbox: RunningSandbox, path: str) -> None:
     collect(sandbox, callback_info="<script>x</script>", first_name="<script>x</script>")
     page = sandbox.get(path)
     assert page.text.count("<script") == 1
@@ -191,7 +191,7 @@ def test_what_others_wrote_is_escaped(sandbox: RunningSandbox, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", ["/", "/payments", "/nowhere"])
-def test_a_page_uses_nothing_from_elsewhere(sandbox: RunningSandbox, path: str) -> None:
+def test_page_loads_nothing_from_other_hosts(sandbox: RunningSandbox, path: str) -> None:
     page = sandbox.get(path)
     assert re.findall(r'(?:src|href)="(?!/|#)([^"]*)"', page.text) == []
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
@@ -200,12 +200,12 @@ def test_a_page_uses_nothing_from_elsewhere(sandbox: RunningSandbox, path: str) 
 @pytest.mark.parametrize(
     ("path", "kind"), [("/assets/sandbox.css", "text/css"), ("/assets/sandbox.js", "text/javascript")]
 )
-def test_the_assets_are_served(sandbox: RunningSandbox, path: str, kind: str) -> None:
+def test_assets_are_served(sandbox: RunningSandbox, path: str, kind: str) -> None:
     answer = sandbox.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
 
 
-def _paid_later(sandbox: RunningSandbox) -> str:
+def _paid(sandbox: RunningSandbox) -> str:
     reference: str = collect(sandbox).json()["reference"]
     sandbox.approve(reference)
     return reference

@@ -16,8 +16,8 @@ from tests.sandbox.running import ROOT
 
 PAGE = (ROOT / "docs/reference/sandbox.md").read_text()
 
-# Requests that pages and answers make, not readers of the page.
-BEHIND_THE_PAGES = re.compile(r"/assets/|/state$|^/exports/|^/phone/")
+# Paths that pages and answers use by themselves.
+UNDOCUMENTED_PATHS = re.compile(r"/assets/|/state$|^/exports/|^/phone/")
 
 
 def setting_row(name: str) -> str:
@@ -37,7 +37,7 @@ def test_every_magic_number_is_on_the_page_and_has_a_script(ending: str) -> None
     assert ending in scenarios.SCRIPTS
 
 
-def test_page_lists_nothing_else() -> None:
+def test_page_lists_no_other_setting_or_magic_number() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     assert rows == [*MAGIC_NUMBERS, *every_setting()]
     assert f"`fault_calls` may name {', '.join(f'`{one}`' for one in OPERATIONS)}." in PAGE
@@ -52,6 +52,6 @@ def test_every_option_is_on_the_page() -> None:
 
 def test_every_endpoint_is_on_the_page() -> None:
     paths = {re.sub(r":path}", "}", route.path) for module in ROUTED_MODULES for route in module.ROUTES}
-    documented = {path for path in paths if not BEHIND_THE_PAGES.search(path)}
+    documented = {path for path in paths if not UNDOCUMENTED_PATHS.search(path)}
     assert {path for path in documented if path.rstrip("/") not in PAGE} == set()
     assert "/api/feexlinks/generate" in documented

@@ -1,4 +1,4 @@
-"""What the sandbox remembers over `kill -9`, and how it stops when it is asked to."""
+"""The state after `kill -9`, and the stop by a signal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_payments_survive_a_kill(tmp_path: Path) -> None:
         assert status_of(sandbox, asked)["status"] == "SUCCESSFUL"
 
 
-def test_an_ending_that_was_still_to_come_comes_after_a_kill(tmp_path: Path) -> None:
+def test_planned_step_runs_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with receive_webhooks() as shop:
         with run_sandbox(state=state, webhook_url=shop.url) as sandbox:
@@ -41,7 +41,7 @@ def test_an_ending_that_was_still_to_come_comes_after_a_kill(tmp_path: Path) -> 
             assert shop.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
 
 
-def test_an_undelivered_webhook_goes_out_after_a_kill(tmp_path: Path) -> None:
+def test_unsent_webhook_is_sent_after_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with receive_webhooks() as gone:
         url = gone.url
@@ -56,7 +56,7 @@ def test_an_undelivered_webhook_goes_out_after_a_kill(tmp_path: Path) -> None:
         assert shop.wait_for(reference)[0].body["reference"] == reference
 
 
-def test_a_webhook_cut_off_by_a_kill_is_delivered_again(tmp_path: Path) -> None:
+def test_webhook_interrupted_by_a_kill_is_sent_again(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     may_answer = threading.Event()
 
@@ -77,7 +77,7 @@ def test_a_webhook_cut_off_by_a_kill_is_delivered_again(tmp_path: Path) -> None:
     assert first.raw == second.raw
 
 
-def test_the_state_is_one_file_after_a_clean_stop(tmp_path: Path) -> None:
+def test_clean_stop_leaves_one_state_file(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with run_sandbox(state=state) as sandbox:
         collect(sandbox)
@@ -85,18 +85,18 @@ def test_the_state_is_one_file_after_a_clean_stop(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["state.sqlite3"]
 
 
-@pytest.mark.parametrize("wish", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_cleanly(wish: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_the_sandbox_cleanly(signal_number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     with run_sandbox() as sandbox:
         collect(sandbox, "05")
-        sandbox.process.send_signal(wish)
+        sandbox.process.send_signal(signal_number)
         assert sandbox.process.wait(timeout=10) == 0
     assert capfd.readouterr().err == ""
 
 
-def test_a_slow_answer_does_not_hold_up_a_stop() -> None:
+def test_slow_answer_does_not_delay_a_stop() -> None:
     with run_sandbox(time_scale=1.0) as sandbox:
-        asking = threading.Thread(target=_collect_until_cut, args=(sandbox,))
+        asking = threading.Thread(target=_collect_until_the_connection_ends, args=(sandbox,))
         asking.start()
         while not sandbox.payments():
             continue
@@ -104,19 +104,19 @@ def test_a_slow_answer_does_not_hold_up_a_stop() -> None:
         asking.join()
 
 
-def _collect_until_cut(sandbox: RunningSandbox) -> None:
+def _collect_until_the_connection_ends(sandbox: RunningSandbox) -> None:
     with contextlib.suppress(requests.ConnectionError):
         collect(sandbox, "17")
 
 
-def test_a_temporary_state_starts_empty() -> None:
+def test_temporary_state_starts_empty() -> None:
     with run_sandbox() as sandbox:
         collect(sandbox)
     with run_sandbox() as sandbox:
         assert sandbox.payments() == []
 
 
-def test_the_state_file_keeps_no_pin(tmp_path: Path) -> None:
+def test_state_file_contains_no_pin(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite3"
     with run_sandbox(state=state) as sandbox:
         reference = collect(sandbox).json()["reference"]
@@ -136,7 +136,7 @@ def test_the_state_file_keeps_no_pin(tmp_path: Path) -> None:
         ("INSERT INTO named_values VALUES ('settings', '{\"speed\": 9}')", "there is no setting 'speed'"),
     ],
 )
-def test_state_file_of_another_version_is_refused_with_the_way_out(
+def test_state_file_of_another_version_is_refused_with_advice(
     tmp_path: Path, change: str, reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     state = tmp_path / "state.sqlite3"

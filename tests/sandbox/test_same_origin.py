@@ -1,4 +1,4 @@
-"""A page of another site, open in the browser of a developer, gets nothing done at the sandbox."""
+"""Pages of other sites, open in a developer's browser, cannot change anything in the sandbox."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def test_foreign_page_changes_nothing(
     "headers",
     [{}, {"Origin": "own"}, {"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Sec-Fetch-Site": "none"}],
 )
-def test_own_page_and_clients_that_are_no_browser_act(
+def test_own_page_and_other_clients_may_change_payments(
     sandbox: RunningSandbox, reference: str, headers: dict[str, str]
 ) -> None:
-    told = {name: sandbox.base_url if value == "own" else value for name, value in headers.items()}
+    sent = {name: sandbox.base_url if value == "own" else value for name, value in headers.items()}
 
-    assert sandbox.post(f"/control/payments/{reference}/approve", headers=told).status_code == 200
+    assert sandbox.post(f"/control/payments/{reference}/approve", headers=sent).status_code == 200
     assert status_of(sandbox, reference)["status"] == "SUCCESSFUL"
 
 
-def test_name_that_was_made_to_point_here_reads_and_changes_nothing(sandbox: RunningSandbox, reference: str) -> None:
+def test_rebound_host_name_is_refused(sandbox: RunningSandbox, reference: str) -> None:
     port = urlsplit(sandbox.base_url).port
     rebound: dict[str, Any] = {"Host": f"evil.example:{port}", "Origin": f"http://evil.example:{port}"}
 
@@ -82,8 +82,8 @@ def test_names_of_this_machine_are_served(sandbox: RunningSandbox, host: str) ->
     assert sandbox.get("/control/payments", headers={"Host": host}).status_code == 200
 
 
-def test_feexpays_own_paths_ask_for_the_key_and_not_for_an_origin(sandbox: RunningSandbox) -> None:
-    """FeexPay's browser kit calls from the pages of shops."""
+def test_feexpay_endpoints_check_the_key_instead_of_the_origin(sandbox: RunningSandbox) -> None:
+    """FeexPay's browser SDK calls from the pages of shops."""
     body = {"phoneNumber": "2290161000050", "amount": 5000, "shop": SHOP_ID}
     headers = {**BEARER, "Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
 

@@ -1,4 +1,4 @@
-"""How news reaches the shop: what is sent, what it is signed with, and what happens when the shop is away."""
+"""Webhooks: their fields, their credentials, and repeated attempts while the shop is down."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _paid(sandbox: RunningSandbox) -> str:
     return reference
 
 
-def test_a_webhook_has_the_16_fields(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_webhook_has_the_16_fields(sandbox: RunningSandbox, shop: Receiver) -> None:
     person = {"first_name": "Ama", "last_name": "Dossou", "email": "ama@example.test"}
     answer = collect(sandbox, callback_info="attempt-1", description="500 coins", **person).json()
     sandbox.approve(answer["reference"])
@@ -61,18 +61,18 @@ def test_a_webhook_has_the_16_fields(sandbox: RunningSandbox, shop: Receiver) ->
     }
 
 
-def test_a_webhook_without_an_echo_says_so_with_an_empty_text(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_missing_callback_info_is_an_empty_string_in_the_webhook(sandbox: RunningSandbox, shop: Receiver) -> None:
     assert shop.wait_for(_paid(sandbox))[0].body["callback_info"] == ""
 
 
-def test_a_webhook_goes_to_the_whole_address_unsigned(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_webhook_is_posted_unsigned_to_the_full_url(sandbox: RunningSandbox, shop: Receiver) -> None:
     received = shop.wait_for(_paid(sandbox))[0]
     assert received.path == "/webhook/?token=t1"
     assert received.headers["Content-Type"] == "application/json"
     assert not {"Authorization", "X-FeexPay-Signature"} & set(received.headers)
 
 
-def test_a_failure_is_announced_too(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_failure_sends_a_webhook(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = collect(sandbox).json()["reference"]
     sandbox.expire(reference)
     body = shop.wait_for(reference)[0].body
@@ -94,37 +94,37 @@ def test_hmac_mode_signs_the_raw_body(own_shop: Receiver) -> None:
     assert received.headers["X-FeexPay-Signature"] == expected
 
 
-def test_no_webhook_address_means_no_webhook() -> None:
+def test_without_an_address_no_webhook_is_sent() -> None:
     with run_sandbox() as sandbox:
         _paid(sandbox)
         assert sandbox.payments()[0]["webhooks"] == []
 
 
 @pytest.mark.parametrize("code", [302, 400, 500])
-def test_an_answer_that_is_not_2xx_is_delivered_again_the_same(own_shop: Receiver, code: int) -> None:
+def test_webhook_is_sent_again_unchanged_until_a_2xx_answer(own_shop: Receiver, code: int) -> None:
     own_shop.answer = lambda one: code if len(own_shop.about(one.body["reference"])) < 3 else 204
     with run_sandbox(webhook_url=own_shop.url) as sandbox:
         deliveries = own_shop.wait_for(_paid(sandbox), 3)
-        webhook = _settled_webhook(sandbox)
+        webhook = _delivered_webhook(sandbox)
     assert len({one.raw for one in deliveries}) == 1
     assert (webhook["attempts"], webhook["outcome"], webhook["delivered"]) == (3, "204", True)
 
 
-def test_a_shop_that_never_takes_it_is_given_up_after_five_attempts(own_shop: Receiver) -> None:
+def test_webhook_is_given_up_after_five_attempts(own_shop: Receiver) -> None:
     own_shop.answer = lambda _one: 500
     with run_sandbox(webhook_url=own_shop.url, time_scale=0.0005) as sandbox:
         reference = _paid(sandbox)
         own_shop.wait_for(reference, 5)
-        # Its news after the last attempt is the next payment's: nothing is left to send before it.
+        # The next payment's webhook arrives, so a sixth attempt of the first would have arrived before it.
         own_shop.answer = lambda _one: 200
         own_shop.wait_for(_paid(sandbox))
         assert len(own_shop.about(reference)) == 5
         webhook = sandbox.payments()[1]["webhooks"][0]
-        assert "SUCCESSFUL → 500 · 5 essais · abandonné" in sandbox.get("/payments").text
+        assert "SUCCESSFUL → 500 · 5 tentatives · abandonné" in sandbox.get("/payments").text
     assert (webhook["attempts"], webhook["outcome"], webhook["delivered"]) == (5, "500", False)
 
 
-def test_a_shop_that_is_down_gets_its_webhook_when_it_is_back(own_shop: Receiver) -> None:
+def test_webhook_is_delivered_once_the_shop_is_up_again(own_shop: Receiver) -> None:
     with receive_webhooks() as gone:
         port = int(gone.url.split(":")[2].split("/")[0])
     with run_sandbox(webhook_url=gone.url) as sandbox:
@@ -136,7 +136,7 @@ def test_a_shop_that_is_down_gets_its_webhook_when_it_is_back(own_shop: Receiver
             assert back.wait_for(reference)[0].body["status"] == "SUCCESSFUL"
 
 
-def test_a_shop_that_does_not_answer_holds_nothing_up(own_shop: Receiver) -> None:
+def test_slow_shop_delays_no_other_webhook(own_shop: Receiver) -> None:
     may_answer = threading.Event()
 
     def answer_late(_received: object) -> int:
@@ -155,15 +155,15 @@ def test_a_shop_that_does_not_answer_holds_nothing_up(own_shop: Receiver) -> Non
     assert attempts == [1, 1, 1]
 
 
-def test_resend_delivers_the_present_status_once_more(sandbox: RunningSandbox, shop: Receiver) -> None:
+def test_resend_sends_the_current_status_again(sandbox: RunningSandbox, shop: Receiver) -> None:
     reference = _paid(sandbox)
     shop.wait_for(reference)
     sandbox.resend(reference)
     assert [one.body["status"] for one in shop.wait_for(reference, 2)] == ["SUCCESSFUL", "SUCCESSFUL"]
 
 
-def test_a_webhook_goes_over_tls_to_a_trusted_shop(tmp_path: Path) -> None:
-    authority, context = _certified()
+def test_webhook_is_sent_over_tls_to_a_trusted_shop(tmp_path: Path) -> None:
+    authority, context = _certificate_authority()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     environment = os.environ | {"SSL_CERT_FILE": str(tmp_path / "ca.pem")}
     with (
@@ -173,23 +173,23 @@ def test_a_webhook_goes_over_tls_to_a_trusted_shop(tmp_path: Path) -> None:
         assert shop.wait_for(_paid(sandbox))[0].body["status"] == "SUCCESSFUL"
 
 
-def test_a_shop_that_is_not_what_it_says_gets_nothing() -> None:
-    _, context = _certified()
+def test_shop_with_an_untrusted_certificate_gets_no_webhook() -> None:
+    _, context = _certificate_authority()
     with receive_webhooks(tls=context) as shop, run_sandbox(webhook_url=shop.url) as sandbox:
         _paid(sandbox)
         assert _webhook_with_outcome(sandbox)["outcome"] == "TLS failed"
         assert shop.about(sandbox.payments()[0]["reference"]) == []
 
 
-@pytest.mark.parametrize("said", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 OK\r\n", b"HTTP/1.1 " + b"2" * 10_000])
-def test_an_answer_that_is_no_http_is_a_failed_delivery(said: bytes) -> None:
-    with _say(said) as url, run_sandbox(webhook_url=url, time_scale=0.0005) as sandbox:
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 OK\r\n", b"HTTP/1.1 " + b"2" * 10_000])
+def test_answer_that_is_not_http_is_a_failed_attempt(answer: bytes) -> None:
+    with _serve_bytes(answer) as url, run_sandbox(webhook_url=url, time_scale=0.0005) as sandbox:
         _paid(sandbox)
         webhook = _webhook_with_outcome(sandbox)
     assert (webhook["outcome"], webhook["delivered"]) == ("connection failed", False)
 
 
-def _certified() -> tuple[trustme.CA, ssl.SSLContext]:
+def _certificate_authority() -> tuple[trustme.CA, ssl.SSLContext]:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -197,13 +197,13 @@ def _certified() -> tuple[trustme.CA, ssl.SSLContext]:
 
 
 @contextmanager
-def _say(said: bytes) -> Iterator[str]:
-    """A server that reads a request, says these bytes and hangs up."""
+def _serve_bytes(answer: bytes) -> Iterator[str]:
+    """A server that reads a request, answers these bytes and closes the connection."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             self.request.recv(65536)
-            self.request.sendall(said)
+            self.request.sendall(answer)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -215,7 +215,7 @@ def _say(said: bytes) -> Iterator[str]:
             thread.join()
 
 
-def _settled_webhook(sandbox: RunningSandbox) -> dict[str, Any]:
+def _delivered_webhook(sandbox: RunningSandbox) -> dict[str, Any]:
     return _wait_for_webhook(sandbox, "delivered")
 
 

@@ -45,7 +45,7 @@ _WORKERS = ("worker-1", "worker-2")
 # whose end an attempt found in no history is closed.
 _AFTER_LEASES = 3
 _AFTER_SEARCHES = (14, 26, 24 * 60 + 5)
-# After the comparison; then again, for what FeexPay was too busy to answer the first time.
+# After the comparison, and again for the questions that FeexPay was too busy to answer.
 _AFTER_NIGHT = (_AFTER_SEARCHES[-1] + 5, _AFTER_SEARCHES[-1] + 25)
 
 

@@ -21,7 +21,7 @@ from django_feexpay.payments import webhook_hints
 from tests.api.caller import BASE, Caller, row_counts
 from tests.api.conftest import Configure
 from tests.payments.fake_gateway import Charge, ModelGateway, accept, lose_the_answer
-from tests.payments.fakes import Clock, look_again, sweep
+from tests.payments.fakes import Clock, sweep, sweep_at_next_poll
 from tests.sandbox.running import run_sandbox
 from tests.webhooks.webhook_requests import delivery, post_webhook
 
@@ -159,12 +159,12 @@ def settle_as(status: str, gateway: ModelGateway, clock: Clock) -> None:
         gateway.last().lies = {"status": "SUCCESSFUL", "amount": 1}
     if status == "expired":
         clock.advance(900)
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
 
 def test_late_success_after_a_failure_is_credited(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
     gateway.last().decline()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     gateway.last().approve()
     clock.advance(10)
 
@@ -176,7 +176,7 @@ def test_late_success_after_a_failure_is_credited(attempt: Attempt, gateway: Mod
 
 def test_credited_attempt_is_not_changed(attempt: Attempt, gateway: ModelGateway, clock: Clock) -> None:
     gateway.last().approve()
-    look_again(clock)
+    sweep_at_next_poll(clock)
     clock.advance(10)
     asked, events = gateway.questions, PaymentEvent.objects.count()
 
@@ -235,7 +235,7 @@ def test_delivery_for_a_lost_answer_finds_its_attempt_later(
     post_webhook(delivery(gateway.last().reference))
     gateway.last().approve()
 
-    look_again(clock)
+    sweep_at_next_poll(clock)
 
     assert WebhookDelivery.objects.get().attempt == Attempt.objects.get()
     assert Credit.objects.count() == 1

@@ -82,7 +82,7 @@ def test_log_of_an_answer_does_not_hold_the_token(
 
 def answering_middleware(get_response: Any) -> Any:
     """A middleware of the host that answers before our view."""
-    return lambda request: HttpResponse("closed for the night", status=503)
+    return lambda request: HttpResponse("maintenance", status=503)
 
 
 def replacing_middleware(get_response: Any) -> Any:

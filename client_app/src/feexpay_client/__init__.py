@@ -1,4 +1,4 @@
-"""The player's client: pays through the HTTP API of django_feexpay, and imports nothing of it."""
+"""The player's client. It uses only the HTTP API and imports nothing of django_feexpay."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Starts the window: `python -m feexpay_client`.
+"""Start the client: `python -m feexpay_client`.
 
-`FEEXPAY_SERVER` is the server offered for signing in. `SMOKE=shot.png` draws the first screen, keeps a picture of it
-and leaves: how a build is tested. `FEEXPAY_CLIENT_HOME` keeps everything in another folder.
+FEEXPAY_SERVER: server address shown at sign-in. FEEXPAY_CLIENT_HOME: data folder. SMOKE=shot.png: draw the first
+screen, save a picture of it and exit; `make client-dist` tests a build with it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ DEMO_SERVER = "http://127.0.0.1:8000"
 
 
 def main() -> int:
-    """Runs until the window is closed. 0: closed, or the smoke picture was taken."""
+    """Run until the window is closed, or with SMOKE until the picture is saved. Returns 0."""
     smoke = os.environ.get("SMOKE", "")
     _configure(smoke=bool(smoke))
     return asyncio.run(_run(Path(smoke) if smoke else None))
 
 
 def _configure(*, smoke: bool) -> None:
-    """Before Kivy is imported for good: our own options, no files of Kivy's in the home folder, no red dots."""
+    """Set Kivy's options before its first import: no files in the home folder, no multitouch emulation."""
     os.environ.setdefault("KIVY_NO_ARGS", "1")
     os.environ.setdefault("KIVY_NO_FILELOG", "1")
     os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
     os.environ.setdefault("KIVY_HOME", str(_home() / "kivy"))
-    # Where no graphics card draws, Mesa does: on our thread, as its own cost a hundred megabytes and win nothing here.
+    # Without a graphics card Mesa draws. Its own threads would cost 100 MB and gain nothing here.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     (_home() / "kivy").mkdir(parents=True, exist_ok=True)
     from kivy.config import Config
@@ -79,13 +79,13 @@ async def _run(smoke: Path | None) -> int:
         defaults=Preferences(server=DEMO_SERVER),
         open_page=webbrowser.open,
     )
-    asked_for = os.environ.get("FEEXPAY_SERVER", "")
-    if asked_for and asked_for != session.server:  # said now, it counts for more than what was kept
-        session.preferences.change(server=asked_for)
+    wanted_server = os.environ.get("FEEXPAY_SERVER", "")
+    if wanted_server and wanted_server != session.server:  # the environment overrides the stored server
+        session.preferences.change(server=wanted_server)
     app = ClientApp(session, user_documents_path())
     app.icon = str(Path(__file__).parent / "ui" / "icon.png")
     if smoke is not None:
-        _take_picture_and_leave(app, smoke)
+        _save_picture_and_exit(app, smoke)
     try:
         await app.async_run(async_lib="asyncio")
     finally:
@@ -93,10 +93,8 @@ async def _run(smoke: Path | None) -> int:
     return 0
 
 
-def _take_picture_and_leave(app: ClientApp, path: Path) -> None:
-    """Once the first screen is there and laid out, which takes some frames. Draws and reads in one go: what was shown
-    before is not there to be read.
-    """
+def _save_picture_and_exit(app: ClientApp, path: Path) -> None:
+    """Wait some frames for the layout, then draw and read in one step: the last frame's buffer cannot be read."""
     from kivy.clock import Clock
     from kivy.core.window import Window
 

@@ -103,7 +103,7 @@ def test_nothing_new_is_no_value_and_only_when_that_was_asked() -> None:
     assert run(api_of(server).status(PAYMENT_ID, 'W/"1"')).value is None
     assert server.requests[0].headers["If-None-Match"] == 'W/"1"'
 
-    with pytest.raises(errors.Garbage):
+    with pytest.raises(errors.MalformedAnswer):
         run(api_of(server).status(PAYMENT_ID))
 
 
@@ -135,19 +135,22 @@ def test_nothing_of_that_key_is_none() -> None:
         (problem(503, "gateway_unavailable"), errors.Unavailable),
         (httpx.Response(502, text="<html>Bad gateway</html>"), errors.ServerError),
         (httpx.Response(503, text="maintenance"), errors.ServerError),
-        (httpx.Response(200, text="<html>Welcome to Hotel WiFi</html>"), errors.Garbage),
-        (httpx.Response(302, headers={"Location": "http://portal.test"}), errors.Garbage),
-        (httpx.Response(401, text="proxy wants a password"), errors.Garbage),
-        (httpx.Response(400, json={"error": "not ours"}), errors.Garbage),
-        (httpx.Response(201, content=b""), errors.Garbage),
-        (httpx.Response(201, content=b"\xff\xfe"), errors.Garbage),
-        (httpx.Response(201, content=b"[" * 100_000), errors.Garbage),
-        (httpx.Response(201, json=[]), errors.Garbage),
-        (httpx.Response(201, json=payment() | {"amount": "5000"}), errors.Garbage),
-        (httpx.Response(201, json=payment() | {"amount": True}), errors.Garbage),
-        (httpx.Response(201, json=payment() | {"created_at": "yesterday"}), errors.Garbage),
-        (httpx.Response(201, json={key: value for key, value in payment().items() if key != "status"}), errors.Garbage),
-        (problem(400, "validation_error", errors="none"), errors.Garbage),
+        (httpx.Response(200, text="<html>Welcome to Hotel WiFi</html>"), errors.MalformedAnswer),
+        (httpx.Response(302, headers={"Location": "http://portal.test"}), errors.MalformedAnswer),
+        (httpx.Response(401, text="proxy wants a password"), errors.MalformedAnswer),
+        (httpx.Response(400, json={"error": "not ours"}), errors.MalformedAnswer),
+        (httpx.Response(201, content=b""), errors.MalformedAnswer),
+        (httpx.Response(201, content=b"\xff\xfe"), errors.MalformedAnswer),
+        (httpx.Response(201, content=b"[" * 100_000), errors.MalformedAnswer),
+        (httpx.Response(201, json=[]), errors.MalformedAnswer),
+        (httpx.Response(201, json=payment() | {"amount": "5000"}), errors.MalformedAnswer),
+        (httpx.Response(201, json=payment() | {"amount": True}), errors.MalformedAnswer),
+        (httpx.Response(201, json=payment() | {"created_at": "yesterday"}), errors.MalformedAnswer),
+        (
+            httpx.Response(201, json={key: value for key, value in payment().items() if key != "status"}),
+            errors.MalformedAnswer,
+        ),
+        (problem(400, "validation_error", errors="none"), errors.MalformedAnswer),
         (httpx.ConnectError("no"), errors.Offline),
         (httpx.ConnectTimeout("no"), errors.Offline),
         (httpx.ReadTimeout("no"), errors.Timeout),
@@ -169,8 +172,8 @@ def test_an_answer_means(response: object, error: type[errors.ApiError]) -> None
 
 def test_only_the_servers_own_problem_is_a_refusal() -> None:
     """What a proxy or a portal says never means that nothing was begun."""
-    assert issubclass(errors.Offline, errors.Unanswered)
-    for kind in (errors.Garbage, errors.ServerError, errors.Timeout, errors.Offline):
+    assert issubclass(errors.Offline, errors.OutcomeUnknown)
+    for kind in (errors.MalformedAnswer, errors.ServerError, errors.Timeout, errors.Offline):
         assert not issubclass(kind, errors.Refused)
 
 
@@ -218,7 +221,7 @@ def test_an_endless_body_is_cut_off() -> None:
         return httpx.Response(200, content=body())
 
     api = HttpxApi("https://shop.test", Hooks(), transport=httpx.MockTransport(endless))
-    with pytest.raises(errors.Garbage):
+    with pytest.raises(errors.MalformedAnswer):
         run(api.balance())
 
 

@@ -81,23 +81,6 @@ def test_numbers_are_grouped_as_the_country_does() -> None:
     assert phone.grouped("0197000050", BENIN) == "01 97 00 00 50"
     assert phone.grouped("770000050", SENEGAL) == "77 000 00 50"
     assert phone.grouped("019", BENIN) == "01 9"
-    assert phone.masked("+229 0197000050", BENIN) == "+229 01 •• •• •• 50"
-
-
-def test_the_caret_stays_behind_its_digit() -> None:
-    assert phone.as_typed("01970", 5, BENIN) == ("01 97 0", 7)
-    assert phone.as_typed("01 597 0", 4, BENIN) == ("01 59 70", 4)
-
-
-@given(st.text(alphabet="0123456789 +-.", max_size=20), st.integers(0, 20))
-def test_typing_never_loses_the_digits_on_either_side_of_the_caret(text: str, caret: int) -> None:
-    caret = min(caret, len(text))
-    shown, position = phone.as_typed(text, caret, SENEGAL)
-
-    assert phone.digits_of(shown) == phone.national(text, SENEGAL)
-    right = phone.digits_of(text[caret:])
-    if len(right) <= len(phone.digits_of(shown)):
-        assert phone.digits_of(shown[position:]) == right
 
 
 def test_a_prefix_suggests_and_never_forces() -> None:
@@ -274,7 +257,7 @@ def test_without_a_safe_place_it_is_kept_in_memory_and_said() -> None:
 
         store = TokenStore(none)
         await store.save("https://a.test", SESSION)
-        assert not store.lasting
+        assert not store.persistent
         assert await store.load("https://a.test") == SESSION
         drawer = Drawer()
         drawer.kept["https://a.test"] = "no session"
@@ -282,13 +265,13 @@ def test_without_a_safe_place_it_is_kept_in_memory_and_said() -> None:
         drawer.broken = True
         broken = TokenStore(lambda: drawer)
         assert await broken.load("https://a.test") is None
-        assert not broken.lasting
+        assert not broken.persistent
 
     asyncio.run(act())
 
 
 def test_a_keyring_that_hangs_keeps_nobody_from_signing_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feexpay_client.core.tokens._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("feexpay_client.core.tokens._TIMEOUT_SECONDS", 0.05)
     released = threading.Event()
 
     class Hanging(Drawer):
@@ -299,7 +282,7 @@ def test_a_keyring_that_hangs_keeps_nobody_from_signing_in(monkeypatch: pytest.M
     async def act() -> None:
         store = TokenStore(Hanging)
         assert await store.load("https://a.test") is None
-        assert not store.lasting
+        assert not store.persistent
         released.set()
 
     asyncio.run(act())

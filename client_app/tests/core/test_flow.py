@@ -78,7 +78,7 @@ class Stage:
         def ticking() -> object:
             if condition():
                 return True
-            if not self.flow.state.asked:
+            if not self.flow.state.request:
                 self.clock.pass_time(1.0)
             return False
 
@@ -130,7 +130,7 @@ def test_question_that_nobody_waits_for_any_more_is_never_begun(play: Play) -> N
         await flow.close()
         await stage.api.close()
         again = await stage.start()
-        assert again.state.asked  # and nothing of it ran yet
+        assert again.state.request  # and nothing of it ran yet
         await again.close()
 
     with warnings.catch_warnings(record=True) as caught:
@@ -181,7 +181,7 @@ def test_a_session_that_ends_comes_back_to_the_same_place(play: Play) -> None:
         stage.server.on("POST initiate/", problem(401, "not_authenticated"), answer(payment(), 201))
         flow = await stage.ready()
         flow.pay()
-        await until(lambda: not flow.state.session)
+        await until(lambda: not flow.state.signed_in)
         assert flow.state.phase is Phase.SUBMITTING
         flow.check_now()
         flow.signed_in()
@@ -272,7 +272,7 @@ def test_a_restart_goes_on_where_it_was(play: Play, tmp_path: Path) -> None:
         again = await stage.start()
         assert again.state.phase is Phase.WAITING
         assert again.state.payment is not None
-        await until(lambda: not again.state.asked)
+        await until(lambda: not again.state.request)
         assert len(stage.server.sent("GET /status/")) == 1, "asked at once"
 
     play(act)
@@ -287,7 +287,7 @@ def test_the_payment_page_opens_by_itself_once(play: Play) -> None:
         flow.pay()
         await until(lambda: flow.state.phase is Phase.REDIRECT)
         flow.check_now()
-        await until(lambda: not flow.state.asked)
+        await until(lambda: not flow.state.request)
         assert stage.pages == ["https://pay.test/1"]
         flow.open_page()
 

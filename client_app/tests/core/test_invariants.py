@@ -41,7 +41,7 @@ class Payer(RuleBasedStateMachine):
             self.world.press_pay()
         assert len(self.world.writes) <= before + 1, "two taps are one"
 
-    @precondition(lambda self: self.world.state.phase in FORM and self.world.state.session)
+    @precondition(lambda self: self.world.state.phase in FORM and self.world.state.signed_in)
     @rule(otp=st.sampled_from(("", "", "123456")), outcomes=st.lists(st.sampled_from(OUTCOMES), max_size=4))
     def fills_in_and_pays(self, otp: str, outcomes: list[str]) -> None:
         """The usual way with an unusual network, so that most runs get somewhere."""
@@ -125,14 +125,14 @@ class Payer(RuleBasedStateMachine):
     @rule()
     def starts_beside_another_window(self) -> None:
         """This one dies, another window takes the journal, and this one starts again beside it."""
-        self.world.held_elsewhere = True
+        self.world.held_by_other_window = True
         self.world.crash()
-        assert self.world.state.elsewhere
+        assert self.world.state.other_window
 
-    @precondition(lambda self: self.world.held_elsewhere)
+    @precondition(lambda self: self.world.held_by_other_window)
     @rule()
     def the_other_window_is_killed(self) -> None:
-        self.world.held_elsewhere = False
+        self.world.held_by_other_window = False
 
     @precondition(lambda self: self.world.opening)
     @rule()
@@ -182,7 +182,7 @@ class Payer(RuleBasedStateMachine):
         """To a question that is asked no more: nothing may come of it."""
         world, before = self.world, self.world.state
         number = before.counter + late
-        if number != before.asked:
+        if number != before.request:
             world.send(ev.Answered(number, Payment.from_json(server.payment(status, "credited"))))
             world.send(ev.Failed(number, errors.Timeout()))
             world.send(ev.NothingFound(number))
@@ -194,7 +194,7 @@ class Payer(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.disk_works, world.held_elsewhere = True, False
+        world.disk_works, world.held_by_other_window = True, False
         while world.opening or world.writes:
             world.write() if world.writes else world.open_journal()  # the journal is tried again behind what waits
         if isinstance(world.request, do.Post):  # decide it for both: it arrives
@@ -218,7 +218,7 @@ class Payer(RuleBasedStateMachine):
 def all_is_on_disk(world: World) -> bool:
     """What the app knows survives a restart. Where it cannot, the end may differ, and no charge is made twice."""
     state, disk = world.state, world.disk
-    if state.declined is not None:
+    if state.refusal is not None:
         return False  # a refusal that is still being checked: who starts again sends the same key again
     if disk is not None and disk.intent.otp_removed and disk.intent.key not in world.keys:
         return False  # a code is never written, so what had not arrived cannot be sent again

@@ -393,7 +393,7 @@ def test_trouble_while_waiting_settles_nothing_and_asks_again(outcome: str) -> N
         "offline": errors.Offline(),
         "lost_on_the_way": errors.Timeout(),
         "500_after": errors.ServerError(500),
-        "garbage_after": errors.Garbage("html"),
+        "garbage_after": errors.MalformedAnswer("html"),
         "throttled": errors.Throttled(9),
         "not_found": errors.NotFound("not_found"),
     }[outcome]
@@ -454,7 +454,7 @@ def test_a_session_that_ends_waits_in_place_and_goes_on(make: object) -> None:
         world.ring()
     phase = world.state.phase
     world.answer("unauthorized")
-    assert (world.state.phase, world.state.session) == (phase, False)
+    assert (world.state.phase, world.state.signed_in) == (phase, False)
     world.send(ev.CheckPressed())
     assert world.request is None
 

@@ -59,7 +59,7 @@ def test_second_window_waits_and_takes_over_from_a_killed_first_one_twice(tmp_pa
             )
             flow = Flow(api, Journal(tmp_path / "journal", "https://shop.test", "ama"))
             await flow.open()
-            assert flow.state.elsewhere
+            assert flow.state.other_window
             flow.edit(Draft("mtn_bj", 5000, "XOF", "0197000050"))
             await until(lambda flow=flow: flow.state.can_pay)
             flow.pay()
@@ -70,7 +70,7 @@ def test_second_window_waits_and_takes_over_from_a_killed_first_one_twice(tmp_pa
             await asyncio.to_thread(kill, process)
             flow.check_now()
             await until(lambda flow=flow: flow.state.phase is Phase.WAITING)
-            assert not flow.state.elsewhere
+            assert not flow.state.other_window
             assert flow.state.payment is not None
             assert flow.state.payment.id == PAYMENT_ID
             await flow.close()

@@ -28,7 +28,7 @@ async def _pays(folder: Path) -> None:
     assert flow.state.phase is Phase.SUBMITTING
     await until(lambda: flow.state.phase is Phase.WAITING)
     flow.check_now()
-    await until(lambda: not flow.state.asked)
+    await until(lambda: not flow.state.request)
     flow.check_now()
     await until(lambda: flow.state.phase is Phase.SUCCEEDED)
 

@@ -63,7 +63,7 @@ class World:
     disk: Record | None = None
     disk_works: bool = True
     damaged: bool = False
-    held_elsewhere: bool = False
+    held_by_other_window: bool = False
     opening: bool = False
     jumped: bool = False
     writes: list[do.Save | do.Forget] = field(default_factory=list)
@@ -125,7 +125,7 @@ class World:
     def write(self) -> None:
         """The disk does the oldest write asked for, or fails."""
         effect = self.writes.pop(0)
-        if self.held_elsewhere:
+        if self.held_by_other_window:
             if isinstance(effect, do.Save):
                 self.send(ev.SaveFailed(effect.record.intent, "busy"))
             return
@@ -154,11 +154,11 @@ class World:
     def open_journal(self) -> None:
         """The journal is read, unless another window holds it."""
         self.opening = False
-        if self.held_elsewhere:
-            self.send(ev.Opened(None, elsewhere=True))
+        if self.held_by_other_window:
+            self.send(ev.Opened(None, other_window=True))
         else:
             self.send(ev.Opened(self.disk, damaged=self.damaged))
-            assert not self.state.elsewhere, "the other window is gone, and this one does not take over"
+            assert not self.state.other_window, "the other window is gone, and this one does not take over"
 
     def pass_time(self, seconds: float, *, wall: float | None = None) -> None:
         """Both clocks go on; `wall` sets that one apart. What is on its way arrives in time."""
@@ -208,7 +208,7 @@ class World:
             "arrives_later": errors.Timeout(),
             "answer_lost": errors.Timeout(),
             "500_after": errors.ServerError(500),
-            "garbage_after": errors.Garbage("html"),
+            "garbage_after": errors.MalformedAnswer("html"),
             "throttled": errors.Throttled(7),
             "unauthorized": errors.Unauthorized("not_authenticated"),
             "invalid": errors.Invalid("validation_error", fields=(errors.FieldProblem("phone", "invalid", "?"),)),
@@ -302,7 +302,7 @@ class World:
                 self.request = effect
 
     def _check_post(self, intent: Intent) -> None:
-        assert not self.held_elsewhere, "posted while another window holds the journal"
+        assert not self.held_by_other_window, "posted while another window holds the journal"
         assert self.disk is not None, "posted before anything was on disk"
         assert self.disk.intent.key == intent.key, "posted with a key that is not on disk"
         assert self.disk.intent.may_have_left, "the disk says it never left, and it leaves"

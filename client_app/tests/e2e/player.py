@@ -146,7 +146,7 @@ def _watch(flow: Flow, plan: Plan) -> asyncio.Event:
         if state.phase != shown[0]:
             shown[0] = state.phase
             say(state.phase)
-        if state.phase is Phase.OTP and plan.otp and not state.asked and not state.otp_code:
+        if state.phase is Phase.OTP and plan.otp and not state.request and not state.otp_code:
             flow.enter_otp(plan.otp)
         if state.phase is Phase.SUCCEEDED or (state.phase is Phase.FAILED and plan.act != "retry"):
             ended.set()

@@ -30,13 +30,13 @@ async def play(plan: Plan) -> None:
     shown = [""]
 
     def see(*_: object) -> bool:
-        phase = app.services.state.phase
+        phase = app.context.state.phase
         if phase != shown[0]:
             shown[0] = phase
             say(phase)
         return app.showing == "result"
 
-    app.services.watch(see)
+    app.context.watch(see)
     if plan.act == "pay":
         await _buy(driver, plan)
     await driver.until(see, seconds=90.0)
@@ -47,8 +47,8 @@ async def play(plan: Plan) -> None:
         await driver.until_showing("status")
         await driver.until(see, seconds=90.0)
     _say_what_is_seen(driver)
-    payment = app.services.state.payment
-    say(f"end:{app.services.state.phase}:{payment.id if payment else ''}")
+    payment = app.context.state.payment
+    say(f"end:{app.context.state.phase}:{payment.id if payment else ''}")
     driver.close()
     await app.close()
 

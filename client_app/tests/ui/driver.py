@@ -129,7 +129,7 @@ class Driver:
 
         return [label.text for label in self.visible(Label) if label.text]
 
-    def says(self, words: str) -> bool:
+    def shows(self, words: str) -> bool:
         return any(words in text for text in self.texts())
 
     def find(self, text: str, kind: type[Any] | None = None) -> Any:
@@ -137,7 +137,9 @@ class Driver:
         from feexpay_client.ui.widgets.button import Pressable
 
         for widget in self.visible(kind or Pressable):
-            if any(getattr(widget, name, "") == text for name in ("text", "title", "says", "name", "words", "coins")):
+            if any(
+                getattr(widget, name, "") == text for name in ("text", "title", "action_name", "name", "words", "coins")
+            ):
                 return widget
         raise AssertionError(f"nothing to press says {text!r}: {self.texts()}")
 

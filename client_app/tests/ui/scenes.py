@@ -63,7 +63,7 @@ async def to_status(
     await to_form(d, provider, phone, country)
     d.app.form.pay()
     await d.until_showing("status")
-    await d.until(lambda: d.app.services.state.phase is phase)
+    await d.until(lambda: d.app.context.state.phase is phase)
     await d.settle()
 
 
@@ -205,7 +205,7 @@ async def _waiting_offline(d: Driver, shop: Shop) -> None:
     await to_status(d)
     shop.away = True
     d.app.waiting.check_now()
-    await d.until(lambda: not d.app.services.state.online)
+    await d.until(lambda: not d.app.context.state.online)
 
 
 @scene("code")
@@ -227,7 +227,7 @@ async def _unknown(d: Driver, shop: Shop) -> None:
     shop.answers["initiate/"] = 500
     shop.answers["history/"] = 500
     d.app.form.pay()
-    await d.until(lambda: d.app.services.state.phase is Phase.UNKNOWN)
+    await d.until(lambda: d.app.context.state.phase is Phase.UNKNOWN)
     await d.settle()
 
 

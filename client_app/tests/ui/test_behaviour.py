@@ -19,7 +19,7 @@ async def test_two_taps_are_one_payment(start: Any, shop: Shop) -> None:
     d.tap(button)
     button.dispatch("on_release")
     d.app.form.pay()
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert len(shop.posts()) == 1
 
@@ -29,7 +29,7 @@ async def test_total_and_fee_are_seen_before_the_payer_agrees(start: Any, shop: 
     d = await start()
     await to_form(d)
 
-    assert d.says("85\u00a0F\u00a0CFA")
+    assert d.shows("85\u00a0F\u00a0CFA")
     assert d.find("Payer 5\u00a0085\u00a0F\u00a0CFA")
     assert shop.posts() == []
 
@@ -48,7 +48,7 @@ async def test_prefix_suggests_and_never_forces(start: Any, shop: Shop) -> None:
     d = await start()
     await to_form(d, phone="")
     d.type(d.root.screen.form.ids.phone.ids.entry, "0145000000")
-    assert d.says("Ce numéro ressemble à Moov Money.")
+    assert d.shows("Ce numéro ressemble à Moov Money.")
 
     d.tap(d.find(d.app.form.pay_text))
     await d.until(lambda: shop.payments)
@@ -93,7 +93,7 @@ async def test_what_is_incomplete_is_said_and_nothing_is_sent(start: Any, shop: 
 
     d.tap(d.find(d.app.form.pay_text))
 
-    assert d.says("Il manque des chiffres.")
+    assert d.shows("Il manque des chiffres.")
     assert d.root.screen.form.ids.phone.ids.entry.focus
     assert shop.posts() == []
 
@@ -107,7 +107,7 @@ async def test_limits_of_the_provider_are_told_at_the_form(start: Any, shop: Sho
     d.root.screen._pick("mtn_bj")
     await d.settle()
 
-    assert d.says("100\u00a0F\u00a0CFA")
+    assert d.shows("100\u00a0F\u00a0CFA")
     assert not d.app.form.can_pay
 
 
@@ -122,7 +122,7 @@ async def test_lost_connection_is_said_and_the_same_key_goes_again(start: Any, s
 
     shop.away = False
     d.tap(d.find("Réessayer"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     keys = {request.headers["idempotency-key"] for request in shop.posts()}
     assert len(keys) == 1
@@ -136,7 +136,7 @@ async def test_ended_session_comes_back_to_the_same_place(start: Any, shop: Shop
     shop.answers["status/"] = 401
     d.app.waiting.check_now()
     await d.until_showing("signin")
-    assert d.says("Reconnectez-vous")
+    assert d.shows("Reconnectez-vous")
 
     del shop.answers["status/"]
     d.app.signin.username, d.app.signin.password = "awa", "secret"
@@ -182,7 +182,7 @@ async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Sh
     await to_status(d)
     d.tap(d.find("Quitter, nous continuons de vérifier"))
     assert d.app.showing == "home"
-    assert d.says("Confirmez sur votre téléphone")
+    assert d.shows("Confirmez sur votre téléphone")
 
     d.app.home.choose_pack("mini")  # the open one comes first
     assert d.app.showing == "status"
@@ -198,13 +198,13 @@ async def test_leaving_keeps_checking_and_says_how_it_ended(start: Any, shop: Sh
 async def test_help_comes_after_thirty_seconds(start: Any, shop: Shop) -> None:
     d = await start()
     await to_status(d)
-    assert not d.says("Rien reçu ?")
+    assert not d.shows("Rien reçu\u00a0?")
 
     d.app.clock.advance(31)
     d.app.waiting._tick(0)
     d.frames(2)
 
-    assert d.says("Rien reçu ?")
+    assert d.shows("Rien reçu\u00a0?")
 
 
 async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:
@@ -215,7 +215,7 @@ async def test_time_over_is_no_failure(start: Any, shop: Shop) -> None:
     d.app.waiting._tick(0)
     d.frames(2)
 
-    assert d.says("Toujours en vérification")
+    assert d.shows("Toujours en vérification")
     assert d.app.showing == "status"
 
 
@@ -235,21 +235,21 @@ async def test_wrong_code_is_said_and_the_right_one_goes_on(start: Any, shop: Sh
     await to_status(d, Phase.OTP, "coris_bj", "0100000000")
     d.type(d.root.screen.ids.code.ids.entry, "000000")
     d.tap(d.find("Valider le code"))
-    await d.until(lambda: d.says("Le code n'est pas le bon"))
+    await d.until(lambda: d.shows("Le code n'est pas le bon"))
 
     d.app.waiting.code = "123456"
     d.tap(d.find("Valider le code"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
 
 async def test_refused_payment_says_why_and_may_be_tried_again(start: Any, shop: Shop) -> None:
     d = await start()
     await to_result(d, shop, "failed", "low_balance")
-    assert d.says("pas assez d'argent")
+    assert d.shows("pas assez d'argent")
 
     d.tap(d.find("Réessayer ce paiement"))
     await d.until_showing("status")
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert len(shop.payments) == 1
     assert shop.payments[0]["attempt_count"] == 2
@@ -262,7 +262,7 @@ async def test_no_retry_where_the_server_says_no(start: Any, shop: Shop) -> None
     d.app.waiting.check_now()
     await d.until_showing("result")
 
-    assert not d.says("Réessayer ce paiement")
+    assert not d.shows("Réessayer ce paiement")
     d.tap(d.find("Payer autrement"))
     await d.until_showing("pay")
     await d.until(lambda: d.app.form.can_pay)
@@ -277,7 +277,7 @@ async def test_old_refused_payment_is_retried_out_of_the_history(start: Any, sho
     d.frames(2)
     d.tap(d.find("Réessayer ce paiement"))
     await d.until_showing("status")
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert len(shop.posts(f"retry/{shop.payments[1]['id']}/")) == 1
 
@@ -307,7 +307,7 @@ async def test_filter_chosen_while_loading_wins(start: Any, shop: Shop) -> None:
     shop.held.set()
     await d.until(lambda: d.app.history.state == "ready")
 
-    assert [row["mood"] for row in d.app.history.rows if "id" in row] == ["danger"]
+    assert [row["variant"] for row in d.app.history.rows if "id" in row] == ["danger"]
 
 
 async def test_language_changes_at_once_and_is_remembered(start: Any, shop: Shop) -> None:
@@ -316,9 +316,9 @@ async def test_language_changes_at_once_and_is_remembered(start: Any, shop: Shop
     d.tap(d.find("English"))
     await d.settle()
 
-    assert d.says("Settings")
-    assert d.root.places[0][2] == "Shop"
-    assert d.app.services.preferences.language == "en"
+    assert d.shows("Settings")
+    assert d.root.navigation_items[0][2] == "Shop"
+    assert d.app.context.preferences.language == "en"
 
 
 async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
@@ -328,9 +328,9 @@ async def test_receipt_is_copied_and_kept(start: Any, shop: Shop) -> None:
     assert shop.payments[0]["id"] in d.app.copied[-1]
 
     d.tap(d.find("Enregistrer"))
-    await d.until(lambda: "Enregistré" in d.app.result.said)
+    await d.until(lambda: "Enregistré" in d.app.result.feedback)
 
-    kept = sorted(path.suffix for path in d.app.services.documents.iterdir())
+    kept = sorted(path.suffix for path in d.app.context.documents.iterdir())
     assert kept == [".png", ".txt"]
 
 
@@ -340,7 +340,7 @@ async def test_country_is_chosen_first_and_remembered(start: Any, shop: Shop) ->
     d.tap(d.find("Bénin"))
     d.tap(d.find("Togo"))
 
-    assert d.app.services.preferences.country == "TG"
+    assert d.app.context.preferences.country == "TG"
     assert {tile["code"] for tile in d.app.providers.tiles} >= {"togocom_tg", "moov_tg"}
     assert d.root.sheets() == []
 
@@ -349,7 +349,7 @@ async def test_unusable_way_to_pay_is_told_and_cannot_be_chosen(start: Any, shop
     d = await start()
     await to_pay(d)
 
-    assert d.says("Celtiis est en maintenance.")
+    assert d.shows("Celtiis est en maintenance.")
     assert "celtiis_bj" not in {tile["code"] for tile in d.app.providers.tiles}
 
 

@@ -89,7 +89,7 @@ def _too_wide(label: Any, d: Any) -> bool:
 
 
 def _unreadable(d: Any) -> list[str]:
-    """Words against the ground they were drawn on: the commonest colour where they stand."""
+    """Words against the background they were drawn on: the commonest colour where they stand."""
     picture = d.picture()
     bad = []
     for label in d.visible(BaseText):
@@ -100,9 +100,9 @@ def _unreadable(d: Any) -> list[str]:
         if not label.text.strip() or d.root.sheets() or not inside or _covered(label, d, y):
             continue
         colors = picture.crop(box).getcolors(100_000)
-        ground = [part / 255 for part in max(colors)[1]]
-        if contrast(label.color[:3], ground) < 4.5:
-            bad.append(f"{label.text!r} {contrast(label.color[:3], ground):.1f}")
+        background = [part / 255 for part in max(colors)[1]]
+        if contrast(label.color[:3], background) < 4.5:
+            bad.append(f"{label.text!r} {contrast(label.color[:3], background):.1f}")
     return bad
 
 
@@ -118,5 +118,7 @@ def _covered(label: Any, d: Any, y: float) -> bool:
 
 
 def _named(widget: Any) -> str:
-    said = next((getattr(widget, name) for name in ("text", "title", "says", "name") if getattr(widget, name, "")), "")
+    said = next(
+        (getattr(widget, name) for name in ("text", "title", "action_name", "name") if getattr(widget, name, "")), ""
+    )
     return f"{type(widget).__name__} {said!r} {widget.width:.0f}x{widget.height:.0f}"

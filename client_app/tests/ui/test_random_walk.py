@@ -46,7 +46,7 @@ class Walk:
 
     @property
     def phase(self) -> Phase:
-        return self.app.services.state.phase  # type: ignore[no-any-return]
+        return self.app.context.state.phase  # type: ignore[no-any-return]
 
     async def step(self) -> None:
         """One of the things that can be done here."""
@@ -110,7 +110,7 @@ class Walk:
         """The button that is on the screen, if one is; pressed twice, because fingers bounce."""
         vm = self.app.result if self.app.showing == "result" else self.app.receipt
         before, shown = self.attempts(), vm.payment_id
-        was_offered = self.d.says("Réessayer ce paiement")
+        was_offered = self.d.shows("Réessayer ce paiement")
         vm.retry()
         vm.retry()
         await self.d.settle()
@@ -161,7 +161,7 @@ class Walk:
 
     def check(self) -> None:
         """What stands on the screen against the flow and the shop."""
-        state, said = self.app.services.state, "; ".join(self.did[-8:])
+        state, said = self.app.context.state, "; ".join(self.did[-8:])
         assert (self.app.showing == "result") <= (state.ended is not None), said
         assert (self.app.showing == "status") <= (state.phase in OPEN), said
         for receipt in self.d.walk(Receipt):
@@ -169,7 +169,7 @@ class Walk:
             wanted = self.asked if self.app.showing in ("receipt", "history") else state.payment.id
             assert shown == wanted, said
             assert shown in self.d.texts(), f"the id on the screen is another one; {said}"
-            assert _HEADLINES[_told(receipt.vm.shown)] in self.d.texts(), said
+            assert _HEADLINES[_shown_status(receipt.vm.shown)] in self.d.texts(), said
             self._check_against_shop(receipt.vm.shown, said)
         assert sum(1 for payment in self.shop.payments if payment["status"] == "pending") <= 1, said
         for payment in self.shop.payments:
@@ -182,7 +182,7 @@ class Walk:
             assert payment.status == there["status"], said
 
 
-def _told(payment: Any) -> str:
+def _shown_status(payment: Any) -> str:
     if payment.status == "failed" and payment.detail == "expired" and not payment.can_retry:
         return "unconfirmed"
     return payment.status if payment.settled else "pending"

@@ -140,17 +140,17 @@ def _pay(person: Person, shop: Shop) -> None:
 
 
 def _tile(person: Person) -> tuple[int, int]:
-    """The middle of the tile with the ground of MTN's badge: found as a person finds it, by its colour."""
-    from feexpay_client.ui.theme import deep
+    """The middle of the tile with the background of MTN's badge: found as a person finds it, by its colour."""
+    from feexpay_client.ui.theme import badge_background
 
-    ground = tuple(round(part * 255) for part in deep("#FFCB05", "mtn_bj")[:3])
+    background = tuple(round(part * 255) for part in badge_background("#FFCB05", "mtn_bj")[:3])
     found: list[tuple[int, int]] = []
 
     def look() -> bool:
         picture = person.sees()
         width = picture.width
         pixels = enumerate(picture.getdata())
-        found[:] = [(at % width, at // width) for at, pixel in pixels if _near(pixel, ground)]
+        found[:] = [(at % width, at // width) for at, pixel in pixels if _near(pixel, background)]
         return len(found) > 400
 
     until(look, "no tile of MTN")

@@ -36,12 +36,12 @@ class Screens(Payer):
         session: Any = SimpleNamespace(
             flow=flow, texts=Texts("fr"), catalogue=None, preferences=SimpleNamespace(value=Preferences(country="BJ"))
         )
-        self.services = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
+        self.context = AppContext(session, Tasks(), lambda _: None, Path(), lambda: None, None)  # type: ignore[arg-type, return-value]
         flow.state = world.state
         self.flow = flow
-        providers = ProvidersPresenter(services=self.services)
-        self.result = ResultPresenter(lambda _: "", providers, services=self.services)
-        self.receipt = ReceiptPresenter(lambda _: "", providers, services=self.services)
+        providers = ProvidersPresenter(context=self.context)
+        self.result = ResultPresenter(lambda _: "", providers, context=self.context)
+        self.receipt = ReceiptPresenter(lambda _: "", providers, context=self.context)
         self.asked = ""
 
     @precondition(lambda self: self.world.charges)
@@ -57,7 +57,7 @@ class Screens(Payer):
         if not hasattr(self, "flow"):
             return
         state = self.flow.state = self.world.state
-        self.services.tell(state)
+        self.context.tell(state)
         assert self.result.shown is state.ended
         assert self.receipt.payment_id == self.asked
         if state.ended is not None:
@@ -67,7 +67,7 @@ class Screens(Payer):
         if self.result.shown is None:
             assert not self.result.can_retry
         if self.receipt.can_retry:
-            assert state.can_attend
+            assert state.can_be_replaced
 
 
 Screens.TestCase.settings = settings(

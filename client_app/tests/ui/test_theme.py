@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import pytest
-from feexpay_client.ui.theme import DARK, LIGHT, READABLE, contrast, deep, tokens
+from feexpay_client.ui.theme import DARK, LIGHT, READABLE, badge_background, contrast, tokens
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize(("ink", "ground"), READABLE)
-def test_what_is_written_can_be_read(mode: str, ink: str, ground: str) -> None:
+@pytest.mark.parametrize(("ink", "background"), READABLE)
+def test_what_is_written_can_be_read(mode: str, ink: str, background: str) -> None:
     colors = tokens(mode)
 
-    assert contrast(colors[ink], colors[ground]) >= 4.5
+    assert contrast(colors[ink], colors[background]) >= 4.5
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("ground", ["background", "surface"])
-def test_focus_ring_stands_out(mode: str, ground: str) -> None:
-    assert contrast(tokens(mode)["focus"], tokens(mode)[ground]) >= 3
+@pytest.mark.parametrize("background", ["background", "surface"])
+def test_focus_ring_stands_out(mode: str, background: str) -> None:
+    assert contrast(tokens(mode)["focus"], tokens(mode)[background]) >= 3
 
 
 def test_contrast_is_that_of_wcag() -> None:
@@ -29,11 +29,11 @@ def test_both_modes_have_the_same_tokens() -> None:
 
 @pytest.mark.parametrize("color", ["#FFCB05", "#1DC8FF", "#FF7900", "#1A1F71", "#FFFFFF", "#000000", "", "red", "#12"])
 def test_badges_read_on_any_colour_the_server_may_send(color: str) -> None:
-    ground = deep(color, "some_provider")
+    background = badge_background(color, "some_provider")
 
-    assert contrast(ground, (1, 1, 1)) >= 4.5
-    assert ground == deep(color, "some_provider")
+    assert contrast(background, (1, 1, 1)) >= 4.5
+    assert background == badge_background(color, "some_provider")
 
 
 def test_badge_without_a_colour_differs_by_provider() -> None:
-    assert deep("", "mtn_bj") != deep("", "moov_tg")
+    assert badge_background("", "mtn_bj") != badge_background("", "moov_tg")

@@ -27,10 +27,10 @@ async def test_sign_in_buy_pay_and_see_it_done(start: Any, shop: Shop) -> None:
     d.tap(d.find("Payer 5\u00a0000\u00a0F\u00a0CFA"))
 
     await d.until_showing("status")
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
     shop.settle()
     d.tap(d.find("Vérifier maintenant"))
     await d.until_showing("result")
 
-    assert d.says("Paiement réussi"), d.texts()
+    assert d.shows("Paiement réussi"), d.texts()
     assert len(shop.posts()) == 1

@@ -20,7 +20,7 @@ async def pay(d: Any, pack: str = "champion") -> None:
     d.app.form.phone = d.app.form.group("0197000000")
     await d.until(lambda: d.app.form.can_pay)
     d.app.form.pay()
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
 
 async def see_the_end(d: Any) -> None:
@@ -39,16 +39,16 @@ async def test_a_failure_after_a_paid_one_is_shown_as_the_failure_it_is(start: A
     await pay(d, "mini")
     shop.settle()
     await see_the_end(d)
-    assert d.says("Paiement réussi")
+    assert d.shows("Paiement réussi")
     d.tap(d.find("Terminé"))
 
     await pay(d, "standard")
     shop.settle("failed", "low_balance")
     await see_the_end(d)
 
-    assert d.says("Paiement non abouti")
-    assert d.says(f"2{NB}000{NB}F{NB}CFA")
-    assert not d.says("Paiement réussi")
+    assert d.shows("Paiement non abouti")
+    assert d.shows(f"2{NB}000{NB}F{NB}CFA")
+    assert not d.shows("Paiement réussi")
 
 
 async def test_a_success_after_a_refusal_is_shown_and_nothing_invites_to_pay_again(start: Any, shop: Shop) -> None:
@@ -60,12 +60,12 @@ async def test_a_success_after_a_refusal_is_shown_and_nothing_invites_to_pay_aga
     await d.until_showing("pay")
     await d.until(lambda: d.app.form.can_pay)
     d.tap(d.find(d.app.form.pay_text))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
     shop.settle()
     await see_the_end(d)
 
-    assert d.says("Paiement réussi")
-    assert not d.says("Réessayer ce paiement")
+    assert d.shows("Paiement réussi")
+    assert not d.shows("Réessayer ce paiement")
     d.app.result.retry()
     await d.settle()
     assert shop.posts(f"retry/{shop.payments[0]['id']}/") == []
@@ -78,7 +78,7 @@ async def test_a_receipt_looked_at_before_does_not_stand_in_for_the_end(start: A
     await open_history(d)
     d.app.open_receipt(d.app.history.rows[1]["id"])
     await d.settle()
-    assert d.says("Paiement réussi")
+    assert d.shows("Paiement réussi")
     d.app.back()
     d.app.back()
 
@@ -86,8 +86,8 @@ async def test_a_receipt_looked_at_before_does_not_stand_in_for_the_end(start: A
     shop.settle("failed", "low_balance")
     await see_the_end(d)
 
-    assert d.says("Paiement non abouti")
-    assert d.says(shop.payments[0]["id"])
+    assert d.shows("Paiement non abouti")
+    assert d.shows(shop.payments[0]["id"])
 
 
 async def test_a_receipt_stays_the_one_asked_for_while_another_payment_ends(start: Any, shop: Shop) -> None:
@@ -100,14 +100,14 @@ async def test_a_receipt_stays_the_one_asked_for_while_another_payment_ends(star
     d.root.screen.open(asked)
     shop.settle("failed", "low_balance")
     d.app.waiting.check_now()
-    await d.until(lambda: d.app.services.state.phase is Phase.FAILED)
+    await d.until(lambda: d.app.context.state.phase is Phase.FAILED)
     await d.settle()
 
     assert d.app.receipt.payment_id == asked
-    assert d.says(asked)
-    assert d.says("Le paiement n'a pas abouti.")  # the banner tells of the other one
+    assert d.shows(asked)
+    assert d.shows("Le paiement n'a pas abouti.")  # the banner tells of the other one
     d.tap(d.find("Voir"))
-    assert d.says(shop.payments[0]["id"])
+    assert d.shows(shop.payments[0]["id"])
 
 
 async def test_a_receipt_of_the_payment_under_way_follows_it(start: Any, shop: Shop) -> None:
@@ -117,11 +117,11 @@ async def test_a_receipt_of_the_payment_under_way_follows_it(start: Any, shop: S
     await open_history(d)
     d.app.open_receipt(shop.payments[0]["id"])
     await d.settle()
-    assert d.says("Ce paiement n'est pas encore terminé.")
+    assert d.shows("Ce paiement n'est pas encore terminé.")
 
     shop.settle()
     d.app.waiting.check_now()
-    await d.until(lambda: d.says("Paiement réussi"))
+    await d.until(lambda: d.shows("Paiement réussi"))
 
     assert d.root.banner_text == ""
 
@@ -133,7 +133,7 @@ async def test_while_one_is_open_no_receipt_offers_another_try(start: Any, shop:
     refused = shop.payments[1]["id"]
     d.app.open_receipt(refused)
     await d.settle()
-    assert d.says("Réessayer ce paiement")
+    assert d.shows("Réessayer ce paiement")
     d.app.go("home")
     await pay(d, "mini")
     d.app.leave_payment()
@@ -141,7 +141,7 @@ async def test_while_one_is_open_no_receipt_offers_another_try(start: Any, shop:
     d.app.open_receipt(refused)
     await d.settle()
 
-    assert not d.says("Réessayer ce paiement")
+    assert not d.shows("Réessayer ce paiement")
     d.app.receipt.retry()
     await d.settle()
     assert shop.posts(f"retry/{refused}/") == []
@@ -155,7 +155,7 @@ async def test_another_way_asks_for_what_that_payment_was_for(start: Any, shop: 
     await open_history(d)
     d.app.open_receipt(shop.payments[1]["id"])  # 2 000, refused
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
     shop.payments[1] |= {"status": "failed", "_reason": "low_balance", "can_retry": True, "next_poll_seconds": None}
     shop.payments[1]["updated_at"] = "2026-11-23T15:00:00.000Z"
     await see_the_end(d)
@@ -185,15 +185,15 @@ async def test_unconfirmed_says_what_it_means_for_the_money_and_offers_no_retry(
     shop.expire()
     await see_the_end(d)
 
-    assert d.says("Paiement non confirmé")
-    assert d.says("Ne payez pas une seconde fois sans avoir vérifié")
-    assert not d.says("Réessayer ce paiement")
-    assert not d.says("Rien n'a été")
+    assert d.shows("Paiement non confirmé")
+    assert d.shows("Ne payez pas une seconde fois sans avoir vérifié")
+    assert not d.shows("Réessayer ce paiement")
+    assert not d.shows("Rien n'a été")
     assert d.find("Payer autrement").kind == "secondary"
 
     shop.settle()
     d.tap(d.find("Vérifier maintenant"))
-    await d.until(lambda: d.says("Paiement réussi"))
+    await d.until(lambda: d.shows("Paiement réussi"))
 
 
 async def test_expired_before_it_was_sent_may_be_tried_again_as_the_server_says(start: Any, shop: Shop) -> None:
@@ -203,7 +203,7 @@ async def test_expired_before_it_was_sent_may_be_tried_again_as_the_server_says(
     shop.payments[0]["can_retry"] = True
     await see_the_end(d)
 
-    assert d.says("Réessayer ce paiement")
+    assert d.shows("Réessayer ce paiement")
 
 
 async def test_history_names_the_unconfirmed_one_so(start: Any, shop: Shop) -> None:
@@ -229,11 +229,11 @@ async def refused_code(d: Any, shop: Shop) -> None:
 async def test_refused_code_is_tried_again_with_a_new_one(start: Any, shop: Shop) -> None:
     d = await start()
     await refused_code(d, shop)
-    assert d.says("Le code n'a pas été accepté")
-    assert d.says("*144*4*6*5000#")
+    assert d.shows("Le code n'a pas été accepté")
+    assert d.shows("*144*4*6*5000#")
 
     d.tap(d.find("Réessayer ce paiement"))
-    assert d.says("Entrez le code que vous avez reçu.")
+    assert d.shows("Entrez le code que vous avez reçu.")
     retries = f"retry/{shop.payments[0]['id']}/"
     assert shop.posts(retries) == []
 
@@ -245,7 +245,7 @@ async def test_refused_code_is_tried_again_with_a_new_one(start: Any, shop: Shop
 
     d.type(d.root.screen.receipt.ids.code.ids.entry, "123 456")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert [request.content for request in shop.posts(retries)] == [b'{"otp": "000000"}', b'{"otp": "123456"}']
     assert len(shop.payments) == 1
@@ -262,12 +262,12 @@ async def test_server_that_asks_for_a_code_or_a_number_gets_a_field_for_it(start
     shop.answers[f"retry/{refused}/"] = lambda _request: invalid("phone", "Donnez ce numéro à nouveau.")
     d.app.open_receipt(refused)
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.showing == "result" and d.says("Donnez ce numéro à nouveau."))
+    await d.until(lambda: d.app.showing == "result" and d.shows("Donnez ce numéro à nouveau."))
 
     del shop.answers[f"retry/{refused}/"]
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "0197000042")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert shop.posts(f"retry/{refused}/")[-1].content == b'{"phone": "+2290197000042"}'
 
@@ -280,11 +280,11 @@ async def test_another_number_may_be_given_for_the_retry(start: Any, shop: Shop)
     d.tap(d.find("Utiliser un autre numéro"))
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "0197")
     d.tap(d.find("Réessayer ce paiement"))
-    assert d.says("Il manque des chiffres.")
+    assert d.shows("Il manque des chiffres.")
 
     d.type(d.root.screen.receipt.ids.phone.ids.entry, "000042")
     d.tap(d.find("Réessayer ce paiement"))
-    await d.until(lambda: d.app.services.state.phase is Phase.WAITING)
+    await d.until(lambda: d.app.context.state.phase is Phase.WAITING)
 
     assert shop.posts(f"retry/{shop.payments[0]['id']}/")[0].content == b'{"phone": "+2290197000042"}'
 

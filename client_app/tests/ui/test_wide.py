@@ -50,7 +50,7 @@ async def test_receipt_stands_beside_the_history(start: Any, shop: Shop) -> None
     await d.settle()
 
     assert d.app.showing == "history"
-    assert d.says("FXP84120")
+    assert d.shows("FXP84120")
 
 
 async def test_wider_window_moves_the_places_to_the_left(start: Any, shop: Shop) -> None:

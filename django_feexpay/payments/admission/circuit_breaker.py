@@ -38,13 +38,13 @@ PAUSE_SECONDS = 30
 _MEMORY_SECONDS = 600
 #: An open circuit without a probe closes by itself after this.
 _LONGEST_OPEN_SECONDS = 3600
-#: Two processes' clocks tell when a call began.
+#: Allowed difference between the clocks of two processes.
 _SLACK_SECONDS = 1.0
 _QUESTIONS = frozenset({"status", "history", "balance"})
 
 
 class Action(StrEnum):
-    """What the caller is about to do: send to FeexPay now, or queue for the worker. One probe for each."""
+    """What the caller does next: send to FeexPay now, or queue for the worker. Each has its own probe."""
 
     SEND = "send"
     QUEUE = "queue"
@@ -82,14 +82,14 @@ def record(seen: CallSeen) -> None:
     results = dict(_results(seen))
     if not results:
         return
-    known = cache_state.read([key for circuit in results for key in (_open_key(circuit), _count_key(circuit))])
+    known = cache_state.read([key for circuit in results for key in (_key(circuit, "open"), _key(circuit, "seen"))])
     for circuit, succeeded in results.items():
-        if state := known.get(_open_key(circuit)):
+        if state := known.get(_key(circuit, "open")):
             _record_while_open(circuit, state, seen, succeeded=succeeded)
         elif not succeeded:
             _count_failure(circuit)
-        elif _count_key(circuit) in known:  # a success counts only after a failure in the last minutes
-            cache_state.drop(_in_a_row_key(circuit))
+        elif _key(circuit, "seen") in known:  # a success counts only after a failure in the last minutes
+            cache_state.drop(_key(circuit, "in_a_row"))
             _write_result(circuit, failed=0)
 
 
@@ -97,7 +97,7 @@ def record(seen: CallSeen) -> None:
 
 
 def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
-    """The circuits that this call says something about, and whether it succeeded for them."""
+    """The circuits that learn from this call, each with whether the call succeeded for it."""
     succeeded = _succeeded(seen)
     if succeeded is None:
         return
@@ -108,29 +108,24 @@ def _results(seen: CallSeen) -> Iterator[tuple[str, bool]]:
 
 
 def _succeeded(seen: CallSeen) -> bool | None:
-    """Whether FeexPay worked. None: the call does not say. A refusal is an answer."""
+    """Whether FeexPay worked: a refusal is an answer, too. None: the call does not tell."""
     error, status = seen.error, seen.http_status
     if error is None or _is_maintenance(seen):
         return True
     if not isinstance(error, NotSentError | OutcomeUnknownError):
         return None if status is None else True
-    if status is None:
-        return None if _is_expected_timeout(seen) else False
-    return None if 400 <= status < 500 else False
+    if status is not None:
+        return None if 400 <= status < 500 else False
+    # No answer within a timeout that the caller chose, or that the payer used up, says nothing about FeexPay.
+    spec = CATALOGUE.get(seen.provider_code or "")
+    may_time_out = seen.operation in _QUESTIONS or (spec is not None and spec.synchronous)
+    return None if may_time_out and isinstance(error, OutcomeUnknownError) else False
 
 
 def _is_maintenance(seen: CallSeen) -> bool:
-    """FeexPay works, and answers that the operator does not."""
+    """Whether FeexPay works, and answers that the operator does not."""
     error = seen.error
     return isinstance(error, OutcomeUnknownError) and error.code == IN_MAINTENANCE and seen.http_status == 503
-
-
-def _is_expected_timeout(seen: CallSeen) -> bool:
-    """No answer came within a timeout that we chose, or that the payer used up."""
-    if not isinstance(seen.error, OutcomeUnknownError):
-        return False
-    spec = CATALOGUE.get(seen.provider_code or "")
-    return seen.operation in _QUESTIONS or (spec is not None and spec.synchronous)
 
 
 # --- state -------------------------------------------------------------------------------------------
@@ -142,28 +137,28 @@ def _record_while_open(circuit: str, state: tuple[float, float], seen: CallSeen,
     sent_at, pause_is_over_at = now - seen.seconds, state[0] + PAUSE_SECONDS - _SLACK_SECONDS
     opened_in_the_future = state[0] > now + _SLACK_SECONDS  # by a clock that was ahead
     if succeeded and (sent_at >= pause_is_over_at or opened_in_the_future):
-        results = (_result_key(circuit, slot) for slot in range(WINDOW))
-        cache_state.drop(_open_key(circuit), _in_a_row_key(circuit), _count_key(circuit), *results)
+        results = (_key(circuit, f"last:{slot}") for slot in range(WINDOW))
+        cache_state.drop(_key(circuit, "open"), _key(circuit, "in_a_row"), _key(circuit, "seen"), *results)
         cache_state.renew(cache_state.PROVIDERS)
         logger.warning("%s works again", circuit)
 
 
 def _count_failure(circuit: str) -> None:
-    in_a_row = cache_state.count_up(_in_a_row_key(circuit), _MEMORY_SECONDS)
+    in_a_row = cache_state.count_up(_key(circuit, "in_a_row"), _MEMORY_SECONDS)
     _write_result(circuit, failed=1)
-    last = cache_state.read(_result_key(circuit, slot) for slot in range(WINDOW))
+    last = cache_state.read(_key(circuit, f"last:{slot}") for slot in range(WINDOW))
     if in_a_row >= IN_A_ROW or (len(last) == WINDOW and sum(last.values()) >= HALF):
         _open(circuit)
 
 
 def _write_result(circuit: str, *, failed: int) -> None:
-    slot = cache_state.count_up(_count_key(circuit), _MEMORY_SECONDS) % WINDOW
-    cache_state.put(_result_key(circuit, slot), failed, _MEMORY_SECONDS)
+    slot = cache_state.count_up(_key(circuit, "seen"), _MEMORY_SECONDS) % WINDOW
+    cache_state.put(_key(circuit, f"last:{slot}"), failed, _MEMORY_SECONDS)
 
 
 def _open(circuit: str) -> None:
     now = conf.now().timestamp()
-    if cache_state.put_first(_open_key(circuit), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
+    if cache_state.put_first(_key(circuit, "open"), (now, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS, otherwise=False):
         cache_state.renew(cache_state.PROVIDERS)
         logger.error("%s is in trouble: no payment is sent there except a probe every %d s", circuit, PAUSE_SECONDS)
 
@@ -174,14 +169,14 @@ def _take_probe(circuit: str, state: tuple[float, float], action: Action, now: f
     if not cache_state.take(f"probe:{circuit}:{action}:{until}", PAUSE_SECONDS, otherwise=True):
         return False
     if action is Action.SEND:
-        cache_state.put(_open_key(circuit), (since, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS)
+        cache_state.put(_key(circuit, "open"), (since, now + PAUSE_SECONDS), _LONGEST_OPEN_SECONDS)
         cache_state.renew(cache_state.PROVIDERS)
     return True
 
 
 def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
     """For each open circuit: when it opened, and when its pause ends."""
-    circuit_of = {_open_key(circuit): circuit for circuit in circuits}
+    circuit_of = {_key(circuit, "open"): circuit for circuit in circuits}
     return {circuit_of[key]: state for key, state in cache_state.read(circuit_of).items()}
 
 
@@ -190,17 +185,5 @@ def _left(until: float, now: float) -> float:
     return until - now if until - now <= PAUSE_SECONDS + _SLACK_SECONDS else 0.0
 
 
-def _open_key(circuit: str) -> str:
-    return f"breaker:{circuit}:open"
-
-
-def _count_key(circuit: str) -> str:
-    return f"breaker:{circuit}:seen"
-
-
-def _in_a_row_key(circuit: str) -> str:
-    return f"breaker:{circuit}:in_a_row"
-
-
-def _result_key(circuit: str, slot: int) -> str:
-    return f"breaker:{circuit}:last:{slot}"
+def _key(circuit: str, name: str) -> str:
+    return f"breaker:{circuit}:{name}"

@@ -1,7 +1,7 @@
 """Admission control for calls to FeexPay: circuit breaker, rate budget and bulkhead behind one function each.
 
-A refused request hears `gateway_unavailable` and when to come back, before anything is written. Callers check
-duplicates before they ask for admission: the answer to a duplicate does not depend on FeexPay's health.
+A refused request gets `gateway_unavailable` and a time to try again, before anything is written. Callers check for
+duplicates first: the answer to a duplicate does not depend on FeexPay's health.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.admission.circuit_breaker import Action
 from django_feexpay.payments.errors import NotAllowedError
 
-_COME_BACK_SECONDS = 3
+_RETRY_AFTER_SECONDS = 3
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def admit(provider_code: str, *, queued: bool) -> Iterator[None]:
         yield
         return
     with rate_budget.slot() as free:
-        _refuse_for(wait_to_send(provider_code) if free else _COME_BACK_SECONDS)
+        _refuse_for(wait_to_send(provider_code) if free else _RETRY_AFTER_SECONDS)
         yield
 
 
@@ -51,7 +51,7 @@ def wait_to_send(provider_code: str) -> int:
 
 
 def is_gateway_circuit_open() -> bool:
-    """Whether FeexPay as a whole is in trouble: then a status read answers from our rows."""
+    """Whether FeexPay's own circuit is open. Then a status read answers from our rows."""
     return bool(circuit_breaker.open_circuits(()))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from django.db.models import Q
 
 from django_feexpay import conf
-from django_feexpay.gateway.reports import HistoryRow, StatusReport, Word, same_reference, spellings_of
+from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
+from django_feexpay.gateway.reports import HistoryRow, StatusReport
 from django_feexpay.lifecycle import LIVE, Status
 from django_feexpay.models import Attempt, Comparison, Discrepancy, Finding, Incident, ReviewDecision
 from django_feexpay.payments import leases, reconcile, second_charges
@@ -147,8 +148,9 @@ def repair(found: Found, source: Source, note: str) -> Outcome:
     had_no_reference = attempt.gateway_reference is None
     if kind is Kind.REFERENCE and not attempt.sought_by_echo:
         reconcile.record_reference(attempt, str(found.report.reference), source)
-    if kind is Kind.STATUS and _has_other_reference(attempt, found.report):  # its OTP was refused, and charged anyway
-        reconcile.seek_by_echo(attempt)
+    if kind is Kind.STATUS and _has_other_reference(attempt, found.report):
+        # Its OTP was refused and charged anyway: accept any payment that echoes its id, until one is credited.
+        Attempt.objects.filter(pk=attempt.pk).exclude(status=Status.SUCCESSFUL).update(sought_by_echo=True)
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
@@ -156,7 +158,8 @@ def repair(found: Found, source: Source, note: str) -> Outcome:
         leases.make_credited_due_now(attempt)
     if report is None:
         leases.make_due_now(attempt)
-    if report is not None and report.takes_back and _has_reversal(attempt):
+    reversals = attempt.incidents.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT)
+    if report is not None and report.takes_back and reversals.exists():
         return Outcome.INCIDENT
     if kind is Kind.REFERENCE:
         return Outcome.NO_CHANGE if attempt.gateway_reference is None else Outcome.ADOPTED
@@ -174,10 +177,6 @@ def _check_second_row(attempt: Attempt, found: Found) -> Outcome:
     if answer is Checked.NO_ANSWER:
         leases.make_credited_due_now(attempt)
     return _OUTCOME_OF[answer]
-
-
-def _has_reversal(attempt: Attempt) -> bool:
-    return attempt.incidents.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).exists()
 
 
 def _is_explained(found: Found, status: Status, answer: StatusReport) -> bool:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.catalogue.providers import CATALOGUE, ProviderSpec
-from django_feexpay.gateway.client import LONGEST_HISTORY_DAYS
 from django_feexpay.gateway.errors import GatewayError, MisconfiguredError
-from django_feexpay.gateway.reports import HistoryPage, HistoryRow, Word
+from django_feexpay.gateway.reports import HistoryPage, HistoryRow
+from django_feexpay.gateway.request_bodies import LONGEST_HISTORY_DAYS
 from django_feexpay.payments.admission import rate_budget
 
 #: FeexPay's time zone is not documented: it may list a payment on our day, the day before or the day after.
@@ -100,6 +101,7 @@ class Part:
     gap: Gap | None = None
 
 
+@dataclass(kw_only=True, eq=False)
 class Reader:
     """Reads periods with a bounded number of questions. It holds one page at a time.
 
@@ -109,23 +111,16 @@ class Reader:
     the sixteen questions of a busy day about payments whose word is none of _WORDS; such payments are then a gap.
     """
 
-    def __init__(
-        self,
-        *,
-        most_questions: int,
-        timeout_seconds: float | None = None,
-        waits_seconds: float = 0,
-        longest_question_seconds: float | None = None,
-        other_words: bool = True,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.questions = 0
-        self._most = most_questions
-        self._ends_at = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-        self._longest_question = longest_question_seconds
-        self._other_words = other_words
-        self._stop = stop
-        self._waits = waits_seconds
+    most_questions: int
+    timeout_seconds: float | None = None
+    waits_seconds: float = 0
+    longest_question_seconds: float | None = None
+    other_words: bool = True
+    stop: Callable[[], bool] = lambda: False
+    questions: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._ends_at = None if self.timeout_seconds is None else time.monotonic() + self.timeout_seconds
         self._failures_in_a_row = 0
 
     def read(self, start: date, end: date, *, provider: ProviderSpec | None = None) -> Iterator[Part]:
@@ -155,7 +150,7 @@ class Reader:
         for piece in pieces:
             accounted += yield from self._read(piece)
         missing = _left_out(question, page, accounted)
-        if missing is not None and missing.word is None and self._other_words:
+        if missing is not None and missing.word is None and self.other_words:
             missing = yield from self._read_other_words(missing, page.total - accounted)
         if missing is not None:
             yield Part(missing, gap=Gap.UNCOUNTED)
@@ -195,22 +190,22 @@ class Reader:
 
     def _wait_for_budget(self) -> bool:
         while wait := rate_budget.wait_seconds(rate_budget.READING):
-            self._waits -= wait
-            if self._waits < 0 or self._is_over():
+            self.waits_seconds -= wait
+            if self.waits_seconds < 0 or self._is_over():
                 return False
             time.sleep(wait)
         return True
 
     def _question_seconds(self) -> float | None:
         """The deadline of the next question, within the timeout; None: the gateway's."""
-        if self._longest_question is None or self._ends_at is None:
-            return self._longest_question
-        return max(_SHORTEST_QUESTION_SECONDS, min(self._longest_question, self._ends_at - time.monotonic()))
+        if self.longest_question_seconds is None or self._ends_at is None:
+            return self.longest_question_seconds
+        return max(_SHORTEST_QUESTION_SECONDS, min(self.longest_question_seconds, self._ends_at - time.monotonic()))
 
     def _is_over(self) -> bool:
         late = self._ends_at is not None and time.monotonic() >= self._ends_at
         failing = self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW
-        return late or failing or self.questions >= self._most or self._stop()
+        return late or failing or self.questions >= self.most_questions or self.stop()
 
 
 def _left_out(question: Slice, page: HistoryPage, accounted: int) -> Slice | None:

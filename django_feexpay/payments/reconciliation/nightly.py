@@ -1,8 +1,8 @@
 """The nightly comparison with FeexPay's history, run by one process at a time.
 
-The Comparison row is the claim: its `night` is unique, its `beat_at` the heartbeat of the process that runs it. When
-that process dies, another one takes over. When FeexPay gave no answer, the comparison is started again. Missed
-nights are compared later, one by one, oldest first, each for its own days.
+The Comparison row is the claim: its `night` (the UTC date on which it is due) is unique, its `beat_at` is the heartbeat
+of the process that runs it. When that process dies, another one takes over. When FeexPay gave no answer, the comparison
+is started again. Missed nights are compared later, one by one, oldest first, each for its own days.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from django.db.models import F, Min
 
 from django_feexpay import conf
 from django_feexpay.conf import feexpay
-from django_feexpay.gateway.client import LONGEST_HISTORY_DAYS
 from django_feexpay.gateway.errors import MisconfiguredError
+from django_feexpay.gateway.request_bodies import LONGEST_HISTORY_DAYS
 from django_feexpay.models import Attempt, Comparison
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.ledger import Source
@@ -36,6 +36,7 @@ DAYS_ON_SUNDAY = 9
 
 #: After this many starts without success a comparison is started once a day, for a month.
 MOST_STARTS = 5
+#: A running comparison without a heartbeat for this time has lost its process.
 SILENT_AFTER = timedelta(minutes=10)
 AGAIN_AFTER = timedelta(hours=1)
 AGAIN_LATER = A_DAY

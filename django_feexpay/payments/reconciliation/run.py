@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
 
@@ -59,14 +60,14 @@ def compare(
     Changes: Comparison, Discrepancy, Finding; attempts and incidents only by `reconcile` and `second_charges`.
     Raises: MisconfiguredError. Safe to repeat: yes.
     """
-    return _Run(comparison, source=source, repair=repair, stop=stop, watch=watch).run()
+    return _Run(comparison, source, repair, stop, watch).run()
 
 
 def begin(first_day: date, last_day: date, *, night: date | None = None) -> Comparison:
     """Create a comparison of those days, both included, without running it.
 
-    Changes: Comparison. Raises: ValueError for a period that runs backward or is not over; IntegrityError if the night
-    has a comparison already.
+    Changes: Comparison. Raises: ValueError if the first day is after the last or the period is not over; IntegrityError
+    if the night has a comparison already.
     """
     now = conf.now()
     if first_day > last_day:
@@ -76,29 +77,23 @@ def begin(first_day: date, last_day: date, *, night: date | None = None) -> Comp
     return Comparison.objects.create(first_day=first_day, last_day=last_day, night=night, started_at=now, beat_at=now)
 
 
+@dataclass(eq=False)
 class _Run:
     """One running comparison. It holds one day of history at a time."""
 
-    def __init__(
-        self,
-        comparison: Comparison,
-        *,
-        source: Source,
-        repair: bool,
-        stop: Callable[[], bool],
-        watch: Callable[[Discrepancy], None],
-    ) -> None:
-        self._row = comparison
-        self._source = source
-        self._repair = repair
-        self._stop = stop
-        self._watch = watch
-        self._reader = Reader(most_questions=MOST_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=stop)
+    _row: Comparison
+    _source: Source
+    _repair: bool
+    _stop: Callable[[], bool]
+    _watch: Callable[[Discrepancy], None]
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(most_questions=MOST_QUESTIONS, waits_seconds=WAITS_SECONDS, stop=self._stop)
         self._seen: dict[date, set[UUID]] = defaultdict(set)
         self._seen_unsent: set[UUID] = set()
         self._found: set[str] = set()
         self._gaps: list[Slice] = []
-        self._next_day = comparison.first_day
+        self._next_day = self._row.first_day
         self._asked = 0
 
     def run(self) -> Comparison:
@@ -236,7 +231,12 @@ class _Run:
         row.settled_count = row.found_count - row.open_count
         row.at_stake_count = left_open.filter(money_at_stake=True).count()
         row.save()
-        _log(row)
+        level = logging.WARNING if row.open_count or row.gap_count else logging.INFO
+        logger.log(
+            logging.ERROR if row.at_stake_count else level,
+            "comparison %s of %s to %s: %s, %s discrepancies open, money at stake in %s",
+            *(row.pk, row.first_day, row.last_day, row.state, row.open_count, row.at_stake_count),
+        )
         return row
 
 
@@ -262,12 +262,3 @@ def _gap_columns(part: Slice, gap: Gap) -> dict[str, str]:
     if part.unfiltered:
         columns["provider"] = "the rest"
     return columns
-
-
-def _log(row: Comparison) -> None:
-    level = logging.WARNING if row.open_count or row.gap_count else logging.INFO
-    logger.log(
-        logging.ERROR if row.at_stake_count else level,
-        "comparison %s of %s to %s: %s, %s discrepancies open, money at stake in %s",
-        *(row.pk, row.first_day, row.last_day, row.state, row.open_count, row.at_stake_count),
-    )

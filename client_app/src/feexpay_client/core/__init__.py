@@ -1,34 +1,33 @@
-"""The client without a window: all payment rules, and no drawing.
+"""The client without a window: all payment rules, no drawing.
 
-A screen needs four things, all from one `session.Session(folder, tokens)`:
+A screen needs four objects, all from one `session.Session(folder, tokens)`:
 
     session.preferences.value   server, country, language, theme, …      .change(theme="dark")
     session.texts("key")        texts; .subscribe(listener) when the language changes
     session.catalogue           .providers, .countries(), .in_country(code), await .refresh()
-    session.flow                one payer's payments, while signed in (None before)
+    session.flow                the signed-in payer's payments (None before the first sign-in)
 
-`await session.start()` → True: signed in, and `session.flow.state` already shows the payment that was open.
+`await session.start()` returns True if the stored session is usable; `session.flow.state` then shows the open payment.
 `await session.sign_in(server, username, password)` raises ValueError (address) or errors.ApiError.
-`session.on_change` is called after signing in or out, and when the session ended: then `session.signed_in`
-is False while `session.flow` stays: show sign-in, then the same screen again.
+`session.on_change` is called after signing in or out, and when the session ends. In the last case `session.signed_in`
+is False and `session.flow` stays: show the sign-in screen, then the same screen again.
 
-`flow.state` is one frozen `states.State`; `flow.subscribe(listener)` calls `listener` with each new state, on the loop.
+`flow.state` is a frozen `states.State`; `flow.subscribe(listener)` calls `listener` with each new state, on the loop.
 `state.phase` chooses the screen:
 
-    EDITING QUOTING READY   the form; flow.edit(Draft(...)) at each change, state.quote when it is there,
+    EDITING QUOTING READY   the form; flow.edit(Draft(...)) at each change, state.quote once it has come,
                             state.problems beside the fields, flow.pay() if state.can_pay
-    SUBMITTING UNKNOWN      "sending" / "searching whether it arrived"; flow.cancel() if state.can_cancel
-    WAITING CHECKING        the ring: state.seconds_left(flow.now()), state.overdue(flow.now()); flow.check_now()
+    SUBMITTING UNKNOWN      "sending" / "checking whether it arrived"; flow.cancel() if state.can_cancel
+    WAITING CHECKING        the countdown: state.seconds_left(flow.now()), state.overdue(flow.now()); flow.check_now()
     OTP                     flow.enter_otp(code); state.problems when it was wrong; state.busy meanwhile
-    REDIRECT                the page opened by itself once; flow.open_page() again
+    REDIRECT                the page was opened once; flow.open_page() opens it again
     SUCCEEDED FAILED        state.payment, its reason; flow.retry(state.payment.id, …) if state.can_retry; flow.new()
 
-`state.notice` (code, the server's message, request_id) is a banner: `texts("notice." + code)`; `state.online` False
-is the offline banner. Methods of the flow return at once and do nothing in a phase where they do not apply, so a
-screen may
-call them at any time. Payments in `history.History`, receipts in `receipts`, amounts in `money`, numbers in `phone`.
+`state.notice` (code, the server's message, request_id) is shown as a banner with `texts("notice." + code)`. Show an
+offline banner while `state.online` is False. The flow's methods return at once and do nothing in a phase where they do
+not apply, so a screen may call them at any time.
 
-Nothing in here imports Kivy (a test walks the imports). The rules are in `machine`, as a pure function.
+This package does not import Kivy (a test checks the imports). The rules are a pure function in `machine`.
 """
 
 from __future__ import annotations

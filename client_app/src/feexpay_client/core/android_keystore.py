@@ -1,7 +1,7 @@
-"""Android: the session encrypted by an AES key that never leaves the keystore; the ciphertext in the app's own folder.
+"""Store the session on Android, encrypted with an AES key of the AndroidKeyStore.
 
-Not run by our tests: there is no Android here. Written after the platform's documentation; a secret that cannot be
-decrypted (a restored backup, a changed screen lock) is dropped, and the payer signs in again.
+The ciphertext is in the app's folder. If it cannot be decrypted (a restored backup, a changed screen lock), it is
+deleted and the payer signs in again. Not covered by tests: written from Android's documentation, never run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TAG_BITS, _IV_BYTES = 128, 12
 
 
 class AndroidVault:
-    """A `tokens.Vault` over AndroidKeyStore, by pyjnius."""
+    """A `tokens.Vault` that uses AndroidKeyStore through pyjnius."""
 
     def __init__(self, folder: Path) -> None:
         from jnius import autoclass
@@ -34,7 +34,7 @@ class AndroidVault:
         try:
             cipher = self._cipher(decrypt_with=sealed[:_IV_BYTES])
             return bytes(cipher.doFinal(sealed[_IV_BYTES:])).decode()
-        except Exception:  # pyjnius raises one JavaException for everything: the key is another one now
+        except Exception:  # pyjnius raises JavaException for everything: the key has changed
             path.unlink()
             return None
 

@@ -1,7 +1,6 @@
-"""The server's HTTP API, typed: one method a call, values or `errors.ApiError` out, nothing else.
+"""Typed client of the server's HTTP API: one method per endpoint.
 
-`ApiClient` is what the rest of the core knows; `HttpxApi` speaks over one httpx.AsyncClient. Tests give that one an
-`httpx.MockTransport`.
+`ApiClient` is the protocol that the core uses; `HttpxApi` implements it with one httpx.AsyncClient.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ T = TypeVar("T")
 
 _PAYMENTS = "/api/v1/payments/feexpay/"
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 10.0
-#: Initiate may wait for the gateway. The payment is written before that: looking for it beats waiting longer.
+#: `initiate/` stores the payment, then calls the gateway. After this time it is faster to search for the payment.
 _POST_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """What came back. `server_now` is the server's clock, `etag` to ask "anything new?", `value` None for "no"."""
+    """A usable answer. `server_now`: the Date header. `etag`: for If-None-Match. `value` is None after 304."""
 
     value: T
     etag: str = ""
@@ -39,7 +38,7 @@ class Answer(Generic[T]):
 
 
 class ApiClient(Protocol):
-    """Every call may raise errors.ApiError; `key` is an Idempotency-Key."""
+    """The calls of the server. Each may raise errors.ApiError. `key` is an Idempotency-Key."""
 
     async def sign_in(self, username: str, password: str) -> models.Credentials: ...
     async def sign_out(self) -> None: ...
@@ -59,7 +58,7 @@ class ApiClient(Protocol):
 
 @dataclass(slots=True)
 class Hooks:
-    """What every request carries, asked anew each time. No repr shows the token."""
+    """Functions that give each request its token, language and request id. The repr hides the token."""
 
     token: Callable[[], str] = field(default=lambda: "", repr=False)
     language: Callable[[], str] = lambda: "fr"
@@ -67,7 +66,7 @@ class Hooks:
 
 
 def server_address(text: str) -> str:
-    """Turn a server that the player typed into `https://host[:port][/path]`; plain http only on this machine.
+    """Normalise a typed server address to `https://host[:port][/path]`. Plain http only for this machine.
 
     Raises ValueError with a code: `empty`, `invalid`, `insecure`.
     """
@@ -87,10 +86,9 @@ def server_address(text: str) -> str:
 
 
 class HttpxApi:
-    """The API of one server over one client. Making it costs nothing; the first call connects.
+    """The API of one server. The first call creates the connection.
 
-    `transport` is for tests. Without one, the TLS context is built off the loop, because it takes tens of
-    milliseconds of a frame.
+    `transport` is for tests. Without one, a thread builds the TLS context, because that takes longer than a frame.
     """
 
     def __init__(self, server: str, hooks: Hooks, *, transport: Any = None) -> None:
@@ -98,15 +96,11 @@ class HttpxApi:
         self._hooks = hooks
         self._transport = transport
         self._client: Any = None
-        self._making = asyncio.Lock()
+        self._creating = asyncio.Lock()
 
     @property
     def server(self) -> str:
         return self._server
-
-    async def warm_up(self) -> None:
-        """Build the client before it is needed. Safe to repeat."""
-        await self._ready()
 
     async def close(self) -> None:
         """Close the connections. Safe to repeat; a later call opens them again."""
@@ -118,14 +112,16 @@ class HttpxApi:
 
     async def sign_in(self, username: str, password: str) -> models.Credentials:
         body = {"username": username, "password": password}
-        fields = Fields((await self._call("POST", "/api/v1/auth/token/", body=body, signed=False)).value, "token")
+        fields = Fields(
+            (await self._call("POST", "/api/v1/auth/token/", body=body, authenticated=False)).value, "token"
+        )
         return models.Credentials(username, fields.text("token"), fields.maybe_instant("expires_at"))
 
     async def sign_out(self) -> None:
         await self._call("POST", "/api/v1/auth/logout/", expect_body=False)
 
     async def packs(self) -> tuple[models.Pack, ...]:
-        return models.packs_from_json((await self._call("GET", "/api/v1/shop/packs/", signed=False)).value)
+        return models.packs_from_json((await self._call("GET", "/api/v1/shop/packs/", authenticated=False)).value)
 
     async def balance(self) -> models.Balance:
         return models.Balance.from_json((await self._call("GET", "/api/v1/shop/balance/")).value)
@@ -161,7 +157,7 @@ class HttpxApi:
     async def find_pending(self) -> Answer[models.Payment | None]:
         return await self._find({"status": models.PENDING})
 
-    # --- how ---
+    # --- requests ---
 
     async def _find(self, filters: Mapping[str, str]) -> Answer[models.Payment | None]:
         answer = await self._call("GET", f"{_PAYMENTS}history/", query={**filters, "page_size": "1"})
@@ -177,46 +173,46 @@ class HttpxApi:
         body: Mapping[str, Any] | None = None,
         key: str = "",
         etag: str = "",
-        signed: bool = True,
+        authenticated: bool = True,
         expect_body: bool = True,
     ) -> Answer[Any]:
-        """One request, one answer. `value` is the JSON, or None for 304 and for bodies not expected."""
+        """Send one request. `value` is the JSON, or None after 304 and without `expect_body`."""
         url = f"{self._server}{path}" + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        headers = self._headers(signed, key, etag, content is not None)
+        headers = self._headers(authenticated, key, etag, content is not None)
         seconds = _POST_SECONDS if key else _ANSWER_SECONDS
         try:
-            async with asyncio.timeout(seconds):  # httpx's own limits are per read: an answer may drip for ever
+            async with asyncio.timeout(seconds):  # httpx limits each read, not the whole answer
                 status, received, raw = await self._exchange(method, url, headers, content)
         except TimeoutError:
             raise errors.Timeout from None
-        return _judged(status, received, raw, asked_for_change=bool(etag), expect_body=expect_body)
+        return _answer_or_error(status, received, raw, conditional=bool(etag), expect_body=expect_body)
 
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes | None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        import httpx  # late: importing it costs a start 70-90 ms
+        import httpx  # imported late: it would delay the first frame by 70-90 ms
 
-        client = await self._ready()
+        client = await self._connected_client()
         try:
             async with client.stream(method, url, headers=headers, content=content) as response:
                 raw = bytearray()
                 async for chunk in response.aiter_bytes():
                     raw += chunk
                     if len(raw) > LARGEST_BODY:
-                        raise errors.Garbage("too large")
+                        raise errors.MalformedAnswer("too large")
                 return response.status_code, response.headers, bytes(raw)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise errors.Offline from None  # from None: the request in the cause holds the token and the number
+            raise errors.Offline from None  # from None: the cause contains the token and the phone number
         except httpx.TimeoutException:
             raise errors.Timeout from None
         except httpx.DecodingError:
-            raise errors.Garbage("undecodable") from None
+            raise errors.MalformedAnswer("undecodable") from None
         except httpx.HTTPError:
             raise errors.ServerError(0) from None
 
-    async def _ready(self) -> Any:
-        async with self._making:
+    async def _connected_client(self) -> Any:
+        async with self._creating:
             if self._client is None:
                 import httpx
 
@@ -226,18 +222,18 @@ class HttpxApi:
                     verify=verify,
                     timeout=httpx.Timeout(_POST_SECONDS, connect=_CONNECT_SECONDS),
                     follow_redirects=False,
-                    trust_env=False,  # no .netrc, no proxy of another day
+                    trust_env=False,  # ignore .netrc and proxy variables
                 )
         return self._client
 
-    def _headers(self, signed: bool, key: str, etag: str, has_body: bool) -> dict[str, str]:
+    def _headers(self, authenticated: bool, key: str, etag: str, has_body: bool) -> dict[str, str]:
         headers = {
             "Accept": "application/json",
             "Accept-Language": self._hooks.language(),
             "User-Agent": "feexpay-client",
             "X-Request-ID": self._hooks.request_id(),
         }
-        token = self._hooks.token() if signed else ""
+        token = self._hooks.token() if authenticated else ""
         optional = {
             "Authorization": f"Bearer {token}" if token else "",
             "Idempotency-Key": key,
@@ -247,11 +243,11 @@ class HttpxApi:
         return headers | {name: value for name, value in optional.items() if value}
 
 
-def _judged(
-    status: int, headers: Mapping[str, str], raw: bytes, *, asked_for_change: bool, expect_body: bool
+def _answer_or_error(
+    status: int, headers: Mapping[str, str], raw: bytes, *, conditional: bool, expect_body: bool
 ) -> Answer[Any]:
     now = _date(headers)
-    if status == 304 and asked_for_change:
+    if status == 304 and conditional:
         return Answer(None, headers.get("ETag", ""), now)
     if status in (200, 201, 202, 204):
         return Answer(parse(raw, "answer") if expect_body else None, headers.get("ETag", ""), now)
@@ -268,7 +264,7 @@ def _payment(answer: Answer[Any]) -> Answer[models.Payment]:
 
 
 def _segment(text: str) -> str:
-    """One segment of a path, whatever the text holds."""
+    """Quote the text so that it stays one path segment."""
     from urllib.parse import quote
 
     return quote(text, safe="")

@@ -1,4 +1,4 @@
-"""The ways to pay, as the server last said: kept on disk, so that the screen is there at once and without a network."""
+"""The providers of the server, cached on disk so that they show at once and offline."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 from feexpay_client.core.api import ApiClient
 from feexpay_client.core.disk import write_whole
-from feexpay_client.core.errors import Garbage
+from feexpay_client.core.errors import MalformedAnswer
 from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Country, Provider, providers_from_json
 
 
 class Catalogue:
-    """Providers of one server in one language. `providers` may be old until `refresh` returned."""
+    """Providers of one server in one language. `providers` comes from the cache until `refresh` returns."""
 
     def __init__(self, api: ApiClient, folder: Path, server: str, language: str) -> None:
         self._api = api
@@ -26,20 +26,20 @@ class Catalogue:
         self._load()
 
     async def refresh(self) -> tuple[Provider, ...]:
-        """Ask the server, if anything is new. Raises errors.ApiError; what is known stays."""
+        """Update the providers from the server. Raises errors.ApiError and then keeps the old ones."""
         answer = await self._api.providers(self._etag if self.providers else "")
         if answer.value is not None:
             self.providers, self._etag = answer.value, answer.etag
-            self._keep()
+            self._store()
         return self.providers
 
     def countries(self) -> tuple[Country, ...]:
-        """Where there is something to choose, in the server's order."""
+        """The countries that have providers, in the server's order."""
         named = {one.country: one.country_name or one.country for one in self.providers if one.country}
         return tuple(Country(code, name) for code, name in named.items())
 
     def in_country(self, code: str) -> tuple[Provider, ...]:
-        """The providers of a country, and those of every country; those one can use first."""
+        """The providers of a country and the international ones; available ones first."""
         there = [one for one in self.providers if one.country in (code, None)]
         return tuple(sorted(there, key=lambda one: not one.enabled))
 
@@ -51,12 +51,12 @@ class Catalogue:
             fields = Fields(json.loads(self._path.read_bytes()), "providers")
             self.providers = providers_from_json(fields.objects("providers"))
             self._etag = fields.text("etag")
-        except (OSError, ValueError, RecursionError, Garbage):
+        except (OSError, ValueError, RecursionError, MalformedAnswer):
             self.providers, self._etag = (), ""
 
-    def _keep(self) -> None:
+    def _store(self) -> None:
         content: dict[str, Any] = {"etag": self._etag, "providers": [one.raw for one in self.providers]}
         try:
             write_whole(self._path, json.dumps(content, ensure_ascii=False).encode())
         except OSError:
-            return  # it is asked again next time
+            return  # the next refresh tries again

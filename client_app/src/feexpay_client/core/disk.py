@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, flushed, put in place; for the owner's eyes only."""
+"""Atomic file writes, readable only by the owner."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file by `content`, all or nothing, also when the power goes. Mode 0600. Raises OSError."""
+    """Replace the file atomically, also if the power fails. Mode 0600. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _write_flushed(beside, content)
-        beside.replace(path)
+        _write_flushed(temporary, content)
+        temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            temporary.unlink()
         raise
     _flush_folder(path.parent)
 
 
 def set_aside(path: Path) -> Path | None:
-    """Move a file that cannot be read out of the way, never over another. None when that is impossible."""
+    """Rename an unreadable file to a free name and return it; None if that fails."""
     for number in range(1, 100):
         aside = path.with_name(f"{path.name}.damaged-{number}")
         if aside.exists():
@@ -45,7 +45,7 @@ def _write_flushed(path: Path, content: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """So that the new name survives, too. Windows has no such thing and needs none."""
+    """Make the rename durable. Windows neither supports nor needs it."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

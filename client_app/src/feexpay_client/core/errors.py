@@ -1,20 +1,20 @@
-"""Why a call brought no usable answer. Each error says what its caller may do next.
+"""Errors of the API calls. The class tells the caller what to do next.
 
     ApiError
-    ├─ Unanswered            whether the server did it is unknown
-    │  ├─ Offline            ... but it surely did not: no connection was made
+    ├─ OutcomeUnknown        the server may have acted
+    │  ├─ Offline            no connection: the server certainly did not act
     │  ├─ Timeout
-    │  ├─ ServerError        5xx that is no promise
-    │  └─ Garbage            an answer, but none of our server's
-    └─ Refused               the server answered with a problem: it did not do it
+    │  ├─ ServerError        HTTP 5xx, or a broken connection
+    │  └─ MalformedAnswer    an answer that our server does not send
+    └─ Refused               the server answered with a problem and did not act
        ├─ Unauthorized       sign in again
        ├─ Throttled          wait, ask again
-       ├─ Invalid            mend the fields
-       ├─ Conflict           something else stands in the way
-       ├─ Unavailable        503: not now
+       ├─ Invalid            correct the fields
+       ├─ Conflict           another payment or request prevents it
+       ├─ Unavailable        HTTP 503: try later
        └─ NotFound
 
-Messages and reprs hold no token and no phone number: they end up in logs.
+Messages and reprs contain no token and no phone number, because they are logged.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ class ApiError(Exception):
     """A call that brought no usable answer."""
 
 
-class Unanswered(ApiError):
-    """Whether the server acted is not known: never take it for a failure."""
+class OutcomeUnknown(ApiError):
+    """The server may have acted: do not treat it as a failed payment."""
 
 
-class Offline(Unanswered):
+class Offline(OutcomeUnknown):
     """No connection was made: the request never left this machine."""
 
 
-class Timeout(Unanswered):
+class Timeout(OutcomeUnknown):
     """Connected, but no whole answer in time."""
 
 
-class ServerError(Unanswered):
-    """The server, or something in front of it, broke down while answering."""
+class ServerError(OutcomeUnknown):
+    """The server or a proxy failed while answering."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
         self.status = status
 
 
-class Garbage(Unanswered):
-    """Not an answer of our server: a captive portal, a proxy's page, another version. `where` names the part."""
+class MalformedAnswer(OutcomeUnknown):
+    """Not an answer of our server: a captive portal, a proxy's page, another version. `where`: the bad part."""
 
     def __init__(self, where: str) -> None:
         super().__init__(where)
@@ -64,7 +64,7 @@ class FieldProblem:
 
 
 class Refused(ApiError):
-    """The server's own word, as RFC 9457 problem: what was asked for was not done."""
+    """The server refused with an RFC 9457 problem and did not act."""
 
     def __init__(self, code: str, message: str = "", request_id: str = "") -> None:
         super().__init__(code)
@@ -78,7 +78,7 @@ class Unauthorized(Refused):
 
 
 class NotFound(Refused):
-    """There is no such thing for this user."""
+    """The server has no such object for this user."""
 
 
 class Throttled(Refused):
@@ -90,7 +90,7 @@ class Throttled(Refused):
 
 
 class Invalid(Refused):
-    """Values to mend; `fields` may be empty where the whole request is meant."""
+    """Wrong values. `fields` is empty if the request as a whole is wrong."""
 
     def __init__(
         self, code: str, message: str = "", request_id: str = "", fields: tuple[FieldProblem, ...] = ()
@@ -100,7 +100,7 @@ class Invalid(Refused):
 
 
 class Conflict(Refused):
-    """409: `payment_id` names the payment that stands in the way, `retry_after` when to ask again."""
+    """HTTP 409. `payment_id`: the payment that prevents it. `retry_after`: seconds until the next try."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Conflict(Refused):
 
 
 class Unavailable(Refused):
-    """503 by the server itself: not now; `retry_after` in seconds."""
+    """HTTP 503 from the server itself. `retry_after` in seconds."""
 
     def __init__(self, code: str, retry_after: float, message: str = "", request_id: str = "") -> None:
         super().__init__(code, message, request_id)

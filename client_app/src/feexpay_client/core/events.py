@@ -19,7 +19,7 @@ class Opened:
 
     record: Record | None
     damaged: bool = False
-    elsewhere: bool = False
+    other_window: bool = False
 
 
 @dataclass(frozen=True, slots=True)

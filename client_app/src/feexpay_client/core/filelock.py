@@ -1,4 +1,4 @@
-"""A lock between processes on one file; it ends with its process, however that ends."""
+"""A lock between processes, released by the system when the process ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 
 class FileLock:
-    """`take` once; held until `release` or the end of the process."""
+    """Held from `acquire` until `release` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,8 +30,8 @@ class FileLock:
     def held(self) -> bool:
         return self._descriptor is not None
 
-    def take(self) -> bool:
-        """True when it is ours now, or was already; False when another process holds it. Raises OSError."""
+    def acquire(self) -> bool:
+        """Return True if this process holds the lock, False if another does. Raises OSError. Safe to repeat."""
         if self.held:
             return True
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give it back. Safe to repeat."""
+        """Safe to repeat."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -81,13 +81,13 @@ class Flow:
         self._running = False
         self._closed = False
         self._request: asyncio.Task[None] | None = None
-        self._alarm: asyncio.Task[None] | None = None
+        self._timer: asyncio.Task[None] | None = None
         self._writes: asyncio.Queue[do.Save | do.Forget] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._tagged: tuple[Payment | None, str] = (None, "")
+        self._last_status: tuple[Payment | None, str] = (None, "")
 
-    # --- watching ---
+    # --- state ---
 
     @property
     def state(self) -> State:
@@ -107,7 +107,7 @@ class Flow:
         """The monotonic time to pass to `State.seconds_left` and `State.overdue`."""
         return self._clock.moment().monotonic
 
-    # --- living ---
+    # --- life cycle ---
 
     async def open(self) -> None:
         """Read the journal and continue where the last run stopped."""
@@ -119,7 +119,7 @@ class Flow:
         self._closed = True
         if self._writer is not None and not self._writer.done():
             await self._writes.join()
-        tasks = [task for task in (self._request, self._alarm, self._writer, self._opening) if task is not None]
+        tasks = [task for task in (self._request, self._timer, self._writer, self._opening) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -136,15 +136,15 @@ class Flow:
         self._dispatch(ev.PayPressed(str(uuid.uuid4())))
 
     def retry(self, payment_id: str, phone: str = "", otp: str = "") -> None:
-        """Another attempt of the payment the payer sees. Nothing unless it is `state.payment` and `state.can_retry`."""
+        """Start another attempt. Nothing happens unless it is `state.payment` and `state.can_retry`."""
         self._dispatch(ev.RetryPressed(str(uuid.uuid4()), payment_id, phone, otp))
 
     def enter_otp(self, code: str) -> None:
-        """The code the payer got. Nothing happens outside Phase.OTP."""
+        """Submit the one-time code. Nothing happens outside Phase.OTP."""
         self._dispatch(ev.OtpEntered(str(uuid.uuid4()), code))
 
     def check_now(self) -> None:
-        """Poll at once: the payer pressed "check now", or the app or the network came back."""
+        """Poll at once. Call it for "check now" and when the app returns to the foreground."""
         self._dispatch(ev.CheckPressed())
 
     def open_page(self) -> None:
@@ -167,7 +167,7 @@ class Flow:
         """The payer signed in again: continue."""
         self._dispatch(ev.SignedIn())
 
-    # --- the machine ---
+    # --- running the reducer ---
 
     def _dispatch(self, event: ev.Event) -> None:
         """Process events one after another, including those that a listener or an effect causes."""
@@ -177,28 +177,28 @@ class Flow:
         self._running = True
         try:
             while self._events:
-                self._take(self._events.popleft())
+                self._process(self._events.popleft())
         finally:
             self._running = False
 
-    def _take(self, event: ev.Event) -> None:
+    def _process(self, event: ev.Event) -> None:
         before = self._state
         self._state, effects = reduce(before, event, self._clock.moment())
         if not self._state.timer:
-            self._stop_alarm()
+            self._stop_timer()
         for effect in effects:
-            self._run(effect)
+            self._execute(effect)
         if self._state != before:
             for listener in tuple(self._listeners):
                 listener(self._state)
 
-    def _run(self, effect: do.Effect) -> None:
+    def _execute(self, effect: do.Effect) -> None:
         match effect:
             case do.Save() | do.Forget():
                 self._writes.put_nowait(effect)
             case do.Wake():
-                self._stop_alarm()
-                self._alarm = asyncio.create_task(self._wake(effect))
+                self._stop_timer()
+                self._timer = asyncio.create_task(self._wake(effect))
             case do.OpenJournal():
                 self._stop_opening()
                 self._opening = asyncio.create_task(self._open_journal(effect.after))
@@ -213,16 +213,16 @@ class Flow:
         """Run one request at a time: a newer request cancels the older one."""
         if self._request is not None:
             self._request.cancel()
-        self._request = asyncio.create_task(self._bring(number, effect))
+        self._request = asyncio.create_task(self._run_request(number, effect))
 
-    async def _bring(self, number: int, effect: do.Effect) -> None:
+    async def _run_request(self, number: int, effect: do.Effect) -> None:
         try:
             event = await self._call(effect)
         except errors.ApiError as error:
             event = ev.Failed(number, error)
-        except Exception as error:  # a bug must not leave the payer without an answer for ever
+        except Exception as error:  # after a bug the flow must keep polling
             logger.error("request %d failed unexpectedly: %s", number, type(error).__name__)
-            event = ev.Failed(number, errors.Garbage(type(error).__name__))
+            event = ev.Failed(number, errors.MalformedAnswer(type(error).__name__))
         self._dispatch(event)
 
     async def _call(self, effect: do.Effect) -> ev.Event:
@@ -248,11 +248,13 @@ class Flow:
 
     async def _status(self, number: int, payment_id: str) -> ev.Event:
         """Send the ETag only while the state shows the payment it came with, not a copy from the history."""
-        seen, tag = self._tagged
-        answer = await self._api.status(payment_id, tag if seen is not None and seen == self._state.payment else "")
+        payment, etag = self._last_status
+        answer = await self._api.status(
+            payment_id, etag if payment is not None and payment == self._state.payment else ""
+        )
         if answer.value is None:
             return ev.Unchanged(number)
-        self._tagged = (answer.value, answer.etag)
+        self._last_status = (answer.value, answer.etag)
         return _answered(number, answer.value, answer, payment_id)
 
     async def _open_journal(self, after: float = 0.0) -> None:
@@ -260,7 +262,7 @@ class Flow:
         if after:
             await self._clock.sleep(after)
         loaded = await asyncio.to_thread(self._journal.load)
-        self._dispatch(ev.Opened(loaded.record, loaded.damaged, loaded.elsewhere))
+        self._dispatch(ev.Opened(loaded.record, loaded.damaged, loaded.other_window))
 
     def _stop_opening(self) -> None:
         opening, self._opening = self._opening, None
@@ -271,10 +273,10 @@ class Flow:
         await self._clock.sleep(poller.jittered(effect.after, self._random_source))
         self._dispatch(ev.Woke(effect.number))
 
-    def _stop_alarm(self) -> None:
-        alarm, self._alarm = self._alarm, None
-        if alarm is not None and alarm is not asyncio.current_task():
-            alarm.cancel()
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer is not asyncio.current_task():
+            timer.cancel()
 
     async def _write_in_order(self) -> None:
         while True:
@@ -299,9 +301,9 @@ class Flow:
 
 
 def _answered(number: int, payment: Payment, answer: Answer[Any], asked_about: str | None) -> ev.Event:
-    """Raises: Garbage if the answer is about another payment than the request."""
+    """Raises: MalformedAnswer if the answer is about another payment than the request."""
     if asked_about is not None and payment.id != asked_about:
-        raise errors.Garbage("the answer is about another payment")
+        raise errors.MalformedAnswer("the answer is about another payment")
     return ev.Answered(number, payment, answer.server_now)
 
 

@@ -11,7 +11,7 @@ from feexpay_client.core.models import HistoryPage, Payment
 
 
 class History:
-    """A list that grows at its end. `filters` are those of `GET history/`: status, provider, search, …"""
+    """The pages loaded so far. `filters` are those of `GET history/`: status, provider, search, …"""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -21,29 +21,29 @@ class History:
         self.complete = False
 
     async def refresh(self, filters: Mapping[str, str] | None = None) -> tuple[Payment, ...]:
-        """Start over from the newest. Raises errors.ApiError, and then the list is as it was."""
+        """Load the newest page. Raises errors.ApiError and then keeps the old list."""
         wanted = self.filters if filters is None else {name: value for name, value in filters.items() if value}
         page = await self._api.history(wanted)
         self.filters, self.payments = wanted, ()
-        return self._take(page)
+        return self._append(page)
 
     async def more(self) -> tuple[Payment, ...]:
-        """The next older page, or nothing at the end. Raises errors.ApiError."""
+        """Add the next older page, if there is one. Raises errors.ApiError."""
         if self.complete or not self.payments:
             return self.payments
-        return self._take(await self._api.history(self.filters, self._cursor))
+        return self._append(await self._api.history(self.filters, self._cursor))
 
     def by_day(self, zone: tzinfo | None = None) -> list[tuple[date, list[Payment]]]:
-        """What is loaded, by the payer's days (`zone`, default local), newest first."""
+        """The loaded payments by day in `zone` (default: local), newest first."""
         days: dict[date, list[Payment]] = {}
         for payment in self.payments:
             days.setdefault(payment.created_at.astimezone(zone).date(), []).append(payment)
         return list(days.items())
 
-    def _take(self, page: HistoryPage) -> tuple[Payment, ...]:
+    def _append(self, page: HistoryPage) -> tuple[Payment, ...]:
         known = {payment.id for payment in self.payments}
         self.payments += tuple(payment for payment in page.results if payment.id not in known)
-        # The address in `next` names the server as it sees itself, which behind a proxy we may not reach.
+        # Take only the cursor: behind a proxy, the host in `next` may not be reachable.
         self._cursor = parse_qs(urlsplit(page.next or "").query).get("cursor", [""])[0]
         self.complete = not self._cursor
         return self.payments

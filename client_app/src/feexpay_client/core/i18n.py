@@ -1,6 +1,6 @@
-"""Texts in the payer's language. `locales/<part>.<language>.json` are flat: `"screen.name": "text with {place}"`.
+"""Texts in the payer's language.
 
-Parts: `core` (what the core says) and `ui` (what screens say); a test keeps languages, keys and places the same.
+`locales/<part>.<language>.json` map `"screen.name"` to `"text with {placeholder}"`. Parts: `core` and `ui`.
 """
 
 from __future__ import annotations
@@ -13,32 +13,31 @@ LOCALES = Path(__file__).parent / "locales"
 
 
 class Texts:
-    """The texts of the language in force. Calling it looks one up; screens subscribe to be told of a change."""
+    """The texts of the current language. Call it to look up a text."""
 
     def __init__(self, language: str = "fr") -> None:
         self._listeners: list[Callable[[], None]] = []
-        self._texts = catalogue(language)
+        self._texts = load_texts(language)
         self.language = language
 
-    def __call__(self, key: str, /, **places: object) -> str:
-        """The text of a key, filled in. A key that is missing is shown as it is: seen, and no crash."""
+    def __call__(self, key: str, /, **values: object) -> str:
+        """The text of a key with its placeholders filled in. A missing key is returned as it is."""
         text = self._texts.get(key, key)
-        return text.format(**places) if places else text
+        return text.format(**values) if values else text
 
     def has(self, key: str) -> bool:
         return key in self._texts
 
     def switch(self, language: str) -> None:
-        """Another language, at once."""
         if language == self.language:
             return
-        self._texts = catalogue(language)
+        self._texts = load_texts(language)
         self.language = language
         for listener in tuple(self._listeners):
             listener()
 
     def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after each change of language. Returns what ends that."""
+        """Call `listener` after each change of language. Returns the unsubscribe function."""
         self._listeners.append(listener)
 
         def unsubscribe() -> None:
@@ -48,8 +47,7 @@ class Texts:
         return unsubscribe
 
 
-def catalogue(language: str) -> dict[str, str]:
-    """Every text of a language."""
+def load_texts(language: str) -> dict[str, str]:
     texts: dict[str, str] = {}
     for path in sorted(LOCALES.glob(f"*.{language}.json")):
         texts |= json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """The open payment on disk, so that one press makes one charge even after a crash.
 
-One file for each server and account. It holds at most one intent, with its key and, until the server has it, its body.
-A one-time code never goes to disk.
+One file per server and account. It holds at most one intent: its key and, until the server has received it, its body.
+A one-time code is never stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from feexpay_client.core.disk import set_aside, write_whole
-from feexpay_client.core.errors import Garbage
+from feexpay_client.core.errors import MalformedAnswer
 from feexpay_client.core.filelock import FileLock
 from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Payment
@@ -36,13 +36,12 @@ class JournalError(Exception):
 class Loaded:
     """The content found. `damaged`: the file is unreadable. `elsewhere`: another process holds the lock; retry later.
 
-    A damaged file stays where it is until something takes its place, so that another start knows, too; then it is set
-    aside.
+    A damaged file stays until the next save, so that another start also finds it; then it is renamed.
     """
 
     record: Record | None = None
     damaged: bool = False
-    elsewhere: bool = False
+    other_window: bool = False
 
 
 class Journal:
@@ -58,12 +57,12 @@ class Journal:
     def load(self) -> Loaded:
         """Read the open intent, unless another process holds the file. Raises nothing: reports unreadable files.
 
-        Safe to repeat: a process that ended, however it ended, holds nothing any more.
+        Safe to repeat: a process that has ended no longer holds the lock.
         """
         with self._guard:
             try:
-                if not self._lock.take():
-                    return Loaded(elsewhere=True)
+                if not self._lock.acquire():
+                    return Loaded(other_window=True)
                 return self._read()
             except OSError:
                 return Loaded(damaged=True)
@@ -72,7 +71,7 @@ class Journal:
         """Write the record atomically. Raises: JournalError; then the file is unchanged."""
         with self._guard:
             try:
-                self._take_over(record)
+                self._lock_for(record)
                 if self._read().damaged:
                     set_aside(self.path)
                 write_whole(self.path, _written(record))
@@ -92,26 +91,26 @@ class Journal:
         """Release the lock for other processes. Safe to repeat."""
         self._lock.release()
 
-    def _take_over(self, record: Record) -> None:
+    def _lock_for(self, record: Record) -> None:
         """Lock the file. Raises: JournalError for another window's payment or a newer version's file."""
         first = not self._lock.held
-        if not self._lock.take():
+        if not self._lock.acquire():
             raise JournalError("busy")
-        if first and self._is_somebody_elses(record.intent.key):
+        if first and self._holds_other_payment(record.intent.key):
             self._lock.release()
             raise JournalError("busy")
         if self._newer:
             raise JournalError("newer")
 
-    def _is_somebody_elses(self, key: str) -> bool:
-        there = self._read().record
-        return there is not None and there.intent.key != key and not (there.payment and there.payment.settled)
+    def _holds_other_payment(self, key: str) -> bool:
+        stored = self._read().record
+        return stored is not None and stored.intent.key != key and not (stored.payment and stored.payment.settled)
 
     def _drop(self, key: str) -> None:
-        there = self._read()
-        if there.damaged and not key:
+        stored = self._read()
+        if stored.damaged and not key:
             set_aside(self.path)
-        elif there.record is not None and there.record.intent.key == key:
+        elif stored.record is not None and stored.record.intent.key == key:
             self.path.unlink()
 
     def _read(self) -> Loaded:
@@ -123,7 +122,7 @@ class Journal:
             fields = Fields(json.loads(raw), "journal")
             self._newer = fields.integer("schema") > SCHEMA
             return Loaded() if self._newer else Loaded(_read(fields))
-        except (ValueError, RecursionError, Garbage):
+        except (ValueError, RecursionError, MalformedAnswer):
             return Loaded(damaged=True)
 
 
@@ -159,7 +158,7 @@ def _read_intent(fields: Fields) -> Intent:
     body: Mapping[str, Any] = fields.object("body")
     kind, payment_id = fields.text("kind"), fields.maybe_text("payment_id")
     if kind != INITIATE and payment_id is None:
-        raise Garbage(f"intent: {kind} without its payment")
+        raise MalformedAnswer(f"intent: {kind} without its payment")
     return Intent(
         key=fields.text("key"),
         kind=kind,

@@ -1,4 +1,4 @@
-"""Strict reading of JSON: a value of another type than promised is Garbage, never a guess."""
+"""Strict reading of JSON: a missing member or a wrong type raises MalformedAnswer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from feexpay_client.core.errors import Garbage
+from feexpay_client.core.errors import MalformedAnswer
 
 #: A page of 100 payments is about 100 kB.
 LARGEST_BODY = 4_000_000
 
 
 class Fields:
-    """One JSON object, read member by member. Every method raises Garbage naming the member."""
+    """One JSON object. Each method reads one member or raises MalformedAnswer naming it.
+
+    `maybe_…` accept null.
+    """
 
     def __init__(self, value: object, where: str) -> None:
         if not isinstance(value, dict):
-            raise Garbage(f"{where}: not an object")
+            raise MalformedAnswer(f"{where}: not an object")
         self._members: Mapping[str, Any] = value
         self._where = where
 
@@ -36,8 +39,8 @@ class Fields:
 
     def integer(self, name: str) -> int:
         value = self._get(name)
-        if type(value) is not int:  # True is an int to isinstance
-            raise Garbage(f"{self._where}.{name}: not an integer")
+        if type(value) is not int:  # isinstance would accept True
+            raise MalformedAnswer(f"{self._where}.{name}: not an integer")
         return value
 
     def maybe_integer(self, name: str) -> int | None:
@@ -46,7 +49,7 @@ class Fields:
     def number(self, name: str) -> float:
         value = self._get(name)
         if type(value) not in (int, float) or not math.isfinite(value):
-            raise Garbage(f"{self._where}.{name}: not a number")
+            raise MalformedAnswer(f"{self._where}.{name}: not a number")
         return float(value)
 
     def flag(self, name: str) -> bool:
@@ -58,9 +61,9 @@ class Fields:
         try:
             at = datetime.fromisoformat(text)
         except ValueError:
-            raise Garbage(f"{self._where}.{name}: not an instant") from None
+            raise MalformedAnswer(f"{self._where}.{name}: not a date and time") from None
         if at.tzinfo is None:
-            raise Garbage(f"{self._where}.{name}: an instant without offset")
+            raise MalformedAnswer(f"{self._where}.{name}: a time without UTC offset")
         return at
 
     def maybe_instant(self, name: str) -> datetime | None:
@@ -84,40 +87,40 @@ class Fields:
         return None if self._get(name) is None else self.object(name)
 
     def all(self) -> Mapping[str, Any]:
-        """The object as it was read."""
+        """The whole JSON object."""
         return self._members
 
     def _each(self, name: str, kind: type[Any]) -> list[Any]:
         values: list[Any] = self._of(name, list)
         if not all(type(value) is kind for value in values):
-            raise Garbage(f"{self._where}.{name}: not all of type {kind.__name__}")
+            raise MalformedAnswer(f"{self._where}.{name}: not all of type {kind.__name__}")
         return values
 
     def _of(self, name: str, kind: type[Any]) -> Any:
         value = self._get(name)
         if not isinstance(value, kind):
-            raise Garbage(f"{self._where}.{name}: not of type {kind.__name__}")
+            raise MalformedAnswer(f"{self._where}.{name}: not of type {kind.__name__}")
         return value
 
     def _get(self, name: str) -> Any:
         try:
             return self._members[name]
         except KeyError:
-            raise Garbage(f"{self._where}.{name}: missing") from None
+            raise MalformedAnswer(f"{self._where}.{name}: missing") from None
 
 
 def parse(raw: bytes, where: str) -> Any:
-    """The JSON value of a body. Raises Garbage."""
+    """The JSON value of a body. Raises MalformedAnswer."""
     if len(raw) > LARGEST_BODY:
-        raise Garbage(f"{where}: too large")
+        raise MalformedAnswer(f"{where}: too large")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
-        raise Garbage(f"{where}: not JSON") from None
+        raise MalformedAnswer(f"{where}: not JSON") from None
 
 
 def listed(value: object, where: str) -> list[Any]:
-    """A JSON array. Raises Garbage."""
+    """A JSON array. Raises MalformedAnswer."""
     if not isinstance(value, list):
-        raise Garbage(f"{where}: not an array")
+        raise MalformedAnswer(f"{where}: not an array")
     return value

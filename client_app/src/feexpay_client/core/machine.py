@@ -1,14 +1,14 @@
 """The payment flow as a pure reducer: (state, event, now) → (state, effects).
 
-No clock, no chance, no disk, no network: `flow.Flow` does what the effects say and brings the answers back as events.
+It uses no clock, random source, disk or network: `flow.Flow` executes the effects and returns the answers as events.
 
-Five things hold, whatever happens in whatever order (tests/core/test_invariants.py plays random orders):
-1. the key is on disk before the first POST; one key has one body; another key only once the server settled the last
-   payment or surely has nothing of the last key;
-2. never two open payments: two presses are one;
-3. SUCCEEDED and FAILED only by an answer of the server that says so;
-4. SUCCEEDED is never left but by the payer, and answers to questions that are no longer asked are dropped;
-5. a restart from the journal goes on where it was.
+Invariants (tests/core/test_invariants.py checks them under random events):
+1. The key is on disk before the first POST. One key has one body. A new key is used only after the server settled the
+   last payment, or certainly has no payment with the last key.
+2. Never two open payments: two presses start one payment.
+3. Only an answer of the server leads to SUCCEEDED or FAILED.
+4. Only the payer leaves SUCCEEDED. Answers to cancelled requests are ignored.
+5. A restart continues from the journal.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def reduce(state: State, event: ev.Event, now: Moment) -> Step:
     return rule(state, event, now)
 
 
-# --- what the payer does -----------------------------------------------------------------------------
+# --- payer actions ---------------------------------------------------------------------------------
 
 
 def _edited(state: State, event: ev.Edited, now: Moment) -> Step:
     if state.phase not in FORM:
         return state, []
-    same_price = event.draft.costs_like(state.draft) and state.quote is not None
+    same_price = event.draft.has_same_price(state.draft) and state.quote is not None
     state = replace(state, draft=event.draft, problems=(), notice=None)
     if not event.draft.priced:
         return replace(transitions.idle(state), phase=Phase.EDITING, quote=None), []
@@ -65,8 +65,8 @@ def _edited(state: State, event: ev.Edited, now: Moment) -> Step:
 def _pay_pressed(state: State, event: ev.PayPressed, now: Moment) -> Step:
     if not state.can_pay:
         return state, []
-    if state.elsewhere:
-        return transitions.busy_elsewhere(state)
+    if state.other_window:
+        return transitions.refuse_while_other_window(state)
     intent = Intent(event.key, INITIATE, state.draft.body(), now.wall)
     return _begin(state, intent, payment=None)
 
@@ -75,8 +75,8 @@ def _retry_pressed(state: State, event: ev.RetryPressed, now: Moment) -> Step:
     payment = state.payment
     if not state.can_retry or payment is None or payment.id != event.payment_id:
         return state, []
-    if state.elsewhere:
-        return transitions.busy_elsewhere(state)
+    if state.other_window:
+        return transitions.refuse_while_other_window(state)
     body = {name: value for name, value in (("phone", event.phone), ("otp", event.otp)) if value}
     intent = Intent(event.key, RETRY, body, now.wall, payment.id, payment.attempt_count)
     return _begin(state, intent, payment=payment)
@@ -90,9 +90,9 @@ def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
         intent=intent,
         payment=payment,
         saved=False,
-        left=False,
+        maybe_sent=False,
         sends=0,
-        declined=None,
+        refusal=None,
         problems=(),
         notice=None,
         failures=0,
@@ -105,7 +105,7 @@ def _saved(state: State, event: ev.Saved, now: Moment) -> Step:
     if state.phase is not Phase.SUBMITTING or state.saved or state.intent != event.intent:
         return state, []
     state = replace(state, saved=True)
-    return transitions.post(state) if state.session else (state, [])
+    return transitions.post(state) if state.signed_in else (state, [])
 
 
 def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
@@ -115,11 +115,11 @@ def _save_failed(state: State, event: ev.SaveFailed, now: Moment) -> Step:
     state, work = transitions.unsent(state, Notice(f"journal_{event.code}"))
     if event.code != "busy":
         return state, work
-    return replace(state, elsewhere=True), [*work, do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
+    return replace(state, other_window=True), [*work, do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
 
 
 def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
-    if state.phase is not Phase.OTP or state.payment is None or state.asking == "otp" or not state.session:
+    if state.phase is not Phase.OTP or state.payment is None or state.request_kind == "otp" or not state.signed_in:
         return state, []
     # The same code reuses its key: the server handles it once.
     key = state.otp_key if state.otp_code == event.code else event.key
@@ -129,9 +129,9 @@ def _otp_entered(state: State, event: ev.OtpEntered, now: Moment) -> Step:
 
 
 def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
-    elsewhere = state.elsewhere
+    other_window = state.other_window
     state, work = transitions.ask(state, now)
-    return state, [*work, do.OpenJournal(0.0)] if elsewhere else work
+    return state, [*work, do.OpenJournal(0.0)] if other_window else work
 
 
 def _page_pressed(state: State, event: ev.PagePressed, now: Moment) -> Step:
@@ -145,18 +145,18 @@ def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
 
 
 def _new_pressed(state: State, event: ev.NewPressed, now: Moment) -> Step:
-    if not state.can_attend:
+    if not state.can_be_replaced:
         return state, []
-    return transitions.fresh(state), [] if state.intent is None else [do.Forget(state.intent.key)]
+    return transitions.new_state(state), [] if state.intent is None else [do.Forget(state.intent.key)]
 
 
 def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
     """Follow a payment of the history and save it; a settled one is only shown."""
-    if not state.can_attend:
+    if not state.can_be_replaced:
         return state, []
     payment = event.payment
     intent = Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
-    followed = transitions.fresh(
+    followed = transitions.new_state(
         state, phase=phase_of(payment), intent=intent, payment=payment, saved=True, unanswered_since=now.monotonic
     )
     before: list[Effect] = [] if state.intent is None else [do.Forget(state.intent.key)]
@@ -164,21 +164,21 @@ def _chosen(state: State, event: ev.Chosen, now: Moment) -> Step:
     return followed, [*before, do.Save(Record(intent, payment)), *work]
 
 
-# --- starting, and coming back -----------------------------------------------------------------------
+# --- start, sign-in and timer -----------------------------------------------------------------------
 
 
 def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
-    if event.elsewhere:
-        return replace(state, elsewhere=True), [do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
-    if state.elsewhere and not _leaves_something(event, state):
-        return _alone(state)
-    state = State(counter=state.counter, session=state.session, unanswered_since=now.monotonic)
+    if event.other_window:
+        return replace(state, other_window=True), [do.OpenJournal(transitions.OTHER_WINDOW_SECONDS)]
+    if state.other_window and not _has_payment_to_show(event, state):
+        return _take_over_journal(state)
+    state = State(counter=state.counter, signed_in=state.signed_in, unanswered_since=now.monotonic)
     record = event.record
     if record is not None:
-        left = record.intent.may_have_left
-        state = replace(state, intent=record.intent, payment=record.payment, saved=True, left=left)
-        if record.intent.kind == INITIATE and record.intent.body:
-            state = replace(state, draft=Draft.from_body(record.intent.body))
+        intent = record.intent
+        state = replace(state, intent=intent, payment=record.payment, saved=True, maybe_sent=intent.may_have_left)
+        if intent.kind == INITIATE and intent.body:
+            state = replace(state, draft=Draft.from_body(intent.body))
         return transitions.ask(replace(state, phase=_phase_of_record(record)), now)
     if event.damaged:
         # The journal is lost: ask the server which payment is pending.
@@ -186,7 +186,7 @@ def _opened(state: State, event: ev.Opened, now: Moment) -> Step:
     return state, []
 
 
-def _leaves_something(event: ev.Opened, state: State) -> bool:
+def _has_payment_to_show(event: ev.Opened, state: State) -> bool:
     """Whether the closed window left a payment that this one must show: an open one comes first."""
     record = event.record
     if record is None:
@@ -194,22 +194,25 @@ def _leaves_something(event: ev.Opened, state: State) -> bool:
     return state.phase in FORM or _phase_of_record(record) in OPEN
 
 
-def _alone(state: State) -> Step:
+def _take_over_journal(state: State) -> Step:
     """This window now holds the journal; keep the payment it shows."""
-    said = state.notice is not None and state.notice.code == "journal_busy"
-    state = replace(state, elsewhere=False, notice=None if said else state.notice)
+    was_busy = state.notice is not None and state.notice.code == "journal_busy"
+    state = replace(state, other_window=False, notice=None if was_busy else state.notice)
     return transitions.save(state) if state.intent is not None else (state, [])
 
 
 def _phase_of_record(record: Record) -> Phase:
-    begun = record.payment is not None and record.intent.kind != RETRY
-    return phase_of(record.payment) if begun and record.payment is not None else Phase.UNKNOWN
+    if record.payment is None or record.intent.kind == RETRY:
+        return Phase.UNKNOWN
+    return phase_of(record.payment)
 
 
 def _signed_in(state: State, event: ev.SignedIn, now: Moment) -> Step:
-    if state.session:
+    if state.signed_in:
         return state, []
-    return transitions.ask(replace(state, session=True, notice=transitions.kept_notice(state.notice), failures=0), now)
+    return transitions.ask(
+        replace(state, signed_in=True, notice=transitions.kept_notice(state.notice), failures=0), now
+    )
 
 
 def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
@@ -222,33 +225,33 @@ def _woke(state: State, event: ev.Woke, now: Moment) -> Step:
 
 
 def _quoted(state: State, event: ev.Quoted, now: Moment) -> Step:
-    if event.number != state.asked or state.asking != "quote":
+    if event.number != state.request or state.request_kind != "quote":
         return state, []
-    return replace(transitions.heard(state), phase=Phase.READY, quote=event.quote, notice=None), []
+    return replace(transitions.request_done(state), phase=Phase.READY, quote=event.quote, notice=None), []
 
 
 def _answered(state: State, event: ev.Answered, now: Moment) -> Step:
-    if event.number != state.asked or state.asking == "quote":
+    if event.number != state.request or state.request_kind == "quote":
         return state, []
-    before, asking, state = state, state.asking, transitions.heard(state)
+    before, kind, state = state, state.request_kind, transitions.request_done(state)
     if transitions.is_before_retry(state, event.payment):
-        return transitions.nothing_there(state, now)
-    state = _taken_over(state, event, now)
+        return transitions.nothing_found(state, now)
+    state = _updated(state, event, now)
     changed = (before.phase, before.intent) != (state.phase, state.intent)
     work = transitions.save(state)[1] if changed else []
-    if state.phase is Phase.REDIRECT and asking == "post":
+    if state.phase is Phase.REDIRECT and kind == "post":
         work += transitions.page_of(event.payment)
-    return transitions.then_wait(state, work)
+    return transitions.poll_again(state, work)
 
 
-def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
+def _updated(state: State, event: ev.Answered, now: Moment) -> State:
     """Update the state from the server's version of the payment."""
     phase = phase_of(event.payment)
     same, still_otp = phase is state.phase, phase is state.phase is Phase.OTP
     return replace(
         state,
         phase=phase,
-        intent=transitions.carried(state.intent, event.payment, now),
+        intent=transitions.intent_after_answer(state.intent, event.payment, now),
         payment=event.payment,
         saved=True,
         sends=0,
@@ -262,100 +265,102 @@ def _taken_over(state: State, event: ev.Answered, now: Moment) -> State:
 
 
 def _unchanged(state: State, event: ev.Unchanged, now: Moment) -> Step:
-    if event.number != state.asked or state.asking != "status":
+    if event.number != state.request or state.request_kind != "status":
         return state, []
-    state = transitions.heard(state)
+    state = transitions.request_done(state)
     if state.payment is None or transitions.is_before_retry(state, state.payment):
-        return transitions.nothing_there(state, now)
-    return transitions.then_wait(
+        return transitions.nothing_found(state, now)
+    return transitions.poll_again(
         replace(state, notice=transitions.kept_notice(state.notice), unchanged_polls=state.unchanged_polls + 1), []
     )
 
 
 def _nothing_found(state: State, event: ev.NothingFound, now: Moment) -> Step:
-    if event.number != state.asked or state.asking != "look":
+    if event.number != state.request or state.request_kind != "search":
         return state, []
-    state = transitions.heard(state)
+    state = transitions.request_done(state)
     if state.intent is None:  # the journal was lost and no payment is pending
         return replace(state, phase=Phase.EDITING), [do.Forget("")]
-    return transitions.nothing_there(state, now)
+    return transitions.nothing_found(state, now)
 
 
 def _failed(state: State, event: ev.Failed, now: Moment) -> Step:
     """Handle a request without a usable answer. It never settles a payment; the next poll may."""
-    if event.number != state.asked:
+    if event.number != state.request:
         return state, []
-    asking, error = state.asking, event.error
+    kind, error = state.request_kind, event.error
     state = replace(transitions.idle(state), online=not isinstance(error, errors.Offline), failures=state.failures + 1)
     if isinstance(error, errors.Unauthorized):
-        return replace(state, session=False, notice=Notice("session_ended")), [do.AskSignIn()]
+        return replace(state, signed_in=False, notice=Notice("session_ended")), [do.AskSignIn()]
     state = replace(state, notice=transitions.notice_of(error))
-    return _FAILURES[asking](state, error, now)
+    return _FAILURES[kind](state, error, now)
 
 
 def _quote_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
     if isinstance(error, errors.Refused) and not isinstance(error, errors.Throttled | errors.Unavailable):
         return replace(state, phase=Phase.EDITING, problems=transitions.fields_of(error)), []
-    return transitions.later(state, error)
+    return transitions.poll_later(state, error)
 
 
 def _post_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
     """Handle a failed POST, the only request that can charge the payer."""
     if isinstance(error, errors.Offline | errors.Throttled):
-        return _not_begun(state, error)
+        return _not_received(state, error)
     if isinstance(error, errors.Refused) and error.code != "idempotency_conflict":
         return _post_refused(state, error, now)
-    return transitions.later(replace(state, phase=Phase.UNKNOWN, left=True, unanswered_since=now.monotonic), error)
+    return transitions.poll_later(
+        replace(state, phase=Phase.UNKNOWN, maybe_sent=True, unanswered_since=now.monotonic), error
+    )
 
 
-def _not_begun(state: State, error: errors.ApiError) -> Step:
-    """The request did not arrive or was refused unread. Send it again; until then the payer may cancel."""
+def _not_received(state: State, error: errors.ApiError) -> Step:
+    """The server did not process the request. Send it again later; until then the payer may cancel."""
     intent = cast(Intent, state.intent)
-    state, alarm = transitions.later(state, error)
-    if state.left or not intent.may_have_left:
-        return state, alarm
+    state, timer = transitions.poll_later(state, error)
+    if state.maybe_sent or not intent.may_have_left:
+        return state, timer
     state = replace(state, intent=replace(intent, may_have_left=False))
-    return state, [*transitions.save(state)[1], *alarm]
+    return state, [*transitions.save(state)[1], *timer]
 
 
 def _post_refused(state: State, error: errors.Refused, now: Moment) -> Step:
     """The server refused to start the payment."""
     intent = cast(Intent, state.intent)
-    in_the_way = error.payment_id or intent.payment_id if isinstance(error, errors.Conflict) else None
-    if in_the_way and error.code in ("duplicate_payment", "payment_open"):
-        return transitions.follow(state, in_the_way, now)
-    state = replace(state, problems=transitions.fields_of(error), declined=state.notice)
-    if state.left or isinstance(error, errors.Unavailable) or error.code == "idempotency_mismatch":
+    open_payment = error.payment_id or intent.payment_id if isinstance(error, errors.Conflict) else None
+    if open_payment and error.code in ("duplicate_payment", "payment_open"):
+        return transitions.follow(state, open_payment, now)
+    state = replace(state, problems=transitions.fields_of(error), refusal=state.notice)
+    if state.maybe_sent or isinstance(error, errors.Unavailable) or error.code == "idempotency_mismatch":
         # An earlier request may still be on its way, or the server's database failed: check the history.
-        return transitions.look(replace(state, phase=Phase.UNKNOWN))
+        return transitions.search(replace(state, phase=Phase.UNKNOWN))
     state, work = transitions.unsent(state, state.notice)
     if error.code != "not_retryable":
         return state, work
-    state, question = transitions.ask(state, now)  # the known payment is out of date
-    return state, work + question
+    state, request = transitions.ask(state, now)  # the known payment is out of date
+    return state, work + request
 
 
-def _look_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
-    return transitions.later(state, error)
+def _search_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
+    return transitions.poll_later(state, error)
 
 
 def _otp_failed(state: State, error: errors.ApiError, now: Moment) -> Step:
     if isinstance(error, errors.Invalid):
         wrong = transitions.fields_of(error) or (errors.FieldProblem("otp", error.code, error.message),)
         state = replace(state, problems=wrong, notice=None, otp_code="", otp_key="", failures=0)
-        return transitions.then_wait(state, [])
+        return transitions.poll_again(state, [])
     if isinstance(error, errors.Conflict) and error.code == "otp_not_expected":
         return transitions.ask(replace(state, notice=None), now)
-    return transitions.later(state, error)
+    return transitions.poll_later(state, error)
 
 
-# --- the table ------------------------------------------------------------------------------------------
+# --- dispatch tables ------------------------------------------------------------------------------------------
 
 _FAILURES: dict[str, Callable[[State, errors.ApiError, Moment], Step]] = {
     "quote": _quote_failed,
     "post": _post_failed,
-    "look": _look_failed,
-    "status": _look_failed,
+    "search": _search_failed,
+    "status": _search_failed,
     "otp": _otp_failed,
 }
 

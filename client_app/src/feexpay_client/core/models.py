@@ -1,7 +1,7 @@
-"""What the server says, as frozen values. `from_json` raises errors.Garbage for anything else than promised.
+"""The server's JSON as frozen dataclasses. `from_json` raises errors.MalformedAnswer.
 
-Amounts are integers in the currency's minor unit. Words the server may add later (a status detail, a kind, a flow)
-are kept as text and never refused; `status` alone decides what is settled, and an unknown one is pending.
+Amounts are integers in the currency's minor unit. Unknown values of `detail`, `kind` and `flow` are kept as text,
+because the server may add some. Only `status` settles a payment; an unknown status counts as pending.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXPIRED: Final = "expired"
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """Where providers are; `code` is ISO 3166 (BJ)."""
+    """A country with providers; `code` is ISO 3166 (BJ)."""
 
     code: str
     name: str
@@ -30,7 +30,7 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class PhoneRule:
-    """How numbers of one provider look: national digits by `lengths`; `prefixes` are hints and never refuse."""
+    """Phone numbers of one provider. `lengths` count national digits; `prefixes` only suggest a provider."""
 
     required: bool
     calling_code: str
@@ -52,7 +52,7 @@ class PhoneRule:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """Our own sign of a provider: letters and a ground, `#RRGGBB`. No operator's logo."""
+    """Letters and background colour (`#RRGGBB`) of a provider. No operator's logo."""
 
     monogram: str
     color: str
@@ -60,9 +60,9 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One way to pay. `flow` (push, otp, redirect, hosted) only announces; the payment's `detail` decides.
+    """One way to pay. `flow` is the usual one (push, otp, redirect, hosted); the payment's `detail` decides.
 
-    `raw` is the JSON it was read from, for the cache.
+    `raw` is the original JSON, for the cache.
     """
 
     code: str
@@ -108,7 +108,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Something the shop sells; `metadata` goes into `initiate/` to buy it."""
+    """A coin pack; send its `metadata` with `initiate/` to buy it."""
 
     code: str
     name: str
@@ -132,8 +132,6 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What the player has."""
-
     coins: int
 
     @classmethod
@@ -143,7 +141,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What paying would cost. Only the server computes fees and rates."""
+    """The price of a payment. Only the server computes fees and rates."""
 
     amount: int
     currency: str
@@ -155,7 +153,7 @@ class Quote:
 
     @property
     def fee_on_top(self) -> int:
-        """The fee that the payer pays besides the price; 0 where the shop bears it or other money is charged."""
+        """The fee the payer pays on top of the price; 0 if the shop pays it or another currency is charged."""
         return _on_top(self.fee, self.amount, self.currency, self.total, self.charged_currency)
 
     @classmethod
@@ -174,7 +172,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why it failed, and what to do: `message` is in the player's language."""
+    """Why a payment failed and what to do; `message` is in the player's language."""
 
     code: str
     message: str
@@ -182,7 +180,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """A payment as the server sees it. `phone` is masked. `raw` is the JSON it was read from, for the journal."""
+    """A payment. `phone` is masked. `raw` is the original JSON, for the journal."""
 
     id: str
     status: str
@@ -214,17 +212,17 @@ class Payment:
 
     @property
     def settled(self) -> bool:
-        """The server's last word, for now: successful or failed. Anything else is pending."""
+        """Successful or failed. Any other status is pending."""
         return self.status in (SUCCESSFUL, FAILED)
 
     @property
     def unconfirmed(self) -> bool:
-        """The payer did not confirm in time, and money may still come: the app must not offer to pay again."""
+        """The payer did not confirm in time, but may still be charged: the app must not offer to pay again."""
         return self.status == FAILED and self.detail == EXPIRED and not self.can_retry
 
     @property
     def fee_on_top(self) -> int:
-        """The fee that the payer pays besides the price; 0 where the shop bears it or other money is charged."""
+        """The fee the payer pays on top of the price; 0 if the shop pays it or another currency is charged."""
         return _on_top(self.fee, self.amount, self.currency, self.charged_amount, self.charged_currency)
 
     @classmethod
@@ -264,7 +262,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Payments, newest first; `next` is the address of the older ones, None at the end."""
+    """Payments, newest first; `next` is the URL of the older page, None at the end."""
 
     next: str | None
     results: tuple[Payment, ...]
@@ -278,7 +276,7 @@ class HistoryPage:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A session: the bearer token and when it ends. No repr shows the token."""
+    """A session: the bearer token and its expiry. The repr hides the token."""
 
     username: str
     token: str = field(repr=False)
@@ -296,7 +294,7 @@ def packs_from_json(value: object) -> tuple[Pack, ...]:
 
 
 def _on_top(fee: int | None, price: int, currency: str, total: int, charged_currency: str) -> int:
-    """A fee is told only where price and fee make the total, so that what is shown adds up."""
+    """Show a fee only if price and fee add up to the total."""
     adds_up = fee is not None and currency == charged_currency and price + fee == total
     return fee if adds_up and fee is not None else 0
 

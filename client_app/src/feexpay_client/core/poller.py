@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import random
 
-#: Never more often than this, whatever the server says: a wrong 0 must not become a flood.
+#: Shortest interval, in case the server sends 0.
 SOONEST_SECONDS = 1.0
 LATEST_SECONDS = 300.0
-#: When a pending payment comes without `next_poll_seconds`.
+#: Interval for a pending payment without `next_poll_seconds`.
 DEFAULT_SECONDS = 5.0
-#: When the server does not know the payment, or forbids it: only people can mend that.
-HOPELESS_SECONDS = 60.0
+#: Interval while the server refuses to show the payment: staff must correct that.
+REFUSED_SECONDS = 60.0
 #: How long to wait for the next key while the player types an amount.
 TYPING_SECONDS = 0.4
-_STILL_SECONDS = 10.0
+_UNCHANGED_SECONDS = 10.0
 _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)
 
 
-def after_answer(hint: int | None, unchanged_polls: int = 0) -> float:
-    """Seconds until the next poll of a pending payment; `hint` is its `next_poll_seconds`.
+def after_answer(next_poll_seconds: int | None, unchanged_polls: int = 0) -> float:
+    """Seconds until the next poll of a pending payment.
 
-    unchanged_polls: how many 304 came since the hint. They carry none, so an old hint grows a second each, to ten.
+    unchanged_polls: number of 304 answers since the last full answer. They carry no interval, so each adds a second,
+    up to ten.
     """
-    fresh = DEFAULT_SECONDS if hint is None else float(hint)
-    return _bounded(max(fresh, min(fresh + unchanged_polls, _STILL_SECONDS)))
+    interval = DEFAULT_SECONDS if next_poll_seconds is None else float(next_poll_seconds)
+    return _bounded(max(interval, min(interval + unchanged_polls, _UNCHANGED_SECONDS)))
 
 
 def after_failure(failures: int, retry_after: float | None = None) -> float:

@@ -1,4 +1,4 @@
-"""What the payer chose once: server, country, language, looks. A damaged file means the defaults, and nothing else."""
+"""The payer's settings on disk. A damaged file means the defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT_SIZES = (100, 115, 130, 150)
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`server` as `https://…`; `country` ISO 3166 or empty; `provider` the last one used; `text_size` in percent."""
+    """`server` is `https://…`; `country` ISO 3166 or empty; `provider` the last one used; `text_size` in percent."""
 
     server: str = ""
     username: str = ""
@@ -33,14 +33,14 @@ _CHOICES: dict[str, tuple[Any, ...]] = {"theme": THEMES, "language": LANGUAGES, 
 
 
 class PreferenceFile:
-    """Loads once, saves on every change."""
+    """Loads the file once and saves it on every change."""
 
     def __init__(self, path: Path, defaults: Preferences | None = None) -> None:
         self._path = path
         self.value = _loaded(path, defaults or Preferences())
 
     def change(self, **changes: Any) -> Preferences:
-        """Keep these; in memory at least, where the disk is full. Raises ValueError for what is no choice."""
+        """Change and save preferences. Raises ValueError for an invalid value. A full disk is ignored."""
         for name, allowed in _CHOICES.items():
             if name in changes and changes[name] not in allowed:
                 raise ValueError(name)
@@ -48,22 +48,22 @@ class PreferenceFile:
         try:
             write_whole(self._path, json.dumps(asdict(self.value), ensure_ascii=False, indent=1).encode())
         except OSError:
-            return self.value  # a preference is not worth an error: it is asked again next time
+            return self.value  # not worth an error: it holds until the app is closed
         return self.value
 
 
 def _loaded(path: Path, defaults: Preferences) -> Preferences:
     try:
-        kept = json.loads(path.read_bytes())
+        stored = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return defaults
-    if not isinstance(kept, dict):
+    if not isinstance(stored, dict):
         return defaults
-    usable = {field.name: kept[field.name] for field in fields(Preferences) if _fits(field.name, kept, defaults)}
+    usable = {field.name: stored[field.name] for field in fields(Preferences) if _fits(field.name, stored, defaults)}
     return replace(defaults, **usable)
 
 
-def _fits(name: str, kept: dict[str, Any], defaults: Preferences) -> bool:
-    if name not in kept or type(kept[name]) is not type(getattr(defaults, name)):
+def _fits(name: str, stored: dict[str, Any], defaults: Preferences) -> bool:
+    if name not in stored or type(stored[name]) is not type(getattr(defaults, name)):
         return False
-    return name not in _CHOICES or kept[name] in _CHOICES[name]
+    return name not in _CHOICES or stored[name] in _CHOICES[name]

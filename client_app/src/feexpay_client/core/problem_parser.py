@@ -1,4 +1,4 @@
-"""Which error an answer means. Only a problem of our server's own is a refusal: a proxy's page never is."""
+"""Turn an HTTP error into an `ApiError`. Only our server's problem JSON is a refusal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _DEFAULT_WAIT_SECONDS = 5.0
 
 
 def problem_of(status: int, content_type: str, raw: bytes, wait: float | None) -> errors.ApiError:
-    """The error for an answer that is no success. `wait` is its Retry-After in seconds, None without one."""
+    """The error for an unsuccessful answer. `wait`: its Retry-After in seconds, or None."""
     try:
         if content_type.split(";")[0].strip().lower() != "application/problem+json":
-            raise errors.Garbage(f"HTTP {status}, not a problem")
+            raise errors.MalformedAnswer(f"HTTP {status}, not a problem")
         return _refusal(status, Fields(parse(raw, "problem"), "problem"), wait)
-    except errors.Garbage as garbage:
-        return errors.ServerError(status) if status >= 500 else garbage
+    except errors.MalformedAnswer as malformed:
+        return errors.ServerError(status) if status >= 500 else malformed
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None) -> float | None:
-    """Seconds of a Retry-After header, which holds seconds or a date; None for none or nonsense."""
+    """The seconds of a Retry-After header (seconds or a date); None if missing or invalid."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(min(int(text[:9]), 86_400))
@@ -38,24 +38,24 @@ def retry_after(headers: Mapping[str, str], now: datetime | None) -> float | Non
 
 def _refusal(status: int, fields: Fields, wait: float | None) -> errors.ApiError:
     code, message, request_id = fields.text("code"), fields.text("detail"), fields.text("request_id")
-    said = (message, request_id)
+    details = (message, request_id)
     match status:
         case 401:
-            return errors.Unauthorized(code, *said)
+            return errors.Unauthorized(code, *details)
         case 404:
-            return errors.NotFound(code, *said)
+            return errors.NotFound(code, *details)
         case 409:
-            return errors.Conflict(code, *said, payment_id=fields.optional_text("payment_id"), retry_after=wait)
-        case 429 if code == "too_many_prompts":  # no pause of ours helps: another number does, or an hour
-            return errors.Refused(code, *said)
+            return errors.Conflict(code, *details, payment_id=fields.optional_text("payment_id"), retry_after=wait)
+        case 429 if code == "too_many_prompts":  # waiting seconds does not help: it takes an hour or another number
+            return errors.Refused(code, *details)
         case 429:
-            return errors.Throttled(_DEFAULT_WAIT_SECONDS if wait is None else wait, *said)
+            return errors.Throttled(_DEFAULT_WAIT_SECONDS if wait is None else wait, *details)
         case 503:
-            return errors.Unavailable(code, _DEFAULT_WAIT_SECONDS if wait is None else wait, *said)
+            return errors.Unavailable(code, _DEFAULT_WAIT_SECONDS if wait is None else wait, *details)
         case 400 | 422:
-            return errors.Invalid(code, *said, fields=_field_problems(fields))
+            return errors.Invalid(code, *details, fields=_field_problems(fields))
         case _ if 400 <= status < 500:
-            return errors.Refused(code, *said)
+            return errors.Refused(code, *details)
         case _:
             return errors.ServerError(status)
 

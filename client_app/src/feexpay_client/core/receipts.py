@@ -1,4 +1,4 @@
-"""A receipt as text: what to keep, to send to a friend, to show to the shop."""
+"""The receipt of a payment as text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from feexpay_client.core.models import PENDING, Payment
 
 
 def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tuple[str, str]]:
-    """(label, value) in the order they are read; what is not known is left out. Times in `zone`, default local."""
+    """(label, value) pairs in display order, without unknown values. Times in `zone`, default local."""
     language = texts.language
     total = money.formatted(payment.charged_amount, payment.charged_currency, language)
     price = money.formatted(payment.amount, payment.currency, language)
     rows: list[tuple[str, str | None]] = [
-        ("receipt.status", texts(f"status.{told(payment)}")),
+        ("receipt.status", texts(f"status.{shown_status(payment)}")),
         ("receipt.amount", price),
         ("receipt.fee", _fee(payment, language)),
         ("receipt.total", total if total != price else None),
@@ -28,8 +28,8 @@ def lines(payment: Payment, texts: Texts, zone: tzinfo | None = None) -> list[tu
     return [(texts(label), value) for label, value in rows if value]
 
 
-def told(payment: Payment) -> str:
-    """What a payer is told of it: successful, failed, unconfirmed (money may still come) or pending."""
+def shown_status(payment: Payment) -> str:
+    """The status to show: successful, failed, unconfirmed (may still be charged) or pending."""
     if payment.unconfirmed:
         return "unconfirmed"
     return payment.status if payment.settled else PENDING

@@ -1,4 +1,4 @@
-"""Who is signed in, where: the API client, the session in its store, and what of the app belongs to that account."""
+"""The signed-in account: its API client, token, flow, catalogue and history."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from feexpay_client.core.tokens import TokenStore
 
 
 class Session:
-    """The one object an app makes. `start()` first, `close()` last; both on the app's asyncio loop.
+    """The core's entry point. Call `start()` first and `close()` last, on the app's asyncio loop.
 
-    folder: the app's private folder. tokens: where sessions are kept. open_page: opens an address in the browser.
+    folder: the app's private folder. tokens: the store of the tokens. open_page: opens an address in the browser.
     transport: an httpx transport, for tests. on_change: called after a sign-in, a sign-out or the end of the session.
     """
 
@@ -47,7 +47,7 @@ class Session:
         self._transport = transport
         self._clock = clock
         self._random_source = random_source
-        self._owner = ""
+        self._account = ""
         self._credentials: Credentials | None = None
         self.preferences = PreferenceFile(folder / "preferences.json", defaults)
         self.texts = Texts(self.preferences.value.language)
@@ -56,11 +56,11 @@ class Session:
         self.catalogue: Catalogue | None = None
         self.history: History | None = None
 
-    # --- what screens ask ---
+    # --- properties ---
 
     @property
     def signed_in(self) -> bool:
-        """Requests carry a token that was not seen to be over."""
+        """There is a token, and the server has not rejected it."""
         return self._credentials is not None
 
     @property
@@ -72,43 +72,43 @@ class Session:
         return self.preferences.value.server
 
     @property
-    def remembers(self) -> bool:
-        """The session is there after a restart. When not, say so: one has to sign in again next time."""
-        return self._tokens.lasting
+    def is_stored(self) -> bool:
+        """The session survives a restart. If not, the screen says that the payer must sign in again."""
+        return self._tokens.persistent
 
-    # --- what screens do ---
+    # --- actions ---
 
     async def start(self) -> bool:
-        """Resume the last session; True if there is one. Its open payment continues by itself."""
+        """Resume the stored session and its open payment. Returns False if there is none."""
         if not self.server:
             return False
         try:
             self._connect(server_address(self.server))
-        except ValueError:  # an address of another version, or edited by hand
+        except ValueError:  # the file was edited or written by another version
             return False
         credentials = await self._tokens.load(self.server)
-        if credentials is None or _is_over(credentials):
+        if credentials is None or _has_expired(credentials):
             return False
-        await self._admit(credentials)
+        await self._use_credentials(credentials)
         return True
 
     async def sign_in(self, server: str, username: str, password: str) -> None:
         """Raises ValueError (`empty`, `invalid`, `insecure`) for the address, errors.ApiError for the rest.
 
-        Unauthorized means that name and password do not fit. The payment that waited for this goes on.
+        Unauthorized: wrong username or password. An open payment continues after signing in.
         """
         address = server_address(server)
         if self.api is None or self.api.server != address:
             await self._disconnect()
             self._connect(address)
-        assert self.api is not None  # noqa: S101 -- just made
+        assert self.api is not None  # noqa: S101 -- set by _connect
         credentials = await self.api.sign_in(username.strip(), password)
         await self._tokens.save(address, credentials)
         self.preferences.change(server=address, username=credentials.username)
-        await self._admit(credentials)
+        await self._use_credentials(credentials)
 
     async def sign_out(self) -> None:
-        """Forget the session here, and tell the server if it can be told. An open payment stays in the journal."""
+        """Delete the token here and, if reachable, on the server. An open payment stays in the journal."""
         if self.api is not None and self._credentials is not None:
             with contextlib.suppress(errors.ApiError):
                 await self.api.sign_out()
@@ -117,26 +117,26 @@ class Session:
         self.on_change()
 
     def set_language(self, language: str) -> None:
-        """Change the language, of the server's texts too."""
+        """Change the language of our texts and of the server's."""
         self.preferences.change(language=language)
         self.texts.switch(language)
         if self.api is not None:
             self.catalogue = Catalogue(self.api, self._folder / "cache", self.api.server, language)
 
     async def close(self) -> None:
-        """Stop everything; nothing is lost. Safe to repeat."""
+        """Stop polling and close the connections. An open payment stays in the journal. Safe to repeat."""
         await self._disconnect()
 
-    # --- how ---
+    # --- connection and flow ---
 
     def _connect(self, address: str) -> None:
         hooks = Hooks(token=self._token, language=lambda: self.texts.language)
         self.api = HttpxApi(address, hooks, transport=self._transport)
         self.catalogue = Catalogue(self.api, self._folder / "cache", address, self.texts.language)
 
-    async def _admit(self, credentials: Credentials) -> None:
-        """Their journal, their payments. The same account again goes on where it was."""
-        same = self.flow is not None and self._owner == credentials.username
+    async def _use_credentials(self, credentials: Credentials) -> None:
+        """Open the account's flow; for the same account, continue the current one."""
+        same = self.flow is not None and self._account == credentials.username
         self._credentials = credentials
         if same and self.flow is not None:
             self.flow.signed_in()
@@ -148,7 +148,7 @@ class Session:
         assert self.api is not None  # noqa: S101 -- a sign-in sets it
         if self.flow is not None:
             await self.flow.close()
-        self._owner = username
+        self._account = username
         self.history = History(self.api)
         self.flow = Flow(
             self.api,
@@ -161,7 +161,7 @@ class Session:
         await self.flow.open()
 
     def _session_ended(self) -> None:
-        """The server said so. The flow waits where it is."""
+        """Drop the token. The flow waits for the next sign-in."""
         self._credentials = None
         self.on_change()
 
@@ -181,5 +181,5 @@ class Session:
         return self._credentials.token if self._credentials is not None else ""
 
 
-def _is_over(credentials: Credentials) -> bool:
+def _has_expired(credentials: Credentials) -> bool:
     return credentials.expires_at is not None and credentials.expires_at <= datetime.now(UTC)

@@ -25,7 +25,7 @@ class Phase(StrEnum):
     EDITING = "editing"  # the form
     QUOTING = "quoting"  # the form, while the server says what it costs
     READY = "ready"  # the form with its quote: the button may be pressed
-    SUBMITTING = "submitting"  # pressed: the key is going to disk, or the request is under way
+    SUBMITTING = "submitting"  # pressed: the key is being saved or the request is running
     UNKNOWN = "unknown"  # no answer: searching the history for it
     WAITING = "waiting"  # the payer's phone asks for the PIN
     OTP = "otp"  # the payer must type a one-time code
@@ -84,8 +84,8 @@ class Draft:
         """The form has what a quote needs."""
         return bool(self.provider) and self.amount > 0
 
-    def costs_like(self, other: Draft) -> bool:
-        """A quote for one draft is valid for the other."""
+    def has_same_price(self, other: Draft) -> bool:
+        """A quote for the other draft is valid for this one."""
         return (self.provider, self.amount, self.currency) == (other.provider, other.amount, other.currency)
 
     def body(self) -> dict[str, Any]:
@@ -157,13 +157,13 @@ class Notice:
 class State:
     """Everything known about one payer. Screens read it; only `machine.reduce` makes the next one.
 
-    saved: the intent is on disk. online: the last request reached a server. session: False once the server said the
-    session has ended; the flow continues after signing in. asked and asking: number and kind of the running
-    request (0: none). timer: number of the current timer. deadline: monotonic time until which the payer may confirm.
-    left: a request with the intent's key got no answer, the last one at `unanswered_since` (monotonic).
-    sends: how often it was sent. declined: the server's refusal, until the history confirms it.
+    saved: the intent is on disk. online: the last request reached a server. signed_in: False after the server rejected
+    the token; the flow continues after signing in. request and request_kind: number and kind of the running request
+    (0: none). timer: number of the current timer. deadline: monotonic time until which the payer may confirm.
+    maybe_sent: a request with the intent's key got no answer, the last one at `unanswered_since` (monotonic).
+    sends: how often it was sent. refusal: the server's refusal, until the history confirms it.
     failures: requests in a row without a usable answer. unchanged_polls: polls in a row without a change.
-    elsewhere: another window of this app holds the journal, so this one begins nothing.
+    other_window: another window of this app holds the journal, so this one starts no payment.
     """
 
     phase: Phase = Phase.EDITING
@@ -174,22 +174,22 @@ class State:
     problems: tuple[FieldProblem, ...] = ()
     notice: Notice | None = None
     online: bool = True
-    session: bool = True
+    signed_in: bool = True
     saved: bool = False
-    asked: int = 0
-    asking: str = ""
+    request: int = 0
+    request_kind: str = ""
     counter: int = 0
     timer: int = 0
     failures: int = 0
     unchanged_polls: int = 0
     deadline: float | None = None
-    left: bool = False
+    maybe_sent: bool = False
     unanswered_since: float = 0.0
     sends: int = 0
-    declined: Notice | None = None
+    refusal: Notice | None = None
     otp_code: str = field(default="", repr=False)
     otp_key: str = ""
-    elsewhere: bool = False
+    other_window: bool = False
 
     @property
     def open(self) -> bool:
@@ -199,7 +199,7 @@ class State:
     @property
     def busy(self) -> bool:
         """The payer waits for a request of their own: buttons are disabled."""
-        return self.phase is Phase.SUBMITTING or self.asking == "otp"
+        return self.phase is Phase.SUBMITTING or self.request_kind == "otp"
 
     @property
     def can_pay(self) -> bool:
@@ -211,7 +211,7 @@ class State:
         return self.payment if self.phase in SETTLED else None
 
     @property
-    def can_attend(self) -> bool:
+    def can_be_replaced(self) -> bool:
         """Another payment may replace this one: none is open, or the open one may be set aside."""
         return not self.open or self.can_set_aside
 
@@ -227,7 +227,7 @@ class State:
             and self.intent is not None
             and self.saved
             and not self.intent.may_have_left
-            and self.asking != "post"
+            and self.request_kind != "post"
         )
 
     @property

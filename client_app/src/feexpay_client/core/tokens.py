@@ -1,6 +1,6 @@
-"""Where the session is kept between two starts: the system's keyring, Android's keystore, or memory, said in the open.
+"""Store tokens between two starts: in the system's keyring, Android's keystore, or memory.
 
-Never a plain file. Nothing here logs or shows a token.
+Never in a plain file. Tokens are neither logged nor shown.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from feexpay_client.core.errors import Garbage
+from feexpay_client.core.errors import MalformedAnswer
 from feexpay_client.core.json_reader import Fields
 from feexpay_client.core.models import Credentials
 
 T = TypeVar("T")
 
 _SERVICE = "feexpay-client"
-#: A keyring may ask the user something, or its daemon may hang.
-_PATIENCE_SECONDS = 3.0
+#: A keyring may wait for the user, or its daemon may hang.
+_TIMEOUT_SECONDS = 3.0
 
 
 class Vault(Protocol):
-    """A place for one secret text a server. Blocking. May raise anything: that place is not to be had then."""
+    """Storage of one secret per server. Blocking. Any exception means that it is not available."""
 
     def read(self, server: str) -> str | None: ...
     def write(self, server: str, secret: str) -> None: ...
@@ -33,14 +33,14 @@ class Vault(Protocol):
 
 
 class KeyringVault:
-    """The desktop's own: Secret Service, Keychain, Credential Locker."""
+    """The desktop's keyring: Secret Service, Keychain or Credential Locker."""
 
     def __init__(self) -> None:
-        import keyring  # an extra: missing means memory
+        import keyring  # an extra: without it tokens stay in memory
         from keyring.backends import fail
 
         backend = keyring.get_keyring()
-        # keyrings.alt would quietly be a plain file.
+        # keyrings.alt stores plain files.
         if isinstance(backend, fail.Keyring) or type(backend).__module__.startswith("keyrings.alt"):
             raise RuntimeError("no keyring")
         self._keyring = keyring
@@ -58,7 +58,7 @@ class KeyringVault:
 
 
 def system_vault(folder: Path) -> Vault:
-    """The safest place this system has. Raises when there is none."""
+    """The secure storage of this system. Raises if there is none."""
     if hasattr(sys, "getandroidapilevel"):
         from feexpay_client.core.android_keystore import AndroidVault
 
@@ -67,45 +67,47 @@ def system_vault(folder: Path) -> Vault:
 
 
 class TokenStore:
-    """Keeps the session of each server. Without a safe place it keeps it in memory, and `lasting` is False:
-    the screen says that one has to sign in again next time.
+    """The token of each server.
+
+    persistent: False if there is no secure storage. Tokens then stay in memory, and the screen says that the payer must
+    sign in again at the next start.
     """
 
     def __init__(self, make_vault: Callable[[], Vault] | None) -> None:
         self._make_vault = make_vault
         self._vault: Vault | None = None
         self._memory: dict[str, Credentials] = {}
-        self.lasting = make_vault is not None
+        self.persistent = make_vault is not None
 
     async def load(self, server: str) -> Credentials | None:
-        """The session of that server, or None. One that cannot be read counts as none."""
+        """The credentials for that server; None if there are none or they cannot be read."""
         if server in self._memory:
             return self._memory[server]
-        secret = await self._on_vault(lambda vault: vault.read(server))
+        secret = await self._use_vault(lambda vault: vault.read(server))
         return None if secret is None else _read(secret)
 
     async def save(self, server: str, credentials: Credentials) -> None:
         self._memory[server] = credentials
-        await self._on_vault(lambda vault: vault.write(server, _written(credentials)))
+        await self._use_vault(lambda vault: vault.write(server, _written(credentials)))
 
     async def clear(self, server: str) -> None:
         self._memory.pop(server, None)
-        await self._on_vault(lambda vault: vault.remove(server))
+        await self._use_vault(lambda vault: vault.remove(server))
 
-    async def _on_vault(self, act: Callable[[Vault], T]) -> T | None:
-        """In a thread, for three seconds at most. What fails once is not asked again in this run."""
-        if not self.lasting:
+    async def _use_vault(self, act: Callable[[Vault], T]) -> T | None:
+        """Use the vault in a thread, with a timeout. After one failure it is not used again in this run."""
+        if not self.persistent:
             return None
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 return await asyncio.to_thread(self._with_vault, act)
         except Exception:  # backends raise errors of any type; none of them may stop a sign-in
-            self.lasting = False
+            self.persistent = False
             return None
 
     def _with_vault(self, act: Callable[[Vault], T]) -> T:
         if self._vault is None:
-            assert self._make_vault is not None  # noqa: S101 -- `lasting` says so
+            assert self._make_vault is not None  # noqa: S101 -- `persistent` says so
             self._vault = self._make_vault()
         return act(self._vault)
 
@@ -120,5 +122,5 @@ def _read(secret: str) -> Credentials | None:
         fields = Fields(json.loads(secret), "session")
         expires_at: datetime | None = fields.maybe_instant("expires_at")
         return Credentials(fields.text("username"), fields.text("token"), expires_at)
-    except (ValueError, RecursionError, Garbage):
+    except (ValueError, RecursionError, MalformedAnswer):
         return None

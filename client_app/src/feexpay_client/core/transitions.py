@@ -27,23 +27,23 @@ from feexpay_client.core.states import (
 
 Step = tuple[State, list[Effect]]
 
-#: A request that did not reach the server is sent again automatically for this long. Later the payer no longer expects
-#: a prompt and would not trust it: the app says "not sent", and the payer may press again.
+#: For this long, a request that did not reach the server is sent again automatically. Later the payer no longer expects
+#: a prompt: the app says "not sent", and the payer may press again.
 RESEND_SECONDS = 15 * 60.0
-#: A request that may have left is over after so long: the server and everything in front of it give up earlier.
-#: Counted by this process's own monotonic clock, because wall clocks jump.
+#: After this time a request that may have left can no longer arrive: the server and its proxies time out earlier.
+#: Measured by the monotonic clock, because wall clocks jump.
 IN_FLIGHT_SECONDS = 120.0
-#: What stays worth saying after an answer came; the rest was about the connection.
+#: Notices that stay valid after an answer; the others are about the connection.
 _LASTING = frozenset({"duplicate_payment", "payment_open", "not_retryable", "not_sent"})
-#: How often to look meanwhile.
-_LOOK_SECONDS = 15.0
-#: How often to try whether the other window is gone.
+#: How often to search the history meanwhile.
+_SEARCH_SECONDS = 15.0
+#: How often to try to lock the journal while another window holds it.
 OTHER_WINDOW_SECONDS = 3.0
 
 
 def ask(state: State, now: Moment) -> Step:
     """Start the request that this phase needs, unless one is running or the payer is signed out."""
-    if state.asked or not state.session:
+    if state.request or not state.signed_in:
         return state, []
     match state.phase:
         case Phase.QUOTING:
@@ -52,7 +52,7 @@ def ask(state: State, now: Moment) -> Step:
         case Phase.SUBMITTING:
             return _send(state, now) if state.saved else (state, [])
         case Phase.UNKNOWN:
-            return look(state)
+            return search(state)
         case Phase.EDITING | Phase.READY | Phase.SUCCEEDED:
             return state, []
         case _:
@@ -65,7 +65,7 @@ def _send(state: State, now: Moment) -> Step:
     if not _is_fresh(intent, now):
         if not intent.may_have_left:
             return unsent(state, Notice("not_sent"))
-        return look(replace(state, phase=Phase.UNKNOWN))
+        return search(replace(state, phase=Phase.UNKNOWN))
     state = replace(state, phase=Phase.SUBMITTING)
     if not intent.may_have_left:  # the journal must not say "never sent" while it is being sent
         return save(replace(state, intent=replace(intent, may_have_left=True), saved=False))
@@ -78,12 +78,12 @@ def post(state: State) -> Step:
     return state, [do.Post(number, cast(Intent, state.intent))]
 
 
-def look(state: State) -> Step:
+def search(state: State) -> Step:
     """Search the server by payment id, by key, or for any pending payment when the key was lost."""
     intent = state.intent
     if intent is not None and intent.payment_id is not None:
         return _get_status(state)
-    state, number = numbered(state, "look")
+    state, number = numbered(state, "search")
     return state, [do.FindPending(number) if intent is None else do.FindByKey(number, intent.key)]
 
 
@@ -94,26 +94,26 @@ def _get_status(state: State) -> Step:
     return state, [do.GetStatus(number, cast(str, payment_id))]
 
 
-def nothing_there(state: State, now: Moment) -> Step:
-    """The server does not know this intent, at this moment."""
+def nothing_found(state: State, now: Moment) -> Step:
+    """The server does not know this intent yet: send it again, wait, or give up."""
     intent = cast(Intent, state.intent)
-    if state.declined is None and not intent.otp_removed and _is_fresh(intent, now):
+    if state.refusal is None and not intent.otp_removed and _is_fresh(intent, now):
         return _send(state, now)
-    quiet = now.monotonic - state.unanswered_since
-    if state.left and quiet < IN_FLIGHT_SECONDS:
-        return wake(state, min(_LOOK_SECONDS, IN_FLIGHT_SECONDS - quiet))
-    return unsent(state, state.declined or Notice("not_sent"))
+    elapsed = now.monotonic - state.unanswered_since
+    if state.maybe_sent and elapsed < IN_FLIGHT_SECONDS:
+        return wake(state, min(_SEARCH_SECONDS, IN_FLIGHT_SECONDS - elapsed))
+    return unsent(state, state.refusal or Notice("not_sent"))
 
 
 def unsent(state: State, notice: Notice | None) -> Step:
     """The server will never know this key: return to the form. The next press uses a new key.
 
-    What they had filled in stays. A payment whose retry was not begun is shown as it was.
+    The form keeps its values. After a refused retry, the failed payment is shown as before.
     """
     intent = cast(Intent, state.intent)
-    state = replace(idle(state), declined=None, left=False, sends=0, notice=notice, failures=0)
+    state = replace(idle(state), refusal=None, maybe_sent=False, sends=0, notice=notice, failures=0)
     if state.payment is not None:
-        state = replace(state, phase=Phase.FAILED, intent=_followed(state.payment, intent), saved=True)
+        state = replace(state, phase=Phase.FAILED, intent=_follow_intent(state.payment, intent), saved=True)
         return state, save(state)[1]
     ready = state.quote is not None and not state.problems
     state = replace(state, phase=Phase.READY if ready else Phase.EDITING, intent=None, saved=False)
@@ -124,40 +124,44 @@ def follow(state: State, payment_id: str, now: Moment) -> Step:
     """Another payment is open: follow that one. This one was not started."""
     intent = Intent(cast(Intent, state.intent).key, FOLLOW, {}, now.wall, payment_id)
     state = replace(idle(state), phase=Phase.UNKNOWN, intent=intent, payment=None, failures=0)
-    keep = save(state)[1]
-    state, question = ask(state, now)
-    return state, keep + question
+    saving = save(state)[1]
+    state, request = ask(state, now)
+    return state, saving + request
 
 
-def fresh(state: State, **changes: Any) -> State:
+def new_state(state: State, **changes: Any) -> State:
     """Start a new state that keeps the provider and the currency of the last payment."""
     draft = Draft(provider=state.draft.provider, currency=state.draft.currency)
-    kept = State(
-        counter=state.counter, online=state.online, session=state.session, elsewhere=state.elsewhere, draft=draft
+    new = State(
+        counter=state.counter,
+        online=state.online,
+        signed_in=state.signed_in,
+        other_window=state.other_window,
+        draft=draft,
     )
-    return replace(kept, **changes)
+    return replace(new, **changes)
 
 
-def busy_elsewhere(state: State) -> Step:
+def refuse_while_other_window(state: State) -> Step:
     """Another window may have an open payment: start nothing, and retry to lock the journal."""
     return replace(state, notice=Notice("journal_busy")), [do.OpenJournal(0.0)]
 
 
-def then_wait(state: State, work: list[Effect]) -> Step:
+def poll_again(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
     hint = state.payment.next_poll_seconds if state.payment is not None else None
-    state, alarm = wake(state, poller.after_answer(hint, state.unchanged_polls))
-    return state, work + alarm
+    state, timer = wake(state, poller.after_answer(hint, state.unchanged_polls))
+    return state, work + timer
 
 
-def later(state: State, error: errors.ApiError) -> Step:
+def poll_later(state: State, error: errors.ApiError) -> Step:
     """Schedule the next poll; a settled phase needs none."""
     if state.phase in SETTLED:
         return state, []
     after: float | None = getattr(error, "retry_after", None)
     if after is None and isinstance(error, errors.Refused):
-        after = poller.HOPELESS_SECONDS
+        after = poller.REFUSED_SECONDS
     return wake(state, poller.after_failure(max(state.failures, state.sends), after))
 
 
@@ -168,9 +172,9 @@ def save(state: State) -> Step:
 # --- predicates and conversions -------------------------------------------------------------------------------------
 
 
-def numbered(state: State, asking: str) -> tuple[State, int]:
+def numbered(state: State, kind: str) -> tuple[State, int]:
     number = state.counter + 1
-    return replace(state, counter=number, asked=number, asking=asking, timer=0), number
+    return replace(state, counter=number, request=number, request_kind=kind, timer=0), number
 
 
 def wake(state: State, after: float) -> Step:
@@ -180,10 +184,10 @@ def wake(state: State, after: float) -> Step:
 
 def idle(state: State) -> State:
     """Cancel the request and the timer: late answers are ignored."""
-    return replace(state, asked=0, asking="", timer=0)
+    return replace(state, request=0, request_kind="", timer=0)
 
 
-def heard(state: State) -> State:
+def request_done(state: State) -> State:
     return replace(idle(state), online=True, failures=0)
 
 
@@ -195,20 +199,19 @@ def _is_fresh(intent: Intent, now: Moment) -> bool:
 def is_before_retry(state: State, payment: Payment) -> bool:
     """A retry was sent, and this payment does not contain it yet."""
     intent = state.intent
-    looking = state.phase is Phase.UNKNOWN and intent is not None and intent.kind == RETRY
-    if not looking or intent is None:
+    if state.phase is not Phase.UNKNOWN or intent is None or intent.kind != RETRY:
         return False
     return payment.status == FAILED and payment.attempt_count <= intent.attempt_count
 
 
-def carried(intent: Intent | None, payment: Payment, now: Moment) -> Intent:
+def intent_after_answer(intent: Intent | None, payment: Payment, now: Moment) -> Intent:
     """The intent after the server has it: drop the body with its phone number."""
     if intent is None:
         return Intent(payment.id, FOLLOW, {}, now.wall, payment.id)
-    return _followed(payment, intent)
+    return _follow_intent(payment, intent)
 
 
-def _followed(payment: Payment, intent: Intent) -> Intent:
+def _follow_intent(payment: Payment, intent: Intent) -> Intent:
     return replace(intent, kind=FOLLOW, body={}, payment_id=payment.id, otp_removed=False, may_have_left=True)
 
 

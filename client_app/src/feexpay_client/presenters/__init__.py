@@ -1,1 +1,4 @@
-"""Between core and screens: one presenter a screen, with plain properties that kv binds to. No layout, no rule."""
+"""One presenter per screen: turns the core's state into properties that kv binds to.
+
+No layout and no payment rule belongs here.
+"""

@@ -1,4 +1,4 @@
-"""What all presenters share: the session, the running tasks, and formatting for this payer."""
+"""The session, the background tasks and the formatting that all presenters share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class AppContext:
     _stop_watching: Callable[[], None] | None = None
     _watched: Flow | None = None
 
-    # --- what the flow says ---
+    # --- the flow ---
 
     @property
     def flow(self) -> Flow | None:
@@ -44,20 +44,20 @@ class AppContext:
 
     @property
     def state(self) -> State:
-        """The flow's state; an empty form while signed out."""
+        """The flow's state; an empty form when there is no flow."""
         return self.session.flow.state if self.session.flow is not None else State()
 
     @property
     def monotonic(self) -> float:
-        """The clock of a state's deadline."""
+        """The time to pass to `State.seconds_left` and `State.overdue`."""
         return self.session.flow.now() if self.session.flow is not None else 0.0
 
     def watch(self, listener: Listener) -> None:
-        """Tell it every state from now on, of whichever account."""
+        """Call `listener` with every new state, also after a change of account."""
         self._listeners.append(listener)
 
     def rewatch(self) -> None:
-        """After a change of account: listen to the flow that is in force, and tell where it stands."""
+        """Subscribe to the session's current flow and notify the listeners. Call it after a change of account."""
         if self._watched is not self.session.flow:
             if self._stop_watching is not None:
                 self._stop_watching()
@@ -69,7 +69,7 @@ class AppContext:
         for listener in tuple(self._listeners):
             listener(state)
 
-    # --- how it is written ---
+    # --- formatting ---
 
     def text(self, key: str, /, **places: object) -> str:
         return self.session.texts(key, **places)
@@ -78,7 +78,7 @@ class AppContext:
         return money.formatted(amount, currency, self.session.texts.language)
 
     def notice(self, state: State) -> str:
-        """What the machine wants said: in our words, else in the server's, else that something is wrong."""
+        """The text of a notice: ours, else the server's, else a general one."""
         if state.notice is None:
             return ""
         key = f"notice.{state.notice.code}"
@@ -90,7 +90,7 @@ class AppContext:
         return f"{self.now().astimezone(self.zone):%H:%M:%S}"
 
     def day_text(self, day: date) -> str:
-        """Today, yesterday, or the date."""
+        """'Today', 'Yesterday' or the date."""
         today = self.now().astimezone(self.zone).date()
         if day == today:
             return self.text("day.today")
@@ -100,13 +100,13 @@ class AppContext:
         return written if day.year == today.year else f"{written} {day.year}"
 
     def trouble(self, error: errors.ApiError) -> str:
-        """Why something could not be loaded. Never that a payment failed."""
+        """Say why content could not be loaded. It never says that a payment failed."""
         for kind, key in _TROUBLES:
             if isinstance(error, kind):
                 return self.text(key)
         return self.text("trouble.server")
 
-    # --- what is kept ---
+    # --- stored data ---
 
     @property
     def preferences(self) -> Preferences:
@@ -117,7 +117,7 @@ class AppContext:
             self.session.preferences.change(**changes)
 
     async def save_receipt(self, payment_id: str, text: str, picture: Any) -> Path:
-        """The receipt as text and as picture. Returns the folder. Raises OSError."""
+        """Write the receipt as text and as picture. Returns the folder. Raises OSError."""
         name = f"feexpay-{payment_id[:13]}"
 
         def write() -> None:

@@ -1,4 +1,4 @@
-"""The form: how to pay, the number, what it costs, and the button that says the sum."""
+"""The payment form: provider, phone number, price, and the button that shows the total."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from feexpay_client.presenters.providers import ProvidersPresenter
 
 
 class FormPresenter(Presenter):
-    """`pay_text` carries the total. The server judges; here is only said early what is surely incomplete."""
+    """Checks only what is certainly incomplete, to spare a request. The server decides the rest.
+
+    `pay_text` contains the total.
+    """
 
     title = StringProperty("")
     price_text = StringProperty("")
@@ -32,7 +35,6 @@ class FormPresenter(Presenter):
     phone_prefix = StringProperty("")
     phone = StringProperty("")
     phone_example = StringProperty("")
-    phone_hint = StringProperty("")
     phone_error = StringProperty("")
     suggestion = StringProperty("")
     suggestion_code = StringProperty("")
@@ -44,7 +46,7 @@ class FormPresenter(Presenter):
     can_pay = BooleanProperty(False)
     busy = BooleanProperty(False)
     notice = StringProperty("")
-    first_bad = StringProperty("")
+    first_error_field = StringProperty("")
     facts = ListProperty()
 
     def __init__(self, providers: ProvidersPresenter, **kwargs: Any) -> None:
@@ -52,21 +54,21 @@ class FormPresenter(Presenter):
         self._providers = providers
         self._amount, self._currency, self._metadata = 0, "", dict[str, Any]()
         self._provider: Provider | None = None
-        self.services.watch(self._follow)
+        self.context.watch(self._follow)
         for name in ("phone", "code"):
             self.fbind(name, self._typed)
 
     # --- what the payer does ---
 
     def begin(self, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
-        """Something to pay for was chosen."""
+        """Start the form for the chosen amount."""
         self._amount, self._currency, self._metadata, self.title = amount, currency, metadata, title
         self.phone_error = self.code_error = self.notice = ""
         self.relabel()
         self._edit()
 
     def choose(self, code: str) -> None:
-        """A way to pay was chosen: its limits, its number, its price."""
+        """Choose the provider: show its limits and number format, and request a quote."""
         self._provider = self._providers.get(code)
         self._providers.chosen = code if self._provider else ""
         self.phone_error = self.code_error = self.code = ""
@@ -78,23 +80,23 @@ class FormPresenter(Presenter):
             self.choose(self.suggestion_code)
 
     def pay(self) -> None:
-        """Pressed. What is surely incomplete is said at its field and nothing is sent."""
-        if self.busy or self.services.flow is None or not self._complete():
+        """Start the payment. If a field is incomplete, show the error at that field and send nothing."""
+        if self.busy or self.context.flow is None or not self._complete():
             return
         self._edit()
-        self.services.flow.pay()
+        self.context.flow.pay()
 
     def group(self, text: str) -> str:
-        """The number as this country writes it, while it is being typed."""
+        """Group the digits as this country does, while the payer types."""
         rule = self._provider.phone if self._provider else None
         return phone.grouped(phone.national(text, rule), rule) if rule else text
 
-    # --- what becomes of it ---
+    # --- what the screen shows ---
 
     def relabel(self) -> None:
-        self.price_text = self.services.money(self._amount, self._currency) if self._amount else ""
+        self.price_text = self.context.money(self._amount, self._currency) if self._amount else ""
         self._show_provider()
-        self._follow(self.services.state)
+        self._follow(self.context.state)
 
     def _show_provider(self) -> None:
         provider = self._provider
@@ -114,10 +116,10 @@ class FormPresenter(Presenter):
         self._suggest()
 
     def _instructions(self, provider: Provider | None) -> str:
-        """With the sum to be charged in the code to dial; without it where another currency is charged."""
+        """Put the amount into the code to dial, unless another currency is charged."""
         if provider is None:
             return ""
-        quote = self.services.state.quote
+        quote = self.context.state.quote
         amount = quote.total if quote else self._amount if provider.currency == self._currency else 0
         return dialling.filled(provider.instructions, amount)
 
@@ -126,7 +128,7 @@ class FormPresenter(Presenter):
             return ""
         wrong = money.problem(self._amount, provider)
         low, high = (
-            "" if limit is None else self.services.money(limit, provider.currency)
+            "" if limit is None else self.context.money(limit, provider.currency)
             for limit in (provider.min_amount, provider.max_amount)
         )
         return self.tr(f"amount.{wrong}", min=low, max=high) if wrong else ""
@@ -137,14 +139,14 @@ class FormPresenter(Presenter):
         self._edit()
 
     def _suggest(self) -> None:
-        """Another provider whose prefix this number has: offered, never forced, because numbers move."""
+        """Suggest another provider if the number has its prefix. Never switch: numbers are ported."""
         provider = self._provider
         other = phone.suggestion(self.phone, provider, self._providers.all) if provider and self.phone else None
         self.suggestion_code = other.code if other else ""
         self.suggestion = self.tr("form.suggestion", provider=other.name) if other else ""
 
     def _edit(self) -> None:
-        flow = self.services.flow
+        flow = self.context.flow
         if flow is None:
             return
         provider = self._provider
@@ -163,7 +165,7 @@ class FormPresenter(Presenter):
     def _complete(self) -> bool:
         self.phone_error = self._phone_problem()
         self.code_error = self.tr("form.code_missing") if self.asks_code and not self.code.strip() else ""
-        self._point_at_first()
+        self._name_first_error()
         return not (self.phone_error or self.code_error or self.amount_error)
 
     def _phone_problem(self) -> str:
@@ -173,32 +175,31 @@ class FormPresenter(Presenter):
         return self.tr(f"phone.{wrong}") if wrong else ""
 
     def _full_phone(self) -> str:
-        """With the country in front, so that the server need not guess."""
+        """Add the country code, so that the server need not guess it."""
         return phone.international(self.phone, self._provider.phone if self._provider else None)
 
-    def _point_at_first(self) -> None:
-        self.first_bad = ""
-        self.first_bad = "phone" if self.phone_error else "code" if self.code_error else ""
+    def _name_first_error(self) -> None:
+        self.first_error_field = ""
+        self.first_error_field = "phone" if self.phone_error else "code" if self.code_error else ""
 
     def _follow(self, state: State) -> None:
-        """The flow's word about the form."""
         quote = state.quote
         self.quoting = state.phase is Phase.QUOTING
         self.quoted = quote is not None
-        self.fee_text = self.services.money(quote.fee_on_top, quote.currency) if quote and quote.fee_on_top else ""
-        self.total_text = self.services.money(quote.total, quote.charged_currency) if quote else ""
+        self.fee_text = self.context.money(quote.fee_on_top, quote.currency) if quote and quote.fee_on_top else ""
+        self.total_text = self.context.money(quote.total, quote.charged_currency) if quote else ""
         self.pay_text = self.tr("form.pay_total", total=self.total_text) if quote else self.tr("form.pay")
         self.explanation = self._instructions(self._provider)
         self.busy = state.busy
         self.can_pay = state.can_pay and not self.amount_error
-        self.notice = self.services.notice(state) if state.phase in FORM else ""
+        self.notice = self.context.notice(state) if state.phase in FORM else ""
         if state.problems and state.phase in FORM:
             self._show_problems(state)
 
     def _show_problems(self, state: State) -> None:
-        said = {problem.field: problem.message for problem in state.problems}
-        self.phone_error = said.get("phone", self.phone_error)
-        if "otp" in said:
-            self.asks_code, self.code_error = True, said["otp"]
-        self.amount_error = said.get("amount", self.amount_error)
-        self._point_at_first()
+        messages = {problem.field: problem.message for problem in state.problems}
+        self.phone_error = messages.get("phone", self.phone_error)
+        if "otp" in messages:
+            self.asks_code, self.code_error = True, messages["otp"]
+        self.amount_error = messages.get("amount", self.amount_error)
+        self._name_first_error()

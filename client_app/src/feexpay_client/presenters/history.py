@@ -1,4 +1,4 @@
-"""What was paid before: newest first, by day, page after page as the payer scrolls."""
+"""The payer's past payments: newest first, grouped by day, loaded page by page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from feexpay_client.presenters.presenter import Loading
 from feexpay_client.presenters.providers import ProvidersPresenter
 
 FILTERS = ("", "successful", "pending", "failed")
-_MOODS = {SUCCESSFUL: "primary", FAILED: "danger"}
+_VARIANTS = {SUCCESSFUL: "primary", FAILED: "danger"}
 
 
 class HistoryPresenter(Loading):
-    """`rows` are dicts: a day (`day`) or a payment (`id` and its words).
+    """`rows` are dicts: a day (`day`) or a payment (`id` and its texts).
 
-    `generation` grows when the list starts anew.
+    `generation` grows each time the list is rebuilt from its first row.
     """
 
     rows = ListProperty()
@@ -41,7 +41,7 @@ class HistoryPresenter(Loading):
         return next((payment for payment in payments if payment.id == payment_id), None)
 
     async def fetch(self) -> None:
-        """From the newest again; once more if another filter was chosen meanwhile."""
+        """Load the newest page; load again if the payer changed the filter meanwhile."""
         history = self.session.history
         while history is not None:
             asked = self.status
@@ -52,7 +52,7 @@ class HistoryPresenter(Loading):
                 return
 
     def load_more(self) -> None:
-        """The next page; once, however often the end of the list comes into sight."""
+        """Load the next page, unless a load is running."""
         if self.more and not self.loading_more and not self.refreshing:
             self.loading_more = True
             self.spawn(self._load_more())
@@ -62,7 +62,7 @@ class HistoryPresenter(Loading):
             if self.session.history is not None:
                 await self.session.history.more()
         except errors.ApiError as error:
-            self.trouble_text = self.services.trouble(error)
+            self.trouble_text = self.context.trouble(error)
         else:
             self.trouble_text = ""
             self.show()
@@ -76,7 +76,7 @@ class HistoryPresenter(Loading):
         self.refresh()
 
     def forget(self) -> None:
-        """Another account."""
+        """Drop the payments of the previous account."""
         self._loaded, self.rows, self.more, self.state = False, [], False, "loading"
 
     def relabel(self) -> None:
@@ -89,8 +89,8 @@ class HistoryPresenter(Loading):
         if history is None or not self._loaded:
             return
         rows: list[dict[str, Any]] = []
-        for day, payments in history.by_day(self.services.zone):
-            rows.append({"day": self.services.day_text(day)})
+        for day, payments in history.by_day(self.context.zone):
+            rows.append({"day": self.context.day_text(day)})
             rows += [self._row(payment) for payment in payments]
         self.rows = rows
         self.more = not history.complete
@@ -101,14 +101,14 @@ class HistoryPresenter(Loading):
 
     def _row(self, payment: Payment) -> dict[str, str]:
         provider = self._providers.get(payment.provider)
-        at, title = f"{payment.created_at.astimezone(self.services.zone):%H:%M}", self._home.title_of(payment)
+        at, title = f"{payment.created_at.astimezone(self.context.zone):%H:%M}", self._home.title_of(payment)
         return {
             "id": payment.id,
             "title": title or payment.provider_name,
             "subtitle": f"{at} · {payment.provider_name}" if title else at,
-            "amount": self.services.money(payment.charged_amount, payment.charged_currency),
-            "state_text": self.tr(f"status.{receipts.told(payment)}"),
-            "mood": _MOODS.get(receipts.told(payment), "warning"),
+            "amount": self.context.money(payment.charged_amount, payment.charged_currency),
+            "state_text": self.tr(f"status.{receipts.shown_status(payment)}"),
+            "variant": _VARIANTS.get(receipts.shown_status(payment), "warning"),
             "monogram": provider.badge.monogram if provider else payment.provider_name[:2].upper(),
             "color": provider.badge.color if provider else "",
         }

@@ -1,4 +1,4 @@
-"""What is for sale, what the player has, and any other amount."""
+"""The shop: coin packs, the player's balance, and a free amount."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feexpay_client.presenters.presenter import Loading
 
 
 class HomePresenter(Loading):
-    """`packs` are dicts of words for the tiles. `on_chosen` says what is to be paid."""
+    """`packs` holds one dict of texts per tile. `on_chosen` is dispatched with the chosen amount."""
 
     __events__ = ("on_chosen",)
 
@@ -27,12 +27,12 @@ class HomePresenter(Loading):
         self._coins: int | None = None
 
     def on_chosen(self, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
-        """Something was chosen to be paid for."""
+        """The player chose a pack or an amount."""
 
     async def fetch(self) -> None:
         api = self.session.api
         if api is not None:
-            # Open to everybody, so what is for sale is seen even when the session is over.
+            # The packs need no token: load them first, so that they show even when the session has ended.
             self._packs = await api.packs()
             self._coins = (await api.balance()).coins
 
@@ -46,7 +46,7 @@ class HomePresenter(Loading):
             self.state = "empty"
 
     def forget(self) -> None:
-        """Another account: what this one has is not shown to it."""
+        """Drop the balance of the previous account."""
         self._coins = None
         self.coins_text = self.amount_text = ""
 
@@ -57,7 +57,7 @@ class HomePresenter(Loading):
                 self.dispatch("on_chosen", pack.price, pack.currency, dict(pack.metadata), title)
 
     def choose_amount(self) -> None:
-        """Any other amount: more than nothing; the limits are the provider's to say."""
+        """Pay the typed amount. The form checks the provider's limits later."""
         amount = money.from_typed(self.amount_text)
         self.amount_error = "" if amount > 0 else self.tr("amount.missing")
         if amount > 0:
@@ -67,7 +67,7 @@ class HomePresenter(Loading):
         self.amount_error = ""
 
     def title_of(self, payment: Payment) -> str:
-        """“650 coins” for a payment that bought a pack which is still for sale, else nothing."""
+        """“650 coins” if the payment bought a pack that is still for sale, else empty."""
         code = str(payment.metadata.get("pack", ""))
         coins = next((pack.coins for pack in self._packs if pack.code == code), None)
         return self.tr("home.pack_title", coins=money.grouped(coins)) if coins else ""
@@ -78,6 +78,6 @@ class HomePresenter(Loading):
             "name": pack.name,
             "coins": money.grouped(pack.coins),
             "unit": self.tr("home.coins"),
-            "price": self.services.money(pack.price, pack.currency),
+            "price": self.context.money(pack.price, pack.currency),
             "note": self.tr("home.best") if best else "",
         }

@@ -1,4 +1,4 @@
-"""One payment in plain words: what was paid or why not, what it means for the money, and what can be done now."""
+"""One payment in plain words: its result, what it means for the money, what to do next."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from feexpay_client.core.states import State
 from feexpay_client.presenters.presenter import Presenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 
-_LOOKS = {SUCCESSFUL: ("tick", "primary"), FAILED: ("cross", "danger")}
+_ICONS = {SUCCESSFUL: ("tick", "primary"), FAILED: ("cross", "danger")}
 
 
 class PaymentPresenter(Presenter):
-    """`shown` says which payment. It is asked anew at every word of the flow and never kept, so that what stands here
-    cannot be about another payment. A retry is one of the payment shown, or none.
+    """Base of the result and the receipt.
+
+    `shown` is computed at every change of the flow and never stored, so the screen cannot show another payment.
+    `retry` only retries the payment shown.
     """
 
     status = StringProperty("pending")
     unconfirmed = BooleanProperty(False)
     icon = StringProperty("clock")
-    mood = StringProperty("warning")
+    variant = StringProperty("warning")
     headline = StringProperty("")
     explanation = StringProperty("")
     amount_text = StringProperty("")
     facts = ListProperty()
-    #: Values that are worth copying.
+    #: Values that get a copy button.
     copied = ListProperty()
     can_retry = BooleanProperty(False)
     can_follow = BooleanProperty(False)
     busy = BooleanProperty(False)
     checking = BooleanProperty(False)
-    said = StringProperty("")
+    feedback = StringProperty("")
     notice = StringProperty("")
-    #: What a retry needs from the payer: a new code where the first was refused, another number where they want to.
+    #: What a retry needs from the payer: a new code if the first was refused; another number if the payer wants one.
     asks_code = BooleanProperty(False)
     code = StringProperty("")
     code_error = StringProperty("")
@@ -51,15 +53,15 @@ class PaymentPresenter(Presenter):
     def __init__(self, titles: Any, providers: ProvidersPresenter, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._titles, self._providers = titles, providers
-        self._typed_for = ""
-        self.services.watch(self._follow)
-        providers.bind(refreshing=self._catalogue_came)
+        self._fields_of = ""
+        self.context.watch(self._follow)
+        providers.bind(refreshing=self._catalogue_refreshed)
         self.fbind("code", self._code_typed)
         self.fbind("phone", self._phone_typed)
 
     @property
     def shown(self) -> Payment | None:
-        """The payment that this presenter is about; None: nothing is to be shown."""
+        """The payment to show, or None."""
         raise NotImplementedError
 
     @property
@@ -69,94 +71,94 @@ class PaymentPresenter(Presenter):
     # --- what the payer does ---
 
     def retry(self) -> None:
-        """Another attempt of this very payment; only where the server says that it may be."""
-        payment, flow = self.shown, self.services.flow
+        """Start another attempt of the payment shown, if the server allows it."""
+        payment, flow = self.shown, self.context.flow
         if payment is None or flow is None or not self.can_retry or not self._complete():
             return
-        if self.services.state.ended is not payment:
+        if self.context.state.ended is not payment:
             flow.follow(payment)
         code, self.code = "".join(self.code.split()) if self.asks_code else "", ""
         flow.retry(payment.id, self._full_phone() if self.asks_phone else "", code)
 
     def change_phone(self) -> None:
-        """With another number than last time."""
+        """Show the field for another phone number."""
         self.asks_phone, self.may_change_phone = True, False
 
     def group(self, text: str) -> str:
-        """The number as its country writes it, while it is being typed."""
+        """Group the digits as this country does, while the payer types."""
         rule = self._phone_rule()
         return phone.grouped(phone.national(text, rule), rule) if rule else text
 
     def check_now(self) -> None:
-        if self.services.flow is not None:
-            self.services.flow.check_now()
+        if self.context.flow is not None:
+            self.context.flow.check_now()
 
     def copy(self) -> None:
         if self.shown is not None:
-            self.services.copy(self.text())
-            self.said = self.tr("receipt.copied")
+            self.context.copy(self.text())
+            self.feedback = self.tr("receipt.copied")
 
     def copy_fact(self, value: str) -> None:
-        self.services.copy(value)
-        self.said = self.tr("receipt.copied")
+        self.context.copy(value)
+        self.feedback = self.tr("receipt.copied")
 
     def save(self, picture: Any) -> None:
-        """The receipt as text and as the picture of the screen, in the payer's folder of documents."""
+        """Save the receipt as text and picture in the payer's documents folder."""
         if self.shown is not None:
             self.spawn(self._save(self.shown.id, self.text(), picture))
 
     async def _save(self, payment_id: str, text: str, picture: Any) -> None:
         try:
-            folder = await self.services.save_receipt(payment_id, text, picture)
+            folder = await self.context.save_receipt(payment_id, text, picture)
         except OSError:
-            told = self.tr("receipt.not_saved")
+            status = self.tr("receipt.not_saved")
         else:
-            told = self.tr("receipt.saved", folder=folder)
+            status = self.tr("receipt.saved", folder=folder)
         if payment_id == self.payment_id:
-            self.said = told
+            self.feedback = status
 
     def text(self) -> str:
-        """The receipt in words."""
+        """The receipt as plain text."""
         payment = self.shown
         if payment is None:
             return ""
         title = self.tr("receipt.heading", headline=self.headline, amount=self.amount_text)
-        return receipts.as_text(payment, self.session.texts, title, self.services.zone)
+        return receipts.as_text(payment, self.session.texts, title, self.context.zone)
 
-    # --- what becomes of it ---
+    # --- what the screen shows ---
 
     def relabel(self) -> None:
-        payment, state = self.shown, self.services.state
-        self.can_retry = payment is not None and payment.can_retry and self._may_take_over(payment, state)
-        self.can_follow = payment is not None and not payment.settled and self._may_take_over(payment, state)
+        payment, state = self.shown, self.context.state
+        self.can_retry = payment is not None and payment.can_retry and self._flow_can_show(payment, state)
+        self.can_follow = payment is not None and not payment.settled and self._flow_can_show(payment, state)
         if payment is None:
             return
-        if payment.id != self._typed_for:
-            self._typed_for = payment.id
-            self.said = self.code = self.phone = ""
+        if payment.id != self._fields_of:
+            self._fields_of = payment.id
+            self.feedback = self.code = self.phone = ""
             self.asks_phone = False
         self.status = payment.status if payment.settled else "pending"
         self.unconfirmed = payment.unconfirmed
-        told = receipts.told(payment)
-        self.icon, self.mood = _LOOKS.get(told, ("clock", "warning"))
-        self.headline = self.tr(f"result.{told}")
-        self.amount_text = self.services.money(payment.charged_amount, payment.charged_currency)
+        status = receipts.shown_status(payment)
+        self.icon, self.variant = _ICONS.get(status, ("clock", "warning"))
+        self.headline = self.tr(f"result.{status}")
+        self.amount_text = self.context.money(payment.charged_amount, payment.charged_currency)
         self.explanation = self._explain(payment)
         self.copied = [value for value in (payment.reference, payment.id) if value]
-        self.facts = receipts.lines(payment, self.session.texts, self.services.zone)
-        self._ask_for(payment)
+        self.facts = receipts.lines(payment, self.session.texts, self.context.zone)
+        self._show_retry_fields(payment)
 
     def _follow(self, state: State) -> None:
-        self.busy, self.checking = state.busy, state.asking == "status"
+        self.busy, self.checking = state.busy, state.request_kind == "status"
         self.relabel()
 
-    def _catalogue_came(self, *_args: object) -> None:
+    def _catalogue_refreshed(self, *_args: object) -> None:
         self.relabel()
 
-    def _may_take_over(self, payment: Payment, state: State) -> bool:
-        """The flow can attend to it: to this one it does already, or no other is open."""
+    def _flow_can_show(self, payment: Payment, state: State) -> bool:
+        """The flow already holds this payment, or holds none that is open."""
         ours = state.payment is not None and state.payment.id == payment.id
-        return ours or state.can_attend
+        return ours or state.can_be_replaced
 
     def _explain(self, payment: Payment) -> str:
         if payment.status == SUCCESSFUL:
@@ -170,7 +172,7 @@ class PaymentPresenter(Presenter):
 
     # --- what a retry needs ---
 
-    def _ask_for(self, payment: Payment) -> None:
+    def _show_retry_fields(self, payment: Payment) -> None:
         provider, wrong = self._provider(payment), self._problems()
         dials = provider is not None and dialling.wants_code_first(provider)
         self.asks_code = self.can_retry and (dials or "otp" in wrong)
@@ -185,8 +187,8 @@ class PaymentPresenter(Presenter):
         self.phone_error = wrong.get("phone", self.phone_error if self.asks_phone else "")
 
     def _problems(self) -> dict[str, str]:
-        """What the server found wrong with the last retry of the payment shown: by field, in its words."""
-        state = self.services.state
+        """The server's messages about the last retry of the payment shown, by field."""
+        state = self.context.state
         ours = state.ended is not None and state.ended.id == self.payment_id
         return {problem.field: problem.message for problem in state.problems} if ours else {}
 
@@ -211,5 +213,5 @@ class PaymentPresenter(Presenter):
         return provider.phone if provider else None
 
     def _full_phone(self) -> str:
-        """With the country in front, so that the server need not guess."""
+        """Add the country code, so that the server need not guess it."""
         return phone.international(self.phone, self._phone_rule())

@@ -1,4 +1,4 @@
-"""What every presenter can do: start work that ends with the app, and say things in the payer's language."""
+"""Base classes of all presenters."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from feexpay_client.presenters.app_context import AppContext
 
 
 class Presenter(EventDispatcher):
-    """Made once, lives as long as the app; screens come and go. `relabel` follows a change of language."""
+    """Created once per app; screens are created and dropped. `relabel` is called when the language changes."""
 
-    def __init__(self, services: AppContext, **kwargs: Any) -> None:
+    def __init__(self, context: AppContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.services = services
-        self.session = services.session
-        self.tr = services.text
+        self.context = context
+        self.session = context.session
+        self.tr = context.text
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.services.tasks.spawn(work)
+        self.context.tasks.spawn(work)
 
     def relabel(self) -> None:
-        """Make every text anew."""
+        """Rebuild every text."""
 
 
 class Loading(Presenter):
     """A presenter whose content comes from the server."""
 
-    #: loading: nothing to show yet; ready; empty; trouble: nothing to show, and `trouble_text` says why.
+    #: loading: no content yet. trouble: no content, and `trouble_text` gives the reason.
     state = OptionProperty("loading", options=["loading", "ready", "empty", "trouble"])
     trouble_text = StringProperty("")
     refreshing = BooleanProperty(False)
 
     def refresh(self) -> None:
-        """Ask the server; what is known stays on the screen meanwhile. Twice is once."""
+        """Load from the server and keep the old content meanwhile. Does nothing while a load is running."""
         if not self.refreshing and self.session.api is not None:
             self.refreshing = True
             self.spawn(self._refresh())
@@ -46,7 +46,7 @@ class Loading(Presenter):
         try:
             await self.fetch()
         except errors.ApiError as error:
-            self.trouble_text = self.services.trouble(error)
+            self.trouble_text = self.context.trouble(error)
             self.show()
             if self.state in ("loading", "empty"):
                 self.state = "trouble"
@@ -57,11 +57,11 @@ class Loading(Presenter):
             self.refreshing = False
 
     async def fetch(self) -> None:
-        """Bring what is new. Raises errors.ApiError."""
+        """Load the content. Raises errors.ApiError."""
         raise NotImplementedError
 
     def show(self) -> None:
-        """Words and `state` from what is known."""
+        """Set the texts and `state` from the loaded content."""
         raise NotImplementedError
 
     def relabel(self) -> None:

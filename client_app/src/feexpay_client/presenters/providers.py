@@ -1,4 +1,4 @@
-"""Ways to pay: first the country, then tiles by kind and search. What cannot be used now is shown with its reason."""
+"""The choice of provider: by country, kind and search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOME = "BJ"
 
 
 class ProvidersPresenter(Loading):
-    """`tiles` can be chosen, `notices` cannot; `kinds` and `countries` are (value, words)."""
+    """`tiles` can be chosen; `notices` are unavailable, with the reason. `kinds` and `countries` are (value, text)."""
 
     tiles = ListProperty()
     notices = ListProperty()
@@ -29,7 +29,7 @@ class ProvidersPresenter(Loading):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.country = self.services.preferences.country or _HOME
+        self.country = self.context.preferences.country or _HOME
 
     @property
     def all(self) -> tuple[Provider, ...]:
@@ -41,13 +41,13 @@ class ProvidersPresenter(Loading):
 
     def relabel(self) -> None:
         self.show()
-        self.refresh()  # names and reasons come in the payer's language
+        self.refresh()  # the server sends names and reasons in the payer's language
 
     def get(self, code: str) -> Provider | None:
         return next((provider for provider in self.all if provider.code == code), None)
 
     def on_country(self, *_args: object) -> None:
-        self.services.remember(country=self.country)
+        self.context.remember(country=self.country)
         self.kind, self.search = "", ""
         self.show()
 
@@ -88,7 +88,7 @@ def _tile(provider: Provider) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Lower case and without accents: how people search."""
+    """Lower case without accents, to compare names with the search text."""
     return "".join(
-        sign for sign in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(sign)
+        character for character in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(character)
     ).strip()

@@ -1,4 +1,4 @@
-"""Which payment is shown: the one that just ended, or the one asked for out of the history. Never what stood before."""
+"""The result of the current payment, and the receipt of a payment from the history."""
 
 from __future__ import annotations
 
@@ -10,33 +10,32 @@ from feexpay_client.presenters.payment import PaymentPresenter
 
 
 class ResultPresenter(PaymentPresenter):
-    """The end of the payment that the flow holds."""
+    """The settled payment that the flow holds."""
 
     @property
     def shown(self) -> Payment | None:
-        return self.services.state.ended
+        return self.context.state.ended
 
     def _follow(self, state: State) -> None:
         super()._follow(state)
         beside_field = self._problems().keys() & {"otp", "phone"}
-        self.notice = self.services.notice(state) if state.ended is not None and not beside_field else ""
+        self.notice = self.context.notice(state) if state.ended is not None and not beside_field else ""
 
 
 class ReceiptPresenter(PaymentPresenter):
-    """The payment of the history that was asked for, in its newest word."""
+    """The payment opened from the history, in the newest version known."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._asked_for: Payment | None = None
+        self._opened: Payment | None = None
         super().__init__(*args, **kwargs)
 
     @property
     def shown(self) -> Payment | None:
-        asked, live = self._asked_for, self.services.state.payment
-        if asked is not None and live is not None and live.id == asked.id and live.updated_at >= asked.updated_at:
+        opened, live = self._opened, self.context.state.payment
+        if opened is not None and live is not None and live.id == opened.id and live.updated_at >= opened.updated_at:
             return live
-        return asked
+        return opened
 
     def show(self, payment: Payment | None) -> None:
-        """That payment from now on; None: none."""
-        self._asked_for = payment
+        self._opened = payment
         self.relabel()

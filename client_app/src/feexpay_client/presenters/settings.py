@@ -16,7 +16,7 @@ class SettingsPresenter(Presenter):
     language = StringProperty("fr")
     theme = StringProperty("system")
     text_size = StringProperty("100")
-    still = BooleanProperty(False)
+    reduced_motion = BooleanProperty(False)
     username = StringProperty("")
     server = StringProperty("")
     version = StringProperty(__version__)
@@ -25,27 +25,27 @@ class SettingsPresenter(Presenter):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kept = self.services.preferences
-        self.language, self.theme, self.still = kept.language, kept.theme, kept.reduced_motion
-        self.text_size = str(kept.text_size)
+        stored = self.context.preferences
+        self.language, self.theme, self.reduced_motion = stored.language, stored.theme, stored.reduced_motion
+        self.text_size = str(stored.text_size)
         self.relabel()
 
     def relabel(self) -> None:
         self.username, self.server = self.session.username, self.session.server
-        self.storage_notice = "" if self.session.remembers else self.tr("settings.not_kept")
+        self.storage_notice = "" if self.session.is_stored else self.tr("settings.not_kept")
 
     def on_language(self, *_args: object) -> None:
-        if self.language != self.services.preferences.language:
+        if self.language != self.context.preferences.language:
             self.session.set_language(self.language)
 
     def on_theme(self, *_args: object) -> None:
-        self.services.remember(theme=self.theme)
+        self.context.remember(theme=self.theme)
 
     def on_text_size(self, *_args: object) -> None:
-        self.services.remember(text_size=int(self.text_size))
+        self.context.remember(text_size=int(self.text_size))
 
-    def on_still(self, *_args: object) -> None:
-        self.services.remember(reduced_motion=self.still)
+    def on_reduced_motion(self, *_args: object) -> None:
+        self.context.remember(reduced_motion=self.reduced_motion)
 
     def sign_out(self) -> None:
         if not self.busy:

@@ -1,4 +1,4 @@
-"""Signing in: which server, who, and what went wrong."""
+"""Sign-in: server, username, password and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feexpay_client.presenters.presenter import Presenter
 
 
 class SignInPresenter(Presenter):
-    """`again` is true when a session ended under way: signing in then leads back to where the payer was."""
+    """`again`: the session ended while the payer used the app. Signing in then returns to the same screen."""
 
     server = StringProperty("")
     username = StringProperty("")
@@ -23,17 +23,17 @@ class SignInPresenter(Presenter):
     problem = StringProperty("")
     busy = BooleanProperty(False)
     again = BooleanProperty(False)
-    #: Why one will have to sign in again next time; empty where the session is kept.
+    #: Why the payer must sign in again at the next start; empty if the session is stored.
     notice = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        kept = self.services.preferences
-        self.server, self.username = kept.server, kept.username
+        stored = self.context.preferences
+        self.server, self.username = stored.server, stored.username
         self.relabel()
 
     def relabel(self) -> None:
-        self.notice = "" if self.session.remembers else self.tr("settings.not_kept")
+        self.notice = "" if self.session.is_stored else self.tr("settings.not_kept")
         self.server_error = self.username_error = self.password_error = self.problem = ""
 
     def on_server(self, *_args: object) -> None:
@@ -46,7 +46,7 @@ class SignInPresenter(Presenter):
         self.password_error = self.problem = ""
 
     def sign_in(self) -> None:
-        """Two presses are one. What is missing is said at its field, and nothing is sent."""
+        """Sign in once, however often it is pressed. A missing value is shown at its field, and nothing is sent."""
         if not self.busy and self._complete():
             self.busy = True
             self.spawn(self._sign_in())
@@ -70,7 +70,7 @@ class SignInPresenter(Presenter):
         except (errors.Unauthorized, errors.Invalid):
             self.password_error = self.tr("signin.wrong")
         except errors.ApiError as error:
-            self.problem = self.services.trouble(error)
+            self.problem = self.context.trouble(error)
         else:
             self.password = ""
         finally:

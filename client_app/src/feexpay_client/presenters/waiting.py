@@ -1,4 +1,4 @@
-"""While the money is on its way: what happens, what to do now, how long it may take, and that nothing is lost."""
+"""An open payment: what happens, what the payer must do, and how long it may take."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from feexpay_client.core.states import FOLLOWING, OPEN, Phase, State
 from feexpay_client.presenters.presenter import Presenter
 from feexpay_client.presenters.providers import ProvidersPresenter
 
-#: So long a prompt usually takes; then we help.
+#: A prompt usually arrives within this time. Later the screen shows what to try.
 NOTHING_RECEIVED_SECONDS = 30.0
 _CODE_LENGTHS = range(4, 9)
 
 
 class WaitingPresenter(Presenter):
-    """`kind` chooses the picture: sending, phone, code, page or checking."""
+    """`kind` chooses the icon and texts: sending, unknown, phone, code, page, checking or overdue."""
 
     kind = StringProperty("sending")
     headline = StringProperty("")
@@ -44,53 +44,51 @@ class WaitingPresenter(Presenter):
     can_cancel = BooleanProperty(False)
     can_set_aside = BooleanProperty(False)
     open = BooleanProperty(False)
-    #: One line for the other screens: "5 000 F CFA by MTN: confirm on your phone".
-    summary = StringProperty("")
 
     def __init__(self, providers: ProvidersPresenter, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._providers = providers
-        self._since: float | None = None
-        self._asked = 0
-        self._ticking: Any = None
-        self.services.watch(self._follow)
+        self._waiting_since: float | None = None
+        self._running_request = 0
+        self._ticker: Any = None
+        self.context.watch(self._follow)
         self.fbind("code", self._typed)
 
     # --- what the payer does ---
 
     def check_now(self) -> None:
-        if self.services.flow is not None:
-            self.services.flow.check_now()
+        if self.context.flow is not None:
+            self.context.flow.check_now()
 
     def enter_code(self) -> None:
         code = "".join(self.code.split())
         if len(code) not in _CODE_LENGTHS or not code.isalnum():
             self.code_error = self.tr("waiting.code_wrong")
-        elif self.services.flow is not None and not self.code_busy:
-            self.services.flow.enter_otp(code)
+        elif self.context.flow is not None and not self.code_busy:
+            self.context.flow.enter_otp(code)
 
     def open_page(self) -> None:
-        if self.services.flow is not None:
-            self.services.flow.open_page()
+        if self.context.flow is not None:
+            self.context.flow.open_page()
 
     def copy_page(self) -> None:
-        self.services.copy(self.page_url)
+        self.context.copy(self.page_url)
 
     def copy_dial(self) -> None:
-        self.services.copy(self.dial)
+        self.context.copy(self.dial)
 
     def cancel(self) -> None:
-        if self.services.flow is not None:
-            self.services.flow.cancel()
+        if self.context.flow is not None:
+            self.context.flow.cancel()
 
     def set_aside(self) -> None:
-        if self.services.flow is not None:
-            self.services.flow.new()
+        if self.context.flow is not None:
+            self.context.flow.new()
 
-    # --- what becomes of it ---
+    # --- what the screen shows ---
 
     def relabel(self) -> None:
-        self._follow(self.services.state)
+        self._follow(self.context.state)
 
     def _typed(self, *_args: object) -> None:
         self.code_error = ""
@@ -98,18 +96,18 @@ class WaitingPresenter(Presenter):
     def _follow(self, state: State) -> None:
         self.open = state.phase in OPEN
         self._note_check(state)
-        self._count_from(state)
+        self._start_or_stop_ticker(state)
         if not self.open:
             self.code = self.last_check = ""
             return
         self.kind = _KINDS[state.phase]
         self._show_payment(state)
         self.online = state.online
-        self.checking = state.asking in ("status", "look")
-        # The banner above every screen says that there is no connection.
-        self.notice = self.services.notice(state) if state.online else ""
+        self.checking = state.request_kind in ("status", "search")
+        # While offline, the banner above every screen already says so.
+        self.notice = self.context.notice(state) if state.online else ""
         self.can_cancel, self.can_set_aside = state.can_cancel, state.can_set_aside
-        self.code_busy = state.asking == "otp"
+        self.code_busy = state.request_kind == "otp"
         if state.problems and self.kind == "code":
             self.code_error = state.problems[0].message
         self._tick(0)
@@ -120,7 +118,7 @@ class WaitingPresenter(Presenter):
         provider = self._providers.get(code)
         name = payment.provider_name if payment else provider.name if provider else ""
         amount, currency = _asked_of_payer(state)
-        self.amount_text = self.services.money(amount, currency) if amount else ""
+        self.amount_text = self.context.money(amount, currency) if amount else ""
         self.phone_text = (payment.phone or "") if payment else ""
         self.payee_text = " · ".join(filter(None, (name, self.phone_text)))
         self.monogram = provider.badge.monogram if provider else name[:2].upper()
@@ -128,52 +126,49 @@ class WaitingPresenter(Presenter):
         self.page_url = (payment.redirect_url or "") if payment else ""
         instructions = dialling.filled(provider.instructions, amount) if provider else ""
         self.dial = dialling.code_in(instructions) if self.kind in ("phone", "code") else ""
-        self._say(state, payment, instructions)
-        self.summary = (
-            self.tr("waiting.summary", amount=self.amount_text, headline=self.headline)
-            if self.amount_text
-            else self.headline
+        self._set_headline(state, payment, instructions)
+
+    def _set_headline(self, state: State, payment: Payment | None, instructions: str) -> None:
+        topic = self.kind
+        if self.kind == "checking" and payment is not None and payment.detail in ("under_review", "queued"):
+            topic = payment.detail
+        if self._overdue(state):
+            topic = "overdue"
+        if not state.signed_in:
+            topic = "signed_out"
+        self.headline = self.tr(f"waiting.{topic}_headline")
+        provider_advice = instructions if topic in ("phone", "code") and instructions else ""
+        self.advice = provider_advice or self.tr(
+            f"waiting.{topic}_advice", provider=payment.provider_name if payment else ""
         )
 
-    def _say(self, state: State, payment: Payment | None, instructions: str) -> None:
-        about = self.kind
-        if self.kind == "checking" and payment is not None and payment.detail in ("under_review", "queued"):
-            about = payment.detail
-        if self._overdue(state):
-            about = "overdue"
-        if not state.session:
-            about = "signed_out"
-        self.headline = self.tr(f"waiting.{about}_headline")
-        written = instructions if about in ("phone", "code") and instructions else ""
-        self.advice = written or self.tr(f"waiting.{about}_advice", provider=payment.provider_name if payment else "")
-
     def _note_check(self, state: State) -> None:
-        """An answer came: that was the last time we looked."""
-        answered = self._asked and not state.asked and state.online and state.failures == 0
+        """Show the time of the last answer."""
+        answered = self._running_request and not state.request and state.online and state.failures == 0
         if answered and state.phase in FOLLOWING:
-            self.last_check = self.tr("waiting.last_check", time=self.services.clock_text())
-        self._asked = state.asked
+            self.last_check = self.tr("waiting.last_check", time=self.context.clock_text())
+        self._running_request = state.request
 
-    def _count_from(self, state: State) -> None:
+    def _start_or_stop_ticker(self, state: State) -> None:
         waiting = state.phase is Phase.WAITING
         if not waiting:
-            self._since, self.nothing_received = None, False
-        elif self._since is None:
-            self._since = self.services.monotonic
-        if self.open and self._ticking is None:
-            self._ticking = Clock.schedule_interval(self._tick, 1)
-        elif not self.open and self._ticking is not None:
-            self._ticking.cancel()
-            self._ticking = None
+            self._waiting_since, self.nothing_received = None, False
+        elif self._waiting_since is None:
+            self._waiting_since = self.context.monotonic
+        if self.open and self._ticker is None:
+            self._ticker = Clock.schedule_interval(self._tick, 1)
+        elif not self.open and self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
 
     def _tick(self, _seconds: float) -> None:
-        """Once a second: from the clock, never by counting, because a phone in a pocket stops counting."""
-        state, now = self.services.state, self.services.monotonic
+        """Update the countdown from the clock. Counting ticks would be wrong: a sleeping phone skips them."""
+        state, now = self.context.state, self.context.monotonic
         left = state.seconds_left(now)
         self.has_time = left is not None and left > 0 and self.kind in ("phone", "code", "page")
         self.time_left = "" if left is None else f"{int(left) // 60}:{int(left) % 60:02d}"
         overdue = self.open and self._overdue(state)
-        waited = self._since is not None and now - self._since >= NOTHING_RECEIVED_SECONDS
+        waited = self._waiting_since is not None and now - self._waiting_since >= NOTHING_RECEIVED_SECONDS
         self.nothing_received = waited and not overdue
         if overdue:
             self.kind = "overdue" if self.kind == "phone" else self.kind
@@ -181,11 +176,11 @@ class WaitingPresenter(Presenter):
             self.advice = self.tr("waiting.overdue_advice")
 
     def _overdue(self, state: State) -> bool:
-        return state.overdue(self.services.monotonic)
+        return state.overdue(self.context.monotonic)
 
 
 def _asked_of_payer(state: State) -> tuple[int, str]:
-    """The sum that the payer's phone names, in its currency: with the fee where the payer bears it."""
+    """The amount that the payer's phone shows and its currency, with the fee if the payer pays it."""
     if state.payment is not None:
         return state.payment.charged_amount, state.payment.charged_currency
     if state.quote is not None:

@@ -1,4 +1,4 @@
-"""The current texts, for kv rules. The app rebuilds the screen after a change of language."""
+"""Translated texts for kv rules. The app rebuilds the screen when the language changes."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class Words:
 
 words = Words()
 
-#: For kv: `say("home.title")`.
-say = words.tr
+#: For kv: `tr("home.title")`.
+tr = words.tr

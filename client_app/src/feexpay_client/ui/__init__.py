@@ -1,1 +1,1 @@
-"""Everything with a window: tokens, widgets, screens and the app. No rule and no HTTP lives here."""
+"""The window: theme, widgets, screens and the app. It makes no request and holds no payment rule."""

@@ -1,4 +1,4 @@
-"""The app: makes the presenters, decides which screen is shown, and keeps what the system says away from them."""
+"""The Kivy app: creates the presenters, chooses the screen, handles keys and system events."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from feexpay_client.ui.widgets.focus import move_focus
 from feexpay_client.ui.widgets.sheet import Sheet
 from feexpay_client.ui.widgets.text import Text
 
-#: Colour, sign and words of the banner about a payment that ended while the payer was elsewhere in the app.
-_ENDS = {
+#: Variant, icon and text of the banner for a payment that ended while another screen was shown.
+_RESULT_BANNERS = {
     "successful": ("primary", "tick", "banner.succeeded"),
     "failed": ("danger", "alert", "banner.failed"),
     "unconfirmed": ("warning", "alert", "banner.unconfirmed"),
 }
 NAVIGATION = (("home", "bag"), ("history", "list"), ("settings", "sliders"))
-#: Where Esc and the arrow lead.
+#: The screen that Esc and the back arrow lead to.
 _BACK = {"pay": "home", "status": "home", "result": "home", "receipt": "history", "history": "home", "settings": "home"}
 
 
 class ClientApp(App):
-    """Everything it needs is given to it: the session of core, and where receipts are kept."""
+    """The app of one session. `documents` is the folder for receipts."""
 
     title = "FeexPay"
 
@@ -73,46 +73,48 @@ class ClientApp(App):
         self.tasks = Tasks()
         self.session = session
         self.system_dark = system_dark
-        self.services = AppContext(session, self.tasks, copy, documents, now, zone)
+        self.context = AppContext(session, self.tasks, copy, documents, now, zone)
         session.on_change = self._account_changed
         words.use_texts(session.texts)
         session.texts.subscribe(self._relabel)
         self.tr = session.texts
         self.showing = ""
-        self._wanted = ""
-        self._owner = ""
+        self._screen_after_sign_in = ""
+        self._account = ""
         self._phase = Phase.EDITING
         self._make_presenters()
 
     def _make_presenters(self) -> None:
-        services = self.services
-        self.signin = SignInPresenter(services=services)
-        self.home = HomePresenter(services=services)
-        self.providers = ProvidersPresenter(services=services)
-        self.form = FormPresenter(self.providers, services=services)
-        self.waiting = WaitingPresenter(self.providers, services=services)
-        self.result = ResultPresenter(self.home.title_of, self.providers, services=services)
-        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, services=services)
-        self.history = HistoryPresenter(self.providers, self.home, services=services)
-        self.settings_page = SettingsPresenter(services=services)
-        services.watch(self._follow)
+        context = self.context
+        self.signin = SignInPresenter(context=context)
+        self.home = HomePresenter(context=context)
+        self.providers = ProvidersPresenter(context=context)
+        self.form = FormPresenter(self.providers, context=context)
+        self.waiting = WaitingPresenter(self.providers, context=context)
+        self.result = ResultPresenter(self.home.title_of, self.providers, context=context)
+        self.receipt = ReceiptPresenter(self.home.title_of, self.providers, context=context)
+        self.history = HistoryPresenter(self.providers, self.home, context=context)
+        self.settings_page = SettingsPresenter(context=context)
+        context.watch(self._follow)
         self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
             page.bind(trouble_text=self._show_banner)
-        for name in ("theme", "text_size", "still"):
-            self.settings_page.fbind(name, self._dress)
+        for name in ("theme", "text_size", "reduced_motion"):
+            self.settings_page.fbind(name, self._apply_appearance)
 
-    # --- living ---
+    # --- life cycle ---
 
     def build(self) -> Shell:
-        self._dress()
+        self._apply_appearance()
         shell = Shell(go=self.go)
-        shell.bind(wide=self._again, on_back=lambda *_: self.back(), on_banner=lambda *_: self._retry_loading())
+        shell.bind(
+            wide=self._rebuild_screen, on_back=lambda *_: self.back(), on_banner=lambda *_: self._banner_pressed()
+        )
         Window.bind(on_keyboard=self._on_key, on_touch_down=self._on_touch)
-        Window.softinput_mode = "below_target"  # the keyboard of a phone does not hide what is written in
+        Window.softinput_mode = "below_target"  # the on-screen keyboard must not cover the field
         self.root = shell
-        self._label_places()
+        self._label_navigation()
         self.go("start")
         return shell
 
@@ -127,7 +129,7 @@ class ClientApp(App):
         return True
 
     def on_resume(self) -> None:
-        """Back in the foreground: Android may have dropped what was drawn, and the payment may have ended."""
+        """Redraw and poll: meanwhile Android may have dropped the surface, and the payment may have ended."""
         Window.update_viewport()
         if self.session.flow is not None:
             self.session.flow.check_now()
@@ -141,30 +143,30 @@ class ClientApp(App):
         self.tasks.cancel()
 
     async def close(self) -> None:
-        """After the window is gone: nothing is lost."""
+        """Close the session after the window has closed. An open payment stays in the journal."""
         self.tasks.cancel()
         await self.session.close()
 
     # --- which screen ---
 
     def go(self, name: str) -> None:
-        """That screen, anew. Without a session every way leads to signing in, and from there on to it."""
+        """Build and show that screen. Without a session, show the sign-in screen first."""
         if not self.session.signed_in and name not in ("signin", "start"):
-            self._wanted, name = name, "signin"
-        name = self._fitting(name)
+            self._screen_after_sign_in, name = name, "signin"
+        name = self._allowed_screen(name)
         self._leave_screen()
         self.showing = name
         shell = self.root
-        shell.with_places = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
-        shell.place = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
+        shell.navigation_visible = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
+        shell.active_item = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
         shell.show(_SCREENS[name](self))
         self._show_banner()
         self._refresh_shown()
-        Clock.schedule_once(self._first_focus, 0)
+        Clock.schedule_once(self._focus_first, 0)
 
-    def _fitting(self, name: str) -> str:
-        """The screens of the flow's own payment show that one, or are not shown."""
-        state = self.services.state
+    def _allowed_screen(self, name: str) -> str:
+        """Replace `status` or `result` by the screen that fits the state of the flow's payment."""
+        state = self.context.state
         if name == "status" and state.phase not in OPEN:
             name = "result"
         if name == "result" and state.ended is None:
@@ -172,7 +174,7 @@ class ClientApp(App):
         return name
 
     def back(self) -> None:
-        """One step back. From the first screen nowhere: leaving the app is the window's business."""
+        """Go one step back. The first screen stays: closing the app is up to the window."""
         if self.showing == "pay" and not self.root.wide and not self.root.screen.picking:
             self.root.screen.picking = True
         elif self.showing == "result":
@@ -181,7 +183,7 @@ class ClientApp(App):
             self.go(_BACK[self.showing])
 
     def leave_payment(self) -> None:
-        """The payer goes elsewhere; the flow keeps checking."""
+        """Show the shop; the flow keeps polling."""
         self.go("home")
 
     def pick_provider(self) -> None:
@@ -189,7 +191,7 @@ class ClientApp(App):
             self.root.screen.picking = True
 
     def finish_payment(self) -> None:
-        """Done: the next one starts from an empty form; what failed may be paid another way at once."""
+        """Leave the result. After a failure, open the form with the same purchase to pay another way."""
         ended, flow = self.result.shown, self.session.flow
         if flow is not None and ended is not None:
             flow.new()
@@ -201,11 +203,11 @@ class ClientApp(App):
         self.go("pay")
 
     def follow_payment(self) -> None:
-        """A payment of the history that is not settled: watch it live."""
+        """Poll the pending payment of the receipt and show its status."""
         payment, flow = self.receipt.shown, self.session.flow
         if payment is None or flow is None:
             return
-        if not (self.services.state.open and self.services.state.payment == payment):
+        if not (self.context.state.open and self.context.state.payment == payment):
             flow.follow(payment)
         if flow.state.payment is not None and flow.state.payment.id == payment.id:
             self.go("status")
@@ -218,22 +220,22 @@ class ClientApp(App):
                 self.go("receipt")
 
     def ask_sign_out(self) -> None:
-        """Asked once more, because a payment may be open."""
+        """Ask for confirmation, because a payment may be open."""
         sheet = Sheet(title=self.tr("signout.title"))
-        about = self.tr("signout.open") if self.waiting.open else self.tr("signout.text")
+        text = self.tr("signout.open") if self.waiting.open else self.tr("signout.text")
         yes = TextButton(text=self.tr("settings.sign_out"), kind="danger")
         no = TextButton(text=self.tr("common.cancel"), kind="secondary")
         yes.bind(on_release=lambda *_: (sheet.close(), self.settings_page.sign_out()))
         no.bind(on_release=lambda *_: sheet.close())
-        for part in (Text(text=about, tone="muted"), yes, no):
+        for part in (Text(text=text, tone="muted"), yes, no):
             sheet.add_widget(part)
         self.root.open_sheet(sheet)
 
-    # --- what happens ---
+    # --- session, flow and banner ---
 
     def _account_changed(self) -> None:
         """Follow the account after a sign-in, a sign-out or the end of the session."""
-        self.services.rewatch()
+        self.context.rewatch()
         for page in (self.signin, self.settings_page):
             page.relabel()
         if self.root is None:
@@ -242,22 +244,22 @@ class ClientApp(App):
             ended = self.session.flow is not None
             self.signin.again = ended
             if self.showing != "signin":
-                self._wanted = self.showing if ended else ""
+                self._screen_after_sign_in = self.showing if ended else ""
                 self.go("signin")
             return
-        self._welcome()
+        self._show_first_screen()
 
-    def _welcome(self) -> None:
-        """Signed in: to the payment under way, else to where the payer was, else home."""
-        if self.session.username != self._owner:
-            self._owner = self.session.username
+    def _show_first_screen(self) -> None:
+        """After sign-in: show the open payment, else the screen the payer was on, else the shop."""
+        if self.session.username != self._account:
+            self._account = self.session.username
             self.home.forget()
             self.history.forget()
             self.receipt.show(None)
         self.providers.show()
         self.providers.refresh()
-        wanted, self._wanted = self._wanted, ""
-        state = self.services.state
+        wanted, self._screen_after_sign_in = self._screen_after_sign_in, ""
+        state = self.context.state
         if state.phase in OPEN:
             wanted = "status"
         elif state.phase in SETTLED:
@@ -267,7 +269,7 @@ class ClientApp(App):
         self.go(wanted)
 
     def _follow(self, state: State) -> None:
-        """The flow moved on: the payer sees it where they are, and is never thrown out of another place."""
+        """Follow the flow's new phase. Never take the payer away from an unrelated screen."""
         before, self._phase = self._phase, state.phase
         if self.root is None or state.phase is before or not self.session.signed_in:
             self._show_banner()
@@ -283,100 +285,100 @@ class ClientApp(App):
         self._show_banner()
 
     def _begin(self, _home: Any, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
-        """Something was chosen. While a payment is open it comes first."""
+        """Open the form for a purchase, or the open payment if there is one."""
         if self.waiting.open:
             self.go("status")
             return
-        if self.services.state.phase in SETTLED and self.session.flow is not None:
+        if self.context.state.phase in SETTLED and self.session.flow is not None:
             self.session.flow.new()
         self.form.begin(amount, currency, metadata, title)
         self.go("pay")
 
     def _show_banner(self, *_args: object) -> None:
-        """The most urgent word, or none."""
+        """Show the most urgent message, or none."""
         if self.root is None:
             return
-        mood, icon, text, action = self._banner()
+        variant, icon, text, action = self._banner()
         shell = self.root
-        shell.banner_mood, shell.banner_icon, shell.banner_action, shell.banner_text = mood, icon, action, text
+        shell.banner_variant, shell.banner_icon, shell.banner_action, shell.banner_text = variant, icon, action, text
 
     def _banner(self) -> tuple[str, str, str, str]:
-        state = self.services.state
+        state = self.context.state
         if self.showing in ("signin", "start"):
             return "warning", "offline", "", ""
         if not state.online:
             text = "banner.offline_open" if state.phase in OPEN else "banner.offline"
             return "warning", "offline", self.tr(text), self.tr("common.again")
-        if state.ended is not None and not self._shows(state.ended):
-            mood, icon, text = _ENDS[receipts.told(state.ended)]
-            return mood, icon, self.tr(text), self.tr("banner.look")
-        if state.elsewhere:
-            return "warning", "alert", self.tr("banner.elsewhere"), self.tr("banner.check")
-        page = self._page()
+        if state.ended is not None and not self._is_shown(state.ended):
+            variant, icon, text = _RESULT_BANNERS[receipts.shown_status(state.ended)]
+            return variant, icon, self.tr(text), self.tr("banner.view")
+        if state.other_window:
+            return "warning", "alert", self.tr("banner.other_window"), self.tr("banner.check")
+        page = self._loading_presenter()
         if page is not None and page.trouble_text and page.state == "ready":
             return "warning", "offline", page.trouble_text, self.tr("common.again")
         return "warning", "offline", "", ""
 
-    def _retry_loading(self) -> None:
-        """The word in the banner was pressed."""
-        state = self.services.state
-        if state.ended is not None and state.online and not self._shows(state.ended):
+    def _banner_pressed(self) -> None:
+        """Do what the banner's button says: show the result, or poll and reload."""
+        state = self.context.state
+        if state.ended is not None and state.online and not self._is_shown(state.ended):
             self.go("result")
             return
         if self.session.flow is not None:
             self.session.flow.check_now()
         self._refresh_shown()
 
-    def _shows(self, payment: Payment) -> bool:
-        """That payment is on the screen: the banner need not tell of it."""
+    def _is_shown(self, payment: Payment) -> bool:
+        """The payment is on the screen, so the banner need not report it."""
         return self.showing == "result" or (self.showing == "receipt" and self.receipt.payment_id == payment.id)
 
-    def _page(self) -> Any:
+    def _loading_presenter(self) -> Any:
         return {"home": self.home, "pay": self.providers, "history": self.history}.get(self.showing)
 
     def _refresh_shown(self) -> None:
-        page = self._page()
+        page = self._loading_presenter()
         if page is not None and self.session.signed_in:
             page.refresh()
 
-    # --- how it looks ---
+    # --- appearance, language and focus ---
 
-    def _dress(self, *_args: object) -> None:
-        """Colours, text size and stillness as chosen; what is on the screen follows by itself."""
-        appearance.dress(self.services.preferences, self.system_dark)
+    def _apply_appearance(self, *_args: object) -> None:
+        """Apply the chosen theme, text size and reduced motion."""
+        appearance.apply(self.context.preferences, self.system_dark)
 
-    def _again(self, *_args: object) -> None:
-        """The same screen anew: another language, or room for another layout."""
+    def _rebuild_screen(self, *_args: object) -> None:
+        """Build the current screen again: the language or the layout changed."""
         if self.root is not None and self.showing:
             self.go(self.showing)
 
     def _relabel(self) -> None:
         for presenter in self._presenters():
             presenter.relabel()
-        self._label_places()
-        self._again()
+        self._label_navigation()
+        self._rebuild_screen()
 
     def _presenters(self) -> tuple[Any, ...]:
         named = (self.signin, self.home, self.providers, self.form, self.waiting, self.result, self.receipt)
         return (*named, self.history, self.settings_page)
 
-    def _label_places(self) -> None:
+    def _label_navigation(self) -> None:
         if self.root is not None:
-            self.root.places = [(name, icon, self.tr(f"place.{name}")) for name, icon in NAVIGATION]
+            self.root.navigation_items = [(name, icon, self.tr(f"navigation.{name}")) for name, icon in NAVIGATION]
 
     def _leave_screen(self) -> None:
         screen = self.root.screen if self.root is not None else None
         if screen is not None and hasattr(screen, "leave"):
             screen.leave()
 
-    def _first_focus(self, _seconds: float) -> None:
+    def _focus_first(self, _seconds: float) -> None:
         screen = self.root.screen if self.root is not None else None
         first = screen.first_focus() if screen is not None else None
         if first is not None and first.get_root_window() is not None:
             first.take_focus()
 
     def _on_key(self, _window: Any, key: int, _scancode: Any = None, _text: Any = None, modifiers: Any = ()) -> bool:
-        """Keys while nothing has the focus: Esc (and Android's back) goes back, Tab begins at the first thing."""
+        """Keys while no widget has the focus: Esc (and Android's back) goes back, Tab focuses the first widget."""
         if key == 27:
             if not self.root.sheets() and self.showing in ("home", "signin"):
                 return self.showing == "signin" or not _is_phone()
@@ -392,15 +394,15 @@ class ClientApp(App):
             input_mode.keyboard = False
         return False
 
-    # --- small services for screens ---
+    # --- called by screens ---
 
     def group_amount(self, text: str) -> str:
-        """An amount while it is typed."""
+        """Format an amount while the player types it."""
         amount = money.from_typed(text)
         return money.grouped(amount) if amount else ""
 
     def picture_of(self, widget: Any) -> Any:
-        """A widget as it is drawn, as an image of PIL, on the ground of the theme."""
+        """A PIL image of the widget on the theme's background."""
         return appearance.picture_of(widget)
 
 

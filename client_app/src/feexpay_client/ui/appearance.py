@@ -1,4 +1,4 @@
-"""Light or dark, big or small, moving or still; and pictures of what is drawn."""
+"""Apply the payer's appearance settings; make pictures of widgets."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from feexpay_client.core.preferences import Preferences
 from feexpay_client.ui.theme import theme
 
 
-def dress(preferences: Preferences, system_dark: Callable[[], bool]) -> None:
-    """Put the payer's choices into the theme."""
+def apply(preferences: Preferences, system_dark: Callable[[], bool]) -> None:
+    """Copy the payer's preferences into the theme."""
     dark = system_dark() if preferences.theme == "system" else preferences.theme == "dark"
     theme.mode = "dark" if dark else "light"
     theme.scale = preferences.text_size / 100
-    theme.still = preferences.reduced_motion
+    theme.reduced_motion = preferences.reduced_motion
 
 
 def system_is_dark() -> bool:
-    """What the system prefers, where it can be asked without a library; light where it cannot."""
+    """The system prefers a dark theme. False where only a library could tell."""
     if hasattr(sys, "getandroidapilevel"):
         return _android_is_dark()
     if sys.platform == "win32":
         return _windows_is_dark()
-    # GTK desktops name the variant in the theme; macOS and the rest are light until the payer chooses.
+    # GTK desktops name the variant in GTK_THEME. macOS and others stay light until the payer chooses.
     return os.environ.get("GTK_THEME", "").lower().endswith((":dark", "-dark"))
 
 
@@ -48,14 +48,14 @@ def _windows_is_dark() -> bool:
 
 
 def picture_of(widget: Any) -> Any:
-    """A widget as PIL image on the ground of the theme; a drawing alone has none, and white words would be lost."""
+    """A PIL image of a widget on the theme's background; on a transparent one, white text would be lost."""
     from kivy.core.image import Image as CoreImage  # noqa: F401 -- the exporter needs the provider loaded
     from PIL import Image
 
     texture = widget.export_as_image().texture
     drawn = Image.frombytes("RGBA", texture.size, texture.pixels)
-    ground = Image.new(
+    background = Image.new(
         "RGBA", (drawn.width + 48, drawn.height + 48), tuple(round(part * 255) for part in theme.background)
     )
-    ground.alpha_composite(drawn, (24, 24))
-    return ground.convert("RGB")
+    background.alpha_composite(drawn, (24, 24))
+    return background.convert("RGB")

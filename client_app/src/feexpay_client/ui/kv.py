@@ -1,4 +1,4 @@
-"""Loads the kv file that lies beside a module, once, wherever the program was started or packed."""
+"""Load the kv file next to a module."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _loaded: set[Path] = set()
 
 
 def load_kv(module_file: str) -> None:
-    """`load_kv(__file__)` in `tile.py` loads `tile.kv`. A second call does nothing: rules would apply twice."""
+    """`load_kv(__file__)` in `tile.py` loads `tile.kv`. Safe to repeat: the file is loaded once."""
     path = Path(module_file).resolve().with_suffix(".kv")
     if path not in _loaded:
         _loaded.add(path)
-        # Not load_file: its encoding is the system's, and our texts hold accents.
+        # Builder.load_file would decode with the system's encoding.
         Builder.load_string(path.read_text(encoding="utf-8"), filename=str(path))

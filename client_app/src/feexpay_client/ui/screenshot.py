@@ -1,4 +1,4 @@
-"""Pictures of the window, from the pixels that were drawn."""
+"""Screenshots of the window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def window_picture(size: tuple[int, int] | None = None) -> Any:
-    """The window as it was last drawn, as RGB image of PIL; `size` takes that much from its lower left corner."""
+    """The last drawn frame as an RGB PIL image; `size` crops it from the lower left corner."""
     from kivy.core.window import Window
     from kivy.graphics.opengl import GL_RGBA, GL_UNSIGNED_BYTE, glReadPixels
     from PIL import Image
@@ -17,7 +17,7 @@ def window_picture(size: tuple[int, int] | None = None) -> Any:
 
 
 def renderer() -> str:
-    """Who draws: pictures are the same to the pixel only on the same one."""
+    """Name and version of the OpenGL renderer. Only the same renderer draws the same pixels."""
     from kivy.graphics.opengl import GL_RENDERER, GL_VERSION, glGetString
 
     parts = (glGetString(GL_RENDERER), glGetString(GL_VERSION))

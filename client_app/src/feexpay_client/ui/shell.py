@@ -1,6 +1,6 @@
-"""The frame around the screens: the way between them, the banner, the sheets, and where Esc leads.
+"""The frame around the screens: navigation, banner, sheets, and the Esc key.
 
-On a phone the three places stand below; where there is room they stand at the left.
+On a phone the navigation bar is at the bottom, on a wide window at the left.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from feexpay_client.ui.widgets.focus import focusables
 from feexpay_client.ui.widgets.sheet import Sheet
 
 
-class Place(Pressable, BoxLayout):
-    """One of the places of the app."""
+class NavigationItem(Pressable, BoxLayout):
+    """One entry of the navigation bar."""
 
     name = StringProperty("")
     icon = StringProperty("")
-    words = StringProperty("")
+    text = StringProperty("")
     active = BooleanProperty(False)
 
 
-class Places(BoxLayout):
-    """All of them, beside or above each other. `options` are (name, icon, words)."""
+class NavigationBar(BoxLayout):
+    """Buttons for the main screens. `options` are (name, icon, text)."""
 
     options = ListProperty()
     value = StringProperty("")
@@ -39,55 +39,54 @@ class Places(BoxLayout):
 
     def on_options(self, *_args: object) -> None:
         empty(self)
-        for name, icon, said in self.options:
-            place = Place(name=name, icon=icon, words=said, active=name == self.value)
-            place.bind(on_release=lambda pressed: self.go(pressed.name))
-            self.add_widget(place)
+        for name, icon, text in self.options:
+            item = NavigationItem(name=name, icon=icon, text=text, active=name == self.value)
+            item.bind(on_release=lambda pressed: self.go(pressed.name))
+            self.add_widget(item)
 
     def on_value(self, *_args: object) -> None:
-        for place in self.children:
-            place.active = place.name == self.value
+        for item in self.children:
+            item.active = item.name == self.value
 
 
 class Shell(FloatLayout):
-    """The root of the window. `show` replaces the screen; what a screen covers is not kept."""
+    """The root widget. `show` replaces the screen and drops the old one."""
 
     wide = BooleanProperty(False)
-    place = StringProperty("")
-    places = ListProperty()
-    with_places = BooleanProperty(False)
+    active_item = StringProperty("")
+    navigation_items = ListProperty()
+    navigation_visible = BooleanProperty(False)
     banner_text = StringProperty("")
     banner_icon = StringProperty("")
-    banner_mood = StringProperty("warning")
+    banner_variant = StringProperty("warning")
     banner_action = StringProperty("")
     go = ObjectProperty(lambda name: None)
 
     __events__ = ("on_back", "on_banner")
 
     def on_back(self) -> None:
-        """Esc, or the back key of the phone."""
+        """Esc or the phone's back key was pressed."""
 
     def on_banner(self) -> None:
-        """The word in the banner was pressed."""
+        """The banner's button was pressed."""
 
     def on_size(self, *_args: object) -> None:
         self.wide = self.width >= dp(WIDE_DP)
 
     @property
     def screen(self) -> Any:
-        """The screen that is shown."""
         shown = self.ids.body.children
         return shown[0] if shown else None
 
     def show(self, screen: Any) -> None:
-        """That screen and no sheet; the focus is not left behind on what is gone."""
+        """Close all sheets and replace the screen."""
         for sheet in self.sheets():
             sheet.close()
         empty(self.ids.body)
         self.ids.body.add_widget(screen)
 
     def sheets(self) -> list[Sheet]:
-        """Open sheets, the topmost first."""
+        """The open sheets, topmost first."""
         return [child for child in self.children if isinstance(child, Sheet)]
 
     def open_sheet(self, sheet: Sheet) -> None:
@@ -98,7 +97,7 @@ class Shell(FloatLayout):
             sheet.bind(on_close=lambda *_: _focus_again(before))
 
     def focus_scope(self) -> Any:
-        """Where Tab may lead."""
+        """The widget whose descendants Tab may reach: the topmost sheet, else everything."""
         return next(iter(self.sheets()), self)
 
     def go_back(self) -> None:
@@ -115,22 +114,22 @@ def _focus_again(widget: Any) -> None:
 
 
 class Screen(BoxLayout):
-    """What stands in the frame. `vm` is its presenter, `wide` whether there is room for two columns."""
+    """Base of all screens. `vm` is the presenter; `wide`: there is room for two columns."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)
     wide = BooleanProperty(False)
 
     def first_focus(self) -> Any:
-        """What should have the focus when the screen appears; None leaves it alone."""
+        """The widget to focus when the screen appears; None leaves the focus alone."""
         return None
 
 
 class TopBar(BoxLayout):
-    """A title with the way back."""
+    """A title with a back button."""
 
     title = StringProperty("")
-    says = StringProperty("back")
+    action_name = StringProperty("back")
     icon = StringProperty("back")
 
     __events__ = ("on_back",)

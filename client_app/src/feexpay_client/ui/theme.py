@@ -1,7 +1,6 @@
-"""The look of the client as data: two sets of colours, one scale of type, one scale of space.
+"""Colours for light and dark, font sizes and spacing.
 
-Widgets read `theme` and nothing else, so a change of mode or of text size redraws what is on the screen.
-`READABLE` lists which colour is written on which: the contrast of each pair is a test (WCAG, at least 4.5).
+Widgets take colours and sizes only from `theme`, so a change of mode or text size redraws the screen.
 """
 
 from __future__ import annotations
@@ -65,10 +64,14 @@ DARK: Final = {
     "focus": "#8AB4F8",
     "scrim": "#000000B3",
 }
-#: (what is written, on what)
+#: (text colour, background): a test requires a WCAG contrast of at least 4.5 for each pair.
 READABLE: Final = (
-    *((ink, ground) for ink in ("ink", "muted") for ground in ("background", "surface", "sunken")),
-    *((ink, ground) for ink in ("primary", "danger", "warning", "info") for ground in ("background", "surface")),
+    *((ink, background) for ink in ("ink", "muted") for background in ("background", "surface", "sunken")),
+    *(
+        (ink, background)
+        for ink in ("primary", "danger", "warning", "info")
+        for background in ("background", "surface")
+    ),
     *((tone, f"{tone}_soft") for tone in ("primary", "danger", "warning", "info")),
     *(("ink", f"{tone}_soft") for tone in ("primary", "danger", "warning", "info")),
     ("muted", "primary_soft"),
@@ -77,7 +80,7 @@ READABLE: Final = (
     ("hero_ink", "hero"),
     ("hero_muted", "hero"),
 )
-#: The one scale of type, in sp at a text size of 100 %.
+#: Font sizes in sp at a text size of 100 %.
 TYPE: Final = {"display": 40, "title": 26, "heading": 19, "body": 16, "label": 14, "caption": 13}
 TEXT_SIZES: Final = (1.0, 1.15, 1.3, 1.5)
 TARGET_DP: Final = 48
@@ -85,7 +88,7 @@ WIDE_DP: Final = 840
 
 
 class Space:
-    """The one scale of space. Read at use: the density of the screen is known only then."""
+    """Spacing in pixels. Properties, because the screen's density is not known at import."""
 
     xxs = property(lambda self: dp(4))
     xs = property(lambda self: dp(8))
@@ -104,11 +107,11 @@ space = Space()
 
 
 class Theme(EventDispatcher):
-    """The colours and sizes in force. `mode` is what is shown, never "system": `appearance` decides that."""
+    """The current colours and sizes. `mode` is never "system": `appearance` resolves that."""
 
     mode = OptionProperty("light", options=["light", "dark"])
     scale = NumericProperty(1.0)
-    still = BooleanProperty(False)
+    reduced_motion = BooleanProperty(False)
     for _name, _color in LIGHT.items():
         locals()[_name] = ColorProperty(_color)
     del _name, _color
@@ -118,13 +121,13 @@ class Theme(EventDispatcher):
             setattr(self, name, color)
 
     def font(self, style: str, scale: float) -> float:
-        """Size in pixels of a style of `TYPE`. `scale` is passed so that kv knows what to listen to."""
-        # Big text grows less: at 150 % a display of 60 sp would leave no room for the amount it shows.
+        """Font size in pixels of a style of `TYPE`. kv passes `scale` so that the rule runs again when it changes."""
+        # Large styles grow half as much: at 150 % an amount in 60 sp would not fit on a phone.
         growth = scale if TYPE[style] <= 19 else 1 + (scale - 1) * 0.5
         return float(sp(TYPE[style] * growth))
 
     def tone(self, name: str, _mode: str) -> Any:
-        """The colour of that token, for kv rules which name it by a property."""
+        """The colour of a token. kv passes the mode so that the rule runs again when it changes."""
         return getattr(self, name)
 
 
@@ -133,7 +136,7 @@ def tokens(mode: str) -> dict[str, str]:
 
 
 def luminance(color: Sequence[float]) -> float:
-    """WCAG relative luminance of red, green, blue between 0 and 1."""
+    """WCAG relative luminance; red, green and blue between 0 and 1."""
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in color[:3])
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -148,10 +151,10 @@ def _parts(color: str | Sequence[float]) -> Sequence[float]:
     return get_color_from_hex(color) if isinstance(color, str) else color
 
 
-def deep(color: str, key: str = "") -> list[float]:
-    """A dark ground of about that hue on which white reads well: a hint at a provider, never its brand.
+def badge_background(color: str, key: str = "") -> list[float]:
+    """A dark background of about that hue on which white text is readable. It never matches a brand colour.
 
-    Anything that is no colour takes a hue from `key`, always the same for the same key.
+    An invalid colour is replaced by a hue computed from `key`.
     """
     try:
         hue, lightness, saturation = colorsys.rgb_to_hls(*get_color_from_hex(color)[:3])

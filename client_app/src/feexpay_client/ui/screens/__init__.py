@@ -1,1 +1,1 @@
-"""The screens. Each shows the properties of its presenter and calls its methods; nothing else."""
+"""The screens. Each shows its presenter's properties and calls its methods."""

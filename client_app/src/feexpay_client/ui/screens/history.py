@@ -1,4 +1,4 @@
-"""History: by day, with filters, growing at its end; the receipt beside it where there is room."""
+"""History screen: payments by day with filters; on a wide window the receipt beside them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from feexpay_client.ui.widgets.button import Chip
 from feexpay_client.ui.widgets.row import PaymentRow, Skeleton
 from feexpay_client.ui.widgets.text import Text
 
-#: So many rows are made in one frame: more would be seen as a stumble.
-_ROWS_A_FRAME = 8
+#: More rows in one frame would delay it visibly.
+_ROWS_PER_FRAME = 8
 
 
 class HistoryScreen(Screen):
-    """Rows are added, never made anew, as pages come in."""
+    """New pages add rows; existing rows stay."""
 
     def on_kv_post(self, _base: Any) -> None:
         if not self.wide:
@@ -28,7 +28,7 @@ class HistoryScreen(Screen):
         self._shown = 0
         self._generation = -1
         self._receipt: Receipt | None = None
-        self._waiting = False
+        self._showing_skeletons = False
         self._bindings = {
             "rows": self._fill,
             "state": self._fill,
@@ -46,7 +46,7 @@ class HistoryScreen(Screen):
             self._receipt.leave()
 
     def open(self, payment_id: str) -> None:
-        """Its receipt: beside the list where there is room, else on a screen of its own."""
+        """Show a receipt beside the list, or on its own screen on a phone."""
         self.app.open_receipt(payment_id)
         if self.wide:
             self._show_receipt()
@@ -72,37 +72,37 @@ class HistoryScreen(Screen):
     def _fill(self, *_args: object) -> None:
         rows = self.ids.rows
         loading = self.vm.state == "loading"
-        if self._generation != self.vm.generation or loading or self._waiting:
-            self._generation, self._shown, self._waiting = self.vm.generation, 0, loading
+        if self._generation != self.vm.generation or loading or self._showing_skeletons:
+            self._generation, self._shown, self._showing_skeletons = self.vm.generation, 0, loading
             empty(rows)
         if loading:
             for _ in range(5):
                 rows.add_widget(Skeleton(height="68dp", corner="14dp"))
             return
-        self._add_some(0)
+        self._add_rows(0)
 
-    def _add_some(self, _seconds: float) -> None:
+    def _add_rows(self, _seconds: float) -> None:
         if self.get_root_window() is None and self._shown:
             return
-        following = self.vm.rows[self._shown : self._shown + _ROWS_A_FRAME]
-        for row in following:
-            self.ids.rows.add_widget(self._made(row))
-        self._shown += len(following)
+        new_rows = self.vm.rows[self._shown : self._shown + _ROWS_PER_FRAME]
+        for row in new_rows:
+            self.ids.rows.add_widget(self._row_widget(row))
+        self._shown += len(new_rows)
         if self._shown < len(self.vm.rows):
-            Clock.unschedule(self._add_some)
-            Clock.schedule_once(self._add_some, 0)
+            Clock.unschedule(self._add_rows)
+            Clock.schedule_once(self._add_rows, 0)
 
-    def _made(self, row: dict[str, str]) -> Any:
+    def _row_widget(self, row: dict[str, str]) -> Any:
         if "day" in row:
             return Day(text=row["day"])
-        made = PaymentRow(**{name: value for name, value in row.items() if name != "id"})
-        made.payment_id = row["id"]
-        made.bind(on_release=lambda pressed: self.open(pressed.payment_id))
-        return made
+        widget = PaymentRow(**{name: value for name, value in row.items() if name != "id"})
+        widget.payment_id = row["id"]
+        widget.bind(on_release=lambda pressed: self.open(pressed.payment_id))
+        return widget
 
 
 class Day(Text):
-    """The day above its payments."""
+    """A heading with the day."""
 
 
 load_kv(__file__)

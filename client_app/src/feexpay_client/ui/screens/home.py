@@ -1,4 +1,4 @@
-"""Home: what the player has, the packs, and any other amount."""
+"""Shop screen: balance, coin packs, and a free amount."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from feexpay_client.ui.widgets.tile import PackTile
 
 
 class Hero(Card):
-    """The card with the coins."""
+    """The card with the player's balance."""
 
     coins_text = StringProperty("")
 
 
 class OtherAmount(Column):
-    """Any amount that is no pack."""
+    """The field and button for a free amount."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)
 
 
 class HomeScreen(Screen):
-    """Packs at the right and the rest at the left where there is room; packs first where there is not."""
+    """On a wide window the packs are at the right, else at the top."""
 
     def on_kv_post(self, _base: Any) -> None:
         column = self.ids.left if self.wide else self.ids.right

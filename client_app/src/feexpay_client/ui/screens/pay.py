@@ -1,4 +1,4 @@
-"""Pay: first how, then with which number, and what it costs before the payer agrees."""
+"""Pay screen: choose a provider, then fill in the form and see the total."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from feexpay_client.ui.widgets.tile import ProviderNotice, ProviderTile
 
 
 class Picker(Column):
-    """Country, kinds, search and the tiles."""
+    """The choice of provider: country, kinds, search and tiles."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)
@@ -26,13 +26,13 @@ class Picker(Column):
     __events__ = ("on_pick",)
 
     def on_pick(self, code: str) -> None:
-        """A way to pay was chosen."""
+        """The payer chose a provider."""
 
     def on_kv_post(self, _base: Any) -> None:
         self._bindings = {
             "tiles": self._show_tiles,
             "state": self._show_tiles,
-            "chosen": self._mark,
+            "chosen": self._show_chosen,
             "notices": self._show_notices,
             "kinds": self._show_kinds,
             "kind": self._show_kinds,
@@ -46,7 +46,7 @@ class Picker(Column):
         self.vm.unbind(**self._bindings)
 
     def open_countries(self) -> None:
-        """A sheet of countries; the choice is remembered."""
+        """Open a sheet with the countries."""
         sheet = Sheet(title=self.app.tr("providers.country"))
         rows = List()
         for code, name in self.vm.countries:
@@ -91,31 +91,31 @@ class Picker(Column):
         for row in self.vm.notices:
             box.add_widget(ProviderNotice(name=row["name"], monogram=row["monogram"], reason=row["reason"]))
 
-    def _mark(self, *_args: object) -> None:
+    def _show_chosen(self, *_args: object) -> None:
         for tile in self.ids.tiles.children:
             tile.chosen = getattr(tile, "code", None) == self.vm.chosen
 
 
 class Form(Column):
-    """The number, the sum and the button."""
+    """The phone number, the total and the pay button."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)
 
     def on_kv_post(self, _base: Any) -> None:
-        self.vm.bind(first_bad=self._point)
+        self.vm.bind(first_error_field=self._focus_error)
 
     def leave(self) -> None:
-        self.vm.unbind(first_bad=self._point)
+        self.vm.unbind(first_error_field=self._focus_error)
 
-    def _point(self, _vm: Any, name: str) -> None:
-        """The first field that is not right gets the focus."""
+    def _focus_error(self, _vm: Any, name: str) -> None:
+        """Focus the first field with an error."""
         if name in self.ids:
             self.ids[name].take_focus()
 
 
 class PayScreen(Screen):
-    """On a phone one step after the other; where there is room both at once."""
+    """On a phone, picker and form are two steps; on a wide window both are shown."""
 
     picking = BooleanProperty(True)
 
@@ -127,7 +127,7 @@ class PayScreen(Screen):
     def leave(self) -> None:
         for part in (self.picker, self.form):
             part.leave()
-            tear_down(part)  # on a phone only one of the two is on the screen
+            tear_down(part)  # on a phone one of them is not in the widget tree
 
     def _arrange(self, *_args: object) -> None:
         if not hasattr(self, "picker"):

@@ -1,4 +1,4 @@
-"""The end of a payment, and the receipt: after paying and out of the history."""
+"""Result screen: the receipt after a payment, or of a payment from the history."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.widgets.button import IconButton
 from feexpay_client.ui.widgets.text import Column
 
-#: Signs that still fit beside their name on the narrowest screen.
-_LONG = 26
+#: Longest value, in characters, that fits beside its name on the narrowest screen.
+_SHORT_VALUE = 26
 
 
 class Receipt(Column):
-    """ResultIcon, sum, reason, facts and what can be done. `ending` where a payment just ended."""
+    """Icon, amount, explanation, facts and buttons. `ending`: a payment has just ended."""
 
     vm = ObjectProperty(None, rebind=True)
     app = ObjectProperty(None)
@@ -32,37 +32,37 @@ class Receipt(Column):
         self.vm.unbind(facts=self._show_facts)
 
     def picture(self) -> Any:
-        """The receipt as it is seen, as an image of PIL."""
+        """The receipt as a PIL image."""
         return self.app.picture_of(self.ids.sheet)
 
     def _show_facts(self, *_args: object) -> None:
         box = self.ids.facts
         empty(box)
         for name, value in self.vm.facts:
-            row = (LongFact if len(value) > _LONG else ReceiptFact)(name=name, value=value)
+            row = (LongFact if len(value) > _SHORT_VALUE else ReceiptFact)(name=name, value=value)
             if value in self.vm.copied:
-                button = IconButton(icon="copy", tone="muted", says=f"copy {name}", pos_hint={"center_y": 0.5})
+                button = IconButton(icon="copy", tone="muted", action_name=f"copy {name}", pos_hint={"center_y": 0.5})
                 button.bind(on_release=lambda _button, text=value: self.vm.copy_fact(text))
                 row.ids.get("head", row).add_widget(button)
             box.add_widget(row)
 
 
 class ReceiptFact(BoxLayout):
-    """A name, its value, and room for the button that copies it."""
+    """A name and its value on one line."""
 
     name = StringProperty("")
     value = StringProperty("")
 
 
 class LongFact(BoxLayout):
-    """The same for a value that does not fit beside its name."""
+    """A name and below it a long value."""
 
     name = StringProperty("")
     value = StringProperty("")
 
 
 class ResultScreen(Screen):
-    """Done, or not done and why."""
+    """The result after paying, or a receipt from the history."""
 
     ending = BooleanProperty(True)
 

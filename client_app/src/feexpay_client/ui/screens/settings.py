@@ -1,4 +1,4 @@
-"""Settings: how it looks and speaks, who is signed in, which version this is."""
+"""Settings screen: language, appearance, account, server and version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from feexpay_client.ui.shell import Screen
 
 
 class SettingsScreen(Screen):
-    """Every change is seen at once."""
+    """Changes apply at once."""
 
 
 load_kv(__file__)

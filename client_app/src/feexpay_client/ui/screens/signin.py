@@ -1,4 +1,4 @@
-"""Sign in: which server, who, the password."""
+"""Sign-in screen: server, username, password."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feexpay_client.ui.shell import Screen
 
 
 class SignInScreen(Screen):
-    """Enter goes from field to field and then signs in."""
+    """Enter moves to the next field; in the last one it signs in."""
 
     def first_focus(self) -> Any:
         ids = self.ids

@@ -1,4 +1,4 @@
-"""Live status: the payment is under way, and the payer always knows what happens and what to do."""
+"""Status screen of an open payment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from feexpay_client.ui.shell import Screen
 
 
 class StatusScreen(Screen):
-    """One screen for every state that is not the end: sending, on the phone, a code, a page, checking."""
+    """Shows every open phase: sending, unknown, waiting, code, page and checking."""
 
     def first_focus(self) -> Any:
         return self.ids.code if self.vm.kind == "code" else None

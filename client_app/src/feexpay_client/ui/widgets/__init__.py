@@ -1,4 +1,4 @@
-"""What screens are made of, each with its kv file beside it. Importing this makes all of them known to kv."""
+"""The widgets, each with its kv file. Importing this package registers all of them with kv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small signs of our own: a provider's letters, a country's code. No operator's logo, wordmark or brand colour."""
+"""Badge with the letters of a provider or country. Never an operator's logo or brand colour."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from kivy.properties import BooleanProperty, ListProperty, NumericProperty, Stri
 from kivy.uix.anchorlayout import AnchorLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.theme import deep
+from feexpay_client.ui.theme import badge_background
 
 
 class Badge(AnchorLayout):
-    """A rounded square of a deep ground with one to three letters. `faded` where it cannot be chosen."""
+    """A rounded square with one to three letters. `faded`: it cannot be chosen."""
 
     monogram = StringProperty("")
     color = StringProperty("")
     key = StringProperty("")
     side = NumericProperty("44dp")
     faded = BooleanProperty(False)
-    ground = ListProperty([0, 0, 0, 1])
+    background = ListProperty([0, 0, 0, 1])
 
     def on_color(self, *_args: object) -> None:
-        self.ground = deep(self.color, self.key or self.monogram)
+        self.background = badge_background(self.color, self.key or self.monogram)
 
     def on_monogram(self, *_args: object) -> None:
         self.on_color()

@@ -1,4 +1,4 @@
-"""A word to the payer above everything else: no connection, a payment under way, something that failed."""
+"""A message with an icon and, if there is something to do, a button."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ _ICONS = {"info": "info", "warning": "alert", "danger": "alert", "primary": "tic
 
 
 class Banner(BoxLayout):
-    """`mood` chooses ground and icon; `action` is the word to press, if there is something to do."""
+    """`variant` chooses background and icon; `action` is the button's text, empty for none."""
 
     __events__ = ("on_act",)
 
-    mood = OptionProperty("info", options=list(_ICONS))
+    variant = OptionProperty("info", options=list(_ICONS))
     text = StringProperty("")
     icon = StringProperty("")
     action = StringProperty("")
 
     def on_act(self) -> None:
-        """The word was pressed."""
+        """The button was pressed."""
 
     def on_kv_post(self, _base: Any) -> None:
-        sign = Icon(
-            name=self.icon or _ICONS[self.mood], tone=self.mood, size=("22dp", "22dp"), pos_hint={"center_y": 0.5}
+        icon = Icon(
+            name=self.icon or _ICONS[self.variant], tone=self.variant, size=("22dp", "22dp"), pos_hint={"center_y": 0.5}
         )
-        self.bind(mood=sign.setter("tone"), icon=sign.setter("name"))
-        self.add_widget(sign, index=1)
-        self.bind(action=self._offer)
-        self._offer()
+        self.bind(variant=icon.setter("tone"), icon=icon.setter("name"))
+        self.add_widget(icon, index=1)
+        self.bind(action=self._show_action)
+        self._show_action()
 
-    def _offer(self, *_args: object) -> None:
+    def _show_action(self, *_args: object) -> None:
         for child in self.children[:]:
             if isinstance(child, BannerAction):
                 tear_down(child)
                 self.remove_widget(child)
         if self.action:
-            link = BannerAction(text=self.action, tone=self.mood)
+            link = BannerAction(text=self.action, tone=self.variant)
             link.bind(on_release=lambda *_: self.dispatch("on_act"))
             self.add_widget(link)
 
 
 class BannerAction(Pressable, BaseText):
-    """The word to press at the end of a banner."""
+    """The button at the end of a banner."""
 
 
 load_kv(__file__)

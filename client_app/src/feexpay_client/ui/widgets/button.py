@@ -1,4 +1,4 @@
-"""Things to press: the button of words, the button of one icon, the chip, the choice of a few."""
+"""Buttons, chips, choices and the toggle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.ring import Ring
 from feexpay_client.ui.widgets.text import BaseText
 
-#: kind → (ground, words, edge), as tokens.
+#: kind → (background, text, edge), as theme tokens.
 _KINDS = {
     "primary": ("primary", "primary_ink", None),
     "secondary": ("surface", "ink", "border"),
@@ -27,11 +27,11 @@ _KINDS = {
 
 
 class Pressable(Focusable, ButtonBehavior):
-    """Can be pressed by finger, mouse and keyboard; a drag that began on it and left does not press."""
+    """Can be pressed by finger, mouse and keyboard. A drag that leaves it does not press."""
 
 
 class TextButton(Pressable, AnchorLayout):
-    """Does something. While `busy` it turns a ring and takes no press."""
+    """A button with text. While `busy` it shows a spinner and ignores presses."""
 
     text = StringProperty("")
     icon = StringProperty("")
@@ -39,7 +39,7 @@ class TextButton(Pressable, AnchorLayout):
     busy = BooleanProperty(False)
 
     def tone(self, part: int, kind: str, disabled: bool) -> str:
-        """Token of the ground (0), the words (1) or the edge (2); empty where nothing is drawn."""
+        """Theme token of the background (0), the text (1) or the edge (2); empty for none."""
         if disabled and kind not in ("quiet", "secondary"):
             return ("sunken", "muted", "")[part]
         if disabled:
@@ -47,14 +47,16 @@ class TextButton(Pressable, AnchorLayout):
         return _KINDS[kind][part] or ""
 
     def on_kv_post(self, _base: Any) -> None:
-        self.bind(icon=self._dress, busy=self._dress, kind=self._dress, disabled=self._dress)
-        self._dress()
+        self.bind(
+            icon=self._show_leading, busy=self._show_leading, kind=self._show_leading, disabled=self._show_leading
+        )
+        self._show_leading()
 
     def on_touch_down(self, touch: Any) -> bool:
         return bool(super().on_touch_down(touch)) if not self.busy else self.collide_point(*touch.pos)
 
-    def _dress(self, *_args: object) -> None:
-        """What stands before the words: the ring, the icon, or nothing."""
+    def _show_leading(self, *_args: object) -> None:
+        """Show the spinner, the icon or nothing before the text."""
         slot, tone = self.ids.slot, self.tone(1, self.kind, self.disabled)
         empty(slot)
         if self.busy:
@@ -66,15 +68,15 @@ class TextButton(Pressable, AnchorLayout):
 
 
 class IconButton(Pressable, AnchorLayout):
-    """One icon, 48 dp to hit. `says` is what it does, for tests and people who read code."""
+    """A button with an icon, at least 48 dp large. Tests find it by `action_name`."""
 
     icon = StringProperty("cross")
     tone = StringProperty("ink")
-    says = StringProperty("")
+    action_name = StringProperty("")
 
 
 class Chip(Pressable, BoxLayout):
-    """A small choice among others; `active` is the chosen one."""
+    """A small option; `active`: it is chosen."""
 
     text = StringProperty("")
     icon = StringProperty("")
@@ -88,7 +90,7 @@ class Chip(Pressable, BoxLayout):
 
 
 class Choice(BoxLayout):
-    """A few values beside each other, one of them chosen. `options` are (value, words)."""
+    """A few values side by side, one of them chosen. `options` are (value, text)."""
 
     options = ListProperty()
     value = StringProperty("")
@@ -117,7 +119,7 @@ class ChoicePart(Pressable, AnchorLayout):
 
 
 class Toggle(Pressable, AnchorLayout):
-    """On or off; the knob stands right and the ground is coloured when on, so colour is not the only sign."""
+    """An on-off switch. The knob moves too, so that colour is not the only cue."""
 
     active = BooleanProperty(False)
 
@@ -126,9 +128,9 @@ class Toggle(Pressable, AnchorLayout):
 
 
 class Tag(BaseText):
-    """A word on a soft ground: the state of a payment, the best offer. `mood` is a tone that has a soft ground."""
+    """A short text on a soft background, such as the status of a payment."""
 
-    mood = OptionProperty("primary", options=["primary", "danger", "warning", "info", "plain"])
+    variant = OptionProperty("primary", options=["primary", "danger", "warning", "info", "plain"])
 
 
 load_kv(__file__)

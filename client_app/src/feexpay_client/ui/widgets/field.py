@@ -1,4 +1,4 @@
-"""A field: what is asked, the box to write in, and below it a hint or what is wrong."""
+"""A text field with label, hint and error."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
 from feexpay_client.ui.widgets.icon import Icon
 from feexpay_client.ui.widgets.text import Column, InlineText
 
-#: What was written → how it should read. Only separators may differ.
+#: Typed text → formatted text. Only separators may differ.
 Formatter = Callable[[str], str]
 
 
 class Entry(Focusable, TextInput):
-    """The box to write in. A formatter may group what is written; the caret stays with the sign it stood after."""
+    """The text input. A formatter may group the digits; the caret stays after the same character."""
 
     formatter: Formatter | None = ObjectProperty(None, allownone=True)
     pressing_keys = ()
@@ -31,7 +31,7 @@ class Entry(Focusable, TextInput):
 
     def do_backspace(self, from_undo: bool = False, mode: str = "bkspc") -> None:
         caret = self.cursor_index()
-        # A separator is not the payer's: what is meant is the sign before it.
+        # The formatter added the separator: delete the character before it.
         if not self.selection_text and self.formatter and caret and not self.text[caret - 1].isalnum():
             self.cursor = self.get_cursor_from_index(caret - 1)
         super().do_backspace(from_undo, mode)
@@ -56,23 +56,23 @@ class Entry(Focusable, TextInput):
         written, caret = self.text, self.cursor_index()
         grouped = self.formatter(written)
         if grouped != written:
-            before = sum(sign.isalnum() for sign in written[:caret])
+            before = sum(character.isalnum() for character in written[:caret])
             self.text = grouped
             self.cursor = self.get_cursor_from_index(_index_after(grouped, before))
 
 
-def _index_after(text: str, signs: int) -> int:
-    """The index in `text` behind that many letters and digits."""
+def _index_after(text: str, characters: int) -> int:
+    """The index in `text` after that many letters and digits."""
     seen = 0
-    for index, sign in enumerate(text):
-        if seen == signs:
+    for index, character in enumerate(text):
+        if seen == characters:
             return index
-        seen += sign.isalnum()
+        seen += character.isalnum()
     return len(text)
 
 
 class Field(Column):
-    """`error` takes the place of `hint`. `on_submit` is Enter."""
+    """`error` replaces `hint`. Enter dispatches `on_submit`."""
 
     __events__ = ("on_submit",)
 
@@ -90,7 +90,7 @@ class Field(Column):
     edge = NumericProperty(1)
 
     def on_submit(self) -> None:
-        """Enter was pressed in the box."""
+        """Enter was pressed."""
 
     def on_kv_post(self, _base: Any) -> None:
         self.ids.entry.bind(
@@ -98,17 +98,17 @@ class Field(Column):
             focus=self.setter("focused"),
             on_text_validate=lambda *_: self.dispatch("on_submit"),
         )
-        self.bind(text=self._show, error=lambda *_: self._mark())
-        self._show()
-        self.bind(prefix=self._lead)
-        self._lead()
+        self.bind(text=self._set_entry_text, error=self._scroll_to_error)
+        self._set_entry_text()
+        self.bind(prefix=self._show_prefix)
+        self._show_prefix()
         if self.secret:
-            eye = IconButton(icon="eye", tone="muted", says="show", pos_hint={"center_y": 0.5})
+            eye = IconButton(icon="eye", tone="muted", action_name="show", pos_hint={"center_y": 0.5})
             eye.bind(on_release=lambda *_: setattr(self.ids.entry, "password", not self.ids.entry.password))
             self.ids.box.add_widget(eye)
 
-    def _lead(self, *_args: object) -> None:
-        """What stands before the box: an icon, or words that belong to every value, such as +229."""
+    def _show_prefix(self, *_args: object) -> None:
+        """Show the icon and the prefix (such as +229) before the input."""
         box = self.ids.box
         for child in box.children[:]:
             if isinstance(child, Icon | InlineText):
@@ -117,19 +117,19 @@ class Field(Column):
         if self.prefix:
             box.add_widget(InlineText(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))
         if self.icon:
-            sign = Icon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
-            box.add_widget(sign, len(box.children))
+            icon = Icon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
+            box.add_widget(icon, len(box.children))
 
     def take_focus(self) -> None:
         self.ids.entry.focus = True
 
-    def _show(self, *_args: object) -> None:
+    def _set_entry_text(self, *_args: object) -> None:
         entry = self.ids.entry
         if entry.text != self.text:
             entry.text = self.text
             entry.cursor = entry.get_cursor_from_index(len(self.text))
 
-    def _mark(self) -> None:
+    def _scroll_to_error(self, *_args: object) -> None:
         if self.error:
             bring_into_view(self)
 

@@ -1,7 +1,7 @@
-"""The keyboard: which thing has the focus, where Tab and the arrows lead, and what Enter and Esc do.
+"""Keyboard focus: Tab, arrows, Enter and Esc.
 
-Kivy walks the widget tree for Tab and knows no sheets and no arrows; here the order is that of the screen's
-tree, a sheet keeps the focus inside, and arrows go to the nearest neighbour of the same group.
+Kivy supports neither sheets nor arrow keys. Here Tab follows the widget tree, a sheet keeps the focus inside, and
+arrows move to the nearest widget of the same group.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
 
 
 class Focusable(FocusBehavior):
-    """Can have the focus and shows it by a ring. Enter and space press it, Esc goes back."""
+    """Can have the focus and shows a ring. Enter and space press it, Esc goes back."""
 
-    #: Keys that press; a field gives Enter another meaning.
+    #: Keys that press the widget. Text fields use Enter otherwise.
     pressing_keys = ("enter", "numpadenter", "spacebar")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # On a phone the focus of a button would bring up the keyboard of the screen.
+        # On a phone, a focused button would open the on-screen keyboard.
         if platform in ("android", "ios"):
             self.is_focusable = False
 
@@ -56,7 +56,7 @@ class Focusable(FocusBehavior):
 
 
 def press(widget: Any) -> None:
-    """What a tap would do."""
+    """Do what a tap would do."""
     if not widget.disabled:
         widget.dispatch("on_release")
 
@@ -68,14 +68,14 @@ def go_back() -> None:
 
 
 def focus_scope() -> Widget | None:
-    """Where Tab may lead: the topmost sheet, else the whole window."""
+    """The widget whose descendants Tab may reach: the topmost sheet, else the whole window."""
     app = App.get_running_app()
     root = app.root if app is not None else None
     return root.focus_scope() if root is not None and hasattr(root, "focus_scope") else root
 
 
 def focusables(scope: Widget) -> Iterator[Any]:
-    """Everything below that can have the focus, in reading order."""
+    """All descendants that can have the focus, in reading order."""
     if scope.disabled or scope.opacity == 0:
         return
     if isinstance(scope, FocusBehavior) and scope.is_focusable:
@@ -85,7 +85,7 @@ def focusables(scope: Widget) -> Iterator[Any]:
 
 
 def move_focus(widget: Any, backwards: bool) -> None:
-    """To the next thing, round and round."""
+    """Focus the next widget; after the last comes the first."""
     scope = focus_scope()
     stops = list(focusables(scope)) if scope is not None else []
     if not stops:
@@ -97,7 +97,7 @@ def move_focus(widget: Any, backwards: bool) -> None:
 
 
 def move_by_arrow(widget: Any, direction: tuple[int, int]) -> bool:
-    """To the nearest thing that way within the same group. False: there is none."""
+    """Focus the nearest widget in that direction within the group. Returns False if there is none."""
     group = _group_of(widget)
     if group is None:
         return False

@@ -1,4 +1,4 @@
-"""Icons of our own, drawn as lines: Roboto has no tick, no cross and no arrow, and a font of icons is one more file."""
+"""Icons drawn as lines, because Roboto has no tick, cross or arrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 def arc(x: float, y: float, radius: float, start: float = 0, end: float = 360) -> Points:
-    """Part of a circle; degrees, anticlockwise from three o'clock."""
+    """Part of a circle, in degrees anticlockwise from three o'clock."""
     steps = max(6, int(abs(end - start) / 12))
     angles = ((start + (end - start) * step / steps) * pi / 180 for step in range(steps + 1))
     return tuple((x + radius * cos(angle), y + radius * sin(angle)) for angle in angles)
@@ -35,7 +35,7 @@ def box(left: float, bottom: float, right: float, top: float, corner: float = 2)
 
 
 def _meridian(side: int) -> Points:
-    """Half of a globe's narrow ellipse."""
+    """The left (-1) or right (1) half of the globe icon's narrow ellipse."""
     angles = (step * pi / 12 for step in range(-6, 7))
     return tuple((12 + 4.2 * side * cos(angle), 12 + 9 * sin(angle)) for angle in angles)
 
@@ -44,7 +44,7 @@ def dot(x: float, y: float) -> Points:
     return arc(x, y, 0.35)
 
 
-#: Strokes on a square of 24, y upwards.
+#: Strokes on a 24 × 24 square, y upwards.
 STROKES: Final[dict[str, tuple[Points, ...]]] = {
     "tick": (((5, 12.5), (10, 7.5), (19.5, 17)),),
     "cross": (((6, 6), (18, 18)), ((6, 18), (18, 6))),
@@ -90,7 +90,7 @@ STROKES: Final[dict[str, tuple[Points, ...]]] = {
 
 
 class Icon(Widget):
-    """One icon of `STROKES`, in a tone of the theme. `weight` is the stroke in dp at a size of 24 dp."""
+    """One icon of `STROKES` in a colour of the theme. `weight`: line width in dp at a size of 24 dp."""
 
     name = StringProperty("tick")
     tone = StringProperty("ink")
@@ -99,12 +99,12 @@ class Icon(Widget):
 
     def __init__(self, **kwargs: Any) -> None:
         self._color: Color | None = None
-        # Once a frame, when the layout has settled.
+        # At most once per frame, after the layout.
         self.redraw = Clock.create_trigger(self._redraw, -1)
         super().__init__(**kwargs)
 
     def _redraw(self, _seconds: float) -> None:
-        """Only when the name, place or size changed: a colour changes by itself, without new lines."""
+        """Draw the lines for a new name, position or size. A new colour needs only `recolor`."""
         self.canvas.clear()
         if self.name not in STROKES:
             return

@@ -1,10 +1,10 @@
-"""How a screen is filled: a scrolling page, two columns where there is room, and what stands where nothing is."""
+"""Page layouts: the scrolling page, two columns, the empty state, and the app's logo."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kivy.properties import BooleanProperty, ListProperty, NumericProperty, StringProperty
+from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.layout import Layout
 from kivy.uix.scrollview import ScrollView
@@ -14,9 +14,9 @@ from feexpay_client.ui.widgets.text import Column
 
 
 class Page(ScrollView):
-    """A screen's scrolling column, centred and never wider than reads well. Children land in that column.
+    """A centred scrolling column of limited width; children are added to that column.
 
-    Pulled down at its top it dispatches `on_pull`, where a screen has something to ask anew.
+    Pulling it down at the top dispatches `on_pull`, which screens use to reload.
     """
 
     __events__ = ("on_pull", "on_end")
@@ -25,10 +25,10 @@ class Page(ScrollView):
     pulling = BooleanProperty(False)
 
     def on_pull(self) -> None:
-        """Pulled down far enough and let go."""
+        """The page was pulled down and released."""
 
     def on_end(self) -> None:
-        """The end of the page came into sight."""
+        """The end of the page is less than a screen away."""
 
     def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
         column = self.ids.get("column")
@@ -38,23 +38,23 @@ class Page(ScrollView):
             column.add_widget(widget, *args, **kwargs)
 
     def on_kv_post(self, _base: Any) -> None:
-        self.bind(scroll_y=self._look_ahead)
+        self.bind(scroll_y=self._detect_end)
 
     def on_touch_up(self, touch: Any) -> bool:
         overscroll = getattr(self.effect_y, "overscroll", 0)
-        # Kivy counts beyond the top downwards.
+        # Overscroll at the top is negative.
         if overscroll < -self.height * 0.08 and self.collide_point(*touch.pos):
             self.dispatch("on_pull")
         return bool(super().on_touch_up(touch))
 
-    def _look_ahead(self, *_args: object) -> None:
-        hidden = (self.ids.column.height - self.height) * max(self.scroll_y, 0)
-        if hidden < self.height:
+    def _detect_end(self, *_args: object) -> None:
+        below = (self.ids.column.height - self.height) * max(self.scroll_y, 0)
+        if below < self.height:
             self.dispatch("on_end")
 
 
 class TwoColumns(Layout):
-    """Two columns beside each other where it is `wide`, else under each other. `share` is the left one's part."""
+    """Two columns side by side if `wide`, else stacked. `share`: the left column's part of the width."""
 
     wide = BooleanProperty(False)
     share = NumericProperty(0.5)
@@ -88,8 +88,8 @@ class TwoColumns(Layout):
             y -= gap
 
 
-class Placard(Column):
-    """An icon, what it means, and what to do: where a list is empty or could not be loaded."""
+class EmptyState(Column):
+    """Icon, title, text and button in place of a list that is empty or could not be loaded."""
 
     __events__ = ("on_act",)
 
@@ -102,10 +102,8 @@ class Placard(Column):
         """The button was pressed."""
 
 
-class Emblem(AnchorLayout):
-    """The sign of the app: a coin on its way, on our green."""
-
-    ground = ListProperty([0, 0, 0, 1])
+class AppLogo(AnchorLayout):
+    """The app's logo: a coin with a tick on green."""
 
 
 load_kv(__file__)

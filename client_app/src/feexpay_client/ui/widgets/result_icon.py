@@ -1,4 +1,4 @@
-"""The big drawn tick, cross or clock of a result, on its soft ground."""
+"""The large tick, cross or clock of a result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from feexpay_client.ui.kv import load_kv
 
 
 class ResultIcon(AnchorLayout):
-    """A round ground with one icon on it."""
+    """An icon on a round background."""
 
     icon = StringProperty("tick")
-    mood = OptionProperty("primary", options=["primary", "danger", "warning", "info"])
+    variant = OptionProperty("primary", options=["primary", "danger", "warning", "info"])
 
 
 load_kv(__file__)

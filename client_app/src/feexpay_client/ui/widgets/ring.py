@@ -1,8 +1,7 @@
-"""A ring that turns while something is under way.
+"""A spinner.
 
-Its lines are made once and turned by the graphics card: making them anew each frame cost five times the
-processor. It moves seven times a second, by seventeen degrees, only while it is on the screen, and not at all where
-the payer wants stillness.
+Its lines are created once and rotated by the graphics card: creating them each frame took five times the CPU. It
+moves seven times a second, only while it is on the screen, and not with reduced motion.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _SECONDS_A_TURN = 3.0
 
 
 class Ring(AnchorLayout):
-    """`weight` is the width of its line in dp. Children stand in its middle."""
+    """`weight` is the line width in dp. Children are centred inside."""
 
     tone = StringProperty("primary")
     weight = NumericProperty(3)
@@ -30,25 +29,25 @@ class Ring(AnchorLayout):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._turning: Any = None
-        # bind and not fbind: the theme lives longer than any ring and must not keep it.
-        theme.bind(still=self._follow)
+        self._rotation: Any = None
+        # bind, not fbind: fbind would keep every ring alive as long as the theme.
+        theme.bind(reduced_motion=self._start_or_stop)
 
     def on_parent(self, *_args: object) -> None:
-        self._follow()
+        self._start_or_stop()
 
-    def _follow(self, *_args: object) -> None:
-        if self._turning is not None:
-            self._turning.cancel()
-            self._turning = None
-        if self.parent is not None and not theme.still:
-            self._turning = Clock.schedule_interval(self._turn, 1 / _STEPS_A_SECOND)
+    def _start_or_stop(self, *_args: object) -> None:
+        if self._rotation is not None:
+            self._rotation.cancel()
+            self._rotation = None
+        if self.parent is not None and not theme.reduced_motion:
+            self._rotation = Clock.schedule_interval(self._rotate, 1 / _STEPS_A_SECOND)
 
-    def _turn(self, seconds: float) -> bool | None:
+    def _rotate(self, seconds: float) -> bool | None:
         if self.get_root_window() is None:
-            self._turning = None
+            self._rotation = None
             return False
-        # What another screen covers for a moment need not be drawn; the step is bounded so that a pause shows no jump.
+        # Limit the step, so that the ring does not jump after a pause.
         self.angle = (self.angle - 360 * min(seconds, 0.2) / _SECONDS_A_TURN) % 360
         return None
 

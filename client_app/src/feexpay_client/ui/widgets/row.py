@@ -1,4 +1,4 @@
-"""Rows of a list: a choice, a payment, a fact and its value; and the grey shapes that stand for rows to come."""
+"""List rows, and the grey skeletons shown while rows load."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from feexpay_client.ui.widgets.text import Column
 
 
 class List(Column):
-    """Rows under each other; arrows move between them."""
+    """A column of rows; the arrow keys move between them."""
 
     arrow_group = True
 
 
 class ListRow(Pressable, BoxLayout):
-    """Badge, words, and what stands at the end: a value, a mark for the chosen one, or a chevron."""
+    """Badge and text; at the end a value, a tick if chosen, or a chevron."""
 
     title = StringProperty("")
     subtitle = StringProperty("")
@@ -32,7 +32,7 @@ class ListRow(Pressable, BoxLayout):
 
 
 class PaymentRow(Pressable, BoxLayout):
-    """One payment of the history. `state_text` in words, `mood` its tone."""
+    """One payment of the history. `variant` colours `state_text`."""
 
     title = StringProperty("")
     subtitle = StringProperty("")
@@ -40,12 +40,12 @@ class PaymentRow(Pressable, BoxLayout):
     color = StringProperty("")
     amount = StringProperty("")
     state_text = StringProperty("")
-    mood = StringProperty("info")
+    variant = StringProperty("info")
     chosen = BooleanProperty(False)
 
 
 class Fact(BoxLayout):
-    """A name and its value at the other edge; `strong` for the sum."""
+    """A name at the left, its value at the right; `strong` for the total."""
 
     name = StringProperty("")
     value = StringProperty("")
@@ -53,21 +53,21 @@ class Fact(BoxLayout):
 
 
 class Rule(Widget):
-    """A hairline between things."""
+    """A thin line between rows."""
 
 
 class Skeleton(Widget):
-    """A grey shape where something will be. It breathes twice a second at most, so that waiting costs nothing."""
+    """A grey placeholder. It pulses twice a second, which costs little CPU."""
 
     shade = NumericProperty(1.0)
     corner = NumericProperty("10dp")
 
     def on_parent(self, _widget: Widget, parent: Widget | None) -> None:
-        Clock.unschedule(self._breathe)
-        if parent is not None and not theme.still:
-            Clock.schedule_interval(self._breathe, 0.5)
+        Clock.unschedule(self._pulse)
+        if parent is not None and not theme.reduced_motion:
+            Clock.schedule_interval(self._pulse, 0.5)
 
-    def _breathe(self, _seconds: float) -> bool:
+    def _pulse(self, _seconds: float) -> bool:
         self.shade = 0.6 if self.shade == 1 else 1.0
         return self.get_root_window() is not None
 

@@ -1,4 +1,4 @@
-"""A sheet over the screen: from below on a phone, in the middle where there is room. Esc or a tap beside closes it."""
+"""A modal sheet: at the bottom on a phone, centred on a wide window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from feexpay_client.ui.widgets.focus import focusables
 
 
 class Sheet(FloatLayout):
-    """Children land in its scrolling column. It keeps taps and the focus to itself until it is closed."""
+    """Children are added to its scrolling column. Esc or a tap outside closes it.
+
+    While open it keeps taps and the focus inside.
+    """
 
     __events__ = ("on_close",)
 
@@ -21,7 +24,7 @@ class Sheet(FloatLayout):
     title = StringProperty("")
 
     def on_close(self) -> None:
-        """It is gone, by a choice or without one."""
+        """The sheet was closed, with or without a choice."""
 
     def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
         column = self.ids.get("content")
@@ -37,7 +40,7 @@ class Sheet(FloatLayout):
             self.dispatch("on_close")
 
     def take_focus(self) -> None:
-        """Its first thing gets the focus, so that Enter never presses what it covers."""
+        """Focus the first widget, so that Enter cannot press a covered one."""
         first = next(focusables(self.ids.content), None)
         if first is not None:
             first.focus = True

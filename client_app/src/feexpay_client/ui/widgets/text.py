@@ -1,4 +1,4 @@
-"""Labels, and the boxes that hold them."""
+"""Labels, columns, rows and cards."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from feexpay_client.ui.theme import TYPE
 
 
 class BaseText(Label):
-    """A label without a size. `style` from the type scale, `tone` from the colour tokens.
+    """A label without a size. `style` is a key of `TYPE`, `tone` a colour token.
 
-    kv rules of a base class stay bound beside those of a subclass; so this one sets no size, and
-    each class below sets its own.
+    The kv rules of a base class also apply to its subclasses, so this one sets no size and each subclass sets its own.
     """
 
     style = OptionProperty("body", options=list(TYPE))
@@ -25,19 +24,19 @@ class BaseText(Label):
 
 
 class Text(BaseText):
-    """A paragraph: as wide as it may be, as high as it must be."""
+    """A paragraph: takes the full width and the height its text needs."""
 
 
 class OneLine(Text):
-    """One line that ends in … where the text does not fit."""
+    """One line, shortened with … if it does not fit."""
 
 
 class InlineText(BaseText):
-    """As wide as its text: for prices and other things that never wrap."""
+    """As wide as its text, never wrapped: for prices."""
 
 
-class Fitted(BaseText):
-    """As wide as its text, and no wider than `room`: then it wraps."""
+class WrappingText(BaseText):
+    """As wide as its text; it wraps at `room` pixels."""
 
     room = NumericProperty("200dp")
 
@@ -54,10 +53,10 @@ class Fitted(BaseText):
 
 
 class Column(Layout):
-    """A vertical stack, as high as its children. A child without height takes no spacing either.
+    """A vertical stack, as high as its children. A child without height gets no spacing.
 
-    A child keeps its width where it says so (`size_hint_x: None`) and then may stand by `pos_hint` (`center_x`,
-    `right`); else it is as wide as the column.
+    A child is as wide as the column. With `size_hint_x: None` it keeps its width and may set `pos_hint` (`center_x`,
+    `right`).
     """
 
     spacing = NumericProperty("12dp")
@@ -95,28 +94,28 @@ def _offset(child: Any, room: float) -> float:
     return float(room - child.width) if "right" in hint else 0.0
 
 
-class Maybe(Column):
-    """Its children are there only while `shown`: hidden ones cost nothing and catch no taps."""
+class ConditionalColumn(Column):
+    """Contains its children only while `shown`: hidden ones take no space and no taps."""
 
     shown = BooleanProperty(True)
 
     def __init__(self, **kwargs: Any) -> None:
-        self.kept: list[Any] = []
+        self.hidden_children: list[Any] = []
         super().__init__(**kwargs)
 
     def add_widget(self, widget: Any, *args: Any, **kwargs: Any) -> None:
         if self.shown:
             super().add_widget(widget, *args, **kwargs)
         else:
-            self.kept.append(widget)
+            self.hidden_children.append(widget)
 
     def on_shown(self, _widget: Any, shown: bool) -> None:
         if shown:
-            kept, self.kept = self.kept, []
-            for child in kept:
+            children, self.hidden_children = self.hidden_children, []
+            for child in children:
                 self.add_widget(child)
         else:
-            self.kept = list(reversed(self.children)) + self.kept
+            self.hidden_children = list(reversed(self.children)) + self.hidden_children
             self.clear_widgets()
 
 
@@ -125,9 +124,9 @@ class Row(BoxLayout):
 
 
 class Card(Column):
-    """A raised box. `ground` is its colour, `outlined` draws its edge."""
+    """A box with round corners. `background` is a colour token; `outlined` draws an edge."""
 
-    ground = StringProperty("surface")
+    background = StringProperty("surface")
     outlined = BooleanProperty(True)
 
 

@@ -1,4 +1,4 @@
-"""Tiles to choose from: a provider, a pack of coins."""
+"""Tiles for providers and coin packs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from feexpay_client.ui.widgets.button import Pressable
 
 
 class TileGrid(GridLayout):
-    """Tiles of one width, as many beside each other as fit. Arrows move between them."""
+    """A grid of tiles; the arrow keys move between them."""
 
     arrow_group = True
 
 
 class ProviderTile(Pressable, FloatLayout):
-    """A way to pay. `chosen` shows an edge and a tick."""
+    """A provider that can be chosen. `chosen` shows an edge and a tick."""
 
     code = StringProperty("")
     name = StringProperty("")
@@ -29,7 +29,7 @@ class ProviderTile(Pressable, FloatLayout):
 
 
 class ProviderNotice(BoxLayout):
-    """A way to pay that cannot be chosen now, and why."""
+    """An unavailable provider and the reason."""
 
     name = StringProperty("")
     monogram = StringProperty("")
@@ -37,7 +37,7 @@ class ProviderNotice(BoxLayout):
 
 
 class PackTile(Pressable, BoxLayout):
-    """A pack of coins and its price; `note` is a word above it, such as the best offer."""
+    """A coin pack and its price; `note` is a tag such as "Best value"."""
 
     coins = StringProperty("")
     unit = StringProperty("")
