@@ -58,8 +58,9 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         )
 
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
-        """The open and paid payments of a user's order."""
-        return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        """The open and paid payments of a user's order, without those that staff released."""
+        orders = self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        return orders.filter(released_at=None)
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
         """The payments after this one in a list, newest first."""
@@ -127,6 +128,12 @@ class Payment(PrimaryModel):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    released_at = models.DateTimeField(
+        _("order released at"),
+        null=True,
+        blank=True,
+        help_text=_("The money went back to the payer: the same order may be paid again."),
+    )
 
     objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
