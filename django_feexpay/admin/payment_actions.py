@@ -99,6 +99,6 @@ RELEASE = ConfirmedAction(
         "the money went back to the payer. Goods that were delivered stay delivered."
     ),
     run=release_order,
-    applies=order_release.blocks_an_order,
+    applies=order_release.may_be_released,
     bulk=False,
 )

@@ -76,11 +76,13 @@ class PaymentAdmin(ConfirmedActionsAdmin):
                     "created_at",
                     "updated_at",
                     "settled_at",
-                    "released_at",
                 )
             },
         ),
-        (_("Details"), {"classes": ("collapse",), "fields": ("rate_shown", "idempotency_key", "metadata_shown")}),
+        (
+            _("Details"),
+            {"classes": ("collapse",), "fields": ("released_at", "rate_shown", "idempotency_key", "metadata_shown")},
+        ),
     )
 
     def get_search_results(

@@ -59,6 +59,10 @@ class RefundForm(ReasonForm):
 
     field_order = ("amount", "way", "outside_reference", "reason")
 
+    def __init__(self, data: Any, *, charge: RefundableCharge) -> None:
+        super().__init__(data, initial={"amount": max(charge.left, 0) or None})
+        self.fields["amount"].label = _("Amount in %(currency)s") % {"currency": charge.currency}
+
 
 class CloseIncidentForm(ReasonForm):
     """How an incident ended, and what was done."""
@@ -137,16 +141,31 @@ def refunds_of(request: HttpRequest, rows: list[Refund]) -> list[dict[str, Any]]
     """Refunds for the template `refund/list.html`, with the names of the people."""
     names = names_of({name for row in rows for name in (row.proposed_by, row.approved_by, row.cancelled_by)})
     opens = request.user.has_perm("feexpay.view_refund")
+    decides = opens and request.user.has_perm(PERMISSION)
     return [
         {
             "row": row,
             "url": reverse("admin:feexpay_refund_change", args=[row.pk]) if opens else "",
+            "decisions": _decision_urls(row) if decides and row.state == Refund.State.PROPOSED else (),
             "state": state_badge(row),
             "amount": display.amount(row.amount, row.currency),
             "by": names[row.proposed_by],
-            "ended_by": names[row.approved_by or row.cancelled_by],
+            "approved_by": names[row.approved_by],
+            "cancelled_by": names[row.cancelled_by],
         }
         for row in rows
+    ]
+
+
+def _decision_urls(refund: Refund) -> list[tuple[Any, str]]:
+    """The titles and addresses that approve and cancel a proposed refund."""
+    query = urlencode({"refund": refund.pk})
+    return [
+        (title, f"{reverse(f'admin:feexpay_refund_{name}')}?{query}")
+        for name, title in (
+            ("approve", gettext_lazy("Approve the refund")),
+            ("cancel", gettext_lazy("Cancel the refund")),
+        )
     ]
 
 
@@ -165,16 +184,13 @@ def record_refund(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespo
     back_url = _back_url(request, payment, incident_id)
     try:
         charge = refunds.charge_of(payment.pk, incident_id)
-        form = RefundForm(
-            request.POST if request.method == "POST" else None, initial={"amount": max(charge.left, 0) or None}
-        )
+        form = RefundForm(request.POST if request.method == "POST" else None, charge=charge)
         if form.is_valid() and _record(model_admin, request, payment, incident_id, form):
             return HttpResponseRedirect(back_url)
     except NotAllowedError as refusal:
         model_admin.message_user(request, refusal.message, messages.WARNING)
         again = request.get_full_path() if refusal.code == "refunds_changed" else back_url
         return HttpResponseRedirect(again)
-    form.fields["amount"].label = _("Amount in %(currency)s") % {"currency": charge.currency}
     context = {
         **_context(model_admin, request, TITLE, form, back_url),
         "payment": payment,

@@ -7,9 +7,8 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -147,11 +146,8 @@ class RefundAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
         return display.line(row.attempt.masked_msisdn)
 
     @admin.display(description=gettext_lazy("incident"))
-    def incident_shown(self, row: Refund) -> SafeString | str:
-        if row.incident is None:
-            return display.EMPTY
-        url = reverse("admin:feexpay_incident_change", args=[row.incident.pk])
-        return format_html('<a href="{}">{}</a>', url, row.incident.get_kind_display())
+    def incident_shown(self, row: Refund) -> str:
+        return display.EMPTY if row.incident is None else row.incident.get_kind_display()
 
     @admin.display(description=gettext_lazy("charge"))
     def charge_shown(self, row: Refund) -> str:

@@ -67,7 +67,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='payment',
             name='released_at',
-            field=models.DateTimeField(blank=True, help_text='The money went back to the payer: the same order may be paid again.', null=True, verbose_name='order released at'),
+            field=models.DateTimeField(blank=True, null=True, verbose_name='order released at'),
         ),
         migrations.AlterField(
             model_name='outboxmessage',

@@ -91,6 +91,7 @@ class Payment(PrimaryModel):
 
     Amounts are integers in the minor unit of their currency: `amount` is the price, `charged_amount` what FeexPay is
     asked to charge, `fee` FeexPay's fee in the charged currency. `exchange_rate` is NULL if nothing was converted.
+    `released_at`: since then the same order may be paid again, as the money went back to the payer.
     Never deleted: a user with payments cannot be deleted.
     """
 
@@ -128,12 +129,7 @@ class Payment(PrimaryModel):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
-    released_at = models.DateTimeField(
-        _("order released at"),
-        null=True,
-        blank=True,
-        help_text=_("The money went back to the payer: the same order may be paid again."),
-    )
+    released_at = models.DateTimeField(_("order released at"), null=True, blank=True)
 
     objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from django_feexpay import conf
-from django_feexpay.lifecycle import OPEN_OR_PAID, Status
+from django_feexpay.lifecycle import LIVE, OPEN_OR_PAID, Status
 from django_feexpay.models import Attempt, Incident, Payment, PaymentEvent
 from django_feexpay.payments import attempts, refunds, staff_actions
 from django_feexpay.payments.durability import durable, refuse_outer_atomic
@@ -29,6 +29,15 @@ ASK_SECONDS = 20.0
 def blocks_an_order(payment: Payment) -> bool:
     """Whether a new payment for the same order is refused because of this one."""
     return bool(payment.merchant_reference) and payment.status in OPEN_OR_PAID and payment.released_at is None
+
+
+def may_be_released(payment: Payment) -> bool:
+    """Whether `release` may succeed, as far as the rows show: staff are offered it then."""
+    if not blocks_an_order(payment):
+        return False
+    if payment.status == Status.SUCCESSFUL:
+        return not _keeps_money(payment)
+    return payment.status in LIVE and payment.attempt.expires_at <= conf.now()
 
 
 def release(payment_id: UUID, *, reason: str, actor: str, source: Source) -> None:

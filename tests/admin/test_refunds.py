@@ -123,7 +123,10 @@ def test_second_person_approves_and_the_first_cannot(
     ]
     refund = Refund.objects.get()
     approve = f"{LIST}approve/?refund={refund.pk}"
-    assert approve in text_of(second, f"{LIST}{refund.pk}/change/")
+    for page in (f"{LIST}{refund.pk}/change/", page_of(charged_twice)):
+        assert approve in text_of(second, page)
+        assert f"{LIST}cancel/?refund={refund.pk}" in text_of(second, page)
+    assert approve not in text_of(staff_client("view_payment", "view_refund"), page_of(charged_twice))
 
     answer = first.post(approve, {"reason": "me again"}, follow=True)
     assert "You proposed this yourself" in answer.content.decode()
@@ -173,6 +176,16 @@ def test_refund_needs_its_permission_and_the_view_of_payments(
     page = page_of(charged_twice) if "view_payment" in held else f"/admin/feexpay/incident/{incident.pk}/change/"
     assert "Record a refund" not in text_of(client, page)
     assert Refund.objects.count() == 0
+
+
+def test_page_has_no_link_that_is_closed_to_its_user(staff_client: StaffClient, charged_twice: Payment) -> None:
+    client = staff_client("view_payment", "refund_payment")
+
+    page = text_of(client, record_page(charged_twice))
+
+    links = re.findall(r'href="(/admin/feexpay/[^"]+)"', page[page.index('class="breadcrumbs"') :])
+    assert page_of(charged_twice) in links
+    assert {link: client.get(link).status_code for link in links} == dict.fromkeys(links, 200)
 
 
 @pytest.mark.parametrize("query", ["", "?payment=x", "?payment=0b0e0000-0000-4000-8000-000000000000"])

@@ -9,9 +9,12 @@ from django.test import Client
 
 from django_feexpay import conf
 from django_feexpay.models import OutboxMessage, Payment, StaffAction
-from django_feexpay.payments import outbox
+from django_feexpay.payments import outbox, refunds
+from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.signals import payment_failed
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
+from tests.admin.recording_transport import PlayedGateway
 
 pytestmark = pytest.mark.django_db
 
@@ -136,9 +139,29 @@ def test_each_action_needs_its_own_permission(url: str, held: list[str], staff_c
 def test_order_that_may_still_be_paid_is_not_released(staff_client: StaffClient, start_payment: StartPayment) -> None:
     payment = start_payment()
     client = staff_client("view_payment", "release_order")
-    assert "Release the order" in client.get(page_of(payment)).content.decode()
+    assert "Release the order" not in client.get(page_of(payment)).content.decode()
 
     said = confirm(client, f"/admin/feexpay/payment/release/?payment={payment.pk}")
 
     assert said[0] == "Release the order: 0 done, 1 skipped, 0 failed."
     assert "may still succeed" in said[1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_refunded_order_is_released_from_the_page_of_its_payment(
+    staff_client: StaffClient, start_payment: StartPayment, gateway: PlayedGateway
+) -> None:
+    payment = start_payment()
+    gateway.says[str(payment.attempt.gateway_reference)] = "SUCCESSFUL"
+    reconcile(payment.attempt.pk, source=Source.WORKER)
+    client = staff_client("view_payment", "release_order")
+    address = f"/admin/feexpay/payment/release/?payment={payment.pk}"
+    assert address not in client.get(page_of(payment)).content.decode()
+    refunds.record(payment.pk, amount=5000, way="cash", reason="given back", actor="1", source=Source.ADMIN)
+    assert address in client.get(page_of(payment)).content.decode()
+
+    assert confirm(client, address) == ["Release the order: 1 done, 0 skipped, 0 failed."]
+
+    payment.refresh_from_db()
+    assert payment.released_at is not None
+    assert address not in client.get(page_of(payment)).content.decode()
