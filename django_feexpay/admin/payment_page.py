@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, event_texts, review_page, search
+from django_feexpay.admin import display, event_texts, refund_pages, review_page, search
 from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
@@ -34,6 +34,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
             {"row": row, "amount": display.amount_of_charge(row.amount, row.currency)}
             for row in _newest(payment.incidents.select_related("attempt").order_by("-id"))
         ],
+        "refunds": refund_pages.refunds_of(request, _newest(payment.refunds.order_by("-id"))),
         "most_rows": MAX_ROWS,
     }
 

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
-from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
+from django_feexpay.admin import display, payment_actions, payment_page, refund_pages, review_page, search
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
@@ -57,7 +57,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         "appear in the address. Use “Find by phone number”."
     )
     actions = ("export_csv", "export_xlsx")
-    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY)
+    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY, payment_actions.RELEASE)
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
@@ -79,7 +79,10 @@ class PaymentAdmin(ConfirmedActionsAdmin):
                 )
             },
         ),
-        (_("Details"), {"classes": ("collapse",), "fields": ("rate_shown", "idempotency_key", "metadata_shown")}),
+        (
+            _("Details"),
+            {"classes": ("collapse",), "fields": ("released_at", "rate_shown", "idempotency_key", "metadata_shown")},
+        ),
     )
 
     def get_search_results(
@@ -115,6 +118,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         actions = super().page_actions(request, row)
         if review_page.may_close_reviews(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
+        actions += [{"title": refund_pages.TITLE, "url": url} for url in refund_pages.urls_of(request, row)]
         return actions
 
     # --- exports -------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from django_feexpay.admin import display, event_texts
+from django_feexpay.admin import display, event_texts, repeat_actions
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -140,8 +141,11 @@ class CreditAdmin(PaymentRowsAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(PaymentRowsAdmin):
+class WebhookDeliveryAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Webhook deliveries, redacted."""
+
+    confirmed_actions = (repeat_actions.PROCESS_AGAIN,)
+    confirm_columns = ("received_at", "gateway_reference", "reported_status", "payment_shown")
 
     list_display = (
         "received_at",
@@ -173,8 +177,11 @@ class WebhookDeliveryAdmin(PaymentRowsAdmin):
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(PaymentRowsAdmin):
+class OutboxMessageAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Signals to the host's receivers, newest first."""
+
+    confirmed_actions = (repeat_actions.SEND_AGAIN,)
+    confirm_columns = ("signal", "payment_shown", "created_at", "delivered_at", "last_error")
 
     list_display = (
         "created_at",

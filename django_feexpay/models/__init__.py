@@ -12,7 +12,9 @@ from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.refund import Refund
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
+from django_feexpay.models.staff_action import StaffAction
 
 __all__ = [
     "Attempt",
@@ -30,7 +32,9 @@ __all__ = [
     "PaymentEvent",
     "PromptLift",
     "Provider",
+    "Refund",
     "ReviewDecision",
     "ReviewProposal",
+    "StaffAction",
     "WebhookDelivery",
 ]

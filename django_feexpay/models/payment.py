@@ -26,6 +26,7 @@ from django_feexpay.lifecycle import (
     detail,
     public,
 )
+from django_feexpay.models.append_only import AppendOnlyModel
 from django_feexpay.models.fields import SealedField
 from django_feexpay.models.primary import PrimaryModel, PrimaryQuerySet
 from django_feexpay.models.provider import Provider
@@ -38,10 +39,6 @@ _UNLISTED_ATTEMPT_COLUMNS = (
     *("otp_count", "sent_at", "last_polled_at", "poll_count", "first_empty_search_at"),
     *("created_at", "updated_at", "settled_at"),
 )
-
-
-class AppendOnlyError(TypeError):
-    """Events must not be changed or deleted."""
 
 
 class PaymentQuerySet(PrimaryQuerySet["Payment"]):
@@ -61,8 +58,9 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         )
 
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
-        """The open and paid payments of a user's order."""
-        return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        """The open and paid payments of a user's order, without those that staff released."""
+        orders = self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        return orders.filter(released_at=None)
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
         """The payments after this one in a list, newest first."""
@@ -93,6 +91,7 @@ class Payment(PrimaryModel):
 
     Amounts are integers in the minor unit of their currency: `amount` is the price, `charged_amount` what FeexPay is
     asked to charge, `fee` FeexPay's fee in the charged currency. `exchange_rate` is NULL if nothing was converted.
+    `released_at`: since then the same order may be paid again, as the money went back to the payer.
     Never deleted: a user with payments cannot be deleted.
     """
 
@@ -126,6 +125,7 @@ class Payment(PrimaryModel):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    released_at = models.DateTimeField(_("order released at"), null=True, blank=True)
 
     objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 
@@ -308,15 +308,7 @@ class Attempt(PrimaryModel):
         return self.life_status is Status.REJECTED and self.reason_code in DOUBTFUL_REFUSALS
 
 
-class PaymentEventQuerySet(PrimaryQuerySet["PaymentEvent"]):
-    def update(self, **kwargs: Any) -> int:
-        raise AppendOnlyError("events are append-only: never change one")
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are append-only: never delete one")
-
-
-class PaymentEvent(PrimaryModel):
+class PaymentEvent(AppendOnlyModel):
     """One status change of an attempt. Append-only: by this class, and on PostgreSQL by a trigger.
 
     `evidence`: the facts behind the decision (reference, amount, echo), never personal data.
@@ -341,8 +333,6 @@ class PaymentEvent(PrimaryModel):
     evidence = models.JSONField(_("evidence"), default=dict, blank=True)
     created_at = models.DateTimeField(_("created at"))
 
-    objects = PaymentEventQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
-
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
@@ -350,14 +340,6 @@ class PaymentEvent(PrimaryModel):
 
     def __str__(self) -> str:
         return f"{self.from_status or '·'} → {self.to_status}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding:
-            raise AppendOnlyError("events are append-only: never change one")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        raise AppendOnlyError("events are append-only: never delete one")
 
 
 class Credit(PrimaryModel):

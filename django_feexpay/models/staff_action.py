@@ -1,0 +1,75 @@
+"""What staff did, across all records: the audit list of the back office."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.models.append_only import AppendOnlyModel
+from django_feexpay.models.payment import Payment, PaymentEvent
+
+
+class StaffAction(AppendOnlyModel):
+    """One action of a member of staff. Rows are only added.
+
+    `target`: what was acted on, as `model:primary key`, "" for a whole list. `detail`: facts such as the filter and
+    the count of an export. Neither holds a phone number or another personal datum.
+    """
+
+    class Action(models.TextChoices):
+        """What was done."""
+
+        RECONCILE = "reconcile", _("asked FeexPay")
+        RETRY = "retry", _("started a new attempt")
+        CLOSE_REVIEW = "close_review", _("closed a review")
+        CLOSE_INCIDENT = "close_incident", _("closed an incident")
+        CLOSE_DISCREPANCY = "close_discrepancy", _("closed a difference")
+        REFUND = "refund", _("recorded a refund")
+        APPROVE_REFUND = "approve_refund", _("approved a refund")
+        CANCEL_REFUND = "cancel_refund", _("cancelled a refund")
+        RELEASE_ORDER = "release_order", _("released an order")
+        REDELIVER = "redeliver", _("processed a webhook again")
+        RESEND_SIGNAL = "resend_signal", _("sent a signal again")
+        LIFT_PROMPTS = "lift_prompts", _("lifted the limit of payment requests")
+        SWITCH_PROVIDER = "switch_provider", _("changed a provider")
+        EXPORT = "export", _("exported")
+        LOOK_UP_NUMBER = "look_up_number", _("looked up a phone number")
+        UNMASK = "unmask", _("read a phone number")
+        NOTE = "note", _("wrote a note")
+
+    class Result(models.TextChoices):
+        """How it ended."""
+
+        DONE = "done", _("done")
+        SKIPPED = "skipped", _("skipped")
+        FAILED = "failed", _("failed")
+
+    action = models.CharField(_("action"), max_length=32, choices=Action.choices)
+    result = models.CharField(_("result"), max_length=8, choices=Result.choices, default=Result.DONE)
+    actor = models.CharField(_("by"), max_length=255)
+    actor_name = models.CharField(_("name"), max_length=255)
+    source = models.CharField(_("source"), max_length=16, choices=PaymentEvent.Source.choices)
+    payment = models.ForeignKey(
+        Payment,
+        verbose_name=_("payment"),
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="staff_actions",
+    )
+    target = models.CharField(_("record"), max_length=128, blank=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    detail = models.JSONField(_("details"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("staff action")
+        verbose_name_plural = _("staff actions")
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=("actor", "-id"), name="feexpay_staff_actor"),
+            models.Index(fields=("action", "-id"), name="feexpay_staff_action"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.actor_name}"
