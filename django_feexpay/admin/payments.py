@@ -24,6 +24,7 @@ from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments import reviews
+from django_feexpay.table_files import ExportError
 
 logger = logging.getLogger("django_feexpay.admin")
 
@@ -133,7 +134,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
         try:
             response = exports.download(cast(PaymentQuerySet, queryset), name)
-        except exports.ExportError as error:
+        except ExportError as error:
             self.message_user(request, str(error), messages.ERROR)
             return None
         logger.info("user %s exports payments as %s", request.user.pk, name)

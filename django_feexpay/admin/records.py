@@ -7,10 +7,14 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, event_texts
+from django_feexpay.admin import display, event_texts, statement_page
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -129,6 +133,15 @@ class CreditAdmin(OfPaymentAdmin):
     list_select_related = ("payment", "attempt")
     ordering = ("-event_id",)  # indexed, and grows with time
     fields = ("payment", "attempt", "event", "amount_shown", "created_at")
+    change_list_template = "admin/feexpay/credit/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.statement_view)
+        return [path("statement/", view, name="feexpay_statement"), *super().get_urls()]
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def statement_view(self, request: HttpRequest) -> HttpResponseBase:
+        return statement_page.show(self, request)
 
     @admin.display(description=_("payment"))
     def short_id(self, credit: Credit) -> SafeString:
