@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import display
+from django_feexpay.admin import display, export_columns
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import OfPaymentAdmin
@@ -105,7 +106,7 @@ class ComparisonAdmin(LedgerAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
+class DiscrepancyAdmin(ExportedListAdmin, OfPaymentAdmin, ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -122,6 +123,7 @@ class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
     list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
+    export_columns = export_columns.DISCREPANCIES
     confirm_columns = ("kind_shown", "payment_shown", "ours", "theirs", "gateway_reference", "found_at")
     confirmed_actions = (
         close_action(

@@ -11,9 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import display
+from django_feexpay.admin import display, export_columns
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.models import Incident
 from django_feexpay.payments import incidents
 
@@ -34,7 +35,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ConfirmedActionsAdmin):
+class IncidentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     """Incidents, newest first."""
 
     list_display = (
@@ -50,6 +51,7 @@ class IncidentAdmin(ConfirmedActionsAdmin):
     list_filter = (OpenFilter, "kind")
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
+    export_columns = export_columns.INCIDENTS
     fieldsets = (
         (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at", "closed_at", "note")}),
         (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),

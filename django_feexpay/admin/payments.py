@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any, cast
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -17,20 +15,16 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay import exports
-from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
+from django_feexpay.admin import display, export_columns, payment_actions, payment_page, review_page, search
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
-from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments import reviews
-from django_feexpay.table_files import ExportError
-
-logger = logging.getLogger("django_feexpay.admin")
 
 
 @admin.register(Payment)
-class PaymentAdmin(ConfirmedActionsAdmin):
+class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
 
     list_display = (
@@ -57,7 +51,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
         "appear in the address. Use “Find by phone number”."
     )
-    actions = ("export_csv", "export_xlsx")
+    export_columns = export_columns.PAYMENTS
+    export_order = ("created_at", "id")
     confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY)
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
@@ -116,29 +111,6 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         if review_page.may(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
         return actions
-
-    # --- exports -------------------------------------------------------------------------------------
-
-    def has_export_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, "export")
-
-    @admin.action(description=_("Export as CSV"), permissions=["export"])
-    def export_csv(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
-        return self._export(request, queryset, "csv")
-
-    @admin.action(description=_("Export as XLSX"), permissions=["export"])
-    def export_xlsx(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
-        return self._export(request, queryset, "xlsx")
-
-    def _export(self, request: HttpRequest, queryset: QuerySet[Payment], name: str) -> HttpResponseBase | None:
-        """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
-        try:
-            response = exports.download(cast(PaymentQuerySet, queryset), name)
-        except ExportError as error:
-            self.message_user(request, str(error), messages.ERROR)
-            return None
-        logger.info("user %s exports payments as %s", request.user.pk, name)
-        return response
 
     # --- columns -------------------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, event_texts, statement_page
+from django_feexpay.admin import display, event_texts, export_columns, statement_page
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -54,7 +55,7 @@ class OfPaymentAdmin(LedgerAdmin):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(OfPaymentAdmin):
+class AttemptAdmin(ExportedListAdmin, OfPaymentAdmin):
     """Attempts, those of the newest payments first, without the encrypted columns and the hash."""
 
     list_display = (
@@ -71,6 +72,8 @@ class AttemptAdmin(OfPaymentAdmin):
     list_filter = (StatusFilter,)
     # Payments have an index to sort by, attempts have none.
     ordering = ("-payment__created_at", "-payment__id", "-ordinal")
+    export_columns = export_columns.ATTEMPTS
+    export_order = ("payment__created_at", "payment_id", "ordinal")
     fieldsets = (
         (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
@@ -126,12 +129,14 @@ class PaymentEventAdmin(OfPaymentAdmin):
 
 
 @admin.register(Credit)
-class CreditAdmin(OfPaymentAdmin):
+class CreditAdmin(ExportedListAdmin, OfPaymentAdmin):
     """Credits, newest first."""
 
     list_display = ("short_id", "amount_shown", "created_at")
     list_select_related = ("payment", "attempt")
     ordering = ("-event_id",)  # indexed, and grows with time
+    export_columns = export_columns.CREDITS
+    export_order = ("event_id",)
     fields = ("payment", "attempt", "event", "amount_shown", "created_at")
     change_list_template = "admin/feexpay/credit/change_list.html"
 
