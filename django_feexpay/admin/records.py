@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -141,7 +142,8 @@ class CreditAdmin(ExportedListAdmin, OfPaymentAdmin):
     change_list_template = "admin/feexpay/credit/change_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.statement_view)
+        # It may ask FeexPay for the balance: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        view = transaction.non_atomic_requests(self.admin_site.admin_view(self.statement_view))
         return [path("statement/", view, name="feexpay_statement"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))

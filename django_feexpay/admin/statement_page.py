@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -20,13 +21,18 @@ from django.utils.translation import gettext_lazy
 
 from django_feexpay import statement_table
 from django_feexpay.admin import display
+from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue import money
+from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Provider
 from django_feexpay.payments import staff_actions, statements
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.reconciliation import settlement
 from django_feexpay.payments.statements import LONGEST_DAYS, Figures, Period, Statement
 from django_feexpay.table_files import FORMATS, ExportError, download
+
+logger = logging.getLogger("django_feexpay.admin")
 
 PERMISSION = "feexpay.view_statement"
 
@@ -65,8 +71,9 @@ class PeriodForm(forms.Form):
 
 
 def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
-    """The statement that the address asks for, by default of last month; by POST as a file.
+    """The statement of the address, by default of last month; by POST as a file, or with the balance at FeexPay.
 
+    Call it outside a transaction: it may ask FeexPay.
     Changes: StaffAction, for a file. Raises: PermissionDenied.
     """
     if not request.user.has_perm(PERMISSION):
@@ -85,7 +92,9 @@ def show(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResponseBase:
         "time_zone": str(statements.shop_time_zone()),
     }
     if statement is not None:
-        context |= _shown(statement, request)
+        context |= _shown(statement, request) | _settlement(statement, form, request)
+        if request.POST.get("ask") == "balance":
+            context |= _balances()
     return TemplateResponse(request, "admin/feexpay/credit/statement.html", context)
 
 
@@ -165,7 +174,7 @@ def _shown(statement: Statement, request: HttpRequest) -> dict[str, Any]:
         "reconciled": statement_table.reconciled(statement),
         "is_reconciled": not statement.unreconciled,
         "owed": any(figures.double_charges for figures in statement.totals.values()),
-        "incidents_url": _incidents_url(request),
+        "incidents_url": _list_for(request, "incident"),
     }
 
 
@@ -193,6 +202,58 @@ def _counted(count: int, amount: int, currency: str) -> SafeString:
     return display.line(f"{money.show(amount, currency)} ({count})")
 
 
-def _incidents_url(request: HttpRequest) -> str:
-    """The list of incidents, for those who may read it."""
-    return reverse("admin:feexpay_incident_changelist") if request.user.has_perm("feexpay.view_incident") else ""
+# --- beside FeexPay ------------------------------------------------------------------------------------
+
+
+def _settlement(statement: Statement, form: PeriodForm, request: HttpRequest) -> dict[str, Any]:
+    """What FeexPay's history says about this statement, with links for those who may follow them."""
+    provider = form.cleaned_data["provider"]
+    found = settlement.settle(statement, provider.pk if provider else "")
+    return {
+        "sums": [_sum_cells(each) for each in found.sums],
+        "differences": [_difference_cells(each, request) for each in found.differences[:MOST_ROWS]],
+        "difference_count": len(found.differences),
+        "uncompared_count": len(found.uncompared),
+        "uncompared_first": found.uncompared[0] if found.uncompared else None,
+        "uncompared_last": found.uncompared[-1] if found.uncompared else None,
+        "comparisons_url": _list_for(request, "comparison"),
+        "discrepancies_url": _list_for(request, "discrepancy"),
+    }
+
+
+def _sum_cells(sums: settlement.Sums) -> dict[str, Any]:
+    values = (sums.ours, sums.difference, sums.theirs)
+    return {
+        "currency": sums.currency or _("currency not named"),
+        "cells": [display.amount_of_charge(value, sums.currency) for value in values],
+    }
+
+
+def _difference_cells(difference: settlement.Difference, request: HttpRequest) -> dict[str, Any]:
+    row = difference.row
+    may_open = request.user.has_perm("feexpay.view_discrepancy")
+    return {
+        "kind": row.get_kind_display(),
+        "url": reverse("admin:feexpay_discrepancy_change", args=[row.pk]) if may_open else "",
+        "reference": row.gateway_reference,
+        "payment": display.payment_link(row.payment_id) if request.user.has_perm("feexpay.view_payment") else "",
+        "effect": display.amount_of_charge(difference.effect, row.currency),
+    }
+
+
+def _list_for(request: HttpRequest, model_name: str) -> str:
+    """The address of a list, for those who may read it."""
+    may_read = request.user.has_perm(f"feexpay.view_{model_name}")
+    return reverse(f"admin:feexpay_{model_name}_changelist") if may_read else ""
+
+
+def _balances() -> dict[str, Any]:
+    """FeexPay's balance now, or that it gave none."""
+    try:
+        found = settlement.balances()
+    except GatewayError as error:
+        logger.warning("FeexPay did not answer with the balance: %s", error.code)
+        return {"balance_failed": True}
+    return {
+        "balances": [{"name": name, "amount": f"{amount:,}".replace(",", "\u00a0")} for name, amount in found.items()]
+    }

@@ -11,7 +11,7 @@ from django_feexpay.gateway.transport import WireReply, WireRequest
 
 class PlayedGateway:
     """`says[reference]` is FeexPay's word on a collect, PENDING until told, `took[reference]` the amount where it is
-    another than asked for; `asked` are the references asked about. History has no rows.
+    another than asked for; `asked` are the references asked about, `balances` the shop's balance. History has no rows.
     """
 
     def __init__(self) -> None:
@@ -21,6 +21,8 @@ class PlayedGateway:
         self.asked: list[str] = []
         self.unreachable = False
         self.refusal = ""
+        self.balances: dict[str, str] = {}
+        self.balance_count = 0
 
     def exchange(self, request: WireRequest) -> WireReply:
         if self.unreachable:
@@ -29,6 +31,9 @@ class PlayedGateway:
             return self._collect(json.loads(request.body or b"{}"))
         if request.url.endswith("/history"):
             return _reply(200, {"success": True, "total": 0, "data": []})
+        if "/balance/" in request.url:
+            self.balance_count += 1
+            return _reply(200, {"balances": self.balances})
         return self._status(request.url.rsplit("/", 1)[1])
 
     def _collect(self, body: dict[str, Any]) -> WireReply:

@@ -14,8 +14,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
-from django_feexpay.models import StaffAction
-from tests.admin.conftest import StaffClient
+from django_feexpay.models import Attempt, Discrepancy, StaffAction
+from tests.admin.conftest import StaffClient, differ
+from tests.admin.recording_transport import PlayedGateway
 from tests.payments.charging import charge, incident
 
 pytestmark = pytest.mark.django_db
@@ -140,3 +141,57 @@ def test_reading_the_page_costs_the_same_for_many_credits(boss: Client, player: 
         charge(player, october(day), 100)
 
     assert count() == few <= 12
+
+
+# --- beside FeexPay ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def difference(player: User) -> Discrepancy:
+    """FeexPay took 5 000 F of a payment that is credited with 4 000 F."""
+    attempt = charge(player, october(10), 4000).attempt
+    Attempt.objects.filter(pk=attempt.pk).update(sent_at=october(10))
+    return differ(attempt, kind="amount", our_status="successful", our_amount=4000, their_word="successful")
+
+
+def test_open_differences_stand_on_the_page_with_what_they_mean(boss: Client, difference: Discrepancy) -> None:
+    page = boss.get(OCTOBER).content.decode()
+
+    assert f'href="/admin/feexpay/discrepancy/{difference.pk}/change/">another amount</a>' in page
+    assert "1 000 F CFA" in page
+    assert "32 days have no complete comparison" in page  # the local month touches 32 days of UTC
+    assert "No difference is open." not in page
+
+
+def test_differences_are_no_links_for_those_who_may_not_follow_them(
+    staff_client: StaffClient, difference: Discrepancy
+) -> None:
+    page = staff_client("view_statement").get(OCTOBER).content.decode()
+
+    assert "another amount" in page
+    for model in ("discrepancy", "comparison", "payment", "incident"):
+        assert f'href="/admin/feexpay/{model}/' not in page
+
+
+def test_balance_is_asked_for_only_by_its_button(boss: Client, gateway: PlayedGateway) -> None:
+    gateway.balances = {"MTN BENIN": "12500", "MOOV BENIN": "0"}
+    boss.get(OCTOBER)
+    assert gateway.balance_count == 0
+
+    page = boss.post(OCTOBER, {"ask": "balance"}).content.decode()
+
+    assert gateway.balance_count == 1
+    assert "MTN BENIN" in page
+    assert "12\u00a0500" in page
+
+
+def test_balance_that_feexpay_does_not_give_is_told(boss: Client, gateway: PlayedGateway) -> None:
+    gateway.unreachable = True
+
+    page = boss.post(OCTOBER, {"ask": "balance"}).content.decode()
+
+    assert "FeexPay did not answer with the balance." in page
+
+
+def test_empty_balance_is_told(boss: Client, gateway: PlayedGateway) -> None:
+    assert "FeexPay names no balance." in boss.post(OCTOBER, {"ask": "balance"}).content.decode()
