@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from django.db.models import OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import StreamingHttpResponse
 from django.utils.translation import gettext as _
 
@@ -19,6 +21,7 @@ from django_feexpay import conf
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.lifecycle import Status, detail, public
+from django_feexpay.models import Refund
 from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.table_files import (
     XLSX_MOST_ROWS,
@@ -37,13 +40,13 @@ _SLICE = 1000
 COLUMNS = (
     *("id", "created_at", "settled_at", "status", "detail", "provider", "country", "amount", "currency"),
     *("charged_amount", "charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "description"),
-    *("reference", "attempt_count"),
+    *("reference", "attempt_count", "refunded"),
 )
 _READ = (
     *("created_at", "pk", "settled_at", "status", "provider_id", "amount", "currency", "charged_amount"),
     *("charged_currency", "exchange_rate", "fee", "merchant_reference", "description"),
     *("latest_attempt__otp_required", "latest_attempt__redirect_url", "latest_attempt__masked_msisdn"),
-    *("latest_attempt__gateway_reference", "latest_attempt__ordinal"),
+    *("latest_attempt__gateway_reference", "latest_attempt__ordinal", "refunded"),
 )
 
 _COUNTRIES = {code: spec.country or "" for code, spec in CATALOGUE.items()}
@@ -116,7 +119,7 @@ def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -
 
 
 def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
-    ordered = payments.order_by("-created_at", "-id")
+    ordered = payments.order_by("-created_at", "-id").annotate(refunded=refunded_sum())
     part = list(ordered.values_list(*_READ)[:_SLICE])
     while part:
         yield part
@@ -126,9 +129,15 @@ def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
         part = list(ordered.older_than(created_at, pk).values_list(*_READ)[:_SLICE])
 
 
+def refunded_sum() -> Coalesce:
+    """What went back to the payer, second charges included. A subquery: a join would need a GROUP BY of all columns."""
+    recorded = Refund.objects.filter(payment=OuterRef("pk"), state=Refund.State.RECORDED).order_by()
+    return Coalesce(Subquery(recorded.values("payment").annotate(total=Sum("amount")).values("total")), 0)
+
+
 def _row(read: tuple[Any, ...]) -> Row:
     created_at, pk, settled_at, status, provider, amount, currency, charged, charged_currency, rate, *rest = read
-    fee, merchant_reference, description, otp_required, redirect_url, masked_msisdn, reference, ordinal = rest
+    fee, merchant_reference, description, otp_required, redirect_url, masked_msisdn, reference, ordinal, refunded = rest
     public_status, public_detail = _public(status, otp_required, bool(redirect_url))
     return [
         str(pk),
@@ -149,6 +158,7 @@ def _row(read: tuple[Any, ...]) -> Row:
         safe(description),
         safe(reference or ""),
         ordinal or 0,
+        refunded,
     ]
 
 

@@ -32,8 +32,10 @@ merchant_reference that the same user has paid already is credited, with its own
 add it to the user's balance."""
 
 payment_refunded = Signal()
-"""You gave the payer's money back. Reserved: this version records no refunds, so it is never sent. Money that FeexPay
-takes back, refunds made in its dashboard included, is `payment_reversed`."""
+"""Staff recorded a refund: the payer got money back from you. Sent once for each recorded refund, never for one that
+waits for a second person. `payment.refunds.get(event_id=event_id)` is the refund: its amount may be a part, and it may
+be of a second charge that was never credited (`credited` is False). The payment stays `successful`. Money that FeexPay
+takes back by itself is `payment_reversed`."""
 
 payment_reversed = Signal()
 """FeexPay took back money that was credited. Sent once for each credit, after a poll confirmed it; a webhook alone does

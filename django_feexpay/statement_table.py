@@ -62,6 +62,8 @@ def _figure_heads() -> list[str]:
         _("number of reversals"),
         _("reversals"),
         _("fees"),
+        _("number of refunds"),
+        _("refunds"),
         _("net"),
     ]
 
@@ -82,6 +84,8 @@ def _cells(figures: Figures, currency: str) -> list[Cell]:
         figures.reversal_count,
         in_units(figures.reversals, currency),
         in_units(figures.fees, currency),
+        figures.refund_count,
+        in_units(figures.refunds, currency),
         in_units(figures.net, currency),
     ]
 
@@ -96,6 +100,8 @@ def _figures(title: str, figures: Figures, currency: str) -> Iterator[str]:
         str(figures.reversal_count),
         money.show(figures.reversals, currency),
         money.show(figures.fees, currency),
+        str(figures.refund_count),
+        money.show(figures.refunds, currency),
         money.show(figures.net, currency),
     ]
     for head, value in zip(_figure_heads(), shown, strict=True):

@@ -20,6 +20,7 @@ from django_feexpay.admin.records import (
     PaymentEventAdmin,
     WebhookDeliveryAdmin,
 )
+from django_feexpay.admin.refunds import RefundAdmin
 
 __all__ = [
     "AttemptAdmin",
@@ -35,6 +36,7 @@ __all__ = [
     "PaymentEventAdmin",
     "PromptLiftAdmin",
     "ProviderAdmin",
+    "RefundAdmin",
     "ReviewProposalAdmin",
     "WebhookDeliveryAdmin",
 ]

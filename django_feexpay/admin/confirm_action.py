@@ -62,7 +62,7 @@ class ConfirmedAction:
     """An action on chosen rows. `run` takes a row, the id of the acting user and the reason.
 
     `name` stands in the address, in the list of actions and in the admin's log. `applies` says whether the page of a
-    row offers the action.
+    row offers the action. `bulk`: the list offers it, too, for several rows at once.
     """
 
     name: str
@@ -73,6 +73,7 @@ class ConfirmedAction:
     explanation: str | StrPromise = ""
     reason_label: str | StrPromise = gettext_lazy("Reason")
     reason_help: str | StrPromise = _REASON_HELP
+    bulk: bool = True
 
 
 class ReasonForm(forms.Form):
@@ -124,7 +125,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Offer each action on the list to staff with its permission."""
         offered = {} if IS_POPUP_VAR in request.GET else self._offered(request)
-        return {name: (_ask_for_reason(action), name, action.title) for name, action in offered.items()} | (
+        in_bulk = {name: action for name, action in offered.items() if action.bulk}
+        return {name: (_ask_for_reason(action), name, action.title) for name, action in in_bulk.items()} | (
             super().get_actions(request)
         )
 
@@ -154,7 +156,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         """
         if not (self.has_view_permission(request) and request.user.has_perm(action.permission)):
             raise PermissionDenied
-        rows = self._chosen_rows(request)
+        rows = self._chosen_rows(request, MOST_ROWS if action.bulk else 1)
         back_url = self._back_url(rows)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         form.fields["reason"].label, form.fields["reason"].help_text = action.reason_label, action.reason_help
@@ -186,13 +188,13 @@ class ConfirmedActionsAdmin(LedgerAdmin):
     def _offered(self, request: HttpRequest) -> dict[str, ConfirmedAction]:
         return {action.name: action for action in self.confirmed_actions if request.user.has_perm(action.permission)}
 
-    def _chosen_rows(self, request: HttpRequest) -> list[Any]:
+    def _chosen_rows(self, request: HttpRequest, most: int) -> list[Any]:
         try:
             ids = {self.opts.pk.to_python(value) for value in request.GET.getlist(str(self.opts.model_name))}
         except ValidationError:
             raise Http404 from None
         queryset = self.get_queryset(request).select_related(*self.list_select_related)
-        rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= MOST_ROWS else []
+        rows = list(queryset.filter(pk__in=ids)) if 0 < len(ids) <= most else []
         if not rows or len(rows) < len(ids):
             raise Http404
         return rows

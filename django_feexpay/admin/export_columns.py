@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django_feexpay.admin import display
 from django_feexpay.admin.list_exports import Column
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Discrepancy, Incident
+from django_feexpay.models import Discrepancy, Incident, Refund
 from django_feexpay.table_files import Cell, in_units
 
 
@@ -80,6 +80,7 @@ PAYMENTS = (
     Column(_("exchange rate"), ("exchange_rate",), _rate),
     Column(_("fee"), ("status", "fee", "charged_currency"), _fee),
     Column(_("net"), ("status", "charged_amount", "fee", "charged_currency"), _net),
+    Column(_("refunded"), ("refunded", "charged_currency"), amount),
     Column(_("phone"), ("latest_attempt__masked_msisdn",), number),
     Column(_("merchant reference"), ("merchant_reference",)),
     Column(_("description"), ("description",)),
@@ -128,7 +129,23 @@ INCIDENTS = (
     Column(_("FeexPay reference of the credited charge"), ("credited_reference",)),
     Column(_("opened at"), ("opened_at",)),
     Column(_("closed at"), ("closed_at",)),
+    Column(_("how it ended"), ("resolution",), label_of(Incident.Resolution)),
     Column(_("note"), ("note",)),
+)
+
+REFUNDS = (
+    Column(_("state"), ("state",), label_of(Refund.State)),
+    Column(_("payment"), ("payment_id",)),
+    Column(_("attempt"), ("attempt_id",)),
+    Column(_("code"), ("payment__provider_id",)),
+    Column(_("amount"), ("amount", "currency"), amount),
+    Column(_("currency"), ("currency",)),
+    Column(_("paid back by"), ("way",), label_of(Refund.Way)),
+    Column(_("FeexPay reference of the charge"), ("gateway_reference",)),
+    Column(_("reference of the payout"), ("outside_reference",)),
+    Column(_("reason"), ("reason",)),
+    Column(_("recorded or proposed at"), ("proposed_at",)),
+    Column(_("counts since"), ("recorded_at",)),
 )
 
 DISCREPANCIES = (

@@ -1,4 +1,4 @@
-"""Incidents: staff put them right by hand and close them with a note on what was done."""
+"""Incidents: staff record what they refunded, and close each incident with how it ended."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, export_columns
-from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
+from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import ExportedListAdmin
-from django_feexpay.models import Incident
-from django_feexpay.payments import incidents
+from django_feexpay.admin.people import name_of
+from django_feexpay.models import Incident, Refund
+from django_feexpay.payments import refunds
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -35,7 +38,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
+class IncidentAdmin(ExportedListAdmin):
     """Incidents, newest first."""
 
     list_display = (
@@ -46,25 +49,43 @@ class IncidentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         "gateway_reference",
         "opened_at",
         "closed_at",
+        "resolution",
         "note",
     )
-    list_filter = (OpenFilter, "kind")
+    list_filter = (OpenFilter, "kind", "resolution")
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
     export_columns = export_columns.INCIDENTS
     fieldsets = (
-        (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at", "closed_at", "note")}),
+        (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at")}),
+        (gettext_lazy("How it ended"), {"fields": ("resolution", "note", "closer", "closed_at")}),
         (gettext_lazy("At FeexPay"), {"fields": ("amount_shown", "gateway_reference", "credited_reference")}),
     )
-    confirm_columns = ("kind", "payment_shown", "attempt", "amount_shown", "gateway_reference", "opened_at")
-    confirmed_actions = (
-        close_action(
-            "feexpay.change_incident",
-            incidents.close,
-            is_open=lambda incident: incident.closed_at is None,
-            already_closed=gettext_lazy("This was closed before; its first note stays."),
-        ),
-    )
+    change_form_template = "admin/feexpay/incident/change_form.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        close = self.admin_site.admin_view(self.close_view)
+        return [path("close/", close, name="feexpay_incident_close"), *super().get_urls()]
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def close_view(self, request: HttpRequest) -> HttpResponse:
+        return refund_pages.close_incident(self, request)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        incident: Incident = context["original"]
+        charge = refunds.charge_of(incident.payment_id, incident.pk)
+        rows = Refund.objects.filter(incident=incident)
+        if charge.credited:
+            rows = Refund.objects.filter(attempt=incident.attempt_id, credited=True)
+        context |= {
+            "charge": refund_pages.facts_of(charge),
+            "record_url": refund_pages.record_url(request, charge),
+            "close_url": refund_pages.close_url(request, incident),
+            "refunds": refund_pages.refunds_of(request, list(rows.order_by("id"))),
+        }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -81,3 +102,7 @@ class IncidentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     @admin.display(description=gettext_lazy("amount"))
     def amount_shown(self, incident: Incident) -> SafeString:
         return display.amount_of_charge(incident.amount, incident.currency)
+
+    @admin.display(description=gettext_lazy("closed by"))
+    def closer(self, incident: Incident) -> str:
+        return name_of(incident.closed_by) or display.EMPTY

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
 from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Attempt, Payment
-from django_feexpay.payments import reviews
+from django_feexpay.payments import order_release, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import ask
@@ -54,6 +54,15 @@ def retry_payment(payment: Payment, actor: str, note: str) -> Outcome:
     return Outcome(Result.DONE)
 
 
+def release_order(payment: Payment, actor: str, reason: str) -> Outcome:
+    """Let the order of a payment be paid again, if its money went back."""
+    try:
+        order_release.release(payment.pk, reason=reason, actor=actor, source=Source.ADMIN)
+    except NotAllowedError as refusal:
+        return Outcome(Result.SKIPPED, refusal.message or refusal.code)
+    return Outcome(Result.DONE)
+
+
 def _may_be_retried(payment: Payment) -> bool:
     """False for what is paid or may be."""
     return payment.status != Status.SUCCESSFUL and reviews.under_review(payment.pk) is None
@@ -80,4 +89,16 @@ RETRY = ConfirmedAction(
     ),
     run=retry_payment,
     applies=_may_be_retried,
+)
+RELEASE = ConfirmedAction(
+    name="release",
+    permission="feexpay.release_order",
+    title=gettext_lazy("Release the order"),
+    explanation=gettext_lazy(
+        "This asks FeexPay about every attempt. The same order may be paid again if none of them may still succeed and "
+        "the money went back to the payer. Goods that were delivered stay delivered."
+    ),
+    run=release_order,
+    applies=order_release.may_be_released,
+    bulk=False,
 )

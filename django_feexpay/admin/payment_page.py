@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, event_texts, review_page, search
+from django_feexpay.admin import display, event_texts, refund_pages, review_page, search
 from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Incident, Payment, PaymentEvent, WebhookDelivery
 from django_feexpay.payments import reviews
@@ -31,6 +31,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "credit": _credit(payment),
         "outbox": _newest(payment.outbox.order_by("-id")),
         "incidents": _incidents(payment),
+        "refunds": refund_pages.refunds_of(request, _newest(payment.refunds.order_by("-id"))),
         "most_rows": MOST_ROWS,
     }
 

@@ -15,7 +15,16 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, export_columns, payment_actions, payment_page, review_page, search
+from django_feexpay import exports
+from django_feexpay.admin import (
+    display,
+    export_columns,
+    payment_actions,
+    payment_page,
+    refund_pages,
+    review_page,
+    search,
+)
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.catalogue.money import show_rate
@@ -53,7 +62,7 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     )
     export_columns = export_columns.PAYMENTS
     export_order = ("created_at", "id")
-    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY)
+    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY, payment_actions.RELEASE)
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
@@ -75,7 +84,10 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
                 )
             },
         ),
-        (_("Details"), {"classes": ("collapse",), "fields": ("rate_shown", "idempotency_key", "metadata_shown")}),
+        (
+            _("Details"),
+            {"classes": ("collapse",), "fields": ("released_at", "rate_shown", "idempotency_key", "metadata_shown")},
+        ),
     )
 
     def get_search_results(
@@ -110,7 +122,11 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         actions = super().page_actions(request, row)
         if review_page.may(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
+        actions += [{"title": refund_pages.TITLE, "url": url} for url in refund_pages.urls_of(request, row)]
         return actions
+
+    def rows_to_export(self, queryset: QuerySet[Payment]) -> QuerySet[Payment]:
+        return queryset.annotate(refunded=exports.refunded_sum())
 
     # --- columns -------------------------------------------------------------------------------------
 

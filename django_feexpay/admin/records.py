@@ -15,7 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, event_texts, export_columns, statement_page
+from django_feexpay.admin import display, event_texts, export_columns, repeat_actions, statement_page
+from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
@@ -160,8 +161,11 @@ class CreditAdmin(ExportedListAdmin, OfPaymentAdmin):
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(OfPaymentAdmin):
+class WebhookDeliveryAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
     """Webhook deliveries, redacted."""
+
+    confirmed_actions = (repeat_actions.PROCESS_AGAIN,)
+    confirm_columns = ("received_at", "gateway_reference", "reported_status", "payment_shown")
 
     list_display = (
         "received_at",
@@ -193,8 +197,11 @@ class WebhookDeliveryAdmin(OfPaymentAdmin):
 
 
 @admin.register(OutboxMessage)
-class OutboxMessageAdmin(OfPaymentAdmin):
+class OutboxMessageAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
     """Signals to the host's receivers, newest first."""
+
+    confirmed_actions = (repeat_actions.SEND_AGAIN,)
+    confirm_columns = ("signal", "payment_shown", "created_at", "delivered_at", "last_error")
 
     list_display = (
         "created_at",

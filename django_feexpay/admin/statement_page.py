@@ -179,7 +179,7 @@ def _shown(statement: Statement, request: HttpRequest) -> dict[str, Any]:
 
 
 def _heads() -> list[str]:
-    return [_("credits"), _("gross"), _("double charges"), _("reversals"), _("fees"), _("net")]
+    return [_("credits"), _("gross"), _("double charges"), _("reversals"), _("fees"), _("refunds"), _("net")]
 
 
 def _cells(figures: Figures, currency: str) -> list[dict[str, Any]]:
@@ -190,6 +190,7 @@ def _cells(figures: Figures, currency: str) -> list[dict[str, Any]]:
         _counted(figures.double_charge_count, figures.double_charges, currency),
         _counted(figures.reversal_count, figures.reversals, currency),
         display.amount(figures.fees, currency),
+        _counted(figures.refund_count, figures.refunds, currency),
         display.amount(figures.net, currency),
     ]
     return [{"head": head, "value": value} for head, value in zip(_heads(), values, strict=True)]

@@ -12,6 +12,7 @@ from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
+from django_feexpay.models.refund import Refund
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
 from django_feexpay.models.staff_action import StaffAction
 
@@ -31,6 +32,7 @@ __all__ = [
     "PaymentEvent",
     "PromptLift",
     "Provider",
+    "Refund",
     "ReviewDecision",
     "ReviewProposal",
     "StaffAction",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
@@ -60,6 +62,7 @@ class WebhookDelivery(PrimaryModel):
         verbose_name = _("webhook delivery")
         verbose_name_plural = _("webhook deliveries")
         ordering = ("-received_at", "-id")
+        permissions: ClassVar[Any] = (("reprocess_delivery", _("Can process a webhook delivery again")),)
         indexes = (
             models.Index(fields=("-received_at", "-id"), name="feexpay_delivery_newest"),
             models.Index(

@@ -15,13 +15,25 @@ class Incident(PrimaryModel):
     """Open until staff close it. A duplicate charge must be refunded; after a reversal FeexPay has the money back.
 
     `gateway_reference`, `amount`, `currency`: the charge at FeexPay. `credited_reference`: the charge that was
-    credited: the same one for a reversal, the other one for a duplicate charge.
+    credited: the same one for a reversal, the other one for a duplicate charge. `closed_by`: primary key of a user.
     One charge has one incident of a kind; an attempt may have several, as its payer may be charged three times.
     """
 
     class Kind(models.TextChoices):
         DUPLICATE_CHARGE = "duplicate_charge", _("charged twice: refund one")
         REVERSED_AFTER_CREDIT = "reversed_after_credit", _("FeexPay took a credited payment back")
+
+    class Resolution(models.TextChoices):
+        """How an incident ended. `payments.incidents` says which ones each kind may have."""
+
+        REFUNDED = "refunded", _("refunded: the recorded refunds cover the whole amount")
+        OTHER_REFUNDED = "other_refunded", _("the other charge of the order was refunded instead")
+        KEPT_AS_BALANCE = "kept_as_balance", _("kept as a balance, agreed with the payer")
+        TAKEN_BACK = "taken_back", _("FeexPay gave the money back itself")
+        GOODS_TAKEN_BACK = "goods_taken_back", _("what was sold was taken back")
+        LOSS_ACCEPTED = "loss_accepted", _("the shop bears the loss")
+        NO_MONEY_LOST = "no_money_lost", _("no money was lost: it was looked into")
+        BEFORE_REFUNDS = "before_refunds", _("closed before refunds were recorded")
 
     kind = models.CharField(_("kind"), max_length=32, choices=Kind.choices)
     payment = models.ForeignKey(Payment, verbose_name=_("payment"), on_delete=models.PROTECT, related_name="incidents")
@@ -32,6 +44,8 @@ class Incident(PrimaryModel):
     currency = models.CharField(_("currency"), max_length=3, blank=True)
     opened_at = models.DateTimeField(_("opened at"))
     closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+    resolution = models.CharField(_("how it ended"), max_length=16, choices=Resolution.choices, blank=True)
+    closed_by = models.CharField(_("closed by"), max_length=255, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True)
 
     class Meta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -21,6 +22,7 @@ class OutboxMessage(PrimaryModel):
         SUCCEEDED_LATE = "payment_succeeded_late", _("payment succeeded late")
         NEEDS_REVIEW = "payment_needs_review", _("payment needs review")
         DUPLICATE_CHARGE = "duplicate_charge_found", _("duplicate charge found")
+        REFUNDED = "payment_refunded", _("payment refunded")
         REVERSED = "payment_reversed", _("payment reversed")
 
     id = models.BigAutoField(primary_key=True)
@@ -37,6 +39,7 @@ class OutboxMessage(PrimaryModel):
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
         ordering = ("id",)
+        permissions: ClassVar[Any] = (("resend_signal", _("Can send a signal to the shop again")),)
         indexes = (
             models.Index(
                 fields=("next_delivery_at",), name="feexpay_outbox_due", condition=Q(next_delivery_at__isnull=False)

@@ -58,8 +58,9 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         )
 
     def of_order(self, user: Any, merchant_reference: Any) -> PaymentQuerySet:
-        """The open and paid payments of a user's order."""
-        return self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        """The open and paid payments of a user's order, without those that staff released."""
+        orders = self.filter(user=user, merchant_reference=merchant_reference, status__in=sorted(OPEN_OR_PAID))
+        return orders.filter(released_at=None)
 
     def older_than(self, created_at: datetime, pk: uuid.UUID) -> PaymentQuerySet:
         """The payments after this one in a list, newest first."""
@@ -90,6 +91,7 @@ class Payment(PrimaryModel):
 
     Amounts are integers in the minor unit of their currency: `amount` is the price, `charged_amount` what FeexPay is
     asked to charge, `fee` FeexPay's fee in the charged currency. `exchange_rate` is NULL if nothing was converted.
+    `released_at`: since then the same order may be paid again, as the money went back to the payer.
     Never deleted: a user with payments cannot be deleted.
     """
 
@@ -127,6 +129,7 @@ class Payment(PrimaryModel):
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+    released_at = models.DateTimeField(_("order released at"), null=True, blank=True)
 
     objects = PaymentQuerySet.as_manager()  # type: ignore[misc]  # the base's manager, replaced
 

@@ -8,14 +8,37 @@ from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from django_feexpay import conf
-from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage
+from django_feexpay.catalogue import money
+from django_feexpay.models import Attempt, Discrepancy, Incident, OutboxMessage, Payment, PaymentEvent
+from django_feexpay.payments import refunds, staff_actions
+from django_feexpay.payments.durability import durable
+from django_feexpay.payments.errors import NotAllowedError, invalid
 
 #: The signal that announces an incident to the host. Its message is written in the incident's transaction.
 SIGNALS: Mapping[Incident.Kind, OutboxMessage.Signal] = {
     Incident.Kind.DUPLICATE_CHARGE: OutboxMessage.Signal.DUPLICATE_CHARGE,
     Incident.Kind.REVERSED_AFTER_CREDIT: OutboxMessage.Signal.REVERSED,
+}
+
+_Resolution = Incident.Resolution
+#: How staff may end an incident of each kind.
+RESOLUTIONS: Mapping[Incident.Kind, tuple[Incident.Resolution, ...]] = {
+    Incident.Kind.DUPLICATE_CHARGE: (
+        _Resolution.REFUNDED,
+        _Resolution.OTHER_REFUNDED,
+        _Resolution.KEPT_AS_BALANCE,
+        _Resolution.TAKEN_BACK,
+        _Resolution.NO_MONEY_LOST,
+    ),
+    Incident.Kind.REVERSED_AFTER_CREDIT: (
+        _Resolution.REFUNDED,
+        _Resolution.GOODS_TAKEN_BACK,
+        _Resolution.LOSS_ACCEPTED,
+        _Resolution.NO_MONEY_LOST,
+    ),
 }
 
 
@@ -59,17 +82,28 @@ def open_once(kind: Incident.Kind, attempt: Attempt, charge: Charge, at: datetim
     return opened
 
 
-@transaction.atomic
-def close(incident_id: int, note: str) -> bool:
-    """Close an incident, and the discrepancies about its charge, with staff's note.
+@durable()
+def close(incident_id: int, note: str, *, resolution: str, actor: str, source: PaymentEvent.Source) -> bool:
+    """Close an incident, and the discrepancies about its charge, with staff's note and how it ended.
 
-    Returns True if this call closed it. Changes: Incident, Discrepancy. Safe to repeat: yes, the first note stays.
+    `resolution`: one of `RESOLUTIONS` of its kind; `refunded` only if the recorded refunds cover the charge. `actor`:
+    the primary key of a user.
+    Returns True if this call closed it. Changes: Incident, Discrepancy, StaffAction.
+    Raises: NotAllowedError `validation_error`, `not_refunded`, `refund_waits`.
+    Safe to repeat: yes, the first note stays.
     """
+    if not note.strip():
+        raise invalid("note", "required", _("Write what was done."))
+    payment_id = Incident.objects.values_list("payment_id", flat=True).get(pk=incident_id)
+    Payment.objects.select_for_update(of=("self",)).get(pk=payment_id)  # refunds are written under this lock
+    incident = Incident.objects.get(pk=incident_id)
+    if incident.closed_at is not None:
+        return False
+    _refuse_unless_ended(incident, resolution)
     now = conf.now()
     still_open = Incident.objects.filter(pk=incident_id, closed_at=None)
-    if not still_open.update(closed_at=now, note=note):
+    if not still_open.update(closed_at=now, closed_by=actor, resolution=resolution, note=note):
         return False
-    incident = Incident.objects.get(pk=incident_id)
     about_charge = Q(gateway_reference__iexact=incident.gateway_reference, attempt=incident.attempt_id)
     if incident.kind == Incident.Kind.DUPLICATE_CHARGE:
         about_charge &= Q(kind=Discrepancy.Kind.SECOND_ROW)
@@ -77,4 +111,21 @@ def close(incident_id: int, note: str) -> bool:
         about_charge &= Q(kind=Discrepancy.Kind.STATUS, outcome=Discrepancy.Outcome.INCIDENT)
     open_discrepancies = Discrepancy.objects.still_open().filter(about_charge)
     open_discrepancies.update(state=Discrepancy.State.CLOSED, ended_at=now, note=note)
+    detail = {"resolution": resolution}
+    action = staff_actions.Action.CLOSE_INCIDENT
+    staff_actions.record(action, actor=actor, source=source, target=incident, reason=note, detail=detail)
     return True
+
+
+def _refuse_unless_ended(incident: Incident, resolution: str) -> None:
+    """Raise NotAllowedError if the incident cannot end in this way."""
+    if resolution not in RESOLUTIONS[Incident.Kind(incident.kind)]:
+        raise invalid("resolution", "invalid", _("Choose how the incident ended."))
+    charge = refunds.charge_of(incident.payment_id, incident.pk)
+    if charge.proposed:
+        message = _("A refund of this charge waits for a second person: approve or cancel it first.")
+        raise NotAllowedError("refund_waits", message, payment_id=incident.payment_id)
+    if resolution == Incident.Resolution.REFUNDED and charge.owed > 0:
+        message = _("The recorded refunds do not cover this charge: %(owed)s are missing. Record the refund first.")
+        owed = money.show(charge.owed, charge.currency)
+        raise NotAllowedError("not_refunded", message % {"owed": owed}, payment_id=incident.payment_id)

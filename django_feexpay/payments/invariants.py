@@ -1,4 +1,4 @@
-"""Invariants of the stored rows, numbered I1 to I19, checkable on live data.
+"""Invariants of the stored rows, numbered I1 to I22, checkable on live data.
 
 Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each check is one
 statement and so sees one moment: payments may run meanwhile. Nothing here writes or repairs.
@@ -33,7 +33,15 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import history_search, incidents, leases, missing_attempts, outbox, prompts
+from django_feexpay.payments import (
+    history_search,
+    incidents,
+    leases,
+    missing_attempts,
+    outbox,
+    prompts,
+    refund_invariants,
+)
 from django_feexpay.payments.poll_schedule import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
@@ -47,7 +55,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A row or a sum that breaks `rule` (I1 to I19). `about`: its kind and id."""
+    """A row or a sum that breaks `rule` (I1 to I22). `about`: its kind and id."""
 
     rule: str
     about: str
@@ -123,7 +131,9 @@ def second_charge_opens_an_incident() -> Iterator[str]:
     """
     own = _duplicate_charges().filter(attempt=OuterRef("pk"), reference=Lower(_or_none(OuterRef("gateway_reference"))))
     order = {"payment__user": OuterRef("payment__user"), "payment__merchant_reference": OuterRef(_REFERENCE)}
-    paid_before = Credit.objects.filter(**order, event__lt=OuterRef("credit__event")).exclude(**{_REFERENCE: ""})
+    earlier = Credit.objects.filter(**order, event__lt=OuterRef("credit__event")).exclude(**{_REFERENCE: ""})
+    kept = Q(payment__released_at=None) | Q(payment__released_at__gt=OuterRef("credit__created_at"))
+    paid_before = earlier.filter(kept)
     attempts = Attempt.objects.annotate(reported=Exists(own), paid_before=Exists(paid_before))
     extra = Q(status=Status.SUCCESSFUL, credit=None) | Q(paid_before=True)
     for pk in _ids(attempts.filter(extra, reported=False)):
@@ -502,6 +512,9 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I17": message_is_delivered_or_scheduled,
     "I18": prompts_are_bounded,
     "I19": no_time_is_too_far_ahead,
+    "I20": refund_invariants.refunds_never_exceed_what_was_taken,
+    "I21": refund_invariants.closed_incident_is_refunded_or_explained,
+    "I22": refund_invariants.recorded_refund_is_approved_and_announced_once,
 }
 
 

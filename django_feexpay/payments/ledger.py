@@ -108,7 +108,7 @@ def move(
         waiting.update(outcome=ReviewProposal.Outcome.NOT_NEEDED, **ended)
     amount = attempt.amount if credited_amount is None else credited_amount
     _update_payment(payment, attempt, event, at, amount)
-    paid_before = next((other for other in same_order if other.status == Status.SUCCESSFUL), None)
+    paid_before = next((other for other in same_order if _holds_money(other)), None)
     if to_status is Status.SUCCESSFUL and paid_before is not None:
         _report_duplicate(payment, attempt, paid_before, at, amount)
     return True
@@ -129,6 +129,11 @@ def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
         same_order |= Q(user=payment.user_id, merchant_reference=payment.merchant_reference)
     rows = {row.pk: row for row in payments.filter(same_order)}
     return rows.pop(payment.pk), list(rows.values())
+
+
+def _holds_money(payment: Payment) -> bool:
+    """Whether a payment is paid and staff did not release its order, because the money went back."""
+    return payment.status == Status.SUCCESSFUL and payment.released_at is None
 
 
 def _open_proposals(attempt_id: UUID) -> QuerySet[ReviewProposal]:

@@ -15,12 +15,15 @@ from typing import Any
 from django.db import close_old_connections, connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.dispatch import Signal
+from django.utils.translation import gettext as _
 
 from django_feexpay import conf, failpoints, signals
-from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment
-from django_feexpay.payments import receivers
+from django_feexpay.models import OutboxMessage, OutboxReceipt, Payment, PaymentEvent
+from django_feexpay.payments import receivers, staff_actions
 from django_feexpay.payments.durability import durable
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.receivers import Bulkhead, Claim, Invocation, Receiver, Start, receivers_of
+from django_feexpay.payments.staff_actions import Action, checked_reason
 
 logger = logging.getLogger("django_feexpay.outbox")
 
@@ -30,6 +33,7 @@ SIGNALS: Mapping[str, Signal] = {
     OutboxMessage.Signal.SUCCEEDED_LATE: signals.payment_succeeded_late,
     OutboxMessage.Signal.NEEDS_REVIEW: signals.payment_needs_review,
     OutboxMessage.Signal.DUPLICATE_CHARGE: signals.duplicate_charge_found,
+    OutboxMessage.Signal.REFUNDED: signals.payment_refunded,
     OutboxMessage.Signal.REVERSED: signals.payment_reversed,
 }
 
@@ -63,7 +67,7 @@ def deliver(limit: int = 100) -> int:
     """
     bulkhead = Bulkhead()
     done = 0
-    for _ in range(limit):
+    for _round in range(limit):
         claims = claim(1, bulkhead)
         if not claims:
             break
@@ -184,6 +188,29 @@ def give_up(invocation: Invocation, bulkhead: Bulkhead) -> bool:
         )
     _postpone(invocation.held, invocation.took, f"{ERROR_HANGS}: {invocation.receiver}")
     return True
+
+
+@durable()
+def send_again(message_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
+    """Deliver a message once more to every receiver, with the same event id; a waiting one now instead of later.
+
+    A waiting message keeps its receipts: receivers that returned are not called again.
+    Changes: OutboxMessage, OutboxReceipt, StaffAction. Raises: NotAllowedError `validation_error`, `already_due`.
+    Safe to repeat: yes; until it is delivered again, the second call is refused.
+    """
+    reason, now = checked_reason(reason), conf.now()
+    message = OutboxMessage.objects.select_for_update(of=("self",)).get(pk=message_id)
+    unchanged = OutboxMessage.objects.filter(pk=message_id, next_delivery_at=message.next_delivery_at)
+    if message.next_delivery_at is None:
+        message.receipts.all().delete()
+        due = unchanged.update(next_delivery_at=now, delivered_at=None, last_error="")
+    else:  # due within a lease: a worker may be delivering it
+        due = message.next_delivery_at > now + LEASE and unchanged.update(next_delivery_at=now)
+    if not due:
+        text = _("This signal is about to be delivered: nothing was changed.")
+        raise NotAllowedError("already_due", text, payment_id=message.payment_id)
+    action, detail = Action.RESEND_SIGNAL, {"signal": message.signal, "event_id": str(message.event_id)}
+    staff_actions.record(action, actor=actor, source=source, target=message, reason=reason, detail=detail)
 
 
 def _renewed(held: Claim) -> Claim:

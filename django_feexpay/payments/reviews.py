@@ -26,10 +26,9 @@ from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.report_evaluation import evaluate_report, evidence_of
 from django_feexpay.payments.review_facts import Facts
+from django_feexpay.payments.staff_actions import checked_reason
 
 Outcome = ReviewProposal.Outcome
-
-LONGEST_REASON = 500
 
 #: The reason code of an attempt that a person closed as not paid.
 NOT_PAID_REASON = "not_paid"
@@ -67,7 +66,7 @@ def close(
     `history_incomplete`, `answer_changed`; `already_proposed`, `no_proposal`, `same_person`.
     Safe to repeat: yes, a second call finds nothing under review, or the same proposal.
     """
-    chosen, reason = _decision(decision), _reason(reason)
+    chosen, reason = _decision(decision), checked_reason(reason)
     attempt = under_review(payment_id)
     if attempt is None or attempt_id not in (None, attempt.pk):
         raise _not_under_review(payment_id)
@@ -143,15 +142,6 @@ def _decision(name: str) -> ReviewDecision:
     except ValueError:
         known = ", ".join(ReviewDecision.values)
         raise invalid("decision", "invalid", _("Decisions are: %(known)s.") % {"known": known}) from None
-
-
-def _reason(text: str) -> str:
-    text = text.strip()
-    if not text:
-        raise invalid("reason", "required", _("A reason is needed: it stays in the payment's history."))
-    if len(text) > LONGEST_REASON or "\0" in text:
-        raise invalid("reason", "invalid", _("At most %(most)d characters.") % {"most": LONGEST_REASON})
-    return text
 
 
 def _not_under_review(payment_id: UUID) -> NotAllowedError:

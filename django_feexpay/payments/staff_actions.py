@@ -7,13 +7,27 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from django_feexpay import conf
-from django_feexpay.models import StaffAction
-from django_feexpay.payments.ledger import Source
+from django_feexpay.models import PaymentEvent, StaffAction
+from django_feexpay.payments.errors import invalid
 
+Source = PaymentEvent.Source
 Action = StaffAction.Action
 Result = StaffAction.Result
+
+LONGEST_REASON = 500
+
+
+def checked_reason(text: str) -> str:
+    """The reason that a person gave, without white space around it. Raises: NotAllowedError `validation_error`."""
+    text = text.strip()
+    if not text:
+        raise invalid("reason", "required", _("A reason is needed: it stays in the payment's history."))
+    if len(text) > LONGEST_REASON or "\0" in text:
+        raise invalid("reason", "invalid", _("At most %(most)d characters.") % {"most": LONGEST_REASON})
+    return text
 
 
 def record(
@@ -51,7 +65,7 @@ def _payment_of(target: Any) -> Any:
     """The primary key of the payment that a row is, or belongs to."""
     if target is not None and target._meta.model_name == "payment":
         return target.pk
-    return getattr(target, "payment_id", None)
+    return getattr(target, "payment_id", None) or getattr(getattr(target, "attempt", None), "payment_id", None)
 
 
 def _name_of(actor: str) -> str:

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, TruncDate
 from django.utils import timezone
 
 from django_feexpay import conf
-from django_feexpay.models import Credit, Incident, Provider
+from django_feexpay.models import Credit, Incident, Provider, Refund
 
 A_DAY = timedelta(days=1)
 
@@ -63,8 +63,8 @@ class Figures:
     """Counts and sums. Amounts are in the minor unit of their currency.
 
     `gross`: credited. `double_charges`: taken by FeexPay and not credited, so owed to payers. `reversals`: credited and
-    taken back by FeexPay. `fees`: FeexPay's fees on credits and double charges, by the provider's percentage when the
-    payment was started.
+    taken back by FeexPay. `refunds`: recorded refunds, of credits and of double charges. `fees`: FeexPay's fees on
+    credits and double charges, by the provider's percentage when the payment was started.
     """
 
     credit_count: int = 0
@@ -74,14 +74,16 @@ class Figures:
     reversal_count: int = 0
     reversals: int = 0
     fees: int = 0
+    refund_count: int = 0
+    refunds: int = 0
 
     def __add__(self, other: Figures) -> Figures:
         return Figures(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def net(self) -> int:
-        """What is left at FeexPay: all that it took, without its fees and what it took back."""
-        return self.gross + self.double_charges - self.reversals - self.fees
+        """What is left: all that FeexPay took, without its fees, what it took back, and what was refunded."""
+        return self.gross + self.double_charges - self.reversals - self.fees - self.refunds
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Statement:
 def make(period: Period, provider: str = "") -> Statement:
     """Compute the statement of a period, of one provider or of all.
 
-    Four statements, whatever the number of payments. Safe to repeat: yes, it only reads.
+    Six statements, whatever the number of payments. Safe to repeat: yes, it only reads.
     """
     lines: dict[tuple[str, str], dict[date, Figures]] = defaultdict(lambda: defaultdict(Figures))
     for code, currency, day, figures in _moved(period, provider):
@@ -162,6 +164,7 @@ def _moved(period: Period, provider: str) -> Iterator[_Moved]:
     yield from _credits(period, provider)
     yield from _double_charges(period, provider)
     yield from _reversals(period, provider)
+    yield from _refunds(period, provider)
 
 
 def _credits(period: Period, provider: str) -> Iterator[_Moved]:
@@ -180,6 +183,13 @@ def _reversals(period: Period, provider: str) -> Iterator[_Moved]:
     # FeexPay's sources do not say that it gives its fee back, so the fee of the credit stays.
     for code, currency, day, count, taken, _fees in _incidents(Incident.Kind.REVERSED_AFTER_CREDIT, period, provider):
         yield code, currency, day, Figures(reversal_count=count, reversals=taken)
+
+
+def _refunds(period: Period, provider: str) -> Iterator[_Moved]:
+    recorded = _of(Refund.objects.filter(state=Refund.State.RECORDED), provider)
+    sums = _by_day(recorded, "recorded_at", period).annotate(count=Count("pk"), paid_back=Sum("amount"))
+    for code, currency, day, count, paid_back in sums.values_list(*_KEY, "count", "paid_back"):
+        yield code, currency, day, Figures(refund_count=count, refunds=paid_back)
 
 
 _KEY = ("payment__provider_id", "statement_currency", "day")

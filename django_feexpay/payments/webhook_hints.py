@@ -10,15 +10,18 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, F, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from django_feexpay import conf, crypto
 from django_feexpay.catalogue.outcomes import Word, same_reference, spellings_of
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.reports import WebhookHint, takes_back, word_from
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, WebhookDelivery
-from django_feexpay.payments import webhook_pace
+from django_feexpay.models import Attempt, PaymentEvent, WebhookDelivery
+from django_feexpay.payments import leases, staff_actions, webhook_pace
 from django_feexpay.payments.durability import durable
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.staff_actions import checked_reason
 
 #: How long an unmatched delivery may still be matched: FeexPay's answer with the reference is minutes late at most.
 _MATCHABLE = timedelta(hours=24)
@@ -102,6 +105,36 @@ def match_late_references() -> int:
             match(attempt_id, str(reference))
         matched += len(found)
     return matched
+
+
+def process_again(delivery_id: int, *, reason: str, actor: str, source: PaymentEvent.Source) -> None:
+    """Make the attempt of a stored delivery due now: the worker asks FeexPay. What the body says is not used.
+
+    Changes: WebhookDelivery, `next_poll_at` of the attempt, StaffAction. Makes no call. Safe to repeat: yes.
+    Raises: NotAllowedError `validation_error`, `no_attempt`, `payment_open` while the attempt is being sent.
+    """
+    reason = checked_reason(reason)
+    delivery = WebhookDelivery.objects.select_related("attempt").get(pk=delivery_id)
+    attempt = delivery.attempt
+    if attempt is None and delivery.gateway_reference:
+        named = spellings_of(delivery.gateway_reference)
+        attempt = Attempt.objects.filter(gateway_reference__in=named).first()
+    if attempt is None:
+        message = _("This webhook names no attempt that we know, so there is nothing to ask about.")
+        raise NotAllowedError("no_attempt", message)
+    if attempt.life_status is Status.SENDING:
+        message = _("This attempt is being sent right now: FeexPay will be asked about it soon.")
+        raise NotAllowedError("payment_open", message, payment_id=attempt.payment_id)
+    with durable():
+        WebhookDelivery.objects.filter(pk=delivery_id, attempt=None).update(attempt=attempt)
+        delivery.attempt = attempt
+        action = staff_actions.Action.REDELIVER
+        staff_actions.record(action, actor=actor, source=source, target=delivery, reason=reason)
+    # As in `receive`, after the commit.
+    if attempt.life_status is Status.SUCCESSFUL:
+        leases.make_credited_due_now(attempt)
+    else:
+        leases.make_due_now(attempt)
 
 
 def _attempt_of(hint: WebhookHint) -> Attempt | None:

@@ -18,14 +18,23 @@ from openpyxl import load_workbook
 
 from django_feexpay import table_files
 from django_feexpay.admin import list_exports, readonly
-from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, StaffAction
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, Refund, StaffAction
 from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
 from tests.api.test_history import keep_many, kept
+from tests.payments.charging import refund
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/feexpay/payment/"
-LISTS = ["payment", "attempt", "credit", "incident", "discrepancy"]
+LISTS = ["payment", "attempt", "credit", "incident", "refund", "discrepancy"]
+MODELS: dict[str, Any] = {
+    "payment": Payment,
+    "attempt": Attempt,
+    "credit": Credit,
+    "incident": Incident,
+    "refund": Refund,
+    "discrepancy": Discrepancy,
+}
 
 NEW_YEAR = datetime(2026, 12, 31, 23, 30, 15, tzinfo=UTC)  # half past midnight in Porto-Novo
 
@@ -106,6 +115,14 @@ def test_fee_and_net_are_of_money_that_was_taken(boss: Client, player: User) -> 
     assert rows == {str(failed.pk): ("", ""), str(paid.pk): ("85", "4915")}
 
 
+def test_refunds_of_a_payment_have_a_column(boss: Client, player: User) -> None:
+    payment = kept(player, status="successful")
+    refund(payment, 2000, NEW_YEAR)
+    refund(payment, 1000, NEW_YEAR, state="proposed")
+
+    assert table(take(boss, payment))[0]["Refunded"] == "2000"
+
+
 def test_heads_and_words_are_in_the_users_language(boss: Client, player: User) -> None:
     payment = kept(player, status="successful")
     form = {"action": "export_csv", ACTION_CHECKBOX_NAME: [payment.pk]}
@@ -133,14 +150,8 @@ def test_no_cell_is_a_formula(boss: Client, player: User, name: str) -> None:
 
 @pytest.mark.parametrize("of", LISTS)
 def test_every_list_of_money_is_exported(of: str, boss: Client, charged_twice: Payment) -> None:
-    model = {
-        "payment": Payment,
-        "attempt": Attempt,
-        "credit": Credit,
-        "incident": Incident,
-        "discrepancy": Discrepancy,
-    }[of]
-    rows = list(model._default_manager.all())
+    refund(charged_twice, 2000, NEW_YEAR)
+    rows = list(MODELS[of]._default_manager.all())
 
     exported = table(take(boss, *rows, of=of))
 
@@ -166,14 +177,9 @@ def test_slices_skip_and_repeat_no_row(
 ) -> None:
     monkeypatch.setattr(list_exports, "_SLICE", 1)
     differ(start_payment().attempt)
-    model = {
-        "payment": Payment,
-        "attempt": Attempt,
-        "credit": Credit,
-        "incident": Incident,
-        "discrepancy": Discrepancy,
-    }[of]
-    rows = list(model._default_manager.all())
+    refund(charged_twice, 2000, NEW_YEAR)
+    refund(charged_twice, 300, NEW_YEAR)
+    rows = list(MODELS[of]._default_manager.all())
 
     exported = [tuple(row.values()) for row in table(take(boss, *rows, of=of))]
 

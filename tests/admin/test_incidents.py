@@ -1,9 +1,10 @@
-"""Incidents are closed once, with a note, by staff with the permission."""
+"""Incidents are closed once, with how they ended and a note, by staff with the permission."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
@@ -24,28 +25,26 @@ def incident(charged_twice: Payment) -> Incident:
     return charged_twice.incidents.get()
 
 
-def test_action_leads_to_the_page_that_asks_for_the_note(boss: Client, incident: Incident) -> None:
-    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]})
-
-    assert answer["Location"] == f"{CLOSE}?incident={incident.pk}"
-    assert "What was done" in boss.get(answer["Location"]).content.decode()
+def close(client: Client, incident: Incident, note: str = "Looked into", resolution: str = "no_money_lost") -> Any:
+    return client.post(f"{CLOSE}?incident={incident.pk}", {"reason": note, "resolution": resolution}, follow=True)
 
 
 def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, incident: Incident) -> None:
     client = staff_client("view_incident", "change_incident")
 
-    answer = client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "Refunded, R-77"}, follow=True)
+    answer = close(client, incident, "Kept, the payer agreed", "kept_as_balance")
 
     incident.refresh_from_db()
     entry = LogEntry.objects.get()
     assert incident.closed_at is not None
-    assert incident.note == "Refunded, R-77"
-    assert (entry.user.username, entry.change_message) == ("staff-1", "close (done): Refunded, R-77")
-    assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
+    assert (incident.note, incident.resolution) == ("Kept, the payer agreed", "kept_as_balance")
+    assert (entry.user.username, entry.change_message) == ("staff-1", "close (kept_as_balance): Kept, the payer agreed")
+    assert [str(message) for message in answer.context["messages"]] == ["The incident is closed."]
+    assert "staff-1" in answer.content.decode()
 
 
 def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
-    page = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "  "}).content.decode()
+    page = close(boss, incident, "  ").content.decode()
 
     incident.refresh_from_db()
     assert "This field is required." in page
@@ -53,16 +52,13 @@ def test_close_needs_a_note(boss: Client, incident: Incident) -> None:
 
 
 def test_close_keeps_the_first_note(boss: Client, incident: Incident) -> None:
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "first"}, follow=True)
+    close(boss, incident, "first")
 
-    answer = boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "second"}, follow=True)
+    answer = close(boss, incident, "second")
 
     incident.refresh_from_db()
     assert incident.note == "first"
-    assert [str(message) for message in answer.context["messages"]] == [
-        "Close: 0 done, 1 skipped, 0 failed.",
-        f"This was closed before; its first note stays. ({incident.pk})",
-    ]
+    assert [str(message) for message in answer.context["messages"]] == ["This was closed before; its first note stays."]
 
 
 @pytest.mark.parametrize("held", [["view_incident"], ["change_incident"]])
@@ -70,7 +66,7 @@ def test_close_needs_both_permissions(held: list[str], staff_client: StaffClient
     client = staff_client(*held)
 
     assert client.get(f"{CLOSE}?incident={incident.pk}").status_code == 403
-    assert client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "x"}).status_code == 403
+    assert close(client, incident).status_code == 403
     incident.refresh_from_db()
     assert incident.closed_at is None
 
@@ -80,15 +76,20 @@ def test_close_of_an_unknown_incident_is_not_found(query: str, boss: Client) -> 
     assert boss.get(f"{CLOSE}{query}").status_code == 404
 
 
-def test_close_takes_a_limited_number(boss: Client, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("django_feexpay.admin.confirm_action.MOST_ROWS", 0)
+def test_incident_is_not_closed_as_refunded_without_a_refund(boss: Client, incident: Incident) -> None:
+    page = close(boss, incident, "Refunded, R-77", "refunded").content.decode()
 
-    answer = boss.post(LIST, {"action": "close", ACTION_CHECKBOX_NAME: [incident.pk]}, follow=True)
+    incident.refresh_from_db()
+    assert "The recorded refunds do not cover this charge" in page
+    assert incident.closed_at is None
 
-    assert [str(message) for message in answer.context["messages"]] == [
-        "You chose too many rows: the most is 0 at once. Nothing was done."
-    ]
-    assert boss.get(f"{CLOSE}?incident={incident.pk}").status_code == 404
+
+def test_incident_is_not_closed_without_saying_how_it_ended(boss: Client, incident: Incident) -> None:
+    page = close(boss, incident, "Refunded, R-77", "").content.decode()
+
+    incident.refresh_from_db()
+    assert "This field is required." in page
+    assert incident.closed_at is None
 
 
 @pytest.mark.parametrize(("state", "listed"), [("open", 1), ("closed", 0)])
@@ -100,7 +101,7 @@ def test_open_incident_links_to_its_closing(boss: Client, incident: Incident) ->
     page = f"{LIST}{incident.pk}/change/"
     assert f"{CLOSE}?incident={incident.pk}" in boss.get(page).content.decode()
 
-    boss.post(f"{CLOSE}?incident={incident.pk}", {"reason": "done"})
+    close(boss, incident)
 
     assert CLOSE not in boss.get(page).content.decode()
 

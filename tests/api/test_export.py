@@ -88,6 +88,7 @@ def test_row_has_the_values_of_the_api(player: User, caller: Caller, name: str) 
         "description": "Dix pièces d'or – 🪙",
         "reference": "REF-9",
         "attempt_count": "1",
+        "refunded": "0",
     }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime
+from uuid import uuid4
 
 from django.contrib.auth.models import User
 
-from django_feexpay.models import Credit, Incident, Payment, PaymentEvent
+from django_feexpay.models import Credit, Incident, Payment, PaymentEvent, Refund
 from tests.api.test_history import kept
 
 _references = itertools.count(1)
@@ -61,4 +62,23 @@ def incident(payment: Payment, kind: str, at: datetime, amount: int | None) -> I
         amount=amount,
         currency=payment.charged_currency,
         opened_at=at,
+    )
+
+
+def refund(payment: Payment, amount: int, at: datetime, *, state: str = "recorded") -> Refund:
+    """A refund of the credited charge, recorded then or only proposed."""
+    recorded = {"recorded_at": at, "event_id": uuid4()} if state == "recorded" else {}
+    return Refund.objects.create(
+        payment=payment,
+        attempt=payment.attempt,
+        credited=True,
+        amount=amount,
+        currency=payment.charged_currency,
+        way="cash",
+        reason="sent back",
+        state=state,
+        source="admin",
+        proposed_by="1",
+        proposed_at=at,
+        **recorded,
     )

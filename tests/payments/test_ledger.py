@@ -15,7 +15,7 @@ from django_feexpay.payments import incidents, ledger
 from django_feexpay.payments.ledger import Cause, Source
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, only_attempt
+from tests.payments.fakes import Clock, close_incident, only_attempt
 
 pytestmark = pytest.mark.django_db
 
@@ -403,8 +403,8 @@ def test_incident_is_closed_once_with_the_first_note(payment: Payment, clock: Cl
     incident = Incident.objects.get()
     clock.advance(60)
 
-    assert incidents.close(incident.pk, "refunded") is True
-    assert incidents.close(incident.pk, "again") is False
+    assert close_incident(incident.pk, "refunded") is True
+    assert close_incident(incident.pk, "again") is False
 
     incident.refresh_from_db()
     assert (incident.closed_at, incident.note) == (clock.at, "refunded")

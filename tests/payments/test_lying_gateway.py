@@ -16,12 +16,12 @@ from django.core.cache import cache
 import django_feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Credit, Discrepancy, Incident
-from django_feexpay.payments import incidents, initiate, invariants
+from django_feexpay.payments import initiate, invariants
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import discrepancies, nightly
 from django_feexpay.payments.terms import PaymentRequest
-from tests.payments.fakes import Clock, Guard, sweep
+from tests.payments.fakes import Clock, Guard, close_incident, sweep
 from tests.payments.lying_gateway import HISTORIES, REQUESTS, STATUSES, LyingGateway, Plan, Taken
 
 # Not in one transaction: thousands of polls leave dead rows in it, which slow down each further poll.
@@ -125,7 +125,7 @@ def close_all(ama: User) -> None:
     for attempt in Attempt.objects.filter(status=Status.REVIEW):
         close_review_of(attempt, ama)
     for incident_id in Incident.objects.filter(closed_at=None).values_list("pk", flat=True):
-        assert incidents.close(incident_id, "given back")
+        assert close_incident(incident_id, "given back")
     for difference_id in Discrepancy.objects.still_open().values_list("pk", flat=True):
         assert discrepancies.close(difference_id, "looked into")
 

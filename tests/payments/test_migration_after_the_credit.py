@@ -13,7 +13,7 @@ from django_feexpay.models import Attempt, Comparison, Discrepancy, Incident, Ou
 from django_feexpay.payments import incidents
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, only_attempt, sweep_until_final
+from tests.payments.fakes import Clock, close_incident, only_attempt, sweep_until_final
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,7 +57,7 @@ def test_several_incidents_of_an_attempt_become_one_with_a_note_about_the_others
 ) -> None:
     attempt = only_attempt(credited)
     first = open_incident(attempt, "duplicate_charge", "ref-again", clock)
-    incidents.close(first.pk, "refunded")
+    close_incident(first.pk, "refunded")
     open_incident(attempt, "duplicate_charge", "ref-third", clock)
 
     old = migrate(before())
@@ -72,14 +72,14 @@ def test_contradiction_becomes_a_reversal_with_a_signal_unless_staff_closed_it(
 ) -> None:
     reversal = open_incident(only_attempt(credited), "reversed_after_credit", "ref-0001", clock)
     if closed:
-        incidents.close(reversal.pk, "coins taken back")
+        close_incident(reversal.pk, "coins taken back")
     old = migrate(before())
     assert old.get_model("feexpay", "Incident").objects.get().kind == "contradiction"
     assert not old.get_model("feexpay", "OutboxMessage").objects.filter(signal="payment_reversed").exists()
 
-    migrate([OURS])
+    then = migrate([OURS])
 
-    row = Incident.objects.get()
+    row = then.get_model("feexpay", "Incident").objects.get()
     assert (row.kind, row.gateway_reference, row.amount, row.currency) == (
         "reversed_after_credit",
         "ref-0001",
@@ -97,9 +97,9 @@ def test_second_attempt_that_was_charged_names_both_references(credited: Payment
     open_incident(second, "duplicate_charge", "ref-0002", clock)
     migrate(before())
 
-    migrate([OURS])
+    then = migrate([OURS])
 
-    row = Incident.objects.get()
+    row = then.get_model("feexpay", "Incident").objects.get()
     assert (row.gateway_reference, row.credited_reference, row.amount) == ("ref-0002", "ref-0001", 5000)
 
 

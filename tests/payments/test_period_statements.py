@@ -14,7 +14,7 @@ from pytest_django import Settings
 from django_feexpay.payments import statements
 from django_feexpay.payments.statements import Figures, Period
 from tests.api.test_history import kept
-from tests.payments.charging import charge, incident
+from tests.payments.charging import charge, incident, refund
 from tests.payments.fakes import Clock
 
 pytestmark = pytest.mark.django_db
@@ -123,6 +123,22 @@ def test_double_charges_and_reversals_have_columns_of_their_own(player: User) ->
     assert section.total.net == 5000 + 5000 - 5000 - 170
 
 
+def test_recorded_refunds_lower_the_net_on_their_day(player: User) -> None:
+    payment = charge(player, at(7), 5000, fee=85)
+    refund(payment, 2000, at(9))
+    refund(payment, 1000, at(9), state="proposed")
+    refund(payment, 500, at(31, 23, 0))  # it is November in Porto-Novo
+
+    statement = statements.make(OCTOBER)
+
+    assert [line.figures for line in statement.sections[0].lines] == [
+        Figures(credit_count=1, gross=5000, fees=85),
+        Figures(refund_count=1, refunds=2000),
+    ]
+    assert statement.totals["XOF"].net == 5000 - 85 - 2000
+    assert statement.unreconciled == {}
+
+
 def test_double_charge_without_an_amount_counts_what_was_asked_for(player: User) -> None:
     incident(charge(player, at(7, month=9), 5000), "duplicate_charge", at(8), None)
 
@@ -172,7 +188,7 @@ def test_number_of_statements_does_not_grow(player: User) -> None:
     for day in range(1, 30):
         charge(player, at(day), 5000, provider="moov_bj")
 
-    assert count() == few == 5
+    assert count() == few == 6
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,23 @@ import pytest
 from django_feexpay import failpoints
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Credit, Discrepancy, Incident, OutboxMessage, Payment
-from django_feexpay.payments import incidents, leases, webhook_hints
+from django_feexpay.payments import leases, webhook_hints
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.reconciliation import run
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
-from tests.payments.fakes import Clock, Recorder, moves, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    close_incident,
+    moves,
+    only_attempt,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -153,7 +162,7 @@ def test_closed_reversal_stays_closed_and_closes_its_discrepancy(
     clock.advance(2 * 86_400)
     run.compare(run.begin(day, day), source=Source.WORKER)
 
-    incidents.close(Incident.objects.get().pk, "coins taken back")
+    close_incident(Incident.objects.get().pk, "coins taken back")
 
     assert (Discrepancy.objects.get().state, Discrepancy.objects.get().note) == ("closed", "coins taken back")
     comparison = run.compare(run.begin(day, day), source=Source.WORKER)

@@ -9,7 +9,7 @@ import pytest
 from django_feexpay import conf
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, OutboxMessage, Payment
-from django_feexpay.payments import incidents, second_charges, webhook_hints
+from django_feexpay.payments import second_charges, webhook_hints
 from django_feexpay.payments.admission import rate_budget
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
@@ -17,7 +17,15 @@ from django_feexpay.payments.reconcile import reconcile, reconcile_if_due, recor
 from django_feexpay.payments.reconciliation import discrepancies, run
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway, lose_the_answer
-from tests.payments.fakes import Clock, Recorder, only_attempt, sweep, sweep_at_next_poll, sweep_until_final
+from tests.payments.fakes import (
+    Clock,
+    Recorder,
+    close_incident,
+    only_attempt,
+    sweep,
+    sweep_at_next_poll,
+    sweep_until_final,
+)
 from tests.payments.threads import at_once
 
 pytestmark = pytest.mark.django_db
@@ -287,7 +295,7 @@ def test_third_charge_is_another_incident(
 def test_incident_that_staff_closed_is_not_opened_again(credited: Payment, gateway: ModelGateway, clock: Clock) -> None:
     gateway.charge_again(gateway.charges[0], "ref-again")
     reconcile(only_attempt(credited).pk, source=Source.ADMIN)
-    incidents.close(Incident.objects.get().pk, "refunded, R-7")
+    close_incident(Incident.objects.get().pk, "refunded, R-7")
 
     reconcile(only_attempt(credited).pk, source=Source.ADMIN)
     compare_today(clock)
@@ -469,7 +477,7 @@ def test_closing_an_incident_closes_the_discrepancy_about_the_same_charge(
     gateway.charge_again(gateway.charges[0], "ref-again")
     compare_today(clock)
 
-    assert incidents.close(Incident.objects.get().pk, "refunded, R-7") is True
+    assert close_incident(Incident.objects.get().pk, "refunded, R-7") is True
 
     row = Discrepancy.objects.get(kind="second_row")
     assert (row.state, row.note) == ("closed", "refunded, R-7")

@@ -16,7 +16,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, IdempotencyRecord, OutboxMessage, Payment
+from django_feexpay.models import (
+    Attempt,
+    Comparison,
+    Credit,
+    Discrepancy,
+    IdempotencyRecord,
+    Incident,
+    OutboxMessage,
+    Payment,
+)
 from django_feexpay.payments.invariants import INVARIANTS
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -30,6 +39,7 @@ from tests.payments.test_invariants import (
     second_attempt,
     settled,
 )
+from tests.payments.test_refunds import plant, recorded
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +64,11 @@ def ended_by_a_comparison_of_another_day(payment: Payment) -> None:
     row = discrepancy(only_attempt(payment), state="gone")
     Discrepancy.objects.update(ended_by=row.comparison)
     Comparison.objects.update(first_day=date(2020, 1, 1), last_day=date(2020, 1, 1))
+
+
+def closed_without_a_reason(payment: Payment) -> None:
+    incident(only_attempt(payment), "beside")
+    Incident.objects.update(closed_at=timezone.now())
 
 
 def six_prompts_of_one_number(payment: Payment) -> None:
@@ -84,6 +99,9 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
     "I18": six_prompts_of_one_number,
     "I19": lambda payment: Attempt.objects.update(created_at=now() + timedelta(days=365)),
+    "I20": lambda payment: plant(payment, amount=5001),
+    "I21": closed_without_a_reason,
+    "I22": recorded,
 }
 
 

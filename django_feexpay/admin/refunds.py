@@ -1,0 +1,174 @@
+"""The list of refunds, where a second person finds what to approve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from django_feexpay.admin import display, export_columns, refund_pages
+from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
+from django_feexpay.admin.list_exports import ExportedListAdmin
+from django_feexpay.admin.people import name_of
+from django_feexpay.admin.records import OfPaymentAdmin
+from django_feexpay.admin.search import CurrencyFilter
+from django_feexpay.models import Refund
+from django_feexpay.payments import refunds
+from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
+
+
+def _waits(refund: Refund) -> bool:
+    return refund.state == Refund.State.PROPOSED
+
+
+def _approve(refund: Refund, actor: str, reason: str) -> Outcome:
+    try:
+        refunds.approve(refund.pk, reason=reason, actor=actor, source=Source.ADMIN)
+    except NotAllowedError as refusal:
+        return Outcome(Result.SKIPPED, refusal.message)
+    return Outcome(Result.DONE)
+
+
+def _cancel(refund: Refund, actor: str, reason: str) -> Outcome:
+    try:
+        refunds.cancel(refund.pk, reason=reason, actor=actor, source=Source.ADMIN)
+    except NotAllowedError as refusal:
+        return Outcome(Result.SKIPPED, refusal.message)
+    return Outcome(Result.DONE)
+
+
+APPROVE = ConfirmedAction(
+    name="approve",
+    permission=refund_pages.PERMISSION,
+    title=gettext_lazy("Approve the refund"),
+    explanation=gettext_lazy(
+        "Approve it only if you have seen that this money went back to the payer. The refund then counts, the shop is "
+        "told, and nobody can change it any more. You cannot approve what you proposed yourself."
+    ),
+    run=_approve,
+    applies=_waits,
+    bulk=False,
+)
+CANCEL = ConfirmedAction(
+    name="cancel",
+    permission=refund_pages.PERMISSION,
+    title=gettext_lazy("Cancel the refund"),
+    explanation=gettext_lazy(
+        "The proposed refund does not count any more. Cancel it only if the money was not paid back."
+    ),
+    run=_cancel,
+    applies=_waits,
+    bulk=False,
+)
+
+
+@admin.register(Refund)
+class RefundAdmin(ExportedListAdmin, OfPaymentAdmin, ConfirmedActionsAdmin):
+    """Refunds, newest first, with the sums of the filtered list."""
+
+    export_columns = export_columns.REFUNDS
+    list_display = (
+        "proposed_at",
+        "state_shown",
+        "payment_shown",
+        "amount_shown",
+        "way",
+        "outside_reference",
+        "gateway_reference",
+        "reason",
+    )
+    list_filter = ("state", "way", CurrencyFilter, ("recorded_at", admin.DateFieldListFilter))
+    list_select_related = ("payment", "attempt")
+    ordering = ("-id",)
+    search_help_text = gettext_lazy(
+        "Exactly: the id of a payment or an attempt, FeexPay's reference, or the reference of a payout."
+    )
+    confirmed_actions = (APPROVE, CANCEL)
+    confirm_columns = ("payment_shown", "amount_shown", "way", "outside_reference", "proposer", "reason")
+    change_list_template = "admin/feexpay/refund/change_list.html"
+    fieldsets = (
+        (None, {"fields": ("state_shown", "amount_shown", "way", "outside_reference", "reason")}),
+        (
+            gettext_lazy("The charge"),
+            {"fields": ("payment_shown", "incident_shown", "charge_shown", "gateway_reference", "phone_shown")},
+        ),
+        (
+            gettext_lazy("Who and when"),
+            {
+                "fields": (
+                    *("proposer", "proposed_at", "approver", "approved_at", "recorded_at"),
+                    *("canceller", "cancelled_at", "source"),
+                )
+            },
+        ),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        record = self.admin_site.admin_view(self.record_view)
+        return [
+            path(f"{refund_pages.RECORD}/", record, name=f"feexpay_refund_{refund_pages.RECORD}"),
+            *super().get_urls(),
+        ]
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def record_view(self, request: HttpRequest) -> HttpResponse:
+        return refund_pages.record_refund(self, request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        context = getattr(response, "context_data", None)
+        if context and "cl" in context:
+            context["totals"] = _totals(context["cl"].queryset)
+        return response
+
+    def named(self, term: str) -> Q:
+        return super().named(term) | Q(outside_reference=term) | Q(gateway_reference=term)
+
+    # --- columns -------------------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("state"))
+    def state_shown(self, row: Refund) -> SafeString:
+        return refund_pages.state_badge(row)
+
+    @admin.display(description=gettext_lazy("amount"))
+    def amount_shown(self, row: Refund) -> SafeString:
+        return display.amount(row.amount, row.currency)
+
+    @admin.display(description=gettext_lazy("phone"))
+    def phone_shown(self, row: Refund) -> SafeString:
+        return display.line(row.attempt.masked_msisdn)
+
+    @admin.display(description=gettext_lazy("incident"))
+    def incident_shown(self, row: Refund) -> str:
+        return display.EMPTY if row.incident is None else row.incident.get_kind_display()
+
+    @admin.display(description=gettext_lazy("charge"))
+    def charge_shown(self, row: Refund) -> str:
+        return _("the credited charge") if row.credited else _("a second charge, not credited")
+
+    @admin.display(description=gettext_lazy("recorded or proposed by"))
+    def proposer(self, row: Refund) -> str:
+        return name_of(row.proposed_by)
+
+    @admin.display(description=gettext_lazy("approved by"))
+    def approver(self, row: Refund) -> str:
+        return name_of(row.approved_by) or display.EMPTY
+
+    @admin.display(description=gettext_lazy("cancelled by"))
+    def canceller(self, row: Refund) -> str:
+        return name_of(row.cancelled_by) or display.EMPTY
+
+
+def _totals(rows: QuerySet[Refund]) -> list[SafeString]:
+    """The recorded sum in each currency; refunds are few, so this is cheap."""
+    recorded = rows.filter(state=Refund.State.RECORDED).order_by().values("currency").annotate(total=Sum("amount"))
+    return [display.amount(row["total"], row["currency"]) for row in recorded.order_by("currency")]
