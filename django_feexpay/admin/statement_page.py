@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -23,7 +24,6 @@ from django_feexpay import statement_table
 from django_feexpay.admin import display
 from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import AnyModelAdmin
-from django_feexpay.catalogue import money
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.models import Provider
 from django_feexpay.payments import staff_actions, statements
@@ -200,7 +200,7 @@ def _counted(count: int, amount: int, currency: str) -> SafeString:
     """An amount with its count behind it; a dash where nothing happened."""
     if not count:
         return display.line("")
-    return display.line(f"{money.show(amount, currency)} ({count})")
+    return format_html('{} <span class="feexpay-count">({})</span>', display.amount(amount, currency), count)
 
 
 # --- beside FeexPay ------------------------------------------------------------------------------------

@@ -37,7 +37,8 @@ def charge(
         charged_amount=amount,
         fee=fee,
     )
-    Payment.objects.filter(pk=payment.pk).update(charged_currency=currency)
+    payment.charged_currency = currency
+    payment.save(update_fields=["charged_currency"])
     event = PaymentEvent.objects.create(
         payment=payment,
         attempt=payment.attempt,
