@@ -6,16 +6,11 @@ than a thousand, and no statement or transaction lasts longer than one slice, on
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from wsgiref.util import FileWrapper
 
 from django.db.models import OuterRef, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -28,12 +23,18 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.lifecycle import Status, detail, public
 from django_feexpay.models import Refund
 from django_feexpay.models.payment import PaymentQuerySet
-
-#: A workbook is complete before its first byte is sent; this many rows take about five seconds.
-XLSX_MAX_ROWS = 100_000
+from django_feexpay.table_files import (
+    XLSX_MAX_ROWS,
+    Chunks,
+    TooManyRowsError,
+    attachment,
+    csv_bytes,
+    new_workbook,
+    safe,
+    saved,
+)
 
 _SLICE = 1000
-_BLOCK_BYTES = 64 * 1024
 
 #: The column names in their order; the same names as in the API.
 COLUMNS = (
@@ -48,31 +49,10 @@ _READ = (
     *("latest_attempt__gateway_reference", "latest_attempt__ordinal", "refunded"),
 )
 
-#: The characters that start a formula in a spreadsheet. They count after white space, and after the semicolon that
-#: separates cells in countries with a decimal comma.
-_FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")  # noqa: RUF001 -- spreadsheets accept the wide forms too
-_BREAK = re.compile(r"[\t\r\n\v\f\x1c-\x1f\x85\u2028\u2029]+")
-_PLAIN = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9 _.,:/#()+=@-]*)?")
-_UNWRITABLE = re.compile("[\x00-\x08\x0e-\x1b\ufffe\uffff]")
-
 _COUNTRIES = {code: spec.country or "" for code, spec in CATALOGUE.items()}
 
 Cell = str | int
 Row = list[Cell]
-#: A file in pieces. The receiver must close it, read or not.
-Chunks = Generator[bytes, None, None] | FileWrapper
-
-
-class ExportError(Exception):
-    """This export is not possible. The text is for the user, in their language."""
-
-
-class TooManyRowsError(ExportError):
-    """The format cannot have this many rows."""
-
-
-class NotInstalledError(ExportError):
-    """The package that writes this format is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +72,9 @@ def rows(payments: PaymentQuerySet) -> Iterator[Row]:
 
 def csv_chunks(payments: PaymentQuerySet) -> Generator[bytes, None, None]:
     """CSV by RFC 4180 in UTF-8. The header line is sent before the first row is read."""
-    yield _csv_bytes([COLUMNS])
+    yield csv_bytes([COLUMNS])
     for part in _slices(payments):
-        yield _csv_bytes(map(_row, part))
+        yield csv_bytes(map(_row, part))
 
 
 def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
@@ -105,22 +85,15 @@ def xlsx_chunks(payments: PaymentQuerySet) -> Chunks:
     sheet.append(COLUMNS)
     for row in rows(payments):
         sheet.append(row)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it
-    book.save(file)
-    file.seek(0)
-    return FileWrapper(file, _BLOCK_BYTES)
+    return saved(book)
 
 
 def _new_workbook(payments: PaymentQuerySet) -> Any:
-    try:
-        from openpyxl import Workbook  # an optional dependency of this format
-    except ImportError:
-        text = _("XLSX is not installed here. Run pip install 'django-feexpay[export]', or export CSV.")
-        raise NotInstalledError(text) from None
+    book = new_workbook()
     if payments.order_by()[: XLSX_MAX_ROWS + 1].count() > XLSX_MAX_ROWS:
         message = _("A workbook holds at most %d payments. Choose fewer with a filter, or export CSV.")
         raise TooManyRowsError(message % XLSX_MAX_ROWS)
-    return Workbook(write_only=True)
+    return book
 
 
 FORMATS: Mapping[str, Format] = {
@@ -142,23 +115,11 @@ def download(payments: PaymentQuerySet, name: str, *, only_head: bool = False) -
         chosen.check(payments)
     else:
         chunks = chosen.chunks(payments)
-    charset = "; charset=utf-8" if chosen.media_type.startswith("text/") else ""
-    response = StreamingHttpResponse(chunks, content_type=f"{chosen.media_type}{charset}")
-    response["Content-Disposition"] = f'attachment; filename="payments-{conf.now():%Y-%m-%d}.{name}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-def safe(text: str) -> str:
-    """A text as a cell: one line, with an apostrophe before the start of a formula."""
-    if text.isascii() and _PLAIN.fullmatch(text):
-        return text  # most texts; the substitutions below take three times as long
-    one_line = _UNWRITABLE.sub("\ufffd", _BREAK.sub(" ", text))
-    return _FORMULA.sub(r"\1'", one_line)
+    return attachment(chunks, chosen.media_type, f"payments-{conf.now():%Y-%m-%d}.{name}")
 
 
 def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
-    ordered = payments.order_by("-created_at", "-id").annotate(refunded=_refunded())
+    ordered = payments.order_by("-created_at", "-id").annotate(refunded=refunded_sum())
     part = list(ordered.values_list(*_READ)[:_SLICE])
     while part:
         yield part
@@ -168,7 +129,7 @@ def _slices(payments: PaymentQuerySet) -> Iterator[list[tuple[Any, ...]]]:
         part = list(ordered.older_than(created_at, pk).values_list(*_READ)[:_SLICE])
 
 
-def _refunded() -> Coalesce:
+def refunded_sum() -> Coalesce:
     """What went back to the payer, second charges included. A subquery: a join would need a GROUP BY of all columns."""
     recorded = Refund.objects.filter(payment=OuterRef("pk"), state=Refund.State.RECORDED).order_by()
     return Coalesce(Subquery(recorded.values("payment").annotate(total=Sum("amount")).values("total")), 0)
@@ -214,9 +175,3 @@ _safe_msisdn = lru_cache(maxsize=1024)(safe)  # a masked number shows few digits
 def _instant(at: datetime | None) -> str:
     """ISO 8601 in UTC with Z, as in the API."""
     return "" if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _csv_bytes(cells: Iterable[Iterable[Cell]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(cells)
-    return text.getvalue().encode()

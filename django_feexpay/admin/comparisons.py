@@ -15,9 +15,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import display
+from django_feexpay.admin import display, export_columns
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import PaymentRowsAdmin
@@ -105,7 +106,7 @@ class ComparisonAdmin(LedgerAdmin):
 
 
 @admin.register(Discrepancy)
-class DiscrepancyAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
+class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Differences, newest first."""
 
     list_display = (
@@ -122,6 +123,7 @@ class DiscrepancyAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
     list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
+    export_columns = export_columns.DISCREPANCIES
     confirm_columns = ("kind_shown", "payment_shown", "ours", "theirs", "gateway_reference", "found_at")
     confirmed_actions = (
         close_action(
@@ -190,10 +192,10 @@ def _ours(row: Discrepancy) -> SafeString | str:
 
 def _theirs(row: Discrepancy) -> SafeString | str:
     """FeexPay's status in the badge of our status of the same name; a status we do not know in the badge for doubt."""
-    if not row.their_word:
+    if not row.feexpay_status_text:
         return display.EMPTY
-    known = row.their_word in set(Status)
-    status = display.status_badge(row.their_word) if known else display.pill(_("unknown status"), Tone.DOUBT)
+    known = row.feexpay_status_text in set(Status)
+    status = display.status_badge(row.feexpay_status_text) if known else display.pill(_("unknown status"), Tone.DOUBT)
     if row.their_amount is None:
         return status
     # A payment that only FeexPay has comes without a currency.

@@ -83,8 +83,10 @@ def amount(value: int, currency: str) -> SafeString:
 
 
 def amount_of_charge(value: int | None, currency: str) -> SafeString:
-    """The amount of a charge; a dash if FeexPay named none."""
-    return line("") if value is None else amount(value, currency)
+    """The amount of a charge; a dash if FeexPay named none. A charge that only FeexPay has comes without a currency."""
+    if value is None:
+        return line("")
+    return amount(value, currency) if currency else line(str(value))
 
 
 def between(least: int, most: int, currency: str) -> SafeString:

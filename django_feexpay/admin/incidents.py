@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, refund_pages
+from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.display import Tone
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
-from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.models import Incident, Refund
 from django_feexpay.payments import refunds
 
@@ -38,7 +38,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Incident)
-class IncidentAdmin(LedgerAdmin):
+class IncidentAdmin(ExportedListAdmin):
     """Incidents, newest first."""
 
     list_display = (
@@ -55,6 +55,7 @@ class IncidentAdmin(LedgerAdmin):
     list_filter = (OpenFilter, "kind", "resolution")
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
+    export_columns = export_columns.INCIDENTS
     fieldsets = (
         (None, {"fields": ("kind", "state", "payment", "attempt", "opened_at")}),
         (gettext_lazy("How it ended"), {"fields": ("resolution", "note", "closer", "closed_at")}),

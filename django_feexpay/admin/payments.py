@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any, cast
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -18,19 +16,25 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
-from django_feexpay.admin import display, payment_actions, payment_page, refund_pages, review_page, search
+from django_feexpay.admin import (
+    display,
+    export_columns,
+    payment_actions,
+    payment_page,
+    refund_pages,
+    review_page,
+    search,
+)
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
-from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments import reviews
-
-logger = logging.getLogger("django_feexpay.admin")
 
 
 @admin.register(Payment)
-class PaymentAdmin(ConfirmedActionsAdmin):
-    """Payments, newest first. Read-only, except through `payment_actions` and `review_page`."""
+class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
+    """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
 
     list_display = (
         "short_id",
@@ -56,7 +60,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
         "appear in the address. Use “Find by phone number”."
     )
-    actions = ("export_csv", "export_xlsx")
+    export_columns = export_columns.PAYMENTS
+    export_order = ("created_at", "id")
     confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY, payment_actions.RELEASE)
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
@@ -121,28 +126,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         actions += [{"title": refund_pages.TITLE, "url": url} for url in refund_pages.urls_of(request, row)]
         return actions
 
-    # --- exports -------------------------------------------------------------------------------------
-
-    def has_export_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, "export")
-
-    @admin.action(description=_("Export as CSV"), permissions=["export"])
-    def export_csv(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
-        return self._export(request, queryset, "csv")
-
-    @admin.action(description=_("Export as XLSX"), permissions=["export"])
-    def export_xlsx(self, request: HttpRequest, queryset: QuerySet[Payment]) -> HttpResponseBase | None:
-        return self._export(request, queryset, "xlsx")
-
-    def _export(self, request: HttpRequest, queryset: QuerySet[Payment], name: str) -> HttpResponseBase | None:
-        """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
-        try:
-            response = exports.download(cast(PaymentQuerySet, queryset), name)
-        except exports.ExportError as error:
-            self.message_user(request, str(error), messages.ERROR)
-            return None
-        logger.info("user %s exports payments as %s", request.user.pk, name)
-        return response
+    def rows_to_export(self, queryset: QuerySet[Payment]) -> QuerySet[Payment]:
+        return queryset.annotate(refunded=exports.refunded_sum())
 
     # --- columns -------------------------------------------------------------------------------------
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, event_texts, repeat_actions
+from django_feexpay.admin import display, event_texts, export_columns, repeat_actions, statement_page
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -51,7 +57,7 @@ class PaymentRowsAdmin(LedgerAdmin):
 
 
 @admin.register(Attempt)
-class AttemptAdmin(PaymentRowsAdmin):
+class AttemptAdmin(ExportedListAdmin, PaymentRowsAdmin):
     """Attempts, those of the newest payments first, without the encrypted columns and the hash."""
 
     list_display = (
@@ -68,6 +74,8 @@ class AttemptAdmin(PaymentRowsAdmin):
     list_filter = (StatusFilter,)
     # Payments have an index to sort by, attempts have none.
     ordering = ("-payment__created_at", "-payment__id", "-ordinal")
+    export_columns = export_columns.ATTEMPTS
+    export_order = ("payment__created_at", "payment_id", "ordinal")
     fieldsets = (
         (None, {"fields": ("id", "payment", "ordinal", "status_shown", "amount_shown", "msisdn_shown")}),
         (_("FeexPay"), {"fields": ("gateway_reference", "reason_code", "reason_text", "otp_required", "redirect_url")}),
@@ -123,13 +131,25 @@ class PaymentEventAdmin(PaymentRowsAdmin):
 
 
 @admin.register(Credit)
-class CreditAdmin(PaymentRowsAdmin):
+class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
     """Credits, newest first."""
 
     list_display = ("short_id", "amount_shown", "created_at")
     list_select_related = ("payment", "attempt")
     ordering = ("-event_id",)  # indexed, and grows with time
+    export_columns = export_columns.CREDITS
+    export_order = ("event_id",)
     fields = ("payment", "attempt", "event", "amount_shown", "created_at")
+    change_list_template = "admin/feexpay/credit/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        # It may ask FeexPay for the balance: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        view = transaction.non_atomic_requests(self.admin_site.admin_view(self.statement_view))
+        return [path("statement/", view, name="feexpay_statement"), *super().get_urls()]
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def statement_view(self, request: HttpRequest) -> HttpResponseBase:
+        return statement_page.show(self, request)
 
     @admin.display(description=_("payment"))
     def short_id(self, credit: Credit) -> SafeString:

@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, refund_pages
+from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
+from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.admin.search import CurrencyFilter
@@ -71,9 +72,10 @@ CANCEL = ConfirmedAction(
 
 
 @admin.register(Refund)
-class RefundAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
+class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     """Refunds, newest first, with the sums of the filtered list."""
 
+    export_columns = export_columns.REFUNDS
     list_display = (
         "proposed_at",
         "state_shown",

@@ -43,6 +43,7 @@ from django_feexpay.payments.reconcile import reconcile_if_due
 from django_feexpay.payments.retry import retry
 from django_feexpay.payments.terms import PaymentRequest, quote
 from django_feexpay.problems import RETRY_AFTER_SECONDS, request_id
+from django_feexpay.table_files import NotInstalledError, TooManyRowsError
 
 logger = logging.getLogger("django_feexpay.api")
 
@@ -173,9 +174,9 @@ class ExportView(FeexPayView):
         name = cast(Any, request).accepted_renderer.format
         try:
             return exports.download(chosen, name, only_head=request.method == "HEAD")
-        except exports.NotInstalledError as error:
+        except NotInstalledError as error:
             raise NotAllowedError("not_acceptable", str(error)) from None
-        except exports.TooManyRowsError as error:
+        except TooManyRowsError as error:
             raise invalid("format", "max_rows", str(error)) from None
 
 

@@ -358,7 +358,9 @@ class Credit(PrimaryModel):
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
         ordering = ("-created_at",)
+        permissions: ClassVar[Any] = (("view_statement", _("Can read and export the statement of a period")),)
         constraints = (models.CheckConstraint(name="feexpay_credit_amount", condition=Q(amount__gt=0)),)
+        indexes = (models.Index(fields=("created_at",), name="feexpay_credit_day"),)
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"

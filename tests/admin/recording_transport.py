@@ -23,6 +23,8 @@ class RecordingGateway:
         self.status_requests: list[str] = []
         self.unreachable = False
         self.refusal = ""
+        self.balances: dict[str, str] = {}
+        self.balance_count = 0
 
     def exchange(self, request: WireRequest) -> WireReply:
         if self.unreachable:
@@ -31,6 +33,9 @@ class RecordingGateway:
             return self._collect(json.loads(request.body or b"{}"))
         if request.url.endswith("/history"):
             return _reply(200, {"success": True, "total": 0, "data": []})
+        if "/balance/" in request.url:
+            self.balance_count += 1
+            return _reply(200, {"balances": self.balances})
         return self._status(request.url.rsplit("/", 1)[1])
 
     def _collect(self, body: dict[str, Any]) -> WireReply:

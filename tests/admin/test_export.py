@@ -1,47 +1,68 @@
-"""Exports from the admin, with their permission; and the page of a converted payment."""
+"""Exports of the lists, with their permission and their row in the audit list; and the page of a converted payment."""
 
 from __future__ import annotations
 
 import csv
 import io
-import logging
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from openpyxl import load_workbook
 
-from django_feexpay import exports
-from django_feexpay.models import Payment
-from tests.admin.conftest import StaffClient, StartPayment, page_of
+from django_feexpay import table_files
+from django_feexpay.admin import list_exports, readonly
+from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, Refund, StaffAction
+from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
+from tests.api.test_history import store_payment, store_payments
+from tests.payments.charging import refund
 
 pytestmark = pytest.mark.django_db
 
 LIST = "/admin/feexpay/payment/"
+LISTS = ["payment", "attempt", "credit", "incident", "refund", "discrepancy"]
+MODELS: dict[str, Any] = {
+    "payment": Payment,
+    "attempt": Attempt,
+    "credit": Credit,
+    "incident": Incident,
+    "refund": Refund,
+    "discrepancy": Discrepancy,
+}
+
+NEW_YEAR = datetime(2026, 12, 31, 23, 30, 15, tzinfo=UTC)  # half past midnight in Porto-Novo
 
 
-def take(client: Client, *payments: Payment, name: str = "csv", query: str = "", **more: str) -> Any:
-    form = {"action": f"export_{name}", ACTION_CHECKBOX_NAME: [payment.pk for payment in payments], **more}
-    return client.post(LIST + query, form)
+def take(client: Client, *rows: Any, name: str = "csv", query: str = "", of: str = "payment", **more: Any) -> Any:
+    form = {"action": f"export_{name}", ACTION_CHECKBOX_NAME: [row.pk for row in rows], **more}
+    return client.post(f"/admin/feexpay/{of}/{query}", form)
+
+
+def table(answer: Any) -> list[dict[str, str]]:
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"].startswith("attachment; ")
+    content = b"".join(answer.streaming_content)
+    assert content.startswith(b"\xef\xbb\xbf")
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
 def ids(answer: Any) -> list[str]:
-    assert answer.status_code == 200
-    assert answer.headers["Content-Disposition"].startswith("attachment; ")
-    head, *rows = csv.reader(io.StringIO(b"".join(answer.streaming_content).decode(), newline=""))
-    assert tuple(head) == exports.COLUMNS
-    return [row[0] for row in rows]
+    return [row["Id"] for row in table(answer)]
 
 
 def test_chosen_payments_come_newest_first_and_masked(superuser_client: Client, start_payment: StartPayment) -> None:
     older, _, newer = start_payment(), start_payment(phone="01 97 00 00 51"), start_payment()
 
-    answer = take(superuser_client, older, newer)
+    rows = table(take(superuser_client, older, newer))
 
-    content = b"".join(answer.streaming_content)
-    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
-    assert [row["id"] for row in rows] == [str(newer.pk), str(older.pk)]
-    assert {row["phone"] for row in rows} == {"'+229 01 •• •• •• 50"}
+    assert [row["Id"] for row in rows] == [str(newer.pk), str(older.pk)]
+    assert {row["Phone"] for row in rows} == {"229 01 •• •• •• 50"}
 
 
 def test_select_all_takes_the_whole_filtered_list(superuser_client: Client, start_payment: StartPayment) -> None:
@@ -52,10 +73,139 @@ def test_select_all_takes_the_whole_filtered_list(superuser_client: Client, star
     assert len(ids(take(superuser_client, one, select_across="1"))) == 2
 
 
-def test_workbook_has_the_zip_signature(superuser_client: Client, start_payment: StartPayment) -> None:
-    answer = take(superuser_client, start_payment(), name="xlsx")
+def test_select_all_says_how_many_it_takes(
+    superuser_client: Client, player: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages count no further than a limit, but the action takes every row."""
+    monkeypatch.setattr(readonly, "MAX_COUNTED", 60)
+    payments = store_payments(player, 75)
 
-    assert b"".join(answer.streaming_content).startswith(b"PK")
+    page = superuser_client.get(LIST).content.decode()
+
+    assert "Select all 75 payments" in page
+    assert "All 75 selected" in page
+    assert len(ids(take(superuser_client, payments[0], select_across="1"))) == 75
+
+
+def test_times_are_the_shops_and_dates_in_a_workbook(superuser_client: Client, player: User) -> None:
+    payment = store_payment(player, at=NEW_YEAR)
+
+    answer = take(superuser_client, payment, name="xlsx")
+    sheet = load_workbook(io.BytesIO(b"".join(answer.streaming_content))).worksheets[0]
+
+    assert table(take(superuser_client, payment))[0]["Created at"] == "2027-01-01 00:30:15"
+    assert sheet["B2"].is_date
+    assert sheet["B2"].value == datetime(2027, 1, 1, 0, 30, 15)  # noqa: DTZ001 -- a workbook knows no time zone
+
+
+def test_amounts_are_numbers_in_units_of_their_currency(superuser_client: Client, player: User) -> None:
+    payment = store_payment(player, amount=1050, currency="EUR", charged_amount=6888, exchange_rate=Decimal("655.957"))
+
+    answer = take(superuser_client, payment, name="xlsx")
+    sheet = load_workbook(io.BytesIO(b"".join(answer.streaming_content))).worksheets[0]
+    head, cells = ([cell.value for cell in row] for row in sheet.iter_rows())
+    row = dict(zip(head, cells, strict=True))
+
+    assert (row["Amount"], row["Currency"], row["Exchange rate"]) == (10.5, "EUR", 655.957)
+    assert (row["Charged amount"], row["Charged currency"]) == (6888, "XOF")
+    assert table(take(superuser_client, payment))[0]["Amount"] == "10.50"
+
+
+def test_fee_and_net_are_of_money_that_was_taken(superuser_client: Client, player: User) -> None:
+    failed, paid = store_payment(player, status="failed", fee=85), store_payment(player, status="successful", fee=85)
+
+    rows = {row["Id"]: (row["Fee"], row["Net"]) for row in table(take(superuser_client, failed, paid))}
+
+    assert rows == {str(failed.pk): ("", ""), str(paid.pk): ("85", "4915")}
+
+
+def test_refunds_of_a_payment_have_a_column(superuser_client: Client, player: User) -> None:
+    payment = store_payment(player, status="successful")
+    refund(payment, 2000, NEW_YEAR)
+    refund(payment, 1000, NEW_YEAR, state="proposed")
+
+    assert table(take(superuser_client, payment))[0]["Refunded"] == "2000"
+
+
+def test_heads_and_words_are_in_the_users_language(superuser_client: Client, player: User) -> None:
+    payment = store_payment(player, status="successful")
+    form = {"action": "export_csv", ACTION_CHECKBOX_NAME: [payment.pk]}
+
+    row = table(superuser_client.post(LIST, form, headers={"Accept-Language": "fr"}))[0]
+
+    assert (row["Statut"], row["Moyen de paiement"], row["Devise"]) == ("Réussi", "MTN Mobile Money", "XOF")
+
+
+@pytest.mark.parametrize("name", ["csv", "xlsx"])
+def test_no_cell_is_a_formula(superuser_client: Client, player: User, name: str) -> None:
+    payment = store_payment(player, description="=1+1", merchant_reference="@cmd")
+
+    answer = take(superuser_client, payment, name=name)
+
+    if name == "csv":
+        row: list[Any] = list(table(answer)[0].values())
+    else:
+        sheet = load_workbook(io.BytesIO(b"".join(answer.streaming_content))).worksheets[0]
+        assert {cell.data_type for cell in sheet[2]} <= {"s", "n", "d"}
+        row = [cell.value for cell in sheet[2]]
+    assert "'=1+1" in row
+    assert "'@cmd" in row
+
+
+@pytest.mark.parametrize("of", LISTS)
+def test_every_list_of_money_is_exported(of: str, superuser_client: Client, charged_twice: Payment) -> None:
+    refund(charged_twice, 2000, NEW_YEAR)
+    rows = list(MODELS[of]._default_manager.all())
+
+    exported = table(take(superuser_client, *rows, of=of))
+
+    assert len(exported) == len(rows) > 0
+    assert str(charged_twice.pk) in {row.get("Payment") or row["Id"] for row in exported}
+    detail = StaffAction.objects.get().detail
+    assert (detail["count"], detail["format"], detail["filter"]) == (len(rows), "csv", {"rows": "chosen"})
+
+
+def test_rows_of_other_lists_say_what_the_page_says(superuser_client: Client, charged_twice: Payment) -> None:
+    incident, difference = charged_twice.incidents.get(), differ(None)
+
+    told = table(take(superuser_client, incident, of="incident"))[0]
+    foreign = table(take(superuser_client, difference, of="discrepancy"))[0]
+
+    assert (told["Kind"], told["State"], told["Amount"]) == ("charged twice: refund one", "Open", "5000")
+    assert (foreign["Money at stake"], foreign["FeexPay's status"], foreign["Our status"]) == ("yes", "Failed", "")
+
+
+@pytest.mark.parametrize("of", LISTS)
+def test_slices_skip_and_repeat_no_row(
+    of: str,
+    superuser_client: Client,
+    charged_twice: Payment,
+    start_payment: StartPayment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(list_exports, "_SLICE", 1)
+    differ(start_payment().attempt)
+    refund(charged_twice, 2000, NEW_YEAR)
+    refund(charged_twice, 300, NEW_YEAR)
+    rows = list(MODELS[of]._default_manager.all())
+
+    exported = [tuple(row.values()) for row in table(take(superuser_client, *rows, of=of))]
+
+    assert len(set(exported)) == len(exported) == len(rows)
+
+
+def test_export_costs_a_statement_for_each_slice(superuser_client: Client, player: User) -> None:
+    def statements(count: int) -> int:
+        rows = store_payments(player, count)
+        with CaptureQueriesContext(connection) as seen:
+            assert len(ids(take(superuser_client, *rows[:1], select_across="1"))) == Payment.objects.count()
+        return len(seen)
+
+    statements(1)  # content types and permissions are read once a process
+    few = statements(4)
+
+    assert statements(900) == few
+    assert statements(1000) == few + 1
 
 
 def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_payment: StartPayment) -> None:
@@ -64,29 +214,37 @@ def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_p
 
     assert "export_csv" not in looker.get(LIST).content.decode()
     assert "attachment" not in take(looker, payment).headers.get("Content-Disposition", "")
+    assert not StaffAction.objects.exists()
     assert ids(take(exporter, payment)) == [str(payment.pk)]
     assert take(staff_client("export_payment"), payment).status_code == 403
 
 
-def test_log_names_the_user_who_exported(
-    superuser_client: Client, start_payment: StartPayment, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, logger="django_feexpay.admin"):
-        ids(take(superuser_client, start_payment()))
+def test_audit_list_says_who_exported_what(staff_client: StaffClient, player: User) -> None:
+    client, payments = staff_client("view_payment", "export_payment"), store_payments(player, 3)
 
-    assert "exports payments as csv" in caplog.text
+    ids(take(client, payments[0], query="?status=pending&q=0197000050", select_across="1"))
+
+    row = StaffAction.objects.get()
+    assert (row.action, row.actor_name, row.result) == ("export", "staff-1", "done")
+    assert row.detail == {
+        "list": "payments",
+        "format": "csv",
+        "count": 0,
+        "filter": {"status": "pending", "searched": "yes", "rows": "all"},
+    }
 
 
 def test_too_many_rows_for_a_workbook_are_reported_on_the_list(
     superuser_client: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exports, "XLSX_MAX_ROWS", 0)
+    monkeypatch.setattr(table_files, "XLSX_MAX_ROWS", 0)
 
     answer = superuser_client.post(
         LIST, {"action": "export_xlsx", ACTION_CHECKBOX_NAME: [start_payment().pk]}, follow=True
     )
 
-    assert "at most 0 payments" in str(next(iter(answer.context["messages"])))
+    assert "at most 0 rows" in str(next(iter(answer.context["messages"])))
+    assert not StaffAction.objects.exists()
 
 
 def test_page_of_a_converted_payment_shows_both_sums_and_the_rate(

@@ -14,7 +14,7 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.signals import payment_failed
 from tests.admin.conftest import StaffClient, StartPayment, deliver, page_of
-from tests.admin.recording_transport import PlayedGateway
+from tests.admin.recording_transport import RecordingGateway
 
 pytestmark = pytest.mark.django_db
 
@@ -149,10 +149,10 @@ def test_order_that_may_still_be_paid_is_not_released(staff_client: StaffClient,
 
 @pytest.mark.django_db(transaction=True)
 def test_refunded_order_is_released_from_the_page_of_its_payment(
-    staff_client: StaffClient, start_payment: StartPayment, gateway: PlayedGateway
+    staff_client: StaffClient, start_payment: StartPayment, gateway: RecordingGateway
 ) -> None:
     payment = start_payment()
-    gateway.says[str(payment.attempt.gateway_reference)] = "SUCCESSFUL"
+    gateway.statuses[str(payment.attempt.gateway_reference)] = "SUCCESSFUL"
     reconcile(payment.attempt.pk, source=Source.WORKER)
     client = staff_client("view_payment", "release_order")
     address = f"/admin/feexpay/payment/release/?payment={payment.pk}"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from argparse import ArgumentTypeError
-from collections.abc import Iterable
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -19,8 +14,10 @@ from django_feexpay import exports
 from django_feexpay.catalogue.money import CURRENCIES
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.lifecycle import PublicStatus, statuses_of
+from django_feexpay.management import file_output
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
+from django_feexpay.table_files import ExportError
 
 
 class Command(BaseCommand):
@@ -39,13 +36,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             chunks = exports.FORMATS[options["format"]].chunks(_chosen(options))
-        except exports.ExportError as error:
+        except ExportError as error:
             raise CommandError(str(error)) from None
-        with closing(chunks):
-            if options["output"]:
-                _replace(Path(options["output"]), chunks)
-            else:
-                _write(_binary(self.stdout), chunks)
+        file_output.write(chunks, options["output"], self.stdout)
 
 
 def _instant(text: str) -> datetime:
@@ -75,28 +68,3 @@ def _user(name: str) -> Any:
     if user is None:
         raise CommandError(f"There is no user {name!r}.")
     return user
-
-
-def _binary(stdout: Any) -> IO[bytes]:
-    stream = getattr(stdout, "_out", stdout)
-    binary: IO[bytes] = getattr(stream, "buffer", sys.stdout.buffer)
-    return binary
-
-
-def _write(target: IO[bytes], chunks: Iterable[bytes]) -> None:
-    for chunk in chunks:
-        target.write(chunk)
-    target.flush()
-
-
-def _replace(path: Path, chunks: Iterable[bytes]) -> None:
-    """Replace the file only by a complete export, which its owner alone can read."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            _write(file, chunks)
-        part.replace(path)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""Lists of the back office as files: the chosen rows, or every row of the filtered list.
+
+Rows are read in slices, each starting after the last row of the slice before, so memory does not grow with the list and
+no statement is long. The words of a file are in the language of the user who asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
+
+from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.payments import staff_actions
+from django_feexpay.payments.ledger import Source
+from django_feexpay.table_files import Cell, ExportError, Table, download
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+PERMISSION = "feexpay.export_payment"
+
+_SLICE = 1000
+
+#: A filter is kept with the export, but no longer than this: it came from an address.
+_FILTER_LENGTH = 200
+
+
+def as_it_is(value: Any) -> Cell:
+    """An id as text; every other value is a cell already."""
+    return str(value) if isinstance(value, UUID) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a file: its heading, the fields it reads, and the cell made of their values."""
+
+    head: str | StrPromise
+    reads: tuple[str, ...]
+    cell: Callable[..., Cell] = as_it_is
+
+
+class ExportedListAdmin(LedgerAdmin):
+    """A list that staff with the permission export as CSV or XLSX. Numbers are masked, no cell can be a formula."""
+
+    actions = ("export_csv", "export_xlsx")
+    export_columns: ClassVar[tuple[Column, ...]]
+    #: The fields that order the file, the newest row first; together they are unique, and an index has them.
+    export_order: ClassVar[tuple[str, ...]] = ("pk",)
+
+    def rows_to_export(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows with what the columns read beside the fields of the table."""
+        return queryset
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(PERMISSION)
+
+    @admin.action(description=_("Export as CSV"), permissions=["export"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        return self._export(request, queryset, "csv")
+
+    @admin.action(description=_("Export as XLSX"), permissions=["export"])
+    def export_xlsx(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        return self._export(request, queryset, "xlsx")
+
+    def _export(self, request: HttpRequest, queryset: QuerySet[Any], name: str) -> HttpResponseBase | None:
+        """Send the chosen rows, or with "select all" every row of the filtered list.
+
+        Changes: StaffAction.
+        """
+        model_name = str(self.opts.model_name)
+        heads = [str(column.head) for column in self.export_columns]
+        table = Table(
+            _FILE_NAMES.get(model_name, f"{model_name}s"),
+            [head[:1].upper() + head[1:] for head in heads],
+            _rows(self.rows_to_export(queryset), self.export_columns, self.export_order),
+            queryset.order_by().count(),
+        )
+        try:
+            response = download(table, name)
+        except ExportError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
+        staff_actions.record(
+            staff_actions.Action.EXPORT,
+            actor=str(request.user.pk),
+            source=Source.ADMIN,
+            detail={"list": table.name, "format": name, "count": table.count, "filter": _filter(request)},
+        )
+        return response
+
+
+_FILE_NAMES = {"discrepancy": "differences"}
+
+
+def _filter(request: HttpRequest) -> dict[str, Any]:
+    """The filter of the list, and whether all its rows or only chosen ones were taken. A search term is left out.
+
+    Staff are told not to type a phone number there, and the audit list keeps its rows for ever.
+    """
+    chosen = {name: value[:_FILTER_LENGTH] for name, value in request.GET.items() if name != "q"}
+    if request.GET.get("q"):
+        chosen["searched"] = "yes"
+    return chosen | {"rows": "all" if request.POST.get("select_across") == "1" else "chosen"}
+
+
+def _rows(queryset: QuerySet[Any], columns: Sequence[Column], order: Sequence[str]) -> Iterator[list[Cell]]:
+    paths = list(dict.fromkeys((*order, *(path for column in columns for path in column.reads))))
+    language = translation.get_language()
+    for part in _slices(queryset, paths, len(order)):
+        with translation.override(language):  # the server may read the rows in another thread
+            cells = [_cells(dict(zip(paths, read, strict=True)), columns) for read in part]
+        yield from cells
+
+
+def _cells(values: dict[str, Any], columns: Sequence[Column]) -> list[Cell]:
+    return [column.cell(*(values[path] for path in column.reads)) for column in columns]
+
+
+def _slices(queryset: QuerySet[Any], paths: Sequence[str], order_count: int) -> Iterator[list[tuple[Any, ...]]]:
+    order = paths[:order_count]
+    ordered = queryset.order_by(*(f"-{path}" for path in order))
+    part = list(ordered.values_list(*paths)[:_SLICE])
+    while part:
+        yield part
+        if len(part) < _SLICE:
+            return
+        behind = _behind(order, part[-1][:order_count])
+        part = list(ordered.filter(behind).values_list(*paths)[:_SLICE])
+
+
+def _behind(order: Sequence[str], last: Sequence[Any]) -> Q:
+    """The rows after this one in descending order."""
+    behind = Q()
+    for index, path in enumerate(order):
+        same = dict(zip(order[:index], last, strict=False))
+        behind |= Q(**same, **{f"{path}__lt": last[index]})
+    return behind & Q(**{f"{order[0]}__lte": last[0]})  # the second condition lets an index start there

@@ -1,0 +1,234 @@
+"""The statement of a period: what FeexPay took and kept, by provider, currency and day, from our own rows.
+
+Days are days of the shop's time zone, Django's TIME_ZONE. A credit stands on the day it was credited. A double charge
+or a reversal stands on the day it was found, because FeexPay's status names no time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from datetime import date, datetime, time, timedelta, tzinfo
+from typing import Any
+
+from django.db.models import Count, F, QuerySet, Sum
+from django.db.models.functions import Coalesce, TruncDate
+from django.utils import timezone
+
+from django_feexpay import conf
+from django_feexpay.models import Credit, Incident, Provider, Refund
+
+A_DAY = timedelta(days=1)
+
+#: A longer statement would be no page any more.
+LONGEST_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days of the shop's time zone, both included. Raises: ValueError for none, or more than LONGEST_DAYS."""
+
+    first_day: date
+    last_day: date
+
+    def __post_init__(self) -> None:
+        if self.first_day > self.last_day:
+            raise ValueError("the first day is after the last")
+        if (self.last_day - self.first_day).days >= LONGEST_DAYS:
+            raise ValueError(f"a statement has at most {LONGEST_DAYS} days")
+
+    @classmethod
+    def month_of(cls, day: date) -> Period:
+        """The month that this day is in."""
+        first = day.replace(day=1)
+        return cls(first, (first + 31 * A_DAY).replace(day=1) - A_DAY)
+
+    @classmethod
+    def last_month(cls) -> Period:
+        return cls.month_of(today().replace(day=1) - A_DAY)
+
+    @property
+    def start(self) -> datetime:
+        return _midnight(self.first_day)
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after the period."""
+        return _midnight(self.last_day + A_DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts and sums. Amounts are in the minor unit of their currency.
+
+    `gross`: credited. `double_charges`: taken by FeexPay and not credited, so owed to payers. `reversals`: credited and
+    taken back by FeexPay. `refunds`: recorded refunds, of credits and of double charges. `fees`: FeexPay's fees on
+    credits and double charges, by the provider's percentage when the payment was started.
+    """
+
+    credit_count: int = 0
+    gross: int = 0
+    double_charge_count: int = 0
+    double_charges: int = 0
+    reversal_count: int = 0
+    reversals: int = 0
+    fees: int = 0
+    refund_count: int = 0
+    refunds: int = 0
+
+    def __add__(self, other: Figures) -> Figures:
+        return Figures(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def net(self) -> int:
+        """What is left: all that FeexPay took, without its fees, what it took back, and what was refunded."""
+        return self.gross + self.double_charges - self.reversals - self.fees - self.refunds
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The figures of one provider and currency on one day."""
+
+    day: date
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The days of one provider and currency on which money moved, oldest first."""
+
+    provider: Provider
+    currency: str
+    lines: list[Line]
+
+    @property
+    def total(self) -> Figures:
+        return _sum(line.figures for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A period's sections, and beside them the sums of the credit table itself, by currency."""
+
+    period: Period
+    sections: list[Section]
+    ledger: Mapping[str, int]
+
+    @property
+    def totals(self) -> dict[str, Figures]:
+        """The figures of each currency."""
+        sums: dict[str, Figures] = defaultdict(Figures)
+        for section in self.sections:
+            sums[section.currency] += section.total
+        return dict(sorted(sums.items()))
+
+    @property
+    def unreconciled(self) -> dict[str, tuple[int, int]]:
+        """Where the gross is not the sum of the credit table: the currency, our gross, the table's sum."""
+        gross = {currency: figures.gross for currency, figures in self.totals.items()}
+        pairs = {each: (gross.get(each, 0), self.ledger.get(each, 0)) for each in sorted({*gross, *self.ledger})}
+        return {currency: pair for currency, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def make(period: Period, provider: str = "") -> Statement:
+    """Compute the statement of a period, of one provider or of all.
+
+    Six statements, whatever the number of payments. Safe to repeat: yes, it only reads.
+    """
+    lines: dict[tuple[str, str], dict[date, Figures]] = defaultdict(lambda: defaultdict(Figures))
+    for code, currency, day, figures in _moved(period, provider):
+        lines[code, currency][day] += figures
+    providers = Provider.objects.in_bulk({code for code, _currency in lines})
+    sections = [
+        Section(providers[code], currency, [Line(day, figures) for day, figures in sorted(days.items())])
+        for (code, currency), days in sorted(lines.items())
+    ]
+    return Statement(period, sections, _ledger(period, provider))
+
+
+def today() -> date:
+    return timezone.localdate(conf.now(), shop_time_zone())
+
+
+def shop_time_zone() -> tzinfo:
+    """Django's TIME_ZONE, whatever zone a user may see the admin in."""
+    return timezone.get_default_timezone()
+
+
+_Moved = tuple[str, str, date, Figures]
+
+
+def _moved(period: Period, provider: str) -> Iterator[_Moved]:
+    """Everything that moved money in the period. A new kind of movement is added here and in Figures."""
+    yield from _credits(period, provider)
+    yield from _double_charges(period, provider)
+    yield from _reversals(period, provider)
+    yield from _refunds(period, provider)
+
+
+def _credits(period: Period, provider: str) -> Iterator[_Moved]:
+    rows = _by_day(_of(Credit.objects.all(), provider), "created_at", period)
+    sums = rows.annotate(count=Count("pk"), taken=Sum("amount"), fees=Sum("payment__fee"))
+    for code, currency, day, count, taken, fees in sums.values_list(*_KEY, "count", "taken", "fees"):
+        yield code, currency, day, Figures(credit_count=count, gross=taken, fees=fees)
+
+
+def _double_charges(period: Period, provider: str) -> Iterator[_Moved]:
+    for code, currency, day, count, taken, fees in _incidents(Incident.Kind.DUPLICATE_CHARGE, period, provider):
+        yield code, currency, day, Figures(double_charge_count=count, double_charges=taken, fees=fees)
+
+
+def _reversals(period: Period, provider: str) -> Iterator[_Moved]:
+    # FeexPay's sources do not say that it gives its fee back, so the fee of the credit stays.
+    for code, currency, day, count, taken, _fees in _incidents(Incident.Kind.REVERSED_AFTER_CREDIT, period, provider):
+        yield code, currency, day, Figures(reversal_count=count, reversals=taken)
+
+
+def _refunds(period: Period, provider: str) -> Iterator[_Moved]:
+    recorded = _of(Refund.objects.filter(state=Refund.State.RECORDED), provider)
+    sums = _by_day(recorded, "recorded_at", period).annotate(count=Count("pk"), paid_back=Sum("amount"))
+    for code, currency, day, count, paid_back in sums.values_list(*_KEY, "count", "paid_back"):
+        yield code, currency, day, Figures(refund_count=count, refunds=paid_back)
+
+
+_KEY = ("payment__provider_id", "statement_currency", "day")
+
+
+def _incidents(kind: Incident.Kind, period: Period, provider: str) -> Iterable[tuple[Any, ...]]:
+    """Provider, currency, day, count, amount and fees of the incidents.
+
+    For an incident without an amount, the amount of its attempt counts.
+    """
+    rows = _by_day(_of(Incident.objects.filter(kind=kind), provider), "opened_at", period, "payment__charged_currency")
+    taken = Sum(Coalesce("amount", "attempt__amount"))
+    sums = rows.annotate(count=Count("pk"), taken=taken, fees=Sum("payment__fee"))
+    yield from sums.values_list(*_KEY, "count", "taken", "fees")
+
+
+def _by_day(rows: QuerySet[Any], at: str, period: Period, currency: str = "currency") -> Any:
+    """Group the rows of the period by provider, currency and local day of the time `at`."""
+    of_period = rows.filter(**{f"{at}__gte": period.start, f"{at}__lt": period.end}).order_by()
+    day = TruncDate(at, tzinfo=shop_time_zone())
+    return of_period.annotate(statement_currency=F(currency), day=day).values(*_KEY)
+
+
+def _of(rows: QuerySet[Any], provider: str) -> QuerySet[Any]:
+    return rows.filter(payment__provider=provider) if provider else rows
+
+
+def _ledger(period: Period, provider: str) -> dict[str, int]:
+    """The sums of the credit table in the period: no grouping by day, so a mistake there shows as a difference."""
+    rows = _of(Credit.objects.filter(created_at__gte=period.start, created_at__lt=period.end), provider)
+    return dict(rows.order_by().values("currency").annotate(total=Sum("amount")).values_list("currency", "total"))
+
+
+def _sum(figures: Iterable[Figures]) -> Figures:
+    total = Figures()
+    for each in figures:
+        total += each
+    return total
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min), shop_time_zone())
