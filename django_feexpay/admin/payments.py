@@ -15,10 +15,10 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_feexpay import exports
-from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
+from django_feexpay.admin import display, overview, payment_actions, payment_page, review_page, search
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
@@ -92,11 +92,17 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         find = self.admin_site.admin_view(self.find_view)
         # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
+        front = self.admin_site.admin_view(self.overview_view)
         return [
+            path(f"{overview.NAME}/", front, name=f"feexpay_payment_{overview.NAME}"),
             path("find/", find, name="feexpay_payment_find"),
             path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
             *super().get_urls(),
         ]
+
+    @method_decorator(require_safe)
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        return overview.page(self, request)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def review_view(self, request: HttpRequest) -> HttpResponse:
