@@ -31,6 +31,7 @@ from django_feexpay.models import Comparison, Heartbeat, Incident
 from django_feexpay.monitoring import health, provider_health, waiting
 from django_feexpay.monitoring.provider_health import ProviderHealth, SuccessRate
 from django_feexpay.monitoring.waiting import Waiting
+from django_feexpay.payments.admission import circuit_breaker, trouble
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -193,15 +194,19 @@ def worker_sign(beats: Mapping[str, datetime], now: datetime) -> Sign:
 
 
 def gateway_sign(beats: Mapping[str, datetime], now: datetime) -> Sign:
-    """Whether FeexPay answered the last probe."""
+    """Whether FeexPay takes our calls: its circuit, else its answer to the last probe."""
+    title, url, answered_at = _("FeexPay"), list_url("heartbeat"), beats.get(worker.GATEWAY)
+    since = circuit_breaker.open_since(()).get(circuit_breaker.GATEWAY)
+    if since is not None:
+        text = trouble.problem(circuit_breaker.GATEWAY)
+        return Sign(title, display.pill(_("In trouble"), Tone.BAD), url, at=since, text=text)
     states = {
         "ok": display.pill(_("Answers"), Tone.GOOD),
         "unknown": display.pill(_("Not asked yet"), Tone.QUIET),
         "silent": display.pill(_("Does not answer"), Tone.BAD),
     }
-    answered_at = beats.get(worker.GATEWAY)
     word = health.gateway(answered_at, beats.get(worker.GATEWAY_PROBE), now)
-    return Sign(_("FeexPay"), states[word], list_url("heartbeat"), at=answered_at)
+    return Sign(title, states[word], url, at=answered_at)
 
 
 def _comparison_sign(now: datetime) -> Sign:
@@ -224,11 +229,14 @@ def _comparison_sign(now: datetime) -> Sign:
 # --- providers ---------------------------------------------------------------------------------------
 
 
-def _providers(request: HttpRequest, now: datetime) -> list[dict[str, Any]]:
+def _providers(request: HttpRequest, now: datetime) -> dict[str, Any]:
+    """The providers with payments or trouble of their own, and how many others are switched on."""
     since = {"hour": now - provider_health.HOUR, "day": now - provider_health.DAY}
     linked = may(request, "payment")
+    every = provider_health.look(now)
+    shown = [row for row in every if row.started or row.circuit == row.provider.pk]
     rows = []
-    for row in provider_health.look(now):
+    for row in shown:
         links = {name: _rate_url(row, at) if linked else "" for name, at in since.items()}
         rows.append(
             {
@@ -240,7 +248,7 @@ def _providers(request: HttpRequest, now: datetime) -> list[dict[str, Any]]:
                 "day": rate_shown(row.last_day, links["day"]),
             }
         )
-    return rows
+    return {"rows": rows, "idle": len(every) - len(shown), "url": list_url("provider", enabled__exact=1)}
 
 
 def provider_state(row: ProviderHealth) -> SafeString:

@@ -34,20 +34,28 @@ class SuccessRate:
 
 @dataclass(frozen=True, slots=True)
 class ProviderHealth:
-    """`circuit`: the open circuit that stops this provider, "" for none; `open_since`: since when."""
+    """`circuit`: the open circuit that stops this provider, "" for none; `open_since`: since when.
+
+    `started`: its payments of the last day.
+    """
 
     provider: Provider
     circuit: str
     open_since: datetime | None
+    started: int
     last_hour: SuccessRate
     last_day: SuccessRate
 
 
 def look(now: datetime) -> list[ProviderHealth]:
-    """The providers that are switched on or had payments within a day. One statement, and one read of the cache."""
+    """The providers that are switched on or had payments within a day. One statement, and one read of the cache.
+
+    Those in trouble come first, then those with the most payments.
+    """
     rows = list(_with_counts(now))
     circuits = circuit_breaker.open_since([row.pk for row in rows])
-    return [_health(row, circuits) for row in rows if row.enabled or row.day_started]
+    found = [_health(row, circuits) for row in rows if row.enabled or row.day_started]
+    return sorted(found, key=lambda row: (row.provider.pk not in circuits, -row.started, row.provider.pk))
 
 
 def _with_counts(now: datetime) -> Any:
@@ -73,6 +81,7 @@ def _health(row: Any, circuits: Mapping[str, datetime]) -> ProviderHealth:
         provider=row,
         circuit=circuit,
         open_since=circuits.get(circuit),
+        started=row.day_started,
         last_hour=SuccessRate(row.hour_succeeded, row.hour_ended),
         last_day=SuccessRate(row.day_succeeded, row.day_ended),
     )

@@ -202,14 +202,17 @@ def test_failing_provider_is_in_trouble_in_the_same_words_on_both_pages(boss: Cl
     assert words in front
     assert "since" in front
     assert words in listed
-    assert "Switched on" in row_of(boss, "(mtn_bj)")
+    assert "Switched on" in row_of(boss, "mtn_bj", "/admin/feexpay/provider/")
+    assert "In trouble" in boss.get("/admin/feexpay/provider/orange_ci/change/").content.decode()
 
 
-def test_failing_gateway_stops_every_provider(boss: Client, clock: Clock) -> None:
+def test_failing_gateway_stops_every_provider(boss: Client, clock: Clock, start_payment: StartPayment) -> None:
+    start_payment()
     fail("mtn_bj")
 
-    for code in ("(mtn_bj)", "(orange_ci)"):
-        assert "In trouble FeexPay does not answer at the moment." in row_of(boss, code)
+    for row in (row_of(boss, "(mtn_bj)"), row_of(boss, "orange_ci", "/admin/feexpay/provider/")):
+        assert "In trouble FeexPay does not answer at the moment." in row
+    assert re.search("FeexPay In trouble .* FeexPay does not answer at the moment.", text_of(boss))
 
 
 def test_success_rate_counts_the_payments_that_ended(
@@ -228,10 +231,14 @@ def test_success_rate_counts_the_payments_that_ended(
     assert rows_behind(boss, url) == 3
 
 
-def test_provider_switched_off_without_payments_is_left_out(boss: Client) -> None:
+def test_providers_without_payments_are_counted_and_linked(boss: Client) -> None:
     Provider.objects.filter(pk="mtn_bj").update(enabled=False)
+    page = boss.get(OVERVIEW).content.decode()
 
-    assert "(mtn_bj)" not in text_of(boss)
+    idle = re.search(r'<a href="([^"]+)">(\d+) providers are switched on and had no payment', page)
+    assert idle is not None
+    assert int(idle[2]) == Provider.objects.filter(enabled=True).count() == rows_behind(boss, unescape(idle[1]))
+    assert "mtn_bj" not in page
 
 
 def test_list_of_providers_reads_no_statement_more_for_its_circuits(boss: Client) -> None:
