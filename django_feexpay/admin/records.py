@@ -16,12 +16,15 @@ from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
     Attempt,
     Credit,
+    DailyTotal,
     Heartbeat,
     IdempotencyRecord,
     OutboxMessage,
     PaymentEvent,
     WebhookDelivery,
 )
+
+_TOTAL_COUNTS = ("started", "succeeded", "failed", "expired")
 
 
 class OfPaymentAdmin(LedgerAdmin):
@@ -218,3 +221,29 @@ class HeartbeatAdmin(LedgerAdmin):
     list_display = ("name", "beat_at")
     ordering = ("name",)
     fields = ("name", "beat_at")
+
+
+@admin.register(DailyTotal)
+class DailyTotalAdmin(LedgerAdmin):
+    """What the dashboard is drawn from, newest day first."""
+
+    list_display = ("day", "provider", "currency", *_TOTAL_COUNTS, "amount_shown", "fee_shown")
+    list_filter = (("day", admin.DateFieldListFilter), "currency")
+    list_select_related = ("provider",)
+    ordering = ("-day", "-pk")
+    fields = (
+        *("day", "provider", "currency", *_TOTAL_COUNTS),
+        *("amount_shown", "fee_shown", "settle_counts", "reasons_shown"),
+    )
+
+    @admin.display(description=_("amount"))
+    def amount_shown(self, row: DailyTotal) -> SafeString:
+        return display.amount(row.amount, row.currency)
+
+    @admin.display(description=_("fee"))
+    def fee_shown(self, row: DailyTotal) -> SafeString:
+        return display.amount(row.fee, row.currency)
+
+    @admin.display(description=_("reasons"))
+    def reasons_shown(self, row: DailyTotal) -> SafeString | str:
+        return display.json_block(row.reasons)

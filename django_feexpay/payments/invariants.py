@@ -1,4 +1,4 @@
-"""Invariants of the stored rows, numbered I1 to I19, checkable on live data.
+"""Invariants of the stored rows, numbered I1 to I24, checkable on live data.
 
 Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each check is one
 statement and so sees one moment: payments may run meanwhile. Nothing here writes or repairs.
@@ -33,7 +33,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import history_search, incidents, leases, missing_attempts, outbox, prompts
+from django_feexpay.payments import daily_totals, history_search, incidents, leases, missing_attempts, outbox, prompts
 from django_feexpay.payments.poll_schedule import longest_wait
 
 _REFERENCE = "payment__merchant_reference"
@@ -47,7 +47,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A row or a sum that breaks `rule` (I1 to I19). `about`: its kind and id."""
+    """A row or a sum that breaks `rule` (I1 to I24). `about`: its kind and id."""
 
     rule: str
     about: str
@@ -482,6 +482,11 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
         yield f"comparison {pk}: of the night of {night}, which is in the future"
 
 
+def daily_totals_match_the_payments() -> Iterator[str]:
+    """I24: each daily total is what its payments add up to. A rebuild repairs it: it moves no money."""
+    yield from daily_totals.unlike_the_payments()
+
+
 #: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests hold it.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -502,6 +507,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I17": message_is_delivered_or_scheduled,
     "I18": prompts_are_bounded,
     "I19": no_time_is_too_far_ahead,
+    "I24": daily_totals_match_the_payments,
 }
 
 

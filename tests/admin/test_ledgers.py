@@ -21,6 +21,7 @@ LEDGERS = [
     "discrepancy",
     "comparison",
     "credit",
+    "dailytotal",
     "finding",
     "heartbeat",
     "idempotencyrecord",
@@ -33,9 +34,9 @@ LEDGERS = [
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift"}
+NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift"}
 #: Numbers that protect and say nothing to staff; receipts are shown with their message.
-NOT_SHOWN = {"counter", "outboxreceipt"}
+NOT_SHOWN = {"totalscursor", "counter", "outboxreceipt"}
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,19 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Comparison, Credit, Discrepancy, IdempotencyRecord, OutboxMessage, Payment
+from django_feexpay.models import (
+    Attempt,
+    Comparison,
+    Credit,
+    DailyTotal,
+    Discrepancy,
+    IdempotencyRecord,
+    OutboxMessage,
+    Payment,
+    PaymentEvent,
+    TotalsCursor,
+)
+from django_feexpay.payments import daily_totals
 from django_feexpay.payments.invariants import INVARIANTS
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -64,6 +76,13 @@ def six_prompts_of_one_number(payment: Payment) -> None:
         attempt.save(force_insert=True)
 
 
+def wrong_total(payment: Payment) -> None:
+    """Of a day without a change since it was counted."""
+    daily_totals.rebuild()
+    TotalsCursor.objects.update(event_id=PaymentEvent.objects.order_by("-pk").values("pk")[:1])
+    DailyTotal.objects.update(amount=1)
+
+
 #: How to break the rows for each rule.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
@@ -84,6 +103,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I17": lambda payment: OutboxMessage.objects.update(delivered_at=timezone.now()),
     "I18": six_prompts_of_one_number,
     "I19": lambda payment: Attempt.objects.update(created_at=now() + timedelta(days=365)),
+    "I24": wrong_total,
 }
 
 
