@@ -108,6 +108,7 @@ def sections(request: HttpRequest) -> dict[str, Any]:
     cards = list(_cards(request, now))
     return {
         "looked_at": now,
+        "dashboard_url": reverse("admin:feexpay_dailytotal_dashboard") if may(request, "dailytotal") else "",
         "cards": cards,
         "nothing_waits": bool(cards) and not any(card.value for card in cards),
         "signs": list(_signs(request, now)),

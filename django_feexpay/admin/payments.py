@@ -44,6 +44,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
     )
     list_filter = (
         search.SamePayerFilter,
+        search.ReasonFilter,
         search.StatusFilter,
         ("created_at", admin.DateFieldListFilter),
         search.CurrencyFilter,

@@ -6,11 +6,14 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
-from django_feexpay.admin import display, event_texts
+from django_feexpay.admin import dashboard, display, event_texts
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
@@ -225,7 +228,7 @@ class HeartbeatAdmin(LedgerAdmin):
 
 @admin.register(DailyTotal)
 class DailyTotalAdmin(LedgerAdmin):
-    """What the dashboard is drawn from, newest day first."""
+    """What the dashboard is drawn from, newest day first; and the dashboard."""
 
     list_display = ("day", "provider", "currency", *_TOTAL_COUNTS, "amount_shown", "fee_shown")
     list_filter = (("day", admin.DateFieldListFilter), "currency")
@@ -235,6 +238,14 @@ class DailyTotalAdmin(LedgerAdmin):
         *("day", "provider", "currency", *_TOTAL_COUNTS),
         *("amount_shown", "fee_shown", "settle_counts", "reasons_shown"),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.dashboard_view)
+        return [path(f"{dashboard.NAME}/", view, name=f"feexpay_dailytotal_{dashboard.NAME}"), *super().get_urls()]
+
+    @method_decorator(require_safe)
+    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
+        return dashboard.page(self, request)
 
     @admin.display(description=_("amount"))
     def amount_shown(self, row: DailyTotal) -> SafeString:
