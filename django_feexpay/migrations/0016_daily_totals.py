@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0014_staff_actions'),
+        ('feexpay', '0015_refunds'),
     ]
 
     operations = [
