@@ -14,6 +14,7 @@ from django_feexpay.admin.providers import ProviderAdmin
 from django_feexpay.admin.records import (
     AttemptAdmin,
     CreditAdmin,
+    DailyTotalAdmin,
     HeartbeatAdmin,
     IdempotencyRecordAdmin,
     OutboxMessageAdmin,
@@ -27,6 +28,7 @@ __all__ = [
     "DiscrepancyAdmin",
     "ComparisonAdmin",
     "CreditAdmin",
+    "DailyTotalAdmin",
     "FindingAdmin",
     "HeartbeatAdmin",
     "IdempotencyRecordAdmin",

@@ -192,10 +192,10 @@ def _ours(row: Discrepancy) -> SafeString | str:
 
 def _theirs(row: Discrepancy) -> SafeString | str:
     """FeexPay's status in the badge of our status of the same name; a status we do not know in the badge for doubt."""
-    if not row.feexpay_status_text:
+    if not row.their_word:
         return display.EMPTY
-    known = row.feexpay_status_text in set(Status)
-    status = display.status_badge(row.feexpay_status_text) if known else display.pill(_("unknown status"), Tone.DOUBT)
+    known = row.their_word in set(Status)
+    status = display.status_badge(row.their_word) if known else display.pill(_("unknown status"), Tone.DOUBT)
     if row.their_amount is None:
         return status
     # A payment that only FeexPay has comes without a currency.

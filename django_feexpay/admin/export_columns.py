@@ -156,7 +156,7 @@ DISCREPANCIES = (
     Column(_("attempt"), ("attempt_id",)),
     Column(_("our status"), ("our_status",), status_text),
     Column(_("our amount"), ("our_amount", "currency"), amount),
-    Column(_("FeexPay's status"), ("feexpay_status_text",), feexpay_status_text),
+    Column(_("FeexPay's status"), ("their_word",), feexpay_status_text),
     Column(_("FeexPay's amount"), ("their_amount", "currency"), amount),
     Column(_("currency"), ("currency",)),
     Column(_("FeexPay's date"), ("their_date",)),

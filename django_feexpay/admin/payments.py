@@ -13,12 +13,13 @@ from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_feexpay import exports
 from django_feexpay.admin import (
     display,
     export_columns,
+    overview,
     payment_actions,
     payment_page,
     refund_pages,
@@ -48,6 +49,7 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     )
     list_filter = (
         search.SamePayerFilter,
+        search.ReasonFilter,
         search.StatusFilter,
         ("created_at", admin.DateFieldListFilter),
         search.CurrencyFilter,
@@ -101,11 +103,17 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
         # ATOMIC_REQUESTS.
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
+        front = self.admin_site.admin_view(self.overview_view)
         return [
+            path(f"{overview.NAME}/", front, name=f"feexpay_payment_{overview.NAME}"),
             path("find/", find, name="feexpay_payment_find"),
             path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
             *super().get_urls(),
         ]
+
+    @method_decorator(require_safe)
+    def overview_view(self, request: HttpRequest) -> HttpResponse:
+        return overview.page(self, request)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def review_view(self, request: HttpRequest) -> HttpResponse:

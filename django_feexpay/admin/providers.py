@@ -17,6 +17,7 @@ from django_feexpay.admin.display import Tone
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
+from django_feexpay.payments.admission import circuit_breaker, trouble
 
 if TYPE_CHECKING:
     ProviderModelAdmin = admin.ModelAdmin[Provider]
@@ -199,8 +200,20 @@ class ProviderAdmin(ProviderModelAdmin):
         if reason:
             return display.pill_with_text(_("Cannot be enabled"), Tone.DOUBT, reason)
         if provider.enabled:
-            return display.pill(_enabled_text(True), Tone.GOOD)
-        return display.pill_with_text(_enabled_text(False), Tone.QUIET, provider.disabled_words(get_language() or ""))
+            return enabled_badge(trouble.circuit_of(provider.code, self._open_circuits(provider)))
+        return switched_off_badge(provider)
+
+    def _open_circuits(self, provider: Provider) -> list[str]:
+        """Read once for all rows of a list, else for this one."""
+        circuits: list[str] | None = getattr(provider, "open_circuits", None)
+        return circuit_breaker.open_circuits((provider.code,)) if circuits is None else circuits
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changes = super().get_changelist_instance(request)
+        circuits = circuit_breaker.open_circuits([provider.pk for provider in changes.result_list])
+        for provider in changes.result_list:
+            provider.open_circuits = circuits
+        return changes
 
     @admin.display(description=gettext_lazy("limits"))
     def limits(self, provider: Provider) -> str:
@@ -212,6 +225,17 @@ class ProviderAdmin(ProviderModelAdmin):
     @admin.display(description=gettext_lazy("fee"), ordering="fee_percent")
     def fee(self, provider: Provider) -> SafeString:
         return display.line(f"{provider.fee_percent.normalize():f} %")
+
+
+def enabled_badge(circuit: str) -> SafeString:
+    """The badge of an enabled provider, by the open circuit that stops it ("": none does)."""
+    if circuit:
+        return display.pill_with_text(_("In trouble"), Tone.BAD, trouble.problem(circuit))
+    return display.pill(_enabled_text(True), Tone.GOOD)
+
+
+def switched_off_badge(provider: Provider) -> SafeString:
+    return display.pill_with_text(_enabled_text(False), Tone.QUIET, provider.disabled_words(get_language() or ""))
 
 
 def _enabled_text(enabled: bool) -> str:

@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
-from django_feexpay.admin import display, event_texts, export_columns, repeat_actions, statement_page
+from django_feexpay.admin import dashboard, display, event_texts, export_columns, repeat_actions, statement_page
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.readonly import LedgerAdmin
@@ -23,12 +23,15 @@ from django_feexpay.admin.search import StatusFilter, payment_ids
 from django_feexpay.models import (
     Attempt,
     Credit,
+    DailyTotal,
     Heartbeat,
     IdempotencyRecord,
     OutboxMessage,
     PaymentEvent,
     WebhookDelivery,
 )
+
+_TOTAL_COUNTS = ("started", "succeeded", "failed", "expired")
 
 
 class PaymentRowsAdmin(LedgerAdmin):
@@ -245,3 +248,37 @@ class HeartbeatAdmin(LedgerAdmin):
     list_display = ("name", "beat_at")
     ordering = ("name",)
     fields = ("name", "beat_at")
+
+
+@admin.register(DailyTotal)
+class DailyTotalAdmin(LedgerAdmin):
+    """What the dashboard is drawn from, newest day first; and the dashboard."""
+
+    list_display = ("day", "provider", "currency", *_TOTAL_COUNTS, "amount_shown", "fee_shown")
+    list_filter = (("day", admin.DateFieldListFilter), "currency")
+    list_select_related = ("provider",)
+    ordering = ("-day", "-pk")
+    fields = (
+        *("day", "provider", "currency", *_TOTAL_COUNTS),
+        *("amount_shown", "fee_shown", "settle_counts", "reasons_shown"),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.dashboard_view)
+        return [path(f"{dashboard.NAME}/", view, name=f"feexpay_dailytotal_{dashboard.NAME}"), *super().get_urls()]
+
+    @method_decorator(require_safe)
+    def dashboard_view(self, request: HttpRequest) -> HttpResponse:
+        return dashboard.page(self, request)
+
+    @admin.display(description=_("amount"))
+    def amount_shown(self, row: DailyTotal) -> SafeString:
+        return display.amount(row.amount, row.currency)
+
+    @admin.display(description=_("fee"))
+    def fee_shown(self, row: DailyTotal) -> SafeString:
+        return display.amount(row.fee, row.currency)
+
+    @admin.display(description=_("reasons"))
+    def reasons_shown(self, row: DailyTotal) -> SafeString | str:
+        return display.json_block(row.reasons)

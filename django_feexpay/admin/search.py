@@ -25,6 +25,7 @@ from django_feexpay.catalogue.money import CURRENCIES
 from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
 from django_feexpay.private import PrivateText
 
@@ -164,6 +165,23 @@ class SamePayerFilter(admin.SimpleListFilter):
             return Attempt.objects.filter(pk=UUID(value)).first()
         except ValueError:
             return None
+
+
+class ReasonFilter(admin.SimpleListFilter):
+    """Payments that did not succeed for the reason in the address. Hidden unless in use."""
+
+    title = gettext_lazy("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        return [] if value is None else [(value, value)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment] | None:
+        if self.value() is None:
+            return None
+        ended = (Status.FAILED, Status.REJECTED, Status.EXPIRED)
+        return queryset.filter(latest_attempt__reason_code=self.value(), status__in=ended)
 
 
 class StatusFilter(admin.SimpleListFilter):

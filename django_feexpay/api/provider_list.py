@@ -12,14 +12,12 @@ import threading
 import time
 from dataclasses import dataclass
 
-from django.utils.translation import gettext as _
-
 from django_feexpay import __version__, cache_state
 from django_feexpay.api.filters import ProviderQuery
 from django_feexpay.api.outputs import etag, provider_body
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
-from django_feexpay.payments.admission import circuit_breaker
+from django_feexpay.payments.admission import circuit_breaker, trouble
 
 _CACHE_SECONDS = 3600
 #: `max-age` for clients: short, because a provider can change at any time.
@@ -85,8 +83,5 @@ def _render(query: ProviderQuery, language: str) -> tuple[ProviderList, int]:
 
 
 def _trouble(code: str, blocked: dict[str, int]) -> str:
-    if circuit_breaker.GATEWAY in blocked:
-        return _("FeexPay does not answer at the moment. Please try again in a few minutes.")
-    if code in blocked:
-        return _("This operator has a problem at the moment. Please try again soon or choose another way to pay.")
-    return ""
+    circuit = trouble.circuit_of(code, blocked)
+    return trouble.for_payers(circuit) if circuit else ""

@@ -26,7 +26,7 @@ from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Heartbeat
-from django_feexpay.payments import leases, sending, webhook_hints
+from django_feexpay.payments import daily_totals, leases, sending, webhook_hints
 from django_feexpay.payments.durability import is_autocommit_on
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
@@ -42,6 +42,7 @@ GATEWAY_PROBE_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
 _CLOCK_CHECK_EVERY = timedelta(seconds=60)
+_TOTALS_EVERY = timedelta(seconds=60)
 _LONGEST_PAUSE_SECONDS = 30.0
 #: While a sweep waits for FeexPay, it starts due deliveries this often.
 _DELIVER_EVERY_SECONDS = 0.5
@@ -81,6 +82,7 @@ class Intervals:
         self.heartbeat = Interval(_HEARTBEAT_EVERY)
         self.nightly = Interval(_NIGHTLY_CHECK_EVERY)
         self.clocks = Interval(_CLOCK_CHECK_EVERY)
+        self.totals = Interval(_TOTALS_EVERY)
 
 
 class Worker:
@@ -177,6 +179,8 @@ class Worker:
             webhook_hints.match_late_references()
             _write_heartbeat(self._name)
             self._polls.put(run_logged, probe_gateway)
+        if self._intervals.totals.has_passed():
+            self._settled_polls.put(run_logged, daily_totals.keep)
 
 
 def correct_clock_errors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_feexpay.models.comparison import Comparison, Discrepancy, Finding
 from django_feexpay.models.counter import Counter
+from django_feexpay.models.daily_total import DailyTotal, TotalsCursor
 from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Counter",
     "Credit",
+    "DailyTotal",
     "Finding",
     "Heartbeat",
     "IdempotencyRecord",
@@ -36,5 +38,6 @@ __all__ = [
     "ReviewDecision",
     "ReviewProposal",
     "StaffAction",
+    "TotalsCursor",
     "WebhookDelivery",
 ]

@@ -17,12 +17,12 @@ from django_feexpay.models import Attempt, Comparison, Discrepancy, Heartbeat, O
 from django_feexpay.payments.admission import circuit_breaker, rate_budget
 from django_feexpay.payments.outbox import ERROR_HANGS
 
-_WORKER_SILENT = timedelta(minutes=3)
+WORKER_SILENT = timedelta(minutes=3)
 _ATTEMPT_LATE = timedelta(minutes=5)
 #: Signals arrive within two seconds; a receiver that raised is called again after two, four, eight seconds.
 MESSAGE_LATE = timedelta(seconds=45)
 _LONGEST_CALL = timedelta(seconds=30)
-_NIGHTLY_LATE = timedelta(hours=50)
+NIGHTLY_LATE = timedelta(hours=50)
 _GATEWAY_SILENT = 2 * worker.GATEWAY_PROBE_EVERY
 
 
@@ -57,13 +57,13 @@ def _components() -> dict[str, str]:
     engines = [beats[name] for name in (worker.WORKER, worker.CLUSTER) if name in beats]
     return {
         "database": "ok",
-        "worker": "ok" if any(worker.is_recent(beat, now, _WORKER_SILENT) for beat in engines) else "silent",
+        "worker": "ok" if any(worker.is_recent(beat, now, WORKER_SILENT) for beat in engines) else "silent",
         "attempts": _late_or_ok(Attempt.objects.filter(next_poll_at__lt=now - _ATTEMPT_LATE).exists()),
         "outbox": _outbox(now),
         "breaker": ", ".join(circuit_breaker.open_circuits(CATALOGUE)) or "ok",
         "budget": "slowed" if rate_budget.pause_seconds() else "ok",
         "comparison": _comparison(now),
-        "gateway": _gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_PROBE), now),
+        "gateway": gateway(beats.get(worker.GATEWAY), beats.get(worker.GATEWAY_PROBE), now),
     }
 
 
@@ -73,7 +73,7 @@ def _comparison(now: datetime) -> str:
         return "money_at_stake"
     nights = Comparison.objects.exclude(night=None).exclude(finished_at__gt=now + conf.CLOCK_SLACK)
     last = nights.aggregate(last=Max("finished_at"))["last"]
-    on_time = last is None or feexpay.compare_at is None or now - last < _NIGHTLY_LATE
+    on_time = last is None or feexpay.compare_at is None or now - last < NIGHTLY_LATE
     return _late_or_ok(not on_time)
 
 
@@ -89,7 +89,7 @@ def _late_or_ok(late: bool) -> str:
     return "late" if late else "ok"
 
 
-def _gateway(beat_at: datetime | None, probed_at: datetime | None, now: datetime) -> str:
+def gateway(beat_at: datetime | None, probed_at: datetime | None, now: datetime) -> str:
     """`unknown` before the first probe; `silent` if the probe had no answer in the time a call may take."""
     if beat_at is None:
         unanswered = probed_at is not None and now - probed_at > _LONGEST_CALL

@@ -1,4 +1,4 @@
-"""Invariants of the stored rows, numbered I1 to I22, checkable on live data.
+"""Invariants of the stored rows, numbered I1 to I23, checkable on live data.
 
 Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each check is one
 statement and so sees one moment: payments may run meanwhile. Nothing here writes or repairs.
@@ -34,6 +34,7 @@ from django_feexpay.models import (
     WebhookDelivery,
 )
 from django_feexpay.payments import (
+    daily_totals,
     history_search,
     incidents,
     leases,
@@ -55,7 +56,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A row or a sum that breaks `rule` (I1 to I22). `about`: its kind and id."""
+    """A row or a sum that breaks `rule` (I1 to I23). `about`: its kind and id."""
 
     rule: str
     about: str
@@ -492,6 +493,11 @@ def no_time_is_too_far_ahead() -> Iterator[str]:
         yield f"comparison {pk}: of the night of {night}, which is in the future"
 
 
+def daily_totals_match_the_payments() -> Iterator[str]:
+    """I23: each daily total is what its payments add up to. A rebuild repairs it: it moves no money."""
+    yield from daily_totals.unlike_the_payments()
+
+
 #: The invariants that rows can show. I11 (no msisdn leaks) is not among them: tests check it.
 INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I1": credits_add_up,
@@ -515,6 +521,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I20": refund_invariants.refunds_never_exceed_what_was_taken,
     "I21": refund_invariants.closed_incident_is_refunded_or_explained,
     "I22": refund_invariants.recorded_refund_is_approved_and_announced_once,
+    "I23": daily_totals_match_the_payments,
 }
 
 

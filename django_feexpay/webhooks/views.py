@@ -18,7 +18,7 @@ from django_feexpay.crypto import Secret
 from django_feexpay.gateway.errors import WebhookRejectedError
 from django_feexpay.gateway.reports import hint_from
 from django_feexpay.gateway.signatures import verify
-from django_feexpay.payments import webhook_hints
+from django_feexpay.payments import webhook_hints, webhook_rejects
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.private import PrivateBytes, PrivateDict
 from django_feexpay.problems import problem_response
@@ -58,6 +58,7 @@ class WebhookView(View):
             webhook_hints.receive(hint_from(strict_json.load(raw)))
         except WebhookRejectedError as error:
             logger.warning("webhook rejected: %s", error.cause_code)
+            webhook_rejects.note(conf.now())
             text = _("The proof of this webhook is missing or wrong, so nothing was stored. Check its secret.")
             return problem_response(request, "not_authenticated", detail=text, headers={"WWW-Authenticate": "Webhook"})
         except strict_json.MalformedBodyError as error:

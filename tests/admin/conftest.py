@@ -25,7 +25,7 @@ from django_feexpay.models import (
     ReviewProposal,
     WebhookDelivery,
 )
-from django_feexpay.payments import idempotency, initiate, prompts
+from django_feexpay.payments import daily_totals, idempotency, initiate, prompts
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
 from django_feexpay.payments.retry import retry
@@ -96,6 +96,7 @@ def charged_twice(start_failed: StartPayment, gateway: RecordingGateway) -> Paym
     make_discrepancy(payment.attempt)
     propose(payment.attempt)
     Heartbeat.objects.create(name="worker", beat_at=conf.now())
+    daily_totals.rebuild()
     prompts.lift(number(), lasts=timedelta(hours=1), actor="ayo", reason="a fair")
     return Payment.objects.for_reading().get(pk=payment.pk)
 

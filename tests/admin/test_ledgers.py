@@ -22,6 +22,7 @@ LEDGERS = [
     "discrepancy",
     "comparison",
     "credit",
+    "dailytotal",
     "finding",
     "heartbeat",
     "idempotencyrecord",
@@ -35,11 +36,11 @@ LEDGERS = [
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift"}
+NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift"}
 #: Tables that staff have no use for; receipts are shown with their message.
-NOT_SHOWN = {"counter", "outboxreceipt"}
+NOT_SHOWN = {"counter", "outboxreceipt", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
-MADE_BY_HAND = {"heartbeat", "credit", "incident", "refund"}
+MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "refund"}
 
 pytestmark = pytest.mark.django_db
 

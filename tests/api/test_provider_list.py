@@ -186,8 +186,8 @@ def test_failing_provider_is_shown_with_a_reason_in_both_languages(caller: Calle
     english, french = rows(caller), rows(caller, "fr")
 
     assert (english["mtn_bj"]["enabled"], english["wave_sn"]["unavailable_reason"]) == (False, _own_reason("wave_sn"))
-    assert "This operator has a problem at the moment" in english["mtn_bj"]["unavailable_reason"]
-    assert "Cet opérateur rencontre un incident" in french["mtn_bj"]["unavailable_reason"]
+    assert "MTN Mobile Money (Benin) has a problem at the moment" in english["mtn_bj"]["unavailable_reason"]
+    assert "MTN Mobile Money (Bénin) rencontre un incident en ce moment" in french["mtn_bj"]["unavailable_reason"]
 
 
 def _own_reason(code: str) -> str | None:
@@ -245,6 +245,29 @@ def test_start_with_an_open_circuit_breaker_gets_retry_after(caller: Caller, clo
 
     assert (answer.status_code, answer.json()["code"]) == (503, "gateway_unavailable")
     assert answer.headers["Retry-After"] == "20"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("only_the_provider", "language", "words"),
+    [
+        (True, "en", "MTN Mobile Money (Benin) has a problem at the moment. Please try again soon or choose another"),
+        (True, "fr", "MTN Mobile Money (Bénin) rencontre un incident en ce moment."),
+        (False, "en", "FeexPay does not answer at the moment. Please try again in a few minutes."),
+    ],
+)
+def test_refusal_names_the_one_in_trouble(
+    caller: Caller, clock: Clock, only_the_provider: bool, language: str, words: str
+) -> None:
+    fail_calls()
+    if only_the_provider:
+        cache_state.drop("breaker:gateway:open")
+
+    answer = caller.initiate(headers={"Accept-Language": language}).json()
+
+    assert answer["code"] == "gateway_unavailable"
+    assert answer["detail"].startswith(words)
+    assert answer["detail"].endswith("Rien n'a été débité." if language == "fr" else "Nothing was taken.")
 
 
 @pytest.mark.django_db

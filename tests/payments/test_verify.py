@@ -20,12 +20,16 @@ from django_feexpay.models import (
     Attempt,
     Comparison,
     Credit,
+    DailyTotal,
     Discrepancy,
     IdempotencyRecord,
     Incident,
     OutboxMessage,
     Payment,
+    PaymentEvent,
+    TotalsCursor,
 )
+from django_feexpay.payments import daily_totals
 from django_feexpay.payments.invariants import INVARIANTS
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -79,6 +83,13 @@ def six_prompts_of_one_number(payment: Payment) -> None:
         attempt.save(force_insert=True)
 
 
+def wrong_total(payment: Payment) -> None:
+    """Of a day without a change since it was counted."""
+    daily_totals.rebuild()
+    TotalsCursor.objects.update(event_id=PaymentEvent.objects.order_by("-pk").values("pk")[:1])
+    DailyTotal.objects.update(amount=1)
+
+
 #: How to break the rows for each rule.
 BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I1": lambda payment: Credit.objects.update(amount=4999),
@@ -102,6 +113,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I20": lambda payment: plant(payment, amount=5001),
     "I21": closed_without_a_reason,
     "I22": recorded,
+    "I23": wrong_total,
 }
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from django_feexpay import cache_state, conf
@@ -75,6 +76,13 @@ def seconds_until_probe(codes: Iterable[str]) -> dict[str, int]:
 def open_circuits(codes: Iterable[str]) -> list[str]:
     """The open circuits of these providers and GATEWAY, those that wait for a probe included."""
     return sorted(_open_states((GATEWAY, *codes)))
+
+
+def open_since(codes: Iterable[str]) -> dict[str, datetime]:
+    """As `open_circuits`, each with the time at which it opened."""
+    return {
+        circuit: datetime.fromtimestamp(since, UTC) for circuit, (since, _) in _open_states((GATEWAY, *codes)).items()
+    }
 
 
 def record(seen: CallSeen) -> None:

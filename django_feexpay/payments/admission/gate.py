@@ -1,6 +1,7 @@
 """Admission control for calls to FeexPay: circuit breaker, rate budget and bulkhead behind one function each.
 
-A refused request gets `gateway_unavailable` and a time to try again, before anything is written. Callers check for
+A refused request gets `gateway_unavailable`, the words of `trouble` and a time to try again, before anything is
+written. Callers check for
 duplicates first: the answer to a duplicate does not depend on FeexPay's health.
 """
 
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
-from django_feexpay.payments.admission import circuit_breaker, rate_budget
+from django_feexpay.payments.admission import circuit_breaker, rate_budget, trouble
 from django_feexpay.payments.admission.circuit_breaker import Action
 from django_feexpay.payments.errors import NotAllowedError
 
@@ -27,11 +28,11 @@ def admit(provider_code: str, *, queued: bool) -> Iterator[None]:
     the block ends. Raises: NotAllowedError `gateway_unavailable` with `retry_after_seconds`. Safe to repeat: no.
     """
     if queued:
-        _refuse_for(circuit_breaker.wait_seconds(provider_code, Action.QUEUE))
+        _refuse_for(provider_code, circuit_breaker.wait_seconds(provider_code, Action.QUEUE))
         yield
         return
     with rate_budget.slot() as free:
-        _refuse_for(wait_to_send(provider_code) if free else _RETRY_AFTER_SECONDS)
+        _refuse_for(provider_code, wait_to_send(provider_code) if free else _RETRY_AFTER_SECONDS)
         yield
 
 
@@ -55,7 +56,7 @@ def is_gateway_circuit_open() -> bool:
     return bool(circuit_breaker.open_circuits(()))
 
 
-def _refuse_for(seconds: int) -> None:
+def _refuse_for(provider_code: str, seconds: int) -> None:
     if seconds:
-        message = _("Payments cannot be started at the moment, because FeexPay has a problem. Nothing was taken.")
+        message = f"{trouble.refusal(provider_code)} {_('Nothing was taken.')}"
         raise NotAllowedError("gateway_unavailable", message, retry_after_seconds=seconds)

@@ -1,0 +1,26 @@
+"""How many webhooks were rejected, by hour. Nothing of them is stored, so only this count and the log tell of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django_feexpay import cache_state
+from django_feexpay.counters import cache_counts
+
+_HOURS = 24
+_KEPT_SECONDS = (_HOURS + 1) * 3600
+
+
+def note(now: datetime) -> None:
+    """Count one. Only in a cache that counts: strangers must not be able to make the database write. Never raises."""
+    if cache_counts():
+        cache_state.count_up(_name(now), _KEPT_SECONDS)
+
+
+def in_last_day(now: datetime) -> int:
+    """The webhooks rejected in the last 24 hours, the current hour included."""
+    return sum(cache_state.read(_name(now - timedelta(hours=hour)) for hour in range(_HOURS)).values())
+
+
+def _name(at: datetime) -> str:
+    return f"webhooks:rejected:{int(at.timestamp()) // 3600}"
