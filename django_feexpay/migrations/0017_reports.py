@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("feexpay", "0015_refunds"),
+        ("feexpay", "0016_daily_totals"),
     ]
 
     operations = [
