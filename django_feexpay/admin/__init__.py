@@ -20,6 +20,7 @@ from django_feexpay.admin.records import (
     PaymentEventAdmin,
     WebhookDeliveryAdmin,
 )
+from django_feexpay.admin.staff_actions import StaffActionAdmin
 
 __all__ = [
     "AttemptAdmin",
@@ -36,5 +37,6 @@ __all__ = [
     "PromptLiftAdmin",
     "ProviderAdmin",
     "ReviewProposalAdmin",
+    "StaffActionAdmin",
     "WebhookDeliveryAdmin",
 ]

@@ -22,7 +22,7 @@ from django_feexpay.admin.payment_page import MOST_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import OfPaymentAdmin
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Comparison, Discrepancy, Finding
+from django_feexpay.models import Comparison, Discrepancy, Finding, StaffAction
 from django_feexpay.payments.reconciliation import discrepancies
 
 _TONES: Mapping[str, Tone] = {
@@ -127,6 +127,7 @@ class DiscrepancyAdmin(OfPaymentAdmin, ConfirmedActionsAdmin):
         close_action(
             "feexpay.change_discrepancy",
             discrepancies.close,
+            recorded_as=StaffAction.Action.CLOSE_DISCREPANCY,
             is_open=lambda row: row.state == Discrepancy.State.OPEN,
             already_closed=gettext_lazy("This had ended before: nothing was changed."),
         ),

@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -30,6 +29,9 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay.admin import display
 from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.models import StaffAction
+from django_feexpay.payments import staff_actions
+from django_feexpay.payments.ledger import Source
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -38,15 +40,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 50
 #: No further row is begun after this time: the browser waits for the page.
 TIMEOUT_SECONDS = 15.0
+#: How an action ended for one row.
+Result = StaffAction.Result
 _REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
-
-
-class Result(StrEnum):
-    """How an action ended for one row."""
-
-    DONE = "done"
-    SKIPPED = "skipped"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,8 @@ class Outcome:
 class ConfirmedAction:
     """An action on chosen rows. `run` takes a row, the id of the acting user and the reason.
 
-    `name` stands in the address, in the list of actions and in the admin's log. `applies` says whether the page of a
-    row offers the action.
+    `name` stands in the address and in the list of actions. `applies` says whether the page of a row offers the
+    action. `recorded_as`: written to the audit list for each row after its run; None: `run` writes it itself.
     """
 
     name: str
@@ -70,6 +66,7 @@ class ConfirmedAction:
     title: str | StrPromise
     run: Callable[[Any, str, str], Outcome]
     applies: Callable[[Any], bool]
+    recorded_as: StaffAction.Action | None = None
     explanation: str | StrPromise = ""
     reason_label: str | StrPromise = gettext_lazy("Reason")
     reason_help: str | StrPromise = _REASON_HELP
@@ -90,13 +87,23 @@ def close_action(
     permission: str,
     close: Callable[[int, str], bool],
     *,
+    recorded_as: StaffAction.Action,
     is_open: Callable[[Any], bool],
     already_closed: str | StrPromise,
 ) -> ConfirmedAction:
-    """The action that closes open rows with a note. `close` returns False for a row that was closed before."""
+    """The action that closes open rows with a note. `close` returns False for a row that was closed before.
 
+    The audit list gets its row in the same transaction: no row is closed without it.
+    """
+
+    @transaction.atomic
     def run(row: Any, actor: str, note: str) -> Outcome:
-        return Outcome(Result.DONE) if close(row.pk, note) else Outcome(Result.SKIPPED, str(already_closed))
+        is_closed = close(row.pk, note)
+        outcome = Outcome(Result.DONE) if is_closed else Outcome(Result.SKIPPED, str(already_closed))
+        staff_actions.record(
+            recorded_as, actor=actor, source=Source.ADMIN, target=row, result=outcome.result, reason=note
+        )
+        return outcome
 
     return ConfirmedAction(
         name="close",
@@ -212,9 +219,11 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             if time.monotonic() >= stop_at:
                 outcomes.append((row, Outcome(Result.SKIPPED, _("There was no time left for it. Choose it again."))))
                 continue
-            outcome = action.run(row, str(request.user.pk), reason)
-            # An action that changes nothing writes no event: only this log keeps who did it, and why.
-            self.log_change(request, row, f"{action.name} ({outcome.result}): {reason}")
+            actor = str(request.user.pk)
+            outcome = action.run(row, actor, reason)
+            if action.recorded_as is not None:
+                kept = {"target": row, "result": outcome.result, "reason": reason}
+                staff_actions.record(action.recorded_as, actor=actor, source=Source.ADMIN, **kept)
             outcomes.append((row, outcome))
         self._report(request, action, outcomes)
 

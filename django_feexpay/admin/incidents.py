@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django_feexpay.admin import display
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
-from django_feexpay.models import Incident
+from django_feexpay.models import Incident, StaffAction
 from django_feexpay.payments import incidents
 
 
@@ -59,6 +59,7 @@ class IncidentAdmin(ConfirmedActionsAdmin):
         close_action(
             "feexpay.change_incident",
             incidents.close,
+            recorded_as=StaffAction.Action.CLOSE_INCIDENT,
             is_open=lambda incident: incident.closed_at is None,
             already_closed=gettext_lazy("This was closed before; its first note stays."),
         ),

@@ -1,4 +1,7 @@
-"""What staff may do to payments: *Ask FeexPay now* and *Retry*, by the functions of `payments` the API calls too."""
+"""What staff may do to payments: *Ask FeexPay now*, *Retry* and *Write a note*.
+
+The first two call the functions of `payments` that the API calls too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
 from django_feexpay.lifecycle import PublicStatus, Status
-from django_feexpay.models import Attempt, Payment
+from django_feexpay.models import Attempt, Payment, StaffAction
 from django_feexpay.payments import reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -68,6 +71,7 @@ RECONCILE = ConfirmedAction(
         "credited, once. Asking charges no one."
     ),
     run=ask_gateway,
+    recorded_as=StaffAction.Action.RECONCILE,
     applies=lambda payment: True,
 )
 RETRY = ConfirmedAction(
@@ -79,5 +83,17 @@ RETRY = ConfirmedAction(
         "payer gets a new request on the same phone number."
     ),
     run=retry_payment,
+    recorded_as=StaffAction.Action.RETRY,
     applies=_may_be_retried,
+)
+NOTE = ConfirmedAction(
+    name="note",
+    permission="feexpay.note_payment",
+    title=gettext_lazy("Write a note"),
+    explanation=gettext_lazy("The note stays in the payment's timeline with your name. Nothing else changes."),
+    run=lambda payment, actor, note: Outcome(Result.DONE),
+    recorded_as=StaffAction.Action.NOTE,
+    applies=lambda payment: True,
+    reason_label=gettext_lazy("Note"),
+    reason_help=gettext_lazy("Kept for ever: write no name and no phone number here."),
 )

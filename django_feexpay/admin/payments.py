@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -18,14 +17,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from django_feexpay import exports
-from django_feexpay.admin import display, payment_actions, payment_page, review_page, search
+from django_feexpay.admin import display, exported, payment_actions, payment_page, review_page, search, unmask_page
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.models.payment import PaymentQuerySet
 from django_feexpay.payments import reviews
-
-logger = logging.getLogger("django_feexpay.admin")
 
 
 @admin.register(Payment)
@@ -57,7 +54,7 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         "appear in the address. Use “Find by phone number”."
     )
     actions = ("export_csv", "export_xlsx")
-    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY)
+    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY, payment_actions.NOTE)
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
@@ -91,16 +88,22 @@ class PaymentAdmin(ConfirmedActionsAdmin):
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)
         # What is sent cannot be rolled back: with ATOMIC_REQUESTS this view still runs outside any transaction.
+        unmask = self.admin_site.admin_view(self.unmask_view)
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
         return [
             path("find/", find, name="feexpay_payment_find"),
             path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
+            path(f"{unmask_page.NAME}/", unmask, name=f"feexpay_payment_{unmask_page.NAME}"),
             *super().get_urls(),
         ]
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def review_view(self, request: HttpRequest) -> HttpResponse:
         return review_page.close_review(self, request)
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def unmask_view(self, request: HttpRequest) -> HttpResponse:
+        return unmask_page.unmask(self, request)
 
     @method_decorator(sensitive_post_parameters("phone"))
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -114,6 +117,8 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         actions = super().page_actions(request, row)
         if review_page.may(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
+        if unmask_page.may(request):
+            actions.append({"title": unmask_page.TITLE, "url": unmask_page.address(row.pk)})
         return actions
 
     # --- exports -------------------------------------------------------------------------------------
@@ -130,13 +135,13 @@ class PaymentAdmin(ConfirmedActionsAdmin):
         return self._export(request, queryset, "xlsx")
 
     def _export(self, request: HttpRequest, queryset: QuerySet[Payment], name: str) -> HttpResponseBase | None:
-        """Send the chosen rows, or with "select all" every row of the filtered list. The log names the user."""
+        """Send the chosen rows, or with "select all" every row of the filtered list. The audit list keeps who did."""
         try:
             response = exports.download(cast(PaymentQuerySet, queryset), name)
         except exports.ExportError as error:
             self.message_user(request, str(error), messages.ERROR)
             return None
-        logger.info("user %s exports payments as %s", request.user.pk, name)
+        exported.record_export(request, queryset, name)
         return response
 
     # --- columns -------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import staff_actions
+from django_feexpay.payments.ledger import Source
 from django_feexpay.private import PrivateText
 
 _RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
@@ -112,6 +114,8 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     hashes = _hashes(form) if form.is_valid() else []
     request.POST = QueryDict()  # error reports quote POST
     payers = _payers(hashes)
+    if hashes:
+        _record_look_up(request, payers)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
     context = {
@@ -133,9 +137,21 @@ def _hashes(form: NumberForm) -> list[str]:
     return hashes
 
 
+def _record_look_up(request: HttpRequest, payers: list[Attempt]) -> None:
+    """Write to the audit list that it was done, how many payers were found, and the payment if it is one."""
+    staff_actions.record(
+        staff_actions.Action.LOOK_UP_NUMBER,
+        actor=str(request.user.pk),
+        source=Source.ADMIN,
+        target=payers[0].payment if len(payers) == 1 else None,
+        detail={"found": len(payers)},
+    )
+
+
 def _payers(hashes: list[str]) -> list[Attempt]:
     """The newest attempt of each payer with one of these numbers."""
-    newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    attempts = Attempt.objects.select_related("payment")
+    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
     return [attempt for attempt in newest if attempt is not None]
 
 

@@ -59,6 +59,7 @@ class WebhookDelivery(PrimaryModel):
     class Meta:
         verbose_name = _("webhook delivery")
         verbose_name_plural = _("webhook deliveries")
+        default_permissions = ("view",)
         ordering = ("-received_at", "-id")
         indexes = (
             models.Index(fields=("-received_at", "-id"), name="feexpay_delivery_newest"),

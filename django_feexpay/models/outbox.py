@@ -36,6 +36,7 @@ class OutboxMessage(PrimaryModel):
     class Meta:
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
+        default_permissions = ("view",)
         ordering = ("id",)
         indexes = (
             models.Index(
@@ -61,6 +62,7 @@ class OutboxReceipt(PrimaryModel):
     class Meta:
         verbose_name = _("outbox receipt")
         verbose_name_plural = _("outbox receipts")
+        default_permissions = ()
         ordering = ("id",)
         constraints = (models.UniqueConstraint(fields=("message", "receiver"), name="feexpay_outbox_receipt"),)
 

@@ -133,6 +133,7 @@ class Payment(PrimaryModel):
     class Meta:
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
+        default_permissions = ("view",)
         ordering = ("-created_at", "-id")
         permissions: ClassVar[Any] = (
             ("reconcile_payment", _("Can ask FeexPay about a payment")),
@@ -259,6 +260,8 @@ class Attempt(PrimaryModel):
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
+        default_permissions = ("view",)
+        permissions: ClassVar[Any] = (("unmask_number", _("Can read the whole phone number of a payment")),)
         ordering = ("payment", "ordinal")
         constraints = (
             models.CheckConstraint(name="feexpay_attempt_amount", condition=Q(amount__gt=0)),
@@ -335,6 +338,7 @@ class PaymentEvent(AppendOnlyModel):
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
+        default_permissions = ("view",)
         ordering = ("id",)
 
     def __str__(self) -> str:
@@ -360,6 +364,7 @@ class Credit(PrimaryModel):
     class Meta:
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
+        default_permissions = ("view",)
         ordering = ("-created_at",)
         constraints = (models.CheckConstraint(name="feexpay_credit_amount", condition=Q(amount__gt=0)),)
 

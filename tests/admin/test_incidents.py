@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_feexpay import conf
 from django_feexpay.catalogue import money
-from django_feexpay.models import Incident, Payment
+from django_feexpay.models import Incident, Payment, StaffAction
 from django_feexpay.payments import incidents
 from tests.admin.conftest import StaffClient, page_of
 
@@ -37,10 +36,12 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, inciden
     answer = client.post(f"{CLOSE}?incident={incident.pk}", {"reason": "Refunded, R-77"}, follow=True)
 
     incident.refresh_from_db()
-    entry = LogEntry.objects.get()
+    action = StaffAction.objects.get(action="close_incident")
     assert incident.closed_at is not None
     assert incident.note == "Refunded, R-77"
-    assert (entry.user.username, entry.change_message) == ("staff-1", "close (done): Refunded, R-77")
+    assert (action.actor_name, action.action, action.result) == ("staff-1", "close_incident", "done")
+    assert (action.payment_id, action.target) == (incident.payment_id, f"incident:{incident.pk}")
+    assert action.reason == "Refunded, R-77"
     assert [str(message) for message in answer.context["messages"]] == ["Close: 1 done, 0 skipped, 0 failed."]
 
 

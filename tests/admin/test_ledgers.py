@@ -30,10 +30,11 @@ LEDGERS = [
     "paymentevent",
     "reviewproposal",
     "promptlift",
+    "staffaction",
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift"}
+NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift", "staffaction"}
 #: Numbers that protect and say nothing to staff; receipts are shown with their message.
 NOT_SHOWN = {"counter", "outboxreceipt"}
 

@@ -1,0 +1,192 @@
+"""The audit list: what staff did, when, to which record and why, by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_feexpay import conf, exports
+from django_feexpay.admin import display
+from django_feexpay.admin.display import Tone
+from django_feexpay.admin.exported import record_export
+from django_feexpay.admin.readonly import AnyModelAdmin, LedgerAdmin
+from django_feexpay.models import StaffAction
+
+#: Members of staff that the filter offers; search finds the others.
+MOST_PEOPLE = 50
+_SLICE = 1000
+_TONES: Mapping[str, Tone] = {
+    StaffAction.Result.DONE: Tone.GOOD,
+    StaffAction.Result.SKIPPED: Tone.DOUBT,
+    StaffAction.Result.FAILED: Tone.BAD,
+}
+#: The steps of closing a review, by `detail["step"]`.
+_STEPS = {
+    "proposed": gettext_lazy("proposed to close a review"),
+    "approved": gettext_lazy("approved the closing of a review"),
+}
+
+
+def action_text(row: StaffAction) -> str:
+    """What was done, in words."""
+    return str(_STEPS.get(str(row.detail.get("step", "")), row.get_action_display()))
+
+
+def result_badge(row: StaffAction) -> SafeString:
+    return display.pill(row.get_result_display(), _TONES[row.result])
+
+
+class PersonFilter(admin.SimpleListFilter):
+    """By member of staff. The choices come from the users: reading them from the rows would scan the table."""
+
+    title = gettext_lazy("person")
+    parameter_name = "actor"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        users = get_user_model()
+        people = users._default_manager.filter(is_staff=True).order_by(users.USERNAME_FIELD)[:MOST_PEOPLE]
+        return [(str(user.pk), user.get_username()) for user in people]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[StaffAction]) -> QuerySet[StaffAction] | None:
+        return queryset.filter(actor=self.value()) if self.value() else None
+
+
+@admin.register(StaffAction)
+class StaffActionAdmin(LedgerAdmin):
+    """What staff did, newest first."""
+
+    list_display = ("created_at", "actor_name", "action_shown", "result_shown", "record_shown", "reason")
+    list_filter = (PersonFilter, "action", "result", ("created_at", admin.DateFieldListFilter))
+    list_select_related = ("payment",)
+    ordering = ("-id",)
+    actions = ("export_csv",)
+    search_fields = ("actor_name__exact",)  # shows the box; `get_search_results` does the search
+    search_help_text = gettext_lazy("A user name, or the id of a payment.")
+    fieldsets = (
+        (None, {"fields": ("created_at", "actor_name", "action_shown", "result_shown", "record_shown", "reason")}),
+        (gettext_lazy("Details"), {"fields": ("payment", "source", "target", "actor", "detail_shown")}),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[StaffAction], search_term: str
+    ) -> tuple[QuerySet[StaffAction], bool]:
+        term = search_term.strip()
+        return (queryset.filter(_named(term)) if term else queryset), False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self._for_reader(name, request) for name in self.list_display]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [
+            (title, {**options, "fields": [self._for_reader(name, request) for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _for_reader(self, name: Any, request: HttpRequest) -> Any:
+        return _record_column(request) if name == "record_shown" else name
+
+    # --- export --------------------------------------------------------------------------------------
+
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, "export")
+
+    @admin.action(description=gettext_lazy("Export as CSV"), permissions=["export"])
+    def export_csv(self, request: HttpRequest, queryset: QuerySet[StaffAction]) -> StreamingHttpResponse:
+        """Send the chosen rows; the export is a row of this list, too."""
+        record_export(request, queryset, "csv")
+        response = StreamingHttpResponse(_csv(queryset), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="staff-actions-{conf.now():%Y-%m-%d}.csv"'
+        response["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    # --- columns -------------------------------------------------------------------------------------
+
+    @admin.display(description=gettext_lazy("action"))
+    def action_shown(self, row: StaffAction) -> str:
+        return action_text(row)
+
+    @admin.display(description=gettext_lazy("result"))
+    def result_shown(self, row: StaffAction) -> SafeString:
+        return result_badge(row)
+
+    @admin.display(description=gettext_lazy("details"))
+    def detail_shown(self, row: StaffAction) -> SafeString | str:
+        return display.json_block(row.detail)
+
+
+def _named(term: str) -> Q:
+    """The rows of a person, by the name of then or of now, or of a payment."""
+    users = get_user_model()
+    people = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__iexact": term})
+    named = Q(actor_name=term) | Q(actor__in=[str(pk) for pk in people.values_list("pk", flat=True)])
+    try:
+        return named | Q(payment_id=UUID(term))
+    except ValueError:
+        return named
+
+
+def _record_column(request: HttpRequest) -> Callable[[StaffAction], SafeString | str]:
+    """The column of the record: its links lead only where this user may go."""
+
+    @admin.display(description=gettext_lazy("record"))
+    def record_shown(row: StaffAction) -> SafeString | str:
+        return _record_link(row, request)
+
+    return record_shown
+
+
+def _record_link(row: StaffAction, request: HttpRequest) -> SafeString | str:
+    """The record that was acted on, with a link to its page; the list's name for an export."""
+    model, _colon, pk = row.target.partition(":")
+    if not pk:
+        return str(row.detail.get("list", "")) or display.EMPTY
+    if not request.user.has_perm(f"feexpay.view_{model}"):
+        return row.target
+    try:
+        url = reverse(f"admin:feexpay_{model}_change", args=[pk])
+    except NoReverseMatch:
+        return row.target
+    return format_html('<a href="{}">{}</a>', url, f"{model} {pk[:8]}")
+
+
+def _csv(rows: QuerySet[StaffAction]) -> Iterator[bytes]:
+    """The rows newest first, in slices, so that memory does not grow with the list."""
+    yield _lines([[_("at"), _("name"), _("action"), _("result"), _("record"), _("reason"), _("source")]])
+    ordered = rows.order_by("-id")
+    part = list(ordered[:_SLICE])
+    while part:
+        yield _lines([_cells(row) for row in part])
+        part = list(ordered.filter(pk__lt=part[-1].pk)[:_SLICE])
+
+
+def _cells(row: StaffAction) -> list[str]:
+    at = timezone.localtime(row.created_at).strftime("%Y-%m-%d %H:%M:%S")
+    texts = (
+        row.actor_name,
+        action_text(row),
+        row.get_result_display(),
+        row.target,
+        row.reason,
+        row.get_source_display(),
+    )
+    return [at, *(exports.safe(str(text)) for text in texts)]
+
+
+def _lines(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
