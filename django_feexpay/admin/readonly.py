@@ -11,6 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import strip_tags
 
 from django_feexpay.models import StaffAction
 
@@ -81,6 +82,9 @@ class LedgerAdmin(AnyModelAdmin):
             for title, options in super().get_fieldsets(request, obj)
         ]
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [self._without_dead_link(request, name) for name in super().get_list_display(request)]
+
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What staff did to this record, from the audit list."""
         target = f"{self.opts.model_name}:{object_id}"
@@ -88,6 +92,8 @@ class LedgerAdmin(AnyModelAdmin):
         return super().history_view(request, object_id, {**(extra_context or {}), "staff_actions": done})
 
     def _without_dead_link(self, request: HttpRequest, name: Any) -> Any:
+        if name == "payment_shown" and not request.user.has_perm("feexpay.view_payment"):
+            return _payment_without_link(getattr(self, name))
         try:
             field = self.opts.get_field(name)
         except (FieldDoesNotExist, TypeError):  # a method of this admin
@@ -106,6 +112,16 @@ class LedgerAdmin(AnyModelAdmin):
 
     def _may(self, request: HttpRequest, verb: str) -> bool:
         return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
+
+
+def _payment_without_link(column: Any) -> Any:
+    """A column that links to a payment, as text."""
+
+    @admin.display(description=column.short_description)
+    def shown(row: Any) -> str:
+        return strip_tags(str(column(row)))
+
+    return shown
 
 
 def _plain_text_of(field: Any) -> Any:

@@ -87,8 +87,8 @@ class StaffActionAdmin(LedgerAdmin):
         term = search_term.strip()
         return (queryset.filter(_named(term)) if term else queryset), False
 
-    def get_list_display(self, request: HttpRequest) -> list[Any]:
-        return [self._for_reader(name, request) for name in self.list_display]
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [self._for_reader(name, request) for name in super().get_list_display(request)]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return [
