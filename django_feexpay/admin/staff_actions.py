@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
@@ -65,12 +67,24 @@ class PersonFilter(admin.SimpleListFilter):
         return queryset.filter(actor=self.value()) if self.value() else None
 
 
+class PeriodFilter(admin.DateFieldListFilter):
+    """By date, with last month, in the shop's time zone."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("period")
+        this_month = timezone.localtime(conf.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        last_month = (this_month - timedelta(days=1)).replace(day=1)
+        bounds: dict[str, Any] = {self.lookup_kwarg_since: str(last_month), self.lookup_kwarg_until: str(this_month)}
+        self.links = (*self.links, (_("Last month"), bounds))
+
+
 @admin.register(StaffAction)
 class StaffActionAdmin(LedgerAdmin):
     """What staff did, newest first."""
 
     list_display = ("created_at", "actor_name", "action_shown", "result_shown", "record_shown", "reason")
-    list_filter = (PersonFilter, "action", "result", ("created_at", admin.DateFieldListFilter))
+    list_filter = (PersonFilter, "action", "result", ("created_at", PeriodFilter))
     list_select_related = ("payment",)
     ordering = ("-id",)
     actions = ("export_csv",)
@@ -153,14 +167,22 @@ def _record_link(row: StaffAction, request: HttpRequest) -> SafeString | str:
     """The record that was acted on, with a link to its page; the list's name for an export."""
     model, _colon, pk = row.target.partition(":")
     if not pk:
-        return str(row.detail.get("list", "")) or display.EMPTY
-    if not request.user.has_perm(f"feexpay.view_{model}"):
-        return row.target
+        return _list_name(str(row.detail.get("list", "")))
     try:
+        text = f"{apps.get_model('feexpay', model)._meta.verbose_name} {pk[:8]}"
         url = reverse(f"admin:feexpay_{model}_change", args=[pk])
-    except NoReverseMatch:
+    except (LookupError, NoReverseMatch):  # a model of another release
         return row.target
-    return format_html('<a href="{}">{}</a>', url, f"{model} {pk[:8]}")
+    if not request.user.has_perm(f"feexpay.view_{model}"):
+        return text
+    return format_html('<a href="{}">{}</a>', url, text)
+
+
+def _list_name(model: str) -> str:
+    try:
+        return str(apps.get_model("feexpay", model)._meta.verbose_name_plural)
+    except LookupError:
+        return model or display.EMPTY
 
 
 def _csv(rows: QuerySet[StaffAction]) -> Iterator[bytes]:

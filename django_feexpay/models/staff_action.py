@@ -81,4 +81,4 @@ class StaffAction(AppendOnlyModel):
         )
 
     def __str__(self) -> str:
-        return f"{self.action} {self.actor_name}"
+        return f"{self.actor_name}: {self.get_action_display()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_list_links_only_to_records_that_the_reader_may_view(
     reader = staff_client("view_staffaction")
 
     for page in (reader.get(LIST), reader.get(f"{LIST}{row.pk}/change/")):
-        assert str(payment.pk) in page.content.decode()
+        assert f"payment {str(payment.pk)[:8]}" in page.content.decode()
         assert page_of(payment) not in page.content.decode()
 
 
@@ -77,6 +78,17 @@ def test_list_is_filtered_by_person_and_action(boss: Client, start_payment: Star
     assert [row.reason for row in rows_of(boss, actor=boss.session["_auth_user_id"])] == ["mine"]
     assert len(rows_of(boss, action__exact="note")) == 2
     assert rows_of(boss, action__exact="export") == []
+
+
+def test_list_is_filtered_by_last_month(boss: Client) -> None:
+    noted("today's")
+    links = boss.get(LIST).context["cl"].filter_specs[-1].links
+    last_month = dict(links)["Last month"]
+    start, end = (datetime.fromisoformat(value) for value in last_month.values())
+
+    assert rows_of(boss, **last_month) == []
+    assert (start.day, end.day) == (1, 1)
+    assert timedelta(days=27) < end - start < timedelta(days=32)
 
 
 def test_list_costs_the_same_for_few_and_for_many_rows(boss: Client) -> None:
