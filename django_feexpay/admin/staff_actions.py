@@ -137,6 +137,11 @@ class StaffActionAdmin(LedgerAdmin):
     def result_shown(self, row: StaffAction) -> SafeString:
         return result_badge(row)
 
+    @admin.display(description=gettext_lazy("record"))
+    def record_shown(self, row: StaffAction) -> SafeString | str:
+        """Without a link; pages show `_record_column` in its place, which knows who reads."""
+        return _record_text(row)
+
     @admin.display(description=gettext_lazy("details"))
     def detail_shown(self, row: StaffAction) -> SafeString | str:
         return display.json_block(row.detail)
@@ -164,18 +169,26 @@ def _record_column(request: HttpRequest) -> Callable[[StaffAction], SafeString |
 
 
 def _record_link(row: StaffAction, request: HttpRequest) -> SafeString | str:
-    """The record that was acted on, with a link to its page; the list's name for an export."""
+    """The record that was acted on, with a link to its page if this user may view it."""
+    model, _colon, pk = row.target.partition(":")
+    if not pk or not request.user.has_perm(f"feexpay.view_{model}"):
+        return _record_text(row)
+    try:
+        url = reverse(f"admin:feexpay_{model}_change", args=[pk])
+    except NoReverseMatch:  # a model of another release
+        return _record_text(row)
+    return format_html('<a href="{}">{}</a>', url, _record_text(row))
+
+
+def _record_text(row: StaffAction) -> str:
+    """The record that was acted on; the list's name for an export."""
     model, _colon, pk = row.target.partition(":")
     if not pk:
         return _list_name(str(row.detail.get("list", "")))
     try:
-        text = f"{apps.get_model('feexpay', model)._meta.verbose_name} {pk[:8]}"
-        url = reverse(f"admin:feexpay_{model}_change", args=[pk])
-    except (LookupError, NoReverseMatch):  # a model of another release
+        return f"{apps.get_model('feexpay', model)._meta.verbose_name} {pk[:8]}"
+    except LookupError:  # a model of another release
         return row.target
-    if not request.user.has_perm(f"feexpay.view_{model}"):
-        return text
-    return format_html('<a href="{}">{}</a>', url, text)
 
 
 def _list_name(model: str) -> str:
