@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0001_initial"),
         ("contenttypes", "0002_remove_content_type_name"),
-        ("feexpay", "0014_staff_actions"),
+        ("feexpay", "0017_reports"),
     ]
 
     operations = [
