@@ -22,6 +22,7 @@ from django_feexpay.admin.records import (
     WebhookDeliveryAdmin,
 )
 from django_feexpay.admin.refunds import RefundAdmin
+from django_feexpay.admin.staff_actions import StaffActionAdmin
 
 __all__ = [
     "AttemptAdmin",
@@ -40,5 +41,6 @@ __all__ = [
     "ProviderAdmin",
     "RefundAdmin",
     "ReviewProposalAdmin",
+    "StaffActionAdmin",
     "WebhookDeliveryAdmin",
 ]

@@ -23,7 +23,7 @@ from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Comparison, Discrepancy, Finding
+from django_feexpay.models import Comparison, Discrepancy, Finding, StaffAction
 from django_feexpay.payments.reconciliation import discrepancies
 
 _TONES: Mapping[str, Tone] = {
@@ -130,6 +130,7 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
             "feexpay.change_discrepancy",
             discrepancies.close,
             title=gettext_lazy("Close the difference"),
+            recorded_as=StaffAction.Action.CLOSE_DISCREPANCY,
             is_open=lambda row: row.state == Discrepancy.State.OPEN,
             already_closed=gettext_lazy("This difference was closed before: nothing was changed."),
         ),

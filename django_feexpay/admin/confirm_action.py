@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -30,6 +29,9 @@ from django.views.decorators.http import require_http_methods
 
 from django_feexpay.admin import display
 from django_feexpay.admin.readonly import LedgerAdmin
+from django_feexpay.models import StaffAction
+from django_feexpay.payments import staff_actions
+from django_feexpay.payments.ledger import Source
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -38,15 +40,9 @@ if TYPE_CHECKING:
 MAX_ROWS = 50
 #: The action starts no further row after this time, because a person waits for the page.
 TIMEOUT_SECONDS = 15.0
+#: How an action ended for one row.
+Result = StaffAction.Result
 _REASON_HELP = gettext_lazy("The payment's history keeps this for ever: write no name and no phone number here.")
-
-
-class Result(StrEnum):
-    """How an action ended for one row."""
-
-    DONE = "done"
-    SKIPPED = "skipped"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,9 @@ class Outcome:
 class ConfirmedAction:
     """An action on chosen rows. `run` takes a row, the id of the acting user and the reason.
 
-    `name` stands in the address, in the list of actions and in the admin's log. `applies` says whether the page of a
-    row offers the action. `bulk`: the list offers it, too, for several rows at once.
+    `name` is a part of the address. `applies`: whether the page of a row offers the action. `bulk`: the list offers it,
+    too, for several rows at once. `recorded_as`: written to the audit list for each row after its run; None: `run`
+    writes it itself.
     """
 
     name: str
@@ -70,6 +67,7 @@ class ConfirmedAction:
     title: str | StrPromise
     run: Callable[[Any, str, str], Outcome]
     applies: Callable[[Any], bool]
+    recorded_as: StaffAction.Action | None = None
     explanation: str | StrPromise = ""
     reason_label: str | StrPromise = gettext_lazy("Reason")
     reason_help: str | StrPromise = _REASON_HELP
@@ -90,13 +88,23 @@ def close_action(
     close: Callable[[int, str], bool],
     *,
     title: str | StrPromise,
+    recorded_as: StaffAction.Action,
     is_open: Callable[[Any], bool],
     already_closed: str | StrPromise,
 ) -> ConfirmedAction:
-    """The action that closes open rows with a note. `close` returns False for a row that was closed before."""
+    """The action that closes open rows with a note. `close` returns False for a row that was closed before.
 
+    The audit list gets its row in the same transaction: no row is closed without it.
+    """
+
+    @transaction.atomic
     def run(row: Any, actor: str, note: str) -> Outcome:
-        return Outcome(Result.DONE) if close(row.pk, note) else Outcome(Result.SKIPPED, str(already_closed))
+        is_closed = close(row.pk, note)
+        outcome = Outcome(Result.DONE) if is_closed else Outcome(Result.SKIPPED, str(already_closed))
+        staff_actions.record(
+            recorded_as, actor=actor, source=Source.ADMIN, target=row, result=outcome.result, reason=note
+        )
+        return outcome
 
     return ConfirmedAction(
         name="close",
@@ -218,9 +226,11 @@ class ConfirmedActionsAdmin(LedgerAdmin):
                     (row, Outcome(Result.SKIPPED, _("The time limit was reached before this row. Choose it again.")))
                 )
                 continue
-            outcome = action.run(row, str(request.user.pk), reason)
-            # An action that changes nothing writes no event. So only this log records the user and the reason.
-            self.log_change(request, row, f"{action.name} ({outcome.result}): {reason}")
+            actor = str(request.user.pk)
+            outcome = action.run(row, actor, reason)
+            if action.recorded_as is not None:
+                kept = {"target": row, "result": outcome.result, "reason": reason}
+                staff_actions.record(action.recorded_as, actor=actor, source=Source.ADMIN, **kept)
             outcomes.append((row, outcome))
         self._report(request, action, outcomes)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -25,8 +26,6 @@ from django_feexpay.table_files import Cell, ExportError, Table, download
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
-
-PERMISSION = "feexpay.export_payment"
 
 _SLICE = 1000
 
@@ -53,6 +52,7 @@ class ExportedListAdmin(LedgerAdmin):
 
     actions = ("export_csv", "export_xlsx")
     export_columns: ClassVar[tuple[Column, ...]]
+    export_permission = "feexpay.export_payment"
     #: The fields that order the file, the newest row first; together they are unique, and an index has them.
     export_order: ClassVar[tuple[str, ...]] = ("pk",)
 
@@ -61,7 +61,7 @@ class ExportedListAdmin(LedgerAdmin):
         return queryset
 
     def has_export_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(PERMISSION)
+        return request.user.has_perm(self.export_permission)
 
     @admin.action(description=_("Export as CSV"), permissions=["export"])
     def export_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
@@ -93,21 +93,23 @@ class ExportedListAdmin(LedgerAdmin):
             staff_actions.Action.EXPORT,
             actor=str(request.user.pk),
             source=Source.ADMIN,
-            detail={"list": table.name, "format": name, "count": table.count, "filter": _filter(request)},
+            detail={"list": model_name, "format": name, "count": table.count, "filter": _filter(request)},
         )
         return response
 
 
-_FILE_NAMES = {"discrepancy": "differences"}
+_FILE_NAMES = {"discrepancy": "differences", "staffaction": "staff-actions"}
+#: Parameters of a list that choose no rows.
+_NO_FILTER = frozenset({SEARCH_VAR, PAGE_VAR, "o", "e", "all", "_changelist_filters"})
 
 
 def _filter(request: HttpRequest) -> dict[str, Any]:
-    """The filter of the list, and whether all its rows or only chosen ones were taken. A search term is left out.
+    """The filter of the list, and whether all its rows or only chosen ones were taken.
 
-    Staff are told not to type a phone number there, and the audit list keeps its rows for ever.
+    A search term may be a person's name or number, so the audit list keeps only that there was one.
     """
-    chosen = {name: value[:_FILTER_LENGTH] for name, value in request.GET.items() if name != "q"}
-    if request.GET.get("q"):
+    chosen = {name: value[:_FILTER_LENGTH] for name, value in request.GET.items() if name not in _NO_FILTER}
+    if request.GET.get(SEARCH_VAR):
         chosen["searched"] = "yes"
     return chosen | {"rows": "all" if request.POST.get("select_across") == "1" else "chosen"}
 

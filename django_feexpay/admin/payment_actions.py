@@ -1,4 +1,7 @@
-"""Actions of staff on payments: *Ask FeexPay now* and *Retry*. They call the functions of `payments`, like the API."""
+"""Actions of staff on payments: *Ask FeexPay now*, *Retry*, *Release the order* and *Write a note*.
+
+They call the functions of `payments`, like the API.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from django_feexpay.admin.confirm_action import ConfirmedAction, Outcome, Result
 from django_feexpay.lifecycle import PublicStatus, Status
-from django_feexpay.models import Attempt, Payment
+from django_feexpay.models import Attempt, Payment, StaffAction
 from django_feexpay.payments import order_release, reviews
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
@@ -77,6 +80,7 @@ RECONCILE = ConfirmedAction(
         "credited, once. Asking charges no one."
     ),
     run=ask_gateway,
+    recorded_as=StaffAction.Action.RECONCILE,
     applies=lambda payment: True,
 )
 RETRY = ConfirmedAction(
@@ -88,6 +92,7 @@ RETRY = ConfirmedAction(
         "payer gets a new request on the same phone number."
     ),
     run=retry_payment,
+    recorded_as=StaffAction.Action.RETRY,
     applies=_may_be_retried,
 )
 RELEASE = ConfirmedAction(
@@ -101,4 +106,15 @@ RELEASE = ConfirmedAction(
     run=release_order,
     applies=order_release.may_be_released,
     bulk=False,
+)
+NOTE = ConfirmedAction(
+    name="note",
+    permission="feexpay.note_payment",
+    title=gettext_lazy("Write a note"),
+    explanation=gettext_lazy("The note stays in the payment's timeline with your name. Nothing else changes."),
+    run=lambda payment, actor, note: Outcome(Result.DONE),
+    recorded_as=StaffAction.Action.NOTE,
+    applies=lambda payment: True,
+    reason_label=gettext_lazy("Note"),
+    reason_help=gettext_lazy("Kept for ever: write no name and no phone number here."),
 )

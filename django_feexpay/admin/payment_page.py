@@ -7,9 +7,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, event_texts, refund_pages, review_page, search
+from django_feexpay.admin import display, event_texts, refund_pages, review_page, search, staff_actions
 from django_feexpay.admin.people import names_of
-from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, WebhookDelivery
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, StaffAction, WebhookDelivery
 from django_feexpay.payments import reviews
 
 #: Rows of one section. A sender of many webhooks must not be able to make this page endless.
@@ -26,7 +26,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
         "amount": display.amount(payment.amount, payment.currency),
         "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
         "attempts": _attempts(payment),
-        "events": _events(payment),
+        "timeline": _timeline(payment),
         "deliveries": _deliveries(payment),
         "credit": _credit(payment),
         "outbox": _newest(payment.outbox.order_by("-id")),
@@ -78,6 +78,24 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }
         for event in events
+    ]
+
+
+def _timeline(payment: Payment) -> list[dict[str, Any]]:
+    """The events and what staff did, in the order of time."""
+    return sorted([*_events(payment), *_staff_actions(payment)], key=lambda entry: entry["row"].created_at)
+
+
+def _staff_actions(payment: Payment) -> list[dict[str, Any]]:
+    actions: list[StaffAction] = _newest(payment.staff_actions.order_by("-id"))
+    return [
+        {
+            "row": row,
+            "is_staff": True,
+            "text": staff_actions.action_text(row),
+            "result": staff_actions.result_badge(row),
+        }
+        for row in actions
     ]
 
 

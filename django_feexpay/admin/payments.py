@@ -25,6 +25,7 @@ from django_feexpay.admin import (
     refund_pages,
     review_page,
     search,
+    unmask_page,
 )
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
@@ -64,7 +65,12 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     )
     export_columns = export_columns.PAYMENTS
     export_order = ("created_at", "id")
-    confirmed_actions = (payment_actions.RECONCILE, payment_actions.RETRY, payment_actions.RELEASE)
+    confirmed_actions = (
+        payment_actions.RECONCILE,
+        payment_actions.RETRY,
+        payment_actions.RELEASE,
+        payment_actions.NOTE,
+    )
     confirm_columns = ("payment_shown", "status_shown", "amount_shown", "provider", "msisdn_shown")
     change_list_template = "admin/feexpay/payment/change_list.html"
     change_form_template = "admin/feexpay/payment/change_form.html"
@@ -100,6 +106,7 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)
+        unmask = self.admin_site.admin_view(self.unmask_view)
         # A request to FeexPay cannot be rolled back, so this view runs outside any transaction, also with
         # ATOMIC_REQUESTS.
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
@@ -108,6 +115,7 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
             path(f"{overview.NAME}/", front, name=f"feexpay_payment_{overview.NAME}"),
             path("find/", find, name="feexpay_payment_find"),
             path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
+            path(f"{unmask_page.NAME}/", unmask, name=f"feexpay_payment_{unmask_page.NAME}"),
             *super().get_urls(),
         ]
 
@@ -118,6 +126,10 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     @method_decorator(require_http_methods(["GET", "POST"]))
     def review_view(self, request: HttpRequest) -> HttpResponse:
         return review_page.close_review(self, request)
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    def unmask_view(self, request: HttpRequest) -> HttpResponse:
+        return unmask_page.unmask(self, request)
 
     @method_decorator(sensitive_post_parameters("phone"))
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -131,6 +143,8 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         actions = super().page_actions(request, row)
         if review_page.may_close_reviews(request) and reviews.under_review(row.pk) is not None:
             actions.append({"title": review_page.TITLE, "url": review_page.address(row.pk)})
+        if unmask_page.may(request):
+            actions.append({"title": unmask_page.TITLE, "url": unmask_page.address(row.pk)})
         actions += [{"title": refund_pages.TITLE, "url": url} for url in refund_pages.urls_of(request, row)]
         return actions
 

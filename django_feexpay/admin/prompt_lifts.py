@@ -108,7 +108,6 @@ class PromptLiftAdmin(LedgerAdmin):
     def _lift(self, request: HttpRequest, given: dict[str, Any]) -> HttpResponse:
         lasts = timedelta(hours=int(given["hours"]))
         lift = prompts.lift(given["phone"], lasts=lasts, actor=str(request.user.pk), reason=given["reason"])
-        self.log_addition(request, lift, f"lifted for {given['hours']} h: {lift.reason}")
         text = _("%(phone)s can get payment requests without a limit until %(until)s.")
         until = date_format(timezone.localtime(lift.until), "DATETIME_FORMAT")
         message = text % {"phone": lift.masked_msisdn, "until": until}

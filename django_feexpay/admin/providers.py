@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -17,7 +18,9 @@ from django_feexpay.admin.display import Tone
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
+from django_feexpay.payments import staff_actions
 from django_feexpay.payments.admission import circuit_breaker, trouble
+from django_feexpay.payments.ledger import Source
 
 if TYPE_CHECKING:
     ProviderModelAdmin = admin.ModelAdmin[Provider]
@@ -147,6 +150,26 @@ class ProviderAdmin(ProviderModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
         return False
 
+    def save_model(self, request: HttpRequest, obj: Provider, form: ProviderForm, change: bool) -> None:
+        """Save, and write the changed values to the audit list; the page's view runs in one transaction."""
+        super().save_model(request, obj, form, change)
+        changed = {name: str(form.cleaned_data[name]) for name in form.changed_data}
+        if changed:
+            before = {name: str(form.initial.get(name, "")) for name in form.changed_data}
+            self._record(request, obj, {"before": before, "after": changed})
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Nothing: `save_model` and the actions write the audit list."""
+
+    def _record(self, request: HttpRequest, provider: Provider, detail: dict[str, Any]) -> None:
+        staff_actions.record(
+            staff_actions.Action.SWITCH_PROVIDER,
+            actor=str(request.user.pk),
+            source=Source.ADMIN,
+            target=provider,
+            detail=detail,
+        )
+
     # --- maintenance ---------------------------------------------------------------------------------
 
     @admin.action(description=gettext_lazy("Close for maintenance"), permissions=["change"])
@@ -155,7 +178,7 @@ class ProviderAdmin(ProviderModelAdmin):
         for provider in providers.filter(enabled=True):
             provider.enabled = False
             provider.disabled_reason, provider.disabled_reason_fr = MAINTENANCE
-            self._save(request, provider, "Closed for maintenance.")
+            self._save(request, provider, "closed for maintenance")
 
     @admin.action(description=gettext_lazy("Open again"), permissions=["change"])
     def open_again(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
@@ -163,11 +186,12 @@ class ProviderAdmin(ProviderModelAdmin):
         for provider in providers.filter(enabled=False):
             if not unavailable_reason(provider.code):
                 provider.enabled, provider.disabled_reason, provider.disabled_reason_fr = True, "", ""
-                self._save(request, provider, "Opened again.")
+                self._save(request, provider, "opened again")
 
-    def _save(self, request: HttpRequest, provider: Provider, message: str) -> None:
+    @transaction.atomic
+    def _save(self, request: HttpRequest, provider: Provider, change: str) -> None:
         provider.save()
-        self.log_change(request, provider, message)
+        self._record(request, provider, {"change": change})
         self.message_user(request, f"{provider}: {_enabled_text(provider.enabled)}")
 
     # --- columns -------------------------------------------------------------------------------------

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
+from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import strip_tags
+
+from django_feexpay.models import StaffAction
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -19,6 +23,8 @@ else:
     AnyPaginator = Paginator
 
 MAX_COUNTED = 10_000
+#: Actions of staff on the history page of a record.
+MAX_HISTORY = 100
 
 
 class CappedPaginator(AnyPaginator):
@@ -60,6 +66,7 @@ class LedgerAdmin(AnyModelAdmin):
     list_max_show_all = 200
     sortable_by: ClassVar[Any] = ()  # only columns with an index
     change_list_template = "admin/feexpay/change_list.html"
+    object_history_template = "admin/feexpay/object_history.html"
 
     class Media:
         css = {"all": ("feexpay/admin.css",)}
@@ -76,9 +83,61 @@ class LedgerAdmin(AnyModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return flatten_fieldsets(self.get_fieldsets(request, obj))
 
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show a related record without a link to staff who may not open its page."""
+        return [
+            (title, {**options, "fields": [self._without_dead_link(request, name) for name in options["fields"]]})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return [self._without_dead_link(request, name) for name in super().get_list_display(request)]
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """What staff did to this record, from the audit list."""
+        target = f"{self.opts.model_name}:{object_id}"
+        done = StaffAction.objects.filter(target=target).order_by("-id")[:MAX_HISTORY]
+        return super().history_view(request, object_id, {**(extra_context or {}), "staff_actions": done})
+
+    def _without_dead_link(self, request: HttpRequest, name: Any) -> Any:
+        if name == "payment_shown" and not request.user.has_perm("feexpay.view_payment"):
+            return _payment_without_link(getattr(self, name))
+        try:
+            field = self.opts.get_field(name)
+        except (FieldDoesNotExist, TypeError):  # a method of this admin
+            return name
+        related = field.related_model
+        if not isinstance(related, type):
+            return name
+        page = self.admin_site._registry.get(related)
+        if page is None or page.has_view_permission(request):
+            return name
+        return _plain_text_of(field)
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only the view permission opens a ledger; Django would accept the change permission too."""
         return self._may(request, "view")
 
     def _may(self, request: HttpRequest, verb: str) -> bool:
         return request.user.has_perm(f"{self.opts.app_label}.{verb}_{self.opts.model_name}")
+
+
+def _payment_without_link(column: Any) -> Any:
+    """A column that links to a payment, as text."""
+
+    @admin.display(description=column.short_description)
+    def shown(row: Any) -> str:
+        return strip_tags(str(column(row)))
+
+    return shown
+
+
+def _plain_text_of(field: Any) -> Any:
+    """A read-only field that shows a related record as text."""
+
+    @admin.display(description=field.verbose_name)
+    def shown(row: Any) -> str:
+        related = getattr(row, field.name)
+        return "-" if related is None else str(related)
+
+    return shown

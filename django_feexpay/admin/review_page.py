@@ -145,8 +145,6 @@ def _close(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, g
         attempt_id=given["attempt"],
         seen=given["seen"],
     )
-    state = "closed" if closing.proposal is None else "proposed"
-    model_admin.log_change(request, payment, f"{NAME} ({given['decision']}, {state}): {given['reason']}")
     if closing.proposal is not None:
         text = _("Proposed. Nothing happens until a second person approves it.")
         model_admin.message_user(request, text, messages.INFO)

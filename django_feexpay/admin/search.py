@@ -27,6 +27,8 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, Payment
+from django_feexpay.payments import staff_actions
+from django_feexpay.payments.ledger import Source
 from django_feexpay.private import PrivateText
 
 _RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
@@ -114,8 +116,11 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if form.is_valid() and not hashes:
         form.add_error("phone", _("This is not a phone number of a country with a provider."))
     request.POST = QueryDict()  # error reports quote POST
-    newest = (Attempt.objects.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    attempts = Attempt.objects.select_related("payment")
+    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
     payers = [attempt for attempt in newest if attempt is not None]
+    if hashes:
+        _record_look_up(request, payers)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
     context = {
@@ -128,6 +133,17 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
         "payers": [{"masked": attempt.masked_msisdn, "url": same_payer_list(attempt.pk)} for attempt in payers],
     }
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
+
+
+def _record_look_up(request: HttpRequest, payers: list[Attempt]) -> None:
+    """Write to the audit list that it was done, how many payers were found, and the payment if it is one."""
+    staff_actions.record(
+        staff_actions.Action.LOOK_UP_NUMBER,
+        actor=str(request.user.pk),
+        source=Source.ADMIN,
+        target=payers[0].payment if len(payers) == 1 else None,
+        detail={"found": len(payers)},
+    )
 
 
 def same_payer_list(attempt_id: UUID) -> str:

@@ -49,6 +49,7 @@ class Comparison(PrimaryModel):
     class Meta:
         verbose_name = _("comparison with FeexPay")
         verbose_name_plural = _("comparisons with FeexPay")
+        default_permissions = ("view",)
         ordering = ("-id",)
 
     def __str__(self) -> str:
@@ -146,6 +147,7 @@ class Discrepancy(PrimaryModel):
     class Meta:
         verbose_name = _("difference")
         verbose_name_plural = _("differences")
+        default_permissions = ("view", "change")
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("money_at_stake",), name="feexpay_discrepancy_open", condition=Q(state="open")),
@@ -174,6 +176,7 @@ class Finding(PrimaryModel):
     class Meta:
         verbose_name = _("finding")
         verbose_name_plural = _("findings")
+        default_permissions = ("view",)
         ordering = ("id",)
         constraints = (
             models.UniqueConstraint(fields=("comparison", "difference"), name="feexpay_finding_once_a_comparison"),

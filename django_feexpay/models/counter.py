@@ -97,6 +97,7 @@ class Counter(models.Model):
     class Meta:
         verbose_name = _("counter")
         verbose_name_plural = _("counters")
+        default_permissions = ()
         base_manager_name = "objects"
 
     def __str__(self) -> str:

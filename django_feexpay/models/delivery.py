@@ -56,6 +56,7 @@ class WebhookDelivery(PrimaryModel):
     class Meta:
         verbose_name = _("webhook delivery")
         verbose_name_plural = _("webhook deliveries")
+        default_permissions = ("view",)
         ordering = ("-received_at", "-id")
         permissions: ClassVar[Any] = (("reprocess_delivery", _("Can process a webhook delivery again")),)
         indexes = (

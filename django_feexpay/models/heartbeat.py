@@ -20,6 +20,7 @@ class Heartbeat(PrimaryModel):
     class Meta:
         verbose_name = _("heartbeat")
         verbose_name_plural = _("heartbeats")
+        default_permissions = ("view",)
         ordering = ("name",)
 
     def __str__(self) -> str:

@@ -32,6 +32,7 @@ class IdempotencyRecord(PrimaryModel):
     class Meta:
         verbose_name = _("idempotency record")
         verbose_name_plural = _("idempotency records")
+        default_permissions = ("view",)
         ordering = ("-created_at",)
         constraints = (models.UniqueConstraint(fields=("user", "key"), name="feexpay_idempotency_key"),)
 

@@ -51,6 +51,7 @@ class Incident(PrimaryModel):
     class Meta:
         verbose_name = _("incident")
         verbose_name_plural = _("incidents")
+        default_permissions = ("view", "change")
         ordering = ("-opened_at",)
         constraints = (
             # FeexPay writes a reference in different letter cases.

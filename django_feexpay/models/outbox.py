@@ -38,6 +38,7 @@ class OutboxMessage(PrimaryModel):
     class Meta:
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")
+        default_permissions = ("view",)
         ordering = ("id",)
         permissions: ClassVar[Any] = (("resend_signal", _("Can send a signal to the shop again")),)
         indexes = (
@@ -64,6 +65,7 @@ class OutboxReceipt(PrimaryModel):
     class Meta:
         verbose_name = _("outbox receipt")
         verbose_name_plural = _("outbox receipts")
+        default_permissions = ()
         ordering = ("id",)
         constraints = (models.UniqueConstraint(fields=("message", "receiver"), name="feexpay_outbox_receipt"),)
 

@@ -132,6 +132,7 @@ class Payment(PrimaryModel):
     class Meta:
         verbose_name = _("payment")
         verbose_name_plural = _("payments")
+        default_permissions = ("view",)
         ordering = ("-created_at", "-id")
         permissions: ClassVar[Any] = (
             ("reconcile_payment", _("Can ask FeexPay about a payment")),
@@ -260,6 +261,8 @@ class Attempt(PrimaryModel):
     class Meta:
         verbose_name = _("attempt")
         verbose_name_plural = _("attempts")
+        default_permissions = ("view",)
+        permissions: ClassVar[Any] = (("unmask_number", _("Can read the whole phone number of a payment")),)
         ordering = ("payment", "ordinal")
         constraints = (
             models.CheckConstraint(name="feexpay_attempt_amount", condition=Q(amount__gt=0)),
@@ -336,6 +339,7 @@ class PaymentEvent(AppendOnlyModel):
     class Meta:
         verbose_name = _("event")
         verbose_name_plural = _("events")
+        default_permissions = ("view",)
         ordering = ("id",)
 
     def __str__(self) -> str:
@@ -357,6 +361,7 @@ class Credit(PrimaryModel):
     class Meta:
         verbose_name = _("credit")
         verbose_name_plural = _("credits")
+        default_permissions = ("view",)
         ordering = ("-created_at",)
         permissions: ClassVar[Any] = (("view_statement", _("Can read and export the statement of a period")),)
         constraints = (models.CheckConstraint(name="feexpay_credit_amount", condition=Q(amount__gt=0)),)

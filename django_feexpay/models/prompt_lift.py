@@ -27,6 +27,7 @@ class PromptLift(PrimaryModel):
     class Meta:
         verbose_name = _("lifted prompt limit")
         verbose_name_plural = _("lifted prompt limits")
+        default_permissions = ("view",)
         ordering = ("-lifted_at", "-id")
         permissions: ClassVar[Any] = (("lift_prompt_limit", _("Can lift the limit of prompts for a number")),)
         constraints = (

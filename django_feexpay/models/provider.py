@@ -89,6 +89,7 @@ class Provider(PrimaryModel):
     class Meta:
         verbose_name = _("provider")
         verbose_name_plural = _("providers")
+        default_permissions = ("view", "change")
         ordering = ("code",)
         constraints = (
             models.CheckConstraint(

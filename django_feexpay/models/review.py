@@ -49,6 +49,7 @@ class ReviewProposal(PrimaryModel):
     class Meta:
         verbose_name = _("proposed decision")
         verbose_name_plural = _("proposed decisions")
+        default_permissions = ("view",)
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=("attempt",), name="feexpay_one_open_proposal", condition=Q(outcome="open")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -65,11 +67,18 @@ class StaffAction(AppendOnlyModel):
     class Meta:
         verbose_name = _("staff action")
         verbose_name_plural = _("staff actions")
+        default_permissions = ("view",)
+        permissions: ClassVar[Any] = (
+            ("export_staffaction", _("Can export staff actions to a file")),
+            ("note_payment", _("Can write a note on a payment")),
+        )
         ordering = ("-id",)
         indexes = (
             models.Index(fields=("actor", "-id"), name="feexpay_staff_actor"),
             models.Index(fields=("action", "-id"), name="feexpay_staff_action"),
+            models.Index(fields=("actor_name", "-id"), name="feexpay_staff_name"),
+            models.Index(fields=("created_at",), name="feexpay_staff_time"),
         )
 
     def __str__(self) -> str:
-        return f"{self.action} {self.actor_name}"
+        return f"{self.actor_name}: {self.get_action_display()}"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import ngettext
 
@@ -28,7 +28,9 @@ from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Attempt, PromptLift
 from django_feexpay.models.fields import hash_msisdn
+from django_feexpay.payments import staff_actions
 from django_feexpay.payments.errors import NotAllowedError
+from django_feexpay.payments.ledger import Source
 
 PERIOD = timedelta(hours=1)
 SAME_AMOUNT, SAME_AMOUNT_PERIOD = 3, timedelta(minutes=10)
@@ -74,16 +76,17 @@ def refuse_too_many(spec: ProviderSpec, msisdn_hash: str, amount: int) -> None:
     raise NotAllowedError("too_many_prompts", text % {"minutes": minutes}, retry_after_seconds=seconds)
 
 
-def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> PromptLift:
+@transaction.atomic
+def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str, source: Source = Source.ADMIN) -> PromptLift:
     """Lift the limit for a number, for at most LONGEST_LIFT.
 
-    Changes: PromptLift. Raises: ValueError for a longer time, or without actor or reason. Safe to repeat: yes, each is
-    kept and the latest end counts.
+    Changes: PromptLift, StaffAction. Raises: ValueError for a longer time, or without actor or reason.
+    Safe to repeat: yes, each is kept and the latest end counts.
     """
     if not timedelta() < lasts <= LONGEST_LIFT or not actor or not reason.strip():
         raise ValueError("a lift needs an actor, a reason and at most a day")
     now = conf.now()
-    return PromptLift.objects.create(
+    row = PromptLift.objects.create(
         msisdn_hash=hash_msisdn(msisdn),
         masked_msisdn=msisdn.masked,
         lifted_at=now,
@@ -91,6 +94,15 @@ def lift(msisdn: Msisdn, *, lasts: timedelta, actor: str, reason: str) -> Prompt
         actor=actor,
         reason=reason,
     )
+    staff_actions.record(
+        staff_actions.Action.LIFT_PROMPTS,
+        actor=actor,
+        source=source,
+        target=row,
+        reason=reason,
+        detail={"minutes": round(lasts.total_seconds() / 60)},
+    )
+    return row
 
 
 def counted() -> QuerySet[Attempt]:

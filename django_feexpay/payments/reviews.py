@@ -18,9 +18,9 @@ from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.conf import feexpay
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal
+from django_feexpay.models import Attempt, Payment, ReviewDecision, ReviewProposal, StaffAction
 from django_feexpay.models.payment import read_payments
-from django_feexpay.payments import leases, ledger, reconcile, review_facts
+from django_feexpay.payments import leases, ledger, reconcile, review_facts, staff_actions
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.ledger import Cause, Source
@@ -60,7 +60,7 @@ def close(
     `actor`: the primary key of a user. `approve`: carry out another person's proposal. `attempt_id`, `seen`: the
     attempt and the `Facts.fingerprint` that the person saw; if they differ now, nothing is decided.
     Must run outside a transaction, because it asks FeexPay.
-    Changes: the attempt, by `ledger.move`; or ReviewProposal.
+    Changes: the attempt, by `ledger.move`; or ReviewProposal; StaffAction.
     Raises: NotAllowedError if no decision was made: `validation_error`, `not_under_review`,
     `gateway_unavailable`, `decided_by_gateway`; `charge_of_another`, `no_charge_shown`, `charge_shown`,
     `history_incomplete`, `answer_changed`; `already_proposed`, `no_proposal`, `same_person`.
@@ -82,7 +82,9 @@ def close(
     elif needs_second_person(attempt, facts):
         proposal = _propose(attempt, facts, chosen, Cause(source=source, because=chosen, actor=actor, note=reason))
         return Closing(payment=read_payments().get(pk=payment_id), attempt=attempt, proposal=proposal)
-    _close(attempt, facts, proposal, Cause(source=source, because=chosen, actor=actor, note=reason))
+    cause = Cause(source=source, because=chosen, actor=actor, note=reason)
+    _close(attempt, facts, proposal, cause)
+    _record(attempt, cause, "closed" if proposal is None else "approved")
     return Closing(payment=read_payments().get(pk=payment_id), attempt=Attempt.objects.get(pk=attempt.pk))
 
 
@@ -222,6 +224,7 @@ def _propose(attempt: Attempt, facts: Facts, decision: ReviewDecision, cause: Ca
         raise NotAllowedError("already_proposed", message, payment_id=attempt.payment_id)
     if earlier is not None:
         _end(earlier, Outcome.REPLACED, cause.actor)
+    _record(attempt, cause, "proposed")
     return ReviewProposal.objects.create(
         attempt=attempt,
         decision=decision,
@@ -303,6 +306,18 @@ def _close(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None, caus
     if not moved:
         message = _("The payment was changed at the same time: your decision was not applied. Read the payment again.")
         raise NotAllowedError("not_under_review", message, payment_id=attempt.payment_id)
+
+
+def _record(attempt: Attempt, cause: Cause, step: str) -> None:
+    """Write the step, `proposed`, `approved` or `closed`, to the audit list."""
+    staff_actions.record(
+        StaffAction.Action.CLOSE_REVIEW,
+        actor=cause.actor,
+        source=cause.source,
+        target=attempt.payment,
+        reason=cause.note,
+        detail={"step": step, "decision": cause.because, "attempt": attempt.ordinal},
+    )
 
 
 def _evidence(attempt: Attempt, facts: Facts, proposal: ReviewProposal | None) -> dict[str, Any]:

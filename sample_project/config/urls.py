@@ -28,5 +28,6 @@ urlpatterns = [
 ]
 
 handler400 = "shop.error_pages.bad_request"
+handler403 = "shop.error_pages.forbidden"
 handler404 = "shop.error_pages.not_found"
 handler500 = "shop.error_pages.internal_error"

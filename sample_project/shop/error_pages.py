@@ -16,6 +16,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _answer(request, "malformed_request", HTTPStatus.BAD_REQUEST)
 
 
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Mostly staff without the permission of an admin page."""
+    return _answer(request, "permission_denied", HTTPStatus.FORBIDDEN)
+
+
 @csrf_exempt  # a POST to a wrong address gets 404, not a CSRF error
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Also the last URL pattern below /api/, so that the API answers JSON while DEBUG is on."""
@@ -40,4 +45,5 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def _page(request: HttpRequest, status: HTTPStatus) -> HttpResponse:
-    return HttpResponse(render_to_string("shop/error.html", {"status": int(status)}), status=int(status))
+    context = {"status": int(status), "is_admin": request.path.startswith("/admin/")}
+    return HttpResponse(render_to_string("shop/error.html", context), status=int(status))

@@ -200,7 +200,7 @@ def staff_client(db: None) -> StaffClient:
 def superuser_client(db: None) -> Client:
     """A superuser's browser."""
     client = Client()
-    client.force_login(User.objects.create_superuser("superuser_client"))
+    client.force_login(User.objects.create_superuser("boss"))
     return client
 
 

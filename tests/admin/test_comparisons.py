@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from django_feexpay.models import Discrepancy
+from django_feexpay.models import Discrepancy, StaffAction
 from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy, page_of
 
 pytestmark = pytest.mark.django_db
@@ -99,7 +98,11 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, differe
 
     difference.refresh_from_db()
     assert (difference.state, difference.note) == ("closed", "Their list was wrong, ticket 7")
-    assert LogEntry.objects.get().change_message == "close (done): Their list was wrong, ticket 7"
+    action = StaffAction.objects.get()
+    assert (action.action, action.result, action.reason) == (
+        *("close_discrepancy", "done"),
+        "Their list was wrong, ticket 7",
+    )
     assert [str(message) for message in answer.context["messages"]] == [
         "Close the difference: 1 done, 0 skipped, 0 failed."
     ]

@@ -227,7 +227,7 @@ def test_audit_list_says_who_exported_what(staff_client: StaffClient, player: Us
     row = StaffAction.objects.get()
     assert (row.action, row.actor_name, row.result) == ("export", "staff-1", "done")
     assert row.detail == {
-        "list": "payments",
+        "list": "payment",
         "format": "csv",
         "count": 0,
         "filter": {"status": "pending", "searched": "yes", "rows": "all"},

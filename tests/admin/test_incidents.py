@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_feexpay import conf
 from django_feexpay.catalogue import money
-from django_feexpay.models import Incident, Payment
+from django_feexpay.models import Incident, Payment, StaffAction
 from django_feexpay.payments import incidents
 from tests.admin.conftest import StaffClient, page_of
 
@@ -35,10 +34,10 @@ def test_close_writes_the_note_and_who_did_it(staff_client: StaffClient, inciden
     answer = close(client, incident, "Kept, the payer agreed", "kept_as_balance")
 
     incident.refresh_from_db()
-    entry = LogEntry.objects.get()
+    action = StaffAction.objects.get(action="close_incident")
     assert incident.closed_at is not None
     assert (incident.note, incident.resolution) == ("Kept, the payer agreed", "kept_as_balance")
-    assert (entry.user.username, entry.change_message) == ("staff-1", "close (kept_as_balance): Kept, the payer agreed")
+    assert (action.actor_name, action.result, action.reason) == ("staff-1", "done", "Kept, the payer agreed")
     assert [str(message) for message in answer.context["messages"]] == ["The incident is closed."]
     assert "staff-1" in answer.content.decode()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -33,10 +35,11 @@ LEDGERS = [
     "refund",
     "reviewproposal",
     "promptlift",
+    "staffaction",
     "webhookdelivery",
 ]
 EVERYTHING = [*LEDGERS, "provider"]
-NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift"}
+NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift", "staffaction"}
 #: Tables that staff have no use for; receipts are shown with their message.
 NOT_SHOWN = {"counter", "outboxreceipt", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
@@ -215,3 +218,14 @@ def test_message_names_the_receivers_that_got_it(superuser_client: Client, charg
     answer = superuser_client.get(address("outboxmessage", "change", message))
 
     assert "shop.receivers.give_coins" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_page_of_a_reader_of_one_model_has_no_link_that_is_refused(
+    name: str, staff_client: StaffClient, charged_twice: Payment
+) -> None:
+    client = staff_client(f"view_{name}")
+
+    for page in (address(name, "changelist"), address(name, "change", first_row(name))):
+        links = set(re.findall(r'<a\b[^>]*\bhref="(/admin/[^"#]+)"', client.get(page).content.decode()))
+        assert [link for link in links if client.get(unescape(link)).status_code == 403] == []

@@ -22,7 +22,6 @@ from tests.admin.conftest import StaffClient, StartPayment, differ
 from tests.payments.fakes import Clock
 
 OVERVIEW = "/admin/feexpay/payment/overview/"
-PROVIDERS = "/admin/feexpay/provider/"
 CARD = re.compile(
     r'<a class="feexpay-card feexpay-card--\w+" href="([^"]+)">\s*<span class="feexpay-card-title">([^<]+)</span>\s*'
     r'<strong class="feexpay-card-value">(\d+)</strong>(?:\s*<span class="feexpay-card-money">(.*?)</span>\s*</a>)?'

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from django_feexpay.admin.providers import MAINTENANCE
-from django_feexpay.models import Provider
+from django_feexpay.models import Provider, StaffAction
 from django_feexpay.payments.terms import unavailable
 from tests.admin.conftest import StaffClient
 
@@ -136,7 +135,9 @@ def test_provider_is_closed_for_maintenance_in_both_languages_and_opened_again(s
     row = Provider.objects.get(pk="mtn_bj")
     assert not row.is_available
     assert (unavailable(row, "en"), unavailable(row, "fr")) == MAINTENANCE
-    assert "Closed for maintenance." in LogEntry.objects.get(object_id="mtn_bj").get_change_message()
+    action = StaffAction.objects.get()
+    assert (action.action, action.target) == ("switch_provider", "provider:mtn_bj")
+    assert action.detail == {"change": "closed for maintenance"}
 
     act(superuser_client, "open_again", "mtn_bj", "mtn_cm")
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.models import LogEntry
 from django.db import connections
 from django.test import Client
 
-from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal, StaffAction
 from django_feexpay.payments.invariants import violations
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconcile import reconcile
@@ -80,7 +79,7 @@ def test_page_of_a_payment_under_review_offers_no_retry(superuser_client: Client
 
     offered = re.findall(rf'payment={payment.pk}">([^<]+)</a></li>', text_of(superuser_client, page_of(payment)))
 
-    assert offered == ["Ask FeexPay now", "Close the review"]
+    assert offered == ["Ask FeexPay now", "Write a note", "Close the review", "Show the phone number"]
 
 
 def test_page_without_a_review_does_not_mention_one(superuser_client: Client, start_payment: StartPayment) -> None:
@@ -163,7 +162,9 @@ def test_decision_is_stored_with_its_person_and_reason(
         "The operator's receipt",
     )
     assert (Credit.objects.get().amount, event.because) == (amount, decision)
-    assert LogEntry.objects.get().change_message == f"close_review ({decision}, closed): The operator's receipt"
+    action = StaffAction.objects.get()
+    assert (action.action, action.payment_id, action.reason) == ("close_review", payment.pk, "The operator's receipt")
+    assert action.detail == {"step": "closed", "decision": decision, "attempt": 1}
     page = text_of(superuser_client, page_of(payment))
     assert "Under review" not in page
     assert TOOK in page[page.index("feexpay-timeline") :]

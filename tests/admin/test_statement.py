@@ -127,7 +127,7 @@ def test_file_leaves_a_row_in_the_audit_list(superuser_client: Client, charges: 
     rows_of(superuser_client.post(f"{OCTOBER}&provider=mtn_bj", {"format": "csv"}))
 
     row = StaffAction.objects.get()
-    assert (row.action, row.actor_name, row.source) == ("export", "superuser_client", "admin")
+    assert (row.action, row.actor_name, row.source) == ("export", "boss", "admin")
     assert row.detail == {
         "list": "statement",
         "format": "csv",

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal
+from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, ReviewProposal, StaffAction
 from django_feexpay.payments.invariants import violations
 from tests.payments.conftest import Begin, Configure
 from tests.payments.fake_gateway import ModelGateway
@@ -49,6 +49,11 @@ def test_command_credits_feexpays_amount(start_review: Callable[..., Payment]) -
         str(User.objects.get(username="efua").pk),
         "seen",
     )
+    action = StaffAction.objects.get()
+    assert (action.action, action.actor_name, action.source, action.payment_id, action.reason) == (
+        *("close_review", "efua", "command"),
+        *(payment.pk, "seen"),
+    )
 
 
 def test_command_closes_as_not_paid(lost: Payment) -> None:
@@ -68,6 +73,8 @@ def test_two_persons_propose_and_approve(start_review: Callable[..., Payment], c
     assert Credit.objects.count() == 0
     assert run(payment.pk, "credit_price", "--approve", actor="kofi")[0] == 0
     assert (Credit.objects.get().amount, ReviewProposal.objects.get().outcome) == (5000, "approved")
+    steps = [(action.actor_name, action.detail["step"]) for action in StaffAction.objects.order_by("id")]
+    assert steps == [("efua", "proposed"), ("kofi", "approved")]
     assert list(violations()) == []
 
 

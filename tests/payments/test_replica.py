@@ -46,7 +46,7 @@ def headers(player: Any) -> dict[str, str]:
 @pytest.fixture
 def superuser_client(db: None) -> Client:
     client = Client()
-    client.force_login(get_user_model().objects.create_superuser("superuser_client"))
+    client.force_login(get_user_model().objects.create_superuser("boss"))
     return client
 
 
