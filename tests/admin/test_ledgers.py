@@ -34,8 +34,8 @@ LEDGERS = [
 ]
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "finding", "heartbeat", "incident", "payment", "promptlift"}
-#: Numbers that protect and say nothing to staff; receipts are shown with their message.
-NOT_SHOWN = {"counter", "outboxreceipt"}
+#: Numbers that protect and say nothing to staff; receipts are shown with their message; an opt-out is the user's own.
+NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt"}
 
 pytestmark = pytest.mark.django_db
 

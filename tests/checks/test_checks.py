@@ -66,7 +66,11 @@ HTTP_RATES = {
     "RATES_KEY_PATH": "rates.{into}",
 }
 
-DJANGO_SETTINGS = ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF")
+DJANGO_SETTINGS = (
+    *("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF"),
+    *("EMAIL_BACKEND", "EMAIL_TIMEOUT"),
+)
+EMAIL, SMTP = "django_feexpay.notifications.EmailNotifier", "django.core.mail.backends.smtp.EmailBackend"
 
 Found = Callable[..., list[str]]
 
@@ -230,6 +234,12 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E019", "function and not its path", {"PAYABLE": print}),
     ("E019", "class that is no Payable", {"PAYABLE": "shop.models.Order"}),
     ("E019", "Payable without a price", {"PAYABLE": "django_feexpay.Payable"}),
+    ("E061", "notifier that is not there", {"NOTIFICATIONS": "shop.sms.Sms"}),
+    ("E061", "path without a module", {"NOTIFICATIONS": ["Sms"]}),
+    ("E061", "class that is no notifier", {"NOTIFICATIONS": ["shop.models.Order"]}),
+    ("E061", "function", {"NOTIFICATIONS": ["django_feexpay.notifications.opt_out"]}),
+    ("E024", "notifiers no list", {"NOTIFICATIONS": {"mail": True}}),
+    ("W061", "mail without a timeout", {"NOTIFICATIONS": [EMAIL], "EMAIL_BACKEND": SMTP}),
     ("W014", "no price", {"PAYABLE": ...}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
@@ -299,6 +309,18 @@ def test_limit_of_two_persons_may_be_unset(found: Found, limit: object) -> None:
 
 def test_atomic_requests_suit_a_queue(found: Found) -> None:
     assert found(DISPATCH="queue", database={**SQLITE, "ATOMIC_REQUESTS": True}) == []
+
+
+def test_mail_with_a_timeout_or_without_smtp_is_fine(found: Found) -> None:
+    assert found(NOTIFICATIONS=[EMAIL], EMAIL_BACKEND=SMTP, EMAIL_TIMEOUT=5) == []
+    assert found(NOTIFICATIONS=[EMAIL], EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend") == []
+
+
+def test_notifier_delivers_nothing_that_was_bought(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payment_succeeded, "receivers", [])
+
+    assert found(NOTIFICATIONS=[EMAIL]) == ["W016"]
+    assert payment_succeeded.receivers
 
 
 def test_unreceived_success_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
