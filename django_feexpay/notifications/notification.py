@@ -33,7 +33,7 @@ _TITLES: Mapping[Kind, Any] = {
     Kind.SUCCEEDED: gettext_lazy("Payment received"),
     Kind.FAILED: gettext_lazy("Payment not made"),
     Kind.SUCCEEDED_LATE: gettext_lazy("Payment received after all"),
-    Kind.REFUNDED: gettext_lazy("Payment refunded"),
+    Kind.REFUNDED: gettext_lazy("Refund recorded"),
 }
 
 _MEANINGS: Mapping[Kind, Any] = {
@@ -76,9 +76,14 @@ class Notification:
 
     @property
     def subject(self) -> str:
-        """The title, the amount and the merchant reference."""
-        subject = _("%(title)s: %(amount)s") % {"title": self.title, "amount": self.amount}
-        return f"{subject} ({self.reference})" if self.reference else subject
+        """The title, the amount and the reference; for a refund no amount, as it may be a part."""
+        if self.kind is Kind.REFUNDED:
+            return f"{self.title} ({self.reference})"
+        return _("%(title)s: %(amount)s (%(reference)s)") % {
+            "title": self.title,
+            "amount": self.amount,
+            "reference": self.reference,
+        }
 
     @property
     def amount(self) -> str:
@@ -123,10 +128,10 @@ class Notification:
         """The facts of the payment as pairs of a label and a value."""
         payment = self.payment
         rows = [
-            (_("Amount"), self.amount),
+            (_("Amount of the payment") if self.kind is Kind.REFUNDED else _("Amount"), self.amount),
             (_("Reference"), _one_line(payment.merchant_reference)),
             (_("What for"), _one_line(payment.description)),
-            (_("Paid with"), payment.provider.name),
+            (_("Payment method"), payment.provider.name),
             (_("Phone"), payment.attempt.masked_msisdn.replace(" ", _NO_BREAK_SPACE)),
             (_("Date"), _local_time(payment)),
             (_("Payment id"), str(payment.pk)),
@@ -138,7 +143,7 @@ def _local_time(payment: Payment) -> str:
     """When the payment ended, in the project's time zone: `28 novembre 2026 à 14 h 05`."""
     at = timezone.localtime(payment.settled_at or payment.created_at)
     # Translators: a format of Django's `date` filter; a backslash precedes a letter that is printed as it is.
-    return date_format(at, _("j F Y, H:i")).replace(" ", _NO_BREAK_SPACE)
+    return date_format(at, _("j F Y, H:i"))
 
 
 def _one_line(text: str) -> str:

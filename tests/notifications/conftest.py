@@ -29,16 +29,16 @@ def notified(configure: Configure) -> None:
     configure(NOTIFICATIONS=[EMAIL])
 
 
-def use_mail_server(settings: Any, port: int) -> None:
+def use_mail_server(settings: Any, port: int, *, timeout: float = 3) -> None:
     """Let Django send over SMTP, as its version wants to be told."""
     settings.DEFAULT_FROM_EMAIL = "La Boutique <pay@shop.test>"
     backend = "django.core.mail.backends.smtp.EmailBackend"
     if hasattr(mail, "mailers"):
-        options = {"host": "127.0.0.1", "port": port, "timeout": 3}
+        options = {"host": "127.0.0.1", "port": port, "timeout": timeout}
         settings.MAILERS = {"default": {"BACKEND": backend, "OPTIONS": options}}
     else:
         settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = backend, "127.0.0.1", port
-        settings.EMAIL_TIMEOUT = 3
+        settings.EMAIL_TIMEOUT = timeout
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from django_feexpay.notifications import Notification, Notifier
 from django_feexpay.payments import ledger, outbox
 from django_feexpay.payments.ledger import Cause, Source
 from tests.conftest import Configure
-from tests.notifications.conftest import EMAIL
+from tests.notifications.conftest import EMAIL, use_mail_server
 from tests.notifications.mail_server import MailServer
 from tests.payments.conftest import Begin
 from tests.payments.fake_gateway import ModelGateway
@@ -126,6 +127,20 @@ def test_mail_is_sent_once_when_the_mail_server_is_back(
     assert outbox.deliver() == 1
     assert outbox.deliver() == 0
     assert len(mail_server.messages) == len(host_receiver) == 1
+
+
+def test_mail_server_that_never_answers_delays_no_receiver_of_the_host(
+    paid: Payment, configure: Configure, settings: Any, clock: Clock, host_receiver: list[UUID]
+) -> None:
+    configure(NOTIFICATIONS=[EMAIL])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        use_mail_server(settings, silent.getsockname()[1], timeout=0.2)
+        for _ in range(3):
+            assert outbox.deliver() == 0
+            clock.advance(60)
+
+    assert len(host_receiver) == 1
+    assert OutboxMessage.objects.get().last_error.endswith(f": {EMAIL}.send")
 
 
 def test_each_notifier_has_its_own_receipt(paid: Payment, configure: Configure, clock: Clock) -> None:
