@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -150,10 +151,13 @@ def notifiers() -> Messages:
 
 def _waits_for_ever() -> bool:
     """Whether Django's SMTP backend would wait for a mail server without limit."""
-    mailer = getattr(settings, "MAILERS", {}).get("default")
-    if mailer:
-        return "smtp" in mailer.get("BACKEND", "smtp") and not mailer.get("OPTIONS", {}).get("timeout")
-    return "smtp" in settings.EMAIL_BACKEND and not settings.EMAIL_TIMEOUT
+    mailers = getattr(settings, "MAILERS", None)
+    if mailers is not None:  # from Django 6.1
+        mailer = mailers.get("default", {})
+        return "smtp" in mailer.get("BACKEND", "") and not mailer.get("OPTIONS", {}).get("timeout")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Django 6.1 and later warn about these settings
+        return "smtp" in settings.EMAIL_BACKEND and not settings.EMAIL_TIMEOUT
 
 
 def _names_a_price(target: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core import mail
 from django.core.checks import CheckMessage, registry
 from django.core.management.base import CommandError
 
@@ -68,9 +69,18 @@ HTTP_RATES = {
 
 DJANGO_SETTINGS = (
     *("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF"),
-    *("EMAIL_BACKEND", "EMAIL_TIMEOUT"),
+    *("EMAIL_BACKEND", "EMAIL_TIMEOUT", "MAILERS"),
 )
-EMAIL, SMTP = "django_feexpay.notifications.EmailNotifier", "django.core.mail.backends.smtp.EmailBackend"
+EMAIL = "django_feexpay.notifications.EmailNotifier"
+
+
+def mail_by(backend: str, timeout: int | None = None) -> dict[str, Any]:
+    """Django's settings for one of its mail backends, as its version wants to be told."""
+    path = f"django.core.mail.backends.{backend}.EmailBackend"
+    if hasattr(mail, "mailers"):
+        return {"MAILERS": {"default": {"BACKEND": path, "OPTIONS": {"timeout": timeout} if timeout else {}}}}
+    return {"EMAIL_BACKEND": path, "EMAIL_TIMEOUT": timeout}
+
 
 Found = Callable[..., list[str]]
 
@@ -239,7 +249,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E061", "class that is no notifier", {"NOTIFICATIONS": ["shop.models.Order"]}),
     ("E061", "function", {"NOTIFICATIONS": ["django_feexpay.notifications.opt_out"]}),
     ("E024", "notifiers no list", {"NOTIFICATIONS": {"mail": True}}),
-    ("W061", "mail without a timeout", {"NOTIFICATIONS": [EMAIL], "EMAIL_BACKEND": SMTP}),
+    ("W061", "mail without a timeout", {"NOTIFICATIONS": [EMAIL], **mail_by("smtp")}),
     ("W014", "no price", {"PAYABLE": ...}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme that is no dict", {"WEBHOOK_HMAC": "X-Signature"}),
@@ -312,8 +322,8 @@ def test_atomic_requests_suit_a_queue(found: Found) -> None:
 
 
 def test_mail_with_a_timeout_or_without_smtp_is_fine(found: Found) -> None:
-    assert found(NOTIFICATIONS=[EMAIL], EMAIL_BACKEND=SMTP, EMAIL_TIMEOUT=5) == []
-    assert found(NOTIFICATIONS=[EMAIL], EMAIL_BACKEND="django.core.mail.backends.console.EmailBackend") == []
+    assert found(NOTIFICATIONS=[EMAIL], **mail_by("smtp", timeout=5)) == []
+    assert found(NOTIFICATIONS=[EMAIL], **mail_by("console")) == []
 
 
 def test_notifier_delivers_nothing_that_was_bought(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
