@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("feexpay", "0014_staff_actions"),
+        ("feexpay", "0018_roles"),
     ]
 
     operations = [
