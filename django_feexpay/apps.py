@@ -23,6 +23,7 @@ class FeexPayConfig(AppConfig):
             payable,
         )
         from django_feexpay.models import Provider
+        from django_feexpay.notifications import connect as notifiers
         from django_feexpay.payments import leases
         from django_feexpay.payments.admission import circuit_breaker, rate_budget
         from django_feexpay.webhooks import url_token
@@ -32,6 +33,8 @@ class FeexPayConfig(AppConfig):
         url_token.guard_logs()
         payable.connect()
         setting_changed.connect(payable.connect, dispatch_uid="feexpay_payable")
+        notifiers.connect()
+        setting_changed.connect(notifiers.connect, dispatch_uid="feexpay_notifiers")
         if apps.is_installed("django_q"):
             from django_feexpay.background import tasks
 

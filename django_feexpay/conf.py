@@ -58,6 +58,7 @@ DEFAULTS: Mapping[str, Any] = {
     "RATES_STALE_SECONDS": 86_400,
     "COMPARE_AT": "02:00",
     "PAYABLE": None,
+    "NOTIFICATIONS": [],
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
     "REVIEW_TWO_PERSON_ABOVE": None,
@@ -132,6 +133,8 @@ class Settings:
     rates_quoted_in = _Setting("RATES_QUOTED_IN", str)
     #: The greatest age of a rate that is used while its source does not answer.
     rates_stale = _Setting("RATES_STALE_SECONDS", _seconds)
+    #: The dotted paths of the notifiers, subclasses of notifications.Notifier.
+    notifications = _Setting("NOTIFICATIONS", _list)
     require_idempotency_key = _Setting("REQUIRE_IDEMPOTENCY_KEY", bool)
     #: The attempts that a payment may have, the first included.
     max_attempts = _Setting("MAX_ATTEMPTS", int)

@@ -55,6 +55,7 @@ def start_payment(
     last_name: str = "",
     email: str = "",
     idempotency_key: str = "",
+    language: str = "",
 ) -> Payment:
     """Ask a payer for money. Return the payment after FeexPay answered or timed out.
 
@@ -63,6 +64,7 @@ def start_payment(
     accepted in francs only: in euros it could mean euros or cents.
     currency: "" for the provider's own. return_hosts: the hosts that `return_url` and `cancel_url` may name.
     idempotency_key: the same call with the same key returns the same payment; needs a user.
+    language: "fr", …: the payer's, for notifications; "" for the active one. Not offered by LANGUAGES: LANGUAGE_CODE.
     Raises: NotAllowedError if the payment may not be started, and then nothing was written or sent; TypeError and
     ValueError for a mistake in the calling code.
     """
@@ -83,7 +85,7 @@ def start_payment(
         "last_name": last_name,
         "email": email,
     }
-    order = PaymentRequest(user=_user_or_guest(user), **wanted)
+    order = PaymentRequest(user=_user_or_guest(user), language=language, **wanted)
     key = _key(user, idempotency_key, wanted) if idempotency_key else None
     try:
         payment = initiate.start(order, source=Source.HOST, key=key)

@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
-
 from django_feexpay import conf
 from django_feexpay.catalogue.money import show_rate
-from django_feexpay.catalogue.outcomes import UNKNOWN_REASON
 from django_feexpay.catalogue.phone import PhoneRule
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.conf import feexpay
 from django_feexpay.lifecycle import PublicStatus, Status
 from django_feexpay.models import Attempt, Payment, Provider
+from django_feexpay.payments.failure_reasons import failure_reason
 from django_feexpay.payments.rates import may_be_used_again
 from django_feexpay.payments.terms import Quote, unavailable
 
@@ -31,42 +29,6 @@ PAYMENT_FIELDS = (
     *("charged_currency", "exchange_rate", "fee", "phone", "merchant_reference", "reference", "redirect_url"),
     *("otp_required", "reason", "can_retry", "next_poll_seconds", "attempt_count", "created_at", "updated_at"),
     *("expires_at", "settled_at", "metadata"),
-)
-
-#: For the payer: why the payment failed, and what to do next.
-REASONS: Mapping[str, Any] = {
-    "low_balance": _("There was not enough money, or a limit was reached. Top up or use another number."),
-    "payer_not_found": _("This number has no mobile money account. Check it or use another one."),
-    "account_not_active": _("This mobile money account is not active. Ask your operator or use another number."),
-    "payer_declined": _("The payment was declined. Nothing was taken."),
-    "amount_too_low": _("The amount is below what this operator takes."),
-    "expired": _(
-        "The payment was not confirmed in time. If money was taken after all, it will be credited automatically."
-    ),
-    "operator_error": _(
-        "The operator could not process the payment. Please try again later. "
-        "If money was taken after all, it will be credited automatically."
-    ),
-    "network_unavailable": _("This operator is under maintenance. Please try again later or choose another."),
-    "provider_not_activated": _("This way to pay is not active for this shop. Please choose another."),
-    "provider_unavailable": _("This way to pay is not available. Please choose another."),
-    "provider_disabled": _("This way to pay was just switched off. Please choose another."),
-    "invalid_phone": _("The operator did not accept this number. Check it or use another one."),
-    "invalid_amount": _("The operator did not accept this amount."),
-    "invalid_request": _("The operator did not accept the payment. Nothing was taken."),
-    "otp_rejected": _("The code was not accepted. Ask for a new one and try again."),
-    "misconfigured": _("This shop's payments are not set up correctly. Nothing was taken; the shop has been notified."),
-    "limits_changed": _("The limits of this way to pay were just changed, and the amount is outside them now."),
-    "already_credited": _("This was paid already. Nothing was taken a second time."),
-    "never_sent": _("FeexPay could not be reached in time. Nothing was taken; please try again."),
-    "never_arrived": _("Your payment never reached FeexPay. Nothing was taken; you can pay again."),
-    "not_paid": _("The shop checked this payment with the operator: nothing was taken. You can pay again."),
-    "msisdn_erased": _("We no longer have this number. Please enter it again."),
-}
-_ANY_REASON = _("The payment did not go through. If money was taken after all, it will be credited automatically.")
-#: Problems of the shop's account at FeexPay: the payer reads only `misconfigured`.
-_SHOP_REASONS = frozenset(
-    ("invalid_api_key", "unknown_shop", "unsafe_address", "address_not_allowed", "unknown_path", "forbidden")
 )
 
 
@@ -91,7 +53,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "reference": attempt.gateway_reference,
         "redirect_url": attempt.redirect_url or None if status is PublicStatus.PENDING else None,
         "otp_required": attempt.otp_required and status is PublicStatus.PENDING,
-        "reason": _reason(attempt) if status is PublicStatus.FAILED else None,
+        "reason": failure_reason(attempt) if status is PublicStatus.FAILED else None,
         "can_retry": status is PublicStatus.FAILED and _may_be_retried(payment),
         "next_poll_seconds": _next_poll_seconds(payment, attempt) if status is PublicStatus.PENDING else None,
         "attempt_count": attempt.ordinal,
@@ -149,13 +111,6 @@ def etag(body: Any) -> str:
         body = {**body, "next_poll_seconds": None}
     content = json.dumps(body, sort_keys=True, default=str).encode()
     return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
-
-
-def _reason(attempt: Attempt) -> dict[str, str]:
-    code = attempt.reason_code or ("expired" if attempt.status == Status.EXPIRED else UNKNOWN_REASON)
-    if code in _SHOP_REASONS:
-        code = "misconfigured"
-    return {"code": code, "message": str(REASONS.get(code, _ANY_REASON))}
 
 
 def _may_be_retried(payment: Payment) -> bool:

@@ -10,6 +10,7 @@ from django_feexpay.checks.messages import Messages, error, everywhere, on_deplo
 from django_feexpay.conf import feexpay
 from django_feexpay.monitoring.webhook_route import webhook_path
 from django_feexpay.payments.durability import apps_outside_default
+from django_feexpay.payments.receivers import host_receives
 from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
@@ -122,7 +123,7 @@ def mounted_urls() -> Messages:
 
 @everywhere
 def receivers() -> Messages:
-    if not payment_succeeded.has_listeners():
+    if not host_receives(payment_succeeded):
         hint = (
             'Override `paid` in the class that FEEXPAY["PAYABLE"] names, or connect a receiver to'
             " django_feexpay.signals.payment_succeeded in AppConfig.ready()."

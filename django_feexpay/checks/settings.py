@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 from difflib import get_close_matches
@@ -9,10 +10,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from django_feexpay import conf
 from django_feexpay.catalogue.web_addresses import secure_url
 from django_feexpay.checks.messages import Messages, error, everywhere, is_readable, is_valid, warning
 from django_feexpay.conf import DEFAULTS, feexpay
+from django_feexpay.notifications import EmailNotifier, connect
 from django_feexpay.payable import Payable
 from django_feexpay.payments import rates
 
@@ -124,6 +128,36 @@ def payable() -> Messages:
             ' "shop.orders.Orders"; or of a function that returns the price; or "any_amount".'
         )
         yield error(19, f"PAYABLE {path!r} names no price{why}.", hint)
+
+
+@everywhere
+def notifiers() -> Messages:
+    for path in feexpay.notifications:
+        try:
+            notifier = connect.notifier_class(path)
+        except (ImportError, AttributeError, TypeError, ValueError) as problem:
+            hint = (
+                "The dotted path of a subclass of django_feexpay.notifications.Notifier, for example"
+                ' "django_feexpay.notifications.EmailNotifier".'
+            )
+            yield error(61, f"NOTIFICATIONS {path!r} is no notifier: {problem}.", hint)
+            continue
+        if issubclass(notifier, EmailNotifier) and _waits_for_ever():
+            text = (
+                "E-mail notifications have no timeout: a mail server that does not answer blocks the worker's threads."
+            )
+            yield warning(61, text, 'Set EMAIL_TIMEOUT = 5, or the option "timeout" of your mailer in MAILERS.')
+
+
+def _waits_for_ever() -> bool:
+    """Whether Django's SMTP backend would wait for a mail server without limit."""
+    mailers = getattr(settings, "MAILERS", None)
+    if mailers is not None:  # from Django 6.1
+        mailer = mailers.get("default", {})
+        return "smtp" in mailer.get("BACKEND", "") and not mailer.get("OPTIONS", {}).get("timeout")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Django 6.1 and later warn about these settings
+        return "smtp" in settings.EMAIL_BACKEND and not settings.EMAIL_TIMEOUT
 
 
 def _names_a_price(target: Any) -> bool:

@@ -9,6 +9,7 @@ from django_feexpay.models.delivery import WebhookDelivery
 from django_feexpay.models.heartbeat import Heartbeat
 from django_feexpay.models.idempotency import IdempotencyRecord
 from django_feexpay.models.incident import Incident
+from django_feexpay.models.notification_opt_out import NotificationOptOut
 from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.prompt_lift import PromptLift
@@ -28,6 +29,7 @@ __all__ = [
     "Heartbeat",
     "IdempotencyRecord",
     "Incident",
+    "NotificationOptOut",
     "OutboxMessage",
     "OutboxReceipt",
     "Payment",

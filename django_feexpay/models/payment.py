@@ -76,7 +76,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         """`for_reading` for many rows, without the columns that lists do not show."""
         rows = self.for_reading().select_related(None).select_related("latest_attempt")
         return rows.defer(
-            *("user", "description", "idempotency_key"),
+            *("user", "description", "idempotency_key", "language"),
             *(f"latest_attempt__{name}" for name in _UNLISTED_ATTEMPT_COLUMNS),
         )
 
@@ -122,6 +122,13 @@ class Payment(PrimaryModel):
     description = models.CharField(_("description"), max_length=140, blank=True)
     metadata = models.JSONField(_("metadata"), default=dict, blank=True)
     idempotency_key = models.CharField(_("idempotency key"), max_length=255, blank=True)
+    language = models.CharField(
+        _("language of the payer"),
+        max_length=16,
+        blank=True,
+        db_default="",
+        help_text=_("For notifications. Empty: the language of the project."),
+    )
     created_at = models.DateTimeField(_("created at"))
     updated_at = models.DateTimeField(_("updated at"))
     settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)

@@ -27,7 +27,7 @@ from django_feexpay.payments.durability import durable_or_joined, refuse_outer_a
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Cause, Source
 from django_feexpay.payments.sending import send
-from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, validate
+from django_feexpay.payments.terms import AgreedTerms, PaymentRequest, language_of, validate
 
 #: Two equal payments of a user within this time, without an order or a key, are a double tap.
 _DOUBLE_TAP = timedelta(seconds=60)
@@ -91,6 +91,7 @@ def _open(terms: AgreedTerms, source: Source, key: idempotency.Key | None, *, qu
         description=request.description,
         metadata=dict(request.metadata),
         idempotency_key=key.value if key else "",
+        language=language_of(request),
         created_at=now,
         updated_at=now,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from weakref import WeakSet
 
 from asgiref.sync import async_to_sync
 from django.dispatch import Signal
@@ -33,9 +34,22 @@ PAUSE_SECONDS = 600.0
 
 _LONGEST_NAME = 200
 
+_called_last: WeakSet[Receiver] = WeakSet()
+
+
+def call_last(receiver: Receiver) -> Receiver:
+    """Call this receiver after those of the host: a slow mail server must not delay the delivery of what was bought."""
+    _called_last.add(receiver)
+    return receiver
+
+
+def host_receives(signal: Signal) -> bool:
+    """Whether any receiver is connected besides those of `call_last`."""
+    return any(function not in _called_last for functions in receivers_of(signal).values() for function in functions)
+
 
 def receivers_of(signal: Signal) -> dict[str, list[Receiver]]:
-    """The connected receivers by name, in Django's order.
+    """The connected receivers by name, in Django's order, those of `call_last` at the end.
 
     Receivers with one name (a function connected twice, two objects of a class) are called together, with one receipt.
     """
@@ -46,7 +60,7 @@ def receivers_of(signal: Signal) -> dict[str, list[Receiver]]:
         found.setdefault(name_of(receiver), []).append(receiver)
     for receiver in asynchronous:
         found.setdefault(name_of(receiver), []).append(async_to_sync(receiver))
-    return found
+    return dict(sorted(found.items(), key=lambda named: any(function in _called_last for function in named[1])))
 
 
 def name_of(receiver: Receiver) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.utils.translation import get_language
+from django.utils.translation import get_language, get_supported_language_variant
 from django.utils.translation import gettext as _
 
 from django_feexpay.catalogue import money
@@ -39,6 +40,8 @@ _CODE = re.compile(r"[A-Za-z0-9]{3,16}")
 class PaymentRequest:
     """A request for a payment. `amount` is in the minor unit of `currency` ("": the provider's own).
 
+    `language`: the payer's, for notifications; "": the language that is active in this thread.
+
     The values about the payer become PrivateText, and the repr leaves them out.
     """
 
@@ -57,6 +60,7 @@ class PaymentRequest:
     first_name: str = field(default="", repr=False)
     last_name: str = field(default="", repr=False)
     email: str = field(default="", repr=False)
+    language: str = ""
 
     def __post_init__(self) -> None:
         for name in PERSONAL:
@@ -154,6 +158,14 @@ def unavailable(provider: Provider, language: str) -> str:
     spec = provider.spec
     text = spec.unavailable_text_fr if language.startswith("fr") else spec.unavailable_text_en
     return provider.disabled_words(language) or text or _("This way to pay is switched off at the moment.")
+
+
+def language_of(request: PaymentRequest) -> str:
+    """The language for notifications: the offered one nearest to the request's, or else LANGUAGE_CODE."""
+    try:
+        return get_supported_language_variant(request.language or get_language() or "")
+    except LookupError:
+        return settings.LANGUAGE_CODE
 
 
 def code_of(otp: str) -> str:

@@ -40,8 +40,8 @@ LEDGERS = [
 ]
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift", "staffaction"}
-#: Tables that staff have no use for; receipts are shown with their message.
-NOT_SHOWN = {"counter", "outboxreceipt", "totalscursor"}
+#: Tables that staff have no use for. Receipts are shown with their message; an opt-out concerns only its user.
+NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
 MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "refund"}
 

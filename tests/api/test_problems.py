@@ -9,8 +9,8 @@ import pytest
 from django.core.signals import got_request_exception
 
 from django_feexpay.api import views
-from django_feexpay.api.outputs import REASONS
 from django_feexpay.catalogue.outcomes import REASON_CODES, UNKNOWN_REASON
+from django_feexpay.payments.failure_reasons import REASONS
 from django_feexpay.problems import PROBLEMS
 from tests.api.caller import Caller, assert_problem
 

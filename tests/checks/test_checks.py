@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core import mail
 from django.core.checks import CheckMessage, registry
 from django.core.management.base import CommandError
 
@@ -66,7 +67,20 @@ HTTP_RATES = {
     "RATES_KEY_PATH": "rates.{into}",
 }
 
-DJANGO_SETTINGS = ("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF")
+DJANGO_SETTINGS = (
+    *("USE_TZ", "CACHES", "Q_CLUSTER", "FEEXPAY", "DATABASE_ROUTERS", "ROOT_URLCONF"),
+    *("EMAIL_BACKEND", "EMAIL_TIMEOUT", "MAILERS"),
+)
+EMAIL = "django_feexpay.notifications.EmailNotifier"
+
+
+def mail_by(backend: str, timeout: int | None = None) -> dict[str, Any]:
+    """Django's settings for one of its mail backends, as its version wants to be told."""
+    path = f"django.core.mail.backends.{backend}.EmailBackend"
+    if hasattr(mail, "mailers"):
+        return {"MAILERS": {"default": {"BACKEND": path, "OPTIONS": {"timeout": timeout} if timeout else {}}}}
+    return {"EMAIL_BACKEND": path, "EMAIL_TIMEOUT": timeout}
+
 
 Found = Callable[..., list[str]]
 
@@ -231,6 +245,12 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E019", "PAYABLE names another class", {"PAYABLE": "shop.models.Order"}),
     ("E019", "Payable without a price", {"PAYABLE": "django_feexpay.Payable"}),
     ("W014", "PAYABLE not set", {"PAYABLE": ...}),
+    ("E061", "NOTIFICATIONS names a missing class", {"NOTIFICATIONS": "shop.sms.Sms"}),
+    ("E061", "NOTIFICATIONS has a path without a module", {"NOTIFICATIONS": ["Sms"]}),
+    ("E061", "NOTIFICATIONS names another class", {"NOTIFICATIONS": ["shop.models.Order"]}),
+    ("E061", "NOTIFICATIONS names a function", {"NOTIFICATIONS": ["django_feexpay.notifications.opt_out"]}),
+    ("E024", "NOTIFICATIONS is a dict", {"NOTIFICATIONS": {"mail": True}}),
+    ("W061", "e-mail without a timeout", {"NOTIFICATIONS": [EMAIL], **mail_by("smtp")}),
     ("E020", "HMAC scheme with an unknown key", {"WEBHOOK_HMAC": {"ALGORITHM": "md5"}}),
     ("E020", "HMAC scheme as text", {"WEBHOOK_HMAC": "X-Signature"}),
     ("E020", "HMAC encoding unknown", {"WEBHOOK_HMAC": {"ENCODING": "base32"}}),
@@ -303,6 +323,20 @@ def test_review_limit_may_be_unset(found: Found, limit: object) -> None:
 
 def test_atomic_requests_are_fine_with_a_queue(found: Found) -> None:
     assert found(DISPATCH="queue", database={**SQLITE, "ATOMIC_REQUESTS": True}) == []
+
+
+def test_mail_with_a_timeout_or_without_smtp_is_fine(found: Found) -> None:
+    assert found(NOTIFICATIONS=[EMAIL], **mail_by("smtp", timeout=5)) == []
+    assert found(NOTIFICATIONS=[EMAIL], **mail_by("console")) == []
+
+
+def test_notifier_does_not_count_as_a_receiver_of_payment_succeeded(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payment_succeeded, "receivers", [])
+
+    assert found(NOTIFICATIONS=[EMAIL]) == ["W016"]
+    assert payment_succeeded.receivers
 
 
 def test_missing_receiver_is_found(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ def test_import_contracts_are_kept() -> None:
     [
         ("models/payment.py", "import django_feexpay.payments.ledger", "Imports go down only"),
         ("webhooks/__init__.py", "import django_feexpay.api", "Imports go down only"),
+        ("payments/ledger.py", "import django_feexpay.notifications", "Imports go down only"),
         ("gateway/errors.py", "import django.conf", "gateway, catalogue and lifecycle import no Django"),
         ("lifecycle.py", "import django.db", "gateway, catalogue and lifecycle import no Django"),
         ("payments/ledger.py", "import rest_framework", "payments imports no entry point and no queue"),
