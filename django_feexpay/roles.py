@@ -15,7 +15,10 @@ from django.utils.translation import gettext_lazy
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-_LOOK = ("view_payment", "view_attempt", "view_paymentevent", "view_credit", "view_incident", "view_provider")
+_LOOK = (
+    *("view_payment", "view_attempt", "view_paymentevent", "view_credit", "view_incident", "view_refund"),
+    *("view_provider", "view_dailytotal"),
+)
 
 #: The permissions of each group. Groups keep these English names: programs look them up.
 ROLES: Mapping[str, tuple[str, ...]] = {
@@ -28,13 +31,14 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         *_LOOK,
         *("view_discrepancy", "view_comparison", "view_finding", "view_reviewproposal", "view_staffaction"),
         *("reconcile_payment", "close_review", "change_incident", "change_discrepancy", "export_payment"),
-        *("export_staffaction", "unmask_number", "note_payment"),
+        *("export_staffaction", "unmask_number", "note_payment", "refund_payment", "release_order", "view_statement"),
     ),
     "Operations": (
         *_LOOK,
         *("view_webhookdelivery", "view_outboxmessage", "view_idempotencyrecord", "view_heartbeat", "view_promptlift"),
         *("view_discrepancy", "view_comparison", "view_finding", "view_staffaction"),
         *("change_provider", "reconcile_payment", "retry_payment", "lift_prompt_limit", "note_payment"),
+        *("reprocess_delivery", "resend_signal"),
     ),
 }
 

@@ -148,7 +148,7 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
     def get_urls(self) -> list[URLPattern]:
         # It may ask FeexPay for the balance: with ATOMIC_REQUESTS this view still runs outside any transaction.
         view = transaction.non_atomic_requests(self.admin_site.admin_view(self.statement_view))
-        return [path("statement/", view, name="feexpay_statement"), *super().get_urls()]
+        return [path("statement/", view, name="feexpay_credit_statement"), *super().get_urls()]
 
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def statement_view(self, request: HttpRequest) -> HttpResponseBase:

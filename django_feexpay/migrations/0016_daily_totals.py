@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'state of the daily totals',
                 'verbose_name_plural': 'states of the daily totals',
+                'default_permissions': (),
             },
         ),
         migrations.CreateModel(
@@ -47,6 +48,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'daily total',
                 'verbose_name_plural': 'daily totals',
                 'ordering': ('-day', 'provider', 'currency'),
+                'default_permissions': ('view',),
                 'constraints': [models.UniqueConstraint(fields=('day', 'provider', 'currency'), name='feexpay_total_of_a_day')],
             },
         ),

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "user without notifications",
                 "verbose_name_plural": "users without notifications",
                 "ordering": ("-created_at",),
+                "default_permissions": (),
             },
         ),
     ]

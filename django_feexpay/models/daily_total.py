@@ -36,6 +36,7 @@ class DailyTotal(PrimaryModel):
         verbose_name = _("daily total")
         verbose_name_plural = _("daily totals")
         ordering = ("-day", "provider", "currency")
+        default_permissions = ("view",)
         constraints = (models.UniqueConstraint(fields=("day", "provider", "currency"), name="feexpay_total_of_a_day"),)
 
     def __str__(self) -> str:
@@ -56,6 +57,7 @@ class TotalsCursor(PrimaryModel):
     class Meta:
         verbose_name = _("state of the daily totals")
         verbose_name_plural = _("states of the daily totals")
+        default_permissions = ()
 
     def __str__(self) -> str:
         return str(self.event_id)

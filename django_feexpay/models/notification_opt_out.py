@@ -25,6 +25,7 @@ class NotificationOptOut(PrimaryModel):
         verbose_name = _("user without notifications")
         verbose_name_plural = _("users without notifications")
         ordering = ("-created_at",)
+        default_permissions = ()
 
     def __str__(self) -> str:
         return str(self.user_id)

@@ -32,6 +32,7 @@ READERS = {
     "attempt": "SFO",
     "comparison": "FO",
     "credit": "SFO",
+    "dailytotal": "SFO",
     "discrepancy": "FO",
     "finding": "FO",
     "heartbeat": "O",
@@ -42,27 +43,40 @@ READERS = {
     "paymentevent": "SFO",
     "promptlift": "SO",
     "provider": "SFO",
+    "refund": "SFO",
     "reviewproposal": "F",
     "staffaction": "FO",
     "webhookdelivery": "O",
 }
 #: Who may open and send each page that is not one of Django's own.
 PAGES = {
+    "credit_statement": "F",
+    "dailytotal_dashboard": "SFO",
     "discrepancy_close": "F",
     "incident_close": "F",
     "payment_close_review": "F",
+    "outboxmessage_send_again": "O",
     "payment_find": "SFO",
     "payment_note": "SFO",
+    "payment_overview": "SFO",
     "payment_reconcile": "SFO",
+    "payment_release": "F",
     "payment_retry": "SO",
     "payment_unmask": "SF",
     "promptlift_lift": "SO",
+    "refund_approve": "F",
+    "refund_cancel": "F",
+    "refund_record": "F",
+    "webhookdelivery_process_again": "O",
 }
-#: Who is offered each action of a list; those with a page of their own stand in PAGES.
+#: Pages of their own that need no more than the right to read their list.
+READ_ONLY_PAGES = {"dailytotal_dashboard", "payment_find", "payment_overview"}
+#: Lists that are exported.
+EXPORTED = ("attempt", "credit", "discrepancy", "incident", "payment", "refund", "staffaction")
+#: Who is offered each action of a list; those with a page of their own are in PAGES.
 LIST_ACTIONS = {
-    "payment": {"export_csv": "F", "export_xlsx": "F"},
+    **dict.fromkeys(EXPORTED, {"export_csv": "F", "export_xlsx": "F"}),
     "provider": {"close_for_maintenance": "O", "open_again": "O"},
-    "staffaction": {"export_csv": "F"},
 }
 #: Pages of Django that are closed to all: ledgers are not written.
 CLOSED = ("add", "delete")
@@ -134,7 +148,7 @@ def expected(who: str, name: str) -> str:
         return "sign in"
     model, _underscore, kind = name.partition("_")
     if name in PAGES:
-        return "open" if may(who, PAGES[name], reads=name == "payment_find") else "refused"
+        return "open" if may(who, PAGES[name], reads=name in READ_ONLY_PAGES) else "refused"
     if kind in CLOSED:
         return "refused"
     return "open" if may(who, READERS[model], reads=True) else "refused"

@@ -330,9 +330,7 @@ def test_mail_with_a_timeout_or_without_smtp_is_fine(found: Found) -> None:
     assert found(NOTIFICATIONS=[EMAIL], **mail_by("console")) == []
 
 
-def test_notifier_does_not_count_as_a_receiver_of_payment_succeeded(
-    found: Found, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notifier_is_no_receiver_of_payment_succeeded(found: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payment_succeeded, "receivers", [])
 
     assert found(NOTIFICATIONS=[EMAIL]) == ["W016"]
