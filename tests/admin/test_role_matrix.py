@@ -22,6 +22,7 @@ from django.urls import reverse
 
 from django_feexpay import roles
 from django_feexpay.models import Incident, Payment, PaymentEvent, Provider, StaffAction
+from django_feexpay.payments import daily_totals, refunds
 from tests.admin.conftest import StartPayment
 from tests.admin.test_ledgers import first_row
 
@@ -111,6 +112,9 @@ def may(who: str, letters: str, *, reads: bool = False) -> bool:
 def rows(charged_twice: Payment, start_review: StartPayment) -> dict[str, models.Model]:
     """The first row of each model."""
     start_review(phone="+229 01 97 00 00 52")
+    source = PaymentEvent.Source.ADMIN
+    refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+    daily_totals.rebuild()
     return {str(model._meta.model_name): first_row(str(model._meta.model_name)) for model in REGISTERED}
 
 
