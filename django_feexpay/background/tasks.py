@@ -67,7 +67,7 @@ def sweep(enqueued_at: datetime | None = None) -> str:
                 _enqueue(enqueued_at)
         else:
             Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).delete()
-            # Work committed just before the delete found the row, so its `wake` enqueued nothing.
+            # A `wake` just before the delete saw the row and enqueued nothing, so look once more for its work.
             if needed and _is_work_due_soon():
                 _enqueue_first()
     return "swept"

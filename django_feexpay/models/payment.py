@@ -52,7 +52,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         attempt `may_still_succeed`, or another payment of the order is open or paid (`paid_elsewhere`).
         """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
-        # Not Exists: for it PostgreSQL may hash the whole table of attempts, for one page of payments.
+        # Without Django's `Exists`, for which PostgreSQL may hash the whole table of attempts to show one page.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
         return self.select_related("provider", "latest_attempt").annotate(
             provider_name=F("provider__name"),
@@ -84,7 +84,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
 
 
 def _any(rows: models.QuerySet[Any]) -> IsNull:
-    """Whether `rows` is not empty. Not Exists: see `for_reading`."""
+    """Whether `rows` is not empty, without Django's `Exists`: see `for_reading`."""
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 

@@ -111,7 +111,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         if isinstance(error, RefusedError) and error.code not in DOUBTFUL_REFUSALS:
             _await_another(attempt)
             raise _refused(attempt, error.code) from None
-        # The code may have been charged: history is searched for our id, and no other code is taken.
+        # The payer may have been charged: the history is searched for our id, and no other code is accepted.
         logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
         _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
         return

@@ -154,7 +154,7 @@ def repair(found: Found, source: Source, note: str) -> Outcome:
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
-    if had_no_reference:  # if it is credited now: a second row of it may have been compared before
+    if had_no_reference:  # poll it again if it is credited now: another of its rows may have been compared before
         leases.make_credited_due_now(attempt)
     if report is None:
         leases.make_due_now(attempt)

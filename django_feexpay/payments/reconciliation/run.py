@@ -32,7 +32,7 @@ logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: More than a month of a busy shop needs. It ends a reading that inconsistent answers would prolong without end.
+#: A month of a busy shop needs fewer. The limit ends a reading that inconsistent answers would prolong without end.
 MAX_QUESTIONS = 5000
 
 #: How long a comparison waits in total while the rate budget is spent.
