@@ -54,7 +54,7 @@ StartAnother = Callable[..., Payment]
 
 
 def refusal(work: Callable[[], object]) -> NotAllowedError:
-    """The refusal of a start that wrote no row and sent nothing."""
+    """Return the refusal of `work`, and check that no row was written."""
     before = rows()
     with pytest.raises(NotAllowedError) as refused:
         work()
@@ -87,7 +87,7 @@ def test_sixth_prompt_within_an_hour_is_refused(
     assert start_another(phone="0161000051").status == "pending"  # another number is another phone
 
 
-def test_start_is_admitted_after_the_answered_wait_and_not_before(
+def test_start_is_admitted_after_the_wait_in_the_refusal_and_not_before(
     start_another: StartAnother, gateway: ModelGateway, clock: Clock
 ) -> None:
     for _ in range(5):
@@ -158,7 +158,7 @@ def test_attempt_that_feexpay_refused_does_not_count(
 
 
 def test_doubtful_refusal_counts(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
-    """Each time FeexPay prompts the phone and answers with a 400 whose words no source names."""
+    """Each time FeexPay prompts the phone and answers 400 with an undocumented text."""
     gateway.next_collects = [charge_and_answer(400, {"message": "Bad Request"}, names_it=False)] * 60
     for _ in range(5):
         assert start_another().status == "rejected"
