@@ -14,7 +14,7 @@ from django_feexpay.catalogue.outcomes import REASON_CODES, UNKNOWN_REASON
 from django_feexpay.problems import PROBLEMS
 from tests.api.caller import Caller, assert_problem
 
-#: interface.md §3, "Problems".
+#: Every problem code of the HTTP API, and its status.
 STATUS_OF_CODE = {
     "validation_error": 400,
     "malformed_request": 400,
