@@ -51,7 +51,7 @@ class Payable:
         """The payment failed; a late success may still follow. Signal `payment_failed`."""
 
     def refunded(self, payment: Payment, event_id: UUID) -> None:
-        """The payer got the money back from you. Signal `payment_refunded`."""
+        """You gave the payer's money back. Signal `payment_refunded`, which this version never sends."""
 
     def reversed(self, payment: Payment, event_id: UUID) -> None:
         """FeexPay took the money of a credited payment back. Signal `payment_reversed`."""

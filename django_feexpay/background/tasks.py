@@ -187,7 +187,7 @@ def _enqueue(enqueued_at: datetime) -> None:
 
 
 def _is_cluster_stopping() -> bool:
-    """Whether our cluster got SIGTERM. Known where it keeps its state in a cache that processes share."""
+    """Whether our cluster got SIGTERM. Known only if the cluster keeps its state in a cache that processes share."""
     from django_q.conf import Conf
     from django_q.status import Stat
 

@@ -12,7 +12,7 @@ from django_feexpay.monitoring.webhook_route import webhook_path
 from django_feexpay.payments.durability import apps_outside_default
 from django_feexpay.signals import payment_succeeded
 
-#: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
+#: The 120 s that a call to a synchronous provider may take, and a minute for the rest of the sweep.
 _LONGEST_SWEEP_SECONDS = 180
 #: With `--concurrency` 8: threads to poll (8, and 4 for settled payments), send (16), deliver (16), compare; the loop.
 _WORKER_CONNECTIONS = 46

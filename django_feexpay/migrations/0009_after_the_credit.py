@@ -66,7 +66,7 @@ def forget_reversals(apps: Any, schema_editor: Any) -> None:
 
 
 def fold_incidents(apps: Any, schema_editor: Any) -> None:
-    """For the way back: keep one incident of a kind for an attempt, and write into its note what the others said."""
+    """Run when the migration is reversed: keep one incident of a kind for an attempt, with the others in its note."""
     incidents = apps.get_model("feexpay", "Incident").objects.using(schema_editor.connection.alias)
     first_of: dict[tuple[str, Any], Any] = {}
     for incident in incidents.order_by("pk"):
@@ -82,7 +82,7 @@ def fold_incidents(apps: Any, schema_editor: Any) -> None:
 
 
 def keep_findings(apps: Any, schema_editor: Any) -> None:
-    """Older comparisons stored no findings. Each gets those that are still known: the differences it found last."""
+    """Older comparisons stored no findings. Each gets the differences that it was the last one to find."""
     alias = schema_editor.connection.alias
     findings = apps.get_model("feexpay", "Finding").objects.using(alias)
     for row in apps.get_model("feexpay", "Break").objects.using(alias).order_by("pk").iterator():

@@ -225,7 +225,7 @@ class Attempt(PrimaryModel):
     ordinal = models.PositiveSmallIntegerField(_("ordinal"), default=1)
     status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
     amount = models.BigIntegerField(_("amount asked for"))
-    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known, so that the unique index lets many wait
+    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known: the unique index allows many NULLs
     masked_msisdn = models.CharField(_("phone"), max_length=32, blank=True)
     msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64, blank=True)
     msisdn_sealed = SealedField(_("encrypted phone"), null=True, blank=True)

@@ -146,7 +146,7 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Wait for another code, unless the attempt had MAX_CODES: the last one surely charged nothing."""
+    """Wait for another code, because this one surely charged nothing; after MAX_CODES accept no more."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)

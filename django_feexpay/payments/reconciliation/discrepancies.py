@@ -182,7 +182,7 @@ def _check_second_row(attempt: Attempt, found: Found) -> Outcome:
 def _is_explained(found: Found, status: Status, answer: StatusReport) -> bool:
     """Whether the attempt's status after the answer explains the discrepancy.
 
-    Two final words of FeexPay that contradict each other stay open, and so does another amount: staff decide.
+    A discrepancy stays open for staff if two final words of FeexPay contradict each other, or if the amounts differ.
     """
     if found.kind is Kind.MISSING_THERE:
         return answer.word is not Word.MISSING and agrees(status, answer.word)
@@ -266,7 +266,7 @@ def record_finding(comparison: Comparison, row: Discrepancy) -> None:
 
 
 def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
-    """The open discrepancies of attempts sent from `start` to before `end`, or never.
+    """The open discrepancies of attempts sent from `start` to before `end`, and of attempts that were never sent.
 
     Second rows are left out: one comparison that does not see the row does not end them.
     """
