@@ -416,7 +416,9 @@ def test_number_with_a_lift_is_no_violation(start_another: StartAnother, gateway
     assert not list(invariants.violations(["I18"]))
 
 
-def test_flow_of_the_provider_decides(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
+def test_provider_that_staff_set_to_push_is_limited(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     Provider.objects.filter(pk="coris_bj").update(flow="push")
     coris = {"provider": "coris_bj", "phone": "0161000050"}
     for _ in range(5):
