@@ -97,7 +97,7 @@ client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## build the client as
 	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
-bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks as ratios in one run (GATE=1: fail if a goal is missed)
+bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks, as ratios to minimal code in the same run (GATE=1: fail if a goal is missed)
 	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@cd client_app && ../$(CLIENT_PY) -m tests.bench $(if $(filter-out 0,$(GATE)),--gate)

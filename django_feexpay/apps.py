@@ -1,4 +1,4 @@
-"""App configuration: checks, observers of FeexPay calls, wake-up of a cluster, provider rows after migrate."""
+"""App configuration: system checks, observers of FeexPay calls, the django-q2 hook, provider rows after migrate."""
 
 from __future__ import annotations
 

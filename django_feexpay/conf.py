@@ -68,7 +68,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 DEVELOPMENT, STAGING, PRODUCTION = "development", "staging", "production"
-#: PAYABLE: free top-ups, the payer names the amount.
+#: PAYABLE: the payer chooses the amount, as for a top-up.
 ANY_AMOUNT = "any_amount"
 
 _PERIODS: Mapping[str, int] = {"s": 1, "min": 60, "hour": 3600, "day": 86_400}
@@ -142,7 +142,7 @@ class Settings:
     prompts_per_phone = _Setting("PROMPTS_PER_PHONE", int)
     #: Calls to FeexPay per second, of all processes together; 0: no limit.
     gateway_per_second = _Setting("GATEWAY_PER_SECOND", int)
-    #: Calls to FeexPay at the same time that web requests wait for, of all processes together; 0: no limit.
+    #: Concurrent calls to FeexPay for which a web request waits, of all processes together; 0: no limit.
     gateway_at_once = _Setting("GATEWAY_AT_ONCE", int)
 
     @property

@@ -18,7 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 #: PostgreSQL runs READ UNCOMMITTED as READ COMMITTED.
 _READ_COMMITTED = frozenset({"read committed", "read uncommitted"})
 
-#: Whether the server's own default is READ COMMITTED, by driver connection: it does not change while one is open.
+#: By driver connection: whether the server's own default is READ COMMITTED. It stays the same while the connection
+#: is open.
 _server_defaults: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 

@@ -1,6 +1,6 @@
 """The statuses of an attempt, the only legal moves between them, and the status that the payer sees.
 
-Imports no Django.
+Imports no Django. The drawing shows the usual moves; `ALLOWED` lists all of them.
 
     CREATED ──► SENDING ──► PENDING ──► SUCCESSFUL      no move leaves SUCCESSFUL
        ▲  │        │  │        ├──────► FAILED ─────┐

@@ -80,7 +80,7 @@ def connect(**kwargs: Any) -> None:
 
 
 def _receiver(path: str, name: str) -> Callable[..., None]:
-    """A receiver that logs and receipts show under the name of the host's method: `shop.orders.Orders.paid`."""
+    """A receiver with the name of the host's method (`shop.orders.Orders.paid`), which logs and receipts then show."""
 
     def receiver(*, payment: Payment, event_id: UUID, **kwargs: Any) -> None:
         method = getattr(feexpay.payable_target(), name)

@@ -78,7 +78,7 @@ def deliveries(attempt: Attempt, event: str) -> list[Delivery]:
 
 
 def post(delivery: Delivery, url: str = "") -> int:
-    """Send over HTTP to `url`, or without one in this process, through the project's middleware; the HTTP code.
+    """Send over HTTP to `url`; without `url`, in this process through the project's middleware. Return the HTTP code.
 
     Raises: CannotSendError when the project includes no webhook URL; a gateway error when `url` does not answer.
     """

@@ -50,7 +50,7 @@ _OURS = (
 
 
 class TookTooLongError(Exception):
-    """`--once` took too long. Not a DemoError, because `wait_for` reads that as "not ready yet"."""
+    """`--once` took too long. Not a DemoError, because `answers` takes that for "not ready yet"."""
 
 
 @dataclass(frozen=True)

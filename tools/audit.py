@@ -53,7 +53,7 @@ def describe(audit: Audit) -> str:
     lines += [f"audit: VULNERABLE {package}" for package in audit.vulnerable]
     if audit.not_audited:
         total = len(audit.clean) + len(audit.vulnerable) + len(audit.not_audited)
-        lines.append(f"audit: NOT AUDITED: {len(audit.not_audited)} of {total} packages, no advisories found for")
+        lines.append(f"audit: NOT AUDITED: {len(audit.not_audited)} of {total} packages; the index has no data about")
         lines.append("       " + ", ".join(audit.not_audited))
     return "\n".join(lines)
 

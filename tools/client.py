@@ -1,7 +1,7 @@
 """Starts the client, or checks that it can start: `python tools/client.py graphics | run | smoke`.
 
 `graphics` prints the missing Debian packages and fails if there are any. `run` starts the client. `smoke` starts the
-built client without a display and checks its screenshot. The Python is that of the client's environment.
+built client without a display and checks its screenshot. Run it with the Python of the client's environment.
 """
 
 from __future__ import annotations

@@ -119,9 +119,9 @@ class Bench:
         gc.collect()
         self.report(f"memory grown over {_CHANGES} changes of screen", memory() - before, "MB", 8)
         await self.pay()
-        self.report("waiting, ring and seconds, processor", await self.processor(), "%", 10)
+        self.report("waiting with spinner and countdown, processor", await self.processor(), "%", 10)
         times = sorted(await self.frames())
-        self.report("waiting and asking every 2 s, frame p95", times[int(len(times) * 0.95)], "ms", 33)
+        self.report("waiting and polling every 2 s, frame p95", times[int(len(times) * 0.95)], "ms", 33)
         print(f"{'  frames':48}{len(times):10d}, median {statistics.median(times):.1f} ms")
         self.report("memory at the end", memory(), "MB", 220)
 

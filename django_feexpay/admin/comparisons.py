@@ -192,7 +192,7 @@ def _ours(row: Discrepancy) -> SafeString | str:
 
 
 def _theirs(row: Discrepancy) -> SafeString | str:
-    """FeexPay's status in the badge of our status of the same name; a status we do not know in the badge for doubt."""
+    """FeexPay's status, with the badge of our status of the same name. An unknown status gets the badge for doubt."""
     if not row.their_word:
         return display.EMPTY
     known = row.their_word in set(Status)

@@ -152,7 +152,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         ]
 
     def confirm_url(self, action: ConfirmedAction, ids: Sequence[Any]) -> str:
-        """The address that asks for the reason to do this to these rows."""
+        """The address of the page that asks for a reason before this action runs on these rows."""
         chosen = urlencode({str(self.opts.model_name): ids}, doseq=True)
         return f"{reverse(f'admin:feexpay_{self.opts.model_name}_{action.name}')}?{chosen}"
 

@@ -170,7 +170,7 @@ def _show(model_admin: AnyModelAdmin, request: HttpRequest, payment: Payment, fo
         "gateway_answer": review_facts.describe_report(attempt, facts.report, history_complete=facts.history_complete),
         "asked_at": facts.asked_at,
         "answer": last_answer(attempt),
-        # New values, also after an incomplete form.
+        # The values of the answer shown now, even where an incomplete form is shown again.
         "hidden": {
             "attempt": str(attempt.pk),
             "seen": facts.fingerprint,

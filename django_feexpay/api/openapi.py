@@ -37,11 +37,11 @@ class DescribedSchema(AutoSchema):
         self.registry = registry
         for name, shape in schema.SHAPES.items():
             kind = ResolvedComponent.SCHEMA
-            component = ResolvedComponent(name, kind, dict(shape), name)  # type: ignore[no-untyped-call]  # theirs
+            component = ResolvedComponent(name, kind, dict(shape), name)  # type: ignore[no-untyped-call]  # spectacular's
             registry.register_on_missing(component)
         call = self.calls[method.lower()]
         names = re.findall(r"{(\w+)}", path)
-        path_parameters = self._resolve_path_parameters(names)  # type: ignore[no-untyped-call]  # theirs
+        path_parameters = self._resolve_path_parameters(names)  # type: ignore[no-untyped-call]  # drf-spectacular's
         operation: Operation = {
             "operationId": call.id + ("_with_token" if "token" in names else ""),
             "summary": call.summary,
@@ -61,7 +61,7 @@ def describe(view: str, described: Mapping[str, Call]) -> None:
     """Describe a view and its subclasses, given by its dotted path, with the call of each method."""
     described_schema = type("DescribedSchema", (DescribedSchema,), {"calls": described})
 
-    class Extension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # theirs
+    class Extension(OpenApiViewExtension):  # type: ignore[no-untyped-call]  # drf-spectacular's
         target_class = view
         match_subclasses = True
 

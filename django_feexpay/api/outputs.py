@@ -20,7 +20,7 @@ from django_feexpay.payments.failure_reasons import failure_reason
 from django_feexpay.payments.rates import may_be_used_again
 from django_feexpay.payments.terms import Quote, unavailable
 
-#: Bounds of `next_poll_seconds`; its value under review.
+#: The least and the greatest `next_poll_seconds`, and its value for a payment under review.
 _SOONEST_SECONDS, _LATEST_SECONDS, _REVIEW_SECONDS = 2, 10, 60
 
 #: The fields of a payment, in their order.

@@ -183,7 +183,7 @@ SHAPES: Mapping[str, Shape] = {
         badge=record("A short text and a color, to show in place of a logo.", monogram=TEXT, color=TEXT),
     ),
     "Quote": record(
-        "The cost of a price before the payment starts.",
+        "What the payer would be charged for a price, before the payment starts.",
         amount=AMOUNT,
         currency=CURRENCY,
         charged_amount=AMOUNT,

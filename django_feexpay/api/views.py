@@ -181,7 +181,7 @@ class ExportView(FeexPayView):
 
 
 class QuoteView(FeexPayView):
-    """`GET quote/`: the cost of a price, by the function that `initiate/` uses."""
+    """`GET quote/`: what the payer would be charged for a price, by the function that `initiate/` uses."""
 
     takes_query = True
 

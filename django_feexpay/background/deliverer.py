@@ -32,7 +32,7 @@ class Deliverer:
         self._stopping = threading.Event()
 
     def start_due(self) -> int:
-        """Give due messages to free threads, without waiting for them; how many messages.
+        """Give due messages to free threads, without waiting for them; return how many messages.
 
         Changes: OutboxMessage. Safe to repeat: yes.
         """

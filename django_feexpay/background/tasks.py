@@ -67,7 +67,7 @@ def sweep(enqueued_at: datetime | None = None) -> str:
                 _enqueue(enqueued_at)
         else:
             Heartbeat.objects.filter(name=SWEEP_TASK, beat_at=began_at).delete()
-            # Work committed just before the delete found the row, so its `wake` enqueued nothing.
+            # A `wake` just before the delete saw the row and enqueued nothing, so look once more for its work.
             if needed and _is_work_due_soon():
                 _enqueue_first()
     return "swept"
@@ -187,7 +187,7 @@ def _enqueue(enqueued_at: datetime) -> None:
 
 
 def _is_cluster_stopping() -> bool:
-    """Whether our cluster got SIGTERM. Known where it keeps its state in a cache that processes share."""
+    """Whether our cluster got SIGTERM. Known only if the cluster keeps its state in a cache that processes share."""
     from django_q.conf import Conf
     from django_q.status import Stat
 

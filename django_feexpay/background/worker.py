@@ -191,7 +191,9 @@ def correct_clock_errors() -> None:
     attempts, comparisons = leases.correct_schedule(), nightly.release_future_nights(conf.now())
     if attempts or comparisons:
         logger.warning(
-            "a clock was wrong: %d attempts are due now, %d future comparisons were dropped", attempts, comparisons
+            "a clock was wrong: %d attempts are due now, %d comparisons of future nights were released",
+            attempts,
+            comparisons,
         )
 
 

@@ -50,7 +50,7 @@ class WorkerPool:
             thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until all work is done, or `seconds` have passed; whether it is done."""
+        """Wait until all work is done, or `seconds` have passed; return whether it is done."""
         return not wait(self._under_way, seconds).not_done
 
     def wait_for_free_thread(self, seconds: float) -> None:

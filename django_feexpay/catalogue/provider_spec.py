@@ -1,4 +1,4 @@
-"""The fields of a catalogue row, and constructors for its four kinds."""
+"""The fields of a catalogue row, and its constructors: `mobile`, `card` and `unserved`."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from django_feexpay.payments.durability import apps_outside_default
 from django_feexpay.payments.receivers import host_receives
 from django_feexpay.signals import payment_succeeded
 
-#: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
+#: The 120 s that a call to a synchronous provider may take, and a minute for the rest of the sweep.
 _LONGEST_SWEEP_SECONDS = 180
-#: 3.5 worker pools of `--concurrency` (8), 16 delivering threads, the comparison, and the loop itself.
+#: With `--concurrency` 8: threads to poll (8, and 4 for settled payments), send (16), deliver (16), compare; the loop.
 _WORKER_CONNECTIONS = 46
 QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
 
@@ -72,7 +72,8 @@ def pool_size() -> Messages:
     if pool and size < _WORKER_CONNECTIONS:
         text = f"The connection pool holds {size}; a feexpay_worker uses up to {_WORKER_CONNECTIONS} at once."
         hint = (
-            'OPTIONS["pool"] = {"max_size": …}: 4 × --concurrency + 20 for the worker, its threads for a web process.'
+            'OPTIONS["pool"] = {"max_size": …}: 4 × --concurrency + 20 for the worker; for a web process, the number'
+            " of its threads."
         )
         yield warning(12, text, hint)
 
@@ -109,7 +110,7 @@ def queue_timing() -> Messages:
     if timeout is None or retry <= timeout:
         yield error(23, "Q_CLUSTER needs a timeout, and a retry that is longer.", QUEUE_TIMING_HINT)
     elif timeout < _LONGEST_SWEEP_SECONDS:
-        # A killed sweep loses no payment, but it may lose an answer, and then searches FeexPay's history for it.
+        # A killed sweep loses no payment, but may lose an answer: a later sweep searches FeexPay's history for it.
         text = f"Q_CLUSTER: timeout is below {_LONGEST_SWEEP_SECONDS} s, the longest sweep with a synchronous provider."
         yield warning(11, text, QUEUE_TIMING_HINT)
 

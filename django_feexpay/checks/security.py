@@ -126,7 +126,7 @@ def _refused_address() -> Messages:
             'Use https. For a sandbox set FEEXPAY["ENVIRONMENT"] to "development" or "staging", and list a host that is'
             ' not this machine in FEEXPAY["INSECURE_HOSTS"].'
         )
-        yield error(6, f"BASE_URL is not used: {reason}.", hint)
+        yield error(6, f"BASE_URL is refused: {reason}.", hint)
 
 
 @on_deployment

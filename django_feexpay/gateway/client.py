@@ -245,7 +245,7 @@ class Gateway:
         reply_limit_bytes: int = REPLY_LIMIT_BYTES,
     ) -> WireRequest:
         if self._refusal:
-            raise MisconfiguredError(f"BASE_URL is not used: {self._refusal}", code="unsafe_address")
+            raise MisconfiguredError(f"BASE_URL is refused: {self._refusal}", code="unsafe_address")
         if not _HEADER_SAFE.fullmatch(self._api_key):
             raise MisconfiguredError("the API key is empty or contains a space", code="invalid_api_key")
         if not _HEADER_SAFE.fullmatch(self._shop_id):

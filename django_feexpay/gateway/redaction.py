@@ -120,8 +120,8 @@ def safe_number(raw: object) -> object:
     """A number below 10 million, also as text: an amount or a count. Else ""."""
     if raw is None or isinstance(raw, bool):
         return raw
-    if isinstance(raw, int | float):  # False for NaN, which a JSON column refuses
-        return raw if -_LARGEST_AMOUNT < raw < _LARGEST_AMOUNT else ""
+    if isinstance(raw, int | float):
+        return raw if -_LARGEST_AMOUNT < raw < _LARGEST_AMOUNT else ""  # "" for NaN, too: a JSON column refuses it
     return str(raw) if isinstance(raw, str) and _SMALL_NUMBER.fullmatch(raw) else ""
 
 

@@ -457,7 +457,7 @@ _KEPT: Mapping[str, Callable[[object], object]] = MappingProxyType(
         "ref_operator": safe_id,
         "request_id": safe_id,
         "callback_info": lambda raw: safe_echo(raw) or "",
-        "ref_link": safe_id,  # a sender may put a name here, and a page name looks like one
+        "ref_link": safe_id,  # a sender may put a person's name here, which would pass as a page name
         "amount": safe_number,
         "row_count": safe_number,
         "date": safe_instant,

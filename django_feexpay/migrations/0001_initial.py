@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('otp_required', models.BooleanField(default=False, verbose_name='OTP required')),
                 ('reason_code', models.CharField(blank=True, max_length=64, verbose_name='reason')),
                 ('reason_text', models.CharField(blank=True, max_length=200, verbose_name="FeexPay's words")),
-                ('sent_at', models.DateTimeField(blank=True, help_text='Empty: nothing of it ever left for FeexPay.', null=True, verbose_name='sent at')),
+                ('sent_at', models.DateTimeField(blank=True, help_text='Empty: nothing was sent to FeexPay.', null=True, verbose_name='sent at')),
                 ('expires_at', models.DateTimeField(verbose_name='expires at')),
                 ('next_poll_at', models.DateTimeField(blank=True, null=True, verbose_name='next look')),
                 ('last_look_at', models.DateTimeField(blank=True, null=True, verbose_name='last look')),

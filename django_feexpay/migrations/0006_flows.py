@@ -18,11 +18,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='attempt',
             name='sought_by_echo',
-            field=models.BooleanField(db_default=False, default=False, help_text='A page or a lost code: whichever payment bears our id is the one that counts.', verbose_name="looked for in FeexPay's history by our id"),
+            field=models.BooleanField(db_default=False, default=False, help_text='For a payment page, or a code whose answer was lost: the payment with our id counts.', verbose_name="looked for in FeexPay's history by our id"),
         ),
         migrations.AlterField(
             model_name='provider',
             name='flow',
-            field=models.CharField(help_text='What the payer does. May be chosen where sources on FeexPay differ; a page in its answer wins.', max_length=16, verbose_name='flow'),
+            field=models.CharField(help_text='What the payer does. May be chosen where sources on FeexPay disagree. A page in its answer overrides it.', max_length=16, verbose_name='flow'),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Reviews can be closed. What is in doubt is asked about again, however old it is: before, asking stopped after a week."""
+"""Reviews can be closed. Doubtful attempts are polled again, however old they are: polling used to stop after a week."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 from django.utils import timezone
 
-#: The old rows become due a few at a time, so that they do not stand in the way of today's payers.
+#: The old rows become due a few at a time, so that they do not delay current payments.
 _SPREAD_OVER = timedelta(days=7)
 _AT_ONCE = 200
 
@@ -17,7 +17,7 @@ def ask_again(apps, schema_editor):
     forgotten = list(attempts.filter(in_doubt, next_poll_at=None).order_by("created_at").values_list("pk", flat=True))
     chunks = [forgotten[start : start + _AT_ONCE] for start in range(0, len(forgotten), _AT_ONCE)]
     now = timezone.now()
-    for place, chunk in enumerate(reversed(chunks)):  # the newest first: they are the likeliest to be heard of
+    for place, chunk in enumerate(reversed(chunks)):  # the newest first: FeexPay is likeliest to know them
         attempts.filter(pk__in=chunk).update(next_poll_at=now + _SPREAD_OVER * place / len(chunks))
 
 

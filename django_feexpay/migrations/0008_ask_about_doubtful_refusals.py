@@ -1,4 +1,4 @@
-"""Refusals of the last day that no source names are asked about from now on: those that stand there already, too."""
+"""Undocumented refusals are now polled for a day. This makes the stored ones of the last day due, too."""
 
 from datetime import timedelta
 

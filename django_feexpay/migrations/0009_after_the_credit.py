@@ -15,7 +15,7 @@ _LONGEST_NOTE = 500
 
 
 def name_the_charges(apps: Any, schema_editor: Any) -> None:
-    """An incident so far was about the charge of its own attempt, and there was one of a kind for each."""
+    """Until now an incident was about the charge of its attempt, and an attempt had at most one incident of a kind."""
     incidents = apps.get_model("feexpay", "Incident").objects.using(schema_editor.connection.alias)
     credits_ = apps.get_model("feexpay", "Credit").objects.using(schema_editor.connection.alias)
     for incident in incidents.select_related("attempt", "payment").order_by("pk").iterator():
@@ -28,7 +28,7 @@ def name_the_charges(apps: Any, schema_editor: Any) -> None:
 
 
 def _credited_beside(credits_: Any, incident: Any) -> str:
-    """The reference of the other charge: of the credit of the payment, else of another payment of its order."""
+    """The reference of the credited charge: of this payment or, without one, of another payment of the order."""
     payment = incident.payment
     beside = credits_.exclude(attempt=incident.attempt)
     found = beside.filter(payment=payment)
@@ -39,8 +39,9 @@ def _credited_beside(credits_: Any, incident: Any) -> str:
 
 
 def announce_reversals(apps: Any, schema_editor: Any) -> None:
-    """`contradiction` is `reversed_after_credit` now, and the host is told of those that staff have not closed. Those
-    they have closed count as told: the host must not act on them a second time.
+    """Rename the kind `contradiction` to `reversed_after_credit`, and queue a signal for each open incident.
+
+    The signal of a closed incident counts as delivered: the host must not act on it a second time.
     """
     alias = schema_editor.connection.alias
     incidents = apps.get_model("feexpay", "Incident").objects.using(alias).filter(kind="contradiction")
@@ -65,7 +66,7 @@ def forget_reversals(apps: Any, schema_editor: Any) -> None:
 
 
 def fold_incidents(apps: Any, schema_editor: Any) -> None:
-    """Backwards one incident of a kind is left for each attempt: its note tells what the others were about."""
+    """Run when the migration is reversed: keep one incident of a kind for an attempt, with the others in its note."""
     incidents = apps.get_model("feexpay", "Incident").objects.using(schema_editor.connection.alias)
     first_of: dict[tuple[str, Any], Any] = {}
     for incident in incidents.order_by("pk"):
@@ -81,7 +82,7 @@ def fold_incidents(apps: Any, schema_editor: Any) -> None:
 
 
 def keep_findings(apps: Any, schema_editor: Any) -> None:
-    """What is still known of older comparisons: the differences that each was the last to see."""
+    """Older comparisons stored no findings. Each gets the differences that it was the last one to find."""
     alias = schema_editor.connection.alias
     findings = apps.get_model("feexpay", "Finding").objects.using(alias)
     for row in apps.get_model("feexpay", "Break").objects.using(alias).order_by("pk").iterator():
@@ -107,7 +108,7 @@ def bring_rows_back(apps: Any, schema_editor: Any) -> None:
 
 
 def _check_now(schema_editor: Any) -> None:
-    """PostgreSQL alters no table on whose rows a foreign key is still to be checked."""
+    """Check the foreign keys now: PostgreSQL cannot alter a table while a deferred check of its rows is pending."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 

@@ -6,7 +6,7 @@ _BATCH = 1_000
 
 
 def redact(apps, schema_editor):
-    """Hold what earlier versions kept of FeexPay's words and of webhooks to today's rule. Safe to repeat: yes."""
+    """Redact the texts of FeexPay and the webhooks that earlier versions stored, by today's rule. Safe to repeat."""
     from django_feexpay.gateway.redaction import safe_echo, safe_words
     from django_feexpay.gateway.reports import redacted
 
@@ -23,7 +23,7 @@ def redact(apps, schema_editor):
 
 
 def _changes(rows, columns):
-    """What is to be written, read in slices by primary key so that no table is held in memory."""
+    """The rows to update. Reads in slices by primary key, so that no whole table is in memory."""
     last = None
     while True:
         part = list((rows if last is None else rows.filter(pk__gt=last)).values("pk", *columns)[:_BATCH])
@@ -37,7 +37,7 @@ def _changes(rows, columns):
 
 
 class Migration(migrations.Migration):
-    # A long table is no one transaction, and a migration that was stopped goes on where it is needed.
+    # Not one transaction, because the tables may be long. If it is stopped, run it again.
     atomic = False
 
     dependencies = [("feexpay", "0011_limits")]

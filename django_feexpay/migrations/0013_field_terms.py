@@ -1,4 +1,4 @@
-"""Names of the field: an attempt is polled, a difference from the gateway's history is a discrepancy."""
+"""Use the usual terms of payment software: an attempt is polled, a difference from FeexPay's history is a discrepancy."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -11,7 +11,8 @@ from django_feexpay.models.primary import PrimaryModel
 class Heartbeat(PrimaryModel):
     """When a background process last finished a round, or FeexPay last answered.
 
-    `name`: that process, `sweep_task` for the task of `background.tasks`.
+    `name`: `worker` or `cluster`; `gateway` for FeexPay's last answer to a probe, `gateway_probe` for the last probe;
+    `sweep_task` for the task of `background.tasks`.
     """
 
     name = models.CharField(_("name"), max_length=32, primary_key=True)

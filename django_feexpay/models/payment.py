@@ -49,7 +49,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
         attempt `may_still_succeed`, or another payment of the order is open or paid (`paid_elsewhere`).
         """
         unsure = Attempt.objects.filter(payment=OuterRef("pk")).exclude(Attempt.NOT_CHARGED)
-        # Not Exists: for it PostgreSQL may hash the whole table of attempts, for one page of payments.
+        # Without Django's `Exists`, for which PostgreSQL may hash the whole table of attempts to show one page.
         elsewhere = Payment.objects.of_order(OuterRef("user"), OuterRef("merchant_reference"))
         return self.select_related("provider", "latest_attempt").annotate(
             provider_name=F("provider__name"),
@@ -82,7 +82,7 @@ class PaymentQuerySet(PrimaryQuerySet["Payment"]):
 
 
 def _any(rows: models.QuerySet[Any]) -> IsNull:
-    """Whether `rows` is not empty. Not Exists: see `for_reading`."""
+    """Whether `rows` is not empty, without Django's `Exists`: see `for_reading`."""
     return IsNull(Subquery(rows.order_by().values("pk")[:1]), False)
 
 
@@ -233,7 +233,7 @@ class Attempt(PrimaryModel):
     ordinal = models.PositiveSmallIntegerField(_("ordinal"), default=1)
     status = models.CharField(_("status"), max_length=16, choices=_STATUSES, default=Status.CREATED)
     amount = models.BigIntegerField(_("amount asked for"))
-    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known, so that the unique index lets many wait
+    gateway_reference = models.CharField(_("FeexPay reference"), max_length=128, null=True, blank=True)  # noqa: DJ001 -- NULL until known: the unique index allows many NULLs
     masked_msisdn = models.CharField(_("phone"), max_length=32, blank=True)
     msisdn_hash = models.CharField(_("keyed hash of the phone"), max_length=64, blank=True)
     msisdn_sealed = SealedField(_("encrypted phone"), null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Why payments refuses a request. The API answers with `code` as its problem code."""
+"""Why `payments` refuses a request. The API answers with `code` as its problem code."""
 
 from __future__ import annotations
 

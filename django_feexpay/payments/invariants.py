@@ -387,8 +387,8 @@ _INSTANTS_OF_CLOSING = ("sent_at", "first_absence_at", "last_absence_at")
 def review_is_closed_by_a_person() -> Iterator[str]:
     """I13: each closed review names a person and a reason.
 
-    Above that day's limit a second person approved it. `not_paid` never contradicts FeexPay. A proposal is open
-    only while its attempt is under review.
+    If the amount was above the limit at the time of closing, a second person approved it. `not_paid` never contradicts
+    FeexPay. A proposal is open only while its attempt is under review.
     """
     closings = PaymentEvent.objects.filter(because__in=ReviewDecision.values).select_related("attempt")
     for event in closings.order_by("pk").iterator():

@@ -46,7 +46,7 @@ MAX_RELEASE_DELAY = timedelta(minutes=5)
 #: Allowed above the longest wait: a worker's lease, and differences between clocks.
 _MARGIN = LEASE + conf.CLOCK_SLACK
 
-#: Attempts without a next poll are searched among the payments of this time.
+#: Only payments younger than this are searched for attempts without a next poll.
 _RECENT = timedelta(days=7)
 
 _random_source = random.SystemRandom()

@@ -118,7 +118,7 @@ def _lock(attempt_id: UUID, to_status: Status) -> tuple[Payment, list[Payment]]:
     """Lock the attempt's payment; before a credit, also the other payments of the same order.
 
     After an expiry the payer may start another payment for the same order, and FeexPay may take both: then the later
-    credit must see the earlier one. Locked by primary key, so that two such moves cannot deadlock.
+    credit must see the earlier one. Locked in the order of the primary key, so two such moves cannot deadlock.
     """
     payments = Payment.objects.select_for_update(of=("self",)).order_by("pk")
     if to_status is not Status.SUCCESSFUL:

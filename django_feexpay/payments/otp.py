@@ -111,7 +111,7 @@ def _send(attempt: Attempt, code: str, source: Source) -> None:
         if isinstance(error, RefusedError) and error.code not in DOUBTFUL_REFUSALS:
             _await_another(attempt)
             raise _refused(attempt, error.code) from None
-        # The code may have been charged: history is searched for our id, and no other code is taken.
+        # The payer may have been charged: the history is searched for our id, and no other code is accepted.
         logger.warning("no usable answer to the code for attempt %s: %s", attempt.pk, error.code)
         _update(attempt, next_poll_at=leases.next_poll(attempt, Status.PENDING), payer_sealed=None)
         return
@@ -146,7 +146,7 @@ def _mark_accepted(attempt: Attempt, accepted: Accepted) -> None:
 
 
 def _await_another(attempt: Attempt, **changes: Any) -> None:
-    """Wait for another code, unless the attempt had MAX_CODES: the last one surely charged nothing."""
+    """Wait for another code, because this one surely charged nothing; after MAX_CODES accept no more."""
     next_poll_at = leases.next_poll(attempt, Status.PENDING)
     another = changes.get("otp_count", attempt.otp_count) < MAX_CODES
     _update(attempt, otp_required=another, sought_by_echo=False, next_poll_at=next_poll_at, **changes)

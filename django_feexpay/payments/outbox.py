@@ -139,7 +139,7 @@ def deliver_claimed(held: Claim, bulkhead: Bulkhead) -> Delivery:
     message = held.message
     payment = Payment.objects.for_reading().get(pk=message.payment_id)
     arguments = {"signal": SIGNALS[message.signal], "payment": payment, "event_id": message.event_id}
-    # As it was read: without an earlier delivery there is no receipt.
+    # `delivery_count` was read before this claim raised it: 0 means no earlier delivery, and so no receipt.
     done_before = set(message.receipts.values_list("receiver", flat=True)) if message.delivery_count else set()
     returned, errors = list[str](), list[str]()
     busy = False

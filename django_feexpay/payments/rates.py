@@ -32,7 +32,7 @@ from django_feexpay.payments.errors import NotAllowedError
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: The source is asked again for a rate of this age.
+#: A cached rate of this age is no longer fresh: the source is asked again.
 FRESH = timedelta(seconds=3600)
 
 #: A rate that was quoted to a user stays valid for that user's starts for this time.
@@ -217,7 +217,7 @@ def _wait_for_refresh(name: str) -> Decimal:
     give_up_at = time.monotonic() + _TIMEOUTS.total + 1
     while time.monotonic() < give_up_at:
         asking = _cached(f"{name}:asking")
-        known = _read(name)  # after `asking`: the rate is written before that is dropped
+        known = _read(name)  # read after `asking`, because `_refresh` stores the rate before it drops `asking`
         if _is_usable(known):
             return known.rate
         if asking in (None, _FAILED):

@@ -96,7 +96,7 @@ def _closest_to_a_charge(
     """The answer closest to a charge; True if it is a status, False if a history row."""
     if row is None:
         if by_reference is None and attempt.gateway_reference is not None:
-            by_reference = _status_of(attempt.gateway_reference)  # of a page or of an OTP request
+            by_reference = _status_of(attempt.gateway_reference)  # given by a payment page or by an OTP request
         return by_reference or StatusReport(word=Word.MISSING), True
     listed = replace(row.report, echo=str(attempt.pk))
     asked = [by_reference] if by_reference is not None else []
@@ -109,7 +109,7 @@ def _closest_to_a_charge(
                 amount=listed.amount if status.amount is None else status.amount,
             )
         )
-    best = max([*asked, listed], key=lambda report: _WEIGHT[report.word])  # of two equal ones the first, the status
+    best = max([*asked, listed], key=lambda report: _WEIGHT[report.word])  # if both are equal, max takes the status
     return best, best is not listed
 
 

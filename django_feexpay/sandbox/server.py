@@ -115,10 +115,11 @@ class _AnnouncingServer(uvicorn.Server):
         super().__init__(config)
         self._line = line
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+    async def main_loop(self) -> None:
+        # Not at the end of `startup`: with a signal before its main loop, uvicorn 0.30 returns without a shutdown.
         sys.stdout.write(self._line + "\n")
         sys.stdout.flush()
+        await super().main_loop()
 
 
 def serve(options: Options) -> None:

@@ -177,7 +177,7 @@ MAGIC_NUMBERS = {
     "12": ("accepté, FAILED dans un 202", "accepted with status FAILED in a 202"),
     "13": ("payé une unité de moins", "paid one unit less"),
     "14": ("faux webhook de succès, en attente", "forged success webhook while pending"),
-    "15": ("statut\u00a0: montant en texte dans data", "status answers as a string amount inside data"),
+    "15": ("statut placé dans data, montant en texte", "status answer wrapped in data, with the amount as a string"),
     "16": ("échoué, puis réussi 20 s plus tard", "failed, then successful 20 s later"),
     "17": ("réponse lente, 20 s", "slow answer, 20 s"),
     "18": ("JSON tronqué après le débit", "truncated JSON after charging"),

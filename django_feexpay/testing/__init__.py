@@ -1,4 +1,4 @@
-"""Tools for the tests of a host project: a sandbox as FeexPay, webhooks as FeexPay sends them, cases to inherit.
+"""Tools for the tests of a host project: a sandbox in place of FeexPay, webhooks as it sends them, cases to inherit.
 
 plugin.py         the pytest fixtures; pytest loads it in every project, so it imports nothing before a fixture is used
 test_case.py      the same for unittest: `FeexPayTestCase`

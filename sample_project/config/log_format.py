@@ -48,7 +48,7 @@ def _formatter(log_format: str) -> dict[str, str]:
     if log_format == "text":
         return {"format": _FIELDS}
     if log_format != "json":
-        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}: it is `text` or `json`.")
+        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}: it must be `text` or `json`.")
     if find_spec("pythonjsonlogger") is None:
         raise ImproperlyConfigured("LOG_FORMAT=json needs python-json-logger: pip install 'django-feexpay[production]'")
     return {"()": "pythonjsonlogger.json.JsonFormatter", "format": _FIELDS}

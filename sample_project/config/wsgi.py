@@ -1,4 +1,4 @@
-"""What a WSGI server runs: `gunicorn config.wsgi` in this folder."""
+"""What a WSGI server runs: `gunicorn config.wsgi` in the folder of manage.py."""
 
 from __future__ import annotations
 

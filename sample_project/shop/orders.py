@@ -33,7 +33,7 @@ class Orders(Payable):
     ) -> int:
         """The price of the pack that `metadata` names; without a pack the amount itself, as a free top-up.
 
-        A reference that is an order's must be an open order of this player for this pack.
+        If the reference is the id of an order, that order must be open, of this player and for this pack.
         A top-up may be in euros or dollars: it gives coins for the francs it converts to. Packs are priced in francs.
         Raises: ValidationError in the player's language.
         """
@@ -47,9 +47,9 @@ class Orders(Payable):
         return amount
 
     def paid(self, payment: Payment, event_id: UUID) -> None:
-        """Give the player the coins of the pack, or those of the price in francs: a fee on top buys no coins.
+        """Give the player the coins of the pack, or of a free top-up: its price in francs buys coins, a fee does not.
 
-        Where staff closed a review with less than the price (FeexPay took 4 999 of 5 000 F), the coins of that amount.
+        If staff credited less than the price after a review (4 999 of 5 000 F), that amount buys coins as a top-up.
         Safe to repeat: yes. The event may come twice, and `event_id` is unique: the second time adds nothing.
         """
         if payment.user is None:

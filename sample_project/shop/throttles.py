@@ -18,8 +18,8 @@ logger = logging.getLogger("shop")
 class SlidingThrottle(SimpleRateThrottle):
     """DRF's rates and client addresses, counted by the sliding window of django_feexpay.
 
-    Under concurrency DRF's own count admits 15 requests where 10 are allowed. Without its cache it refuses to sign
-    in, because nothing would count the guesses.
+    Under concurrency DRF's own count admits 15 requests where 10 are allowed. While the cache is
+    unavailable, this throttle refuses every sign-in, because nothing would count the guesses.
     """
 
     def __init__(self) -> None:

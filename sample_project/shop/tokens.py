@@ -77,7 +77,7 @@ class LogoutAllView(ShopView):
 
 @transaction.atomic
 def _new_token(user: Any) -> tuple[AuthToken, str]:
-    """Create a token, unless the password changed since it was checked. The row lock orders the two.
+    """Create a token, unless the password changed since it was checked. The row lock prevents a change meanwhile.
 
     Raises: AuthenticationFailed.
     """

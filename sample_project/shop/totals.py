@@ -11,7 +11,7 @@ from django_feexpay.models import Provider
 from shop.models import CoinPack
 from shop.orders import coins_for
 
-#: A top-up that is priced in dollars, in cents; its name among the totals.
+#: The price in cents of the top-up in dollars, and its key in the totals.
 DOLLAR_CENTS, IN_DOLLARS = 500, "usd"
 
 

@@ -1,6 +1,6 @@
 """*Ask FeexPay now* and *Retry*: permission, reason, run and report.
 
-With real transactions, because the ledger refuses to send inside one.
+With real transactions (`transaction=True`), so that rows are committed as on a server.
 """
 
 from __future__ import annotations

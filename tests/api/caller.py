@@ -17,14 +17,14 @@ from tests.api.described import assert_described
 BASE = "/api/v1/payments/feexpay/"
 JSON = "application/json"
 
-#: The members of every problem, by RFC 9457 and interface.md §3.
+#: The members of every problem, by RFC 9457 and docs/reference/http-api.md.
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "errors", "request_id"}
 
 
 class Caller:
     """A client with a token of `user`, or an anonymous one. Raises an unexpected error in the test instead of a 500.
 
-    It validates every answer against the API description.
+    It validates every answer, except that of `follow`, against the API description.
     """
 
     def __init__(self, user: User | None = None, *, raise_errors: bool = True) -> None:

@@ -28,7 +28,7 @@ def canaries_in(text: str) -> list[str]:
 
 
 def shown(frame: FrameType) -> Iterator[tuple[str, str]]:
-    """Each local variable as a reporter writes it. Like Sentry, show the content of a mapping without its own repr."""
+    """Each local variable as a reporter writes it. A mapping without `__sentry_repr__` is shown as a dict."""
     for name, value in frame.f_locals.items():
         if isinstance(value, Mapping) and not hasattr(type(value), "__sentry_repr__"):
             yield name, repr(dict(value))

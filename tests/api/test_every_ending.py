@@ -168,7 +168,7 @@ def test_every_ending_of_a_card_is_reached(caller: Caller, sandbox_with_webhooks
 
     settle_all(clock)
 
-    # A page has no answer to a collect request, so an ending that changes this answer has no effect.
+    # With ending 11 the page answers the payer's browser with 503 and makes no payment, so the attempt expires.
     expected = ENDINGS | {"11": results(caller, ids)["11"]}
     assert results(caller, ids) == expected
     assert expected["11"][0] == "failed"

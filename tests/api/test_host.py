@@ -134,7 +134,7 @@ def test_feexpay_is_not_asked_inside_a_transaction(player: User, gateway: ModelG
     assert gateway.questions == 0
 
 
-def test_urls_need_only_the_apps_of_the_interface() -> None:
+def test_urls_need_only_three_apps() -> None:
     printed = run_python(
         "from django.conf import settings\n"
         "settings.configure(\n"

@@ -19,7 +19,7 @@ from tests.sandbox.running import RunningSandbox, run_sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: interface.md §3, "A payment reads": every field and its types.
+#: Every field of a payment in the HTTP API, and its types.
 PAYMENT_SHAPE: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "status": (str,),

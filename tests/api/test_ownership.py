@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Every call that names a payment, as (method, path).
 CALLS_WITH_ID = [("GET", "{id}/status/"), ("POST", "retry/{id}/"), ("POST", "{id}/otp/")]
-#: Every call that needs a user.
+#: The calls that need a user, without quote/ and history/export/, which test_quote.py and test_export.py test.
 CALLS = [*CALLS_WITH_ID, ("POST", "initiate/"), ("GET", "providers/"), ("GET", "history/")]
 
 

@@ -14,7 +14,7 @@ from django_feexpay.payments.failure_reasons import REASONS
 from django_feexpay.problems import PROBLEMS
 from tests.api.caller import Caller, assert_problem
 
-#: interface.md §3, "Problems".
+#: Every problem code of the HTTP API, and its status.
 STATUS_OF_CODE = {
     "validation_error": 400,
     "malformed_request": 400,

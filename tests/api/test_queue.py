@@ -73,7 +73,7 @@ def test_start_and_retry_from_python_are_queued_too(player: User, gateway: Model
 def test_synchronous_provider_is_sent_by_the_worker_whatever_the_dispatch(
     caller: Caller, gateway: ModelGateway, clock: Clock, configure: Configure, dispatch: str
 ) -> None:
-    """Its answer is final but comes minutes later, so only a poll settles the payment."""
+    """Its answer comes minutes later, too late for a web process. A final status in it is still proved by a poll."""
     configure(DISPATCH=dispatch)
     gateway.next_collects = [accept_as("moov-1", status="SUCCESSFUL")]
     answer = caller.initiate(provider="moov_bj", phone="0195000050")

@@ -1,6 +1,8 @@
 """Requests generated from the API description, and every answer validated against it.
 
-The sandbox answers on a real socket, so that valid payments start. Deterministic: every run sends the same requests.
+The sandbox answers on a real socket, so that valid payments start. Every run sends the same requests, except in the
+nightly profile.
+
 Rules that JSON Schema cannot express are applied to the valid requests:
 
 - a provider has limits and a rule for numbers, and may need a code first: `apply_field_rules` fills in valid values;

@@ -197,7 +197,7 @@ def test_answers_about_payments_stay_out_of_shared_caches(caller: Caller, paymen
         assert response.headers["Cache-Control"] == "private, no-cache"
 
 
-def test_due_poll_waits_for_the_rate_budget(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
+def test_reads_of_a_due_payment_poll_once(caller: Caller, payment_id: str, gateway: ModelGateway) -> None:
     make_due()
 
     for _ in range(5):

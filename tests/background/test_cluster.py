@@ -105,7 +105,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 def test_cluster_sends_polls_and_credits_after_one_wake_up(
     environment: dict[str, str], sandbox: RunningSandbox, begin: Begin
 ) -> None:
-    """The first payment after the start of the cluster, with no schedule: one task enqueues the next."""
+    """The schedule is not due: the wake-up enqueues the first task, and each task enqueues the next."""
     begin()
     with cluster(environment) as process:
         wake(environment)
@@ -127,7 +127,7 @@ def test_kill_of_a_cluster_loses_nothing(environment: dict[str, str], sandbox: R
     second = begin(merchant_reference="order-3")
     for row in sandbox.payments():
         sandbox.approve(row["reference"])
-    Attempt.objects.update(next_poll_at=timezone.now())  # the leases of the killed end
+    Attempt.objects.update(next_poll_at=timezone.now())  # end the leases of the killed cluster
 
     with cluster(environment):
         forget_task()

@@ -124,7 +124,7 @@ def messages(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
         defaults = {"FEEXPAY": good, "CACHES": LOCAL_CACHE if debug else REDIS_CACHE, "Q_CLUSTER": CLUSTER}
         for name, value in ({"DEBUG": debug} | defaults | own).items():
             setattr(settings, name, value)
-        # Not by settings: Django does not expect another database while it runs.
+        # Not through the `settings` fixture: Django warns when a test overrides DATABASES.
         chosen = (SQLITE if debug else POSTGRES) if database is None else database
         monkeypatch.setitem(settings.DATABASES, "default", chosen)
         return checks.check_settings() + checks.check_deployment()
@@ -465,7 +465,7 @@ def test_no_message_shows_a_secret(messages: Callable[..., list[CheckMessage]]) 
     assert "canary" not in " ".join(f"{message.msg} {message.hint}" for message in found)
 
 
-def test_checks_run_with_django_s() -> None:
+def test_checks_run_with_those_of_django() -> None:
     assert checks.check_settings in registry.registry.get_checks()
     assert checks.check_deployment not in registry.registry.get_checks()
     assert checks.check_deployment in registry.registry.get_checks(include_deployment_checks=True)

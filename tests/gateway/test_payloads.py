@@ -1,4 +1,7 @@
-"""Real bodies of FeexPay, one per file with its source and grade. Malformed bodies must never settle a payment."""
+"""FeexPay's bodies, documented or captured, one per file with its source and grade.
+
+Malformed bodies must never settle a payment.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,7 @@ def test_malformed_reply_never_becomes_success_failure_or_refusal(call: str, sta
     try:
         value = ask(call, gateway_that_answers(status, raw))
     except (RefusedError, MisconfiguredError):
-        # These errors promise that nothing was charged, so they need FeexPay's own error body and an error status.
+        # These errors end the attempt as refused, so they need FeexPay's own error body and an error status.
         assert 400 <= status < 500 or (call, status) == ("page", 503)
         assert isinstance(json.loads(raw.decode("utf-8-sig")), dict)
     except NotSentError:

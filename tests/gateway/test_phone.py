@@ -108,7 +108,7 @@ def test_length_decides_if_a_number_begins_with_its_calling_code(code: str, raw:
         ("+229 970", "wrong_length"),
         ("+229", "wrong_length"),
         ("0297000050", "wrong_length"),  # ten digits of Benin begin with 01
-        ("01970000", "wrong_length"),  # a new number cut short is no old one
+        ("01970000", "wrong_length"),  # a ten-digit number cut short, not a number of the former eight digits
         ("12345678", "wrong_length"),
     ],
 )

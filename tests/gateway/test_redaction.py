@@ -104,7 +104,7 @@ FIELDS = (
 
 @given(said=SAID, field=st.sampled_from(FIELDS))
 @example(said="Kossiwavi", field="ref_link")
-def test_no_field_of_a_delivery_contains_them(said: str, field: str) -> None:
+def test_no_field_of_a_delivery_contains_personal_data(said: str, field: str) -> None:
     hint = hint_from({"reference": UUID, field: said})
 
     kept = [value for name, value in hint.redacted.items() if name != "reference"]

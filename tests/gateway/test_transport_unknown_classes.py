@@ -1,4 +1,7 @@
-"""Unknown connection classes of another urllib3: every failure is an unknown outcome, never "not sent"."""
+"""Connection classes that the transport does not know, as another version of urllib3 may have.
+
+Every failure of such a connection is an unknown outcome, never "not sent".
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ WEBHOOK = ("--webhook-url", "https://shop.example/pay/webhook/")
 
 
 class FakeInternet:
-    """A transport to a FeexPay that accepts the key, and to a webhook that answers from outside."""
+    """Answers as a FeexPay that accepts the key, and as the host's webhook does to the outside."""
 
     def __init__(self) -> None:
         self.date = ""

@@ -1,4 +1,4 @@
-"""A process that migrates to each migration back to zero and forward again (`test_migration_steps.py` runs it)."""
+"""A process that migrates step by step back to zero and forward again (`test_migration_steps.py` runs it)."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ _bodies = st.fixed_dictionaries(
     {"status": _words}, optional=dict.fromkeys(("reference", "amount", "callback_info", "data", "total"), _values)
 )
 
-#: Answers that are no status of FeexPay.
+#: Answers that prove neither a success nor a failure.
 malformed_answers = st.one_of(
     st.sampled_from(MALFORMED),
     st.binary(max_size=40).map(lambda raw: WireReply(200, {}, raw)),

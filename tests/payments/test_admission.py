@@ -1,4 +1,4 @@
-"""A repeated request gets its own answer even while new requests are refused for FeexPay's health."""
+"""A repeated request is answered as a repeat, even while new requests are refused because FeexPay is busy or down."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def one_minute_of_work(clock: Clock) -> None:
 def test_attempt_that_ended_a_year_ahead_is_polled_again_and_credited(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder, answer: Ending
 ) -> None:
-    """The sweep leaves an expired attempt without a next poll, and a declined one with a next poll in a year."""
+    """The sweep plans the next poll of either attempt a year ahead or later."""
     payment = begin()
     answer(gateway.last())
     with wrong(clock, YEAR):

@@ -151,7 +151,7 @@ def test_retry_checks_a_refusal_that_a_webhook_contradicts(begin: Begin, gateway
 
 
 @pytest.mark.parametrize(("status", "told"), [("SUCCESSFUL", "review"), ("PENDING", "review"), ("FAILED", "rejected")])
-def test_payment_like_a_doubtful_refusal_leads_to_review(
+def test_similar_payment_in_history_sends_a_doubtful_refusal_to_review(
     status: str, told: str, begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
@@ -185,7 +185,7 @@ def test_review_of_a_lost_request_names_the_similar_payment(begin: Begin, gatewa
     assert said == [{"reference": "ref-0001", "word": "pending", "amount": 5000}]
 
 
-def test_retry_is_refused_while_a_payment_like_the_doubtful_refusal_exists(
+def test_retry_is_refused_while_history_has_a_payment_similar_to_the_doubtful_refusal(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]

@@ -116,7 +116,7 @@ def test_fingerprint_ignores_the_order_of_names() -> None:
     assert idempotency.fingerprint("initiate", {"amount": 2, "phone": "\ud800"}) != one
 
 
-def test_request_whose_first_commits_during_its_validation_gets_the_keys_answer(
+def test_repeat_gets_the_keys_answer_if_the_first_request_commits_during_its_validation(
     begin: Begin, gateway: ModelGateway, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The duplicate that it finds is its own payment, so the client must not get `duplicate_payment`."""

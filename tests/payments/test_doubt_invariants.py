@@ -1,4 +1,4 @@
-"""I14: the worker searches missing attempts, never resends answered ones, and polls doubtful refusals."""
+"""I14: the worker searches for missing attempts, never resends answered ones, and polls doubtful refusals."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def pass_time(clock: Clock, seconds: int) -> None:
 
 @pytest.fixture
 def refused(begin: Begin, gateway: ModelGateway, clock: Clock) -> Payment:
-    """A payment refused in words that no source names, but charged by FeexPay."""
+    """A payment that FeexPay refused with an undocumented text, and charged."""
     gateway.next_collects = [charge_and_answer(400, BAD_REQUEST, names_it=False)]
     return begin(merchant_reference="order-1")
 
@@ -193,7 +193,7 @@ def test_page_of_an_operator_in_maintenance_is_rejected(begin: Begin, gateway: M
     assert (payment.status, payment.attempt.reason_code) == ("rejected", "network_unavailable")
 
 
-# --- refusals that no source names --------------------------------------------------------------------------
+# --- refusals with an undocumented text ---------------------------------------------------------------------
 
 
 def test_doubtful_refusal_is_shown_as_refused_and_polled_like_a_failure(

@@ -173,7 +173,7 @@ def rows(comparison: Comparison) -> tuple[int, int, int, int]:
 def three_discrepancies(
     money_at_stake: None, begin: Begin, gateway: ModelGateway, history: FakeHistory, day: date, clock: Clock
 ) -> None:
-    """Three discrepancies: money at stake, one that a status poll settles, and a failure that the history lacks."""
+    """Money at stake, and a success and a failure that only FeexPay knows: a status poll settles these two."""
     begin(merchant_reference="to be settled")
     gateway.last().approve()
     write(history, gateway.last(), day)

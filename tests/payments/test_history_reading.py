@@ -117,7 +117,7 @@ def test_exactly_500_rows_may_have_been_cut(history: FakeHistory) -> None:
     assert len(history.requests) > 1
 
 
-def test_rows_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
+def test_row_of_a_provider_without_a_filter_is_a_gap_for_such_providers_only(history: FakeHistory) -> None:
     history.add(day(0), 400)
     history.add(day(0), 200, reseau="MOOV")
     history.add(day(0), 1, reseau="WAVE BF")
@@ -153,7 +153,7 @@ def test_statuses_without_a_filter_are_found_provider_by_provider(history: FakeH
     assert gaps(parts) == []
 
 
-def test_status_and_provider_without_a_filter_are_a_gap_for_those_providers_only(history: FakeHistory) -> None:
+def test_row_whose_status_and_provider_have_no_filter_is_a_gap_for_such_providers_only(history: FakeHistory) -> None:
     history.add(day(0), 480)
     history.add(day(0), 30, reseau="MOOV")
     history.add(day(0), 3, status="REVERSED")

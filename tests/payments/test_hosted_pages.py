@@ -370,7 +370,7 @@ def test_webhook_of_a_page_makes_its_attempt_due(
     assert (only_attempt(payment).next_poll_at == clock.at) is due
 
 
-def test_page_without_a_title_is_named_by_its_only_part(
+def test_webhook_of_a_page_without_a_title_makes_its_attempt_due(
     pay_by_card: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
     payment = pay_by_card()

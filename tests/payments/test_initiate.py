@@ -149,7 +149,7 @@ def test_back_off_between_sends_grows_to_two_minutes(begin: Begin, gateway: Mode
 def test_attempt_that_never_left_expires_at_its_expiry(
     begin: Begin, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
-    """The expiry does not move with each put back."""
+    """The expiry does not move each time the attempt is put back for sending."""
     gateway.next_collects = [cannot_reach] * sending.MAX_SENDS
     started_at = clock.at
 
@@ -289,7 +289,7 @@ def test_reference_found_twice_in_history_goes_to_staff(
 def test_reference_conflict_in_review_is_polled_less_and_less(
     begin: Begin, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """It was polled at the end of each lease, without end."""
+    """An earlier version polled it at the end of each lease, for ever."""
     begin(merchant_reference="one")
     gateway.next_collects.append(accept_as("ref-0001"))
     second = begin(merchant_reference="two")

@@ -132,7 +132,7 @@ def test_polls_at_once_credit_once_and_raise_nothing(begin: Begin, gateway: Mode
 
 
 def test_update_that_waited_for_a_lock_sees_the_new_values(begin: Begin, gateway: ModelGateway, level: str) -> None:
-    """Such as claims, poll times and stored answers."""
+    """Such updates write claims, poll times and stored answers."""
     begin()
     attempt = Attempt.objects.get()
     Attempt.objects.update(next_poll_at=attempt.created_at)
@@ -277,7 +277,7 @@ def test_without_autocommit_the_api_answers_503_and_payments_can_be_read(
     def post(path: str, body: object) -> Any:
         return Client().post(f"{BASE}{path}", body, content_type="application/json", headers=headers)
 
-    # Django's test client would close the connection, and with it this test's autocommit setting.
+    # Django's test client keeps the connection open between requests, and with it this test's autocommit setting.
     started = post("initiate/", initiate_body(merchant_reference="order-7"))
     delivered = post("webhook/", {"reference": "ref-0001", "status": "SUCCESSFUL"})
 

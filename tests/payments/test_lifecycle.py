@@ -30,7 +30,7 @@ def allowed() -> set[tuple[str, str]]:
     return pairs
 
 
-def test_table_has_every_status() -> None:
+def test_table_has_twenty_five_moves() -> None:
     assert len(allowed()) == 25
 
 

@@ -99,7 +99,7 @@ def test_absence_counts_when_a_split_history_is_complete(lost: Payment, history:
 def test_absence_counts_when_no_filter_reaches_the_status_or_the_provider(
     begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock
 ) -> None:
-    """The reader asks word by word, and for reversed payments provider by provider: the history is complete."""
+    """The reader asks status by status, and for reversed payments provider by provider: the history is complete."""
     gateway.next_collects.append(lose_the_answer)
     lost = begin(provider="orange_ml", phone="70 00 00 50")
     fill(history, clock, 400)

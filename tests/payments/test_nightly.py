@@ -78,7 +78,7 @@ def test_comparison_does_not_run_before_compare_at(paid_on_tuesday: None, clock:
 def test_compare_at_is_a_setting(
     at: str | None, runs: bool, paid_on_tuesday: None, clock: Clock, configure: Configure
 ) -> None:
-    """At 02:00: with a later COMPARE_AT the night before is still due, but no attempt was sent before it."""
+    """It is 02:00. With a later COMPARE_AT only yesterday's comparison is due, and nothing was sent before it."""
     configure(COMPARE_AT=at)
 
     assert (run_next() is not None) is runs

@@ -57,7 +57,7 @@ def test_missed_nights_are_compared_oldest_first(first_night: date, clock: Clock
 def test_charge_of_a_missed_night_is_found(
     first_night: date, begin: Begin, gateway: ModelGateway, history: FakeHistory, clock: Clock, missed: int
 ) -> None:
-    """FeexPay refused the request and charged anyway: only the nightly comparison can find it."""
+    """FeexPay refused the requests and charged anyway. No worker polls, so only the comparison finds the charges."""
     payments = []
     for number in range(missed):
         gateway.next_collects = [refuse("Bad Request")]

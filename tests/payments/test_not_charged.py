@@ -37,7 +37,7 @@ def test_row_and_list_agree_on_every_combination(begin: Begin, gateway: ModelGat
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_only_refusals_that_no_source_names_are_doubtful(reason: str) -> None:
+def test_only_refusals_with_an_undocumented_text_are_doubtful(reason: str) -> None:
     refused = Attempt(status=Status.REJECTED, reason_code=reason)
 
     assert refused.is_doubtful_refusal is (reason in ("expired", "unknown_reason"))

@@ -77,7 +77,7 @@ def test_start_waits_for_the_code(waiting: Payment, gateway: ModelGateway) -> No
     assert gateway.last().code == ""
 
 
-def test_code_is_sent_once_in_the_same_request_and_a_poll_settles_the_payment(
+def test_code_is_sent_once_in_a_second_request_and_a_poll_settles_the_payment(
     waiting: Payment, gateway: ModelGateway, clock: Clock, signals: Recorder
 ) -> None:
     gateway.next_collects = [answer_with_first_reference(gateway.charges[0])]
@@ -245,7 +245,9 @@ def test_failure_of_the_first_request_settles_nothing_while_the_second_may_be_pa
     assert sweep_until_final(payment, clock).status == "successful"
 
 
-def test_lost_code_that_failed_fails_at_its_expiry(waiting: Payment, gateway: ModelGateway, clock: Clock) -> None:
+def test_declined_payment_whose_code_got_no_answer_fails_at_its_expiry(
+    waiting: Payment, gateway: ModelGateway, clock: Clock
+) -> None:
     gateway.next_collects = [lose_the_answer]
     payment = submit(waiting)
     for charge in gateway.charges:

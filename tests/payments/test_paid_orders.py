@@ -1,4 +1,4 @@
-"""One order, two payments: after an expiry the payer may start again, and both may be paid (case 6)."""
+"""One order, two payments: after an expiry the payer may start again, and both may be paid."""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ def test_first_polls_follow_the_hosts_list_exactly(polls: int, seconds: int) -> 
 @pytest.mark.parametrize(
     ("polls", "shortest", "longest"), [(5, 96, 120), (6, 192, 240), (7, 240, 300), (8, 240, 300), (500, 240, 300)]
 )
-def test_waits_then_double_up_to_five_minutes_less_a_fifth_at_most(polls: int, shortest: int, longest: int) -> None:
+def test_later_waits_double_up_to_five_minutes_and_are_shortened_by_a_fifth_at_most(
+    polls: int, shortest: int, longest: int
+) -> None:
     assert wait(Status.PENDING, polls=polls, share=0) == shortest
     assert wait(Status.PENDING, polls=polls, share=1) == longest
 

@@ -54,7 +54,7 @@ StartAnother = Callable[..., Payment]
 
 
 def refusal(work: Callable[[], object]) -> NotAllowedError:
-    """The refusal of a start that wrote no row and sent nothing."""
+    """Return the refusal of `work`, and check that no row was written."""
     before = rows()
     with pytest.raises(NotAllowedError) as refused:
         work()
@@ -87,7 +87,7 @@ def test_sixth_prompt_within_an_hour_is_refused(
     assert start_another(phone="0161000051").status == "pending"  # another number is another phone
 
 
-def test_start_is_admitted_after_the_answered_wait_and_not_before(
+def test_start_is_admitted_after_the_wait_in_the_refusal_and_not_before(
     start_another: StartAnother, gateway: ModelGateway, clock: Clock
 ) -> None:
     for _ in range(5):
@@ -158,7 +158,7 @@ def test_attempt_that_feexpay_refused_does_not_count(
 
 
 def test_doubtful_refusal_counts(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
-    """Each time FeexPay prompts the phone and answers with a 400 whose words no source names."""
+    """Each time FeexPay prompts the phone and answers 400 with an undocumented text."""
     gateway.next_collects = [charge_and_answer(400, {"message": "Bad Request"}, names_it=False)] * 60
     for _ in range(5):
         assert start_another().status == "rejected"
@@ -416,7 +416,9 @@ def test_number_with_a_lift_is_no_violation(start_another: StartAnother, gateway
     assert not list(invariants.violations(["I18"]))
 
 
-def test_flow_of_the_provider_decides(start_another: StartAnother, gateway: ModelGateway, clock: Clock) -> None:
+def test_provider_that_staff_set_to_push_is_limited(
+    start_another: StartAnother, gateway: ModelGateway, clock: Clock
+) -> None:
     Provider.objects.filter(pk="coris_bj").update(flow="push")
     coris = {"provider": "coris_bj", "phone": "0161000050"}
     for _ in range(5):

@@ -51,7 +51,7 @@ def test_no_window_exceeds_the_limit_and_every_caller_is_admitted_in_the_end(gap
             assert sum(other > at - SECONDS + 1e-6 for other in passed) <= LIMIT
 
 
-def test_caller_is_admitted_after_the_answered_wait(store: Counters, clock: Clock) -> None:
+def test_caller_is_admitted_after_the_returned_wait(store: Counters, clock: Clock) -> None:
     for _ in range(LIMIT):
         assert rate_limit.wait_seconds("one", LIMIT, SECONDS) == 0
         clock.advance(7)

@@ -171,7 +171,7 @@ def test_name_is_the_module_and_the_qualified_name(receiver: receivers.Receiver,
     assert name_of(receiver) == f"{__name__}.{name}"
 
 
-def test_only_receivers_of_payments_that_are_still_alive_are_called() -> None:
+def test_only_receivers_that_still_exist_and_listen_to_payments_are_called() -> None:
     signal, gone, kept = Signal(), Callable(), Callable()
     signal.connect(gone.method)
     signal.connect(kept.__call__)

@@ -177,7 +177,7 @@ def test_payments_agree_with_the_sandbox_and_a_missed_one_is_credited(
 def test_more_rows_than_one_answer_holds_are_read_over_the_socket(
     sandbox: RunningSandbox, begin: Begin, clock: Clock, transactional_db: None
 ) -> None:
-    """500 payments of another system on one day, ours is the first one; the command compares a month."""
+    """One day has our payment, then 500 of another system. The command compares that day and the forty before it."""
     payment = begin()
     payment_request = {
         "phoneNumber": "2290161000050",

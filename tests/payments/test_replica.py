@@ -1,4 +1,4 @@
-"""A host's router sends every read to an outdated replica: one empty, one that is copied in the middle of the test.
+"""A host's router sends every read to an outdated replica, copied before the first payment or in the middle of a test.
 
 The package still reads its rows from the primary: there is one charge and one credit, and each answer is correct.
 """

@@ -155,7 +155,7 @@ def test_lost_attempt_cannot_be_retried(begin: Begin, gateway: ModelGateway, clo
 def test_declined_payment_cannot_be_retried_while_feexpay_does_not_answer(
     declined: Payment, gateway: ModelGateway, clock: Clock
 ) -> None:
-    """The stored failure may be a success by now (reliability.md case 11)."""
+    """The stored failure may be a success by now."""
     gateway.reads_unanswered = True
 
     assert refusal(declined) == "gateway_unavailable"
@@ -274,7 +274,7 @@ def test_earlier_attempts_are_asked_about_within_five_seconds_in_all(
     assert len(gateway.charges) == (4 if seconds == 1.0 else 3)
 
 
-def test_history_and_status_of_a_lost_attempt_share_the_five_seconds(
+def test_history_and_status_of_a_refused_attempt_share_the_five_seconds(
     begin: Begin, gateway: ModelGateway, guard: Guard, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.next_collects.append(refuse())

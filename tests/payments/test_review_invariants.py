@@ -120,7 +120,9 @@ def test_i13_reports_a_closing_without_its_people(
     ],
     ids=str,
 )
-def test_i13_requires_the_second_person_in_the_proposal(waiting: Payment, changes: dict[str, str], holds: bool) -> None:
+def test_i13_requires_a_proposal_that_a_second_person_approved(
+    waiting: Payment, changes: dict[str, str], holds: bool
+) -> None:
     proposal = approved(only_attempt(waiting), **changes)
     closed(waiting, "credit_taken", credited=4999, evidence={"two_person_above": 1000, "proposal": proposal.pk})
 

@@ -312,7 +312,7 @@ def test_lost_request_is_credited_with_the_amount_of_the_payment_with_our_id(
     assert (Credit.objects.get().amount, broken_invariants()) == (4999, [])
 
 
-def test_not_paid_payment_with_the_reference_of_another_is_not_retryable_for_good(
+def test_not_paid_payment_with_the_reference_of_another_is_never_retryable(
     begin: Begin, gateway: ModelGateway, clock: Clock, ama: User
 ) -> None:
     """FeexPay can never confirm that attempt, so the answer must not suggest another try soon."""

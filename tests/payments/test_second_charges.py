@@ -148,7 +148,7 @@ def test_page_credited_after_it_closed_is_polled_once_more(begin: Begin, gateway
     assert only_attempt(payment).next_poll_at is None
 
 
-def test_page_is_polled_again_when_feexpay_did_not_answer_with_its_history(
+def test_page_is_polled_again_when_its_history_could_not_be_asked_for(
     paid_page: Payment, gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.pay_on_page().approve()

@@ -271,7 +271,7 @@ class PaymentLife(RuleBasedStateMachine):
     @precondition(lambda self: self.under_review())
     @rule(data=st.data(), place=places)
     def close_a_review_as_not_paid(self, data: st.DataObject, place: str | None) -> None:
-        """Staff close a review too early: FeexPay's charge refuses it, and a late success is credited."""
+        """Staff close a review too early: that is refused if FeexPay shows a charge, and a late success is credited."""
         pk = data.draw(st.sampled_from(self.under_review()))
         given = {"reason": "nothing seen", "actor": str(self.user.pk), "source": Source.ADMIN}
         self.unless_killed(place, lambda: reviews.close(pk, "not_paid", **given))
@@ -340,7 +340,7 @@ class PaymentLife(RuleBasedStateMachine):
         return Incident.objects.filter(kind="duplicate_charge").count()
 
     def count_expected_second_charges(self) -> int:
-        """Every paid charge but the one of each payment: a payer may also pay a page twice."""
+        """The paid charges, without one for each paid payment. A payer may also pay a page twice."""
         paid = [charge.attempt_id for charge in self.gateway.paid()]
         return len(paid) - Payment.objects.filter(attempts__in=paid).distinct().count()
 

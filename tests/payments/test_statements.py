@@ -63,7 +63,7 @@ def test_prompt_limit_costs_a_lock_and_two_counts(
     assert len(statements(lambda: begin(merchant_reference="order-8"))) == without + 3
 
 
-def test_send_writes_the_answer_with_three_statements(
+def test_send_writes_the_answer_with_four_statements(
     begin: Begin, gateway: ModelGateway, clock: Clock, configure: Configure
 ) -> None:
     configure(DISPATCH="queue")

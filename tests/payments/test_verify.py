@@ -144,7 +144,7 @@ def test_broken_rule_is_reported_by_its_number(rule: str, credited: Payment) -> 
     assert verdict.startswith(f"✘ {rule} ")
 
 
-def test_json_is_one_object_a_violation_and_nothing_else(credited: Payment) -> None:
+def test_json_is_one_object_per_violation_and_nothing_else(credited: Payment) -> None:
     Attempt.objects.update(amount=1)
 
     code, printed = verify("--json", "--only", "I12")

@@ -154,7 +154,7 @@ def test_flood_of_unknown_references_deletes_the_oldest_but_no_true_delivery(
     assert only_attempt(payment).next_poll_at == clock.at
 
 
-def test_unmatched_deliveries_are_counted_only_with_some_deliveries(
+def test_only_a_random_share_of_deliveries_counts_the_unmatched_ones(
     gateway: ModelGateway, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhook_hints, "MAX_UNMATCHED", 2)

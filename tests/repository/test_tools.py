@@ -36,7 +36,7 @@ def test_audit_names_the_packages_that_were_not_audited() -> None:
     assert audit.describe(judged).splitlines() == [
         "audit: 1 packages without a known vulnerability",
         "audit: VULNERABLE pillow 1.0: PYSEC-1, PYSEC-2",
-        "audit: NOT AUDITED: 1 of 3 packages, no advisories found for",
+        "audit: NOT AUDITED: 1 of 3 packages; the index has no data about",
         "       anyio",
     ]
 

@@ -1,4 +1,4 @@
-"""Only gateway/, sandbox/ and testing/ use FeexPay's field names, even in comments."""
+"""FeexPay's field names occur only in gateway/, sandbox/ and testing/; elsewhere not even in comments."""
 
 from __future__ import annotations
 

@@ -125,7 +125,9 @@ def test_sqlite_takes_the_write_lock_at_once() -> None:
 
 
 def test_unknown_log_format_is_refused() -> None:
-    assert "LOG_FORMAT is 'xml': it is `text` or `json`." in run("development", "pass", {"LOG_FORMAT": "xml"}).stderr
+    assert (
+        "LOG_FORMAT is 'xml': it must be `text` or `json`." in run("development", "pass", {"LOG_FORMAT": "xml"}).stderr
+    )
 
 
 def test_json_log_without_its_package_says_what_to_install() -> None:

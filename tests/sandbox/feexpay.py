@@ -26,7 +26,7 @@ def status_of(sandbox: RunningSandbox, reference: str) -> dict[str, Any]:
 
 
 def wait_for_status(sandbox: RunningSandbox, reference: str, status: str) -> dict[str, Any]:
-    """Poll until the status is `status`; its body. Raises AssertionError after 10 s."""
+    """Poll until the status is `status`, and return the body of that answer. Raises AssertionError after 10 s."""
     give_up_at = time.monotonic() + 10
     while time.monotonic() < give_up_at:
         body = status_of(sandbox, reference)

@@ -226,7 +226,7 @@ def test_contested_flows_can_be_chosen() -> None:
     assert [suffix for suffix, body in answers.items() if "payment_url" in body] == ["orange_ml"]
 
 
-def test_lost_answer_to_the_second_request_is_paid_in_the_history(sandbox: RunningSandbox) -> None:
+def test_payment_whose_second_answer_was_lost_is_paid_in_the_history(sandbox: RunningSandbox) -> None:
     reference = _coris(sandbox, ending="09").json()["reference"]
     with pytest.raises(requests.ConnectionError):
         _coris(sandbox, "123456", ending="09")

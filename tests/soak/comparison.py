@@ -158,8 +158,8 @@ def _reference(row: Row) -> str:
 
 
 def _may_be_in_review(attempt: OurAttempt, rows: Sequence[Row]) -> bool:
-    """Whether a review is justified: paid short; pending or reversed after a failure; reversed before the credit; or
-    killed before it was sent.
+    """Whether a review is justified: too little was paid; pending or reversed after a failure; reversed before the
+    credit; or never sent, because its process was killed.
     """
     if attempt.because == "amount_mismatch":
         return any(row["charged"] and row["paid_amount"] != attempt.amount for row in rows)

@@ -34,7 +34,7 @@ class Payers:
             self.act()
 
     def act(self, *, at_once: bool = False) -> int:
-        """Make the decisions that are due, or all with `at_once`; how many decisions are still to come."""
+        """Make the decisions that are due, or all with `at_once`; return how many are still to come."""
         rows = self._sandbox.payments()
         later = self._choose(rows, at_once=at_once) + self._pay_on_pages(rows, at_once=at_once)
         if at_once:
@@ -56,7 +56,7 @@ class Payers:
         return len(planned) - len(due) + len(late)
 
     def _pay_on_pages(self, rows: list[dict[str, Any]], *, at_once: bool) -> int:
-        """Pay by card on open pages, except expired ones; how many will be paid later."""
+        """Pay by card on open pages, except expired ones; return how many will be paid later."""
         now, paid, later = time.monotonic(), {row["link"] for row in rows}, 0
         for link in self._sandbox.links():
             code, purchase = link["code"], self._by_amount[link["amount"]]
@@ -70,7 +70,9 @@ class Payers:
         return later
 
     def _run_follow_ups(self, rows: list[dict[str, Any]], *, at_once: bool) -> int:
-        """Make the second charges and reversals of the plan; how many are still to come, without those of the end."""
+        """Make the second charges and reversals that are due, or all with `at_once`. Return how many are still to come,
+        without those that are made only after all purchases.
+        """
         later = 0
         for row in rows:
             purchase = self._by_amount[row["amount"]]

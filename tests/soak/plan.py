@@ -58,8 +58,8 @@ _CASES = {
     Case.REVERSED: 6, Case.HUNG: 3,
 }  # fmt: skip
 
-#: Every soak has these, in this order, after the charged errors. True: FeexPay sends a webhook about it. False: it
-#: happens after the purchases without a webhook, so that only the nightly comparison can find it.
+#: Every soak has these, in this order, after the charged errors. True: FeexPay sends a webhook about it. False:
+#: FeexPay sends none and it happens after all purchases, so that only the nightly comparison can find it.
 _ALWAYS_CASES = (
     (Case.REVERSED, True), (Case.PUSH_TWICE, True), (Case.PAGE_TWICE, True), (Case.HUNG, True), (Case.PAGE, True),
     (Case.REVERSED, False), (Case.PUSH_TWICE, False),

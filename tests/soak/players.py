@@ -107,7 +107,7 @@ class Players:
             )
 
     def _send_until_answered(self, purchase: Purchase, url: str, body: object, key: str) -> dict[str, Any] | None:
-        """The payment in the answer, repeated with the same key until there is one; None when refused or timed out."""
+        """Send with the same key until an answer comes. Return its payment, or None when refused or timed out."""
         give_up_at = time.monotonic() + self._timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         while time.monotonic() < give_up_at:
@@ -139,7 +139,7 @@ class Players:
     def _poll(
         self, purchase: Purchase, payment: dict[str, Any], *, seconds: float, every_seconds: float
     ) -> dict[str, Any]:
-        """Poll the payment until it is settled or the time is over; the payment as last read."""
+        """Poll the payment until it is settled or the time is over, and return it as last read."""
         give_up_at = time.monotonic() + seconds
         while payment["status"] == "pending" and time.monotonic() < give_up_at:
             time.sleep(every_seconds)

@@ -68,7 +68,7 @@ class Processes:
         self.start(name, *command)
 
     def stop(self, *names: str) -> list[str]:
-        """Send SIGTERM to all of these; the names of those that were already dead or did not end in time."""
+        """Send SIGTERM to all of these; return the names of those that were already dead or did not end in time."""
         members = {name: self._running.pop(name) for name in names if name in self._running}
         dead = [name for name, member in members.items() if member.process.poll() is not None]
         for member in members.values():

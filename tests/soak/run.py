@@ -41,8 +41,8 @@ _DATABASE_AWAY = ("django.db.utils.OperationalError", "django.db.utils.Interface
 _UNCHECKED_LOGS = ("cluster",)
 _WORKERS = ("worker-1", "worker-2")
 
-# Minutes ahead: after the longest lease, after two empty searches in history ten minutes apart, and after the day at
-# whose end an attempt found in no history is closed.
+# How many minutes the clock is put ahead: past the longest lease; past two empty searches in history, ten minutes
+# apart; past the day after which an attempt is closed if history never listed it.
 _AFTER_LEASES = 3
 _AFTER_SEARCHES = (14, 26, 24 * 60 + 5)
 # After the comparison, and again for the questions that FeexPay was too busy to answer.

@@ -40,7 +40,7 @@ _SIGNALS_SECONDS = 15.0
 
 
 def make_players(count: int) -> list[str]:
-    """Create players; a bearer token of each."""
+    """Create players, and return a bearer token of each."""
     users = [get_user_model().objects.create_user(f"player-{number}") for number in range(count)]
     return [AuthToken.objects.create(user=user)[1] for user in users]
 
@@ -176,10 +176,10 @@ def tally() -> dict[str, int]:
         "late successes": PaymentEvent.objects.filter(
             Q(from_status="expired") | Q(from_status="failed"), to_status="successful"
         ).count(),
-        "answers lost": PaymentEvent.objects.filter(to_status="unknown").count(),
+        "unknown outcomes": PaymentEvent.objects.filter(to_status="unknown").count(),
         "senders died": PaymentEvent.objects.filter(because="sender_died").count(),
         "found in history": PaymentEvent.objects.filter(because="found_in_history").count(),
-        "sent again, surely not sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
+        "put back, nothing was sent": PaymentEvent.objects.filter(from_status="sending", to_status="created").count(),
         "charged twice": Incident.objects.filter(kind=Incident.Kind.DUPLICATE_CHARGE).count(),
         "reversed after the credit": Incident.objects.filter(kind=Incident.Kind.REVERSED_AFTER_CREDIT).count(),
         "discrepancies left open": Discrepancy.objects.still_open().count(),

@@ -1,4 +1,4 @@
-"""On a host with LoginRequiredMiddleware, each of our addresses answers itself and never redirects to a login."""
+"""On a host with LoginRequiredMiddleware, our views answer every request and never redirect to a login."""
 
 from __future__ import annotations
 

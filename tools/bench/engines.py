@@ -1,7 +1,7 @@
 """Seconds from the payer's PIN to the host's receiver, with `feexpay_worker` and with `qcluster`.
 
-The sandbox runs in real time. Its webhooks are passed to the function that the webhook view calls. The engine and the
-first payment start together. `python -m tools.bench.engines` runs only this, with its own database.
+The sandbox runs in real time. It sends no webhook; this program calls the function that the webhook view calls. The
+engine and the first payment start together. `python -m tools.bench.engines` runs only this, with its own database.
 """
 
 from __future__ import annotations

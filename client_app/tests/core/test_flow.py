@@ -221,7 +221,7 @@ def test_too_many_prompts_is_shown_and_not_sent_again(run_scenario: RunScenario)
     assert len(run_scenario(act).server.sent("POST initiate/")) == 1
 
 
-def test_malformed_answer_is_searched_in_the_history(run_scenario: RunScenario) -> None:
+def test_malformed_answer_leads_to_a_search_of_the_history(run_scenario: RunScenario) -> None:
     async def act(harness: FlowHarness) -> None:
         harness.server.on("POST initiate/", httpx.Response(200, text="<html>portal</html>"))
         harness.server.on("GET history/", answer(page(payment())))

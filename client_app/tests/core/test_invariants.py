@@ -191,7 +191,7 @@ class Payer(RuleBasedStateMachine):
     # --- at the end: a restart must not change the result ---
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
+        if not hasattr(self, "sim"):
             return
         sim = self.sim
         sim.disk_works, sim.held_by_other_window = True, False

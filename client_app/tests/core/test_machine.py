@@ -166,7 +166,7 @@ def test_refusal_is_not_final_while_an_earlier_request_may_arrive() -> None:
     assert sim.state.phase is Phase.WAITING, "it did"
 
 
-def test_offline_keeps_that_an_earlier_request_may_have_left() -> None:
+def test_offline_error_does_not_reset_may_have_left_of_an_earlier_request() -> None:
     sim = posting()
     sim.answer("arrives_later")
     sim.fire_timer()
@@ -199,7 +199,7 @@ def test_search_time_starts_at_the_last_request() -> None:
     assert sim.state.notice.code == "not_sent"
 
 
-def test_unavailable_is_confirmed_by_a_search() -> None:
+def test_unavailable_is_checked_by_a_search() -> None:
     sim = posting()
     sim.answer("unavailable_after")  # it stored the payment, then its database failed
     sim.fire_timer()
@@ -517,7 +517,7 @@ def test_open_payment_cannot_be_replaced() -> None:
 # --- the quote ---------------------------------------------------------------------------------------
 
 
-def test_typing_an_amount_requests_one_quote_and_a_phone_number_none() -> None:
+def test_typing_an_amount_requests_one_quote_and_typing_a_phone_number_requests_none() -> None:
     sim = Simulation()
     sim.send(ev.Opened(None))
     for amount in (1, 10, 100):

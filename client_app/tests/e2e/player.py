@@ -25,9 +25,9 @@ from feexpay_client.core.tokens import TokenStore
 class Plan:
     """What this run does.
 
-    hold: where the request stops (`before`, `during`, `after`, `lost`, `offline`, or empty). on: that request's path,
-    after `hold_after` requests went through. act: `pay`, `retry` (with `phone`), `fill_in` (the form only) or
-    `resume`. then: phone numbers of further payments, each started when the previous one has ended.
+    hold: where the request stops (`before`, `during`, `after`, `lost`, `offline`, or empty). on: part of that request's
+    path. hold_after: how many such requests go through first. act: `pay`, `retry` (with `phone`), `fill_in` (the form
+    only) or `resume`. then: phone numbers of further payments, each started when the previous one has ended.
     """
 
     home: str
@@ -59,7 +59,7 @@ def print_shown_result(payment: Payment | None) -> None:
 
 
 class FaultyTransport(httpx.AsyncBaseTransport):
-    """A transport that stops the planned request; all others go through."""
+    """A transport that stops the planned request. The others go through, but after `lost` there is no network."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

@@ -1,4 +1,4 @@
-"""Random events: the result shows the flow's payment, the receipt the opened one, a retry the one shown."""
+"""Random events: the result shows the flow's payment, the receipt the opened one. Retry is offered only if allowed."""
 
 from __future__ import annotations
 

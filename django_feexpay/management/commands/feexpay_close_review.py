@@ -18,9 +18,9 @@ REFUSED = 1
 
 class Command(BaseCommand):
     help = (
-        "Close a payment under review: credit the amount that FeexPay took (credit_taken), credit the price "
-        "(credit_price), or record that nothing was taken (not_paid). The command asks FeexPay first; the answer may "
-        "forbid the decision or settle the payment. Exit code 0: closed, or proposed where a second person must "
+        "Close a payment under review: credit the amount that FeexPay took (credit_taken), credit the amount asked "
+        "for (credit_price), or record that nothing was taken (not_paid). The command asks FeexPay first; the answer "
+        "may forbid the decision or settle the payment. Exit code 0: closed, or proposed where a second person must "
         "approve; 1: refused, with the reason, and nothing changed."
     )
 

@@ -88,12 +88,18 @@ def _sandbox_variables(webhook_url: str, state: str) -> dict[str, str]:
 
 
 def _wait_until_it_listens(sandbox: subprocess.Popen[bytes]) -> None:
-    """Wait until the sandbox takes connections or has ended, so that the worker's first probe is answered."""
+    """Wait until the sandbox answers a request or has ended.
+
+    Then it has printed its addresses, and it will answer the worker's first probe. A connection alone says too little:
+    the socket listens before the server is ready.
+    """
     address = urlsplit(feexpay.base_url)
     give_up_at = time.monotonic() + _START_SECONDS
     while sandbox.poll() is None and time.monotonic() < give_up_at:
-        with suppress(OSError), socket.create_connection((address.hostname or "", address.port or 0), timeout=1):
-            return
+        with suppress(OSError), socket.create_connection((address.hostname or "", address.port or 0), 1) as connection:
+            connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+            if connection.recv(1):
+                return
         time.sleep(0.1)
 
 

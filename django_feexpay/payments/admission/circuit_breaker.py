@@ -189,7 +189,7 @@ def _open_states(circuits: Iterable[str]) -> dict[str, tuple[float, float]]:
 
 
 def _left(until: float, now: float) -> float:
-    """The seconds left of a pause; 0 if more than a whole one is left, by a clock that was ahead."""
+    """The seconds left of a pause; 0 if more than a whole pause is left, because a clock was ahead."""
     return until - now if until - now <= PAUSE_SECONDS + _SLACK_SECONDS else 0.0
 
 

@@ -154,7 +154,7 @@ def repair(found: Found, source: Source, note: str) -> Outcome:
     before = attempt.life_status
     report = reconcile.ask(attempt.pk, source=source, note=note)
     attempt.refresh_from_db()
-    if had_no_reference:  # if it is credited now: a second row of it may have been compared before
+    if had_no_reference:  # poll it again if it is credited now: another of its rows may have been compared before
         leases.make_credited_due_now(attempt)
     if report is None:
         leases.make_due_now(attempt)
@@ -182,7 +182,7 @@ def _check_second_row(attempt: Attempt, found: Found) -> Outcome:
 def _is_explained(found: Found, status: Status, answer: StatusReport) -> bool:
     """Whether the attempt's status after the answer explains the discrepancy.
 
-    Two final words of FeexPay that contradict each other stay open, and so does another amount: staff decide.
+    A discrepancy stays open for staff if two final words of FeexPay contradict each other, or if the amounts differ.
     """
     if found.kind is Kind.MISSING_THERE:
         return answer.word is not Word.MISSING and agrees(status, answer.word)
@@ -266,7 +266,7 @@ def record_finding(comparison: Comparison, row: Discrepancy) -> None:
 
 
 def open_about(start: datetime, end: datetime) -> list[Discrepancy]:
-    """The open discrepancies of attempts sent from `start` to before `end`, or never.
+    """The open discrepancies of attempts sent from `start` to before `end`, and of attempts that were never sent.
 
     Second rows are left out: one comparison that does not see the row does not end them.
     """

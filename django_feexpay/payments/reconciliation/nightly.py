@@ -38,7 +38,8 @@ DAYS_ON_SUNDAY = 9
 MAX_STARTS = 5
 #: A running comparison without a heartbeat for this time has lost its process.
 HEARTBEAT_TIMEOUT = timedelta(minutes=10)
-#: A comparison without an answer is started again after this time; after MAX_STARTS starts, after the second one.
+#: A comparison without an answer is started again after RESTART_AFTER, and once it had MAX_STARTS starts, after
+#: LATE_RESTART_AFTER.
 RESTART_AFTER = timedelta(hours=1)
 LATE_RESTART_AFTER = A_DAY
 #: Older nights are not compared any more.

@@ -32,7 +32,7 @@ logger = logging.getLogger("django_feexpay.payments")
 
 State = Comparison.State
 
-#: More than a month of a busy shop needs. It ends a reading that inconsistent answers would prolong without end.
+#: A month of a busy shop needs fewer. The limit ends a reading that inconsistent answers would prolong without end.
 MAX_QUESTIONS = 5000
 
 #: How long a comparison waits in total while the rate budget is spent.
@@ -136,7 +136,7 @@ class _Run:
         self._write_heartbeat()
 
     def _compare_attempt(self, attempt: Attempt, row: HistoryRow) -> Iterator[Found]:
-        """The discrepancies of an attempt, if it was sent in this period or never."""
+        """The discrepancies of an attempt; none if it was sent outside this period."""
         day = _day_of(attempt)
         if day is not None:
             if not self._row.first_day <= day <= self._row.last_day:

@@ -115,7 +115,7 @@ if _BROKER == "redis" and REDIS_URL:
 elif _BROKER == "orm":
     Q_CLUSTER["orm"] = "default"
 else:
-    raise ImproperlyConfigured("Q_BROKER is orm, or redis together with REDIS_URL.")
+    raise ImproperlyConfigured("Q_BROKER must be orm, or redis together with REDIS_URL.")
 
 # --- the API -----------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ FEEXPAY = {
     "SHOP_ID": "SANDBOXSHOP0001",
     "BASE_URL": f"http://127.0.0.1:{os.environ.get('SANDBOX_PORT', '9')}/api",
     "PAYABLE": "orders.prices.price",
-    # Ten minutes: an order that is paid at once was made due by a webhook.
+    # Ten minutes: if an order is paid sooner, a webhook made its poll due.
     "POLL_SECONDS": [600],
 }
 

@@ -5,7 +5,7 @@ A screen needs four objects, all from one `session.Session(folder, tokens)`:
     session.preferences.value   server, country, language, theme, …      .change(theme="dark")
     session.texts("key")        texts; .subscribe(listener) when the language changes
     session.catalogue           .providers, .countries(), .in_country(code), await .refresh()
-    session.flow                the signed-in payer's payments (None before the first sign-in)
+    session.flow                the signed-in payer's payments (None before a sign-in and after a sign-out)
 
 `await session.start()` returns True if the stored session is usable; `session.flow.state` then shows the open payment.
 `await session.sign_in(server, username, password)` raises ValueError (address) or errors.ApiError.

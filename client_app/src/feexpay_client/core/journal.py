@@ -57,7 +57,7 @@ class Journal:
     def load(self) -> Loaded:
         """Read the open intent, unless another process holds the file. Raises nothing: reports unreadable files.
 
-        Safe to repeat: a process that has ended no longer holds the lock.
+        Safe to repeat: it succeeds once the other process has ended, because that frees the lock.
         """
         with self._guard:
             try:

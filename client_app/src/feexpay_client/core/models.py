@@ -217,7 +217,7 @@ class Payment:
 
     @property
     def unconfirmed(self) -> bool:
-        """The payer did not confirm in time, but may still be charged: the app must not offer to pay again."""
+        """The payer did not confirm in time, but may still be charged: the app must not offer a retry."""
         return self.status == FAILED and self.detail == EXPIRED and not self.can_retry
 
     @property

@@ -66,7 +66,7 @@ def grouped(digits: str, rule: PhoneRule) -> str:
 
 
 def suggestion(text: str, chosen: Provider, providers: Iterable[Provider]) -> Provider | None:
-    """Another provider of that country whose prefix the number has, if it lacks the chosen one's."""
+    """Another provider of the same country, if the number has its prefix and none of the chosen provider's."""
     digits = national(text, chosen.phone)
     if not digits or _matches(digits, chosen) or not chosen.phone.prefixes:
         return None

@@ -20,8 +20,8 @@ _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)
 def after_answer(next_poll_seconds: int | None, unchanged_polls: int = 0) -> float:
     """Seconds until the next poll of a pending payment.
 
-    unchanged_polls: number of 304 answers since the last full answer. They carry no interval, so each adds a second,
-    up to ten.
+    unchanged_polls: number of 304 answers since the last full answer. They carry no interval, so each makes it
+    a second longer, until it is ten seconds.
     """
     interval = DEFAULT_SECONDS if next_poll_seconds is None else float(next_poll_seconds)
     return _bounded(max(interval, min(interval + unchanged_polls, _UNCHANGED_SECONDS)))

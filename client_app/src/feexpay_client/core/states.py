@@ -161,7 +161,8 @@ class State:
     the token; the flow continues after signing in. request and request_kind: number and kind of the running request
     (0: none). timer: number of the current timer. deadline: monotonic time until which the payer may confirm.
     maybe_sent: a request with the intent's key got no answer, the last one at `unanswered_since` (monotonic).
-    sends: how often it was sent. refusal: the server's refusal, until the history confirms it.
+    sends: how often it was sent.
+    refusal: the server's refusal, kept until a search of the history confirms that no payment was started.
     failures: requests in a row without a usable answer. unchanged_polls: polls in a row without a change.
     other_window: another window of this app holds the journal, so this one starts no payment.
     """

@@ -152,7 +152,7 @@ def _parts(color: str | Sequence[float]) -> Sequence[float]:
 
 
 def badge_background(color: str, key: str = "") -> list[float]:
-    """A dark background of about that hue on which white text is readable. It never matches a brand colour.
+    """A dark background of about that hue on which white text is readable.
 
     An invalid colour is replaced by a hue computed from `key`.
     """

@@ -28,7 +28,7 @@ class OtherAmount(Column):
 
 
 class HomeScreen(Screen):
-    """On a wide window the packs are at the right, else at the top."""
+    """On a wide window the packs are to the right of the balance, else below it."""
 
     def on_kv_post(self, _base: Any) -> None:
         column = self.ids.left if self.wide else self.ids.right

@@ -1,4 +1,4 @@
-"""Badge with the letters of a provider or country. Never an operator's logo or brand colour."""
+"""Badge with the letters of a provider or country. Never an operator's logo."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
 class Focusable(FocusBehavior):
     """Can have the focus and shows a ring. Enter and space press it, Esc goes back."""
 
-    #: Keys that press the widget. Text fields use Enter otherwise.
+    #: Keys that press the widget. Text fields have none: there Enter submits.
     pressing_keys = ("enter", "numpadenter", "spacebar")
 
     def __init__(self, **kwargs: Any) -> None:
