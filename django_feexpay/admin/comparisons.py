@@ -20,8 +20,10 @@ from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_act
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.payment_page import MAX_ROWS
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import PaymentRowsAdmin
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Comparison, Discrepancy, Finding, StaffAction
 from django_feexpay.payments.reconciliation import discrepancies
@@ -120,7 +122,7 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
         "found_at",
         "note",
     )
-    list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
+    list_filter = ("state", "money_at_stake", "kind", ("found_at", PeriodFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
     export_columns = export_columns.DISCREPANCIES
@@ -146,8 +148,8 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
         """A comparison's page leads to its differences."""
         return lookup == _COMPARISON_FILTER or super().lookup_allowed(lookup, value, request)
 
-    def named(self, term: str) -> Q:
-        return super().named(term) | Q(gateway_reference=term)
+    def named_beside(self, term: str) -> Q:
+        return Q(gateway_reference__in=spellings_of(term))
 
     # --- columns -------------------------------------------------------------------------------------
 

@@ -24,18 +24,22 @@ from django_feexpay.admin import (
     payment_page,
     refund_pages,
     review_page,
+    saved_filters,
     search,
+    search_terms,
     unmask_page,
 )
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
+from django_feexpay.admin.period_filter import PeriodFilter
+from django_feexpay.admin.search_box import SearchedListAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.payments import reviews
 
 
 @admin.register(Payment)
-class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
+class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
     """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
 
     list_display = (
@@ -49,20 +53,19 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         "created_at",
     )
     list_filter = (
+        saved_filters.SavedPaymentFilter,
         search.SamePayerFilter,
+        search.UserFilter,
         search.ReasonFilter,
         search.StatusFilter,
-        ("created_at", admin.DateFieldListFilter),
+        ("created_at", PeriodFilter),
         search.CurrencyFilter,
         "provider",
     )
     list_select_related = ("provider", "latest_attempt", "user")
     sortable_by = ("created_at",)
-    search_fields = ("merchant_reference__exact",)  # shows the box; `get_search_results` does the search
-    search_help_text = _(
-        "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
-        "appear in the address. Use “Find by phone number”."
-    )
+    search_fields = ("merchant_reference__exact",)  # shows the box; `named` does the search
+    filter_links = saved_filters.PAYMENTS
     export_columns = export_columns.PAYMENTS
     export_order = ("created_at", "id")
     confirmed_actions = (
@@ -98,11 +101,8 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         ),
     )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
-    ) -> tuple[QuerySet[Payment], bool]:
-        term = search_term.strip()
-        return (search.exact(queryset, term) if term else queryset), False
+    def named(self, request: HttpRequest, queryset: QuerySet[Payment], term: str) -> QuerySet[Payment]:
+        return search_terms.payments_named(queryset, term)
 
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)

@@ -348,6 +348,7 @@ class PaymentEvent(AppendOnlyModel):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ("id",)
+        indexes = (models.Index(fields=("-created_at", "-id"), name="feexpay_event_newest"),)
 
     def __str__(self) -> str:
         return f"{self.from_status or '·'} → {self.to_status}"
