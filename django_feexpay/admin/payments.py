@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_feexpay import exports
+from django_feexpay import conf, exports
 from django_feexpay.admin import (
     display,
     export_columns,
@@ -27,6 +27,7 @@ from django_feexpay.admin import (
     saved_filters,
     search,
     search_terms,
+    stuck,
     unmask_page,
 )
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
@@ -100,6 +101,18 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
             {"classes": ("collapse",), "fields": ("released_at", "rate_shown", "idempotency_key", "metadata_shown")},
         ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        rows = super().get_queryset(request).select_related(*self.list_select_related)
+        return stuck.with_last_event(rows) if _shows_stuck(request) else rows
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """In the list of stuck payments: the age, the cause and the next poll."""
+        shown = super().get_list_display(request)
+        if not _shows_stuck(request):
+            return shown
+        left_out = ("msisdn_shown", "merchant_reference", "created_at")
+        return [*(name for name in shown if name not in left_out), "age_shown", "cause_shown", "next_poll_shown"]
 
     def named(self, request: HttpRequest, queryset: QuerySet[Payment], term: str) -> QuerySet[Payment]:
         return search_terms.payments_named(queryset, term)
@@ -185,6 +198,22 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
     def msisdn_shown(self, payment: Payment) -> SafeString:
         return display.line(payment.attempt.masked_msisdn)
 
+    @admin.display(description=_("open for"))
+    def age_shown(self, payment: Payment) -> str:
+        return stuck.age(payment, conf.now())
+
+    @admin.display(description=_("why"))
+    def cause_shown(self, payment: Any) -> str:
+        return stuck.cause(payment.attempt, payment.last_because or "")
+
+    @admin.display(description=_("FeexPay is asked next"))
+    def next_poll_shown(self, payment: Payment) -> SafeString:
+        return stuck.next_poll(payment.attempt, conf.now())
+
     @admin.display(description=_("metadata"))
     def metadata_shown(self, payment: Payment) -> SafeString | str:
         return display.json_block(payment.metadata)
+
+
+def _shows_stuck(request: HttpRequest) -> bool:
+    return request.GET.get(saved_filters.SHOW) == saved_filters.STUCK
