@@ -29,6 +29,7 @@ from django_feexpay.admin import (
 )
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
+from django_feexpay.admin.people import name_of, names_of
 from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter
@@ -125,13 +126,25 @@ class AttemptAdmin(ExportedListAdmin, PaymentRowsAdmin):
 class PaymentEventAdmin(PaymentRowsAdmin):
     """All changes of status, newest first."""
 
-    list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor", "note")
+    list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor_shown", "note")
     list_filter = ("source", ("created_at", PeriodFilter))
     ordering = ("-created_at", "-id")
     fields = (
         *("payment", "attempt", "before", "after", "because_shown"),
-        *("source", "actor", "note", "evidence_shown", "created_at"),
+        *("source", "actor_shown", "note", "evidence_shown", "created_at"),
     )
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the names of the users who acted, read in one statement."""
+        changes = super().get_changelist_instance(request)
+        names = names_of(event.actor for event in changes.result_list)
+        for event in changes.result_list:
+            event.actor_name = names[event.actor]
+        return changes
+
+    @admin.display(description=_("actor"))
+    def actor_shown(self, event: Any) -> str:
+        return getattr(event, "actor_name", None) or name_of(event.actor) or display.EMPTY
 
     @admin.display(description=_("from"))
     def before(self, event: PaymentEvent) -> SafeString:

@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -197,6 +198,21 @@ def test_payments_of_a_user(superuser_client: Client, start_payment: StartPaymen
 
     assert rows(superuser_client, LIST, {"of_user": player.pk}) == [payment]
     assert rows(superuser_client, LIST, {"of_user": "nonsense"}) == []
+
+
+def test_events_name_the_user_who_acted(superuser_client: Client, start_payment: StartPayment) -> None:
+    payment, colleague = start_payment(), User.objects.create_user("nadia")
+    for actor in (str(colleague.pk), "feexpay_reconcile"):
+        event = PaymentEvent(payment=payment, attempt=payment.attempt, to_status="pending", because="confirmed")
+        event.source, event.actor, event.created_at = PaymentEvent.Source.ADMIN, actor, conf.now()
+        event.save()
+    of_nadia = PaymentEvent.objects.get(actor=str(colleague.pk))
+
+    page = superuser_client.get("/admin/feexpay/paymentevent/").content.decode()
+
+    assert '<td class="field-actor_shown">nadia</td>' in page
+    assert '<td class="field-actor_shown">feexpay_reconcile</td>' in page
+    assert "nadia" in superuser_client.get(f"/admin/feexpay/paymentevent/{of_nadia.pk}/change/").content.decode()
 
 
 # --- cost --------------------------------------------------------------------------------------------
