@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext_lazy
@@ -38,22 +39,32 @@ class SavedFilter:
 
 
 def links(filters: tuple[SavedFilter, ...], request: HttpRequest) -> list[dict[str, Any]]:
-    """Title, address and count of each filter. One statement each, which reads at most MAX_COUNT + 1 rows."""
+    """Title, address and count of each filter. One statement each, which reads at most MAX_COUNT + 1 rows.
+
+    The result of a search stands without the counts, which nobody asked for then.
+    """
+    is_search = bool(request.GET.get(SEARCH_VAR))
     now = conf.now()
     found = []
     for each in filters:
         query = QueryDict(mutable=True)
         query.update(dict(each.query))
-        count = each.rows(now).order_by()[: MAX_COUNT + 1].count()
+        count = None if is_search else each.rows(now).order_by()[: MAX_COUNT + 1].count()
         found.append(
             {
                 "title": each.title,
                 "url": f"{request.path}?{query.urlencode()}",
-                "count": f"{MAX_COUNT}+" if count > MAX_COUNT else str(count),
+                "count": _shown(count),
                 "is_chosen": all(request.GET.get(name) == value for name, value in each.query.items()),
             }
         )
     return found
+
+
+def _shown(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{MAX_COUNT}+" if count > MAX_COUNT else str(count)
 
 
 # --- payments ----------------------------------------------------------------------------------------

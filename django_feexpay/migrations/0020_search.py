@@ -1,6 +1,7 @@
 """Indexes for the lists of the back office.
 
 - `feexpay_event_newest`: events by date. The table has several rows for each payment.
+- `feexpay_event_by_person`: the few events that staff, a command or the host's code made, by date, among millions.
 - `feexpay_incident_open`: the payments with an open incident, without reading the closed ones.
 - On PostgreSQL, references by their beginning in any letter case: an index in the database's own order cannot serve
   LIKE, and FeexPay writes a reference in either letter case. Other databases cannot use such an index for LIKE at all.
@@ -41,6 +42,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="paymentevent",
             index=models.Index(fields=["-created_at", "-id"], name="feexpay_event_newest"),
+        ),
+        migrations.AddIndex(
+            model_name="paymentevent",
+            index=models.Index(
+                fields=["-created_at", "-id"],
+                name="feexpay_event_by_person",
+                condition=~Q(source__in=("api", "worker")),
+            ),
         ),
         migrations.AddIndex(
             model_name="incident",

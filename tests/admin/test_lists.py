@@ -176,6 +176,14 @@ def test_count_of_a_saved_filter_stops(
     assert saved(superuser_client)["Stuck for 15 minutes or more"][0] == "2+"
 
 
+def test_search_shows_the_saved_filters_without_counts(superuser_client: Client, start_payment: StartPayment) -> None:
+    start_payment()
+
+    page = superuser_client.get(LIST, {"q": "order"}).content.decode()
+
+    assert '<a href="/admin/feexpay/payment/?show=stuck">Stuck for 15 minutes or more</a>' in page
+
+
 def test_unmatched_deliveries_are_a_saved_filter(superuser_client: Client, charged_twice: Payment) -> None:
     address = "/admin/feexpay/webhookdelivery/"
     stray = deliver(None, gateway_reference="STRAY-1")
@@ -263,6 +271,9 @@ def test_list_takes_at_most_12_statements_however_many_rows(
         pytest.param(f"{LIST}?created_at__to=2020-01-01", {"feexpay_pay_newest"}, id="payments by day"),
         pytest.param(
             "/admin/feexpay/paymentevent/?created_at__to=2020-01-01", {"feexpay_event_newest"}, id="events by day"
+        ),
+        pytest.param(
+            "/admin/feexpay/paymentevent/?source__exact=admin", {"feexpay_event_by_person"}, id="events of a person"
         ),
         pytest.param("/admin/feexpay/credit/?created_at__to=2020-01-01", {"feexpay_credit_day"}, id="credits by day"),
         pytest.param(

@@ -74,6 +74,16 @@ def test_search_finds_the_payment_of(term: Any, superuser_client: Client, known:
     assert listed(superuser_client, q=term(known)) == {known}
 
 
+def test_search_finds_many_payments_by_their_reference(
+    superuser_client: Client, start_payment: StartPayment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django_feexpay.admin.search_terms.MAX_FEW", 2)
+    payments = {start_payment() for _ in range(4)}
+    start_payment(merchant_reference="other")
+
+    assert listed(superuser_client, q="ORDER-") == payments
+
+
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("model", ["attempt", "paymentevent", "webhookdelivery"])
 def test_search_in_the_rows_of_payments_finds_those_of(
