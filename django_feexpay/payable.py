@@ -30,8 +30,8 @@ class Payable:
     """Subclass it and name the subclass in FEEXPAY["PAYABLE"] by its dotted path.
 
     A new instance is made without arguments for each call, so keep no state in it. The worker calls every method but
-    `price` like a signal receiver: at least once for each `event_id`, from several threads, with a timeout of ten
-    seconds, and again after an exception. These methods may be `async def`.
+    `price` and `admin_url` like a signal receiver: at least once for each `event_id`, from several threads, with a
+    timeout of ten seconds, and again after an exception. These methods may be `async def`.
     """
 
     def price(
@@ -55,6 +55,22 @@ class Payable:
 
     def reversed(self, payment: Payment, event_id: UUID) -> None:
         """FeexPay took the money of a credited payment back. Signal `payment_reversed`."""
+
+    def admin_url(self, payment: Payment, staff: Any) -> str:
+        """Return the address of your admin page of what was paid for, such as an order, for a link on the
+        payment's page.
+
+        Called in the request for that page. `staff` is the user who reads it: return "" if that user may not open your
+        page, and for a payment without one.
+        """
+        return ""
+
+
+def admin_url_of(payment: Payment, staff: Any) -> str:
+    """The address that the host's Payable gives for a payment; "" without one."""
+    target = feexpay.payable_target
+    is_payable = isinstance(target, type) and issubclass(target, Payable)
+    return target().admin_url(payment, staff) if is_payable else ""
 
 
 def connect(**kwargs: Any) -> None:

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay.admin import display, export_columns
+from django_feexpay.admin import discrepancy_cells, display, export_columns
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin, close_action
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.payment_page import MAX_ROWS
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.records import PaymentRowsAdmin
-from django_feexpay.lifecycle import Status
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.models import Comparison, Discrepancy, Finding, StaffAction
 from django_feexpay.payments.reconciliation import discrepancies
 
-_TONES: Mapping[str, Tone] = {
-    Comparison.State.RUNNING: Tone.WAITING,
-    Comparison.State.COMPLETE: Tone.GOOD,
-    Comparison.State.INCOMPLETE: Tone.DOUBT,
-    Comparison.State.STOPPED: Tone.QUIET,
-    Discrepancy.State.OPEN: Tone.BAD,
-    Discrepancy.State.SETTLED: Tone.GOOD,
-    Discrepancy.State.GONE: Tone.QUIET,
-    Discrepancy.State.CLOSED: Tone.QUIET,
-}
-
-
 #: The list filter for the differences of one comparison.
 _COMPARISON_FILTER = "findings__comparison__id__exact"
-
-
-def _state(row: Any) -> SafeString:
-    return display.pill(row.get_state_display(), _TONES[row.state])
 
 
 @admin.register(Comparison)
@@ -93,7 +76,7 @@ class ComparisonAdmin(LedgerAdmin):
 
     @admin.display(description=gettext_lazy("state"))
     def state_shown(self, comparison: Comparison) -> SafeString:
-        return _state(comparison)
+        return discrepancy_cells.state(comparison)
 
     @admin.display(description=gettext_lazy("money at stake"))
     def at_stake_shown(self, comparison: Comparison) -> SafeString | int:
@@ -120,7 +103,7 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
         "found_at",
         "note",
     )
-    list_filter = ("state", "money_at_stake", "kind", ("found_at", admin.DateFieldListFilter))
+    list_filter = ("state", "money_at_stake", "kind", ("found_at", PeriodFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
     export_columns = export_columns.DISCREPANCIES
@@ -146,8 +129,8 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
         """A comparison's page leads to its differences."""
         return lookup == _COMPARISON_FILTER or super().lookup_allowed(lookup, value, request)
 
-    def named(self, term: str) -> Q:
-        return super().named(term) | Q(gateway_reference=term)
+    def named_beside(self, term: str) -> Q:
+        return Q(gateway_reference__in=spellings_of(term))
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -157,7 +140,7 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
 
     @admin.display(description=gettext_lazy("state"))
     def state_shown(self, row: Discrepancy) -> SafeString:
-        return _state(row)
+        return discrepancy_cells.state(row)
 
     @admin.display(description=gettext_lazy("money at stake"))
     def stake_shown(self, row: Discrepancy) -> SafeString:
@@ -167,11 +150,11 @@ class DiscrepancyAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmi
 
     @admin.display(description=gettext_lazy("here"))
     def ours(self, row: Discrepancy) -> SafeString | str:
-        return _ours(row)
+        return discrepancy_cells.ours(row)
 
     @admin.display(description=gettext_lazy("at FeexPay"))
     def theirs(self, row: Discrepancy) -> SafeString | str:
-        return _theirs(row)
+        return discrepancy_cells.theirs(row)
 
 
 @admin.register(Finding)
@@ -185,25 +168,6 @@ class FindingAdmin(LedgerAdmin):
     fields = ("difference", "comparison", "is_open", "money_at_stake")
 
 
-def _ours(row: Discrepancy) -> SafeString | str:
-    if row.our_amount is None:
-        return display.EMPTY
-    return format_html("{} {}", display.status_badge(row.our_status), display.amount(row.our_amount, row.currency))
-
-
-def _theirs(row: Discrepancy) -> SafeString | str:
-    """FeexPay's status, with the badge of our status of the same name. An unknown status gets the badge for doubt."""
-    if not row.their_word:
-        return display.EMPTY
-    known = row.their_word in set(Status)
-    status = display.status_badge(row.their_word) if known else display.pill(_("unknown status"), Tone.DOUBT)
-    if row.their_amount is None:
-        return status
-    # A payment that only FeexPay has comes without a currency.
-    amount = display.amount(row.their_amount, row.currency) if row.currency else display.line(str(row.their_amount))
-    return format_html("{} {}", status, amount)
-
-
 def _finding_cells(finding: Finding) -> dict[str, Any]:
     """A difference as this comparison left it, and its state now."""
     row = finding.difference
@@ -213,4 +177,11 @@ def _finding_cells(finding: Finding) -> dict[str, Any]:
         else display.pill(_("settled by FeexPay's answer"), Tone.GOOD)
     )
     stake = display.pill(_("yes"), Tone.BAD) if finding.is_open and finding.money_at_stake else display.line("")
-    return {"row": row, "left": left, "stake": stake, "state": _state(row), "ours": _ours(row), "theirs": _theirs(row)}
+    return {
+        "row": row,
+        "left": left,
+        "stake": stake,
+        "state": discrepancy_cells.state(row),
+        "ours": discrepancy_cells.ours(row),
+        "theirs": discrepancy_cells.theirs(row),
+    }

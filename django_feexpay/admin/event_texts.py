@@ -13,12 +13,13 @@ from django.utils.translation import gettext_lazy as _
 from django_feexpay.catalogue.outcomes import Word
 from django_feexpay.gateway.reports import StatusReport
 from django_feexpay.lifecycle import Status
+from django_feexpay.models import PaymentEvent
 from django_feexpay.payments import review_facts
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-    from django_feexpay.models import Attempt, PaymentEvent
+    from django_feexpay.models import Attempt
 
 #: By `PaymentEvent.because`.
 EVENT_TEXTS: Mapping[str, str | StrPromise] = {
@@ -89,6 +90,15 @@ EVENT_TEXTS: Mapping[str, str | StrPromise] = {
     "otp_rejected": _("FeexPay refused: the code is wrong or too old"),
 }
 _REFUSED = _("FeexPay refused it")
+
+#: The entry point of an event or of an action, by its `source`, after the name of who acted.
+ENTRY_POINTS: Mapping[str, str | StrPromise] = {
+    PaymentEvent.Source.API: _("through the API"),
+    PaymentEvent.Source.WORKER: _("by the worker"),
+    PaymentEvent.Source.ADMIN: _("in the back office"),
+    PaymentEvent.Source.HOST: _("by the shop's own code"),
+    PaymentEvent.Source.COMMAND: _("by a command on the server"),
+}
 
 
 def event_text(event: PaymentEvent) -> str:

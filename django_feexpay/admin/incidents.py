@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
@@ -18,6 +18,9 @@ from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
+from django_feexpay.admin.period_filter import PeriodFilter
+from django_feexpay.admin.records import PaymentRowsAdmin
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.models import Incident, Refund
 from django_feexpay.payments import refunds
 
@@ -38,7 +41,7 @@ class OpenFilter(admin.SimpleListFilter):
 
 
 @admin.register(Incident)
-class IncidentAdmin(ExportedListAdmin):
+class IncidentAdmin(ExportedListAdmin, PaymentRowsAdmin):
     """Incidents, newest first."""
 
     list_display = (
@@ -52,7 +55,7 @@ class IncidentAdmin(ExportedListAdmin):
         "resolution",
         "note",
     )
-    list_filter = (OpenFilter, "kind", "resolution")
+    list_filter = (OpenFilter, "kind", "resolution", ("opened_at", PeriodFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
     export_columns = export_columns.INCIDENTS
@@ -66,6 +69,9 @@ class IncidentAdmin(ExportedListAdmin):
     def get_urls(self) -> list[URLPattern]:
         close = self.admin_site.admin_view(self.close_view)
         return [path("close/", close, name="feexpay_incident_close"), *super().get_urls()]
+
+    def named_beside(self, term: str) -> Q:
+        return Q(gateway_reference__in=spellings_of(term)) | Q(credited_reference__in=spellings_of(term))
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def close_view(self, request: HttpRequest) -> HttpResponse:
@@ -94,10 +100,6 @@ class IncidentAdmin(ExportedListAdmin):
         return (
             display.pill(_("Open"), Tone.BAD) if incident.closed_at is None else display.pill(_("Closed"), Tone.QUIET)
         )
-
-    @admin.display(description=gettext_lazy("payment"))
-    def payment_shown(self, incident: Incident) -> SafeString | str:
-        return display.payment_link(incident.payment_id)
 
     @admin.display(description=gettext_lazy("amount"))
     def amount_shown(self, incident: Incident) -> SafeString:

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_feexpay import conf
-from django_feexpay.admin import display
+from django_feexpay.admin import display, saved_filters
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.providers import enabled_badge, switched_off_badge
 from django_feexpay.admin.readonly import AnyModelAdmin
@@ -145,9 +145,7 @@ def _cards(request: HttpRequest, now: datetime) -> Iterator[Card]:
 def _payment_cards(now: datetime) -> Iterator[Card]:
     reviews, too_long = waiting.payments(now)
     yield _card(_("Payments under review"), reviews, list_url("payment", status="review"))
-    before = (now - waiting.OPEN_LONG).isoformat()
-    url = list_url("payment", status__in=",".join(waiting.OPEN_STATUSES), created_at__lt=before)
-    yield _card(_("Open for more than 15 minutes"), too_long, url)
+    yield _card(_("Open for more than 15 minutes"), too_long, list_url("payment", show=saved_filters.STUCK))
 
 
 def _incident_cards() -> Iterator[Card]:

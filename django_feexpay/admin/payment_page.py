@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, event_texts, refund_pages, review_page, search, staff_actions
+from django_feexpay import conf, payable
+from django_feexpay.admin import (
+    discrepancy_cells,
+    display,
+    event_texts,
+    next_steps,
+    refund_pages,
+    review_page,
+    search,
+    staff_actions,
+)
+from django_feexpay.admin.next_steps import Records
 from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, StaffAction, WebhookDelivery
 from django_feexpay.payments import reviews
@@ -19,24 +31,47 @@ MAX_ROWS = 100
 def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
     """The template's context for one payment. Staff who may view the payment may view all of it."""
     reviewed = reviews.under_review(payment.pk)
+    rows = _records(payment)
     return {
         "review": _review(reviewed, request),
+        "steps": next_steps.steps(rows, request, conf.now()),
         "proposals": review_page.proposals_of(payment, MAX_ROWS),
         "status": display.status_badge(payment.status),
         "amount": display.amount(payment.amount, payment.currency),
         "same_payer_url": search.same_payer_list(payment.attempt.pk) if payment.attempt.msisdn_hash else "",
+        "same_user_url": search.payments_of_user(payment.user_id) if payment.user_id else "",
+        "shop_url": payable.admin_url_of(payment, request.user),
         "attempts": _attempts(payment),
-        "timeline": _timeline(payment),
+        "timeline": _timeline(payment, rows.events),
         "deliveries": _deliveries(payment),
         "credit": _credit(payment),
-        "outbox": _newest(payment.outbox.order_by("-id")),
+        "outbox": rows.messages,
         "incidents": [
-            {"row": row, "amount": display.amount_of_charge(row.amount, row.currency)}
-            for row in _newest(payment.incidents.select_related("attempt").order_by("-id"))
+            {"row": row, "amount": display.amount_of_charge(row.amount, row.currency)} for row in rows.incidents
         ],
-        "refunds": refund_pages.refunds_of(request, _newest(payment.refunds.order_by("-id"))),
+        "discrepancies": [
+            {
+                "row": row,
+                "state": discrepancy_cells.state(row),
+                "ours": discrepancy_cells.ours(row),
+                "theirs": discrepancy_cells.theirs(row),
+            }
+            for row in rows.discrepancies
+        ],
+        "refunds": refund_pages.refunds_of(request, rows.refunds),
         "most_rows": MAX_ROWS,
     }
+
+
+def _records(payment: Payment) -> Records:
+    return Records(
+        payment=payment,
+        events=_newest(payment.events.select_related("attempt__payment").order_by("-id")),
+        incidents=_newest(payment.incidents.select_related("attempt").order_by("-id")),
+        discrepancies=_newest(payment.discrepancies.order_by("-id")),
+        refunds=_newest(payment.refunds.order_by("-id")),
+        messages=_newest(payment.outbox.order_by("-id")),
+    )
 
 
 def _review(reviewed: Attempt | None, request: HttpRequest) -> dict[str, Any] | None:
@@ -64,8 +99,7 @@ def _attempts(payment: Payment) -> list[dict[str, Any]]:
     ]
 
 
-def _events(payment: Payment) -> list[dict[str, Any]]:
-    events: list[PaymentEvent] = _newest(payment.events.select_related("attempt__payment").order_by("-id"))
+def _events(events: Sequence[PaymentEvent]) -> list[dict[str, Any]]:
     names = names_of(event.actor for event in events)
     return [
         {
@@ -75,15 +109,16 @@ def _events(payment: Payment) -> list[dict[str, Any]]:
             "text": event_texts.event_text(event),
             "answer": event_texts.answer_text(event.attempt, event),
             "actor": names[event.actor],
+            "entry_point": event_texts.ENTRY_POINTS.get(event.source, event.source),
             "evidence": display.pretty(event.evidence) if event.evidence else "",
         }
         for event in events
     ]
 
 
-def _timeline(payment: Payment) -> list[dict[str, Any]]:
+def _timeline(payment: Payment, events: Sequence[PaymentEvent]) -> list[dict[str, Any]]:
     """The events and what staff did, in the order of time."""
-    return sorted([*_events(payment), *_staff_actions(payment)], key=lambda entry: entry["row"].created_at)
+    return sorted([*_events(events), *_staff_actions(payment)], key=lambda entry: entry["row"].created_at)
 
 
 def _staff_actions(payment: Payment) -> list[dict[str, Any]]:
@@ -94,6 +129,7 @@ def _staff_actions(payment: Payment) -> list[dict[str, Any]]:
             "is_staff": True,
             "text": staff_actions.action_text(row),
             "result": staff_actions.result_badge(row),
+            "entry_point": event_texts.ENTRY_POINTS.get(row.source, row.source),
         }
         for row in actions
     ]

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_feexpay import exports
+from django_feexpay import conf, exports
 from django_feexpay.admin import (
     display,
     export_columns,
@@ -24,18 +24,23 @@ from django_feexpay.admin import (
     payment_page,
     refund_pages,
     review_page,
+    saved_filters,
     search,
+    search_terms,
+    stuck,
     unmask_page,
 )
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
+from django_feexpay.admin.period_filter import PeriodFilter
+from django_feexpay.admin.search_box import SearchedListAdmin
 from django_feexpay.catalogue.money import show_rate
 from django_feexpay.models import Payment
 from django_feexpay.payments import reviews
 
 
 @admin.register(Payment)
-class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
+class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
     """Payments, newest first. Read-only but for `payment_actions` and `review_page`."""
 
     list_display = (
@@ -49,20 +54,19 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         "created_at",
     )
     list_filter = (
+        saved_filters.SavedPaymentFilter,
         search.SamePayerFilter,
+        search.UserFilter,
         search.ReasonFilter,
         search.StatusFilter,
-        ("created_at", admin.DateFieldListFilter),
+        ("created_at", PeriodFilter),
         search.CurrencyFilter,
         "provider",
     )
     list_select_related = ("provider", "latest_attempt", "user")
     sortable_by = ("created_at",)
-    search_fields = ("merchant_reference__exact",)  # shows the box; `get_search_results` does the search
-    search_help_text = _(
-        "Exactly: an id, FeexPay's reference, your reference or a user name. Never type a phone number here: it would "
-        "appear in the address. Use “Find by phone number”."
-    )
+    search_fields = ("merchant_reference__exact",)  # shows the box; `named` does the search
+    filter_links = saved_filters.PAYMENTS
     export_columns = export_columns.PAYMENTS
     export_order = ("created_at", "id")
     confirmed_actions = (
@@ -98,11 +102,20 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
         ),
     )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
-    ) -> tuple[QuerySet[Payment], bool]:
-        term = search_term.strip()
-        return (search.exact(queryset, term) if term else queryset), False
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        rows = super().get_queryset(request).select_related(*self.list_select_related)
+        return stuck.with_last_event(rows) if _shows_stuck(request) else rows
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """In the list of stuck payments: the age, the cause and the next poll."""
+        shown = super().get_list_display(request)
+        if not _shows_stuck(request):
+            return shown
+        left_out = ("msisdn_shown", "merchant_reference", "created_at")
+        return [*(name for name in shown if name not in left_out), "age_shown", "cause_shown", "next_poll_shown"]
+
+    def named(self, request: HttpRequest, queryset: QuerySet[Payment], term: str) -> QuerySet[Payment]:
+        return search_terms.payments_named(queryset, term)
 
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(self.find_view)
@@ -185,6 +198,22 @@ class PaymentAdmin(ExportedListAdmin, ConfirmedActionsAdmin):
     def msisdn_shown(self, payment: Payment) -> SafeString:
         return display.line(payment.attempt.masked_msisdn)
 
+    @admin.display(description=_("open for"))
+    def age_shown(self, payment: Payment) -> str:
+        return stuck.age(payment, conf.now())
+
+    @admin.display(description=_("why"))
+    def cause_shown(self, payment: Any) -> str:
+        return stuck.cause(payment.attempt, payment.last_because or "")
+
+    @admin.display(description=_("FeexPay is asked next"))
+    def next_poll_shown(self, payment: Payment) -> SafeString:
+        return stuck.next_poll(payment.attempt, conf.now())
+
     @admin.display(description=_("metadata"))
     def metadata_shown(self, payment: Payment) -> SafeString | str:
         return display.json_block(payment.metadata)
+
+
+def _shows_stuck(request: HttpRequest) -> bool:
+    return request.GET.get(saved_filters.SHOW) == saved_filters.STUCK

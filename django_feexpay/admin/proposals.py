@@ -21,7 +21,7 @@ class ReviewProposalAdmin(PaymentRowsAdmin):
     list_filter = ("outcome",)
     list_select_related = ("attempt__payment",)
     ordering = ("-id",)
-    path_to_payment = "attempt__payment"
+    is_of_attempt = True
     fields = (
         *("payment_shown", "attempt", "decision", "reason", "amount_shown", "gateway_word", "taken_shown"),
         *("source", "proposed_by_shown", "proposed_at", "outcome_shown", "ended_by_shown", "ended_at"),

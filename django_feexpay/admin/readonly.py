@@ -43,14 +43,6 @@ class CappedPaginator(AnyPaginator):
         return self._counted > MAX_COUNTED
 
     @cached_property
-    def whole_count(self) -> int:
-        """Every row, also those that no page shows. A statement of its own where there are more than were counted."""
-        if not self.is_capped:
-            return self._counted
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # as below
-        return rows.order_by().count()
-
-    @cached_property
     def _counted(self) -> int:
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]  # the admin pages through querysets only
         return rows.order_by()[: MAX_COUNTED + 1].count()

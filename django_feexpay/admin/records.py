@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -12,14 +13,28 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from django_feexpay.admin import dashboard, display, event_texts, export_columns, repeat_actions, statement_page
+from django_feexpay.admin import (
+    dashboard,
+    display,
+    event_texts,
+    export_columns,
+    repeat_actions,
+    saved_filters,
+    search_terms,
+    statement_page,
+)
 from django_feexpay.admin.confirm_action import ConfirmedActionsAdmin
 from django_feexpay.admin.list_exports import ExportedListAdmin
+from django_feexpay.admin.people import name_of, names_of
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import LedgerAdmin
-from django_feexpay.admin.search import StatusFilter, payment_ids
+from django_feexpay.admin.search import StatusFilter
+from django_feexpay.admin.search_box import SearchedListAdmin
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.models import (
     Attempt,
     Credit,
@@ -34,25 +49,28 @@ from django_feexpay.models import (
 _TOTAL_COUNTS = ("started", "succeeded", "failed", "expired")
 
 
-class PaymentRowsAdmin(LedgerAdmin):
-    """A ledger whose rows belong to payments; search takes an id or reference of the payment."""
+class PaymentRowsAdmin(SearchedListAdmin):
+    """A ledger whose rows belong to payments; search finds the rows of the payments that a term names."""
 
     list_select_related: ClassVar[Any] = ("payment",)
-    search_fields = ("payment__exact",)  # shows the box; `get_search_results` does the search
-    search_help_text = _("Exactly: the id of a payment or an attempt, or FeexPay's reference.")
-    path_to_payment = "payment"
+    search_fields = ("payment__exact",)  # shows the box; `named` does the search
+    #: Whether the rows name an attempt, and their payment through it.
+    is_of_attempt = False
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        return queryset.filter(self.named(term)), False
+    def named(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
+        """The rows of the named payments. Their ids are read first, so that an index finds the rows."""
+        ids: list[UUID] = search_terms.payment_ids(term)
+        if len(ids) == search_terms.MAX_NAMED:
+            text = _t("Only the newest %(most)d payments with this beginning were searched. Type more of it.")
+            self.message_user(request, text % {"most": search_terms.MAX_NAMED}, messages.WARNING)
+        if self.is_of_attempt:
+            attempts = Attempt.objects.filter(payment__in=ids).values_list("pk", flat=True)
+            return queryset.filter(Q(attempt__in=list(attempts)) | self.named_beside(term))
+        return queryset.filter(Q(payment__in=ids) | self.named_beside(term))
 
-    def named(self, term: str) -> Q:
-        """The rows that a search term names."""
-        return Q(**{f"{self.path_to_payment}__in": list(payment_ids(term))})
+    def named_beside(self, term: str) -> Q:
+        """The rows that a term names by a column of their own."""
+        return Q()
 
     @admin.display(description=_("payment"))
     def payment_shown(self, row: Any) -> SafeString | str:
@@ -74,7 +92,7 @@ class AttemptAdmin(ExportedListAdmin, PaymentRowsAdmin):
         "reason_code",
         "created_at",
     )
-    list_filter = (StatusFilter,)
+    list_filter = (StatusFilter, ("payment__created_at", PeriodFilter))
     # Payments have an index to sort by, attempts have none.
     ordering = ("-payment__created_at", "-payment__id", "-ordinal")
     export_columns = export_columns.ATTEMPTS
@@ -108,13 +126,25 @@ class AttemptAdmin(ExportedListAdmin, PaymentRowsAdmin):
 class PaymentEventAdmin(PaymentRowsAdmin):
     """All changes of status, newest first."""
 
-    list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor", "note")
-    list_filter = ("source",)
-    ordering = ("-id",)
+    list_display = ("created_at", "payment_shown", "before", "after", "because_shown", "source", "actor_shown", "note")
+    list_filter = ("source", ("created_at", PeriodFilter))
+    ordering = ("-created_at", "-id")
     fields = (
         *("payment", "attempt", "before", "after", "because_shown"),
-        *("source", "actor", "note", "evidence_shown", "created_at"),
+        *("source", "actor_shown", "note", "evidence_shown", "created_at"),
     )
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """With the names of the users who acted, read in one statement."""
+        changes = super().get_changelist_instance(request)
+        names = names_of(event.actor for event in changes.result_list)
+        for event in changes.result_list:
+            event.actor_name = names[event.actor]
+        return changes
+
+    @admin.display(description=_("actor"))
+    def actor_shown(self, event: Any) -> str:
+        return getattr(event, "actor_name", None) or name_of(event.actor) or display.EMPTY
 
     @admin.display(description=_("from"))
     def before(self, event: PaymentEvent) -> SafeString:
@@ -139,7 +169,8 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
 
     list_display = ("short_id", "amount_shown", "created_at")
     list_select_related = ("payment", "attempt")
-    ordering = ("-event_id",)  # indexed, and grows with time
+    list_filter = (("created_at", PeriodFilter),)
+    ordering = ("-created_at", "-event_id")
     export_columns = export_columns.CREDITS
     export_order = ("event_id",)
     fields = ("payment", "attempt", "event", "amount_shown", "created_at")
@@ -178,17 +209,18 @@ class WebhookDeliveryAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         "payment_shown",
         "repeat_count",
     )
-    list_filter = (("attempt", admin.EmptyFieldListFilter), ("received_at", admin.DateFieldListFilter))
+    list_filter = (("attempt", admin.EmptyFieldListFilter), ("received_at", PeriodFilter))
+    filter_links = saved_filters.DELIVERIES
     list_select_related = ("attempt",)
     ordering = ("-received_at", "-id")
-    path_to_payment = "attempt__payment"
+    is_of_attempt = True
     fields = (
         *("received_at", "gateway_reference", "reported_status", "event_type"),
         *("attempt", "repeat_count", "dedupe_key", "body_shown"),
     )
 
-    def named(self, term: str) -> Q:
-        return super().named(term) | Q(gateway_reference=term, attempt__isnull=True)
+    def named_beside(self, term: str) -> Q:
+        return Q(gateway_reference__in=spellings_of(term), attempt__isnull=True)
 
     @admin.display(description=_("payment"))
     def payment_shown(self, row: WebhookDelivery) -> SafeString | str:
@@ -255,7 +287,7 @@ class DailyTotalAdmin(LedgerAdmin):
     """What the dashboard is drawn from, newest day first; and the dashboard."""
 
     list_display = ("day", "provider", "currency", *_TOTAL_COUNTS, "amount_shown", "fee_shown")
-    list_filter = (("day", admin.DateFieldListFilter), "currency")
+    list_filter = (("day", PeriodFilter), "currency")
     list_select_related = ("provider",)
     ordering = ("-day", "-pk")
     fields = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -137,7 +137,7 @@ def state_badge(refund: Refund) -> SafeString:
     return display.pill(refund.get_state_display(), _TONES[refund.state])
 
 
-def refunds_of(request: HttpRequest, rows: list[Refund]) -> list[dict[str, Any]]:
+def refunds_of(request: HttpRequest, rows: Sequence[Refund]) -> list[dict[str, Any]]:
     """Refunds for the template `refund/list.html`, with the names of the people."""
     names = names_of({name for row in rows for name in (row.proposed_by, row.approved_by, row.cancelled_by)})
     opens = request.user.has_perm("feexpay.view_refund")

@@ -18,8 +18,10 @@ from django_feexpay.admin import display, export_columns, refund_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.admin.search import CurrencyFilter
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.models import Refund
 from django_feexpay.payments import refunds
 from django_feexpay.payments.errors import NotAllowedError
@@ -86,12 +88,9 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
         "gateway_reference",
         "reason",
     )
-    list_filter = ("state", "way", CurrencyFilter, ("recorded_at", admin.DateFieldListFilter))
+    list_filter = ("state", "way", CurrencyFilter, ("recorded_at", PeriodFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
-    search_help_text = gettext_lazy(
-        "Exactly: the id of a payment or an attempt, FeexPay's reference, or the reference of a payout."
-    )
     confirmed_actions = (APPROVE, CANCEL)
     confirm_columns = ("payment_shown", "amount_shown", "way", "outside_reference", "proposer", "reason")
     change_list_template = "admin/feexpay/refund/change_list.html"
@@ -130,8 +129,8 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
             context["totals"] = _totals(context["cl"].queryset)
         return response
 
-    def named(self, term: str) -> Q:
-        return super().named(term) | Q(outside_reference=term) | Q(gateway_reference=term)
+    def named_beside(self, term: str) -> Q:
+        return Q(outside_reference__iexact=term) | Q(gateway_reference__in=spellings_of(term))
 
     # --- columns -------------------------------------------------------------------------------------
 

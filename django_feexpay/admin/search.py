@@ -1,25 +1,26 @@
-"""Search for payments: by exact terms with an index, and by phone number without storing it."""
+"""Find payments by phone number without storing it, and the filters of the list of payments."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from django_feexpay import crypto
 from django_feexpay.admin import display
+from django_feexpay.admin.people import name_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.catalogue.money import CURRENCIES
 from django_feexpay.catalogue.phone import Msisdn, PhoneError, parse
@@ -32,31 +33,6 @@ from django_feexpay.payments.ledger import Source
 from django_feexpay.private import PrivateText
 
 _RULES = frozenset(spec.phone for spec in CATALOGUE.values() if spec.phone is not None)
-
-
-def exact(payments: QuerySet[Payment], term: str) -> QuerySet[Payment]:
-    """The payments that a term names: by id of a payment or an attempt, by a reference, or by user name.
-
-    Fetches the ids first: with an OR over subqueries PostgreSQL would read the whole table.
-    """
-    named = Q(merchant_reference=term)
-    named |= Q(pk__in=list(payment_ids(term)))
-    users = get_user_model()._default_manager.filter(**{get_user_model().USERNAME_FIELD: term})
-    named |= Q(user_id__in=list(users.values_list("pk", flat=True)))
-    return payments.filter(named)
-
-
-def payment_ids(term: str) -> Iterator[UUID]:
-    """The ids of payments that a term names: an id of a payment or attempt, or a FeexPay reference."""
-    named = Q(gateway_reference=term)
-    try:
-        wanted = UUID(term)
-    except ValueError:
-        pass
-    else:
-        yield wanted
-        named |= Q(pk=wanted)
-    yield from Attempt.objects.filter(named).values_list("payment_id", flat=True)
 
 
 # --- by number ---------------------------------------------------------------------------------------
@@ -116,11 +92,7 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     if form.is_valid() and not hashes:
         form.add_error("phone", _("This is not a phone number of a country with a provider."))
     request.POST = QueryDict()  # error reports quote POST
-    attempts = Attempt.objects.select_related("payment")
-    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
-    payers = [attempt for attempt in newest if attempt is not None]
-    if hashes:
-        _record_look_up(request, payers)
+    payers = _payers(request, hashes)
     if len(payers) == 1:
         return HttpResponseRedirect(same_payer_list(payers[0].pk))
     context = {
@@ -135,8 +107,41 @@ def find_by_number(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpResp
     return TemplateResponse(request, "admin/feexpay/payment/find.html", context)
 
 
-def _record_look_up(request: HttpRequest, payers: list[Attempt]) -> None:
-    """Write to the audit list that it was done, how many payers were found, and the payment if it is one."""
+@sensitive_variables()
+def find_from_box(request: HttpRequest, phone: str) -> HttpResponse:
+    """Look up a number that was typed into a search box, and redirect to that payer's payments.
+
+    If there is not exactly one payer: to the page *Find by phone number*, with a message.
+    """
+    if not request.user.has_perm("feexpay.view_payment"):
+        messages.error(request, _("This looks like a phone number. You may not search for one: nothing was searched."))
+        return HttpResponseRedirect(request.path)
+    hashes = msisdn_hashes(phone)
+    payers = _payers(request, hashes)
+    if len(payers) == 1:
+        return HttpResponseRedirect(same_payer_list(payers[0].pk))
+    if payers:
+        text = _("This number can belong to several payers. Type it here with its country code.")
+    elif hashes:
+        text = _("No payment was started with this number.")
+    else:
+        text = _("This is not a phone number of a country with a provider.")
+    hint = _("Is it a reference or the beginning of an id? Write # in front of it in the search box.")
+    messages.warning(request, f"{text} {hint}")
+    return HttpResponseRedirect(reverse("admin:feexpay_payment_find"))
+
+
+def _payers(request: HttpRequest, hashes: list[str]) -> list[Attempt]:
+    """The newest attempt of each payer with one of these hashes.
+
+    Changes: StaffAction, if there was a number: that it was looked up, how many payers were found, and the payment if
+    it is one.
+    """
+    attempts = Attempt.objects.select_related("payment")
+    newest = (attempts.filter(msisdn_hash=each).order_by("-created_at").first() for each in hashes)
+    payers = [attempt for attempt in newest if attempt is not None]
+    if not hashes:
+        return []
     staff_actions.record(
         staff_actions.Action.LOOK_UP_NUMBER,
         actor=str(request.user.pk),
@@ -144,11 +149,17 @@ def _record_look_up(request: HttpRequest, payers: list[Attempt]) -> None:
         target=payers[0].payment if len(payers) == 1 else None,
         detail={"found": len(payers)},
     )
+    return payers
 
 
 def same_payer_list(attempt_id: UUID) -> str:
     """The address of the list of payments of this attempt's payer."""
     return f"{reverse('admin:feexpay_payment_changelist')}?{SamePayerFilter.parameter_name}={attempt_id}"
+
+
+def payments_of_user(user_id: Any) -> str:
+    """The address of the list of a user's payments."""
+    return f"{reverse('admin:feexpay_payment_changelist')}?{urlencode({UserFilter.parameter_name: user_id})}"
 
 
 # --- filters -----------------------------------------------------------------------------------------
@@ -181,6 +192,26 @@ class SamePayerFilter(admin.SimpleListFilter):
             return Attempt.objects.filter(pk=UUID(value)).first()
         except ValueError:
             return None
+
+
+class UserFilter(admin.SimpleListFilter):
+    """Payments of the user in the address. Hidden unless in use."""
+
+    title = gettext_lazy("user")
+    parameter_name = "of_user"
+
+    def lookups(self, request: HttpRequest, model_admin: AnyModelAdmin) -> list[tuple[str, str]]:
+        value = self.value()
+        return [] if value is None else [(value, name_of(value))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Payment]) -> QuerySet[Payment] | None:
+        value = self.value()
+        if value is None:
+            return None
+        try:
+            return queryset.filter(user_id=get_user_model()._meta.pk.to_python(value))
+        except ValidationError:
+            return queryset.none()
 
 
 class ReasonFilter(admin.SimpleListFilter):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
@@ -13,17 +11,16 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay import conf
-from django_feexpay.admin import display
+from django_feexpay.admin import display, search_terms
 from django_feexpay.admin.display import Tone
 from django_feexpay.admin.list_exports import Column, ExportedListAdmin
+from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.admin.search_box import SearchedListAdmin
 from django_feexpay.models import PaymentEvent, StaffAction
 
 #: Members of staff that the filter offers; search finds the others.
@@ -79,20 +76,8 @@ class PersonFilter(admin.SimpleListFilter):
         return queryset.filter(actor=self.value()) if self.value() else None
 
 
-class PeriodFilter(admin.DateFieldListFilter):
-    """By date, with last month, in the shop's time zone."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.title = _("period")
-        this_month = timezone.localtime(conf.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        last_month = (this_month - timedelta(days=1)).replace(day=1)
-        bounds: dict[str, Any] = {self.lookup_kwarg_since: str(last_month), self.lookup_kwarg_until: str(this_month)}
-        self.links = (*self.links, (_("Last month"), bounds))
-
-
 @admin.register(StaffAction)
-class StaffActionAdmin(ExportedListAdmin):
+class StaffActionAdmin(SearchedListAdmin, ExportedListAdmin):
     """What staff did, newest first."""
 
     list_display = ("created_at", "actor_name", "action_shown", "result_shown", "record_shown", "reason")
@@ -101,18 +86,18 @@ class StaffActionAdmin(ExportedListAdmin):
     ordering = ("-id",)
     export_columns = COLUMNS
     export_permission = "feexpay.export_staffaction"
-    search_fields = ("actor_name__exact",)  # shows the box; `get_search_results` does the search
-    search_help_text = gettext_lazy("A user name, or the id of a payment.")
+    search_fields = ("actor_name__exact",)  # shows the box; `named` does the search
+    search_help_text = gettext_lazy(
+        "In any letter case: the user name of a member of staff, the id of a payment or its first 8 characters, the "
+        "beginning of FeexPay's reference or of your own. Write # in front of a reference that is all digits."
+    )
     fieldsets = (
         (None, {"fields": ("created_at", "actor_name", "action_shown", "result_shown", "record_shown", "reason")}),
         (gettext_lazy("Details"), {"fields": ("payment", "source", "target", "actor", "detail_shown")}),
     )
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[StaffAction], search_term: str
-    ) -> tuple[QuerySet[StaffAction], bool]:
-        term = search_term.strip()
-        return (queryset.filter(_named(term)) if term else queryset), False
+    def named(self, request: HttpRequest, queryset: QuerySet[StaffAction], term: str) -> QuerySet[StaffAction]:
+        return queryset.filter(_named(term))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._for_reader(name, request) for name in super().get_list_display(request)]
@@ -147,14 +132,11 @@ class StaffActionAdmin(ExportedListAdmin):
 
 
 def _named(term: str) -> Q:
-    """The rows of a person, by the name of then or of now, or of a payment."""
+    """The rows of a person, by the name of then or of now, or of payments."""
     users = get_user_model()
     people = users._default_manager.filter(**{f"{users.USERNAME_FIELD}__iexact": term})
     named = Q(actor_name=term) | Q(actor__in=[str(pk) for pk in people.values_list("pk", flat=True)])
-    try:
-        return named | Q(payment_id=UUID(term))
-    except ValueError:
-        return named
+    return named | Q(payment_id__in=search_terms.payment_ids(term, of_users=False))
 
 
 def _record_column(request: HttpRequest) -> Callable[[StaffAction], SafeString | str]:

@@ -59,6 +59,9 @@ class Incident(PrimaryModel):
                 F("kind"), F("attempt"), Lower("gateway_reference"), name="feexpay_incident_once_a_charge"
             ),
         )
+        indexes = (
+            models.Index(fields=("payment",), name="feexpay_incident_open", condition=models.Q(closed_at__isnull=True)),
+        )
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.payment_id}"

@@ -348,6 +348,14 @@ class PaymentEvent(AppendOnlyModel):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ("id",)
+        indexes = (
+            models.Index(fields=("-created_at", "-id"), name="feexpay_event_newest"),
+            models.Index(
+                fields=("-created_at", "-id"),
+                name="feexpay_event_by_person",
+                condition=~Q(source__in=("api", "worker")),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.from_status or '·'} → {self.to_status}"

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import Sum
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -80,6 +81,16 @@ class Orders(Payable):
         logger.error(
             "payment %s was reversed by FeexPay after %d coins were given: event %s", payment.pk, coins, event_id
         )
+
+    def admin_url(self, payment: Payment, staff: Any) -> str:
+        """The coins that the payment gave, else its order."""
+        entry = CoinEntry.objects.filter(payment=payment).first()
+        if entry is not None and staff.has_perm("shop.view_coinentry"):
+            return reverse("admin:shop_coinentry_change", args=[entry.pk])
+        order = order_of(payment.merchant_reference)
+        if order is not None and staff.has_perm("shop.view_order"):
+            return reverse("admin:shop_order_change", args=[order.pk])
+        return ""
 
 
 def coins_for(amount: int) -> int:

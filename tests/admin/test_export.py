@@ -82,8 +82,8 @@ def test_select_all_says_how_many_it_takes(
 
     page = superuser_client.get(LIST).content.decode()
 
-    assert "Select all 75 payments" in page
-    assert "All 75 selected" in page
+    assert "Select all rows, more than 60" in page
+    assert "All rows selected, more than 60" in page
     assert len(ids(take(superuser_client, payments[0], select_across="1"))) == 75
 
 
@@ -222,7 +222,7 @@ def test_export_needs_a_permission_of_its_own(staff_client: StaffClient, start_p
 def test_audit_list_says_who_exported_what(staff_client: StaffClient, player: User) -> None:
     client, payments = staff_client("view_payment", "export_payment"), store_payments(player, 3)
 
-    ids(take(client, payments[0], query="?status=pending&q=0197000050", select_across="1"))
+    ids(take(client, payments[0], query="?status=pending&q=Fatou", select_across="1"))
 
     row = StaffAction.objects.get()
     assert (row.action, row.actor_name, row.result) == ("export", "staff-1", "done")

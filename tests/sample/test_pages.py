@@ -8,9 +8,10 @@ from django.contrib.auth.models import User
 from django.contrib.staticfiles import finders
 from django.test import Client
 from shop import pages, views
-from shop.models import CoinEntry, CoinPack
+from shop.models import CoinEntry, CoinPack, Order
 
 from django_feexpay.catalogue.providers import CATALOGUE
+from django_feexpay.models import Payment
 from tests.sample.credited_payments import credited_payment
 
 LINKED = re.compile(r'(?:src|href|action)="([^"]+)"')
@@ -201,6 +202,25 @@ def test_admin_shows_coins_and_changes_none(admin_client: Client, player: User) 
     for way in ("add", f"{entry.pk}/change", f"{entry.pk}/delete"):
         assert admin_client.post(f"/admin/shop/coinentry/{way}/", {"coins": 5_000}).status_code == 403
     assert CoinEntry.objects.get().coins == 50
+
+
+def test_admin_pages_of_coins_orders_and_players_link_to_payments_and_back(
+    admin_client: Client, player: User, packs: dict[str, CoinPack]
+) -> None:
+    order = Order.objects.create(player=player, pack=packs["mini"])
+    payment = credited_payment(player, amount=500)
+    Payment.objects.filter(pk=payment.pk).update(merchant_reference=str(order.pk))
+    page, order_page = f"/admin/feexpay/payment/{payment.pk}/change/", f"/admin/shop/order/{order.pk}/change/"
+
+    assert f'href="{order_page}"' in admin_client.get(page).content.decode()
+    assert f"/admin/feexpay/payment/?q={order.pk}" in admin_client.get(order_page).content.decode()
+    entry = CoinEntry.objects.create(player=player, coins=50, payment=payment, event_id=payment.pk)
+    entry_page = f"/admin/shop/coinentry/{entry.pk}/change/"
+    assert f'href="{entry_page}"' in admin_client.get(page).content.decode()
+    assert f'href="{page}"' in admin_client.get(entry_page).content.decode()
+    of_player = f"/admin/feexpay/payment/?of_user={player.pk}"
+    assert of_player in admin_client.get(f"/admin/auth/user/{player.pk}/change/").content.decode()
+    assert str(payment.pk) in admin_client.get(of_player).content.decode()
 
 
 def test_admin_cannot_change_coins_or_price_of_a_pack(admin_client: Client, packs: dict[str, CoinPack]) -> None:
