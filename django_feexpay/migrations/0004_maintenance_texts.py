@@ -4,20 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feexpay', '0003_comparisons'),
+        ("feexpay", "0003_comparisons"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='provider',
-            name='disabled_reason_fr',
-            field=models.CharField(blank=True, help_text="Shown to payers as it stands. Empty: the English one, or the catalogue's.", max_length=200, verbose_name='reason shown while disabled, in French'),
+            model_name="provider",
+            name="disabled_reason_fr",
+            field=models.CharField(
+                blank=True,
+                help_text="Shown to payers as it stands. Empty: the English one, or the catalogue's.",
+                max_length=200,
+                verbose_name="reason shown while disabled, in French",
+            ),
         ),
         migrations.AlterField(
-            model_name='provider',
-            name='disabled_reason',
-            field=models.CharField(blank=True, help_text="Shown to payers as it stands. Empty: the French one, or the catalogue's.", max_length=200, verbose_name='reason shown while disabled, in English'),
+            model_name="provider",
+            name="disabled_reason",
+            field=models.CharField(
+                blank=True,
+                help_text="Shown to payers as it stands. Empty: the French one, or the catalogue's.",
+                max_length=200,
+                verbose_name="reason shown while disabled, in English",
+            ),
         ),
     ]

@@ -4,14 +4,22 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feexpay', '0004_maintenance_texts'),
+        ("feexpay", "0004_maintenance_texts"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='payment',
-            options={'ordering': ('-created_at', '-id'), 'permissions': (('reconcile_payment', 'Can ask FeexPay about a payment'), ('retry_payment', 'Can start a new attempt of a payment'), ('export_payment', 'Can export payments to a file')), 'verbose_name': 'payment', 'verbose_name_plural': 'payments'},
+            name="payment",
+            options={
+                "ordering": ("-created_at", "-id"),
+                "permissions": (
+                    ("reconcile_payment", "Can ask FeexPay about a payment"),
+                    ("retry_payment", "Can start a new attempt of a payment"),
+                    ("export_payment", "Can export payments to a file"),
+                ),
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
+            },
         ),
     ]

@@ -4,25 +4,33 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feexpay', '0005_export_permission'),
+        ("feexpay", "0005_export_permission"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='attempt',
-            name='otp_count',
-            field=models.PositiveSmallIntegerField(db_default=0, default=0, verbose_name='codes sent to FeexPay'),
+            model_name="attempt",
+            name="otp_count",
+            field=models.PositiveSmallIntegerField(db_default=0, default=0, verbose_name="codes sent to FeexPay"),
         ),
         migrations.AddField(
-            model_name='attempt',
-            name='sought_by_echo',
-            field=models.BooleanField(db_default=False, default=False, help_text='A page or a lost code: whichever payment bears our id is the one that counts.', verbose_name="looked for in FeexPay's history by our id"),
+            model_name="attempt",
+            name="sought_by_echo",
+            field=models.BooleanField(
+                db_default=False,
+                default=False,
+                help_text="A page or a lost code: whichever payment bears our id is the one that counts.",
+                verbose_name="looked for in FeexPay's history by our id",
+            ),
         ),
         migrations.AlterField(
-            model_name='provider',
-            name='flow',
-            field=models.CharField(help_text='What the payer does. May be chosen where sources on FeexPay differ; a page in its answer wins.', max_length=16, verbose_name='flow'),
+            model_name="provider",
+            name="flow",
+            field=models.CharField(
+                help_text="What the payer does. May be chosen where sources on FeexPay differ; a page in its answer wins.",
+                max_length=16,
+                verbose_name="flow",
+            ),
         ),
     ]

@@ -16,7 +16,6 @@ def make_due(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("feexpay", "0007_reviews"),
     ]

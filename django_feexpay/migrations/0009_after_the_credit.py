@@ -72,7 +72,12 @@ def fold_incidents(apps: Any, schema_editor: Any) -> None:
         first = first_of.setdefault((incident.kind, incident.attempt_id), incident)
         if first is incident:
             continue
-        words = (first.note, f"also {incident.gateway_reference}", f"{incident.amount} {incident.currency}", incident.note)
+        words = (
+            first.note,
+            f"also {incident.gateway_reference}",
+            f"{incident.amount} {incident.currency}",
+            incident.note,
+        )
         first.note = "; ".join(word for word in words if word)[:_LONGEST_NOTE]
         if incident.closed_at is None:
             first.closed_at = None
@@ -240,9 +245,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             "finding",
-            models.UniqueConstraint(
-                fields=("comparison", "difference"), name="feexpay_finding_once_a_comparison"
-            ),
+            models.UniqueConstraint(fields=("comparison", "difference"), name="feexpay_finding_once_a_comparison"),
         ),
         migrations.RunPython(bring_rows_forward, bring_rows_back),
     ]

@@ -5,39 +5,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feexpay', '0009_after_the_credit'),
+        ("feexpay", "0009_after_the_credit"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OutboxReceipt',
+            name="OutboxReceipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('receiver', models.CharField(max_length=200, verbose_name='receiver')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("receiver", models.CharField(max_length=200, verbose_name="receiver")),
             ],
             options={
-                'verbose_name': 'outbox receipt',
-                'verbose_name_plural': 'outbox receipts',
-                'ordering': ('id',),
+                "verbose_name": "outbox receipt",
+                "verbose_name_plural": "outbox receipts",
+                "ordering": ("id",),
             },
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('sought_by_echo', True), ('status', 'pending')), fields=['created_at'], name='feexpay_attempt_page'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("sought_by_echo", True), ("status", "pending")),
+                fields=["created_at"],
+                name="feexpay_attempt_page",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('attempt__isnull', True)), fields=['id'], name='feexpay_delivery_waiting'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("attempt__isnull", True)), fields=["id"], name="feexpay_delivery_waiting"
+            ),
         ),
         migrations.AddField(
-            model_name='outboxreceipt',
-            name='message',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='receipts', to='feexpay.outboxmessage', verbose_name='outbox message'),
+            model_name="outboxreceipt",
+            name="message",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="receipts",
+                to="feexpay.outboxmessage",
+                verbose_name="outbox message",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='outboxreceipt',
-            constraint=models.UniqueConstraint(fields=('message', 'receiver'), name='feexpay_outbox_receipt'),
+            model_name="outboxreceipt",
+            constraint=models.UniqueConstraint(fields=("message", "receiver"), name="feexpay_outbox_receipt"),
         ),
     ]

@@ -4,43 +4,52 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('feexpay', '0010_receipts_and_unmatched'),
+        ("feexpay", "0010_receipts_and_unmatched"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Counter',
+            name="Counter",
             fields=[
-                ('key', models.CharField(max_length=200, primary_key=True, serialize=False, verbose_name='key')),
-                ('value', models.BigIntegerField(verbose_name='value')),
-                ('expires_at', models.DateTimeField(db_index=True, verbose_name='expires at')),
+                ("key", models.CharField(max_length=200, primary_key=True, serialize=False, verbose_name="key")),
+                ("value", models.BigIntegerField(verbose_name="value")),
+                ("expires_at", models.DateTimeField(db_index=True, verbose_name="expires at")),
             ],
             options={
-                'verbose_name': 'counter',
-                'verbose_name_plural': 'counters',
-                'base_manager_name': 'objects',
+                "verbose_name": "counter",
+                "verbose_name_plural": "counters",
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
-            name='PromptLift',
+            name="PromptLift",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('msisdn_hash', models.CharField(max_length=64, verbose_name='keyed hash of the phone')),
-                ('masked_msisdn', models.CharField(max_length=32, verbose_name='phone')),
-                ('lifted_at', models.DateTimeField(verbose_name='lifted at')),
-                ('until', models.DateTimeField(verbose_name='until')),
-                ('actor', models.CharField(max_length=255, verbose_name='actor')),
-                ('reason', models.CharField(max_length=500, verbose_name='reason')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("msisdn_hash", models.CharField(max_length=64, verbose_name="keyed hash of the phone")),
+                ("masked_msisdn", models.CharField(max_length=32, verbose_name="phone")),
+                ("lifted_at", models.DateTimeField(verbose_name="lifted at")),
+                ("until", models.DateTimeField(verbose_name="until")),
+                ("actor", models.CharField(max_length=255, verbose_name="actor")),
+                ("reason", models.CharField(max_length=500, verbose_name="reason")),
             ],
             options={
-                'verbose_name': 'lifted prompt limit',
-                'verbose_name_plural': 'lifted prompt limits',
-                'ordering': ('-lifted_at', '-id'),
-                'permissions': (('lift_prompt_limit', 'Can lift the limit of prompts for a number'),),
-                'indexes': [models.Index(fields=['msisdn_hash', 'until'], name='feexpay_lift_number')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('until__gt', models.F('lifted_at'))), name='feexpay_lift_period'), models.CheckConstraint(condition=models.Q(models.Q(('reason', ''), _negated=True), models.Q(('actor', ''), _negated=True)), name='feexpay_lift_reason')],
+                "verbose_name": "lifted prompt limit",
+                "verbose_name_plural": "lifted prompt limits",
+                "ordering": ("-lifted_at", "-id"),
+                "permissions": (("lift_prompt_limit", "Can lift the limit of prompts for a number"),),
+                "indexes": [models.Index(fields=["msisdn_hash", "until"], name="feexpay_lift_number")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("until__gt", models.F("lifted_at"))), name="feexpay_lift_period"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("reason", ""), _negated=True), models.Q(("actor", ""), _negated=True)
+                        ),
+                        name="feexpay_lift_reason",
+                    ),
+                ],
             },
         ),
     ]

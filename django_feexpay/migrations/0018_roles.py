@@ -46,7 +46,10 @@ class Migration(migrations.Migration):
 
     operations = [
         *(AlterSomeOptions(name=name, options={"default_permissions": ("view",)}) for name in VIEWED),
-        *(AlterSomeOptions(name=name, options={"default_permissions": ("view", "change")}) for name in VIEWED_AND_CHANGED),
+        *(
+            AlterSomeOptions(name=name, options={"default_permissions": ("view", "change")})
+            for name in VIEWED_AND_CHANGED
+        ),
         *(AlterSomeOptions(name=name, options={"default_permissions": ()}) for name in NOT_SHOWN),
         AlterSomeOptions(
             name="attempt",

@@ -348,6 +348,14 @@ class PaymentEvent(AppendOnlyModel):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ("id",)
+        indexes = (
+            # Rare among millions of events; without it their filter reads the whole table.
+            models.Index(
+                fields=("source", "-id"),
+                name="feexpay_event_rare_source",
+                condition=Q(source__in=["admin", "command", "host"]),
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.from_status or '·'} → {self.to_status}"
