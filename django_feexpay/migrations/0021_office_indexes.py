@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("feexpay", "0019_notifications"),
+        ("feexpay", "0020_search"),
     ]
 
     operations = [
