@@ -62,11 +62,11 @@ $(CLIENT_VENV)/.%: client_app/pyproject.toml | $(CLIENT_PY)
 # With a display the client's window opens too. If it cannot open, the demo goes on without it.
 WINDOW := $(if $(filter-out 0,$(ONCE)),,$(DISPLAY)$(WAYLAND_DISPLAY))
 
-demo: $(VENV)/.demo ## a player buys coins, all on this machine (ONCE=1: one purchase, then exit; PORT=8000)
+demo: $(VENV)/.demo ## a player buys coins, all on this machine (ONCE=1: one purchase, then exit; DATA=1: with a year of made-up payments; PORT=8000)
 ifneq ($(WINDOW),)
 	@$(MAKE) --no-print-directory $(CLIENT_VENV)/.keyring || echo "The demo goes on without the client's window." >&2
 endif
-	@$(PY) sample_project/demo.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(PORT),--port $(PORT)) $(if $(WINDOW),--client $(CLIENT_PY))
+	@$(PY) sample_project/demo.py $(if $(filter-out 0,$(ONCE)),--once) $(if $(filter-out 0,$(DATA)),--data) $(if $(PORT),--port $(PORT)) $(if $(WINDOW),--client $(CLIENT_PY))
 
 client: $(CLIENT_VENV)/.keyring ## the Kivy client (FEEXPAY_SERVER=https://…; default: the running demo)
 	@$(CLIENT_PY) tools/client.py run
@@ -97,8 +97,8 @@ client-dist: $(CLIENT_VENV)/.keyring $(CLIENT_VENV)/.dist ## build the client as
 	@KIVY_LOG_MODE=PYTHON $(CLIENT_PY) -m PyInstaller --noconfirm --log-level ERROR client_app/feexpay_client.spec
 	@$(CLIENT_PY) tools/client.py smoke
 
-bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks, as ratios to minimal code in the same run (GATE=1: fail if a goal is missed)
-	@$(PY) -m tools.bench $(if $(filter-out 0,$(GATE)),--gate)
+bench: $(VENV)/.test $(CLIENT_VENV)/.test ## benchmarks, as ratios to minimal code in the same run (QUICK=1: briefly; GATE=1: fail if a goal is missed)
+	@$(PY) -m tools.bench $(if $(filter-out 0,$(QUICK)),--quick) $(if $(filter-out 0,$(GATE)),--gate)
 ifeq ($(filter-out 0,$(SKIP_GUI)),)
 	@cd client_app && ../$(CLIENT_PY) -m tests.bench $(if $(filter-out 0,$(GATE)),--gate)
 endif

@@ -60,6 +60,7 @@ class Demo:
     folder: Path
     shop_port: int
     sandbox_port: int
+    with_data: bool = False
     player_password: str = field(default_factory=lambda: secrets.token_hex(6), repr=False)
     staff_password: str = field(default_factory=lambda: secrets.token_hex(6), repr=False)
     webhook_secret: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
@@ -101,6 +102,7 @@ class Demo:
             "DEMO_PASSWORD": self.player_password,
             "DEMO_STAFF_USERNAME": STAFF,
             "DEMO_STAFF_PASSWORD": self.staff_password,
+            "DEMO_DATA": "1" if self.with_data else "",
         }
 
 
@@ -111,7 +113,7 @@ def main() -> int:
     try:
         if arguments.once:
             return _once(arguments.state, arguments.port)
-        _serve(arguments.state, arguments.port, arguments.client)
+        _serve(arguments.state, arguments.port, arguments.client, with_data=arguments.data)
     except (DemoError, TookTooLongError) as error:
         sys.stderr.write(f"\nThe demo failed: {error}\n")
         return 1
@@ -124,6 +126,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="buy one pack by HTTP and exit")
+    parser.add_argument("--data", action="store_true", help="first write a year of made-up payments")
     parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
     parser.add_argument("--state", type=Path, default=STATE, help="folder for databases and logs (default: .demo)")
     parser.add_argument("--client", type=Path, help="Python of the client's environment: open its window, too")
@@ -141,10 +144,12 @@ def _time_limit_reached(signum: int, frame: object) -> None:
 # --- the two ways to run -----------------------------------------------------------------------------
 
 
-def _serve(state: Path, port: int, client: Path | None) -> None:
+def _serve(state: Path, port: int, client: Path | None, *, with_data: bool) -> None:
     """Run until Ctrl-C. Raises DemoError when a process exits."""
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_permanent_folder(state)), *_ports(port))
+        demo = Demo(stack.enter_context(_permanent_folder(state)), *_ports(port), with_data=with_data)
+        if with_data:
+            _say("A year of made-up payments is written first. That takes about two minutes the first time.")
         processes = stack.enter_context(_started(demo))
         stack.enter_context(_announced(demo))
         _say(_addresses(demo))

@@ -1,0 +1,72 @@
+"""The rows of many payments, collected and then written in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from django_feexpay.models import (
+    Attempt,
+    Credit,
+    IdempotencyRecord,
+    Incident,
+    OutboxMessage,
+    Payment,
+    PaymentEvent,
+    Refund,
+    StaffAction,
+    WebhookDelivery,
+)
+from shop.models import CoinEntry
+
+_BATCH = 2000
+
+
+@dataclass(slots=True)
+class Rows:
+    """Unsaved rows. A row may refer to another unsaved one."""
+
+    payments: list[Payment] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    events: list[PaymentEvent] = field(default_factory=list)
+    credits: list[Credit] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    refunds: list[Refund] = field(default_factory=list)
+    messages: list[OutboxMessage] = field(default_factory=list)
+    deliveries: list[WebhookDelivery] = field(default_factory=list)
+    idempotency: list[IdempotencyRecord] = field(default_factory=list)
+    coins: list[CoinEntry] = field(default_factory=list)
+    #: Fields of a StaffAction, and the row that it is about, which has a primary key once it is written.
+    staff_actions: list[tuple[Mapping[str, Any], Any]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write all rows and forget them.
+
+        Changes: the tables of these rows. Must run inside the caller's transaction. Safe to repeat: no.
+        """
+        self.events.sort(key=lambda event: event.created_at)  # as if each was written when it happened
+        self.messages.sort(key=lambda message: message.created_at)
+        for rows in (self.payments, self.attempts, self.events, self.credits, self.incidents, self.refunds):
+            _insert(rows)
+        for more in (self.messages, self.deliveries, self.idempotency, self.coins):
+            _insert(more)
+        _insert([_staff_action(fields, target) for fields, target in self.staff_actions])
+        self.staff_actions.clear()
+        if connection.vendor == "postgresql":
+            connection.check_constraints()  # now, so that the deferred checks of a million payments do not pile up
+
+
+def _insert(rows: list[Any]) -> None:
+    if rows:
+        type(rows[0]).objects.bulk_create(rows, batch_size=_BATCH)
+    rows.clear()
+
+
+def _staff_action(fields: Mapping[str, Any], target: Any) -> StaffAction:
+    if target is None:
+        return StaffAction(**fields)
+    payment_id = target.pk if isinstance(target, Payment) else getattr(target, "payment_id", None)
+    return StaffAction(**fields, payment_id=payment_id, target=f"{target._meta.model_name}:{target.pk}")
