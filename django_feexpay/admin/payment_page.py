@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_feexpay.admin import display, event_texts, refund_pages, review_page, search, staff_actions
+from django_feexpay.admin import display, event_texts, payout_pages, refund_pages, review_page, search, staff_actions
 from django_feexpay.admin.people import names_of
 from django_feexpay.models import Attempt, Credit, Payment, PaymentEvent, StaffAction, WebhookDelivery
 from django_feexpay.payments import reviews
@@ -35,6 +35,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
             for row in _newest(payment.incidents.select_related("attempt").order_by("-id"))
         ],
         "refunds": refund_pages.refunds_of(request, _newest(payment.refunds.order_by("-id"))),
+        "payouts": payout_pages.payouts_of(request, _newest(payment.payouts.order_by("-created_at"))),
         "most_rows": MAX_ROWS,
     }
 

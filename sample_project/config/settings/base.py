@@ -191,3 +191,4 @@ _NAMES = (
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
 FEEXPAY["PAYABLE"] = "shop.orders.Orders"
+FEEXPAY["PAYOUTS"] = env.bool("FEEXPAY_PAYOUTS", default=False)
