@@ -57,6 +57,7 @@ def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source)
     failpoints.hit("started")
     if not rate_budget.wait_seconds(rate_budget.SENDING):
         send(payout.pk, source=source)
+    leases.call_due_listeners()  # a cluster's tasks ask what became of it
     payout.refresh_from_db()
     return payout
 
