@@ -62,7 +62,7 @@ def unguard(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0019_notifications'),
+        ('feexpay', '0020_search'),
     ]
 
     operations = [
