@@ -62,6 +62,7 @@ DEFAULTS: Mapping[str, Any] = {
     "REQUIRE_IDEMPOTENCY_KEY": False,
     "MAX_ATTEMPTS": 5,
     "REVIEW_TWO_PERSON_ABOVE": None,
+    "PAYOUTS": False,
     "PROMPTS_PER_PHONE": 5,
     "GATEWAY_PER_SECOND": 100,
     "GATEWAY_AT_ONCE": 40,
@@ -136,6 +137,8 @@ class Settings:
     #: The dotted paths of the notifiers, subclasses of notifications.Notifier.
     notifications = _Setting("NOTIFICATIONS", _list)
     require_idempotency_key = _Setting("REQUIRE_IDEMPOTENCY_KEY", bool)
+    #: Whether staff may send payouts for refunds.
+    payouts = _Setting("PAYOUTS", lambda value: value is True)
     #: The attempts that a payment may have, the first included.
     max_attempts = _Setting("MAX_ATTEMPTS", int)
     #: Prompts to one phone per hour, from all users together; 0: no limit.

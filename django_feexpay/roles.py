@@ -32,6 +32,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         *("view_discrepancy", "view_comparison", "view_finding", "view_reviewproposal", "view_staffaction"),
         *("reconcile_payment", "close_review", "change_incident", "change_discrepancy", "export_payment"),
         *("export_staffaction", "unmask_number", "note_payment", "refund_payment", "release_order", "view_statement"),
+        *("view_payout", "send_payout"),
     ),
     "Operations": (
         *_LOOK,

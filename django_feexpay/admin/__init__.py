@@ -8,6 +8,7 @@ from __future__ import annotations
 from django_feexpay.admin.comparisons import ComparisonAdmin, DiscrepancyAdmin, FindingAdmin
 from django_feexpay.admin.incidents import IncidentAdmin
 from django_feexpay.admin.payments import PaymentAdmin
+from django_feexpay.admin.payouts import PayoutAdmin
 from django_feexpay.admin.prompt_lifts import PromptLiftAdmin
 from django_feexpay.admin.proposals import ReviewProposalAdmin
 from django_feexpay.admin.providers import ProviderAdmin
@@ -37,6 +38,7 @@ __all__ = [
     "OutboxMessageAdmin",
     "PaymentAdmin",
     "PaymentEventAdmin",
+    "PayoutAdmin",
     "PromptLiftAdmin",
     "ProviderAdmin",
     "RefundAdmin",

@@ -59,7 +59,7 @@ class ConfirmedAction:
 
     `name` is a part of the address. `applies`: whether the page of a row offers the action. `bulk`: the list offers it,
     too, for several rows at once. `recorded_as`: written to the audit list for each row after its run; None: `run`
-    writes it itself.
+    writes it itself. `columns`: what its page shows of each row, if not the `confirm_columns` of the admin.
     """
 
     name: str
@@ -72,6 +72,7 @@ class ConfirmedAction:
     reason_label: str | StrPromise = gettext_lazy("Reason")
     reason_help: str | StrPromise = _REASON_HELP
     bulk: bool = True
+    columns: tuple[str, ...] = ()
 
 
 class ReasonForm(forms.Form):
@@ -170,7 +171,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         if form.is_valid():
             self._run(request, action, rows, form.cleaned_data["reason"])
             return HttpResponseRedirect(back_url)
-        headings = [label_for_field(name, self.model, self) for name in self.confirm_columns]
+        columns = action.columns or self.confirm_columns
+        headings = [label_for_field(name, self.model, self) for name in columns]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -180,7 +182,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             "explanation": action.explanation,
             "back_url": back_url,
             "headings": headings,
-            "rows": [list(zip(headings, self._cells(row), strict=True)) for row in rows],
+            "rows": [list(zip(headings, self._cells(row, columns), strict=True)) for row in rows],
         }
         return TemplateResponse(request, "admin/feexpay/confirm_action.html", context)
 
@@ -208,8 +210,8 @@ class ConfirmedActionsAdmin(LedgerAdmin):
             raise Http404
         return rows
 
-    def _cells(self, row: Any) -> Iterator[Any]:
-        for column in self.confirm_columns:
+    def _cells(self, row: Any, columns: Sequence[str]) -> Iterator[Any]:
+        for column in columns:
             field, _attribute, value = lookup_field(column, row, self)
             yield display_for_field(value, field, display.EMPTY) if field else value
 

@@ -14,6 +14,7 @@ from django_feexpay.admin import (
     display,
     event_texts,
     next_steps,
+    payout_pages,
     refund_pages,
     review_page,
     search,
@@ -59,6 +60,7 @@ def sections(payment: Payment, request: HttpRequest) -> dict[str, Any]:
             for row in rows.discrepancies
         ],
         "refunds": refund_pages.refunds_of(request, rows.refunds),
+        "payouts": payout_pages.payouts_of(request, _newest(payment.payouts.order_by("-created_at"))),
         "most_rows": MAX_ROWS,
     }
 

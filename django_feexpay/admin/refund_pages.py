@@ -24,7 +24,7 @@ from django_feexpay.admin.people import names_of
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.lifecycle import Status
 from django_feexpay.models import Incident, Payment, Refund
-from django_feexpay.payments import incidents, refunds
+from django_feexpay.payments import incidents, payout_terms, refunds
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.refunds import RefundableCharge
@@ -37,6 +37,7 @@ CLOSE_TITLE = gettext_lazy("Close the incident")
 
 _TONES: Mapping[str, Tone] = {
     Refund.State.PROPOSED: Tone.DOUBT,
+    Refund.State.APPROVED: Tone.WAITING,
     Refund.State.RECORDED: Tone.GOOD,
     Refund.State.CANCELLED: Tone.QUIET,
 }
@@ -61,6 +62,10 @@ class RefundForm(ReasonForm):
 
     def __init__(self, data: Any, *, charge: RefundableCharge) -> None:
         super().__init__(data, initial={"amount": max(charge.left, 0) or None})
+        if not payout_terms.is_offered(charge.attempt):
+            way = self.fields["way"]
+            ways = [choice for choice in Refund.Way.choices if choice[0] != Refund.Way.PAYOUT]
+            way.choices = ways  # type: ignore[attr-defined]  # a ChoiceField
         self.fields["amount"].label = _("Amount in %(currency)s") % {"currency": charge.currency}
 
 
@@ -160,13 +165,15 @@ def refunds_of(request: HttpRequest, rows: Sequence[Refund]) -> list[dict[str, A
 def _decision_urls(refund: Refund) -> list[tuple[Any, str]]:
     """The titles and addresses that approve and cancel a proposed refund."""
     query = urlencode({"refund": refund.pk})
-    return [
+    decisions = [
         (title, f"{reverse(f'admin:feexpay_refund_{name}')}?{query}")
         for name, title in (
             ("approve", gettext_lazy("Approve the refund")),
             ("cancel", gettext_lazy("Cancel the refund")),
         )
     ]
+    # A payout is sent from the page of its refund, with a permission of its own.
+    return decisions[1:] if refund.way == Refund.Way.PAYOUT else decisions
 
 
 # --- record a refund -----------------------------------------------------------------------------------
@@ -196,6 +203,7 @@ def record_refund(model_admin: AnyModelAdmin, request: HttpRequest) -> HttpRespo
         "payment": payment,
         "charge": facts_of(charge),
         "seen": charge.refunded,
+        "offers_payout": payout_terms.is_offered(charge.attempt),
     }
     return TemplateResponse(request, "admin/feexpay/refund/record.html", context)
 
@@ -218,7 +226,7 @@ def _record(
             refunded_before=given["seen"],
         )
     except NotAllowedError as refusal:
-        if refusal.code == "too_much":
+        if refusal.code in ("too_much", "amount_too_low"):
             form.add_error("amount", refusal.message)
         elif refusal.code == "validation_error":
             form.add_error(refusal.errors[0].field, refusal.errors[0].message)
@@ -227,6 +235,8 @@ def _record(
         return False
     if refund.state == Refund.State.PROPOSED:
         text = _("Proposed. The refund counts when a second person approves it.")
+        if refund.way == Refund.Way.PAYOUT:
+            text = _("Proposed. Nothing was paid: a second person must approve the payout and have it sent.")
         model_admin.message_user(request, text, messages.INFO)
     else:
         model_admin.message_user(request, _("The refund is recorded."), messages.SUCCESS)

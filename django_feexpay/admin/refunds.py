@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_feexpay.admin import display, export_columns, refund_pages
+from django_feexpay.admin import display, export_columns, payout_pages, refund_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
 from django_feexpay.admin.list_exports import ExportedListAdmin
 from django_feexpay.admin.people import name_of
@@ -22,14 +22,49 @@ from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.admin.search import CurrencyFilter
 from django_feexpay.catalogue.outcomes import spellings_of
-from django_feexpay.models import Refund
-from django_feexpay.payments import refunds
+from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
+from django_feexpay.conf import feexpay
+from django_feexpay.models import PayoutState, Refund
+from django_feexpay.payments import payouts, refunds
 from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
 
 
 def _waits(refund: Refund) -> bool:
-    return refund.state == Refund.State.PROPOSED
+    return refund.state == Refund.State.PROPOSED and refund.way != Refund.Way.PAYOUT
+
+
+def _waits_for_payout(refund: Refund) -> bool:
+    """Whether its payout can be sent: it is proposed, or approved and its payout failed."""
+    if refund.way != Refund.Way.PAYOUT or not feexpay.payouts:
+        return False
+    return refund.state == Refund.State.PROPOSED or _is_not_paid_out(refund)
+
+
+def _is_not_paid_out(refund: Refund) -> bool:
+    """Whether it is approved, and no payout of it may have paid it."""
+    if refund.state != Refund.State.APPROVED:
+        return False
+    return not refund.payouts.exclude(state=PayoutState.FAILED).exists()
+
+
+def _may_be_cancelled(refund: Refund) -> bool:
+    return refund.state == Refund.State.PROPOSED or _is_not_paid_out(refund)
+
+
+def _send_payout(refund: Refund, actor: str, reason: str) -> Outcome:
+    try:
+        payout = payouts.approve_and_send(refund.pk, reason=reason, actor=actor, source=Source.ADMIN)
+    except NotAllowedError as refusal:
+        return Outcome(Result.SKIPPED, refusal.message)
+    if payout.life_state is PayoutState.FAILED:
+        return Outcome(Result.FAILED, payout_pages.cause_text(payout.reason_code))
+    if payout.life_state is PayoutState.UNKNOWN:
+        text = _("The outcome is unknown: it may have been paid. It is not sent again. Look for it in the dashboard.")
+        return Outcome(Result.FAILED, text)
+    if payout.life_state is PayoutState.CREATED:
+        return Outcome(Result.DONE, _("FeexPay cannot be reached now: the worker will send it."))
+    return Outcome(Result.DONE)
 
 
 def _approve(refund: Refund, actor: str, reason: str) -> Outcome:
@@ -60,6 +95,20 @@ APPROVE = ConfirmedAction(
     applies=_waits,
     bulk=False,
 )
+SEND_PAYOUT = ConfirmedAction(
+    name="send_payout",
+    permission=payout_pages.PERMISSION,
+    title=gettext_lazy("Approve and send the payout"),
+    explanation=gettext_lazy(
+        "This is live money: FeexPay pays the amount below out of your balance to the phone below, now. It cannot be "
+        "taken back. FeexPay's payouts were never tried with this software: check the first ones in the dashboard. You "
+        "cannot approve what you proposed yourself."
+    ),
+    run=_send_payout,
+    applies=_waits_for_payout,
+    bulk=False,
+    columns=("payment_shown", "amount_shown", "phone_shown", "route_shown", "proposer", "reason"),
+)
 CANCEL = ConfirmedAction(
     name="cancel",
     permission=refund_pages.PERMISSION,
@@ -68,7 +117,7 @@ CANCEL = ConfirmedAction(
         "The proposed refund does not count any more. Cancel it only if the money was not paid back."
     ),
     run=_cancel,
-    applies=_waits,
+    applies=_may_be_cancelled,
     bulk=False,
 )
 
@@ -91,7 +140,8 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     list_filter = ("state", "way", CurrencyFilter, ("recorded_at", PeriodFilter))
     list_select_related = ("payment", "attempt")
     ordering = ("-id",)
-    confirmed_actions = (APPROVE, CANCEL)
+    confirmed_actions = (APPROVE, SEND_PAYOUT, CANCEL)
+    change_form_template = "admin/feexpay/refund/change_form.html"
     confirm_columns = ("payment_shown", "amount_shown", "way", "outside_reference", "proposer", "reason")
     change_list_template = "admin/feexpay/refund/change_list.html"
     fieldsets = (
@@ -117,6 +167,11 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
             path(f"{refund_pages.RECORD}/", record, name=f"feexpay_refund_{refund_pages.RECORD}"),
             *super().get_urls(),
         ]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        rows = context["original"].payouts.order_by("created_at")
+        context["payouts"] = payout_pages.payouts_of(request, rows)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     def record_view(self, request: HttpRequest) -> HttpResponse:
@@ -145,6 +200,11 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
     @admin.display(description=gettext_lazy("phone"))
     def phone_shown(self, row: Refund) -> SafeString:
         return display.line(row.attempt.masked_msisdn)
+
+    @admin.display(description=gettext_lazy("route at FeexPay"))
+    def route_shown(self, row: Refund) -> str:
+        route = PAYOUT_ROUTES.get(row.payment.provider_id)
+        return display.EMPTY if route is None else f"{row.payment.provider} · {route.path}"
 
     @admin.display(description=gettext_lazy("incident"))
     def incident_shown(self, row: Refund) -> str:

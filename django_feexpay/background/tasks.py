@@ -22,7 +22,7 @@ from django.db.models import Q
 
 from django_feexpay import conf
 from django_feexpay.background.worker import CLUSTER, WORKER, Intervals, Worker, is_recent
-from django_feexpay.models import Attempt, Heartbeat, OutboxMessage
+from django_feexpay.models import Attempt, Heartbeat, OutboxMessage, Payout
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.reconciliation import nightly
 
@@ -153,6 +153,7 @@ def _is_work_due_soon() -> bool:
     return (
         Attempt.objects.filter(next_poll_at__lte=soon).exists()
         or OutboxMessage.objects.filter(next_delivery_at__lte=soon).exists()
+        or Payout.objects.filter(next_poll_at__lte=soon).exists()
     )
 
 

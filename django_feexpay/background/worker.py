@@ -25,8 +25,8 @@ from django_feexpay.background.deliverer import Deliverer
 from django_feexpay.background.worker_pool import WorkerPool, run_logged
 from django_feexpay.gateway.errors import GatewayError
 from django_feexpay.lifecycle import Status
-from django_feexpay.models import Heartbeat
-from django_feexpay.payments import daily_totals, leases, sending, webhook_hints
+from django_feexpay.models import Heartbeat, PayoutState
+from django_feexpay.payments import daily_totals, leases, payout_polls, payouts, sending, webhook_hints
 from django_feexpay.payments.durability import is_autocommit_on
 from django_feexpay.payments.ledger import Source
 from django_feexpay.payments.receivers import LIMIT_SECONDS
@@ -43,6 +43,8 @@ _HEARTBEAT_EVERY = timedelta(seconds=10)
 _NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
 _CLOCK_CHECK_EVERY = timedelta(seconds=60)
 _TOTALS_EVERY = timedelta(seconds=60)
+#: Payouts are few, and nobody waits for them at a screen.
+_PAYOUTS_EVERY = timedelta(seconds=2)
 _LONGEST_PAUSE_SECONDS = 30.0
 #: While a sweep waits for FeexPay, it starts due deliveries this often.
 _DELIVER_EVERY_SECONDS = 0.5
@@ -83,6 +85,7 @@ class Intervals:
         self.nightly = Interval(_NIGHTLY_CHECK_EVERY)
         self.clocks = Interval(_CLOCK_CHECK_EVERY)
         self.totals = Interval(_TOTALS_EVERY)
+        self.payouts = Interval(_PAYOUTS_EVERY)
 
 
 class Worker:
@@ -170,7 +173,10 @@ class Worker:
         for pool, claims in ((self._sends, to_send), (self._polls, to_poll), (self._settled_polls, settled)):
             for held in claims:
                 pool.put(_work_on, held)
-        return len(to_send) + len(to_poll) + len(settled)
+        due_payouts = payout_polls.claim_due(self._settled_polls.free) if self._intervals.payouts.has_passed() else []
+        for held_payout in due_payouts:
+            self._settled_polls.put(_work_on_payout, held_payout)
+        return len(to_send) + len(to_poll) + len(settled) + len(due_payouts)
 
     def _do_periodic_work(self) -> None:
         if self._intervals.clocks.has_passed():
@@ -247,3 +253,25 @@ def advance(held: leases.Claim, *, source: Source = Source.WORKER) -> None:
         sending.mark_sender_dead(held.attempt_id, source=source)
     else:
         reconcile_claimed(held, source=source)
+
+
+def _work_on_payout(held: payout_polls.PayoutClaim) -> None:
+    """As `_work_on`, for a payout."""
+    try:
+        advance_payout(held)
+    except AnyDatabaseError as error:
+        logger.error("payout %s is due again when its lease ends: %s", held.payout_id, cause_of(error))
+    except Exception:
+        logger.exception("payout %s failed; it is due again when its lease ends", held.payout_id)
+    finally:
+        close_old_connections()
+
+
+def advance_payout(held: payout_polls.PayoutClaim, *, source: Source = Source.WORKER) -> None:
+    """Do the next step of a claimed payout: send it, report its sender dead, or ask about it."""
+    if held.state is PayoutState.CREATED:
+        payouts.send_claimed(held, source=source)
+    elif held.state is PayoutState.SENDING:
+        payouts.mark_unknown(held.payout_id, source=source, because="sender_died")
+    else:
+        payout_polls.ask_claimed(held, source=source)

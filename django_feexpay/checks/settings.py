@@ -95,6 +95,24 @@ def require_idempotency_key() -> Messages:
 
 
 @everywhere
+def payouts() -> Messages:
+    value = conf.given().get("PAYOUTS", False)
+    if not isinstance(value, bool):
+        yield error(65, f"PAYOUTS is {value!r}.", "Write True or False; the string 'False' is true.")
+    elif value:
+        text = (
+            "PAYOUTS is on: staff can send live money out of your balance. FeexPay's payouts were never tried with this"
+            " package: it follows FeexPay's documentation and the code of integrators."
+        )
+        hint = (
+            "Ask FeexPay to enable payouts for your shop, register the server's IP address in its dashboard (IP List),"
+            " pay a small refund first and look for it in the dashboard. Then add feexpay.W065 to"
+            " SILENCED_SYSTEM_CHECKS."
+        )
+        yield warning(65, text, hint)
+
+
+@everywhere
 def return_hosts() -> Messages:
     for host in feexpay.return_hosts:
         if not is_valid(partial(_is_host_name, host)):

@@ -1,7 +1,7 @@
-"""Client for FeexPay's v2 API: collect, open_page, fetch_status, search_history, balance.
+"""Client for FeexPay's v2 API: collect, open_page, fetch_status, pay_out, fetch_payout_status, search_history, balance.
 
 Each method returns a value of reports.py or raises one of the errors of errors.py. The client never sends a request
-twice: FeexPay has no idempotency key, so a repeated collect is a second charge.
+twice: FeexPay has no idempotency key, so a repeated collect is a second charge, and a repeated payout pays twice.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from django_feexpay.gateway.refusals import (
     failure_of_read,
     is_not_found,
     refusal_of_collect,
+    refusal_of_payout,
 )
 from django_feexpay.gateway.reports import (
     Accepted,
@@ -46,7 +47,15 @@ from django_feexpay.gateway.reports import (
     status_report_from,
     usable_reference,
 )
-from django_feexpay.gateway.request_bodies import CollectRequest, PageRequest, collect_body, history_body, page_body
+from django_feexpay.gateway.request_bodies import (
+    CollectRequest,
+    PageRequest,
+    PayoutRequest,
+    collect_body,
+    history_body,
+    page_body,
+    payout_body,
+)
 from django_feexpay.gateway.transport import (
     REPLY_LIMIT_BYTES,
     HttpTransport,
@@ -66,7 +75,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class CallSeen:
-    """One finished call, for the observer. operation: collect, page, status, history or balance.
+    """One finished call, for the observer. operation: collect, page, status, payout, payout_status, history or balance.
 
     outcome: `answered`, or the `code` of the raised `error`. http_status: None without a reply.
     """
@@ -172,6 +181,30 @@ class Gateway:
             return StatusReport(word=Word.MISSING)
         path = f"/transactions/public/single/status/{quote(usable, safe='')}"
         return self._ask("status", lambda: self._request("GET", path, None, total_seconds), _status_result)
+
+    def pay_out(self, request: PayoutRequest) -> Accepted:
+        """Pay money out of the shop's balance once, over a new connection. Never tried against FeexPay.
+
+        Raises: NotSentError, OutcomeUnknownError (never send again), RefusedError (nothing was paid),
+        MisconfiguredError (nothing was paid).
+        """
+        body = payout_body(request, self._shop_id)
+        return self._ask(
+            "payout",
+            lambda: self._request("POST", f"/payouts/public/{request.route.path}", body, None, fresh_connection=True),
+            _payout_result,
+        )
+
+    def fetch_payout_status(self, reference: str, *, total_seconds: float | None = None) -> StatusReport:
+        """Read the status of the payout with that reference, as `fetch_status` does for an attempt.
+
+        Raises: the errors of fetch_status. Safe to repeat.
+        """
+        usable = usable_reference(reference)
+        if usable is None:
+            return StatusReport(word=Word.MISSING)
+        path = f"/payouts/status/public/{quote(usable, safe='')}"
+        return self._ask("payout_status", lambda: self._request("GET", path, None, total_seconds), _status_result)
 
     def search_history(
         self,
@@ -283,6 +316,16 @@ def _collect_result(reply: WireReply, request: CollectRequest, insecure_hosts: C
         raise OutcomeUnknownError(f"replied {reply.status} without a reference")
     if accepted.redirect_url is not None and not _is_safe_page(accepted.redirect_url, insecure_hosts):
         return replace(accepted, redirect_url=None)
+    return accepted
+
+
+def _payout_result(reply: WireReply) -> Accepted:
+    if not 200 <= reply.status < 300:
+        raise refusal_of_payout(reply.status, reply.headers, reply.body)
+    body = json_object(reply.body)
+    accepted = None if body is None else accepted_from(body)
+    if accepted is None:
+        raise OutcomeUnknownError(f"replied {reply.status} without a reference")
     return accepted
 
 

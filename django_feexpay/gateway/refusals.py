@@ -36,6 +36,11 @@ _NAMED_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 _INVALID_FIELDS = {"phoneNumber": "invalid_phone", "amount": "invalid_amount", "otp": "otp_rejected"}
 
+#: Documented refusals of a payout, with our codes.
+_PAYOUT_REFUSALS = {"ERR_PAYOUT_NOT_ENABLED": "payout_not_enabled", "ERR_INSUFFICIENT_BALANCE": "balance_too_low"}
+#: Refusals of any request that surely reached no operator: validation, and a provider that the shop may not use.
+_DEFINITE_FOR_A_PAYOUT = {"invalid_request", "invalid_phone", "invalid_amount", "provider_not_activated"}
+
 
 @dataclass(frozen=True, slots=True)
 class _ErrorBody:
@@ -64,6 +69,23 @@ def refusal_of_collect(status: int, headers: Mapping[str, str], body: bytes) -> 
     return _misconfiguration(status, error) or RefusedError(
         f"refused with {status}", code=_refusal_code(error), text=safe_words(error.text)
     )
+
+
+def refusal_of_payout(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+    """Return the error for a reply that does not accept a payout. Never NotSentError.
+
+    RefusedError only for a refusal that sources name: any other reply may hide a payout.
+    """
+    error = refusal_of_collect(status, headers, body)
+    if not isinstance(error, RefusedError):
+        return error
+    parsed = _error_body(body)
+    named = _PAYOUT_REFUSALS.get(parsed.code) if parsed is not None else None
+    if named is not None:
+        return RefusedError(str(error), code=named, text=error.text)
+    if error.code in _DEFINITE_FOR_A_PAYOUT:
+        return error
+    return OutcomeUnknownError(f"replied {status} with a refusal that no source names")
 
 
 def failure_of_read(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:

@@ -1,4 +1,4 @@
-"""Request bodies for FeexPay: collect, payment page and history."""
+"""Request bodies for FeexPay: collect, payment page, payout and history."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from datetime import date
 
 from django_feexpay.catalogue.money import strict_amount
 from django_feexpay.catalogue.outcomes import Word
+from django_feexpay.catalogue.payout_routes import PayoutRoute
 from django_feexpay.catalogue.phone import Msisdn
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 from django_feexpay.private import PrivateDict, PrivateText
 
 LONGEST_HISTORY_DAYS = 31
 _LONGEST_DESCRIPTION = 100
+_LONGEST_MOTIVE = 30
 _HISTORY_WORDS = {None: "ALL", Word.PENDING: "PENDING", Word.SUCCESSFUL: "SUCCESSFUL", Word.FAILED: "FAILED"}
 
 
@@ -61,11 +63,25 @@ class PageRequest:
         object.__setattr__(self, "description", PrivateText(self.description))
 
 
-def reduced_description(text: str) -> str:
-    """Reduce a description to the form that FeexPay takes: at most 100 unaccented letters, digits and single spaces."""
+@dataclass(frozen=True, kw_only=True)
+class PayoutRequest:
+    """A request to pay money out of the shop's balance. amount: minor unit, > 0.
+
+    payout_id: our id, returned in every report. motive: FeexPay wants one; it is reduced to what FeexPay takes.
+    """
+
+    route: PayoutRoute = field(repr=False)
+    msisdn: Msisdn
+    amount: int
+    payout_id: str
+    motive: str
+
+
+def reduced_description(text: str, limit: int = _LONGEST_DESCRIPTION) -> str:
+    """Reduce a text to the form that FeexPay takes: at most `limit` unaccented letters, digits and single spaces."""
     decomposed = PrivateText(unicodedata.normalize("NFKD", text))
     unaccented = PrivateText("".join(sign for sign in decomposed if not unicodedata.combining(sign)))
-    return PrivateText(" ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:_LONGEST_DESCRIPTION].strip())
+    return PrivateText(" ".join(re.sub(r"[^A-Za-z0-9]+", " ", unaccented).split())[:limit].strip())
 
 
 def collect_body(request: CollectRequest, shop_id: str) -> dict[str, object]:
@@ -106,6 +122,20 @@ def page_body(request: PageRequest, shop_id: str) -> dict[str, object]:
         "callback_error": request.cancel_url,
     }
     return body | {name: value for name, value in optional.items() if value}
+
+
+def payout_body(request: PayoutRequest, shop_id: str) -> dict[str, object]:
+    """The documented fields. The motive has at most 30 letters, digits and spaces."""
+    body: dict[str, object] = {
+        "phoneNumber": request.msisdn.digits,
+        "amount": strict_amount(request.amount),
+        "shop": shop_id,
+        "motif": reduced_description(request.motive, _LONGEST_MOTIVE),
+        "callback_info": request.payout_id,
+    }
+    if request.route.wire_name:
+        body["network"] = request.route.wire_name
+    return PrivateDict(body)
 
 
 def history_body(

@@ -12,6 +12,7 @@ from django_feexpay.models.incident import Incident
 from django_feexpay.models.notification_opt_out import NotificationOptOut
 from django_feexpay.models.outbox import OutboxMessage, OutboxReceipt
 from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
+from django_feexpay.models.payout import LIVE_PAYOUTS, Payout, PayoutEvent, PayoutState
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.refund import Refund
@@ -19,6 +20,7 @@ from django_feexpay.models.review import ReviewDecision, ReviewProposal
 from django_feexpay.models.staff_action import StaffAction
 
 __all__ = [
+    "LIVE_PAYOUTS",
     "Attempt",
     "Discrepancy",
     "Comparison",
@@ -34,6 +36,9 @@ __all__ = [
     "OutboxReceipt",
     "Payment",
     "PaymentEvent",
+    "Payout",
+    "PayoutEvent",
+    "PayoutState",
     "PromptLift",
     "Provider",
     "Refund",

@@ -16,6 +16,8 @@ from django_feexpay.models.primary import PrimaryModel
 class Refund(PrimaryModel):
     """Money that went back to the payer of one charge. It is paid out outside this package; this row records it.
 
+    The way `payout` is the exception: then a `Payout` pays it, and the row is recorded when FeexPay says it is paid.
+
     `amount`: in the minor unit of `currency`, the charged currency of the payment. `credited`: the charge is the
     credited one; else it is the second charge that `incident` is about. `gateway_reference`: FeexPay's for the charge.
     `outside_reference`: of the payout, FeexPay's or the operator's. `event_id`: of the signal `payment_refunded`.
@@ -28,10 +30,12 @@ class Refund(PrimaryModel):
         MOBILE_MONEY = "mobile_money", _("mobile money, sent by hand")
         CASH = "cash", _("cash")
         ACCOUNT_BALANCE = "account_balance", _("balance of the payer's account in the shop")
+        PAYOUT = "payout", _("payout through FeexPay, sent from here")
         OTHER = "other", _("another way")
 
     class State(models.TextChoices):
         PROPOSED = "proposed", _("waits for a second person")
+        APPROVED = "approved", _("approved, not paid out yet")
         RECORDED = "recorded", _("recorded")
         CANCELLED = "cancelled", _("cancelled")
 

@@ -29,6 +29,8 @@ class StaffAction(AppendOnlyModel):
         REFUND = "refund", _("recorded a refund")
         APPROVE_REFUND = "approve_refund", _("approved a refund")
         CANCEL_REFUND = "cancel_refund", _("cancelled a refund")
+        SEND_PAYOUT = "send_payout", _("approved a payout and had it sent")
+        CLOSE_PAYOUT = "close_payout", _("closed a payout whose outcome was unknown")
         RELEASE_ORDER = "release_order", _("released an order")
         REDELIVER = "redeliver", _("processed a webhook again")
         RESEND_SIGNAL = "resend_signal", _("sent a signal again")

@@ -1,4 +1,4 @@
-"""Invariants of the stored rows, numbered I1 to I23, checkable on live data.
+"""Invariants of the stored rows, numbered I1 to I24, checkable on live data.
 
 Each function yields its violations as short texts of ids, statuses and amounts, never personal data. Each check is one
 statement and so sees one moment: payments may run meanwhile. Nothing here writes or repairs.
@@ -40,6 +40,7 @@ from django_feexpay.payments import (
     leases,
     missing_attempts,
     outbox,
+    payout_invariants,
     prompts,
     refund_invariants,
 )
@@ -56,7 +57,7 @@ MATCHED_WITHIN = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A row or a sum that breaks `rule` (I1 to I23). `about`: its kind and id."""
+    """A row or a sum that breaks `rule` (I1 to I24). `about`: its kind and id."""
 
     rule: str
     about: str
@@ -522,6 +523,7 @@ INVARIANTS: Mapping[str, Callable[[], Iterator[str]]] = {
     "I21": refund_invariants.closed_incident_is_refunded_or_explained,
     "I22": refund_invariants.recorded_refund_is_approved_and_announced_once,
     "I23": daily_totals_match_the_payments,
+    "I24": payout_invariants.payout_pays_its_refund_once_by_two_persons,
 }
 
 

@@ -3,13 +3,14 @@
 A refund is about one charge at FeexPay: the credited one of a payment, or a second charge that an incident is about.
 The money is paid out elsewhere, in FeexPay's dashboard for example. No call is made here.
 Above `REVIEW_TWO_PERSON_ABOVE` one person proposes the refund and a second one approves it.
+A refund by `payout` always needs the second person, who has it sent (`payouts`); FeexPay's report records it.
 """
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Sum
@@ -19,8 +20,8 @@ from django_feexpay import conf
 from django_feexpay.catalogue import money
 from django_feexpay.catalogue.outcomes import same_reference
 from django_feexpay.conf import feexpay
-from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, Refund
-from django_feexpay.payments import staff_actions
+from django_feexpay.models import Attempt, Credit, Incident, OutboxMessage, Payment, PaymentEvent, Payout, Refund
+from django_feexpay.payments import payout_terms, staff_actions
 from django_feexpay.payments.durability import durable
 from django_feexpay.payments.errors import NotAllowedError, invalid
 from django_feexpay.payments.staff_actions import Action, checked_reason
@@ -30,6 +31,8 @@ State = Refund.State
 Way = Refund.Way
 
 LONGEST_REFERENCE = 128
+#: FeexPay reports a few failures that turn into a success. After this time a refund may be paid another way.
+FAILURE_IS_SURE_AFTER = timedelta(minutes=10)
 #: These ways give the payout a reference, which the record needs.
 WAYS_WITH_REFERENCE = frozenset({Way.GATEWAY, Way.MOBILE_MONEY})
 
@@ -39,7 +42,7 @@ class RefundableCharge:
     """A charge at FeexPay and the refunds of it. Amounts are in the minor unit of `currency`.
 
     taken: what FeexPay took; the amount asked for, if FeexPay named none. recorded: what went back. proposed: waits
-    for a second person. incident: what the charge is known by; None: only by its credit.
+    for a second person, or for its payout. incident: what the charge is known by; None: only by its credit.
     """
 
     attempt: Attempt
@@ -136,7 +139,7 @@ def _credited(credit: Credit, incident: Incident | None, sums: _Sums) -> Refunda
         taken=credit.amount,
         currency=credit.currency,
         recorded=sums.get((None, State.RECORDED), 0),
-        proposed=sums.get((None, State.PROPOSED), 0),
+        proposed=sums.get((None, State.PROPOSED), 0) + sums.get((None, State.APPROVED), 0),
     )
 
 
@@ -149,7 +152,7 @@ def _second(incident: Incident, sums: _Sums) -> RefundableCharge:
         taken=incident.attempt.amount if incident.amount is None else incident.amount,
         currency=incident.currency or incident.payment.charged_currency,
         recorded=sums.get((incident.pk, State.RECORDED), 0),
-        proposed=sums.get((incident.pk, State.PROPOSED), 0),
+        proposed=sums.get((incident.pk, State.PROPOSED), 0) + sums.get((incident.pk, State.APPROVED), 0),
     )
 
 
@@ -174,7 +177,8 @@ def record(
     `incident_id`: the incident about the charge; None: the credited charge. `actor`: the primary key of a user.
     `refunded_before`: `RefundableCharge.refunded` as the person saw it; if it differs now, nothing is recorded.
     Changes: Refund, StaffAction; unless it is only proposed, OutboxMessage.
-    Raises: NotAllowedError `validation_error`, `nothing_to_refund`, `refunds_changed`, `too_much`.
+    Raises: NotAllowedError `validation_error`, `nothing_to_refund`, `refunds_changed`, `too_much`; by payout also
+    those of `payout_terms.check`.
     Safe to repeat: with `refunded_before`, yes: the second call is refused.
     """
     chosen, reference, reason = _checked(amount, way, outside_reference, reason)
@@ -184,8 +188,10 @@ def record(
         message = _("Another refund of this charge was recorded meanwhile. Look at the sums again.")
         raise NotAllowedError("refunds_changed", message, payment_id=payment_id)
     _refuse_too_much(charge, amount)
+    if chosen is Way.PAYOUT:
+        payout_terms.check(charge.attempt, amount)
     now, limit = conf.now(), feexpay.review_two_person_above
-    alone = limit is None or charge.refunded + amount <= limit
+    alone = chosen is not Way.PAYOUT and (limit is None or charge.refunded + amount <= limit)
     refund = Refund.objects.create(
         payment_id=payment_id,
         attempt=charge.attempt,
@@ -216,16 +222,15 @@ def approve(refund_id: int, *, reason: str, actor: str, source: Source) -> Refun
     """Record a refund that another person proposed.
 
     Changes: Refund, OutboxMessage, StaffAction.
-    Raises: NotAllowedError `validation_error`, `not_proposed`, `same_person`, `too_much`.
+    Raises: NotAllowedError `validation_error`, `not_proposed`, `paid_by_payout`, `same_person`, `too_much`.
     Safe to repeat: yes, the second call is refused.
     """
     reason = checked_reason(reason)
     refund = _locked_proposal(refund_id)
-    if refund.proposed_by == actor:
-        message = _("You proposed this yourself: a second person must approve it.")
-        raise NotAllowedError("same_person", message, payment_id=refund.payment_id)
-    charge = charge_of(refund.payment_id, refund.incident_id)
-    _refuse_too_much(charge, 0)  # the proposal is in the sum
+    if refund.way == Way.PAYOUT:
+        message = _("This refund is approved by sending its payout: only FeexPay's report records it.")
+        raise NotAllowedError("paid_by_payout", message, payment_id=refund.payment_id)
+    refuse_unapproved(refund, actor)
     now = conf.now()
     refund.state, refund.event_id = State.RECORDED, uuid.uuid4()
     refund.approved_by, refund.approved_at, refund.recorded_at = actor, now, now
@@ -237,13 +242,17 @@ def approve(refund_id: int, *, reason: str, actor: str, source: Source) -> Refun
 
 @durable()
 def cancel(refund_id: int, *, reason: str, actor: str, source: Source) -> Refund:
-    """Cancel a refund that waits for a second person. A recorded refund stays: the money is with the payer.
+    """Cancel a refund whose money did not go back. A recorded refund stays: the money is with the payer.
 
-    Changes: Refund, StaffAction. Raises: NotAllowedError `validation_error`, `not_proposed`.
+    An approved one can be cancelled when its payout surely failed.
+    Changes: Refund, StaffAction.
+    Raises: NotAllowedError `validation_error`, `not_proposed`, `payout_open`, `payout_failed_lately`.
     Safe to repeat: yes, the second call is refused.
     """
     reason = checked_reason(reason)
-    refund = _locked_proposal(refund_id)
+    refund = _locked_proposal(refund_id, or_approved=True)
+    if refund.state == State.APPROVED:
+        refuse_open_payout(refund)
     refund.state, refund.cancelled_by, refund.cancelled_at = State.CANCELLED, actor, conf.now()
     refund.save(update_fields=["state", "cancelled_by", "cancelled_at"])
     _note(Action.CANCEL_REFUND, refund, actor, source, reason)
@@ -255,14 +264,66 @@ def _lock(payment_id: UUID) -> None:
     Payment.objects.select_for_update(of=("self",)).get(pk=payment_id)
 
 
-def _locked_proposal(refund_id: int) -> Refund:
+def _locked_proposal(refund_id: int, *, or_approved: bool = False) -> Refund:
     """Read a proposed refund again under its payment's lock. Raises: NotAllowedError `not_proposed`."""
-    _lock(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
-    refund = Refund.objects.get(pk=refund_id)
-    if refund.state != State.PROPOSED:
+    refund = locked(refund_id)
+    if refund.state != State.PROPOSED and not (or_approved and refund.state == State.APPROVED):
         message = _("This refund does not wait for a second person: it is recorded or cancelled.")
         raise NotAllowedError("not_proposed", message, payment_id=refund.payment_id)
     return refund
+
+
+def locked(refund_id: int) -> Refund:
+    """Read a refund under its payment's lock. Call it in a transaction."""
+    _lock(Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id))
+    return Refund.objects.get(pk=refund_id)
+
+
+def refuse_unapproved(refund: Refund, actor: str) -> None:
+    """Refuse a second person who is the first one, and more than FeexPay took. Call it under the payment's lock.
+
+    Raises: NotAllowedError `same_person`, `too_much`.
+    """
+    if refund.proposed_by == actor:
+        message = _("You proposed this yourself: a second person must approve it.")
+        raise NotAllowedError("same_person", message, payment_id=refund.payment_id)
+    _refuse_too_much(charge_of(refund.payment_id, refund.incident_id), 0)  # the refund is in the sum
+
+
+def refuse_open_payout(refund: Refund) -> None:
+    """Refuse while a payout of the refund may have paid it. Call it under the payment's lock.
+
+    Raises: NotAllowedError `payout_open`; `payout_failed_lately` shortly after FeexPay reported a failure, because a
+    few failures turn into a success.
+    """
+    if Payout.objects.filter(refund=refund).exclude(state=Payout.State.FAILED).exists():
+        message = _("A payout of this refund may have paid it. Wait for its outcome, or close it first.")
+        raise NotAllowedError("payout_open", message, payment_id=refund.payment_id)
+    since = conf.now() - FAILURE_IS_SURE_AFTER
+    if Payout.objects.filter(refund=refund, gateway_reference__isnull=False, ended_at__gt=since).exists():
+        message = _("FeexPay has just reported that the payout failed. Wait ten minutes: it is asked again.")
+        raise NotAllowedError("payout_failed_lately", message, payment_id=refund.payment_id)
+    if Payout.objects.filter(refund=refund, paid_after_failure_at__isnull=False).exists():
+        message = _("FeexPay says now that a failed payout of this refund was paid. Look into it first.")
+        raise NotAllowedError("payout_open", message, payment_id=refund.payment_id)
+
+
+def mark_approved(refund: Refund, actor: str, at: datetime) -> None:
+    """Write the second person of a refund whose payout is to be sent. Call it under the payment's lock."""
+    refund.state, refund.approved_by, refund.approved_at = State.APPROVED, actor, at
+    refund.save(update_fields=["state", "approved_by", "approved_at"])
+
+
+def mark_paid_out(refund_id: int, outside_reference: str, at: datetime) -> None:
+    """Record an approved refund once its payout was paid. Call it under the payment's lock.
+
+    Changes: Refund, OutboxMessage.
+    """
+    refund = Refund.objects.get(pk=refund_id)
+    refund.state, refund.event_id, refund.recorded_at = State.RECORDED, uuid.uuid4(), at
+    refund.outside_reference = outside_reference
+    refund.save(update_fields=["state", "event_id", "recorded_at", "outside_reference"])
+    _announce(refund, at)
 
 
 def _refuse_too_much(charge: RefundableCharge, amount: int) -> None:
@@ -302,7 +363,7 @@ def _checked(amount: int, way: str, outside_reference: str, reason: str) -> tupl
         chosen = Way(way)
     except ValueError:
         raise invalid("way", "invalid", _("Choose how the money went back.")) from None
-    reference = outside_reference.strip()
+    reference = "" if chosen is Way.PAYOUT else outside_reference.strip()  # FeexPay will give one
     if chosen in WAYS_WITH_REFERENCE and not reference:
         text = _("Write the reference of the payout: FeexPay or the operator shows it.")
         raise invalid("outside_reference", "required", text)

@@ -18,7 +18,7 @@ from django_feexpay.sandbox.control import CHOICES, force_status, loopback_only,
 from django_feexpay.sandbox.fault_settings import GROUPS, FaultSettings, SettingError, as_text, every_setting
 from django_feexpay.sandbox.networks import masked
 from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, version_of, viewer_of
-from django_feexpay.sandbox.store import Delivery, Payment
+from django_feexpay.sandbox.store import PAYOUT, Delivery, Payment
 from django_feexpay.sandbox.texts import money, reason_in_words
 from django_feexpay.sandbox.webhooks import LOST
 
@@ -75,7 +75,7 @@ def _list_row(viewer: Viewer, payment: Payment) -> Markup:
         status=viewer.text(payment.status),
         reason=reason_in_words(viewer.language, payment.reason or ""),
         amount=money(payment.paid_amount or payment.amount),
-        network=payment.network.reseau,
+        network=" · ".join([payment.network.reseau, *([viewer.text(PAYOUT)] if payment.is_payout else [])]),
         msisdn=masked(payment.msisdn, payment.network),
         instant=bodies.iso(payment.created_at),
         time=_created_at(payment),

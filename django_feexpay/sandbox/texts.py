@@ -144,6 +144,7 @@ _TEXTS = {
     "echo": ("Écho (callback_info)", "Echo (callback_info)"),
     "custom_id": ("custom_id", "custom_id"),
     "paid": ("payé", "paid"),
+    "PAYOUT_API": ("versement", "payout"),
     "lost": ("perdu", "lost"),
     scenarios.ACCOUNT_NOT_ACTIVE: ("compte inactif", "account not active"),
     scenarios.AMOUNT_TOO_LOW: ("montant trop faible", "amount too low"),

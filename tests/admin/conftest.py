@@ -18,10 +18,13 @@ from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import (
     Attempt,
     Comparison,
+    Credit,
     Discrepancy,
     Finding,
     Heartbeat,
     Payment,
+    Payout,
+    Refund,
     ReviewProposal,
     WebhookDelivery,
 )
@@ -137,6 +140,41 @@ def propose(attempt: Attempt, **columns: Any) -> ReviewProposal:
         "ended_at": conf.now(),
     }
     return ReviewProposal.objects.create(**(values | columns))
+
+
+def make_payout(payment: Payment, **columns: Any) -> Payout:
+    """A refund by payout and its payout, whose outcome is unknown."""
+    now, attempt = conf.now(), Credit.objects.get(payment=payment).attempt
+    persons = {"proposed_by": "1", "approved_by": "2"}
+    refund = Refund.objects.create(
+        payment=payment,
+        attempt=attempt,
+        credited=True,
+        amount=1000,
+        currency="XOF",
+        way="payout",
+        reason="ticket 7",
+        state="approved",
+        source=Source.ADMIN,
+        proposed_at=now,
+        approved_at=now,
+        **persons,
+    )
+    values: dict[str, Any] = {
+        "payment": payment,
+        "refund": refund,
+        "provider_code": "mtn_bj",
+        "route": "transfer/global",
+        "amount": 1000,
+        "currency": "XOF",
+        "masked_msisdn": attempt.masked_msisdn,
+        "msisdn_sealed": attempt.msisdn_sealed,
+        "state": "unknown",
+        "reason_code": "outcome_unknown",
+        "created_at": now,
+        "sent_at": now,
+    }
+    return Payout.objects.create(**(values | persons | columns))
 
 
 def make_discrepancy(attempt: Attempt | None, **columns: Any) -> Discrepancy:

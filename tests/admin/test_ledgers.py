@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from django_feexpay.models import OutboxMessage, Payment, PaymentEvent
 from django_feexpay.payments import daily_totals, refunds
-from tests.admin.conftest import StaffClient, StartPayment, deliver
+from tests.admin.conftest import StaffClient, StartPayment, deliver, make_payout
 
 LEDGERS = [
     "attempt",
@@ -32,6 +32,7 @@ LEDGERS = [
     "outboxmessage",
     "payment",
     "paymentevent",
+    "payout",
     "refund",
     "reviewproposal",
     "promptlift",
@@ -41,18 +42,19 @@ LEDGERS = [
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "payment", "promptlift", "staffaction"}
 #: Tables that staff have no use for. Receipts are shown with their message; an opt-out concerns only its user.
-NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "totalscursor"}
+NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "payoutevent", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
-MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "refund"}
+MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "payout", "refund"}
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def charged_twice(charged_twice: Payment) -> Payment:
-    """With a refund of the credited charge, and counted in the daily totals."""
+    """With a refund of the credited charge and a payout, and counted in the daily totals."""
     source = PaymentEvent.Source.ADMIN
     refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+    make_payout(charged_twice)
     daily_totals.rebuild()
     return charged_twice
 

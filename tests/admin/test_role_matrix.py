@@ -23,7 +23,7 @@ from django.urls import reverse
 from django_feexpay import roles
 from django_feexpay.models import Incident, Payment, PaymentEvent, Provider, StaffAction
 from django_feexpay.payments import daily_totals, refunds
-from tests.admin.conftest import StartPayment
+from tests.admin.conftest import StartPayment, make_payout
 from tests.admin.test_ledgers import first_row
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +41,7 @@ READERS = {
     "incident": "SFO",
     "outboxmessage": "O",
     "payment": "SFO",
+    "payout": "F",
     "paymentevent": "SFO",
     "promptlift": "SO",
     "provider": "SFO",
@@ -67,7 +68,10 @@ PAGES = {
     "promptlift_lift": "SO",
     "refund_approve": "F",
     "refund_cancel": "F",
+    "payout_ask": "F",
+    "payout_close": "F",
     "refund_record": "F",
+    "refund_send_payout": "F",
     "webhookdelivery_process_again": "O",
 }
 #: Pages of their own that need no more than a right to view.
@@ -114,6 +118,7 @@ def rows(charged_twice: Payment, start_review: StartPayment) -> dict[str, models
     start_review(phone="+229 01 97 00 00 52")
     source = PaymentEvent.Source.ADMIN
     refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+    make_payout(charged_twice)
     daily_totals.rebuild()
     return {str(model._meta.model_name): first_row(str(model._meta.model_name)) for model in REGISTERED}
 

@@ -278,6 +278,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("W010", "return host written as an address", {"RETURN_HOSTS": ["https://shop.example"]}),
     ("W010", "return host with a port", {"RETURN_HOSTS": ["shop.example:8000"]}),
     ("W010", "return host in capitals", {"RETURN_HOSTS": ["Shop.example"]}),
+    ("E065", "payouts as text", {"PAYOUTS": "True"}),
+    ("W065", "payouts on", {"PAYOUTS": True}),
     ("E026", "boolean as text", {"REQUIRE_IDEMPOTENCY_KEY": "False"}),
     ("E041", "missing rates source", {"RATES_SOURCE": "shop.rates.Bank"}),
     ("E042", "rates source of another class", {"RATES_SOURCE": "shop.orders.Orders"}),

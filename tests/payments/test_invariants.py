@@ -121,7 +121,7 @@ def test_healthy_rows_have_no_violation(begin: Begin, gateway: ModelGateway) -> 
 def test_every_checkable_invariant_is_listed() -> None:
     assert list(INVARIANTS) == [
         *("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I12"),
-        *("I13", "I14", "I15", "I16", "I17", "I18", "I19", "I20", "I21", "I22", "I23"),
+        *("I13", "I14", "I15", "I16", "I17", "I18", "I19", "I20", "I21", "I22", "I23", "I24"),
     ]
 
 

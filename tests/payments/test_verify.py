@@ -114,6 +114,7 @@ BROKEN: dict[str, Callable[[Payment], Any]] = {
     "I21": closed_without_a_reason,
     "I22": recorded,
     "I23": wrong_total,
+    "I24": lambda payment: plant(payment, **recorded(payment), way="payout"),
 }
 
 

@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--only", nargs="+", metavar="RULE", choices=list(INVARIANTS), default=[], help="only these rules: I1 … I23"
+            "--only", nargs="+", metavar="RULE", choices=list(INVARIANTS), default=[], help="only these rules: I1 … I24"
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object per violation and nothing else")
 

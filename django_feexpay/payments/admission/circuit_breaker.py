@@ -41,7 +41,7 @@ _MEMORY_SECONDS = 600
 _LONGEST_OPEN_SECONDS = 3600
 #: Allowed difference between the clocks of two processes.
 _SLACK_SECONDS = 1.0
-_READS = frozenset({"status", "history", "balance"})
+_READS = frozenset({"status", "payout_status", "history", "balance"})
 
 
 class Action(StrEnum):

@@ -191,3 +191,5 @@ _NAMES = (
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
 FEEXPAY["PAYABLE"] = "shop.orders.Orders"
+if "FEEXPAY_PAYOUTS" in env.ENVIRON:  # true or false, never a text
+    FEEXPAY["PAYOUTS"] = env.bool("FEEXPAY_PAYOUTS")

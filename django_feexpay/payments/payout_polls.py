@@ -1,0 +1,197 @@
+"""Ask FeexPay about sent payouts, and which worker may work on which: the same leases as those of attempts."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F
+
+from django_feexpay import conf
+from django_feexpay.catalogue.outcomes import Word, same_reference
+from django_feexpay.gateway.errors import GatewayError
+from django_feexpay.gateway.reports import StatusReport
+from django_feexpay.models import LIVE_PAYOUTS, Payout, PayoutState
+from django_feexpay.payments import leases, payout_moves
+from django_feexpay.payments.admission import rate_budget
+from django_feexpay.payments.durability import durable, refuse_outer_atomic
+from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: (age up to, wait). Nobody waits for a payout at a screen.
+_WAITS = (
+    (timedelta(minutes=2), timedelta(seconds=10)),
+    (timedelta(hours=1), timedelta(minutes=2)),
+    (timedelta(days=2), timedelta(minutes=15)),
+    (timedelta(days=60), timedelta(days=1)),
+)
+#: A payout that FeexPay did not decide in this time is unknown: staff look for it. It is still polled.
+LONGEST_PENDING = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutClaim:
+    """The right to work on one payout until `lease`. `state`: its state when it was claimed."""
+
+    payout_id: UUID
+    lease: datetime
+    state: PayoutState
+
+
+# --- leases --------------------------------------------------------------------------------------------
+
+
+def claim_due(limit: int) -> list[PayoutClaim]:
+    """Claim the payouts that have been due longest, at most `limit`; no other caller gets them.
+
+    Changes: `next_poll_at` of the claimed rows. Safe to repeat: yes.
+    """
+    if limit <= 0:
+        return []
+    now = conf.now()
+    lease = now + leases.LEASE
+    due = Payout.objects.filter(next_poll_at__lte=now).order_by("next_poll_at")
+    if not connection.features.has_select_for_update_skip_locked:
+        rows = list(due.values_list("pk", "state", "next_poll_at")[:limit])
+        taken = [
+            row for row in rows if Payout.objects.filter(pk=row[0], next_poll_at=row[2]).update(next_poll_at=lease)
+        ]
+        return [PayoutClaim(pk, lease, PayoutState(state)) for pk, state, _due_at in taken]
+    with durable():
+        locked = list(due.select_for_update(skip_locked=True).values_list("pk", "state")[:limit])
+        Payout.objects.filter(pk__in=[pk for pk, _state in locked]).update(next_poll_at=lease)
+    return [PayoutClaim(pk, lease, PayoutState(state)) for pk, state in locked]
+
+
+def release(held: PayoutClaim, next_poll_at: datetime) -> None:
+    """Give up a claim unused, unless another caller changed the payout meanwhile. Changes: `next_poll_at`."""
+    Payout.objects.filter(pk=held.payout_id, next_poll_at=held.lease).update(next_poll_at=next_poll_at)
+
+
+def first_poll() -> datetime:
+    """When a payout that FeexPay just accepted is polled."""
+    return conf.now() + _WAITS[0][1]
+
+
+def _next_poll(payout: Payout, state: PayoutState) -> datetime | None:
+    """When to poll a payout that is, or will be, in `state`; None: never again."""
+    now = conf.now()
+    if state is PayoutState.FAILED:
+        ended_at = min(payout.ended_at or now, now)
+        times = (ended_at + timedelta(seconds=seconds) for seconds in AFTER_FAILURE_SECONDS)
+        return next((at for at in times if at > now), None)
+    if state is PayoutState.SUCCESSFUL:
+        return None
+    age = now - (payout.sent_at or payout.created_at)
+    return next((now + wait for up_to, wait in _WAITS if age < up_to), None)
+
+
+# --- ask -----------------------------------------------------------------------------------------------
+
+
+def ask_claimed(held: PayoutClaim, *, source: Source) -> None:
+    """Ask about a claimed payout; if the rate budget is spent, release the claim. Changes: as `ask`."""
+    if wait := rate_budget.wait_seconds(rate_budget.POLLING):
+        release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
+        return
+    ask(held.payout_id, source=source)
+
+
+def ask(payout_id: UUID, *, source: Source, actor: str = "", total_seconds: float | None = None) -> StatusReport | None:
+    """Ask FeexPay about a payout whose reference is known, and settle it by the answer. None: no answer.
+
+    Must run outside a transaction. Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
+    """
+    refuse_outer_atomic()
+    payout = Payout.objects.get(pk=payout_id)
+    if payout.gateway_reference is None or payout.life_state in (PayoutState.SENDING, PayoutState.SUCCESSFUL):
+        return None
+    try:
+        report = conf.gateway().fetch_payout_status(payout.gateway_reference, total_seconds=total_seconds)
+    except GatewayError as error:
+        logger.warning("no answer about payout %s: %s", payout.pk, error.code)
+        _settle(payout, None, source, actor)
+        return None
+    _settle(payout, report, source, actor)
+    return report
+
+
+def _settle(payout: Payout, report: StatusReport | None, source: Source, actor: str) -> None:
+    to, because = evaluate(payout, report, conf.now())
+    if to is None:
+        _schedule(payout)
+        return
+    changes: dict[str, Any] = {"next_poll_at": _next_poll(payout, to), "last_polled_at": conf.now()}
+    changes["reason_code"] = because
+    if report is not None and to is PayoutState.FAILED:
+        changes |= {"reason_code": report.reason_code or "failed", "reason_text": report.reason_text[:200]}
+        changes |= {"next_poll_at": conf.now() + timedelta(seconds=AFTER_FAILURE_SECONDS[0]), "msisdn_sealed": None}
+    facts = {} if report is None else _facts(payout, report)
+    cause = Cause(because=because, source=source, actor=actor, facts=facts)
+    if payout_moves.move(payout.pk, to, cause, changes=changes):
+        return
+    if to is PayoutState.SUCCESSFUL and payout.life_state is PayoutState.FAILED:
+        logger.error("payout %s was paid after FeexPay reported its failure: its refund has ended", payout.pk)
+        failed = Payout.objects.filter(pk=payout.pk, state=PayoutState.FAILED)
+        failed.filter(paid_after_failure_at=None).update(paid_after_failure_at=conf.now())
+    _schedule(payout)
+
+
+def _schedule(payout: Payout) -> None:
+    """Count a poll that moved nothing, and write the next one unless another caller changed the payout."""
+    rows = Payout.objects.filter(pk=payout.pk, state=payout.state, next_poll_at=payout.next_poll_at)
+    rows.update(
+        poll_count=F("poll_count") + 1, last_polled_at=conf.now(), next_poll_at=_next_poll(payout, payout.life_state)
+    )
+
+
+# --- judge the report ----------------------------------------------------------------------------------
+
+
+def evaluate(payout: Payout, report: StatusReport | None, now: datetime) -> tuple[PayoutState | None, str]:
+    """The state that a report calls for, and why; None: no move. A pure function.
+
+    Paid or failed only if the report names our reference and echoes our id, and contradicts nothing we know. Else the
+    payout is unknown, and staff look at it: money may have gone to somebody else, or another amount.
+    """
+    state = payout.life_state
+    word = Word.UNKNOWN if report is None else report.word
+    if report is not None and word in (Word.SUCCESSFUL, Word.FAILED):
+        if doubt := _doubt(payout, report):
+            return (PayoutState.UNKNOWN, doubt) if state is PayoutState.PENDING else (None, doubt)
+        if word is Word.SUCCESSFUL:
+            return PayoutState.SUCCESSFUL, "confirmed"
+        return (PayoutState.FAILED, "failed") if state in LIVE_PAYOUTS else (None, "failed")
+    if state is PayoutState.PENDING and now - (payout.sent_at or payout.created_at) > LONGEST_PENDING:
+        return PayoutState.UNKNOWN, "not_decided"
+    return None, "waiting"
+
+
+def _doubt(payout: Payout, report: StatusReport) -> str:
+    """The code of the first fact that contradicts the payout or is missing, or ""."""
+    if report.reference is None or not same_reference(report.reference, payout.gateway_reference or ""):
+        return "reference_mismatch"
+    if report.echo != str(payout.pk):
+        return "echo_mismatch"
+    if report.msisdn_ending is not None and not payout.masked_msisdn.endswith(report.msisdn_ending):
+        return "msisdn_mismatch"
+    if report.currency not in (None, payout.currency):
+        return "currency_mismatch"
+    if report.word is Word.SUCCESSFUL and report.amount != payout.amount:
+        return "amount_mismatch"
+    return ""
+
+
+def _facts(payout: Payout, report: StatusReport) -> dict[str, Any]:
+    return {
+        "word": report.word,
+        "reference": report.reference,
+        "echo_matches": report.echo == str(payout.pk),
+        "amount": report.amount,
+    }

@@ -1,0 +1,39 @@
+"""Whether FeexPay can pay a refund out: the setting, the provider's route, the number, the smallest amount."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from django_feexpay.catalogue import money
+from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES, PayoutRoute
+from django_feexpay.conf import feexpay
+from django_feexpay.models import Attempt
+from django_feexpay.payments.errors import NotAllowedError
+
+
+def is_offered(attempt: Attempt) -> bool:
+    """Whether a refund of this attempt's charge can be paid out through FeexPay at all."""
+    is_known = attempt.payment.provider_id in PAYOUT_ROUTES and attempt.msisdn_sealed is not None
+    return feexpay.payouts and is_known
+
+
+def check(attempt: Attempt, amount: int) -> PayoutRoute:
+    """The route by which `amount` goes back to the payer of an attempt.
+
+    Raises: NotAllowedError `payouts_off`, `no_payout_route`, `msisdn_erased`, `amount_too_low`.
+    """
+    payment_id, route = attempt.payment_id, PAYOUT_ROUTES.get(attempt.payment.provider_id)
+    if not feexpay.payouts:
+        raise NotAllowedError("payouts_off", _("Payouts are switched off."), payment_id=payment_id)
+    if route is None:
+        message = _("FeexPay has no payout to this provider. Pay the money back another way.")
+        raise NotAllowedError("no_payout_route", message, payment_id=payment_id)
+    if attempt.msisdn_sealed is None:
+        message = _("The payer's number was erased. Pay the money back another way.")
+        raise NotAllowedError("msisdn_erased", message, payment_id=payment_id)
+    if amount < route.least:
+        message = _("FeexPay pays out at least %(least)s to this provider.") % {
+            "least": money.show(route.least, attempt.payment.charged_currency)
+        }
+        raise NotAllowedError("amount_too_low", message, payment_id=payment_id)
+    return route

@@ -1,0 +1,257 @@
+"""Pay a refund out through FeexPay: approved by a second person, sent at most once, and closed only by proof.
+
+Nothing here was tried against FeexPay; `FEEXPAY["PAYOUTS"]` switches it on. The row is committed before its call, and
+the call is made outside any transaction. A request whose outcome is unknown is never sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError
+from django.utils.translation import gettext as _
+
+from django_feexpay import conf, failpoints
+from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
+from django_feexpay.catalogue.phone import Msisdn
+from django_feexpay.conf import feexpay
+from django_feexpay.gateway.errors import GatewayError, MisconfiguredError, NotSentError, RefusedError
+from django_feexpay.gateway.reports import Accepted, usable_reference
+from django_feexpay.gateway.request_bodies import PayoutRequest
+from django_feexpay.models import Payout, PayoutState, Refund
+from django_feexpay.payments import leases, payout_moves, payout_polls, payout_terms, refunds, staff_actions
+from django_feexpay.payments.admission import rate_budget
+from django_feexpay.payments.attempts import unsealed
+from django_feexpay.payments.durability import durable, refuse_outer_atomic
+from django_feexpay.payments.errors import NotAllowedError, invalid
+from django_feexpay.payments.payout_moves import Cause, Source
+from django_feexpay.payments.staff_actions import Action, checked_reason
+
+logger = logging.getLogger("django_feexpay.payments")
+
+#: After this many sends that surely never left, a payout fails as never sent.
+MAX_SENDS = 5
+_BACK_OFF = timedelta(seconds=20)
+#: A payout that FeexPay may have got is not closed as not paid before this: its dashboard may show it late.
+NOT_PAID_AFTER = timedelta(hours=1)
+
+_MOTIVE = "Refund of your payment"
+
+
+# --- approve -------------------------------------------------------------------------------------------
+
+
+def approve_and_send(refund_id: int, *, reason: str, actor: str, source: Source) -> Payout:
+    """Approve a proposed refund by payout and send it, or send an approved one again whose payout surely failed.
+
+    Must run outside a transaction. If FeexPay's rate budget is spent, the worker sends it.
+    Changes: Refund, Payout, PayoutEvent, StaffAction; OutboxMessage when it is paid.
+    Raises: NotAllowedError `validation_error`, `not_by_payout`, `same_person`, `too_much`, `payout_open`,
+    `payout_failed_lately`, and those of `payout_terms.check`; InsideAtomicError.
+    Safe to repeat: yes, the second call is refused.
+    """
+    refuse_outer_atomic()
+    payout = _approve(refund_id, checked_reason(reason), actor, source)
+    failpoints.hit("started")
+    if not rate_budget.wait_seconds(rate_budget.SENDING):
+        send(payout.pk, source=source)
+    leases.call_due_listeners()  # a cluster's tasks ask what became of it
+    payout.refresh_from_db()
+    return payout
+
+
+@durable()
+def _approve(refund_id: int, reason: str, actor: str, source: Source) -> Payout:
+    refund = refunds.locked(refund_id)
+    if refund.way != Refund.Way.PAYOUT or refund.state not in (Refund.State.PROPOSED, Refund.State.APPROVED):
+        message = _("This refund does not wait for a payout.")
+        raise NotAllowedError("not_by_payout", message, payment_id=refund.payment_id)
+    refunds.refuse_unapproved(refund, actor)
+    refunds.refuse_open_payout(refund)
+    attempt = refund.attempt
+    route, now = payout_terms.check(attempt, refund.amount), conf.now()
+    if refund.state == Refund.State.PROPOSED:
+        refunds.mark_approved(refund, actor, now)
+    payout = Payout.objects.create(
+        payment_id=refund.payment_id,
+        refund=refund,
+        provider_code=attempt.payment.provider_id,
+        route=route.path,
+        amount=refund.amount,
+        currency=refund.currency,
+        masked_msisdn=attempt.masked_msisdn,
+        msisdn_sealed=attempt.msisdn_sealed,
+        proposed_by=refund.proposed_by,
+        approved_by=actor,
+        created_at=now,
+        next_poll_at=now + leases.LEASE,  # this process sends it; if it dies before, the worker does
+    )
+    cause = Cause(because="approved", source=source, actor=actor, note=reason)
+    payout_moves.write_event(payout, "", PayoutState.CREATED, cause, now)
+    detail = {"amount": payout.amount, "currency": payout.currency, "route": payout.route, "payout": str(payout.pk)}
+    staff_actions.record(Action.SEND_PAYOUT, actor=actor, source=source, target=refund, reason=reason, detail=detail)
+    return payout
+
+
+# --- send ----------------------------------------------------------------------------------------------
+
+
+def send(payout_id: UUID, *, source: Source) -> None:
+    """Send a payout that waits, and write the outcome. Only one caller moves it to SENDING and sends it.
+
+    Must run outside a transaction. Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
+    """
+    refuse_outer_atomic()
+    payout = Payout.objects.get(pk=payout_id)
+    msisdn = unsealed(payout.msisdn_sealed)
+    if reason := _reason_not_to_send(payout, known=bool(msisdn)):
+        _fail(payout, source, reason, "")
+        return
+    now = conf.now()
+    sending = {"sent_at": now, "send_count": payout.send_count + 1, "next_poll_at": now + leases.LEASE}
+    if not payout_moves.move(payout_id, PayoutState.SENDING, Cause(because="sent", source=source), changes=sending):
+        return
+    failpoints.hit("before_send")
+    request = PayoutRequest(
+        route=PAYOUT_ROUTES[payout.provider_code],
+        msisdn=Msisdn(**msisdn),
+        amount=payout.amount,
+        payout_id=str(payout.pk),
+        motive=_MOTIVE,
+    )
+    try:
+        accepted = conf.gateway().pay_out(request)
+    except NotSentError as error:
+        _put_back(payout, source, error)
+    except (RefusedError, MisconfiguredError) as error:
+        logger.error("FeexPay refused payout %s: %s", payout.pk, error.code)
+        _fail(payout, source, error.code, getattr(error, "text", ""))
+    except GatewayError as error:
+        mark_unknown(payout_id, source=source, because=error.code)
+    else:
+        failpoints.hit("after_send")
+        _mark_accepted(payout, accepted, source)
+    failpoints.hit("sent")
+
+
+def send_claimed(held: payout_polls.PayoutClaim, *, source: Source) -> None:
+    """Send a claimed payout; if the rate budget is spent, release the claim. Changes: as `send`."""
+    if wait := rate_budget.wait_seconds(rate_budget.SENDING):
+        payout_polls.release(held, conf.now() + min(timedelta(seconds=wait), leases.MAX_RELEASE_DELAY))
+        return
+    send(held.payout_id, source=source)
+
+
+def mark_unknown(payout_id: UUID, *, source: Source, because: str) -> None:
+    """FeexPay may have the request, and no reference is known. It is never sent again: staff close it.
+
+    Changes: the payout, by `payout_moves.move`. Safe to repeat: yes.
+    """
+    changes = {"next_poll_at": None, "reason_code": because}
+    cause = Cause(because=because, source=source)
+    # Only from SENDING: a sender that was thought dead may have brought FeexPay's answer meanwhile.
+    if payout_moves.move(payout_id, PayoutState.UNKNOWN, cause, changes=changes, only_from=PayoutState.SENDING):
+        logger.error("the outcome of payout %s is unknown (%s): look for it in FeexPay's dashboard", payout_id, because)
+
+
+def _reason_not_to_send(payout: Payout, *, known: bool) -> str:
+    if not feexpay.payouts:
+        return "payouts_off"
+    if payout.provider_code not in PAYOUT_ROUTES:
+        return "no_payout_route"
+    if not known:
+        return "msisdn_erased"
+    return "never_sent" if payout.send_count >= MAX_SENDS else ""
+
+
+def _mark_accepted(payout: Payout, accepted: Accepted, source: Source) -> None:
+    """Keep the reference. A final word in this answer settles nothing: it makes the payout due now, and a poll asks."""
+    is_final = accepted.word in (accepted.word.SUCCESSFUL, accepted.word.FAILED)
+    due_at = conf.now() if is_final else payout_polls.first_poll()
+    changes = {"gateway_reference": accepted.reference, "next_poll_at": due_at, "reason_code": "", "poll_count": 0}
+    cause = Cause(because="accepted", source=source, facts={"word": accepted.word})
+    try:
+        if payout_moves.move(payout.pk, PayoutState.PENDING, cause, changes=changes):
+            return
+    except IntegrityError as error:
+        if not payout_moves.is_reference_conflict(error):
+            raise
+        mark_unknown(payout.pk, source=source, because="reference_conflict")
+        return
+    # It was closed while its answer was under way: keep the reference, and ask what really happened.
+    logger.error("the answer about payout %s came after it was closed", payout.pk)
+    late = Payout.objects.filter(pk=payout.pk, gateway_reference=None)
+    late.update(gateway_reference=accepted.reference, next_poll_at=conf.now())
+
+
+def _put_back(payout: Payout, source: Source, error: NotSentError) -> None:
+    """The request surely never left: the worker sends it later, a few times."""
+    wait = max(timedelta(seconds=error.retry_after_seconds or 0), _BACK_OFF * 2**payout.send_count)
+    changes = {"next_poll_at": conf.now() + min(wait, leases.MAX_RELEASE_DELAY), "sent_at": None}
+    payout_moves.move(payout.pk, PayoutState.CREATED, Cause(because=error.code, source=source), changes=changes)
+
+
+def _fail(payout: Payout, source: Source, code: str, text: str) -> None:
+    """FeexPay surely paid nothing: the refund may be paid another way."""
+    changes = {"reason_code": code, "reason_text": text[:200], "next_poll_at": None, "msisdn_sealed": None}
+    payout_moves.move(payout.pk, PayoutState.FAILED, Cause(because=code, source=source), changes=changes)
+
+
+# --- close ---------------------------------------------------------------------------------------------
+
+
+def close(
+    payout_id: UUID, *, paid: bool, outside_reference: str, evidence: str, reason: str, actor: str, source: Source
+) -> None:
+    """Close a payout whose outcome stayed unknown, by what staff saw in FeexPay's dashboard.
+
+    FeexPay is asked first if it gave a reference. The person who had it sent cannot close it.
+    Must run outside a transaction. Changes: Payout, PayoutEvent, StaffAction; if it was paid, Refund, OutboxMessage.
+    Raises: NotAllowedError `validation_error`, `payout_not_unknown`, `same_person`, `too_soon`; InsideAtomicError.
+    Safe to repeat: yes, the second call is refused.
+    """
+    refuse_outer_atomic()
+    reason, evidence = checked_reason(reason), evidence.strip()
+    reference = usable_reference(outside_reference) if outside_reference.strip() else ""
+    if not evidence or len(evidence) > staff_actions.LONGEST_REASON or "\0" in evidence:
+        raise invalid("evidence", "required", _("Write what FeexPay's dashboard shows, in at most 500 characters."))
+    if reference is None or (paid and not reference):
+        raise invalid("outside_reference", "required", _("Write the reference that FeexPay's dashboard shows."))
+    if Payout.objects.filter(pk=payout_id, gateway_reference__isnull=False).exists():
+        payout_polls.ask(payout_id, source=source, actor=actor, total_seconds=5.0)
+    _close(payout_id, paid, reference, evidence, reason, actor, source)
+
+
+@durable()
+def _close(payout_id: UUID, paid: bool, reference: str, evidence: str, reason: str, actor: str, source: Source) -> None:
+    refunds.locked(Payout.objects.values_list("refund_id", flat=True).get(pk=payout_id))
+    payout = Payout.objects.get(pk=payout_id)
+    if payout.life_state is not PayoutState.UNKNOWN:
+        message = _("This payout is not unknown: FeexPay answered, or it was closed before.")
+        raise NotAllowedError("payout_not_unknown", message, payment_id=payout.payment_id)
+    if payout.approved_by == actor:
+        message = _("You had this payout sent: a second person must close it.")
+        raise NotAllowedError("same_person", message, payment_id=payout.payment_id)
+    if not paid and conf.now() < (payout.sent_at or payout.created_at) + NOT_PAID_AFTER:
+        message = _("FeexPay may show a payout late. It can be closed as not paid one hour after it was sent.")
+        raise NotAllowedError("too_soon", message, payment_id=payout.payment_id)
+    if reference and Payout.objects.filter(gateway_reference=reference).exclude(pk=payout_id).exists():
+        raise invalid("outside_reference", "invalid", _("Another payout has this reference."))
+    if paid and payout.gateway_reference not in (None, reference):
+        raise invalid("outside_reference", "invalid", _("FeexPay gave this payout another reference."))
+    known = payout.gateway_reference or reference or None
+    # FeexPay is still asked about one that was closed as not paid: it may have been paid.
+    again_at = payout_polls.first_poll() if known and not paid else None
+    changes = {"closed_by": actor, "evidence": evidence, "next_poll_at": again_at, "msisdn_sealed": None}
+    changes["gateway_reference"] = known
+    to = PayoutState.SUCCESSFUL if paid else PayoutState.FAILED
+    because = "closed_as_paid" if paid else "closed_as_not_paid"
+    cause = Cause(because=because, source=source, actor=actor, note=reason)
+    if not payout_moves.move_locked(payout_id, to, cause, changes={**changes, "reason_code": because}):
+        message = _("The refund of this payout was paid another way or cancelled.")
+        raise NotAllowedError("payout_not_unknown", message, payment_id=payout.payment_id)
+    detail = {"paid": paid, "payout": str(payout_id)}
+    action = Action.CLOSE_PAYOUT
+    staff_actions.record(action, actor=actor, source=source, target=payout, reason=reason, detail=detail)
