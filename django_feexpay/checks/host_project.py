@@ -15,8 +15,8 @@ from django_feexpay.signals import payment_succeeded
 
 #: 45 s of sweeping and the 120 s that the payer of a synchronous provider has.
 _LONGEST_SWEEP_SECONDS = 180
-#: 3.5 worker pools of `--concurrency` (8), 16 delivering threads, the comparison, and the loop itself.
-_WORKER_CONNECTIONS = 46
+#: 3.5 worker pools of `--concurrency` (8), 16 delivering threads, the comparison, the files, and the loop itself.
+_WORKER_CONNECTIONS = 47
 QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
 
 

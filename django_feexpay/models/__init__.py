@@ -15,6 +15,7 @@ from django_feexpay.models.payment import Attempt, Credit, Payment, PaymentEvent
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.refund import Refund
+from django_feexpay.models.report_file import ReportFile
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
 from django_feexpay.models.staff_action import StaffAction
 
@@ -37,6 +38,7 @@ __all__ = [
     "PromptLift",
     "Provider",
     "Refund",
+    "ReportFile",
     "ReviewDecision",
     "ReviewProposal",
     "StaffAction",

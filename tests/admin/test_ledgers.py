@@ -40,8 +40,9 @@ LEDGERS = [
 ]
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "incident", "payment", "promptlift", "staffaction"}
-#: Tables that staff have no use for. Receipts are shown with their message; an opt-out concerns only its user.
-NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "totalscursor"}
+#: Tables that staff have no use for. Receipts are shown with their message; an opt-out and files concern only
+#: their user.
+NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "reportfile", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
 MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "refund"}
 

@@ -56,6 +56,7 @@ PAGES = {
     "incident_close": "F",
     "payment_close_review": "F",
     "outboxmessage_send_again": "O",
+    "payment_files": "F",
     "payment_find": "SFO",
     "payment_note": "SFO",
     "payment_overview": "SFO",
