@@ -161,7 +161,7 @@ DISCREPANCIES = (
     Column(_("currency"), ("currency",)),
     Column(_("FeexPay's date"), ("their_date",)),
     Column(_("FeexPay reference"), ("gateway_reference",)),
-    Column(_("what asking did"), ("outcome",), label_of(Discrepancy.Outcome)),
+    Column(_("result of asking FeexPay"), ("outcome",), label_of(Discrepancy.Outcome)),
     Column(_("found at"), ("found_at",)),
     Column(_("ended at"), ("ended_at",)),
     Column(_("note"), ("note",)),

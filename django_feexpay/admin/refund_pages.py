@@ -318,6 +318,6 @@ def _close(model_admin: AnyModelAdmin, request: HttpRequest, incident: Incident,
         )
         model_admin.message_user(request, _("The incident is closed."), messages.SUCCESS)
     else:
-        text = _("This was closed before; its first note stays.")
+        text = _("This incident was closed before; its first note stays.")
         model_admin.message_user(request, text, messages.WARNING)
     return True

@@ -19,7 +19,7 @@ from openpyxl import load_workbook
 from django_feexpay import table_files
 from django_feexpay.admin import list_exports, readonly
 from django_feexpay.models import Attempt, Credit, Discrepancy, Incident, Payment, Refund, StaffAction
-from tests.admin.conftest import StaffClient, StartPayment, differ, page_of
+from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy, page_of
 from tests.api.test_history import store_payment, store_payments
 from tests.payments.charging import refund
 
@@ -161,12 +161,12 @@ def test_every_list_of_money_is_exported(of: str, superuser_client: Client, char
 
     assert len(exported) == len(rows) > 0
     assert str(charged_twice.pk) in {row.get("Payment") or row["Id"] for row in exported}
-    detail = StaffAction.objects.get().detail
+    detail = StaffAction.objects.get(action="export").detail
     assert (detail["count"], detail["format"], detail["filter"]) == (len(rows), "csv", {"rows": "chosen"})
 
 
 def test_rows_of_other_lists_say_what_the_page_says(superuser_client: Client, charged_twice: Payment) -> None:
-    incident, difference = charged_twice.incidents.get(), differ(None)
+    incident, difference = charged_twice.incidents.get(), make_discrepancy(None)
 
     told = table(take(superuser_client, incident, of="incident"))[0]
     foreign = table(take(superuser_client, difference, of="discrepancy"))[0]
@@ -184,7 +184,7 @@ def test_slices_skip_and_repeat_no_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(list_exports, "_SLICE", 1)
-    differ(start_payment().attempt)
+    make_discrepancy(start_payment().attempt)
     refund(charged_twice, 2000, NEW_YEAR)
     refund(charged_twice, 300, NEW_YEAR)
     rows = list(MODELS[of]._default_manager.all())

@@ -57,7 +57,9 @@ def test_close_keeps_the_first_note(superuser_client: Client, incident: Incident
 
     incident.refresh_from_db()
     assert incident.note == "first"
-    assert [str(message) for message in answer.context["messages"]] == ["This was closed before; its first note stays."]
+    assert [str(message) for message in answer.context["messages"]] == [
+        "This incident was closed before; its first note stays."
+    ]
 
 
 @pytest.mark.parametrize("held", [["view_incident"], ["change_incident"]])

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from django_feexpay.models import OutboxMessage, Payment, PaymentEvent
-from django_feexpay.payments import refunds
+from django_feexpay.payments import daily_totals, refunds
 from tests.admin.conftest import StaffClient, StartPayment, deliver
 
 LEDGERS = [
@@ -51,9 +51,10 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def charged_twice(charged_twice: Payment) -> Payment:
-    """With a refund of the credited charge."""
+    """With a refund of the credited charge, and counted in the daily totals."""
     source = PaymentEvent.Source.ADMIN
     refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+    daily_totals.rebuild()
     return charged_twice
 
 

@@ -18,7 +18,7 @@ from django_feexpay.gateway.client import CallSeen
 from django_feexpay.gateway.errors import OutcomeUnknownError
 from django_feexpay.models import Comparison, Heartbeat, OutboxMessage, Payment, Provider
 from django_feexpay.payments.admission import circuit_breaker
-from tests.admin.conftest import StaffClient, StartPayment, differ
+from tests.admin.conftest import StaffClient, StartPayment, make_discrepancy
 from tests.payments.fakes import Clock
 
 OVERVIEW = "/admin/feexpay/payment/overview/"
@@ -56,8 +56,8 @@ def busy(charged_twice: Payment, start_payment: StartPayment, start_review: Star
     start_payment(phone="+229 01 97 00 00 51")
     old = start_payment(phone="+229 01 97 00 00 52", amount=1200)
     Payment.objects.filter(pk=old.pk).update(created_at=conf.now() - timedelta(minutes=16))
-    differ(charged_twice.attempt, their_amount=5100)
-    differ(charged_twice.attempt, money_at_stake=False)
+    make_discrepancy(charged_twice.attempt, their_amount=5100)
+    make_discrepancy(charged_twice.attempt, money_at_stake=False)
     OutboxMessage.objects.update(created_at=conf.now() - timedelta(minutes=5))
     OutboxMessage.objects.filter(payment=old).delete()
 

@@ -22,6 +22,7 @@ from django.urls import reverse
 
 from django_feexpay import roles
 from django_feexpay.models import Incident, Payment, PaymentEvent, Provider, StaffAction
+from django_feexpay.payments import daily_totals, refunds
 from tests.admin.conftest import StartPayment
 from tests.admin.test_ledgers import first_row
 
@@ -70,8 +71,8 @@ PAGES = {
     "refund_record": "F",
     "webhookdelivery_process_again": "O",
 }
-#: Pages of their own that need no more than the right to read their list.
-READ_ONLY_PAGES = {"dailytotal_dashboard", "payment_find", "payment_overview"}
+#: Pages of their own that need no more than a right to view.
+READ_ONLY_PAGES = {"credit_statement", "dailytotal_dashboard", "payment_find", "payment_overview"}
 #: Lists that are exported.
 EXPORTED = ("attempt", "credit", "discrepancy", "incident", "payment", "refund", "staffaction")
 #: Who is offered each action of a list; those with a page of their own are in PAGES.
@@ -112,6 +113,9 @@ def may(who: str, letters: str, *, reads: bool = False) -> bool:
 def rows(charged_twice: Payment, start_review: StartPayment) -> dict[str, models.Model]:
     """The first row of each model."""
     start_review(phone="+229 01 97 00 00 52")
+    source = PaymentEvent.Source.ADMIN
+    refunds.record(charged_twice.pk, amount=1000, way="cash", reason="a gift", actor="1", source=source)
+    daily_totals.rebuild()
     return {str(model._meta.model_name): first_row(str(model._meta.model_name)) for model in REGISTERED}
 
 
@@ -127,6 +131,8 @@ def own_names(page: Any) -> Iterator[str]:
 def addresses(rows: dict[str, models.Model]) -> dict[str, str]:
     """Every page of our admin by name, each about the first row of its model."""
     chosen = urlencode({name: row.pk for name, row in rows.items()})
+    incident = rows["incident"]
+    assert isinstance(incident, Incident)
     found = {}
     for model, page in REGISTERED.items():
         name = str(model._meta.model_name)
@@ -134,6 +140,8 @@ def addresses(rows: dict[str, models.Model]) -> dict[str, str]:
             args = [] if kind in ("changelist", "add") else [rows[name].pk]
             found[f"{name}_{kind}"] = reverse(f"admin:feexpay_{name}_{kind}", args=args)
         found |= {own: f"{reverse(f'admin:feexpay_{own}')}?{chosen}" for own in own_names(page)}
+    # The first payment is under review; money to refund belongs to the payment of the incident.
+    found["refund_record"] = f"{reverse('admin:feexpay_refund_record')}?payment={incident.payment_id}"
     return found
 
 
@@ -141,7 +149,7 @@ def answer_of(client: Client, address: str, form: dict[str, Any] | None = None) 
     answer = client.get(address) if form is None else client.post(address, form)
     if answer.status_code == 302 and "/login/" in answer["Location"]:
         return "sign in"
-    return {200: "open", 302: "open", 403: "refused"}.get(answer.status_code, str(answer.status_code))
+    return {200: "open", 302: "open", 403: "refused", 405: "refused"}.get(answer.status_code, str(answer.status_code))
 
 
 def expected(who: str, name: str) -> str:
@@ -159,7 +167,7 @@ def offered_to(who: str, name: str) -> Iterator[str]:
     """The actions that the list of a model should offer."""
     page = next(page for model, page in REGISTERED.items() if model._meta.model_name == name)
     letters = LIST_ACTIONS.get(name, {}) | {
-        action.name: PAGES[f"{name}_{action.name}"] for action in getattr(page, "confirmed_actions", ())
+        action.name: PAGES[f"{name}_{action.name}"] for action in getattr(page, "confirmed_actions", ()) if action.bulk
     }
     yield from (action for action, allowed in letters.items() if may(who, allowed))
 

@@ -46,7 +46,7 @@ def test_list_tells_who_did_what_to_which_record_and_why(superuser_client: Clien
     assert "The payer called twice" in page
     assert "wrote a note" in page
     assert f'<a href="{page_of(payment)}">' in page
-    assert ">superuser_client<" in page
+    assert ">boss<" in page
 
 
 def test_list_links_only_to_records_that_the_reader_may_view(
@@ -142,7 +142,7 @@ def test_note_is_shown_in_the_timeline_by_name(superuser_client: Client, start_p
 
     page = superuser_client.get(page_of(payment)).content.decode()
     assert "Waits for his brother&#x27;s phone" in page
-    assert "<strong>superuser_client</strong> <span>wrote a note</span>" in page
+    assert "<strong>boss</strong> <span>wrote a note</span>" in page
 
 
 def test_note_needs_its_permission(staff_client: StaffClient, start_payment: StartPayment) -> None:

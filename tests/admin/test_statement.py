@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from openpyxl import load_workbook
 
 from django_feexpay.models import Attempt, Discrepancy, StaffAction
-from tests.admin.conftest import StaffClient, differ
+from tests.admin.conftest import StaffClient, make_discrepancy
 from tests.admin.recording_transport import RecordingGateway
 from tests.payments.charging import charge, incident
 
@@ -160,7 +160,7 @@ def difference(player: User) -> Discrepancy:
     """FeexPay took 5 000 F of a payment that is credited with 4 000 F."""
     attempt = charge(player, october(10), 4000).attempt
     Attempt.objects.filter(pk=attempt.pk).update(sent_at=october(10))
-    return differ(attempt, kind="amount", our_status="successful", our_amount=4000, their_word="successful")
+    return make_discrepancy(attempt, kind="amount", our_status="successful", our_amount=4000, their_word="successful")
 
 
 def test_open_differences_stand_on_the_page_with_what_they_mean(
