@@ -40,7 +40,7 @@ State, Reason = ReportFile.State, ReportFile.Reason
 BACKGROUND_ABOVE = {"csv": 100_000, "xlsx": 5_000}
 #: A user may wait for this many files at the same time.
 MAX_UNFINISHED = 5
-#: A worker that noted no part for this time is dead. Writing the longest workbook takes a tenth of it.
+#: A worker that noted no part for this time is dead. The longest workbook takes less, on a busy machine too.
 LEASE = timedelta(minutes=3)
 #: After this many errors and dead workers a file is given up.
 MAX_FAILURES = 5
