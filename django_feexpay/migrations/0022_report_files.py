@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('feexpay', '0019_notifications'),
+        ('feexpay', '0021_payouts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
