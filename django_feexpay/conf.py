@@ -66,6 +66,8 @@ DEFAULTS: Mapping[str, Any] = {
     "PROMPTS_PER_PHONE": 5,
     "GATEWAY_PER_SECOND": 100,
     "GATEWAY_AT_ONCE": 40,
+    "EXPORT_STORAGE": "",
+    "EXPORT_DAYS": 2,
 }
 
 DEVELOPMENT, STAGING, PRODUCTION = "development", "staging", "production"
@@ -147,6 +149,11 @@ class Settings:
     gateway_per_second = _Setting("GATEWAY_PER_SECOND", int)
     #: Concurrent calls to FeexPay for which a web request waits, of all processes together; 0: no limit.
     gateway_at_once = _Setting("GATEWAY_AT_ONCE", int)
+
+    #: The alias in STORAGES where files made in the background are kept; "": a directory of this machine.
+    export_storage = _Setting("EXPORT_STORAGE", str)
+    #: After this many days a file made in the background is deleted.
+    export_days = _Setting("EXPORT_DAYS", int)
 
     @property
     def environment(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 from wsgiref.util import FileWrapper
 
 from django.http import StreamingHttpResponse
@@ -75,18 +75,41 @@ class TableFormat:
     chunks: Callable[[Table], Chunks]
 
 
+def ensure_possible(name: str, count: int) -> None:
+    """Raises: TooManyRowsError, NotInstalledError where this format cannot have so many rows here."""
+    if name != "xlsx":
+        return
+    if count > XLSX_MAX_ROWS:
+        message = _("A workbook holds at most %d rows. Choose fewer with a filter, or export CSV.")
+        raise TooManyRowsError(message % XLSX_MAX_ROWS)
+    new_workbook()
+
+
+def csv_head(heads: Iterable[str]) -> bytes:
+    """The beginning of a CSV file."""
+    return _BYTE_ORDER_MARK + csv_bytes([[safe(head) for head in heads]])
+
+
+def csv_rows(rows: Iterable[Iterable[Cell]]) -> bytes:
+    """Rows of a CSV file."""
+    return csv_bytes([_written(cell) for cell in row] for row in rows)
+
+
 def csv_chunks(table: Table) -> Generator[bytes, None, None]:
     """CSV by RFC 4180 in UTF-8 with a byte order mark. The heads are sent before the first row is read."""
-    yield _BYTE_ORDER_MARK + csv_bytes([[safe(head) for head in table.heads]])
+    yield csv_head(table.heads)
     for part in _parts(table.rows):
-        yield csv_bytes([_written(cell) for cell in row] for row in part)
+        yield csv_rows(part)
 
 
 def xlsx_chunks(table: Table) -> Chunks:
     """A workbook of one sheet, written to a temporary file. Raises: TooManyRowsError, NotInstalledError."""
-    if table.count > XLSX_MAX_ROWS:
-        message = _("A workbook holds at most %d rows. Choose fewer with a filter, or export CSV.")
-        raise TooManyRowsError(message % XLSX_MAX_ROWS)
+    return FileWrapper(xlsx_file(table), _BLOCK_BYTES)
+
+
+def xlsx_file(table: Table) -> IO[bytes]:
+    """As `xlsx_chunks`, as the temporary file itself, which the caller closes."""
+    ensure_possible("xlsx", table.count)
     book = new_workbook()
     sheet = book.create_sheet(table.name)
     sheet.freeze_panes = "A2"
@@ -95,7 +118,7 @@ def xlsx_chunks(table: Table) -> Chunks:
     sheet.append([safe(head) for head in table.heads])
     for row in table.rows:
         sheet.append([_typed(cell) for cell in row])
-    return saved(book)
+    return _stored(book)
 
 
 FORMATS: Mapping[str, TableFormat] = {
@@ -154,10 +177,14 @@ def new_workbook() -> Any:
 
 def saved(book: Any) -> FileWrapper:
     """The bytes of a finished workbook, from a temporary file."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 -- the response closes it
+    return FileWrapper(_stored(book), _BLOCK_BYTES)
+
+
+def _stored(book: Any) -> IO[bytes]:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
     book.save(file)
     file.seek(0)
-    return FileWrapper(file, _BLOCK_BYTES)
+    return file
 
 
 def _parts(rows: Iterable[Sequence[Cell]]) -> Iterator[tuple[Sequence[Cell], ...]]:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -23,6 +24,7 @@ from django_feexpay.admin import (
     payment_actions,
     payment_page,
     refund_pages,
+    report_files_page,
     review_page,
     saved_filters,
     search,
@@ -124,13 +126,19 @@ class PaymentAdmin(SearchedListAdmin, ExportedListAdmin, ConfirmedActionsAdmin):
         # ATOMIC_REQUESTS.
         review = transaction.non_atomic_requests(self.admin_site.admin_view(self.review_view))
         front = self.admin_site.admin_view(self.overview_view)
+        files = self.admin_site.admin_view(self.files_view)
         return [
             path(f"{overview.NAME}/", front, name=f"feexpay_payment_{overview.NAME}"),
+            path(f"{report_files_page.NAME}/", files, name=f"feexpay_payment_{report_files_page.NAME}"),
             path("find/", find, name="feexpay_payment_find"),
             path(f"{review_page.NAME}/", review, name=f"feexpay_payment_{review_page.NAME}"),
             path(f"{unmask_page.NAME}/", unmask, name=f"feexpay_payment_{unmask_page.NAME}"),
             *super().get_urls(),
         ]
+
+    @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
+    def files_view(self, request: HttpRequest) -> HttpResponseBase:
+        return report_files_page.show(self, request)
 
     @method_decorator(require_safe)
     def overview_view(self, request: HttpRequest) -> HttpResponse:

@@ -21,6 +21,7 @@ from django_feexpay.admin import display, payout_pages
 from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
 from django_feexpay.admin.people import name_of
 from django_feexpay.admin.records import PaymentRowsAdmin
+from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.models import Payout, PayoutState, StaffAction
 from django_feexpay.payments import payout_polls
 from django_feexpay.payments.ledger import Source
@@ -105,8 +106,8 @@ class PayoutAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
             actions.append({"title": payout_pages.CLOSE_TITLE, "url": url})
         return actions
 
-    def named(self, term: str) -> Q:
-        found = super().named(term) | Q(gateway_reference=term)
+    def named_beside(self, term: str) -> Q:
+        found = Q(gateway_reference__in=spellings_of(term))
         with suppress(ValueError):
             found |= Q(pk=UUID(term))
         return found

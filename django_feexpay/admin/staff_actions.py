@@ -34,6 +34,8 @@ _TONES: Mapping[str, Tone] = {
 _STEPS = {
     "proposed": gettext_lazy("proposed to close a review"),
     "approved": gettext_lazy("approved the closing of a review"),
+    "file_asked_for": gettext_lazy("asked for an exported file"),
+    "file_fetched": gettext_lazy("fetched an exported file"),
 }
 
 

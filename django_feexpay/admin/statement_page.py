@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,8 +21,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_feexpay import statement_table
-from django_feexpay.admin import display
+from django_feexpay import report_files, statement_table
+from django_feexpay.admin import display, report_files_page
 from django_feexpay.admin.payment_page import MAX_ROWS
 from django_feexpay.admin.readonly import AnyModelAdmin
 from django_feexpay.gateway.errors import GatewayError
@@ -128,6 +129,15 @@ def _file(
 ) -> HttpResponseBase:
     table = statement_table.table(statement)
     name = request.POST["format"]
+    chosen = {
+        "first_day": str(statement.period.first_day),
+        "last_day": str(statement.period.last_day),
+        "provider": provider.pk if provider else "",
+    }
+    if report_files.is_large(name, table.count):
+        return report_files_page.ask(
+            request, list_name="statement", query=urlencode(chosen), table=table, file_format=name, filter=chosen
+        )
     try:
         response = download(table, name)
     except ExportError as error:
@@ -141,14 +151,31 @@ def _file(
             "list": "statement",
             "format": name,
             "count": table.count,
-            "filter": {
-                "first_day": str(statement.period.first_day),
-                "last_day": str(statement.period.last_day),
-                "provider": provider.pk if provider else "",
-            },
+            "filter": chosen,
         },
     )
     return response
+
+
+def _open(query: str, user: Any) -> report_files.Rows:
+    """The statement of a query string, for the background work. Raises: ExportError."""
+    form = PeriodForm(QueryDict(query))
+    if not form.is_valid():
+        raise ExportError("the period or the provider does not exist any more")
+    table = statement_table.table(_statement(form))
+
+    def after(cursor: report_files.Cursor) -> Iterator[report_files.Slice]:
+        if not cursor:  # a statement is one slice
+            yield [list(row) for row in table.rows], ["all"]
+
+    return report_files.Rows(table.heads, after)
+
+
+def _may(user: Any) -> bool:
+    return bool(user.is_active and user.is_staff and user.has_perm(PERMISSION))
+
+
+report_files.register("statement", report_files.Source(may=_may, open=_open))
 
 
 # --- what the template shows ---------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from django.apps import apps
 from django.db.models import Q
 
-from django_feexpay import conf
+from django_feexpay import conf, report_files
 from django_feexpay.background.worker import CLUSTER, WORKER, Intervals, Worker, is_recent
 from django_feexpay.models import Attempt, Heartbeat, OutboxMessage, Payout
 from django_feexpay.payments.ledger import Source
@@ -154,6 +154,7 @@ def _is_work_due_soon() -> bool:
         Attempt.objects.filter(next_poll_at__lte=soon).exists()
         or OutboxMessage.objects.filter(next_delivery_at__lte=soon).exists()
         or Payout.objects.filter(next_poll_at__lte=soon).exists()
+        or report_files.is_due()
     )
 
 

@@ -19,7 +19,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import close_old_connections, connection
 from django.db.models import Q
 
-from django_feexpay import conf
+from django_feexpay import conf, report_files
 from django_feexpay.background.database_errors import cause_of
 from django_feexpay.background.deliverer import Deliverer
 from django_feexpay.background.worker_pool import WorkerPool, run_logged
@@ -38,6 +38,9 @@ logger = logging.getLogger("django_feexpay.worker")
 #: Names of heartbeats: the two engines, FeexPay's last answer to the probe, and the last probe.
 WORKER, CLUSTER, GATEWAY, GATEWAY_PROBE = "worker", "cluster", "gateway", "gateway_probe"
 
+#: An engine without a heartbeat for this time has stopped.
+SILENT = timedelta(minutes=3)
+
 GATEWAY_PROBE_EVERY = timedelta(seconds=300)
 _HEARTBEAT_EVERY = timedelta(seconds=10)
 _NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
@@ -45,6 +48,7 @@ _CLOCK_CHECK_EVERY = timedelta(seconds=60)
 _TOTALS_EVERY = timedelta(seconds=60)
 #: Payouts are few, and nobody waits for them at a screen.
 _PAYOUTS_EVERY = timedelta(seconds=2)
+_REPORTS_EVERY = timedelta(seconds=2)
 _LONGEST_PAUSE_SECONDS = 30.0
 #: While a sweep waits for FeexPay, it starts due deliveries this often.
 _DELIVER_EVERY_SECONDS = 0.5
@@ -86,6 +90,7 @@ class Intervals:
         self.clocks = Interval(_CLOCK_CHECK_EVERY)
         self.totals = Interval(_TOTALS_EVERY)
         self.payouts = Interval(_PAYOUTS_EVERY)
+        self.reports = Interval(_REPORTS_EVERY)
 
 
 class Worker:
@@ -93,7 +98,7 @@ class Worker:
 
     Polls of live attempts come first. Polls of settled attempts have fewer threads, so that webhooks about old payments
     cannot delay payers. Sends have their own threads, because a synchronous provider answers after minutes. So do
-    deliveries, because a host's receiver may take any time, and the nightly comparison.
+    deliveries, because a host's receiver may take any time, the nightly comparison, and files for staff.
 
     Use as a context manager: the exit waits for the calls under way. `name`: of its heartbeat.
     """
@@ -108,6 +113,8 @@ class Worker:
         self._settled_polls = WorkerPool(max(1, concurrency // 2), "poll-settled")
         self._sends = WorkerPool(2 * concurrency, "send")
         self._comparison = WorkerPool(1, "compare")
+        self._reports = WorkerPool(1, "report")
+        self._stopping = threading.Event()
         self._deliverer = Deliverer()
 
     def __enter__(self) -> Self:
@@ -116,7 +123,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pool in (self._polls, self._settled_polls, self._sends, self._comparison):
+        self._stopping.set()  # a file is continued by the next worker
+        for pool in (self._polls, self._settled_polls, self._sends, self._comparison, self._reports):
             pool.close()
         self._deliverer.close()
 
@@ -160,6 +168,7 @@ class Worker:
                 self._deliverer.start_due()  # a slow answer must not delay a signal
         self._do_periodic_work()
         self._deliverer.deliver_due(_DELIVERY_SECONDS)
+        self._reports.wait()
         return claimed
 
     def _claim(self) -> int:
@@ -187,6 +196,8 @@ class Worker:
             self._polls.put(run_logged, probe_gateway)
         if self._intervals.totals.has_passed():
             self._settled_polls.put(run_logged, daily_totals.keep)
+        if self._reports.free and self._intervals.reports.has_passed():
+            self._reports.put(run_logged, report_files.work, self._stopping.is_set)
 
 
 def correct_clock_errors() -> None:

@@ -15,8 +15,9 @@ from django_feexpay.signals import payment_succeeded
 
 #: The 120 s that a call to a synchronous provider may take, and a minute for the rest of the sweep.
 _LONGEST_SWEEP_SECONDS = 180
-#: With `--concurrency` 8: threads to poll (8, and 4 for settled payments), send (16), deliver (16), compare; the loop.
-_WORKER_CONNECTIONS = 46
+#: With `--concurrency` 8: threads to poll (8, and 4 for settled payments), send (16), deliver (16), compare, write
+#: files; the loop.
+_WORKER_CONNECTIONS = 47
 QUEUE_TIMING_HINT = 'For example "timeout": 240, "retry": 480.'
 
 

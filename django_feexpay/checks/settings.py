@@ -33,6 +33,7 @@ _LEAST: Mapping[str, int] = {
     "REVIEW_TWO_PERSON_ABOVE": 0,
     "GATEWAY_PER_SECOND": 0,
     "GATEWAY_AT_ONCE": 0,
+    "EXPORT_DAYS": 1,
 }
 
 
@@ -165,6 +166,18 @@ def notifiers() -> Messages:
                 "E-mail notifications have no timeout: a mail server that does not answer blocks the worker's threads."
             )
             yield warning(61, text, 'Set EMAIL_TIMEOUT = 5, or the option "timeout" of your mailer in MAILERS.')
+
+
+@everywhere
+def export_storage() -> Messages:
+    alias = feexpay.export_storage
+    if not alias:
+        return
+    hint = 'Add a private storage to STORAGES, for example "exports", and name it: {"EXPORT_STORAGE": "exports"}.'
+    if alias not in settings.STORAGES:
+        yield error(62, f"EXPORT_STORAGE: STORAGES has no {alias!r}.", hint)
+    elif alias in ("default", "staticfiles"):
+        yield error(63, f"EXPORT_STORAGE is {alias!r}, which your web server shows to everybody.", hint)
 
 
 def _waits_for_ever() -> bool:

@@ -16,6 +16,7 @@ from django_feexpay.models.payout import LIVE_PAYOUTS, Payout, PayoutEvent, Payo
 from django_feexpay.models.prompt_lift import PromptLift
 from django_feexpay.models.provider import Provider
 from django_feexpay.models.refund import Refund
+from django_feexpay.models.report_file import ReportFile
 from django_feexpay.models.review import ReviewDecision, ReviewProposal
 from django_feexpay.models.staff_action import StaffAction
 
@@ -42,6 +43,7 @@ __all__ = [
     "PromptLift",
     "Provider",
     "Refund",
+    "ReportFile",
     "ReviewDecision",
     "ReviewProposal",
     "StaffAction",

@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.conf import settings
 from django.core.cache import cache
+from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_feexpay import checks, conf
+from django_feexpay import checks, conf, report_files
 from django_feexpay.background import worker
 from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.checks import host_project
@@ -35,7 +36,6 @@ from django_feexpay.monitoring.webhook_route import intercepting_middleware, is_
 
 #: A check that takes longer is abandoned.
 TIMEOUT_SECONDS = 20.0
-_WORKER_SILENT = timedelta(minutes=3)
 #: Signed webhooks are refused when two clocks differ by more than five minutes.
 _LARGEST_CLOCK_ERROR = timedelta(seconds=60)
 _LOCAL_CACHES = ("locmem", "dummy")
@@ -84,6 +84,7 @@ def examine(webhook_url: str = "") -> Findings:
     yield _receivers()
     yield _cache()
     yield _queue()
+    yield _exports()
     yield from _gateway()
     yield _webhook_route()
     yield _webhook_from_outside(webhook_url)
@@ -161,7 +162,7 @@ def _migrations() -> Finding:
 
 def _worker() -> Finding:
     last = Heartbeat.objects.filter(name__in=(worker.WORKER, worker.CLUSTER)).order_by("-beat_at").first()
-    if last is not None and worker.is_recent(last.beat_at, conf.now(), _WORKER_SILENT):
+    if last is not None and worker.is_recent(last.beat_at, conf.now(), worker.SILENT):
         return Finding(Mark.GOOD, "worker", _("running (%s)") % last.name)
     text = _("no heartbeat yet") if last is None else _("no heartbeat since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
     advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")
@@ -225,6 +226,26 @@ def _queue() -> Finding:
     if not cluster.get("timeout"):
         return Finding(Mark.BAD, "django-q2", _("Q_CLUSTER sets no timeout"), host_project.QUEUE_TIMING_HINT)
     return Finding(Mark.GOOD, "django-q2", _("timeout %(timeout)s s, retry %(retry)s s") % {"retry": 60, **cluster})
+
+
+def _exports() -> Finding:
+    """Whether the storage of exported files takes a file, and whether several hosts can share it."""
+    if not feexpay.export_storage:
+        text = _("kept in %s on this machine") % report_files.default_directory()
+        advice = _("With workers and web servers on several hosts set EXPORT_STORAGE to a storage that they share.")
+        return Finding(Mark.GOOD, "exports", text, advice)
+    try:
+        _with_timeout(_store_and_delete)
+    except Exception as error:  # each storage raises its own exceptions
+        advice = _("Check the storage that EXPORT_STORAGE names in STORAGES.")
+        return Finding(Mark.BAD, "exports", _("no file can be stored (%s)") % type(error).__name__, advice)
+    advice = _("All web servers and workers must share it.")
+    return Finding(Mark.GOOD, "exports", _("kept in the storage %s") % feexpay.export_storage, advice)
+
+
+def _store_and_delete() -> None:
+    place = report_files.storage()
+    place.delete(place.save("doctor", ContentFile(b"")))
 
 
 def _webhook_route() -> Finding:

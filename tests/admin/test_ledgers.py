@@ -41,8 +41,9 @@ LEDGERS = [
 ]
 EVERYTHING = [*LEDGERS, "provider"]
 NOT_SEARCHED = {"comparison", "dailytotal", "finding", "heartbeat", "payment", "promptlift", "staffaction"}
-#: Tables that staff have no use for. Receipts are shown with their message; an opt-out concerns only its user.
-NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "payoutevent", "totalscursor"}
+#: Tables that staff have no use for. Receipts are shown with their message; an opt-out and files concern only
+#: their user.
+NOT_SHOWN = {"counter", "notificationoptout", "outboxreceipt", "payoutevent", "reportfile", "totalscursor"}
 #: Ledgers without a row for a payment that was only started.
 MADE_BY_HAND = {"heartbeat", "credit", "dailytotal", "incident", "payout", "refund"}
 

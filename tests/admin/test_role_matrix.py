@@ -58,6 +58,7 @@ PAGES = {
     "incident_close": "F",
     "payment_close_review": "F",
     "outboxmessage_send_again": "O",
+    "payment_files": "F",
     "payment_find": "SFO",
     "payment_note": "SFO",
     "payment_overview": "SFO",
@@ -75,7 +76,7 @@ PAGES = {
     "webhookdelivery_process_again": "O",
 }
 #: Pages of their own that need no more than a right to view.
-READ_ONLY_PAGES = {"credit_statement", "dailytotal_dashboard", "payment_find", "payment_overview"}
+READ_ONLY_PAGES = {"credit_statement", "dailytotal_dashboard", "payment_files", "payment_find", "payment_overview"}
 #: Lists that are exported.
 EXPORTED = ("attempt", "credit", "discrepancy", "incident", "payment", "refund", "staffaction")
 #: Who is offered each action of a list; those with a page of their own are in PAGES.

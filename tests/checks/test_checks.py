@@ -306,6 +306,9 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("E027", "review limit as a boolean", {"REVIEW_TWO_PERSON_ABOVE": True}),
     ("E027", "negative prompt limit", {"PROMPTS_PER_PHONE": -1}),
     ("E027", "prompt limit as a rate", {"PROMPTS_PER_PHONE": "5/hour"}),
+    ("E027", "files are kept for no day", {"EXPORT_DAYS": 0}),
+    ("E062", "storage that does not exist", {"EXPORT_STORAGE": "nowhere"}),
+    ("E063", "storage for everybody", {"EXPORT_STORAGE": "default"}),
 ]
 
 
@@ -315,7 +318,7 @@ def test_mistake_causes_only_its_own_message(found: Found, number: str, changes:
 
 
 def test_large_pool_causes_no_message(found: Found) -> None:
-    assert found(debug=False, database=pooled({"min_size": 2, "max_size": 46})) == []
+    assert found(debug=False, database=pooled({"min_size": 2, "max_size": 47})) == []
 
 
 @pytest.mark.parametrize("limit", [None, "", 0, "100000"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from pytest_django import Settings
 
 from django_feexpay.payments import statements
@@ -20,6 +23,21 @@ from tests.payments.fakes import Clock
 pytestmark = pytest.mark.django_db
 
 OCTOBER = Period(date(2026, 10, 1), date(2026, 10, 31))
+
+
+#: Kind, provider, time, amount and fee. The hours around midnight of Porto-Novo and of UTC come often.
+MOVEMENTS = st.tuples(
+    st.sampled_from(["credit", "duplicate_charge", "reversed_after_credit", "refund"]),
+    st.sampled_from(["mtn_bj", "moov_bj"]),
+    st.builds(
+        lambda day, hour, minute: datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=day, hours=hour, minutes=minute),
+        st.integers(-2, 31),
+        st.sampled_from([0, 12, 22, 23]),
+        st.sampled_from([0, 59]),
+    ),
+    st.integers(1, 2_000_000),
+    st.integers(0, 5000),
+)
 
 
 def at(day: int, hour: int = 12, minute: int = 0, month: int = 10) -> datetime:
@@ -212,3 +230,38 @@ def test_last_month_is_the_shops(clock: Clock, now: datetime, expected: tuple[da
 def test_period_without_days_or_with_too_many_is_refused(first: date, last: date) -> None:
     with pytest.raises(ValueError, match="day"):
         Period(first, last)
+
+
+@given(rows=st.lists(MOVEMENTS, max_size=12), provider=st.sampled_from(["", "mtn_bj", "moov_bj"]))
+@examples(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_statement_of_any_rows_reconciles_to_the_franc(
+    player: User, rows: list[tuple[str, str, datetime, int, int]], provider: str
+) -> None:
+    """Against plain sums over the same rows, in October of Porto-Novo (UTC+1) and around it."""
+    with transaction.atomic():
+        for kind, code, when, amount, fee in rows:
+            payment = charge(player, when, amount, fee=fee, provider=code)
+            store_payment(player, at=when, status="failed", fee=fee, provider_id=code)
+            if kind in ("duplicate_charge", "reversed_after_credit"):
+                incident(payment, kind, when, amount)
+            elif kind == "refund":
+                refund(payment, amount, when)
+
+        made = statements.make(OCTOBER, provider)
+        transaction.set_rollback(True)
+
+    counted = [
+        (kind, amount, fee)
+        for kind, code, when, amount, fee in rows
+        if provider in ("", code) and at(30, 23, month=9) <= when < at(31, 23)
+    ]
+    total = made.totals.get("XOF", Figures())
+    doubles = [(amount, fee) for kind, amount, fee in counted if kind == "duplicate_charge"]
+    assert made.unreconciled == {}
+    assert total.gross == made.ledger.get("XOF", 0) == sum(amount for _kind, amount, _fee in counted)
+    assert total.double_charges == sum(amount for amount, _fee in doubles)
+    assert total.reversals == sum(amount for kind, amount, _fee in counted if kind == "reversed_after_credit")
+    assert total.refunds == sum(amount for kind, amount, _fee in counted if kind == "refund")
+    assert total.fees == sum(fee for _kind, _amount, fee in counted) + sum(fee for _amount, fee in doubles)
+    assert total.net == total.gross + total.double_charges - total.reversals - total.fees - total.refunds
+    assert total == sum((line.figures for each in made.sections for line in each.lines), Figures())

@@ -188,6 +188,7 @@ _NAMES = (
     "PROMPTS_PER_PHONE",
     "GATEWAY_PER_SECOND",
     "GATEWAY_AT_ONCE",
+    "EXPORT_DAYS",
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
 FEEXPAY["PAYABLE"] = "shop.orders.Orders"
