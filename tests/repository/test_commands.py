@@ -12,6 +12,7 @@ from tests.repository.tree import ROOT, python_files, setting_names
 
 # Keys of the dict FEEXPAY that are set in a settings file, not in the environment.
 NOT_FROM_THE_ENVIRONMENT = {
+    "EXPORT_STORAGE": "an alias of STORAGES",
     "NOTIFICATIONS": "dotted paths to code",
     "PAYABLE": "a dotted path to the host's code",
     "REQUIRE_IDEMPOTENCY_KEY": "a design choice, the same on every machine",
