@@ -159,13 +159,15 @@ def test_without_its_permission_nobody_gets_a_figure(staff_client: StaffClient) 
 
 
 @pytest.mark.usefixtures("counted")
-def test_page_costs_at_most_twelve_statements(staff_client: StaffClient) -> None:
+def test_page_costs_thirteen_statements_and_two_fewer_within_a_minute(staff_client: StaffClient) -> None:
     client = staff_client("view_dailytotal", "view_payment", "view_webhookdelivery", "view_heartbeat")
 
-    with CaptureQueriesContext(connection) as seen:
-        page_of(client, "?days=30")
+    def statements() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            page_of(client, "?days=30")
+        return len(seen)
 
-    assert len(seen) == 12
+    assert [statements(), statements()] == [13, 11]
 
 
 @pytest.mark.usefixtures("counted")
