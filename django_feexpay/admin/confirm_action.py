@@ -243,7 +243,7 @@ class ConfirmedActionsAdmin(LedgerAdmin):
         for row, outcome in outcomes:
             if outcome.explanation:
                 row_id = str(row.pk)
-                explained[outcome.explanation].append(row_id if len(row_id) <= 8 else f"{row_id[:8]}…")
+                explained[outcome.explanation].append(row_id if len(row_id) <= 16 else f"{row_id[:8]}…")
         summary = _("%(action)s: %(done)d done, %(skipped)d skipped, %(failed)d failed.")
         all_done = counts[Result.DONE] == len(outcomes) and not explained
         self.message_user(

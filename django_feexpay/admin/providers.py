@@ -1,41 +1,35 @@
-"""Providers: staff adjust them; only the catalogue adds and removes them."""
+"""Providers: staff adjust and switch them, with a reason; only the catalogue adds and removes them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
-from django.db import transaction
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from django_feexpay.admin import display
+from django_feexpay.admin import display, provider_page
+from django_feexpay.admin.confirm_action import ConfirmedAction, ConfirmedActionsAdmin, Outcome, Result
 from django_feexpay.admin.display import Tone
 from django_feexpay.catalogue.provider_spec import ProviderSpec
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models import Provider
-from django_feexpay.payments import staff_actions
+from django_feexpay.payments import provider_changes, staff_actions
 from django_feexpay.payments.admission import circuit_breaker, trouble
+from django_feexpay.payments.errors import NotAllowedError
 from django_feexpay.payments.ledger import Source
+from django_feexpay.payments.provider_changes import why_not_enabled
 
 if TYPE_CHECKING:
-    ProviderModelAdmin = admin.ModelAdmin[Provider]
     ProviderModelForm = forms.ModelForm[Provider]
 else:
-    ProviderModelAdmin = admin.ModelAdmin
     ProviderModelForm = forms.ModelForm
-
-
-#: In English and in French, because payers read both.
-MAINTENANCE = (
-    "Under maintenance, back soon. Please choose another way to pay.",
-    "En maintenance, de retour bientôt. Merci de choisir un autre moyen de paiement.",
-)
-
 
 KINDS = {
     "mobile_money": gettext_lazy("mobile money"),
@@ -49,17 +43,6 @@ FLOWS = {
     "redirect": gettext_lazy("operator's page"),
     "hosted": gettext_lazy("FeexPay's page"),
 }
-
-
-def unavailable_reason(code: str) -> str:
-    """Why staff cannot switch this provider on, in the reader's language; "" if they can."""
-    spec = CATALOGUE.get(code)
-    if spec is None:
-        return _("This version's catalogue does not have this provider.")
-    if not spec.unavailable_reason:
-        return ""
-    text = spec.unavailable_text_fr if (get_language() or "").startswith("fr") else spec.unavailable_text_en
-    return text or spec.unavailable_reason
 
 
 class ProviderForm(ProviderModelForm):
@@ -87,7 +70,7 @@ class ProviderForm(ProviderModelForm):
 
     def clean_enabled(self) -> bool:
         enabled: bool = self.cleaned_data["enabled"]
-        reason = unavailable_reason(self.instance.code)
+        reason = why_not_enabled(self.instance.code)
         if enabled and reason:
             raise forms.ValidationError(_("This provider cannot be enabled: %(reason)s"), params={"reason": reason})
         return enabled
@@ -121,17 +104,64 @@ class FlowFilter(admin.SimpleListFilter):
         return queryset.filter(flow=self.value()) if self.value() else queryset
 
 
+def _close(provider: Provider, actor: str, reason: str) -> Outcome:
+    return _switch(provider_changes.close_for_maintenance, provider, actor, reason)
+
+
+def _open(provider: Provider, actor: str, reason: str) -> Outcome:
+    return _switch(provider_changes.open_again, provider, actor, reason)
+
+
+def _switch(switch: Callable[..., None], provider: Provider, actor: str, reason: str) -> Outcome:
+    """Switch one provider; a row that is skipped gets its line in the audit list, too."""
+    try:
+        switch(provider.pk, reason=reason, actor=actor, source=Source.ADMIN)
+    except NotAllowedError as refusal:
+        action, skipped = staff_actions.Action.SWITCH_PROVIDER, Result.SKIPPED
+        staff_actions.record(action, actor=actor, source=Source.ADMIN, target=provider, result=skipped, reason=reason)
+        return Outcome(skipped, refusal.message)
+    return Outcome(Result.DONE)
+
+
+_REASON_HELP = gettext_lazy("Kept for ever: write no name and no phone number here.")
+CLOSE = ConfirmedAction(
+    name="close_for_maintenance",
+    permission=provider_page.PERMISSION,
+    title=gettext_lazy("Close for maintenance"),
+    explanation=gettext_lazy(
+        "Payers can no longer choose these providers, and read that they are under maintenance, in French or in "
+        "English. Payments in progress continue. Your reason is for the audit list: payers do not see it."
+    ),
+    run=_close,
+    applies=lambda provider: provider.enabled,
+    reason_help=_REASON_HELP,
+)
+OPEN = ConfirmedAction(
+    name="open_again",
+    permission=provider_page.PERMISSION,
+    title=gettext_lazy("Open again"),
+    explanation=gettext_lazy(
+        "Payers can choose these providers again, and the text about the interruption is erased. Providers that "
+        "FeexPay does not serve stay closed."
+    ),
+    run=_open,
+    applies=lambda provider: not provider.enabled and not why_not_enabled(provider.code),
+    reason_help=_REASON_HELP,
+)
+
+
 @admin.register(Provider)
-class ProviderAdmin(ProviderModelAdmin):
-    """Providers. Updates of the catalogue keep the changes of staff."""
+class ProviderAdmin(ConfirmedActionsAdmin):
+    """Providers. Each change needs a reason. Updates of the catalogue keep the changes of staff."""
 
     form = ProviderForm
     list_display = ("name", "code", "country", "kind", "flow_shown", "availability", "limits", "fee")
     list_filter = ("enabled", FlowFilter)
     list_per_page = 100
-    actions = ("close_for_maintenance", "open_again")
-    search_fields = ("code", "name")  # a table of a few dozen rows
-    readonly_fields = ("code", "country", "kind", "currency", "availability")
+    sortable_by = ("name", "code", "flow_shown", "availability", "fee")  # a table of a few dozen rows
+    search_fields = ("code", "name")
+    confirmed_actions = (CLOSE, OPEN)
+    confirm_columns = ("name", "country", "availability")
     fieldsets = (
         (None, {"fields": ("code", "name", "country", "kind", "currency", "flow")}),
         (
@@ -141,58 +171,21 @@ class ProviderAdmin(ProviderModelAdmin):
         (gettext_lazy("Amounts"), {"fields": ("min_amount", "max_amount", "fee_percent")}),
     )
 
-    class Media:
-        css = {"all": ("feexpay/admin.css",)}
+    def has_change_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
+        return self.has_view_permission(request) and request.user.has_perm(provider_page.PERMISSION)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["code", "country", "kind", "currency", "availability"]
 
-    def has_delete_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Provider, form: ProviderForm, change: bool) -> None:
-        """Save, and write the changed values to the audit list; the page's view runs in one transaction."""
-        super().save_model(request, obj, form, change)
-        changed = {name: str(form.cleaned_data[name]) for name in form.changed_data}
-        if changed:
-            before = {name: str(form.initial.get(name, "")) for name in form.changed_data}
-            self._record(request, obj, {"before": before, "after": changed})
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Nothing: `save_model` and the actions write the audit list."""
-
-    def _record(self, request: HttpRequest, provider: Provider, detail: dict[str, Any]) -> None:
-        staff_actions.record(
-            staff_actions.Action.SWITCH_PROVIDER,
-            actor=str(request.user.pk),
-            source=Source.ADMIN,
-            target=provider,
-            detail=detail,
-        )
-
-    # --- maintenance ---------------------------------------------------------------------------------
-
-    @admin.action(description=gettext_lazy("Close for maintenance"), permissions=["change"])
-    def close_for_maintenance(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
-        """Switch providers off with a reason for payers. Payments in progress continue."""
-        for provider in providers.filter(enabled=True):
-            provider.enabled = False
-            provider.disabled_reason, provider.disabled_reason_fr = MAINTENANCE
-            self._save(request, provider, "closed for maintenance")
-
-    @admin.action(description=gettext_lazy("Open again"), permissions=["change"])
-    def open_again(self, request: HttpRequest, providers: QuerySet[Provider]) -> None:
-        """Switch providers on, except those that the catalogue marks unavailable."""
-        for provider in providers.filter(enabled=False):
-            if not unavailable_reason(provider.code):
-                provider.enabled, provider.disabled_reason, provider.disabled_reason_fr = True, "", ""
-                self._save(request, provider, "opened again")
-
-    @transaction.atomic
-    def _save(self, request: HttpRequest, provider: Provider, change: str) -> None:
-        provider.save()
-        self._record(request, provider, {"change": change})
-        self.message_user(request, f"{provider}: {_enabled_text(provider.enabled)}")
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The form; sent, the page that shows each change and asks for the reason."""
+        if request.method == "POST":
+            answer = provider_page.answer(self, request, unquote(object_id))
+            if answer is not None:
+                return answer
+        return super().change_view(request, object_id, form_url, extra_context)
 
     # --- columns -------------------------------------------------------------------------------------
 
@@ -220,7 +213,7 @@ class ProviderAdmin(ProviderModelAdmin):
 
     @admin.display(description=gettext_lazy("availability"), ordering="enabled")
     def availability(self, provider: Provider) -> SafeString:
-        reason = unavailable_reason(provider.code)
+        reason = why_not_enabled(provider.code)
         if reason:
             return display.pill_with_text(_("Cannot be enabled"), Tone.DOUBT, reason)
         if provider.enabled:

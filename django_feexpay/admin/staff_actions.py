@@ -30,8 +30,10 @@ _TONES: Mapping[str, Tone] = {
     StaffAction.Result.SKIPPED: Tone.DOUBT,
     StaffAction.Result.FAILED: Tone.BAD,
 }
-#: The steps of closing a review, by `detail["step"]`.
+#: What an action did, where one action has several steps: by `detail["step"]`.
 _STEPS = {
+    "closed_for_maintenance": gettext_lazy("closed a provider for maintenance"),
+    "opened_again": gettext_lazy("opened a provider again"),
     "proposed": gettext_lazy("proposed to close a review"),
     "approved": gettext_lazy("approved the closing of a review"),
     "file_asked_for": gettext_lazy("asked for an exported file"),

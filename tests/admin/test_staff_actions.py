@@ -238,38 +238,6 @@ def test_unmask_takes_one_payment_and_is_no_action_of_the_list(
     assert superuser_client.get(f"{UNMASK}nothing").status_code == 404
 
 
-# --- providers ---------------------------------------------------------------------------------------
-
-
-def test_change_of_a_provider_keeps_the_values_before_and_after(superuser_client: Client) -> None:
-    form = {
-        "name": "MTN",
-        "flow": "push",
-        "enabled": "on",
-        "min_amount": 100,
-        "max_amount": 5000,
-        "fee_percent": "2.00",
-    }
-
-    answer = superuser_client.post("/admin/feexpay/provider/mtn_bj/change/", form)
-
-    assert answer.status_code == 302
-    row = StaffAction.objects.get()
-    assert (row.action, row.target) == ("switch_provider", "provider:mtn_bj")
-    assert row.detail["after"]["max_amount"] == "5000"
-    assert set(row.detail["before"]) == set(row.detail["after"])
-
-
-def test_save_of_a_provider_without_a_change_leaves_no_row(superuser_client: Client) -> None:
-    page = superuser_client.get("/admin/feexpay/provider/mtn_bj/change/")
-    initial = page.context["adminform"].form.initial
-    form = {name: value for name, value in initial.items() if name not in ("enabled", "code")} | {"enabled": "on"}
-
-    superuser_client.post("/admin/feexpay/provider/mtn_bj/change/", form)
-
-    assert not StaffAction.objects.exists()
-
-
 def test_payment_page_costs_the_same_for_few_and_many_actions(
     superuser_client: Client, start_payment: StartPayment
 ) -> None:
