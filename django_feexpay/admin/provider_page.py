@@ -47,8 +47,8 @@ class _Change:
 
     def _shown(self, value: Any) -> Any:
         """A value in words."""
-        if isinstance(self.field, forms.ChoiceField):
-            return next((label for choice, label in self.field.choices if choice == value), value)
+        if isinstance(self.field.widget, forms.Select):
+            return dict(self.field.widget.choices).get(value, value)
         if isinstance(value, bool):
             return _("yes") if value else _("no")
         if isinstance(value, Decimal):

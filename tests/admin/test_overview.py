@@ -259,7 +259,7 @@ def test_list_of_providers_reads_no_statement_more_for_its_circuits(superuser_cl
     with CaptureQueriesContext(connection) as seen:
         superuser_client.get("/admin/feexpay/provider/")
 
-    assert len(seen) == 5
+    assert len(seen) == 4
 
 
 def test_page_has_no_inline_script_or_style(superuser_client: Client, busy: Any) -> None:
