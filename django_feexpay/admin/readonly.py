@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import strip_tags
+from django.utils.text import capfirst
 
 from django_feexpay.models import StaffAction
 
@@ -84,6 +85,11 @@ class LedgerAdmin(AnyModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._without_dead_link(request, name) for name in super().get_list_display(request)]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list under the name of its records; Django's title asks to select one."""
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What staff did to this record, from the audit list."""
