@@ -107,7 +107,8 @@ def send(payout_id: UUID, *, source: Source) -> None:
     payout = Payout.objects.get(pk=payout_id)
     msisdn = unsealed(payout.msisdn_sealed)
     if reason := _reason_not_to_send(payout, known=bool(msisdn)):
-        _fail(payout, source, reason, "")
+        # Only from CREATED: another process may be sending it at this moment.
+        _fail(payout, source, reason, "", only_from=PayoutState.CREATED)
         return
     now = conf.now()
     sending = {"sent_at": now, "send_count": payout.send_count + 1, "next_poll_at": now + leases.LEASE}
@@ -193,10 +194,11 @@ def _put_back(payout: Payout, source: Source, error: NotSentError) -> None:
     payout_moves.move(payout.pk, PayoutState.CREATED, Cause(because=error.code, source=source), changes=changes)
 
 
-def _fail(payout: Payout, source: Source, code: str, text: str) -> None:
+def _fail(payout: Payout, source: Source, code: str, text: str, *, only_from: PayoutState | None = None) -> None:
     """FeexPay surely paid nothing: the refund may be paid another way."""
     changes = {"reason_code": code, "reason_text": text[:200], "next_poll_at": None, "msisdn_sealed": None}
-    payout_moves.move(payout.pk, PayoutState.FAILED, Cause(because=code, source=source), changes=changes)
+    cause = Cause(because=code, source=source)
+    payout_moves.move(payout.pk, PayoutState.FAILED, cause, changes=changes, only_from=only_from)
 
 
 # --- close ---------------------------------------------------------------------------------------------

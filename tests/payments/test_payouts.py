@@ -259,6 +259,24 @@ def test_payout_switched_off_after_its_proposal_is_not_sent(credited: Payment, c
     assert (tap.sent, Payout.objects.count()) == (0, 0)
 
 
+def test_payout_under_way_is_not_ended_by_another_sender(
+    credited: Payment, configure: Configure, tap: Tap, sandbox: RunningSandbox
+) -> None:
+    """Another process finds the switch off while the request is under way: that proves nothing about the request."""
+
+    def meanwhile(reply: WireReply) -> WireReply:
+        configure(PAYOUTS=False)
+        payouts.send(Payout.objects.get().pk, source=Source.WORKER)
+        configure(PAYOUTS=True)
+        return reply
+
+    tap.answer = meanwhile
+
+    payout = send(propose(credited))
+
+    assert (payout.state, tap.sent) == ("pending", 1)
+
+
 def test_host_transaction_sends_nothing(credited: Payment, tap: Tap) -> None:
     refund = propose(credited)
     with pytest.raises(InsideAtomicError), transaction.atomic():
