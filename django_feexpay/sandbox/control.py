@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, links, scenarios
+from django_feexpay.sandbox import bodies, fault_scenarios, links, scenarios
 from django_feexpay.sandbox.bodies import ApiError
 from django_feexpay.sandbox.context import Sandbox, is_from_this_machine, payment_of, read_body, sandbox_of
 from django_feexpay.sandbox.fault_settings import SettingError
@@ -181,6 +181,25 @@ async def reset_settings(request: Request) -> dict[str, Any]:
 
 
 @_endpoint
+async def all_scenarios(request: Request) -> dict[str, Any]:
+    """GET scenarios: each named scenario and whether it is on, and the names of other faults in force."""
+    now = sandbox_of(request).settings
+    rows = [
+        {"name": name, "title": one.title[1], "effect": one.effect[1], "on": one.is_on(now)}
+        for name, one in fault_scenarios.FAULT_SCENARIOS.items()
+    ]
+    return {"scenarios": rows, "other_faults": fault_scenarios.other_faults(now)}
+
+
+@_endpoint
+async def play_scenario(request: Request) -> dict[str, Any]:
+    """POST scenarios/{name}/{choice}: start or end one; `scenarios/normal/start` ends every fault."""
+    if not switch_scenario(sandbox_of(request), request.path_params["name"], request.path_params["choice"]):
+        raise ApiError(404, "no such scenario or choice")
+    return {"conditions": settings_as_json(sandbox_of(request).settings)}
+
+
+@_endpoint
 async def all_links(request: Request) -> dict[str, Any]:
     """GET links: newest first; `?custom_id=` filters by exactly this one."""
     sandbox, wanted = sandbox_of(request), request.query_params.get("custom_id")
@@ -225,6 +244,19 @@ async def reset(request: Request) -> dict[str, Any]:
 
 
 # --- shared with the control page --------------------------------------------------------------------------------
+
+
+def switch_scenario(sandbox: Sandbox, name: str, choice: str) -> bool:
+    """Start or end a named scenario, or with "normal" end every fault; False for an unknown name or choice."""
+    if (name, choice) == ("normal", "start"):
+        sandbox.current_settings.change(fault_scenarios.normal())
+        return True
+    scenario = fault_scenarios.FAULT_SCENARIOS.get(name)
+    if scenario is None or choice not in ("start", "end"):
+        return False
+    now = sandbox.settings
+    sandbox.current_settings.change(scenario.started(now) if choice == "start" else scenario.ended(now))
+    return True
 
 
 def force_status(sandbox: Sandbox, payment: Payment, fields: Mapping[str, object]) -> None:
@@ -362,6 +394,8 @@ ROUTES = [
     Route("/control/payments/{reference}/charge_again", charge_again, methods=["POST"]),
     Route("/control/conditions", settings, methods=["GET", "POST"]),
     Route("/control/conditions/reset", reset_settings, methods=["POST"]),
+    Route("/control/scenarios", all_scenarios, methods=["GET"]),
+    Route("/control/scenarios/{name}/{choice}", play_scenario, methods=["POST"]),
     Route("/control/links", all_links, methods=["GET"]),
     Route("/control/links/{code}/{choice}", act_on_link, methods=["POST"]),
     Route("/control/payments", payments, methods=["GET"]),

@@ -1,30 +1,33 @@
-"""The developer's pages: the payments, one payment, the fault settings.
+"""The developer's pages: one payment, the named scenarios, the fault settings.
 
-All but the list call the functions of the control interface and, like it, answer callers on this machine only.
+They call the functions of the control interface and, like it, answer callers on this machine only.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from django_feexpay.sandbox import bodies, scenarios
+from django_feexpay.sandbox import fault_scenarios, scenarios
 from django_feexpay.sandbox.context import payment_of, read_form
-from django_feexpay.sandbox.control import CHOICES, force_status, loopback_only, send_webhooks, shown_body
+from django_feexpay.sandbox.control import (
+    CHOICES,
+    force_status,
+    loopback_only,
+    send_webhooks,
+    shown_body,
+    switch_scenario,
+)
 from django_feexpay.sandbox.fault_settings import GROUPS, FaultSettings, SettingError, as_text, every_setting
 from django_feexpay.sandbox.networks import masked
-from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, version_of, viewer_of
-from django_feexpay.sandbox.store import PAYOUT, Delivery, Payment
+from django_feexpay.sandbox.options import LANGUAGES
+from django_feexpay.sandbox.pages import EMPTY, Markup, Viewer, join, not_found, page, viewer_of
+from django_feexpay.sandbox.payment_list import created_at, outcome
+from django_feexpay.sandbox.store import Payment
 from django_feexpay.sandbox.texts import money, reason_in_words
-from django_feexpay.sandbox.webhooks import LOST
-
-SHOWN_PAYMENTS = 200
-
-_COLUMNS = ("status", "amount", "network", "msisdn", "time", "reference", "webhooks")
 
 _UNKNOWN_REFERENCE = "00000000-0000-4000-8000-000000000000"
 
@@ -38,68 +41,6 @@ _WEBHOOKS: dict[str, dict[str, object]] = {
     "forge_reference": {"reference": _UNKNOWN_REFERENCE},
     "forge_unsigned": {"status": scenarios.SUCCESSFUL, "signed": False},
 }
-
-
-# --- the list of payments, newest first --------------------------------------------------------------------------
-
-
-async def payments(request: Request) -> Response:
-    viewer = viewer_of(request)
-    body = _list_body(viewer)
-    urls = {"state_url": viewer.url("/payments/state"), "next_url": viewer.url("/payments")}
-    content = viewer.fill("payments", body=body, version=version_of(body), **urls)
-    return page(viewer, "payments", "/payments", content)
-
-
-async def payments_state(request: Request) -> Response:
-    """GET payments/state: the current version of the list."""
-    return JSONResponse({"version": version_of(_list_body(viewer_of(request)))})
-
-
-def _list_body(viewer: Viewer) -> Markup:
-    every = viewer.sandbox.store.payments()
-    if not every:
-        return viewer.fill("empty", title=viewer.text("no_payments"), more=viewer.text("start_in_shop"))
-    shown = every[:SHOWN_PAYMENTS]
-    note = viewer.text("newest_only", shown=len(shown), total=len(every)) if len(shown) < len(every) else ""
-    heads = join(viewer.fill("table_head", text=viewer.text(column)) for column in _COLUMNS)
-    return viewer.fill("table", heads=heads, rows=join(_list_row(viewer, one) for one in shown), note=note)
-
-
-def _list_row(viewer: Viewer, payment: Payment) -> Markup:
-    deliveries = viewer.sandbox.store.deliveries_of(payment.reference)
-    return viewer.fill(
-        "table_row",
-        **{f"label_{column}": viewer.text(column) for column in _COLUMNS},
-        kind=payment.status.lower(),
-        status=viewer.text(payment.status),
-        reason=reason_in_words(viewer.language, payment.reason or ""),
-        amount=money(payment.paid_amount or payment.amount),
-        network=" · ".join([payment.network.reseau, *([viewer.text(PAYOUT)] if payment.is_payout else [])]),
-        msisdn=masked(payment.msisdn, payment.network),
-        instant=bodies.iso(payment.created_at),
-        time=_created_at(payment),
-        reference=payment.reference,
-        url=viewer.url(f"/payments/{payment.reference}"),
-        webhooks=join(_list_webhook(viewer, one) for one in deliveries) or Markup(viewer.text("no_webhook")),
-    )
-
-
-def _list_webhook(viewer: Viewer, delivery: Delivery) -> Markup:
-    parts = [f"{delivery.status} → {_outcome(viewer, delivery)}"]
-    if delivery.attempts > 1:
-        parts.append(viewer.text("attempts", count=delivery.attempts))
-    if delivery.attempts and delivery.outcome and not delivery.delivered:
-        parts.append(viewer.text("given_up" if delivery.due_at is None else "again"))
-    return viewer.fill("webhook", text=" · ".join(parts))
-
-
-def _outcome(viewer: Viewer, delivery: Delivery) -> str:
-    return viewer.text(LOST) if delivery.outcome == LOST else delivery.outcome or viewer.text("waiting")
-
-
-def _created_at(payment: Payment) -> str:
-    return f"{datetime.fromtimestamp(payment.created_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 # --- one payment -------------------------------------------------------------------------------------------------
@@ -160,7 +101,7 @@ def _payment_page(viewer: Viewer, found: Payment, *, error: str = "") -> Respons
         viewer.fill(
             "control_webhook",
             status=one.status,
-            outcome=_outcome(viewer, one),
+            outcome=outcome(viewer, one),
             attempts=viewer.text("attempts", count=one.attempts) if one.attempts > 1 else "",
             body=json.dumps(shown_body(found, one), ensure_ascii=False, indent=1),
         )
@@ -203,12 +144,12 @@ def _facts(viewer: Viewer, found: Payment) -> list[tuple[str, str]]:
         ("reference", found.reference),
         ("echo", found.echo or ""),
         ("custom_id", found.custom_id or ""),
-        ("time", _created_at(found)),
+        ("time", created_at(found)),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-# --- the fault settings ------------------------------------------------------------------------------------------
+# --- the scenarios and the fault settings ------------------------------------------------------------------------
 
 
 @loopback_only
@@ -219,19 +160,23 @@ async def control(request: Request) -> Response:
 
 @loopback_only
 async def change(request: Request) -> Response:
-    """POST control: save every setting of the form, or restore the initial settings."""
+    """POST control: start or end a scenario, save every setting of the form, or restore the initial settings."""
     viewer, form = viewer_of(request), await read_form(request, keep_blank=True)
-    action = form.pop("act", "")
+    choice, _, scenario = form.pop("act", "").partition(":")
     try:
-        if action == "reset_settings":
+        if scenario:
+            if not switch_scenario(viewer.sandbox, scenario, choice):
+                return not_found(request)
+        elif choice == "reset_settings":
             viewer.sandbox.current_settings.reset()
-        elif action == "change":
+        elif choice == "change":
             viewer.sandbox.current_settings.change(form)
         else:
             return not_found(request)
     except SettingError as error:
         return _settings_page(viewer, viewer.fill("control_error", text=str(error)), 400)
-    return RedirectResponse(viewer.url("/control", saved="1"), status_code=303)
+    query = {} if scenario else {"saved": "1"}
+    return RedirectResponse(viewer.url("/control", **query), status_code=303)
 
 
 def _settings_page(viewer: Viewer, message: Markup, status_code: int = 200) -> Response:
@@ -240,8 +185,52 @@ def _settings_page(viewer: Viewer, message: Markup, status_code: int = 200) -> R
         names = [name for name, one in every_setting().items() if one.metadata["group"] == group]
         rows = join(_setting_row(viewer, name) for name in names)
         groups.append(viewer.fill("control_group", title=viewer.text(f"group_{group}"), rows=rows))
-    content = viewer.fill("control", message=message, action=viewer.url("/control"), groups=join(groups))
+    content = viewer.fill(
+        "control",
+        message=message,
+        action=viewer.url("/control"),
+        now=_faults_now(viewer),
+        scenarios=join(_scenario(viewer, name) for name in fault_scenarios.FAULT_SCENARIOS),
+        groups=join(groups),
+    )
     return page(viewer, "control", "/control", content, status_code)
+
+
+def _faults_now(viewer: Viewer) -> Markup:
+    """Which faults are on, each with what ends it."""
+    now = viewer.sandbox.settings
+    running, others = fault_scenarios.scenarios_on(now), fault_scenarios.other_faults(now)
+    if not running and not others:
+        return viewer.fill("faults_none")
+    lines = [viewer.fill("fault_scenario", title=_title(viewer, name), name=name) for name in running]
+    lines += [_fault_line(viewer, name) for name in others]
+    return viewer.fill("faults_on", lines=join(lines), action=viewer.url("/control"))
+
+
+def _fault_line(viewer: Viewer, name: str) -> Markup:
+    sentence = every_setting()[name].metadata[viewer.language]
+    value = as_text(getattr(viewer.sandbox.settings, name)).lower()
+    return viewer.fill("fault_setting", text=sentence.removesuffix("."), name=name, value=value)
+
+
+def _scenario(viewer: Viewer, name: str) -> Markup:
+    scenario = fault_scenarios.FAULT_SCENARIOS[name]
+    is_on = scenario.is_on(viewer.sandbox.settings)
+    return viewer.fill(
+        "scenario",
+        name=name,
+        action=viewer.url("/control"),
+        title=_title(viewer, name),
+        effect=scenario.effect[LANGUAGES.index(viewer.language)],
+        kind="on" if is_on else "",
+        state=viewer.fill("scenario_on") if is_on else EMPTY,
+        choice="end" if is_on else "start",
+        button=viewer.text("end_scenario" if is_on else "start_scenario"),
+    )
+
+
+def _title(viewer: Viewer, name: str) -> str:
+    return fault_scenarios.FAULT_SCENARIOS[name].title[LANGUAGES.index(viewer.language)]
 
 
 def _setting_row(viewer: Viewer, name: str) -> Markup:
@@ -255,8 +244,6 @@ def _setting_row(viewer: Viewer, name: str) -> Markup:
 
 
 ROUTES = [
-    Route("/payments", payments, methods=["GET"]),
-    Route("/payments/state", payments_state, methods=["GET"]),
     Route("/payments/{reference}", payment, methods=["GET"]),
     Route("/payments/{reference}", act, methods=["POST"]),
     Route("/control", control, methods=["GET"]),

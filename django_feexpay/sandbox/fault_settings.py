@@ -180,6 +180,9 @@ class FaultSettings:
     status_unknown_seconds: float = _seconds("answers",
         "Durée pendant laquelle le statut d'un nouveau paiement répond 404, en secondes.",
         "How long the status of a new payment answers 404, in seconds.")
+    history_late_seconds: float = _seconds("answers",
+        "Durée pendant laquelle un nouveau paiement manque dans l'historique, en secondes.",
+        "How long a new payment is missing from the history, in seconds.")
     duplicate_seconds: float = _seconds("answers",
         "Durée pendant laquelle la même demande est refusée (ERR_DUPLICATE_TRANSACTION), en secondes.",
         "How long the same number, network and amount are refused (ERR_DUPLICATE_TRANSACTION), in seconds.")

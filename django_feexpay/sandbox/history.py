@@ -101,7 +101,9 @@ async def _rows(request: Request) -> list[dict[str, Any]]:
     words = {"type": tuple(TYPES), "status": STATUSES, "reseau": FILTER_CODES}
     refuse({name: word_errors(name, body.get(name, "ALL"), words[name]) for name in words})
     require_shop(request, body.get("shop"))
-    found = sandbox_of(request).store.created_between(start.timestamp(), end.timestamp())
+    sandbox = sandbox_of(request)
+    shown_until = clock.time() - sandbox.settings.history_late_seconds * sandbox.options.time_scale
+    found = sandbox.store.created_between(start.timestamp(), min(end.timestamp(), shown_until))
     return [bodies.history_row(payment) for payment in found if _matches(payment, body)]
 
 

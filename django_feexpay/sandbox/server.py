@@ -31,6 +31,7 @@ from django_feexpay.sandbox import (
     hosted,
     links,
     pages,
+    payment_list,
     payouts,
     phone_page,
 )
@@ -42,7 +43,7 @@ from django_feexpay.sandbox.same_origin import SameOriginOnly
 from django_feexpay.sandbox.store import START_ANEW, Store
 from django_feexpay.sandbox.timers import Timers
 
-ROUTED_MODULES = (collect, links, history, api, payouts, control, phone_page, hosted, control_page, pages)
+ROUTED_MODULES = (collect, links, history, api, payouts, control, phone_page, hosted, payment_list, control_page, pages)
 
 # At a stop, requests that wait on purpose (slow answer, synchronous operator) get this long.
 _STOP_SECONDS = 1

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS payments (
 CREATE INDEX IF NOT EXISTS payments_by_echo ON payments (echo);
 CREATE INDEX IF NOT EXISTS payments_by_custom_id ON payments (custom_id) WHERE custom_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS payments_by_link ON payments (link) WHERE link IS NOT NULL;
+CREATE INDEX IF NOT EXISTS payments_by_prompt ON payments (number) WHERE status = 'PENDING' AND prompts > 0;
 CREATE TABLE IF NOT EXISTS links (
     code TEXT PRIMARY KEY, amount INTEGER NOT NULL, description TEXT NOT NULL, methods TEXT NOT NULL,
     uses INTEGER NOT NULL, expires_at REAL NOT NULL, active INTEGER NOT NULL, custom_id TEXT,
@@ -210,9 +211,31 @@ class Store:
             return self._payments("")
         return self._payments("WHERE echo = ? OR custom_id = ?", echo, echo)
 
-    def prompts(self) -> list[Payment]:
-        """Pending payments that wait for the payer's decision, oldest first."""
-        return self._payments("WHERE status = 'PENDING' AND prompts > 0")[::-1]
+    def newest_payments(self, count: int) -> list[Payment]:
+        return self._payments("", limit=count)
+
+    def payments_before(self, number: int, count: int) -> list[Payment]:
+        """At most `count` payments older than this number, newest first."""
+        return self._payments("WHERE number < ?", number, limit=count)
+
+    def payments_after(self, number: int, count: int) -> list[Payment]:
+        """The `count` payments or fewer that follow this number, newest first."""
+        return self._payments("WHERE number > ?", number, limit=count, oldest=True)[::-1]
+
+    def payment_count(self, after: int = 0) -> int:
+        """How many payments are newer than this number."""
+        return int(self._value("SELECT COUNT(*) FROM payments WHERE number > ?", after))
+
+    def prompts(self, count: int, after: int = 0) -> list[Payment]:
+        """At most `count` pending payments that wait for the payer's decision and follow this number, oldest first."""
+        return self._payments(
+            "WHERE status = 'PENDING' AND prompts > 0 AND number > ?", after, limit=count, oldest=True
+        )
+
+    def prompt_count(self, after: int = 0) -> int:
+        """How many prompts follow this number."""
+        waiting = "SELECT COUNT(*) FROM payments WHERE status = 'PENDING' AND prompts > 0 AND number > ?"
+        return int(self._value(waiting, after))
 
     def write_status(self, reference: str, status: str, reason: str | None, paid_amount: int, now: float) -> None:
         self._connection.execute(
@@ -251,8 +274,10 @@ class Store:
         )
         return bool(found)
 
-    def _payments(self, where: str, *values: object) -> list[Payment]:
-        rows = self._connection.execute(f"SELECT * FROM payments {where} ORDER BY number DESC", values)  # noqa: S608 -- `where` is a literal of this file
+    def _payments(self, where: str, *values: object, limit: int = -1, oldest: bool = False) -> list[Payment]:
+        """Newest first, or oldest first; `limit` -1 for all."""
+        order = f"ORDER BY number {'ASC' if oldest else 'DESC'} LIMIT {limit:d}"
+        rows = self._connection.execute(f"SELECT * FROM payments {where} {order}", values)  # noqa: S608 -- `where` is a literal of this file
         return [Payment(**row) for row in rows]
 
     # links
@@ -333,6 +358,14 @@ class Store:
 
     def deliveries_of(self, reference: str) -> list[Delivery]:
         return self._deliveries("WHERE reference = ? ORDER BY id", reference)
+
+    def deliveries_by_payment(self, references: list[str]) -> dict[str, list[Delivery]]:
+        """The webhooks of each of these payments, oldest first; a payment without any is left out."""
+        found: dict[str, list[Delivery]] = {}
+        where = "WHERE reference IN (SELECT value FROM json_each(?)) ORDER BY id"
+        for delivery in self._deliveries(where, json.dumps(references)):
+            found.setdefault(delivery.reference, []).append(delivery)
+        return found
 
     def begin_attempt(self, delivery_id: int) -> None:
         """Count the attempt. The row stays due until the attempt ends, so a killed process delivers it again."""

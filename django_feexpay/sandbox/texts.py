@@ -57,7 +57,12 @@ _TEXTS = {
     "attempts": ("{count} tentatives", "{count} attempts"),
     "again": ("nouvelle tentative prévue", "will try again"),
     "given_up": ("abandonné", "given up"),
-    "newest_only": ("Les {shown} plus récents de {total}.", "The newest {shown} of {total}."),
+    "position": ("{first} à {last} sur {total}", "{first} to {last} of {total}"),
+    "pages_of_the_list": ("Pages de la liste", "Pages of the list"),
+    "newer": ("← Plus récents", "← Newer"),
+    "older": ("Plus anciens →", "Older →"),
+    "first_page": ("← Début de la liste", "← Start of the list"),
+    "next_page": ("Suite →", "Next →"),
     "operator_page": ("La page de l'opérateur", "The operator's page"),
     "link_page": ("Page de paiement", "Payment page"),
     "pay": ("Payer", "Pay"),
@@ -105,6 +110,24 @@ _TEXTS = {
         "Réponses, pannes et webhooks de ce simulateur. Ces réglages sont conservés après un redémarrage.",
         "Answers, faults and webhooks of this sandbox. The settings survive a restart.",
     ),
+    "faults_now": ("Pannes en cours", "Faults on now"),
+    "faults_none_more": ("Aucune panne : tout fonctionne.", "No fault is on: everything works."),
+    "faults_end": (
+        "Terminez-les une par une, ou toutes à la fois. Les paiements déjà faits ne changent pas.",
+        "End them one by one, or all at once. Payments already made do not change.",
+    ),
+    "all_normal": ("Tout redevient normal", "Everything normal again"),
+    "all_normal_more": (
+        "Toutes les pannes se terminent : la boutique règle les paiements en attente, et Orange ou FeexPay ne sont"
+        " plus montrés en panne après le prochain paiement réussi.",
+        "Every fault ends: the shop settles what is waiting, and Orange or FeexPay no longer show as in trouble after"
+        " the next request that succeeds.",
+    ),
+    "scenarios_title": ("Scénarios", "Scenarios"),
+    "scenario_is_on": ("En cours", "On"),
+    "start_scenario": ("Lancer", "Start"),
+    "end_scenario": ("Terminer", "End"),
+    "settings_title": ("Tous les réglages", "Every setting"),
     "group_answers": ("Réponses", "Answers"),
     "group_shop": ("Boutique et réseaux", "Shop and networks"),
     "group_faults": ("Pannes", "Faults"),
@@ -201,6 +224,11 @@ def reason_in_words(language: str, reason: str) -> str:
 
 def magic_number(language: str, ending: str) -> str:
     return MAGIC_NUMBERS[ending][LANGUAGES.index(language)]
+
+
+def grouped(language: str, number: int) -> str:
+    """100 000 in French, 100,000 in English."""
+    return f"{number:,}".replace(",", "\u00a0") if language == "fr" else f"{number:,}"
 
 
 def money(amount: int) -> str:

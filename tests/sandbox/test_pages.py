@@ -169,12 +169,6 @@ def test_list_shows_each_payment_with_its_webhooks(sandbox: RunningSandbox, shop
     assert "2290161000050" not in text
 
 
-def test_long_list_says_that_it_shows_only_the_newest(sandbox: RunningSandbox) -> None:
-    for _ in range(201):
-        collect(sandbox)
-    assert "The newest 200 of 201." in _text(sandbox.get("/payments"))
-
-
 def test_version_of_the_list_changes_with_a_payment(sandbox: RunningSandbox) -> None:
     empty = _version(sandbox.get("/payments"))
     assert sandbox.get("/payments/state").json() == {"version": empty}

@@ -9,6 +9,7 @@ import pytest
 
 from django_feexpay.sandbox import scenarios
 from django_feexpay.sandbox.cli import add_arguments
+from django_feexpay.sandbox.fault_scenarios import FAULT_SCENARIOS
 from django_feexpay.sandbox.fault_settings import OPERATIONS, FaultSettings, as_text, every_setting
 from django_feexpay.sandbox.server import ROUTED_MODULES
 from django_feexpay.sandbox.texts import MAGIC_NUMBERS
@@ -37,9 +38,9 @@ def test_every_magic_number_is_on_the_page_and_has_a_script(ending: str) -> None
     assert ending in scenarios.SCRIPTS
 
 
-def test_page_lists_no_other_setting_or_magic_number() -> None:
+def test_page_lists_no_other_setting_scenario_or_magic_number() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
-    assert rows == [*MAGIC_NUMBERS, *every_setting()]
+    assert rows == [*MAGIC_NUMBERS, *FAULT_SCENARIOS, *every_setting()]
     assert f"`fault_calls` may name {', '.join(f'`{one}`' for one in OPERATIONS)}." in PAGE
 
 
