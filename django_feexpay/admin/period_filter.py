@@ -39,6 +39,12 @@ class PeriodFilter(admin.FieldListFilter):
         self.time_zone = str(shop_time_zone())
         self.other_params: Mapping[str, Any] = {}
 
+    @property
+    def chosen_words(self) -> str:
+        """The chosen days or instants, for the chip above the list."""
+        shown = [formats.date_format(day, "SHORT_DATE_FORMAT") for day in (_day(self.first), _day(self.last)) if day]
+        return " – ".join([*shown, *(str(instant) for instant in (self.since, self.before) if instant)])
+
     def expected_parameters(self) -> list[str | None]:
         return [self.first_name, self.last_name]
 

@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import strip_tags
+from django.utils.text import capfirst
 
 from django_feexpay.models import StaffAction
 
@@ -84,6 +85,25 @@ class LedgerAdmin(AnyModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> Any:
         return [self._without_dead_link(request, name) for name in super().get_list_display(request)]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, titled by its rows: nobody is asked to “select a payment to change” in a ledger."""
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if context.get("original") is not None:
+            context |= {
+                "title": capfirst(str(self.opts.verbose_name)),
+                "subtitle": self.record_title(context["original"]),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def record_title(self, row: Any) -> str:
+        """What a record's page is titled by, below the kind of record."""
+        return str(row)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What staff did to this record, from the audit list."""
