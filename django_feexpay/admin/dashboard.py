@@ -22,6 +22,7 @@ from django_feexpay.admin import charts, display, overview
 from django_feexpay.admin.overview import list_url, may, sums_shown
 from django_feexpay.admin.providers import enabled_badge, switched_off_badge
 from django_feexpay.admin.readonly import AnyModelAdmin
+from django_feexpay.admin.reason_texts import REASONS
 from django_feexpay.lifecycle import LIVE
 from django_feexpay.models import Heartbeat, Provider
 from django_feexpay.monitoring import figures
@@ -200,6 +201,7 @@ class _Figures:
         return [
             {
                 "code": code,
+                "words": REASONS.get(code, ""),
                 "count": grouped(count),
                 "percent": 100 * count // unsuccessful,
                 "url": self._payments(self._period, reason=code),

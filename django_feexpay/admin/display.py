@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -92,6 +94,11 @@ def amount_of_charge(value: int | None, currency: str) -> SafeString:
 def between(least: int, most: int, currency: str) -> SafeString:
     """A range of amounts."""
     return format_html("{} – {}", amount(least, currency), amount(most, currency))
+
+
+def short_time(at: datetime) -> str:
+    """A time in the shop's time zone, as `29/11/2026 09:15`."""
+    return formats.date_format(timezone.localtime(at) if timezone.is_aware(at) else at, "SHORT_DATETIME_FORMAT")
 
 
 def short_id(value: UUID) -> SafeString:

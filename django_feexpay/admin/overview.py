@@ -163,8 +163,15 @@ def _card(title: str, found: Waiting, url: str) -> Card:
 
 
 def sums_shown(sums: Mapping[str, int]) -> SafeString | str:
-    """The sum of each currency, `5 000 F CFA + 2 000 F CFA`."""
-    return format_html_join(" + ", "{}", ((display.amount(sums[code], code),) for code in sorted(sums)))
+    """The sum of each currency, the greatest first: `5 000 F CFA + 2 000 F CFA (XAF)`.
+
+    XOF and XAF are both written F CFA, so beside each other XAF has its code.
+    """
+    codes = sorted(sums, key=lambda code: (-sums[code], code))
+    mark = " (XAF)" if {"XOF", "XAF"} <= set(codes) else ""
+    return format_html_join(
+        " + ", "{}{}", ((display.amount(sums[code], code), mark * (code == "XAF")) for code in codes)
+    )
 
 
 # --- is everything running ---------------------------------------------------------------------------

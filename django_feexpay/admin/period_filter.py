@@ -10,10 +10,11 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
+from django_feexpay.admin import display
 from django_feexpay.payments.daily_totals import start_of
 from django_feexpay.payments.statements import A_DAY, Period, shop_time_zone, today
 
@@ -112,4 +113,4 @@ def _instant(text: str) -> str:
         at = None
     if at is None:
         return ""
-    return formats.date_format(timezone.localtime(at) if timezone.is_aware(at) else at, "SHORT_DATETIME_FORMAT")
+    return display.short_time(at)

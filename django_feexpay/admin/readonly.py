@@ -9,11 +9,12 @@ from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.core.exceptions import FieldDoesNotExist
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import strip_tags
 from django.utils.text import capfirst
 
+from django_feexpay.admin import display
 from django_feexpay.models import StaffAction
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class LedgerAdmin(AnyModelAdmin):
     object_history_template = "admin/feexpay/object_history.html"
 
     class Media:
-        css = {"all": ("feexpay/admin.css",)}
+        css = {"all": ("feexpay/admin.css", "feexpay/lists.css")}
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -84,10 +85,10 @@ class LedgerAdmin(AnyModelAdmin):
         ]
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        return [self._without_dead_link(request, name) for name in super().get_list_display(request)]
+        return [self._column(request, name) for name in super().get_list_display(request)]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list, titled by its rows: nobody is asked to “select a payment to change” in a ledger."""
+        """The list under the name of its records; Django's title asks to select one."""
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
@@ -110,6 +111,14 @@ class LedgerAdmin(AnyModelAdmin):
         target = f"{self.opts.model_name}:{object_id}"
         done = StaffAction.objects.filter(target=target).order_by("-id")[:MAX_HISTORY]
         return super().history_view(request, object_id, {**(extra_context or {}), "staff_actions": done})
+
+    def _column(self, request: HttpRequest, name: Any) -> Any:
+        """A column of the list. Times are short, so that no list is wider than a laptop."""
+        try:
+            field = self.opts.get_field(name)
+        except (FieldDoesNotExist, TypeError):  # a method of this admin
+            return self._without_dead_link(request, name)
+        return _short_time_of(field) if isinstance(field, DateTimeField) else self._without_dead_link(request, name)
 
     def _without_dead_link(self, request: HttpRequest, name: Any) -> Any:
         if name == "payment_shown" and not request.user.has_perm("feexpay.view_payment"):
@@ -141,6 +150,18 @@ def _payment_without_link(column: Any) -> Any:
     def shown(row: Any) -> str:
         return strip_tags(str(column(row)))
 
+    return shown
+
+
+def _short_time_of(field: DateTimeField[Any, Any]) -> Any:
+    """A time in the list, as `29/11/2026 09:15`."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def shown(row: Any) -> str:
+        at = getattr(row, field.name)
+        return display.EMPTY if at is None else display.short_time(at)
+
+    shown.__name__ = field.name  # the class of its cells
     return shown
 
 

@@ -36,9 +36,6 @@ class SearchedListAdmin(LedgerAdmin):
         "a reference that is all digits."
     )
 
-    class Media:
-        css = {"all": ("feexpay/lists.css",)}
-
     @method_decorator([sensitive_post_parameters(SEARCH_VAR), csrf_protect])
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if request.method == "POST" and SEARCH_VAR in request.POST:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.utils import formats, timezone
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -60,7 +59,7 @@ def next_poll(attempt: Attempt, now: datetime) -> SafeString:
     at = attempt.next_poll_at
     if at is None:
         return display.pill(_("not planned"), Tone.BAD)
-    shown = formats.date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
+    shown = display.short_time(at)
     if at < now - _OVERDUE:
         return display.pill_with_text(_("Overdue"), Tone.BAD, shown)
     return display.line(shown)

@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from django_feexpay import conf
+from django_feexpay.admin.reason_texts import REASONS
 from django_feexpay.models import Attempt, Payment, WebhookDelivery
-from django_feexpay.payments import daily_totals, webhook_rejects
+from django_feexpay.payments import daily_totals, failure_reasons, webhook_rejects
 from tests.admin.conftest import StaffClient, StartPayment, deliver
 
 DASHBOARD = "/admin/feexpay/dailytotal/dashboard/"
@@ -190,3 +191,7 @@ def test_page_is_french_for_french_staff() -> None:
 
     assert "Crédité 5 000 F CFA" in shown
     assert "95 % des crédits en moins de" in shown
+
+
+def test_every_reason_for_payers_has_words_for_staff() -> None:
+    assert set(failure_reasons.REASONS) - set(REASONS) == set()
