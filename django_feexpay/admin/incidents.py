@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
@@ -92,6 +93,9 @@ class IncidentAdmin(ExportedListAdmin, PaymentRowsAdmin):
             "refunds": refund_pages.refunds_of(request, list(rows.order_by("id"))),
         }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def record_title(self, row: Incident) -> str:
+        return capfirst(row.get_kind_display())
 
     # --- columns -------------------------------------------------------------------------------------
 

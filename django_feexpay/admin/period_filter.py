@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import DateTimeField, QuerySet
 from django.http import HttpRequest
+from django.utils import formats
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
@@ -38,6 +39,12 @@ class PeriodFilter(admin.FieldListFilter):
         self.title = _("period")
         self.time_zone = str(shop_time_zone())
         self.other_params: Mapping[str, Any] = {}
+
+    @property
+    def chosen_words(self) -> str:
+        """The chosen days or instants, for the chip above the list."""
+        shown = [formats.date_format(day, "SHORT_DATE_FORMAT") for day in (_day(self.first), _day(self.last)) if day]
+        return " – ".join([*shown, *(str(instant) for instant in (self.since, self.before) if instant)])
 
     def expected_parameters(self) -> list[str | None]:
         return [self.first_name, self.last_name]

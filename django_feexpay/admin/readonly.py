@@ -64,7 +64,6 @@ class LedgerAdmin(AnyModelAdmin):
 
     class Media:
         css = {"all": ("feexpay/admin.css", "feexpay/lists.css")}
-        js = ("feexpay/cards.js",)
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -92,6 +91,20 @@ class LedgerAdmin(AnyModelAdmin):
         """The list under the name of its records; Django's title asks to select one."""
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        if context.get("original") is not None:
+            context |= {
+                "title": capfirst(str(self.opts.verbose_name)),
+                "subtitle": self.record_title(context["original"]),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def record_title(self, row: Any) -> str:
+        """What a record's page is titled by, below the kind of record."""
+        return str(row)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What staff did to this record, from the audit list."""

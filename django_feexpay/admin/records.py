@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
@@ -34,7 +35,9 @@ from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.readonly import LedgerAdmin
 from django_feexpay.admin.search import StatusFilter
 from django_feexpay.admin.search_box import SearchedListAdmin
+from django_feexpay.catalogue import money
 from django_feexpay.catalogue.outcomes import spellings_of
+from django_feexpay.lifecycle import Status
 from django_feexpay.models import (
     Attempt,
     Credit,
@@ -142,6 +145,10 @@ class PaymentEventAdmin(PaymentRowsAdmin):
             event.actor_name = names[event.actor]
         return changes
 
+    def record_title(self, row: PaymentEvent) -> str:
+        statuses = [display.BADGES[Status(status)].text for status in (row.from_status, row.to_status) if status]
+        return " → ".join(str(text) for text in statuses)
+
     @admin.display(description=_("actor"))
     def actor_shown(self, event: Any) -> str:
         return getattr(event, "actor_name", None) or name_of(event.actor) or display.EMPTY
@@ -184,6 +191,9 @@ class CreditAdmin(ExportedListAdmin, PaymentRowsAdmin):
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def statement_view(self, request: HttpRequest) -> HttpResponseBase:
         return statement_page.show(self, request)
+
+    def record_title(self, row: Credit) -> str:
+        return money.show(row.amount, row.currency)
 
     @admin.display(description=_("payment"))
     def short_id(self, credit: Credit) -> SafeString:
@@ -253,6 +263,9 @@ class OutboxMessageAdmin(PaymentRowsAdmin, ConfirmedActionsAdmin):
         *("event_id", "signal", "payment", "created_at"),
         *("delivered_at", "next_delivery_at", "delivery_count", "last_error", "taken_by"),
     )
+
+    def record_title(self, row: OutboxMessage) -> str:
+        return capfirst(row.get_signal_display())
 
     @admin.display(description=_("receivers that have returned already"))
     def taken_by(self, message: OutboxMessage) -> str:

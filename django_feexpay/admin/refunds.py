@@ -21,6 +21,7 @@ from django_feexpay.admin.people import name_of
 from django_feexpay.admin.period_filter import PeriodFilter
 from django_feexpay.admin.records import PaymentRowsAdmin
 from django_feexpay.admin.search import CurrencyFilter
+from django_feexpay.catalogue import money
 from django_feexpay.catalogue.outcomes import spellings_of
 from django_feexpay.catalogue.payout_routes import PAYOUT_ROUTES
 from django_feexpay.conf import feexpay
@@ -186,6 +187,9 @@ class RefundAdmin(ExportedListAdmin, PaymentRowsAdmin, ConfirmedActionsAdmin):
 
     def named_beside(self, term: str) -> Q:
         return Q(outside_reference__iexact=term) | Q(gateway_reference__in=spellings_of(term))
+
+    def record_title(self, row: Refund) -> str:
+        return money.show(row.amount, row.currency)
 
     # --- columns -------------------------------------------------------------------------------------
 

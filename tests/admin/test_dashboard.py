@@ -190,7 +190,7 @@ def test_page_is_french_for_french_staff() -> None:
     shown = text_of(client)
 
     assert "Crédité 5 000 F CFA" in shown
-    assert "19 sur 20 sont crédités en" in shown
+    assert "95 % des crédits en moins de" in shown
 
 
 def test_every_reason_for_payers_has_words_for_staff() -> None:

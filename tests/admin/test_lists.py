@@ -218,8 +218,8 @@ def test_events_name_the_user_who_acted(superuser_client: Client, start_payment:
 
     page = superuser_client.get("/admin/feexpay/paymentevent/").content.decode()
 
-    assert '<td class="field-actor_shown">nadia</td>' in page
-    assert '<td class="field-actor_shown">feexpay_reconcile</td>' in page
+    assert 'class="field-actor_shown">nadia</td>' in page
+    assert 'class="field-actor_shown">feexpay_reconcile</td>' in page
     assert "nadia" in superuser_client.get(f"/admin/feexpay/paymentevent/{of_nadia.pk}/change/").content.decode()
 
 
