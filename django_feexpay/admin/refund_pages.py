@@ -323,9 +323,6 @@ def _close(model_admin: AnyModelAdmin, request: HttpRequest, incident: Incident,
         form.add_error("resolution", refusal.message)
         return False
     if closed:
-        model_admin.log_change(
-            request, incident, f"close ({form.cleaned_data['resolution']}): {form.cleaned_data['reason']}"
-        )
         model_admin.message_user(request, _("The incident is closed."), messages.SUCCESS)
     else:
         text = _("This incident was closed before; its first note stays.")
