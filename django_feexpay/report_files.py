@@ -317,7 +317,7 @@ def _finish(place: Storage, row: ReportFile, heads: Sequence[str]) -> None:
 
 
 def _held(row: ReportFile) -> QuerySet[ReportFile]:
-    """The row while our claim lasts and nobody cancelled the file."""
+    """The row, while our claim lasts and the file is not cancelled."""
     return ReportFile.objects.filter(
         pk=row.pk, claim_number=row.claim_number, state=State.WORKING, expires_at__gt=conf.now()
     )

@@ -82,7 +82,7 @@ def answer(model_admin: AnyModelAdmin, request: HttpRequest, code: str) -> HttpR
     reason = ReasonForm(request.POST if is_confirmed else None)
     reason.fields["reason"].help_text = gettext_lazy("Kept for ever: write no name and no phone number here.")
     if is_confirmed and request.POST["seen"] != seen:
-        text = _("Somebody else changed this provider in the meantime. Look again.")
+        text = _("Another member of staff changed this provider in the meantime. Look again.")
         model_admin.message_user(request, text, messages.WARNING)
     elif reason.is_valid() and _change(model_admin, request, code, changes, reason.cleaned_data["reason"]):
         return HttpResponseRedirect(page if "_continue" in request.POST else _list())
@@ -95,13 +95,13 @@ def _changes(form: forms.ModelForm[Provider]) -> Iterator[_Change]:
 
 
 def _fingerprint(changes: list[_Change]) -> str:
-    """Of the values on the page: another answer to the same form means that somebody changed the provider."""
+    """Of the values on the page. Another result for the same form means that the provider was changed meanwhile."""
     values = [(change.name, str(change.before), str(change.after)) for change in changes]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _change(model_admin: AnyModelAdmin, request: HttpRequest, code: str, changes: list[_Change], reason: str) -> bool:
-    """Change the provider; False: somebody was faster, and a message says so."""
+    """Change the provider; False if another change came first, and a message says so."""
     try:
         provider_changes.change(
             code,

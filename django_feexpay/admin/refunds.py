@@ -90,7 +90,7 @@ APPROVE = ConfirmedAction(
     title=gettext_lazy("Approve the refund"),
     explanation=gettext_lazy(
         "Approve it only if you have seen that this money went back to the payer. The refund then counts, the shop is "
-        "told, and nobody can change it any more. You cannot approve what you proposed yourself."
+        "told, and it cannot be changed any more. You cannot approve what you proposed yourself."
     ),
     run=_approve,
     applies=_waits,

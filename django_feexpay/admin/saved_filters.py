@@ -41,7 +41,7 @@ class SavedFilter:
 def links(filters: tuple[SavedFilter, ...], request: HttpRequest) -> list[dict[str, Any]]:
     """Title, address and count of each filter. One statement each, which reads at most MAX_COUNT + 1 rows.
 
-    The result of a search stands without the counts, which nobody asked for then.
+    The page of a search result has no counts: they are not about the searched rows.
     """
     is_search = bool(request.GET.get(SEARCH_VAR))
     now = conf.now()

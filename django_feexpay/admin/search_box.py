@@ -67,7 +67,7 @@ def _sent(request: HttpRequest) -> HttpResponse:
 
 
 def _number_in_address(request: HttpRequest) -> HttpResponse:
-    """Drop a phone number that somebody wrote into the address, and say where it belongs."""
+    """Drop a phone number from the address, and say where to type it."""
     text = _(
         "A phone number stood in the address, and was not searched for. Type it into the search box: from there it "
         "gets into no address and no log."

@@ -46,7 +46,7 @@ _HEARTBEAT_EVERY = timedelta(seconds=10)
 _NIGHTLY_CHECK_EVERY = timedelta(seconds=60)
 _CLOCK_CHECK_EVERY = timedelta(seconds=60)
 _TOTALS_EVERY = timedelta(seconds=60)
-#: Payouts are few, and nobody waits for them at a screen.
+#: Payouts are few, and no payer waits for one at a screen.
 _PAYOUTS_EVERY = timedelta(seconds=2)
 _REPORTS_EVERY = timedelta(seconds=2)
 _LONGEST_PAUSE_SECONDS = 30.0

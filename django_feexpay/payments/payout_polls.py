@@ -24,7 +24,7 @@ from django_feexpay.payments.poll_schedule import AFTER_FAILURE_SECONDS
 
 logger = logging.getLogger("django_feexpay.payments")
 
-#: (age up to, wait). Nobody waits for a payout at a screen.
+#: (age up to, wait). No payer waits for a payout at a screen.
 _WAITS = (
     (timedelta(minutes=2), timedelta(seconds=10)),
     (timedelta(hours=1), timedelta(minutes=2)),
@@ -158,7 +158,7 @@ def evaluate(payout: Payout, report: StatusReport | None, now: datetime) -> tupl
     """The state that a report calls for, and why; None: no move. A pure function.
 
     Paid or failed only if the report names our reference and echoes our id, and contradicts nothing we know. Else the
-    payout is unknown, and staff look at it: money may have gone to somebody else, or another amount.
+    payout is unknown, and staff look at it: money may have gone to another number, or another amount was sent.
     """
     state = payout.life_state
     word = Word.UNKNOWN if report is None else report.word

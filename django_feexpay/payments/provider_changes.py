@@ -24,7 +24,7 @@ MAINTENANCE = (
 
 
 def why_not_enabled(code: str) -> str:
-    """Why nobody can switch this provider on, in the reader's language; "" if staff can."""
+    """Why this provider cannot be switched on, in the reader's language; "" if staff can."""
     spec = CATALOGUE.get(code)
     if spec is None:
         return _("This version's catalogue does not have this provider.")
@@ -48,7 +48,8 @@ def change(
     reason = staff_actions.checked_reason(reason)
     provider = _locked(code)
     if any(getattr(provider, name) != value for name, value in before.items()):
-        raise NotAllowedError("provider_changed", _("Somebody else changed this provider in the meantime. Look again."))
+        message = _("Another member of staff changed this provider in the meantime. Look again.")
+        raise NotAllowedError("provider_changed", message)
     _write(provider, values, {}, reason, actor, source)
 
 

@@ -46,9 +46,9 @@ def closed_incident_is_refunded_or_explained() -> Iterator[str]:
     unexplained = Q(resolution="") | Q(note="")
     for pk in _ids(closed.filter(unexplained)):
         yield f"incident {pk}: closed without a reason"
-    nobody = closed.filter(closed_by="").exclude(resolution=Incident.Resolution.BEFORE_REFUNDS)
-    for pk in _ids(nobody.exclude(unexplained)):
-        yield f"incident {pk}: closed by nobody"
+    without_person = closed.filter(closed_by="").exclude(resolution=Incident.Resolution.BEFORE_REFUNDS)
+    for pk in _ids(without_person.exclude(unexplained)):
+        yield f"incident {pk}: closed without a person"
     for pk in _ids(Incident.objects.filter(closed_at=None).exclude(resolution="")):
         yield f"incident {pk}: open, and it says how it ended"
     by_refund = closed.filter(resolution=Incident.Resolution.REFUNDED).select_related("attempt").order_by("pk")

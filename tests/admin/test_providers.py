@@ -187,7 +187,7 @@ def test_change_that_somebody_else_overtook_is_shown_again(superuser_client: Cli
 
     again = confirm(superuser_client, page)
 
-    assert "Somebody else changed this provider" in again.content.decode()
+    assert "Another member of staff changed this provider" in again.content.decode()
     assert Provider.objects.get(pk="mtn_bj").max_amount == 3000
     confirm(superuser_client, again)
     assert Provider.objects.get(pk="mtn_bj").max_amount == 4000

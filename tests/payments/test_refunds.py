@@ -129,6 +129,8 @@ def test_page_that_showed_other_sums_records_nothing(credited: Payment) -> None:
 
     refused("refunds_changed", lambda: give(credited, 1000, refunded_before=0))
 
+    assert Refund.objects.get().amount == 1000
+
 
 @pytest.mark.parametrize(
     ("field", "changes"),
@@ -156,6 +158,8 @@ def test_cash_needs_no_reference(credited: Payment) -> None:
 
 def test_payment_without_a_charge_cannot_be_refunded(begin: Begin, gateway: ModelGateway) -> None:
     refused("nothing_to_refund", lambda: give(begin()))
+
+    assert not Refund.objects.exists()
 
 
 # --- two persons ---------------------------------------------------------------------------------------
@@ -262,10 +266,16 @@ def test_incident_waits_for_a_proposed_refund(credited: Payment, charged_again: 
     refused("refund_waits", lambda: close(charged_again, "refunded"))
     refused("refund_waits", lambda: close(charged_again, "kept_as_balance"))
 
+    charged_again.refresh_from_db()
+    assert charged_again.closed_at is None
+
 
 @pytest.mark.parametrize("resolution", ["", "goods_taken_back", "before_refunds"])
 def test_incident_ends_only_in_a_way_of_its_kind(charged_again: Incident, resolution: str) -> None:
     refused("validation_error", lambda: close(charged_again, resolution))
+
+    charged_again.refresh_from_db()
+    assert (charged_again.closed_at, charged_again.resolution) == (None, "")
 
 
 def test_incident_ends_without_a_refund_for_a_reason_from_the_list(charged_again: Incident) -> None:
@@ -355,7 +365,7 @@ def test_verify_reports_a_refund_of_an_attempt_without_a_credit(begin: Begin, ga
     [
         ({"resolution": "", "closed_by": "1", "note": "x"}, "closed without a reason"),
         ({"resolution": "taken_back", "closed_by": "1", "note": ""}, "closed without a reason"),
-        ({"resolution": "taken_back", "closed_by": "", "note": "x"}, "closed by nobody"),
+        ({"resolution": "taken_back", "closed_by": "", "note": "x"}, "closed without a person"),
         ({"resolution": "refunded", "closed_by": "1", "note": "x"}, "closed as refunded, 5000 of 5000 are missing"),
         ({"resolution": "taken_back", "closed_at": None}, "open, and it says how it ended"),
     ],

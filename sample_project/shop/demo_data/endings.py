@@ -91,7 +91,7 @@ def paid_late(one: OnePayment, differences: Differences) -> None:
 
 
 def stuck(one: OnePayment) -> None:
-    """The prompt is out, nobody answered yet."""
+    """The prompt was sent and is not answered yet."""
     one.accepted()
 
 
@@ -202,7 +202,7 @@ def taken_back(one: OnePayment) -> None:
 
 
 def _end_incident(one: OnePayment, incident: Incident) -> bool:
-    """What staff did about a double charge; False while nobody closed it."""
+    """What staff did about a double charge; False while it is open."""
     chance = one.world.chance
     if one.world.now - one.at < _INCIDENT_CLOSED:
         if chance.random() < 0.25 and one.world.now - one.at > timedelta(days=2):

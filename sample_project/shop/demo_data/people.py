@@ -14,7 +14,7 @@ from django_feexpay.catalogue.phone import Msisdn, PhoneRule
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models.fields import Sealed, hash_msisdn
 
-#: Every account that this command makes has an address here: `.example` is reserved, no mail reaches anybody.
+#: Every account that this command makes has an address here: `.example` is reserved, so no e-mail is delivered.
 MAIL_DOMAIN = "demo-data.example"
 
 #: How often each provider is used.
