@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -106,6 +108,30 @@ def problem(status: int, code: str, headers: dict[str, str] | None = None, **mem
     )
 
 
+@dataclass
+class EventStream:
+    """An answer in parts: bytes are sent, an event is awaited, an exception breaks the connection."""
+
+    parts: tuple[bytes | asyncio.Event | Exception, ...]
+
+    def response(self) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for part in self.parts:
+            if isinstance(part, Exception):
+                raise part
+            if isinstance(part, asyncio.Event):
+                await part.wait()
+            else:
+                yield part
+
+
+def event(body: dict[str, Any], tag: str = 'W/"e1"') -> bytes:
+    """An event with the JSON of a payment."""
+    return f"id: {tag}\ndata: {json.dumps(body)}\n\n".encode()
+
+
 class FakeServer:
     """Answers by `"METHOD path"`: a response, an exception to raise, or a function of the request.
 
@@ -126,6 +152,7 @@ class FakeServer:
         method, path = call.split(" ")
         path = f"{PAYMENT_ID}/status/" if path == "status" else path
         path = f"{PAYMENT_ID}/otp/" if path == "otp" else path
+        path = f"{PAYMENT_ID}/events/" if path == "events" else path
         path = f"retry/{PAYMENT_ID}/" if path == "retry" else path
         self.answers[f"{method} {path if path.startswith('/') else API + path}"] = list(answers)
 
@@ -146,5 +173,7 @@ class FakeServer:
             chosen = chosen(request)
         if isinstance(chosen, Exception):
             raise chosen
+        if isinstance(chosen, EventStream):
+            return chosen.response()
         # A response can be read only once.
         return httpx.Response(chosen.status_code, headers=chosen.headers, content=chosen.content)

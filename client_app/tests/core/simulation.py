@@ -198,6 +198,16 @@ class Simulation:
                 charge.status, charge.detail = status, detail
                 return
 
+    def push(self, payment_id: str) -> None:
+        """The event stream of a payment sends its present version; that of another payment must change nothing."""
+        before = self.state
+        if payment_id == before.followed_id:
+            charge = self.charges[payment_id]
+            (self.reported_failed if charge.status == "failed" else self.reported_successful).add(payment_id)
+        self.send(ev.Pushed(self.charges[payment_id].read()))
+        if payment_id != before.followed_id:
+            assert self.state == before, "an event of another payment changed the state"
+
     def change(self, detail: str) -> None:
         self.settle("pending", detail)
 

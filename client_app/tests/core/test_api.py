@@ -10,16 +10,27 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from feexpay_client.core import errors
-from feexpay_client.core.api import ApiClient, Hooks, HttpxApi, server_address
+from feexpay_client.core.api import FeexPayClient
+from feexpay_client.core.connection import server_address
+from feexpay_client.core.shop import HttpShop
 
 from tests.core.fake_server import API, PAYMENT_ID, FakeServer, answer, page, payment, problem
 
 T = TypeVar("T")
 
 
-def api_of(server: FakeServer) -> HttpxApi:
-    hooks = Hooks(token=lambda: "secret-token", language=lambda: "en", request_id=lambda: "id-1")
-    return HttpxApi("https://shop.test", hooks, transport=server.transport())
+def api_of(server: FakeServer) -> FeexPayClient:
+    return FeexPayClient(
+        "https://shop.test",
+        lambda: "secret-token",
+        language="en",
+        request_id=lambda: "id-1",
+        transport=server.transport(),
+    )
+
+
+def shop_of(server: FakeServer) -> HttpShop:
+    return HttpShop(api_of(server).connection)
 
 
 def run(call: Coroutine[Any, Any, T]) -> T:
@@ -46,7 +57,7 @@ def test_initiate_carries_key_token_language_and_request_id() -> None:
 
 def test_signing_in_sends_no_old_token() -> None:
     server = FakeServer()
-    credentials = run(api_of(server).sign_in("ama", "pass"))
+    credentials = run(shop_of(server).sign_in("ama", "pass"))
 
     assert "Authorization" not in server.requests[0].headers
     assert credentials.token == "secret-token"
@@ -65,9 +76,10 @@ def test_every_call_uses_the_documented_path() -> None:
     )
     server.on("GET /api/v1/shop/balance/", answer({"coins": 3, "entries": []}))
 
-    async def all_of_them(api: ApiClient) -> None:
-        assert (await api.packs())[0].price == 10
-        assert (await api.balance()).coins == 3
+    async def all_of_them(api: FeexPayClient) -> None:
+        shop = HttpShop(api.connection)
+        assert (await shop.goods())[0].price == 10
+        assert (await shop.balance()).coins == 3
         providers = await api.providers()
         assert providers.value is not None
         assert (providers.value[0].badge.monogram, providers.etag) == ("M", 'W/"p1"')
@@ -77,7 +89,7 @@ def test_every_call_uses_the_documented_path() -> None:
         assert (await api.status(PAYMENT_ID)).etag == 'W/"1"'
         assert (await api.history({"status": "failed"}, "abc")).results[0].id == PAYMENT_ID
         assert (await api.find_by_key("k 1")).value is not None
-        await api.sign_out()
+        await shop.sign_out()
         await api.close()
 
     run(all_of_them(api_of(server)))
@@ -220,21 +232,21 @@ def test_an_endless_body_is_malformed() -> None:
 
         return httpx.Response(200, content=body())
 
-    api = HttpxApi("https://shop.test", Hooks(), transport=httpx.MockTransport(endless))
+    api = FeexPayClient("https://shop.test", transport=httpx.MockTransport(endless))
     with pytest.raises(errors.MalformedAnswer):
-        run(api.balance())
+        run(HttpShop(api.connection).balance())
 
 
 def test_an_answer_that_never_ends_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("feexpay_client.core.api._ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("feexpay_client.core.connection._ANSWER_SECONDS", 0.05)
 
     async def never(request: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
 
-    api = HttpxApi("https://shop.test", Hooks(), transport=httpx.MockTransport(never))
+    api = FeexPayClient("https://shop.test", transport=httpx.MockTransport(never))
     with pytest.raises(errors.Timeout):
-        run(api.balance())
+        run(HttpShop(api.connection).balance())
 
 
 def test_an_id_is_quoted_as_one_path_segment() -> None:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from feexpay_client.core import errors, money, phone, poller, receipts
-from feexpay_client.core.api import Hooks, HttpxApi
+from feexpay_client.core import errors, money, phone, poller, ranking, receipts, system_locale
+from feexpay_client.core.api import FeexPayClient
 from feexpay_client.core.catalogue import Catalogue
 from feexpay_client.core.history import History
 from feexpay_client.core.i18n import LOCALES, Texts
@@ -71,6 +71,103 @@ def test_national_digits_of_typed_and_pasted_numbers(typed: str, digits: str) ->
 def test_each_wrong_number_has_its_error(typed: str, code: str) -> None:
     assert phone.problem(typed, BENIN) == code
     assert code == "" or Texts("fr").has(f"phone.{code}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("0197000050", "01 97 00 00 50"),
+        ("+", "+"),
+        ("+22", "+22"),
+        ("+229", ""),
+        ("+229 01 97 00 00 50", "01 97 00 00 50"),
+        ("0022901970000", "01 97 00 00"),
+        ("+225 07 00", "+2250700"),
+    ],
+)
+def test_a_number_with_a_country_code_can_be_typed_into_any_field(typed: str, shown: str) -> None:
+    """Dropping the `+` would make a number with too many digits of it."""
+    text = ""
+    for character in typed:
+        text = phone.as_typed(text + character, BENIN)
+    assert text == shown
+    assert phone.as_typed(typed, BENIN) == shown
+
+
+def test_the_country_of_a_number_is_known_by_its_code() -> None:
+    ivory = {**provider()["phone"], "calling_code": "225"}
+    providers = [Provider.from_json(provider()), Provider.from_json(provider("wave_ci", country="CI", phone=ivory))]
+
+    assert phone.country_of("+225 07 00 00 00 00", providers) == "CI"
+    assert phone.country_of("0022901", providers) == "BJ"
+    assert phone.country_of("+33 6", providers) == phone.country_of("07 00", providers) == ""
+
+
+def test_the_full_number_is_shown_only_if_it_fits_the_masked_one() -> None:
+    masked = "+229 01 •• •• •• 50"
+
+    assert phone.fits_mask("+2290197000050", masked)
+    assert not phone.fits_mask("+2290197000051", masked)
+    assert not phone.fits_mask("", masked)
+    assert not phone.fits_mask("+2290197000050", "")
+    assert phone.in_groups("+2290197000050", BENIN) == "+229 01 97 00 00 50".replace(" ", NB)
+
+
+def test_ways_to_pay_are_in_the_order_a_country_uses_them() -> None:
+    rows = ("visa", "moov_ci", "mtn_ci", "other_ci", "orange_ci", "wave_ci")
+    offered = [
+        Provider.from_json(provider(code, kind="card" if code == "visa" else "mobile_money", country=code[-2:].upper()))
+        for code in rows
+    ]
+
+    def order(last: str = "") -> list[str]:
+        return [one.code for one in ranking.ranked(offered, "CI", last)]
+
+    assert order() == ["wave_ci", "orange_ci", "mtn_ci", "moov_ci", "other_ci", "visa"]
+    assert order("moov_ci")[:2] == ["moov_ci", "wave_ci"]
+    assert order("visa")[0] == "visa"
+
+
+def test_a_price_in_francs_is_asked_in_the_francs_of_the_provider() -> None:
+    """MTN Congo charges in francs of Central Africa, which are worth as much."""
+    congo = Provider.from_json(provider("mtn_cg", country="CG", currency="XAF"))
+
+    assert ranking.accepts(congo, "XOF")
+    assert ranking.currency_to_send(congo, "XOF") == "XAF"
+    assert ranking.currency_to_send(congo, "EUR") == "EUR"
+
+
+def test_countries_without_a_working_way_to_pay_are_not_offered() -> None:
+    offered = [
+        Provider.from_json(row)
+        for row in (
+            provider(),
+            provider("mtn_cm", country="CM", enabled=False),
+            provider("visa", country=None, kind="card"),
+        )
+    ]
+
+    assert ranking.payable_countries(offered, "XOF") == {"BJ"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "language", "country"),
+    [
+        ({"LANG": "en_GB.UTF-8"}, "en", "GB"),
+        ({"LC_ALL": "fr_CI", "LANG": "en_US"}, "fr", "CI"),
+        ({"LANG": "de-DE"}, "fr", "DE"),
+        ({"LANG": "C.UTF-8"}, "fr", ""),
+    ],
+)
+def test_language_and_country_come_from_the_system(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], language: str, country: str
+) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert (system_locale.system_language(("fr", "en")), system_locale.system_country()) == (language, country)
 
 
 def test_optional_number_may_be_missing() -> None:
@@ -182,7 +279,7 @@ def test_receipt_leaves_out_unknown_values() -> None:
         f"5{NB}000{NB}F{NB}CFA",
         "MTN Mobile Money",
         "+229 01 •• •• •• 50",
-        "26 novembre 2026, 10:01",
+        "26 novembre 2026 à 10\u00a0h\u00a001",
         "FXP-1",
     ):
         assert part in text
@@ -291,7 +388,7 @@ def test_a_hanging_keyring_does_not_block_sign_in(monkeypatch: pytest.MonkeyPatc
 def test_providers_come_from_the_cache_until_refreshed(tmp_path: Path) -> None:
     async def act() -> None:
         shop = FakeServer()
-        api = HttpxApi("https://shop.test", Hooks(), transport=shop.transport())
+        api = FeexPayClient("https://shop.test", transport=shop.transport())
         first = Catalogue(api, tmp_path, "https://shop.test", "fr")
         assert first.providers == ()
         await first.refresh()
@@ -320,7 +417,7 @@ def test_history_loads_page_by_page_and_keeps_its_list_on_failure() -> None:
             answer(page(payment(), older)),
             fake_server.problem(500, "server_error"),
         )
-        history = History(HttpxApi("https://shop.test", Hooks(), transport=shop.transport()))
+        history = History(FeexPayClient("https://shop.test", transport=shop.transport()))
         await history.refresh({"status": "", "provider": "mtn_bj"})
         await history.more()
         assert shop.requests[1].url.params["cursor"] == "abc="

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from feexpay_client.core.api import Hooks, HttpxApi
+from feexpay_client.core.api import FeexPayClient
 from feexpay_client.core.flow import Flow
 from feexpay_client.core.journal import Journal
 from feexpay_client.core.states import Draft, Moment, Phase, State
@@ -52,19 +52,24 @@ class FlowHarness:
         self.seen: list[State] = []
         self.pages: list[str] = []
         self.asked_to_sign_in = 0
+        self.opens = True
 
     async def start(self) -> Flow:
-        self.api = HttpxApi("https://shop.test", Hooks(), transport=self.server.transport())
+        self.api = FeexPayClient("https://shop.test", transport=self.server.transport())
         self.flow = Flow(
             self.api,
             Journal(self.folder / "journal", "https://shop.test", "ama"),
-            open_page=self.pages.append,
+            open_page=self._open,
             ask_sign_in=self._ask_sign_in,
             clock=self.clock,
         )
         self.flow.subscribe(self.seen.append)
         await self.flow.open()
         return self.flow
+
+    def _open(self, url: str) -> bool:
+        self.pages.append(url)
+        return self.opens
 
     async def ready(self) -> Flow:
         flow = await self.start()
@@ -292,6 +297,24 @@ def test_the_payment_page_opens_by_itself_once(run_scenario: RunScenario) -> Non
         flow.open_page()
 
     assert run_scenario(act).pages == ["https://pay.test/1"] * 2
+
+
+def test_a_page_that_nothing_opened_is_reported_until_the_next_try(run_scenario: RunScenario) -> None:
+    async def body(h: FlowHarness) -> None:
+        h.opens = False
+        away = payment(detail="redirect", redirect_url="https://pay.test/1")
+        h.server.on("POST initiate/", answer(away, 201))
+        h.server.on("GET status", answer(away))
+        flow = await h.ready()
+        flow.pay()
+        await until(lambda: flow.state.phase is Phase.REDIRECT and not flow.state.page_opened)
+
+        h.opens = True
+        flow.open_page()
+        assert flow.state.page_opened
+        assert h.pages == ["https://pay.test/1"] * 2
+
+    run_scenario(body)
 
 
 def test_polling_continues_after_a_bug(run_scenario: RunScenario) -> None:

@@ -177,6 +177,16 @@ class Payer(RuleBasedStateMachine):
     def gateway_changes_detail(self, detail: str) -> None:
         self.sim.change(detail)
 
+    @precondition(lambda self: self.sim.charges)
+    @rule(oldest=st.booleans())
+    def stream_pushes(self, oldest: bool) -> None:
+        self.sim.push(list(self.sim.charges)[0 if oldest else -1])
+
+    @rule(event=st.sampled_from((ev.StreamOpened(), ev.StreamEnded(broken=True), ev.StreamEnded(broken=False))))
+    def stream_opens_or_ends(self, event: ev.Event) -> None:
+        """At any time: the answers of a stream may be late, too."""
+        self.sim.send(event)
+
     @rule(late=st.integers(-3, 0), status=st.sampled_from(("successful", "failed")))
     def late_answer_arrives(self, late: int, status: str) -> None:
         """An answer to a cancelled request must change nothing."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import configparser
 import importlib.metadata as metadata
+import io
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import feexpay_client
+from feexpay_client.core.brand import Brand
+from feexpay_client.core.instance import Instance
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import licences  # noqa: E402 -- the line above makes it importable
+import deb  # noqa: E402 -- the line above makes it importable
+import licences  # noqa: E402
 
 #: python-for-android's own: interpreter, TLS, the bridge to Java; Pillow loads pictures for Kivy and draws receipts.
 ANDROID_ONLY = {"python3", "openssl", "android", "pyjnius", "pillow", "filetype", "kivy"}
@@ -73,7 +79,7 @@ print("RESOLVED", ",".join([*recipes, *pure]), bootstrap.name)
 
 def test_every_file_type_the_app_reads_is_packaged() -> None:
     kinds = {path.suffix[1:] for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix}
-    kinds -= {"pyc", "typed"}
+    kinds = kinds - {"pyc", "typed"} | {"toml"}  # a brand's file
 
     assert kinds <= {kind.strip() for kind in spec()["source.include_exts"].split(",")}
     desktop = re.search(r"DATA = \((.*)\)", (ROOT / "feexpay_client.spec").read_text())
@@ -97,7 +103,8 @@ def test_all_files_name_one_version() -> None:
     found = re.search(pattern, (ROOT / "src" / "feexpay_client" / "__init__.py").read_text())
 
     assert found is not None
-    assert found[1] == project["version"] == feexpay_client.__version__
+    assert project["dynamic"] == ["version"]  # hatchling reads it from the same line
+    assert found[1] == feexpay_client.__version__
 
 
 def test_licence_page_names_every_package() -> None:
@@ -105,3 +112,73 @@ def test_licence_page_names_every_package() -> None:
     missing = [name for name in licences.closure("feexpay-client", "keyring") if f"| {name} |" not in page]
 
     assert missing == [], "python tools/licences.py"
+
+
+def test_one_id_names_the_app_everywhere() -> None:
+    """Android package, intent filter, the sample's return page, desktop file; none is in a domain of FeexPay."""
+    build = Brand()
+    filters = (ROOT / "packaging" / "intent_filters.xml").read_text()
+    settings = (ROOT.parent / "sample_project" / "config" / "settings" / "base.py").read_text()
+
+    assert f"{spec()['package.domain']}.{spec()['package.name']}" == build.app_id
+    assert f'android:scheme="{build.scheme}"' in filters
+    assert f'CLIENT_SCHEME = "{build.scheme}"' in settings
+    assert not build.app_id.startswith("me.feexpay")
+    ElementTree.fromstring(f"<all xmlns:android='a'>{filters}</all>")  # noqa: S314 -- our own file
+
+
+def test_debian_package_holds_program_desktop_file_icon_and_appstream(tmp_path: Path) -> None:
+    built = tmp_path / "game"
+    built.mkdir()
+    for name in ("game", "library.so"):
+        (built / name).write_bytes(b"program")
+        (built / name).chmod(0o755)
+
+    path = deb.write(built, ROOT, Brand(app_id="com.example.game", title="Awa & Fils"), "x86_64")
+
+    assert path.name == f"com.example.game_{feexpay_client.__version__}_amd64.deb"
+    parts = members(path.read_bytes())
+    assert list(parts) == ["debian-binary", "control.tar.gz", "data.tar.gz"]
+    with tarfile.open(fileobj=io.BytesIO(parts["control.tar.gz"])) as control:
+        assert b"Architecture: amd64" in content(control, "./control")
+    with tarfile.open(fileobj=io.BytesIO(parts["data.tar.gz"])) as data:
+        assert data.getmember("./opt/com.example.game/game").mode == 0o755
+        assert data.getmember("./opt/com.example.game/library.so").mode == 0o644
+        desktop = content(data, "./usr/share/applications/com.example.game.desktop")
+        assert b"Exec=/opt/com.example.game/game %u" in desktop
+        appstream = content(data, "./usr/share/metainfo/com.example.game.metainfo.xml")
+        page = ElementTree.fromstring(appstream)  # noqa: S314 -- our own file
+        assert (page.findtext("id"), page.findtext("name")) == ("com.example.game", "Awa & Fils")
+        assert "./usr/share/icons/hicolor/256x256/apps/com.example.game.png" in data.getnames()
+
+
+def content(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    assert file is not None
+    return file.read()
+
+
+def members(archive: bytes) -> dict[str, bytes]:
+    """The files of an `ar` archive."""
+    assert archive.startswith(b"!<arch>\n")
+    found, at = {}, 8
+    while at < len(archive):
+        size = int(archive[at + 48 : at + 58])
+        found[archive[at : at + 16].decode().strip()] = archive[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+    return found
+
+
+def test_link_back_into_the_app_shows_the_window_that_is_open(tmp_path: Path) -> None:
+    first, second = Instance(tmp_path), Instance(tmp_path)
+    assert first.claim()
+    assert not second.claim()
+    assert not first.is_asked()
+
+    second.ask_to_show()
+
+    assert first.is_asked()
+    assert not first.is_asked()
+    first.release()
+    assert second.claim()
+    second.release()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from feexpay_client.core.api import Hooks, HttpxApi
+from feexpay_client.core.api import FeexPayClient
 from feexpay_client.core.flow import Flow
 from feexpay_client.core.journal import Journal
 from feexpay_client.core.states import Draft, Phase
@@ -54,9 +54,7 @@ def test_second_window_takes_over_after_the_first_is_killed(tmp_path: Path) -> N
     async def run() -> None:
         for _ in range(2):  # repeat with two new windows
             process = await asyncio.to_thread(first_window, tmp_path)
-            api = HttpxApi(
-                "https://shop.test", Hooks(token=lambda: "t", language=lambda: "fr"), transport=server.transport()
-            )
+            api = FeexPayClient("https://shop.test", "t", language="fr", transport=server.transport())
             flow = Flow(api, Journal(tmp_path / "journal", "https://shop.test", "ama"))
             await flow.open()
             assert flow.state.other_window
@@ -87,9 +85,7 @@ def test_etag_is_not_sent_for_an_older_copy_from_the_history(tmp_path: Path) -> 
     server.on("GET status", lambda request: _answer_with_etag(request, payment("failed", "declined")))
 
     async def run() -> None:
-        api = HttpxApi(
-            "https://shop.test", Hooks(token=lambda: "t", language=lambda: "fr"), transport=server.transport()
-        )
+        api = FeexPayClient("https://shop.test", "t", language="fr", transport=server.transport())
         flow = Flow(api, Journal(tmp_path / "journal", "https://shop.test", "ama"))
         await flow.open()
         older = _payment(payment())
@@ -108,9 +104,7 @@ def test_answer_about_another_payment_is_malformed(tmp_path: Path) -> None:
     server.on("GET status", lambda _: answer(payment("successful", "credited", id="another")))
 
     async def run() -> None:
-        api = HttpxApi(
-            "https://shop.test", Hooks(token=lambda: "t", language=lambda: "fr"), transport=server.transport()
-        )
+        api = FeexPayClient("https://shop.test", "t", language="fr", transport=server.transport())
         flow = Flow(api, Journal(tmp_path / "journal", "https://shop.test", "ama"))
         await flow.open()
         flow.follow(_payment(payment()))

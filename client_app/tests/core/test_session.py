@@ -39,5 +39,28 @@ async def _sign_in_and_pay(folder: Path) -> None:
     await session.close()
 
 
+async def _sign_in_as(session: Session, name: str) -> None:
+    await session.sign_in("https://shop.test", name, "secret")
+
+
+def test_number_of_one_payer_is_not_shown_to_the_next(tmp_path: Path) -> None:
+    async def body() -> None:
+        session = Session(tmp_path, TokenStore(None), transport=FakeServer().transport(), return_path="/return/app/")
+        await _sign_in_as(session, "ama")
+        session.preferences.change(phone="+2290197000050", provider="mtn_bj")
+        await _sign_in_as(session, "ama")
+        assert session.preferences.value.phone == "+2290197000050"
+        assert "97000050" not in repr(session.preferences.value)
+        await _sign_in_as(session, "kofi")
+        assert (session.preferences.value.phone, session.preferences.value.provider) == ("", "")
+        session.preferences.change(phone="+2290197000051")
+        await session.sign_out()
+        assert session.preferences.value.phone == ""
+        assert session.return_url == "https://shop.test/return/app/"
+        await session.close()
+
+    asyncio.run(body())
+
+
 def test_session_signs_in_and_pays_once(tmp_path: Path) -> None:
     asyncio.run(_sign_in_and_pay(tmp_path))

@@ -33,7 +33,8 @@ class Run:
 class Case:
     """`killed_runs`, then a last run that resumes.
 
-    approve: the payer confirms before the last run. window: run the whole app by taps, else only its core.
+    approve: the payer confirms before the last run. module: `player` runs the core, `window_player` the whole app by
+    taps, `sheet_player` the example game with the payment sheet.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Case:
     charges: int = 1
     payments: int = 1
     approve: bool = False
-    window: bool = False
+    module: str = "player"
     last: dict[str, Any] = field(default_factory=dict)
 
 
@@ -121,16 +122,18 @@ CASES = (
 
 
 WINDOW_CASES = (
-    Case("window, never: paid", (), window=True),
-    Case("window, never: refused", (), ends="failed", charges=0, last={"phone": "01 97 00 00 01"}, window=True),
-    Case("window, answer lost", (_killed_at("unknown", hold="lost"),), window=True),
-    Case("window, waiting", (_killed_at("waiting", phone="01 97 00 00 50"),), approve=True, window=True),
+    Case("window, never: paid", (), module="window_player"),
+    Case(
+        "window, never: refused", (), ends="failed", charges=0, last={"phone": "01 97 00 00 01"}, module="window_player"
+    ),
+    Case("window, answer lost", (_killed_at("unknown", hold="lost"),), module="window_player"),
+    Case("window, waiting", (_killed_at("waiting", phone="01 97 00 00 50"),), approve=True, module="window_player"),
     Case(
         "window, three in one run",
         (),
         charges=2,
         payments=3,
-        window=True,
+        module="window_player",
         last={"act": "pay", "then": (_REFUSING, _PAYING)},
     ),
     Case(
@@ -138,9 +141,32 @@ WINDOW_CASES = (
         (_killed_at("unknown", phone=_REFUSING, hold="lost", hold_after=1, then=(_PAYING,)),),
         charges=2,
         payments=3,
-        window=True,
+        module="window_player",
         last={"then": (_PAYING,)},
     ),
+)
+
+
+def _in_sheet(name: str, *killed_runs: Run, **more: Any) -> Case:
+    return Case(f"sheet, {name}", killed_runs, module="sheet_player", **more)
+
+
+SHEET_CASES = (
+    _in_sheet("never: paid"),
+    _in_sheet("key on disk, nothing sent", _killed_at("held:before", hold="before")),
+    _in_sheet("request on its way", _killed_at("held:during", hold="during")),
+    _in_sheet("answer not read", _killed_at("held:after", hold="after")),
+    _in_sheet("answer lost, searching", _killed_at("unknown", hold="lost")),
+    _in_sheet("waiting for the PIN", _killed_at("waiting", phone="01 97 00 00 50"), approve=True),
+    _in_sheet("gateway does not answer, checking", _killed_at("checking", phone="01 97 00 00 09")),
+    _in_sheet("one-time code requested", _killed_at("otp", **_CORIS), last={"otp": "123456"}),
+    _in_sheet("code sent, answer not read", _killed_at("held:after", hold="after", on="/otp/", otp="123456", **_CORIS)),
+    _in_sheet("on the operator's page", _killed_at("redirect", **_PAGE), approve=True),
+    _in_sheet("retry: nothing sent", _REFUSED, _killed_at("held:before", act="retry", hold="before", on="retry/")),
+    _in_sheet("retry: answer not read", _REFUSED, _killed_at("held:after", act="retry", hold="after", on="retry/")),
+    _in_sheet("retry: answer lost", _REFUSED, _killed_at("unknown", act="retry", hold="lost", on="retry/")),
+    _in_sheet("paid, result not shown yet", _killed_at("succeeded")),
+    _in_sheet("refused, not shown yet", _REFUSED, ends="failed", charges=0),
 )
 
 
@@ -156,10 +182,10 @@ async def run_matrix(server: RealServer, cases: tuple[Case, ...] = CASES, first:
 
 
 def table(rows: list[Row]) -> str:
-    lines = [f"{'killed':<35}{'then':<16}{'charges':>8}{'payments':>10}"]
+    lines = [f"{'killed':<42}{'then':<16}{'charges':>8}{'payments':>10}"]
     for row in rows:
         mark = "" if row.good else f"   WRONG, expected {row.case.ends}/{row.case.charges}/{row.case.payments}"
-        lines.append(f"{row.case.name:<35}{row.ended:<16}{row.charges:>8}{row.payments:>10}{mark}")
+        lines.append(f"{row.case.name:<42}{row.ended:<16}{row.charges:>8}{row.payments:>10}{mark}")
     double = sum(max(0, row.charges - row.case.charges) for row in rows)
     wrong = sum(row.wrong_results for row in rows)
     forgotten = sum(row.ended != row.case.ends for row in rows)
@@ -171,11 +197,11 @@ async def _play(server: RealServer, player: str, case: Case) -> Row:
         base = {"home": home, "server": server.shop, "token": server.tokens[player]}
         said = []
         for run in case.killed_runs:
-            said += await _run_app(Plan(**{**base, **run.plan}), run.killed_at, case.window)
+            said += await _run_app(Plan(**{**base, **run.plan}), run.killed_at, case.module)
         if case.approve:
             await asyncio.to_thread(server.approve, player)
         last = {"act": "resume" if case.killed_runs else "pay"} | case.last
-        said += await _run_app(Plan(**{**base, **last}), "", case.window)
+        said += await _run_app(Plan(**{**base, **last}), "", case.module)
     ended = said[-1].split(":")[1] if said and said[-1].startswith("end:") else "nothing"
     if "nothing open" in said:
         ended = "nothing open"
@@ -190,9 +216,9 @@ def _wrong_results(said: list[str], statuses: dict[str, str]) -> int:
     return sum(statuses.get(payment_id) != status for payment_id, status in shown)
 
 
-async def _run_app(plan: Plan, killed_at: str, window: bool) -> list[str]:
+async def _run_app(plan: Plan, killed_at: str, module: str) -> list[str]:
     """Start the app; kill it at that line, or let it run to its end. Returns what it printed."""
-    command = client_command(f"tests.e2e.{'window_player' if window else 'player'}", plan.as_argument())
+    command = client_command(f"tests.e2e.{module}", plan.as_argument())
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     said: list[str] = []
@@ -210,7 +236,7 @@ async def _run_app(plan: Plan, killed_at: str, window: bool) -> list[str]:
 
 
 def main() -> int:
-    cases = CASES + WINDOW_CASES
+    cases = CASES + WINDOW_CASES + SHEET_CASES
     with start_real_server(len(cases)) as server:
         rows = asyncio.run(run_matrix(server, cases))
     sys.stdout.write(table(rows) + "\n")

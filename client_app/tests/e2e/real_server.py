@@ -24,18 +24,32 @@ API = "/api/v1/payments/feexpay/"
 
 @dataclass
 class RealServer:
-    """`shop` and `sandbox` are addresses without a trailing slash; `tokens` has one per player."""
+    """`shop` and `sandbox` are addresses without a trailing slash; `tokens` has one per player.
+
+    The account `member` has that password; the token `ended` is one of its, and has ended.
+    """
 
     process: subprocess.Popen[str]
     shop: str
     sandbox: str
     tokens: dict[str, str]
+    password: str
 
     def history(self, player: str) -> list[dict[str, Any]]:
         """The player's payments in the shop."""
         headers = {"Authorization": f"Bearer {self.tokens[player]}"}
         rows: list[dict[str, Any]] = httpx.get(f"{self.shop}{API}history/", headers=headers).json()["results"]
         return rows
+
+    def references(self, player: str) -> list[str]:
+        """The gateway's references of the player's payments that it knows."""
+        return [row["reference"] for row in self.history(player) if row["reference"]]
+
+    def coins_of(self, player: str) -> int:
+        """The player's balance in the shop."""
+        headers = {"Authorization": f"Bearer {self.tokens[player]}"}
+        coins: int = httpx.get(f"{self.shop}/api/v1/shop/balance/", headers=headers).json()["coins"]
+        return coins
 
     def at_sandbox(self, reference: str) -> dict[str, Any]:
         """A payment at the sandbox gateway."""
@@ -49,7 +63,7 @@ class RealServer:
 
     def charges_of(self, player: str) -> int:
         """Number of charges for a player's payments, retries included."""
-        return sum(self.at_sandbox(row["reference"])["charged"] for row in self.history(player) if row["reference"])
+        return sum(self.at_sandbox(reference)["charged"] for reference in self.references(player))
 
     def approve(self, player: str) -> None:
         """Approve the player's pending payments."""

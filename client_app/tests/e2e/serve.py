@@ -7,6 +7,7 @@ input, one per line (`stop shop`, `start shop`), and answers each with `done`. I
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import sys
 from contextlib import ExitStack
@@ -16,14 +17,20 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path.insert(0, str(ROOT / "sample_project"))
 
-from demo import HOST, Demo  # noqa: E402 -- the line above makes it importable
+from demo import HOST, Demo, start_shop  # noqa: E402 -- the line above makes it importable
 from demo_http import answers, wait_for  # noqa: E402
 from demo_processes import Processes  # noqa: E402
 
 
 def main(folder: Path, players: int) -> None:
     demo = Demo(folder, _free_port(), _free_port())
-    environment = demo.environment() | {"PYTHONPATH": str(HERE), "E2E_PLAYERS": str(players), "E2E_FOLDER": str(folder)}
+    password = secrets.token_urlsafe(12)
+    environment = demo.environment() | {
+        "PYTHONPATH": str(HERE),
+        "E2E_PLAYERS": str(players),
+        "E2E_FOLDER": str(folder),
+        "E2E_PASSWORD": password,
+    }
     with ExitStack() as stack:
         processes = stack.enter_context(Processes(folder, environment))
         shop = stack.enter_context(Processes(folder, environment))
@@ -34,7 +41,7 @@ def main(folder: Path, players: int) -> None:
         processes.start("worker", "manage", "feexpay_worker")
         wait_for("the sandbox", lambda: answers(f"{demo.sandbox}/control/payments"), seconds=60.0)
         tokens = json.loads((folder / "players.json").read_text())
-        _say(json.dumps({"shop": demo.shop, "sandbox": demo.sandbox, "tokens": tokens}))
+        _say(json.dumps({"shop": demo.shop, "sandbox": demo.sandbox, "tokens": tokens, "password": password}))
         for line in sys.stdin:
             if line.strip() == "stop shop":
                 shop.stop()
@@ -44,7 +51,7 @@ def main(folder: Path, players: int) -> None:
 
 
 def _open(shop: Processes, demo: Demo) -> None:
-    shop.start("shop", "manage", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
+    start_shop(demo, shop)
     wait_for("the shop", lambda: answers(f"{demo.shop}/api/v1/shop/packs/"), seconds=60.0)
 
 

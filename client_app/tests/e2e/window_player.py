@@ -57,6 +57,9 @@ def _print_shown_result(driver: Driver) -> None:
     """Check and print the result on the screen."""
     driver.frames(4)
     vm = driver.app.result
+    if not vm.details_shown:  # the id is among the details, which are folded away
+        vm.toggle_details()
+        driver.frames(4)
     assert vm.payment_id in driver.texts(), driver.texts()
     assert vm.headline in driver.texts(), driver.texts()
     print_line(f"shown:{vm.payment_id}:{vm.status}")

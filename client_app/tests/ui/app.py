@@ -16,7 +16,7 @@ from feexpay_client.ui.app import ClientApp
 from tests.ui.fake_shop import NOW, FakeShop
 from tests.ui.manual_clock import ManualClock
 
-SERVER = "https://shop.example"
+SERVER, SHOP = "https://shop.example", "Jeux d'Awa"
 
 
 class MemoryVault:
@@ -49,7 +49,13 @@ def make_app(folder: Path, shop: FakeShop, *, opened: list[str] | None = None, *
     )
     copied: list[str] = []
     app = ClientApp(
-        session, folder / "documents", now=lambda: NOW, zone=UTC, system_dark=lambda: False, copy=copied.append
+        session,
+        folder / "documents",
+        now=lambda: NOW,
+        zone=UTC,
+        system_dark=lambda: False,
+        copy=copied.append,
+        shop_name=SHOP,
     )
     app.copied = copied
     app.clock = clock

@@ -65,7 +65,19 @@ def _drivers() -> list[Driver]:
 
 
 @pytest.fixture
-def start(_drivers: list[Driver], shop: FakeShop, tmp_path: Path) -> Callable[..., Any]:
+def drive(_drivers: list[Driver]) -> Callable[..., Driver]:
+    """`drive(app)` runs that app; it is closed after the test."""
+
+    def make(app: Any, size: tuple[int, int] = (400, 720)) -> Driver:
+        driver = Driver(app, size)
+        _drivers.append(driver)
+        return driver
+
+    return make
+
+
+@pytest.fixture
+def start(drive: Callable[..., Driver], shop: FakeShop, tmp_path: Path) -> Callable[..., Any]:
     """`await start()` runs the app to its first screen, signed in by default."""
 
     async def make(
@@ -78,8 +90,7 @@ def start(_drivers: list[Driver], shop: FakeShop, tmp_path: Path) -> Callable[..
         app = make_app(tmp_path, shop, opened=opened, **preferences)
         if signed_in:
             await store_session(app)
-        driver = Driver(app, size)
-        _drivers.append(driver)
+        driver = drive(app, size)
         await driver.until(lambda: app.showing != "start")
         return driver
 

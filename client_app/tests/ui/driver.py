@@ -134,9 +134,9 @@ class Driver:
 
     def find(self, text: str, kind: type[Any] | None = None) -> Any:
         """The button, row or tile with that text."""
-        from feexpay_client.ui.widgets.button import Pressable
+        from feexpay_client.ui.widgets.button import FeexPayPressable
 
-        for widget in self.visible(kind or Pressable):
+        for widget in self.visible(kind or FeexPayPressable):
             if any(getattr(widget, name, "") == text for name in ("text", "title", "action_name", "name", "coins")):
                 return widget
         raise AssertionError(f"nothing to press has the text {text!r}: {self.texts()}")

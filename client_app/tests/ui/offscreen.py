@@ -24,6 +24,8 @@ def prepare(surface: tuple[int, int] = SURFACE) -> None:
         KIVY_METRICS_FONTSCALE="1",
         KIVY_DPI="96",
         KIVY_LOG_MODE="PYTHON",
+        LANG="C",  # the app looks for a country and a language there
+        LC_ALL="C",
     )
     from kivy.config import Config
 

@@ -195,7 +195,9 @@ async def _waiting(d: Driver, shop: FakeShop) -> None:
 @scene("waiting-help")
 async def _waiting_help(d: Driver, shop: FakeShop) -> None:
     await to_status(d)
-    d.app.clock.advance(35)
+    shop.passed = 240
+    d.app.clock.advance(240)
+    d.app.waiting.check_now()
     await d.settle()
     d.app.waiting._tick(0)
 

@@ -225,7 +225,7 @@ async def test_payment_page_opens_once_and_again_on_request(start: Any, shop: Fa
     await to_status(d, Phase.REDIRECT, "wave_ci", "0700000000", "CI")
     assert opened == ["https://pay.example/s/4f2a"]
 
-    d.tap(d.find("Rouvrir la page"))
+    d.tap(d.find("Ouvrir Wave"))
 
     assert len(opened) == 2
 
@@ -350,6 +350,10 @@ async def test_unavailable_provider_is_shown_and_cannot_be_chosen(start: Any, sh
     await to_pay(d)
 
     assert d.shows("Celtiis est en maintenance.")
+    assert not d.shows("American Express")
+    d.app.providers.show_unavailable()
+    d.frames(2)
+    assert d.shows("American Express")
     assert "celtiis_bj" not in {tile["code"] for tile in d.app.providers.tiles}
 
 

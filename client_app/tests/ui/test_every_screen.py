@@ -8,8 +8,8 @@ from typing import Any
 import kivy
 import pytest
 from feexpay_client.ui.theme import TARGET_DP, contrast
-from feexpay_client.ui.widgets.button import Pressable
-from feexpay_client.ui.widgets.text import BaseText
+from feexpay_client.ui.widgets.button import FeexPayPressable
+from feexpay_client.ui.widgets.text import FeexPayBaseText
 from kivy.uix.label import Label
 from PIL import ImageFont
 
@@ -62,7 +62,7 @@ def broken_rules(d: Any) -> list[str]:
     return [
         *(f"no glyph: {label.text}" for label in labels if not all(has_glyph(character) for character in label.text)),
         *(f"not translated: {label.text}" for label in labels if "{" in label.text or label.text in _keys(d)),
-        *(f"too small: {_description(w)}" for w in d.visible(Pressable) if _too_small(w)),
+        *(f"too small: {_description(w)}" for w in d.visible(FeexPayPressable) if _too_small(w)),
         *(f"beyond the edge: {_description(w)}" for w in labels if _too_wide(w, d)),
     ]
 
@@ -92,12 +92,12 @@ def _unreadable(d: Any) -> list[str]:
     """Labels with too little contrast to the most frequent colour around them."""
     picture = d.picture()
     bad = []
-    for label in d.visible(BaseText):
+    for label in d.visible(FeexPayBaseText):
         x, y = label.to_window(label.x, label.y)
         top = d.size[1] - y - label.height
         box = (round(x) - 3, round(top) - 3, round(x + label.width) + 3, round(top + label.height) + 3)
         inside = box[0] >= 0 and box[1] >= 0 and box[2] <= d.size[0] and box[3] <= d.size[1]
-        if not label.text.strip() or d.root.sheets() or not inside or _covered(label, d, y):
+        if not label.text.strip() or d.root.sheets() or not inside or covered(label, d, y):
             continue
         colors = picture.crop(box).getcolors(100_000)
         background = [part / 255 for part in max(colors)[1]]
@@ -106,7 +106,7 @@ def _unreadable(d: Any) -> list[str]:
     return bad
 
 
-def _covered(label: Any, d: Any, y: float) -> bool:
+def covered(label: Any, d: Any, y: float) -> bool:
     """Scrolled out of its page."""
     parent = label.parent
     while parent is not None and parent is not parent.parent:

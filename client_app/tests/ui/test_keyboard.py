@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from feexpay_client.ui.input_mode import input_mode
-from feexpay_client.ui.widgets.tile import PackTile, ProviderTile
+from feexpay_client.ui.widgets.tile import FeexPayPackTile, FeexPayProviderTile
 
 from tests.ui.fake_shop import FakeShop
 from tests.ui.scenes import to_form, to_pay, to_status
@@ -15,18 +15,18 @@ async def test_payment_by_keyboard_alone(start: Any, shop: FakeShop) -> None:
     d = await start()
     await d.until(lambda: d.app.home.packs)
     d.key("tab")
-    assert isinstance(d.focused(), PackTile)
+    assert isinstance(d.focused(), FeexPayPackTile)
     d.key("down")
     assert d.focused().name == "Standard"
     d.key("enter")
     await d.until_showing("pay")
     await d.until(lambda: d.app.providers.tiles)
 
-    while not isinstance(d.focused(), ProviderTile):
+    while not isinstance(d.focused(), FeexPayProviderTile):
         d.key("tab")
+    assert d.focused().code == "mtn_bj", "the one that most payers of the country use"
     d.key("right")
-    d.key("right")
-    assert d.focused().code == "mtn_bj"
+    d.key("left")
     d.key("spacebar")
     d.type(d.root.screen.form.ids.phone.ids.entry, "0197000000")
     await d.until(lambda: d.app.form.can_pay)
@@ -39,14 +39,14 @@ async def test_payment_by_keyboard_alone(start: Any, shop: FakeShop) -> None:
 async def test_tab_wraps_around_and_shift_tab_goes_back(start: Any) -> None:
     d = await start(signed_in=False)
     stops = []
-    for _ in range(6):
+    for _ in range(8):
         d.key("tab")
         stops.append(d.focused())
-    assert len(set(stops)) == 5
-    assert stops[0] is stops[5]
+    assert len(set(stops)) == 7
+    assert stops[0] is stops[7]
 
     d.key("tab", "shift")
-    assert d.focused() is stops[4]
+    assert d.focused() is stops[6]
 
 
 async def test_focus_ring_is_shown_only_for_keyboard_use(start: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from feexpay_client.core.states import OPEN, Phase
-from feexpay_client.ui.screens.result import Receipt
+from feexpay_client.ui.screens.result import FeexPayReceipt
 
 from tests.ui.fake_shop import FakeShop
 
@@ -164,10 +164,13 @@ class Walk:
         state, steps = self.app.context.state, "; ".join(self.did[-8:])
         assert (self.app.showing == "result") <= (state.ended is not None), steps
         assert (self.app.showing == "status") <= (state.phase in OPEN), steps
-        for receipt in self.d.walk(Receipt):
+        for receipt in self.d.walk(FeexPayReceipt):
             shown = receipt.vm.payment_id
             wanted = self.opened if self.app.showing in ("receipt", "history") else state.payment.id
             assert shown == wanted, steps
+            if not receipt.vm.details_shown:  # the id is among the details, which are folded away
+                receipt.vm.toggle_details()
+                self.d.frames(2)
             assert shown in self.d.texts(), f"another payment id on the screen; {steps}"
             assert _HEADLINES[_shown_status(receipt.vm.shown)] in self.d.texts(), steps
             self._check_against_shop(receipt.vm.shown, steps)

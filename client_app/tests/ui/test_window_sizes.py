@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from feexpay_client.ui.widgets.text import FeexPayBaseText
 
 from tests.ui.fake_shop import FakeShop
-from tests.ui.scenes import SCENES
-from tests.ui.test_every_screen import broken_rules
+from tests.ui.golden import compare
+from tests.ui.scenes import SCENES, add_history, to_pay
+from tests.ui.test_every_screen import broken_rules, covered
 
+#: Labels may touch by rounding.
+_TOUCHING = 3
+#: Photographed with text at 150 %.
+_LARGE = (
+    *("signin", "home", "providers", "countries", "form", "form-wrong", "form-code", "waiting-help", "code", "page"),
+    *("overdue", "paid", "failed", "unconfirmed", "code-refused", "history", "receipt", "settings", "signout"),
+)
 _SHOWN = ("home", "form", "waiting-help", "history", "settings")
 
 
@@ -24,13 +34,51 @@ async def test_screens_follow_the_rules_on_a_desktop(start: Any, shop: FakeShop,
     assert broken_rules(d) == []
 
 
-@pytest.mark.parametrize("name", ["home", "form", "paid", "settings"])
-async def test_screens_follow_the_rules_with_large_text(start: Any, shop: FakeShop, name: str) -> None:
-    d = await start(size=(360, 640), text_size=150)
+@pytest.mark.parametrize("size", [(768, 1024), (1280, 800)])
+@pytest.mark.parametrize("name", ["signin", "home", "form", "page", "paid", "history"])
+async def test_large_text_overlaps_nowhere(start: Any, shop: FakeShop, name: str, size: tuple[int, int]) -> None:
+    await _draw_with_large_text(start, shop, name, size)
+
+
+@pytest.mark.parametrize("name", _LARGE)
+async def test_large_text_on_a_phone_matches_its_picture(start: Any, shop: FakeShop, name: str, tmp_path: Path) -> None:
+    d = await _draw_with_large_text(start, shop, name, (360, 640))
+
+    assert compare(d.picture(), f"{name}-large-fr", tmp_path) == ""
+
+
+async def _draw_with_large_text(start: Any, shop: FakeShop, name: str, size: tuple[int, int]) -> Any:
+    SCENES[name].prepare(shop)
+    d = await start(size=size, text_size=150, signed_in=SCENES[name].signed_in)
     await SCENES[name].act(d, shop)
     await d.settle()
 
     assert broken_rules(d) == []
+    assert overlaps(d) == []
+    return d
+
+
+def overlaps(d: Any) -> list[str]:
+    """Pairs of texts that are drawn over each other. A sheet covers what is below it."""
+    in_front = set(d.root.focus_scope().walk())
+    visible = (label for label in d.visible(FeexPayBaseText) if label in in_front)
+    shown = [label for label in visible if label.text.strip() and label.opacity]
+    boxes = [(label, _box(label)) for label in shown if not covered(label, d, label.to_window(label.x, label.y)[1])]
+    return [
+        f"{one.text!r} over {other.text!r}"
+        for at, (one, (left, bottom, right, top)) in enumerate(boxes)
+        for other, (left2, bottom2, right2, top2) in boxes[at + 1 :]
+        if min(right, right2) - max(left, left2) > _TOUCHING and min(top, top2) - max(bottom, bottom2) > _TOUCHING
+    ]
+
+
+def _box(label: Any) -> tuple[float, float, float, float]:
+    """Where the letters are: the label may be wider."""
+    width, height = label.texture_size
+    centre_x, centre_y = label.to_window(*label.center)
+    shift = {"left": -(label.width - width) / 2, "right": (label.width - width) / 2}.get(label.halign, 0)
+    middle = centre_x + (shift if label.text_size[0] is None else 0)
+    return middle - width / 2, centre_y - height / 2, middle + width / 2, centre_y + height / 2
 
 
 async def test_picker_and_form_are_side_by_side(start: Any, shop: FakeShop) -> None:
@@ -43,6 +91,22 @@ async def test_picker_and_form_are_side_by_side(start: Any, shop: FakeShop) -> N
     assert picker.top == form.top
 
 
+async def test_total_and_button_stay_in_view_beside_a_long_list(start: Any, shop: FakeShop) -> None:
+    d = await start(size=(1000, 420), text_size=150)
+    await to_pay(d)
+    d.app.providers.show_unavailable()
+    await d.settle()
+    page, form = d.root.screen.ids.page, d.root.screen.form
+    assert page.ids.column.height > page.height >= form.height
+
+    page.scroll_y = 0.2
+    await d.settle()
+
+    top = form.to_window(form.x, form.top)[1]
+    assert top <= page.to_window(page.x, page.top)[1] + _TOUCHING
+    assert form.to_window(form.x, form.y)[1] >= page.y - _TOUCHING
+
+
 async def test_receipt_is_beside_the_history(start: Any, shop: FakeShop) -> None:
     SCENES["history"].prepare(shop)
     d = await start(size=(1280, 800))
@@ -50,7 +114,27 @@ async def test_receipt_is_beside_the_history(start: Any, shop: FakeShop) -> None
     await d.settle()
 
     assert d.app.showing == "history"
+    d.tap(d.find("Détails"))
+    d.frames(2)
     assert d.shows("FXP84120")
+
+
+async def test_the_newest_receipt_is_open_beside_the_history(start: Any, shop: FakeShop) -> None:
+    add_history(shop)
+    d = await start(size=(1280, 800))
+    await d.until(lambda: d.app.home.packs and d.app.providers.all)
+    d.app.go("history")
+    await d.until(lambda: d.app.receipt.payment_id == shop.payments[0]["id"])
+
+
+async def test_form_follows_the_country_beside_it(start: Any, shop: FakeShop) -> None:
+    d = await start(size=(1280, 800))
+    await SCENES["form"].act(d, shop)
+    d.app.providers.country = "CI"
+    await d.settle()
+
+    assert not d.app.form.has_provider
+    assert not d.app.form.can_pay
 
 
 async def test_navigation_moves_to_the_left_when_the_window_grows(start: Any, shop: FakeShop) -> None:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from feexpay_client.core.api import ApiClient
+from feexpay_client.core.api import PaymentsApi
 from feexpay_client.core.disk import write_whole
 from feexpay_client.core.errors import MalformedAnswer
 from feexpay_client.core.json_reader import Fields
@@ -17,7 +17,7 @@ from feexpay_client.core.models import Country, Provider, providers_from_json
 class Catalogue:
     """Providers of one server in one language. `providers` comes from the cache until `refresh` returns."""
 
-    def __init__(self, api: ApiClient, folder: Path, server: str, language: str) -> None:
+    def __init__(self, api: PaymentsApi, folder: Path, server: str, language: str) -> None:
         self._api = api
         name = hashlib.sha256(f"{server}\n{language}".encode()).hexdigest()[:20]
         self._path = folder / f"providers-{name}.json"

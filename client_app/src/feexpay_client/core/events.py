@@ -61,6 +61,11 @@ class PagePressed:
 
 
 @dataclass(frozen=True, slots=True)
+class PageNotOpened:
+    """This device has no browser that opened the payment page."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelPressed:
     pass
 
@@ -121,6 +126,27 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """The server's version of the payment, by the event stream. `etag`: of this version."""
+
+    payment: Payment
+    etag: str = ""
+    server_now: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """From now on the server sends each change by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The server sends no more changes. broken: it did not say so itself."""
+
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unchanged:
     """304: the payment has not changed."""
 
@@ -150,6 +176,7 @@ Event = (
     | OtpEntered
     | CheckPressed
     | PagePressed
+    | PageNotOpened
     | CancelPressed
     | NewPressed
     | Chosen
@@ -159,6 +186,9 @@ Event = (
     | Woke
     | Quoted
     | Answered
+    | Pushed
+    | StreamOpened
+    | StreamEnded
     | Unchanged
     | NothingFound
     | Failed

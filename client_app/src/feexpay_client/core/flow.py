@@ -18,8 +18,10 @@ from typing import Any, Protocol
 from feexpay_client.core import effects as do
 from feexpay_client.core import errors, poller
 from feexpay_client.core import events as ev
-from feexpay_client.core.api import Answer, ApiClient
+from feexpay_client.core.api import PaymentsApi
+from feexpay_client.core.connection import Answer
 from feexpay_client.core.journal import JournalError, Loaded
+from feexpay_client.core.live import LiveStatus
 from feexpay_client.core.machine import reduce
 from feexpay_client.core.models import Payment
 from feexpay_client.core.states import RETRY, Draft, Moment, Record, State
@@ -56,16 +58,17 @@ class SystemClock:
 class Flow:
     """One signed-in payer's payments. Call `open()` first and `close()` last.
 
-    open_page: opens an address in the browser. ask_sign_in: the session has ended; call `signed_in()` afterwards.
+    open_page: opens an address in the browser; returns False if nothing opened it.
+    ask_sign_in: the session has ended; call `signed_in()` afterwards.
     """
 
     def __init__(
         self,
-        api: ApiClient,
+        api: PaymentsApi,
         journal: JournalStore,
         *,
-        open_page: Callable[[str], None] = lambda url: None,
-        ask_sign_in: Callable[[], None] = lambda: None,
+        open_page: Callable[[str], object] = lambda url: None,
+        ask_sign_in: Callable[[], object] = lambda: None,
         clock: Clock | None = None,
         random_source: random.Random | None = None,
     ) -> None:
@@ -84,8 +87,10 @@ class Flow:
         self._timer: asyncio.Task[None] | None = None
         self._writes: asyncio.Queue[do.Save | do.Forget] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[None] | None = None
         self._last_status: tuple[Payment | None, str] = (None, "")
+        self._live = LiveStatus(api, self._clock, self._random_source, self._hear, self._known_tag, self._running_loop)
 
     # --- state ---
 
@@ -111,7 +116,8 @@ class Flow:
 
     async def open(self) -> None:
         """Read the journal and continue where the last run stopped."""
-        self._writer = asyncio.create_task(self._write_in_order())
+        self._loop = asyncio.get_running_loop()
+        self._writer = self._loop.create_task(self._write_in_order())
         await self._open_journal()
 
     async def close(self) -> None:
@@ -119,6 +125,7 @@ class Flow:
         self._closed = True
         if self._writer is not None and not self._writer.done():
             await self._writes.join()
+        await self._live.close()
         tasks = [task for task in (self._request, self._timer, self._writer, self._opening) if task is not None]
         for task in tasks:
             task.cancel()
@@ -188,6 +195,7 @@ class Flow:
             self._stop_timer()
         for effect in effects:
             self._execute(effect)
+        self._live.follow(self._state.followed_id)
         if self._state != before:
             for listener in tuple(self._listeners):
                 listener(self._state)
@@ -198,22 +206,27 @@ class Flow:
                 self._writes.put_nowait(effect)
             case do.Wake():
                 self._stop_timer()
-                self._timer = asyncio.create_task(self._wake(effect))
+                self._timer = self._running_loop().create_task(self._wake(effect))
             case do.OpenJournal():
                 self._stop_opening()
-                self._opening = asyncio.create_task(self._open_journal(effect.after))
+                self._opening = self._running_loop().create_task(self._open_journal(effect.after))
             case do.OpenPage():
-                self._open_page(effect.url)
+                if self._open_page(effect.url) is False:
+                    self._dispatch(ev.PageNotOpened())
             case do.AskSignIn():
                 self._ask_sign_in()
             case _:
                 self._start(effect.number, effect)
 
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of `open()`. A button of an app without asyncio presses while that loop stands between two steps."""
+        return self._loop or asyncio.get_running_loop()
+
     def _start(self, number: int, effect: do.Effect) -> None:
         """Run one request at a time: a newer request cancels the older one."""
         if self._request is not None:
             self._request.cancel()
-        self._request = asyncio.create_task(self._run_request(number, effect))
+        self._request = self._running_loop().create_task(self._run_request(number, effect))
 
     async def _run_request(self, number: int, effect: do.Effect) -> None:
         try:
@@ -247,15 +260,22 @@ class Flow:
         raise TypeError(type(effect).__name__)
 
     async def _status(self, number: int, payment_id: str) -> ev.Event:
-        """Send the ETag only while the state shows the payment it came with, not a copy from the history."""
-        payment, etag = self._last_status
-        answer = await self._api.status(
-            payment_id, etag if payment is not None and payment == self._state.payment else ""
-        )
+        answer = await self._api.status(payment_id, self._known_tag())
         if answer.value is None:
             return ev.Unchanged(number)
         self._last_status = (answer.value, answer.etag)
         return _answered(number, answer.value, answer, payment_id)
+
+    def _known_tag(self) -> str:
+        """The ETag only while the state shows the payment it came with, not a copy from the history."""
+        payment, etag = self._last_status
+        return etag if payment is not None and payment == self._state.payment else ""
+
+    def _hear(self, event: ev.Event) -> None:
+        """Pass on what the event stream brought."""
+        if isinstance(event, ev.Pushed) and event.payment.id == self._state.followed_id:
+            self._last_status = (event.payment, event.etag)
+        self._dispatch(event)
 
     async def _open_journal(self, after: float = 0.0) -> None:
         """Read the journal, unless another window of this app holds its lock."""
@@ -266,7 +286,7 @@ class Flow:
 
     def _stop_opening(self) -> None:
         opening, self._opening = self._opening, None
-        if opening is not None and opening is not asyncio.current_task():
+        if opening is not None and opening is not asyncio.current_task(self._running_loop()):
             opening.cancel()
 
     async def _wake(self, effect: do.Wake) -> None:
@@ -275,7 +295,7 @@ class Flow:
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
-        if timer is not None and timer is not asyncio.current_task():
+        if timer is not None and timer is not asyncio.current_task(self._running_loop()):
             timer.cancel()
 
     async def _write_in_order(self) -> None:

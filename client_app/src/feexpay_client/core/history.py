@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import date, tzinfo
 from urllib.parse import parse_qs, urlsplit
 
-from feexpay_client.core.api import ApiClient
+from feexpay_client.core.api import PaymentsApi
 from feexpay_client.core.models import HistoryPage, Payment
 
 
 class History:
     """The pages loaded so far. `filters` are those of `GET history/`: status, provider, search, …"""
 
-    def __init__(self, api: ApiClient) -> None:
+    def __init__(self, api: PaymentsApi) -> None:
         self._api = api
         self._cursor = ""
         self.filters: Mapping[str, str] = {}

@@ -24,6 +24,7 @@ from feexpay_client.core.effects import Effect
 from feexpay_client.core.models import Payment
 from feexpay_client.core.states import (
     FOLLOW,
+    FOLLOWING,
     FORM,
     INITIATE,
     OPEN,
@@ -97,6 +98,7 @@ def _begin(state: State, intent: Intent, *, payment: Payment | None) -> Step:
         notice=None,
         failures=0,
         deadline=None,
+        page_opened=True,
     )
     return transitions.save(state)
 
@@ -135,7 +137,13 @@ def _check_pressed(state: State, event: ev.CheckPressed, now: Moment) -> Step:
 
 
 def _page_pressed(state: State, event: ev.PagePressed, now: Moment) -> Step:
-    return state, transitions.page_of(state.payment) if state.phase is Phase.REDIRECT else []
+    if state.phase is not Phase.REDIRECT:
+        return state, []
+    return replace(state, page_opened=True), transitions.page_of(state.payment)
+
+
+def _page_not_opened(state: State, event: ev.PageNotOpened, now: Moment) -> Step:
+    return (replace(state, page_opened=False) if state.phase is Phase.REDIRECT else state), []
 
 
 def _cancel_pressed(state: State, event: ev.CancelPressed, now: Moment) -> Step:
@@ -233,18 +241,49 @@ def _quoted(state: State, event: ev.Quoted, now: Moment) -> Step:
 def _answered(state: State, event: ev.Answered, now: Moment) -> Step:
     if event.number != state.request or state.request_kind == "quote":
         return state, []
-    before, kind, state = state, state.request_kind, transitions.request_done(state)
+    kind, state = state.request_kind, transitions.request_done(state)
     if transitions.is_before_retry(state, event.payment):
         return transitions.nothing_found(state, now)
-    state = _updated(state, event, now)
+    return _take(state, event, now, _page_after(kind, event.payment))
+
+
+def _page_after(kind: str, payment: Payment) -> list[Effect]:
+    """Open the operator's page by itself only after the payer's own request."""
+    return transitions.page_of(payment) if kind == "post" and phase_of(payment) is Phase.REDIRECT else []
+
+
+def _pushed(state: State, event: ev.Pushed, now: Moment) -> Step:
+    """The stream has a newer version than an answer that is still on its way."""
+    if event.payment.id != state.followed_id:
+        return state, []
+    if state.request_kind not in ("", "status"):  # a code is on its way: its answer decides, and polls follow it
+        return replace(state, live=False), []
+    return _take(replace(transitions.request_done(state), live=True), event, now, [])
+
+
+def _stream_opened(state: State, event: ev.StreamOpened, now: Moment) -> Step:
+    return replace(state, live=bool(state.followed_id)), []
+
+
+def _stream_ended(state: State, event: ev.StreamEnded, now: Moment) -> Step:
+    """Poll at once after a stream that broke. After one that the server ended, a second later: it ends many at once."""
+    if not state.live:
+        return state, []
+    state = replace(state, live=False)
+    if state.request or state.phase not in FOLLOWING:
+        return state, []
+    return transitions.start_request(state, now) if event.broken else transitions.wake(state, poller.SOONEST_SECONDS)
+
+
+def _take(state: State, event: ev.Answered | ev.Pushed, now: Moment, pages: list[Effect]) -> Step:
+    """Show the server's version of the payment, and poll it again."""
+    before, state = state, _updated(state, event, now)
     changed = (before.phase, before.intent) != (state.phase, state.intent)
     work = transitions.save(state)[1] if changed else []
-    if state.phase is Phase.REDIRECT and kind == "post":
-        work += transitions.page_of(event.payment)
-    return transitions.poll_again(state, work)
+    return transitions.poll_again(state, work + pages)
 
 
-def _updated(state: State, event: ev.Answered, now: Moment) -> State:
+def _updated(state: State, event: ev.Answered | ev.Pushed, now: Moment) -> State:
     """Update the state from the server's version of the payment."""
     phase = phase_of(event.payment)
     same, still_otp = phase is state.phase, phase is state.phase is Phase.OTP
@@ -256,6 +295,7 @@ def _updated(state: State, event: ev.Answered, now: Moment) -> State:
         saved=True,
         sends=0,
         unchanged_polls=0,
+        live=state.live and phase in FOLLOWING,
         deadline=transitions.deadline(event.payment, event.server_now, now),
         notice=transitions.kept_notice(state.notice),
         problems=state.problems if same else (),
@@ -372,6 +412,7 @@ _RULES: dict[type[Any], Callable[..., Step]] = {
     ev.OtpEntered: _otp_entered,
     ev.CheckPressed: _check_pressed,
     ev.PagePressed: _page_pressed,
+    ev.PageNotOpened: _page_not_opened,
     ev.CancelPressed: _cancel_pressed,
     ev.NewPressed: _new_pressed,
     ev.Chosen: _chosen,
@@ -381,6 +422,9 @@ _RULES: dict[type[Any], Callable[..., Step]] = {
     ev.Woke: _woke,
     ev.Quoted: _quoted,
     ev.Answered: _answered,
+    ev.Pushed: _pushed,
+    ev.StreamOpened: _stream_opened,
+    ev.StreamEnded: _stream_ended,
     ev.Unchanged: _unchanged,
     ev.NothingFound: _nothing_found,
     ev.Failed: _failed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from feexpay_client.core.models import PhoneRule, Provider
+from feexpay_client.core.money import NBSP
 
 _SEPARATORS = " \u00a0\u2009\u202f.-\u2010\u2011\u2012\u2013()/"
 #: How national numbers are grouped, by length.
@@ -65,6 +66,45 @@ def grouped(digits: str, rule: PhoneRule) -> str:
     return " ".join(parts + ([rest] if rest else []))
 
 
+def as_typed(text: str, rule: PhoneRule) -> str:
+    """What the field shows while the payer types: the national digits in groups.
+
+    A number that begins with `+` or `00` stays as it is until its country code is complete, and for good if it is of
+    another country: dropping the `+` would turn it into a wrong number.
+    """
+    if not _is_international(text):
+        return grouped(national(text, rule), rule)
+    digits = digits_of(text)
+    if digits.removeprefix("00").startswith(rule.calling_code):
+        return grouped(national(text, rule), rule)
+    return f"+{digits}" if text.strip().startswith("+") else digits
+
+
+def country_of(text: str, providers: Iterable[Provider]) -> str:
+    """The country (ISO 3166) of a number with a country code; empty without one, or if no provider is there."""
+    if not _is_international(text):
+        return ""
+    digits = digits_of(text).removeprefix("00")
+    for provider in providers:
+        code = provider.phone.calling_code
+        if provider.country and code and digits.startswith(code) and len(digits) > len(code):
+            return provider.country
+    return ""
+
+
+def in_groups(number: str, rule: PhoneRule) -> str:
+    """A full number for reading, which is never wrapped: `+229 01 97 00 00 00`."""
+    shown = f"+{rule.calling_code} {grouped(national(number, rule), rule)}" if rule.calling_code else number
+    return shown.replace(" ", NBSP)
+
+
+def fits_mask(number: str, masked: str) -> bool:
+    """The number may be the masked one: its first and last digits are the same."""
+    head, dots, tail = masked.partition("•")
+    first, last, digits = digits_of(head), digits_of(tail), digits_of(number)
+    return bool(dots and first and last) and digits.startswith(first) and digits.endswith(last)
+
+
 def suggestion(text: str, chosen: Provider, providers: Iterable[Provider]) -> Provider | None:
     """Another provider of the same country, if the number has its prefix and none of the chosen provider's."""
     digits = national(text, chosen.phone)
@@ -84,6 +124,11 @@ def _is_digit(character: str) -> bool:
 
 def _is_international(text: str) -> bool:
     return text.strip().startswith(("+", "00"))
+
+
+def has_prefix(text: str, provider: Provider) -> bool:
+    """The number begins as this provider's numbers do."""
+    return _matches(national(text, provider.phone), provider)
 
 
 def _matches(digits: str, provider: Provider) -> bool:

@@ -14,17 +14,20 @@ REFUSED_SECONDS = 60.0
 #: Seconds without a key press after which a quote for the typed amount is requested.
 TYPING_SECONDS = 0.4
 _UNCHANGED_SECONDS = 10.0
+#: Interval while an event stream is open: a safeguard against a stream that is open but silent.
+_LIVE_SECONDS = 15.0
 _BACKOFF_SECONDS = (2.0, 3.0, 5.0, 8.0, 15.0, 30.0)
 
 
-def after_answer(next_poll_seconds: int | None, unchanged_polls: int = 0) -> float:
+def after_answer(next_poll_seconds: int | None, unchanged_polls: int = 0, *, live: bool = False) -> float:
     """Seconds until the next poll of a pending payment.
 
     unchanged_polls: number of 304 answers since the last full answer. They carry no interval, so each makes it
-    a second longer, until it is ten seconds.
+    a second longer, until it is ten seconds. live: an event stream is open.
     """
     interval = DEFAULT_SECONDS if next_poll_seconds is None else float(next_poll_seconds)
-    return _bounded(max(interval, min(interval + unchanged_polls, _UNCHANGED_SECONDS)))
+    interval = max(interval, min(interval + unchanged_polls, _UNCHANGED_SECONDS))
+    return _bounded(max(interval, _LIVE_SECONDS) if live else interval)
 
 
 def after_failure(failures: int, retry_after: float | None = None) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ TEXT_SIZES = (100, 115, 130, 150)
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """`server` is `https://…`; `country` ISO 3166 or empty; `provider` the last one used; `text_size` in percent."""
+    """`server` is `https://…`; `country` ISO 3166 or empty; `text_size` in percent.
+
+    provider, phone: the last ones used. The number has its country code; signing out deletes it.
+    """
 
     server: str = ""
     username: str = ""
     country: str = ""
     provider: str = ""
+    phone: str = field(default="", repr=False)
     language: str = "fr"
     theme: str = "system"
     text_size: int = 100
@@ -33,15 +37,16 @@ _CHOICES: dict[str, tuple[Any, ...]] = {"theme": THEMES, "language": LANGUAGES, 
 
 
 class PreferenceFile:
-    """Loads the file once and saves it on every change."""
+    """Loads the file once and saves it on every change. `languages`: those that may be chosen."""
 
-    def __init__(self, path: Path, defaults: Preferences | None = None) -> None:
+    def __init__(self, path: Path, defaults: Preferences | None = None, languages: tuple[str, ...] = LANGUAGES) -> None:
         self._path = path
-        self.value = _loaded(path, defaults or Preferences())
+        self._choices = _CHOICES | {"language": languages}
+        self.value = _loaded(path, defaults or Preferences(), self._choices)
 
     def change(self, **changes: Any) -> Preferences:
         """Change and save preferences. Raises ValueError for an invalid value. A full disk is ignored."""
-        for name, allowed in _CHOICES.items():
+        for name, allowed in self._choices.items():
             if name in changes and changes[name] not in allowed:
                 raise ValueError(name)
         self.value = replace(self.value, **changes)
@@ -52,18 +57,20 @@ class PreferenceFile:
         return self.value
 
 
-def _loaded(path: Path, defaults: Preferences) -> Preferences:
+def _loaded(path: Path, defaults: Preferences, choices: dict[str, tuple[Any, ...]]) -> Preferences:
     try:
         stored = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return defaults
     if not isinstance(stored, dict):
         return defaults
-    usable = {field.name: stored[field.name] for field in fields(Preferences) if _fits(field.name, stored, defaults)}
+    usable = {
+        field.name: stored[field.name] for field in fields(Preferences) if _fits(field.name, stored, defaults, choices)
+    }
     return replace(defaults, **usable)
 
 
-def _fits(name: str, stored: dict[str, Any], defaults: Preferences) -> bool:
+def _fits(name: str, stored: dict[str, Any], defaults: Preferences, choices: dict[str, tuple[Any, ...]]) -> bool:
     if name not in stored or type(stored[name]) is not type(getattr(defaults, name)):
         return False
-    return name not in _CHOICES or stored[name] in _CHOICES[name]
+    return name not in choices or stored[name] in choices[name]

@@ -78,6 +78,8 @@ class Draft:
     first_name: str = field(default="", repr=False)
     last_name: str = field(default="", repr=False)
     email: str = field(default="", repr=False)
+    return_url: str = ""
+    cancel_url: str = ""
 
     @property
     def priced(self) -> bool:
@@ -99,6 +101,8 @@ class Draft:
             "first_name": self.first_name,
             "last_name": self.last_name,
             "email": self.email,
+            "return_url": self.return_url,
+            "cancel_url": self.cancel_url,
         }
         return {"provider": self.provider, "amount": self.amount} | {
             name: value for name, value in optional.items() if value
@@ -164,7 +168,9 @@ class State:
     sends: how often it was sent.
     refusal: the server's refusal, kept until a search of the history confirms that no payment was started.
     failures: requests in a row without a usable answer. unchanged_polls: polls in a row without a change.
+    page_opened: False after this device could not open the payment page.
     other_window: another window of this app holds the journal, so this one starts no payment.
+    live: an event stream brings each change of the payment, so polls are rare.
     """
 
     phase: Phase = Phase.EDITING
@@ -190,7 +196,14 @@ class State:
     refusal: Notice | None = None
     otp_code: str = field(default="", repr=False)
     otp_key: str = ""
+    page_opened: bool = True
     other_window: bool = False
+    live: bool = False
+
+    @property
+    def followed_id(self) -> str:
+        """The id of the payment whose changes are wanted at once; "" for none."""
+        return self.payment.id if self.phase in FOLLOWING and self.payment is not None and self.signed_in else ""
 
     @property
     def open(self) -> bool:

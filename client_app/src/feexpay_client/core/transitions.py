@@ -151,7 +151,7 @@ def poll_again(state: State, work: list[Effect]) -> Step:
     if state.phase not in FOLLOWING:
         return state, work
     interval = state.payment.next_poll_seconds if state.payment is not None else None
-    state, timer = wake(state, poller.after_answer(interval, state.unchanged_polls))
+    state, timer = wake(state, poller.after_answer(interval, state.unchanged_polls, live=state.live))
     return state, work + timer
 
 

@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 import asyncio
+import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from feexpay_client.core import disk, errors, money
+from feexpay_client.core import clock_times, disk, errors, money
+from feexpay_client.core.api import PaymentsApi
+from feexpay_client.core.catalogue import Catalogue
 from feexpay_client.core.flow import Flow
-from feexpay_client.core.preferences import Preferences
-from feexpay_client.core.session import Session
+from feexpay_client.core.i18n import Texts
+from feexpay_client.core.models import Payment
+from feexpay_client.core.preferences import PreferenceFile, Preferences
 from feexpay_client.core.states import State
 from feexpay_client.presenters.tasks import Tasks
 
 Listener = Callable[[State], None]
 
 
-@dataclass(eq=False)
-class AppContext:
-    """Dependencies of one app's presenters.
-
-    `now` is the wall clock, `zone` the payer's (None: this computer's), `documents` the folder for receipts.
+class PayingSession(Protocol):
+    """What the presenters of a payment need of a session: the app's `Session` and the sheet's `SheetSession` have
+    it.
     """
 
-    session: Session
+    @property
+    def texts(self) -> Texts: ...
+    @property
+    def preferences(self) -> PreferenceFile: ...
+    @property
+    def api(self) -> PaymentsApi | None: ...
+    @property
+    def flow(self) -> Flow | None: ...
+    @property
+    def catalogue(self) -> Catalogue | None: ...
+
+
+@dataclass(eq=False)
+class AppContext:
+    """Dependencies of the presenters of one app or sheet.
+
+    `now` is the wall clock, `zone` the payer's (None: this computer's), `documents` the folder for receipts.
+    shop_name: who is paid. title_of: what a payment bought; empty if unknown. return_url: where an operator's page
+    leads back to; empty if the server has no such page. open_link: opens an address with the system's app for it.
+    sign_up_url, forgot_url: the host's pages for an account and a new password; empty if it has none.
+    """
+
+    session: PayingSession
     tasks: Tasks
     copy: Callable[[str], None]
     documents: Path
     now: Callable[[], datetime]
     zone: tzinfo | None
+    shop_name: str = ""
+    title_of: Callable[[Payment], str] = lambda payment: ""
+    return_url: Callable[[], str] = str
+    open_link: Callable[[str], object] = webbrowser.open
+    sign_up_url: str = ""
+    forgot_url: str = ""
     _listeners: list[Listener] = field(default_factory=list)
     _unsubscribe: Callable[[], None] | None = None
     _followed_flow: Flow | None = None
@@ -85,6 +115,10 @@ class AppContext:
         if self.session.texts.has(key) and state.notice.code != "validation_error":
             return self.text(key)
         return state.notice.message or self.text("notice.refused")
+
+    def time_text(self, at: datetime) -> str:
+        """`14:47` or `14 h 47`, in the payer's time."""
+        return clock_times.hour(at.astimezone(self.zone), self.session.texts.language)
 
     def clock_text(self) -> str:
         return f"{self.now().astimezone(self.zone):%H:%M:%S}"

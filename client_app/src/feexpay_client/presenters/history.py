@@ -8,6 +8,7 @@ from kivy.properties import BooleanProperty, ListProperty, NumericProperty, Stri
 
 from feexpay_client.core import errors, receipts
 from feexpay_client.core.models import FAILED, SUCCESSFUL, Payment
+from feexpay_client.core.session import Session
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.presenter import Loading
 from feexpay_client.presenters.providers import ProvidersPresenter
@@ -21,6 +22,8 @@ class HistoryPresenter(Loading):
 
     `generation` grows each time the list is rebuilt from its first row.
     """
+
+    session: Session  # only the app has these screens
 
     rows = ListProperty()
     filters = ListProperty()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from kivy.clock import Clock
 from kivy.properties import ListProperty, StringProperty
 
 from feexpay_client.core import money
 from feexpay_client.core.models import Pack, Payment
+from feexpay_client.core.session import Session
 from feexpay_client.presenters.presenter import Loading
+
+#: How often, and how far apart, the balance is loaded after a purchase.
+_LOOKS, _LOOK_SECONDS = 5, 2.0
 
 
 class HomePresenter(Loading):
     """`packs` holds one dict of texts per tile. `on_chosen` is dispatched with the chosen amount."""
+
+    session: Session  # only the app has these screens
 
     __events__ = ("on_chosen",)
 
@@ -20,24 +27,30 @@ class HomePresenter(Loading):
     coins_text = StringProperty("")
     amount_text = StringProperty("")
     amount_error = StringProperty("")
+    #: The balance after the last purchase, once the server has added the coins; empty until then.
+    new_balance = StringProperty("")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._packs: tuple[Pack, ...] = ()
         self._coins: int | None = None
+        self._coins_before: int | None = None
+        self._looks = 0
 
     def on_chosen(self, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
         """The player chose a pack or an amount."""
 
     async def fetch(self) -> None:
-        api = self.session.api
-        if api is not None:
+        shop = self.session.shop
+        if shop is not None:
             # The packs need no token: load them first, so that they show even when the session has ended.
-            self._packs = await api.packs()
-            self._coins = (await api.balance()).coins
+            self._packs = await shop.goods()
+            self._coins = (await shop.balance()).coins
 
     def show(self) -> None:
         self.coins_text = "" if self._coins is None else money.grouped(self._coins)
+        if self._looks and None not in (self._coins, self._coins_before) and self._coins != self._coins_before:
+            self.new_balance = self.coins_text
         best = max(self._packs, key=lambda pack: pack.coins / max(pack.price, 1), default=None)
         self.packs = [self._tile(pack, best=pack is best and len(self._packs) > 1) for pack in self._packs]
         if self._packs:
@@ -47,8 +60,19 @@ class HomePresenter(Loading):
 
     def forget(self) -> None:
         """Drop the balance of the previous account."""
-        self._coins = None
-        self.coins_text = self.amount_text = ""
+        self._coins = self._coins_before = None
+        self.coins_text = self.amount_text = self.new_balance = ""
+
+    def expect_coins(self) -> None:
+        """Load the balance until it has changed: a shop may add the coins a moment after the payment is settled."""
+        self._coins_before, self.new_balance, self._looks = self._coins, "", _LOOKS
+        self._look_again(0)
+
+    def _look_again(self, _seconds: float) -> None:
+        if self._looks and not self.new_balance:
+            self._looks -= 1
+            self.refresh()
+            Clock.schedule_once(self._look_again, _LOOK_SECONDS)
 
     def choose_pack(self, code: str) -> None:
         for pack in self._packs:

@@ -6,7 +6,7 @@ from typing import Any
 
 from kivy.properties import BooleanProperty, ListProperty, StringProperty
 
-from feexpay_client.core import dialling, phone, receipts
+from feexpay_client.core import dialling, phone, receipts, sharing
 from feexpay_client.core.models import FAILED, SUCCESSFUL, Payment, PhoneRule, Provider
 from feexpay_client.core.states import State
 from feexpay_client.presenters.presenter import Presenter
@@ -30,6 +30,16 @@ class PaymentPresenter(Presenter):
     explanation = StringProperty("")
     amount_text = StringProperty("")
     facts = ListProperty()
+    #: What only the shop's support asks for: folded away.
+    details = ListProperty()
+    details_shown = BooleanProperty(False)
+    #: Who was paid and for what.
+    bought_text = StringProperty("")
+    shop_name = StringProperty("")
+    retry_text = StringProperty("")
+    #: The balance after this purchase; empty while it is not known.
+    balance_text = StringProperty("")
+    can_share = BooleanProperty(False)
     #: Values that get a copy button.
     copied = ListProperty()
     can_retry = BooleanProperty(False)
@@ -54,6 +64,8 @@ class PaymentPresenter(Presenter):
         super().__init__(**kwargs)
         self._titles, self._providers = titles, providers
         self._fields_of = ""
+        self.shop_name = self.context.shop_name
+        self.can_share = sharing.can_share()
         self.context.subscribe(self._follow)
         providers.bind(refreshing=self._catalogue_refreshed)
         self.fbind("code", self._code_typed)
@@ -78,7 +90,10 @@ class PaymentPresenter(Presenter):
         if self.context.state.ended is not payment:
             flow.follow(payment)
         code, self.code = "".join(self.code.split()) if self.asks_code else "", ""
-        flow.retry(payment.id, self._full_phone() if self.asks_phone else "", code)
+        number = self._full_phone() if self.asks_phone else ""
+        if number:
+            self.context.remember(phone=number)
+        flow.retry(payment.id, number, code)
 
     def change_phone(self) -> None:
         """Show the field for another phone number."""
@@ -87,7 +102,7 @@ class PaymentPresenter(Presenter):
     def group(self, text: str) -> str:
         """Group the digits as this country does, while the payer types."""
         rule = self._phone_rule()
-        return phone.grouped(phone.national(text, rule), rule) if rule else text
+        return phone.as_typed(text, rule) if rule else text
 
     def check_now(self) -> None:
         if self.context.flow is not None:
@@ -101,6 +116,10 @@ class PaymentPresenter(Presenter):
     def copy_fact(self, value: str) -> None:
         self.context.copy(value)
         self.feedback = self.tr("receipt.copied")
+
+    def share(self) -> None:
+        """Send the receipt's text with another app."""
+        sharing.share_text(self.text(), self.tr("receipt.share"))
 
     def save(self, picture: Any) -> None:
         """Save the receipt as text and picture in the payer's documents folder."""
@@ -123,7 +142,15 @@ class PaymentPresenter(Presenter):
         if payment is None:
             return ""
         title = self.tr("receipt.heading", headline=self.headline, amount=self.amount_text)
-        return receipts.as_text(payment, self.session.texts, title, self.context.zone)
+        return receipts.as_text(payment, self.session.texts, title, self.context.zone, self._bought(payment))
+
+    def _bought(self, payment: Payment) -> receipts.Bought:
+        provider = self._provider(payment)
+        name = self._providers.name_of(provider) if provider else ""
+        return receipts.Bought(self.context.shop_name, self._titles(payment), name)
+
+    def toggle_details(self) -> None:
+        self.details_shown = not self.details_shown
 
     # --- what the screen shows ---
 
@@ -136,7 +163,7 @@ class PaymentPresenter(Presenter):
         if payment.id != self._fields_of:
             self._fields_of = payment.id
             self.feedback = self.code = self.phone = ""
-            self.asks_phone = False
+            self.asks_phone = self.details_shown = False
         self.status = payment.status if payment.settled else "pending"
         self.unconfirmed = payment.unconfirmed
         status = receipts.shown_status(payment)
@@ -145,7 +172,9 @@ class PaymentPresenter(Presenter):
         self.amount_text = self.context.money(payment.charged_amount, payment.charged_currency)
         self.explanation = self._explain(payment)
         self.copied = [value for value in (payment.reference, payment.id) if value]
-        self.facts = receipts.lines(payment, self.session.texts, self.context.zone)
+        bought = self._bought(payment)
+        self.bought_text = " · ".join(filter(None, (bought.item, bought.shop)))
+        self.facts, self.details = receipts.folded(payment, self.session.texts, self.context.zone, bought)
         self._show_retry_fields(payment)
 
     def _follow(self, state: State) -> None:
@@ -176,6 +205,8 @@ class PaymentPresenter(Presenter):
         provider, wrong = self._provider(payment), self._problems()
         dials = provider is not None and dialling.wants_code_first(provider)
         self.asks_code = self.can_retry and (dials or "otp" in wrong)
+        sends_code = provider is not None and provider.flow == "otp" and not dials
+        self.retry_text = self.tr("result.new_code" if sends_code else "result.retry")
         self.dial_advice = dialling.filled(provider.instructions, payment.charged_amount) if provider else ""
         rule = self._phone_rule()
         has_number = self.can_retry and rule is not None and rule.required

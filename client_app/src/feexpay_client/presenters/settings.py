@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from kivy.properties import BooleanProperty, StringProperty
+from kivy.properties import BooleanProperty, ListProperty, StringProperty
 
 from feexpay_client import __version__
+from feexpay_client.core.session import Session
 from feexpay_client.presenters.presenter import Presenter
 
 
 class SettingsPresenter(Presenter):
     """Every change applies at once and is stored."""
 
+    session: Session  # only the app has these screens
+
     language = StringProperty("fr")
+    languages = ListProperty()
     theme = StringProperty("system")
     text_size = StringProperty("100")
     reduced_motion = BooleanProperty(False)
@@ -28,6 +32,7 @@ class SettingsPresenter(Presenter):
         stored = self.context.preferences
         self.language, self.theme, self.reduced_motion = stored.language, stored.theme, stored.reduced_motion
         self.text_size = str(stored.text_size)
+        self.languages = [(code, self.session.texts.name_of(code)) for code in self.session.languages]
         self.relabel()
 
     def relabel(self) -> None:

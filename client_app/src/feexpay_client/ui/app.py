@@ -13,35 +13,34 @@ from kivy.core.clipboard import Clipboard
 from kivy.core.window import Window
 
 from feexpay_client.core import money, receipts
-from feexpay_client.core.models import FAILED, Payment
+from feexpay_client.core.models import Payment
+from feexpay_client.core.purchase import Purchase
 from feexpay_client.core.session import Session
-from feexpay_client.core.states import FORM, OPEN, SETTLED, Phase, State
+from feexpay_client.core.states import OPEN, SETTLED, Phase, State
 from feexpay_client.presenters.app_context import AppContext
-from feexpay_client.presenters.form import FormPresenter
 from feexpay_client.presenters.history import HistoryPresenter
 from feexpay_client.presenters.home import HomePresenter
 from feexpay_client.presenters.kv_texts import kv_texts
-from feexpay_client.presenters.providers import ProvidersPresenter
-from feexpay_client.presenters.result import ReceiptPresenter, ResultPresenter
+from feexpay_client.presenters.result import ReceiptPresenter
 from feexpay_client.presenters.settings import SettingsPresenter
 from feexpay_client.presenters.signin import SignInPresenter
 from feexpay_client.presenters.tasks import Tasks
-from feexpay_client.presenters.waiting import WaitingPresenter
-from feexpay_client.ui import appearance, widgets  # noqa: F401 -- makes the widgets known to kv
+from feexpay_client.sheet.stage import PaymentStage
+from feexpay_client.ui import appearance, notices, widgets  # noqa: F401 -- makes the widgets known to kv
 from feexpay_client.ui.input_mode import input_mode
-from feexpay_client.ui.screens.history import HistoryScreen
-from feexpay_client.ui.screens.home import HomeScreen
-from feexpay_client.ui.screens.pay import PayScreen
-from feexpay_client.ui.screens.result import ResultScreen
-from feexpay_client.ui.screens.settings import SettingsScreen
-from feexpay_client.ui.screens.signin import SignInScreen
-from feexpay_client.ui.screens.status import StatusScreen
-from feexpay_client.ui.shell import Shell
+from feexpay_client.ui.screens.history import FeexPayHistoryScreen
+from feexpay_client.ui.screens.home import FeexPayHomeScreen
+from feexpay_client.ui.screens.result import FeexPayResultScreen
+from feexpay_client.ui.screens.settings import FeexPaySettingsScreen
+from feexpay_client.ui.screens.signin import FeexPaySignInScreen
+from feexpay_client.ui.shell import FeexPayShell
 from feexpay_client.ui.teardown import tear_down
-from feexpay_client.ui.widgets.button import TextButton
+from feexpay_client.ui.theme import Theme
+from feexpay_client.ui.theme import theme as shown_theme
+from feexpay_client.ui.widgets.button import FeexPayTextButton
 from feexpay_client.ui.widgets.focus import move_focus
-from feexpay_client.ui.widgets.sheet import Sheet
-from feexpay_client.ui.widgets.text import Text
+from feexpay_client.ui.widgets.sheet import FeexPaySheet
+from feexpay_client.ui.widgets.text import FeexPayText
 
 #: Variant, icon and text of the banner for a payment that ended while another screen was shown.
 _RESULT_BANNERS = {
@@ -55,7 +54,7 @@ _BACK = {"pay": "home", "status": "home", "result": "home", "receipt": "history"
 
 
 class ClientApp(App):
-    """The app of one session. `documents` is the folder for receipts."""
+    """The app of one session. `documents` is the folder for receipts, `theme` the brand's colours and logo."""
 
     title = "FeexPay"
 
@@ -68,12 +67,28 @@ class ClientApp(App):
         system_dark: Callable[[], bool] = appearance.system_is_dark,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         zone: tzinfo | None = None,
+        shop_name: str = "",
+        theme: Theme | None = None,
+        sign_up_url: str = "",
+        forgot_url: str = "",
     ) -> None:
         super().__init__()
         self.tasks = Tasks()
         self.session = session
         self.system_dark = system_dark
-        self.context = AppContext(session, self.tasks, copy, documents, now, zone)
+        self._theme = theme or Theme()
+        self.context = AppContext(
+            session,
+            self.tasks,
+            copy,
+            documents,
+            now,
+            zone,
+            shop_name=shop_name,
+            return_url=lambda: session.return_url,
+            sign_up_url=sign_up_url,
+            forgot_url=forgot_url,
+        )
         session.on_change = self._account_changed
         kv_texts.use_texts(session.texts)
         session.texts.subscribe(self._relabel)
@@ -88,26 +103,32 @@ class ClientApp(App):
         context = self.context
         self.signin = SignInPresenter(context=context)
         self.home = HomePresenter(context=context)
-        self.providers = ProvidersPresenter(context=context)
-        self.form = FormPresenter(self.providers, context=context)
-        self.waiting = WaitingPresenter(self.providers, context=context)
-        self.result = ResultPresenter(self.home.title_of, self.providers, context=context)
+        self.stage = PaymentStage(context, self.home.title_of)
+        self.providers, self.form = self.stage.providers, self.stage.form
+        self.waiting, self.result = self.stage.waiting, self.stage.result
         self.receipt = ReceiptPresenter(self.home.title_of, self.providers, context=context)
         self.history = HistoryPresenter(self.providers, self.home, context=context)
         self.settings_page = SettingsPresenter(context=context)
         context.subscribe(self._follow)
-        self.home.bind(packs=lambda *_: (self.result.relabel(), self.receipt.relabel()))
+        self.home.bind(packs=self._name_purchases)
+        self.home.bind(new_balance=self._show_balance)
         self.home.bind(on_chosen=self._begin, trouble_text=self._show_banner)
         for page in (self.history, self.providers):
             page.bind(trouble_text=self._show_banner)
         for name in ("theme", "text_size", "reduced_motion"):
             self.settings_page.fbind(name, self._apply_appearance)
 
+    def _name_purchases(self, *_args: object) -> None:
+        """The packs have come: the results can say what was bought."""
+        for presenter in (self.result, self.receipt):
+            presenter.relabel()
+
     # --- life cycle ---
 
-    def build(self) -> Shell:
+    def build(self) -> FeexPayShell:
+        shown_theme.use(self._theme)
         self._apply_appearance()
-        shell = Shell(go=self.go)
+        shell = FeexPayShell(go=self.go)
         shell.bind(
             wide=self._rebuild_screen, on_back=lambda *_: self.back(), on_banner=lambda *_: self._banner_pressed()
         )
@@ -159,19 +180,14 @@ class ClientApp(App):
         shell = self.root
         shell.navigation_visible = name in dict(NAVIGATION) or (shell.wide and name not in ("signin", "start"))
         shell.active_item = {"pay": "home", "status": "home", "result": "home", "receipt": "history"}.get(name, name)
-        shell.show(_SCREENS[name](self))
+        shell.show(self.stage.screen(name, self) or _SCREENS[name](self))
         self._show_banner()
         self._refresh_shown()
         Clock.schedule_once(self._focus_first, 0)
 
     def _allowed_screen(self, name: str) -> str:
         """Replace `status` or `result` by the screen that fits the state of the flow's payment."""
-        state = self.context.state
-        if name == "status" and state.phase not in OPEN:
-            name = "result"
-        if name == "result" and state.ended is None:
-            name = "status" if state.phase in OPEN else "home"
-        return name
+        return self.stage.allowed(name) or "home"
 
     def back(self) -> None:
         """Go one step back. The first screen stays: closing the app is up to the window."""
@@ -192,15 +208,7 @@ class ClientApp(App):
 
     def finish_payment(self) -> None:
         """Leave the result. After a failure, open the form with the same purchase to pay another way."""
-        ended, flow = self.result.shown, self.session.flow
-        if flow is not None and ended is not None:
-            flow.new()
-        if ended is None or ended.status != FAILED:
-            self.go("home")
-            return
-        title = self.home.title_of(ended) or self.tr("home.free_title")
-        self.form.begin(ended.amount, ended.currency, dict(ended.metadata), title)
-        self.go("pay")
+        self.go(self.stage.finish(self.tr("home.free_title")) or "home")
 
     def follow_payment(self) -> None:
         """Poll the pending payment of the receipt and show its status."""
@@ -221,13 +229,18 @@ class ClientApp(App):
 
     def ask_sign_out(self) -> None:
         """Ask for confirmation, because a payment may be open."""
-        sheet = Sheet(title=self.tr("signout.title"))
+        sheet = FeexPaySheet(title=self.tr("signout.title"))
         text = self.tr("signout.open") if self.waiting.open else self.tr("signout.text")
-        yes = TextButton(text=self.tr("settings.sign_out"), kind="danger")
-        no = TextButton(text=self.tr("common.cancel"), kind="secondary")
-        yes.bind(on_release=lambda *_: (sheet.close(), self.settings_page.sign_out()))
+        yes = FeexPayTextButton(text=self.tr("settings.sign_out"), kind="danger")
+        no = FeexPayTextButton(text=self.tr("common.cancel"), kind="secondary")
+
+        def sign_out(_button: Any) -> None:
+            sheet.close()
+            self.settings_page.sign_out()
+
+        yes.bind(on_release=sign_out)
         no.bind(on_release=lambda *_: sheet.close())
-        for part in (Text(text=text, tone="muted"), yes, no):
+        for part in (FeexPayText(text=text, tone="muted"), yes, no):
             sheet.add_widget(part)
         self.root.open_sheet(sheet)
 
@@ -274,25 +287,29 @@ class ClientApp(App):
         if self.root is None or state.phase is before or not self.session.signed_in:
             self._show_banner()
             return
-        if state.phase in OPEN and self.showing in ("pay", "result", "receipt"):
-            self.go("status")
-        elif state.phase in SETTLED and self.showing in ("status", "pay"):
-            self.go("result")
-        elif state.phase in FORM and self.showing in ("status", "result"):
-            self.go("pay" if state.draft.priced else "home")
+        following = self.stage.following(
+            "result" if self.showing == "receipt" and state.phase in OPEN else self.showing
+        )
+        if following is not None:
+            self.go(following or "home")
         if state.phase in SETTLED and before in OPEN:
-            self.home.refresh()
+            self.home.expect_coins()
+            self._notify_if_away(state)
         self._show_banner()
+
+    def _notify_if_away(self, state: State) -> None:
+        """Tell a payer who approved on another window; the text names no number and no operator."""
+        if state.ended is not None and notices.is_away():
+            _variant, _icon, text = _RESULT_BANNERS[receipts.shown_status(state.ended)]
+            amount = self.context.money(state.ended.charged_amount, state.ended.charged_currency)
+            notices.notify(self.tr(text), amount, self.title)
+
+    def _show_balance(self, _home: Any, coins: str) -> None:
+        self.result.balance_text = self.tr("home.balance_now", coins=coins) if coins else ""
 
     def _begin(self, _home: Any, amount: int, currency: str, metadata: dict[str, Any], title: str) -> None:
         """Open the form for a purchase, or the open payment if there is one."""
-        if self.waiting.open:
-            self.go("status")
-            return
-        if self.context.state.phase in SETTLED and self.session.flow is not None:
-            self.session.flow.new()
-        self.form.begin(amount, currency, metadata, title)
-        self.go("pay")
+        self.go(self.stage.begin(Purchase(amount, currency, title, metadata)))
 
     def _show_banner(self, *_args: object) -> None:
         """Show the most urgent message, or none."""
@@ -385,7 +402,7 @@ class ClientApp(App):
             self.root.go_back()
             return True
         if key == 9:
-            move_focus(None, backwards="shift" in (modifiers or ()))
+            move_focus(None, backwards="shift" in (modifiers or ()), frame=self.root)
             return True
         return False
 
@@ -394,16 +411,24 @@ class ClientApp(App):
             input_mode.keyboard = False
         return False
 
-    # --- called by screens ---
+    # --- called by screens: `sheet.host.Host` ---
+
+    is_sheet = False
+
+    @property
+    def wide(self) -> bool:
+        return self.root is not None and bool(self.root.wide)
+
+    def go_back(self) -> None:
+        self.root.go_back()
+
+    def open_sheet(self, sheet: FeexPaySheet) -> None:
+        self.root.open_sheet(sheet)
 
     def group_amount(self, text: str) -> str:
         """Format an amount while the player types it."""
         amount = money.from_typed(text)
         return money.grouped(amount) if amount else ""
-
-    def picture_of(self, widget: Any) -> Any:
-        """A PIL image of the widget on the theme's background."""
-        return appearance.picture_of(widget)
 
 
 def _is_phone() -> bool:
@@ -412,24 +437,21 @@ def _is_phone() -> bool:
     return platform in ("android", "ios")
 
 
-def _receipt(app: ClientApp) -> ResultScreen:
-    return ResultScreen(vm=app.receipt, app=app, wide=app.root.wide, ending=False)
+def _receipt(app: ClientApp) -> FeexPayResultScreen:
+    return FeexPayResultScreen(vm=app.receipt, host=app, wide=app.wide, ending=False)
 
 
 def _blank(app: ClientApp) -> Any:
-    from feexpay_client.ui.shell import Screen
+    from feexpay_client.ui.shell import FeexPayScreen
 
-    return Screen(app=app)
+    return FeexPayScreen(host=app)
 
 
 _SCREENS: dict[str, Any] = {
     "start": _blank,
-    "signin": lambda app: SignInScreen(vm=app.signin, app=app, wide=app.root.wide),
-    "home": lambda app: HomeScreen(vm=app.home, app=app, wide=app.root.wide),
-    "pay": lambda app: PayScreen(vm=app.form, app=app, wide=app.root.wide),
-    "status": lambda app: StatusScreen(vm=app.waiting, app=app, wide=app.root.wide),
-    "result": lambda app: ResultScreen(vm=app.result, app=app, wide=app.root.wide, ending=True),
+    "signin": lambda app: FeexPaySignInScreen(vm=app.signin, host=app, wide=app.wide),
+    "home": lambda app: FeexPayHomeScreen(vm=app.home, host=app, wide=app.wide),
     "receipt": _receipt,
-    "history": lambda app: HistoryScreen(vm=app.history, app=app, wide=app.root.wide),
-    "settings": lambda app: SettingsScreen(vm=app.settings_page, app=app, wide=app.root.wide),
+    "history": lambda app: FeexPayHistoryScreen(vm=app.history, host=app, wide=app.wide),
+    "settings": lambda app: FeexPaySettingsScreen(vm=app.settings_page, host=app, wide=app.wide),
 }

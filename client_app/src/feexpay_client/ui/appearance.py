@@ -1,11 +1,10 @@
-"""Apply the payer's appearance settings; make pictures of widgets."""
+"""Apply the payer's appearance settings."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from feexpay_client.core.preferences import Preferences
 from feexpay_client.ui.theme import theme
@@ -45,17 +44,3 @@ def _windows_is_dark() -> bool:
             return bool(winreg.QueryValueEx(key, "AppsUseLightTheme")[0] == 0)  # type: ignore[attr-defined]
     except OSError:
         return False
-
-
-def picture_of(widget: Any) -> Any:
-    """A PIL image of a widget on the theme's background; on a transparent one, white text would be lost."""
-    from kivy.core.image import Image as CoreImage  # noqa: F401 -- the exporter needs the provider loaded
-    from PIL import Image
-
-    texture = widget.export_as_image().texture
-    drawn = Image.frombytes("RGBA", texture.size, texture.pixels)
-    background = Image.new(
-        "RGBA", (drawn.width + 48, drawn.height + 48), tuple(round(part * 255) for part in theme.background)
-    )
-    background.alpha_composite(drawn, (24, 24))
-    return background.convert("RGB")

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.metrics import dp
-from kivy.properties import BooleanProperty, ListProperty, ObjectProperty, StringProperty
+from kivy.properties import BooleanProperty, ListProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.teardown import empty
 from feexpay_client.ui.theme import WIDE_DP
-from feexpay_client.ui.widgets.button import Pressable
+from feexpay_client.ui.widgets.button import FeexPayPressable
 from feexpay_client.ui.widgets.focus import focusables
-from feexpay_client.ui.widgets.sheet import Sheet
+from feexpay_client.ui.widgets.sheet import FeexPaySheet
 
 
-class NavigationItem(Pressable, BoxLayout):
+class FeexPayNavigationItem(FeexPayPressable, BoxLayout):
     """One entry of the navigation bar."""
 
     name = StringProperty("")
@@ -29,7 +29,7 @@ class NavigationItem(Pressable, BoxLayout):
     active = BooleanProperty(False)
 
 
-class NavigationBar(BoxLayout):
+class FeexPayNavigationBar(BoxLayout):
     """Buttons for the main screens. `options` are (name, icon, text)."""
 
     options = ListProperty()
@@ -40,7 +40,7 @@ class NavigationBar(BoxLayout):
     def on_options(self, *_args: object) -> None:
         empty(self)
         for name, icon, text in self.options:
-            item = NavigationItem(name=name, icon=icon, text=text, active=name == self.value)
+            item = FeexPayNavigationItem(name=name, icon=icon, text=text, active=name == self.value)
             item.bind(on_release=lambda pressed: self.go(pressed.name))
             self.add_widget(item)
 
@@ -49,7 +49,7 @@ class NavigationBar(BoxLayout):
             item.active = item.name == self.value
 
 
-class Shell(FloatLayout):
+class FeexPayShell(FloatLayout):
     """The root widget. `show` replaces the screen and drops the old one."""
 
     wide = BooleanProperty(False)
@@ -61,6 +61,7 @@ class Shell(FloatLayout):
     banner_variant = StringProperty("warning")
     banner_action = StringProperty("")
     go = ObjectProperty(lambda name: None)
+    corner = NumericProperty(0)
 
     __events__ = ("on_back", "on_banner")
 
@@ -85,12 +86,13 @@ class Shell(FloatLayout):
         empty(self.ids.body)
         self.ids.body.add_widget(screen)
 
-    def sheets(self) -> list[Sheet]:
+    def sheets(self) -> list[FeexPaySheet]:
         """The open sheets, topmost first."""
-        return [child for child in self.children if isinstance(child, Sheet)]
+        return [child for child in self.children if isinstance(child, FeexPaySheet)]
 
-    def open_sheet(self, sheet: Sheet) -> None:
+    def open_sheet(self, sheet: FeexPaySheet) -> None:
         before = next((stop for stop in focusables(self) if stop.focus), None)
+        sheet.corner = self.corner
         self.add_widget(sheet)
         sheet.take_focus()
         if before is not None:
@@ -113,11 +115,11 @@ def _focus_again(widget: Any) -> None:
         widget.focus = True
 
 
-class Screen(BoxLayout):
-    """Base of all screens. `vm` is the presenter; `wide`: there is room for two columns."""
+class FeexPayScreen(BoxLayout):
+    """Base of all screens. `vm` is the presenter, `host` the app or sheet around it; `wide`: room for two columns."""
 
     vm = ObjectProperty(None, rebind=True)
-    app = ObjectProperty(None)
+    host = ObjectProperty(None)
     wide = BooleanProperty(False)
 
     def first_focus(self) -> Any:
@@ -125,7 +127,7 @@ class Screen(BoxLayout):
         return None
 
 
-class TopBar(BoxLayout):
+class FeexPayTopBar(BoxLayout):
     """A title with a back button."""
 
     title = StringProperty("")

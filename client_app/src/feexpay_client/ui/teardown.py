@@ -15,7 +15,7 @@ def tear_down(widget: Any) -> None:
     """Unbind the kv rules of the widget and its descendants. Do not show it again afterwards."""
     for part in widget.walk(restrict=True):
         Builder.unbind_widget(part.uid)
-        for hidden in getattr(part, "hidden_children", ()):  # of a ConditionalColumn
+        for hidden in getattr(part, "hidden_children", ()):  # of a FeexPayConditionalColumn
             tear_down(hidden)
 
 

@@ -7,18 +7,18 @@ from typing import Any
 from kivy.clock import Clock
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.screens.result import Receipt
-from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.screens.result import FeexPayReceipt
+from feexpay_client.ui.shell import FeexPayScreen
 from feexpay_client.ui.teardown import empty, tear_down
-from feexpay_client.ui.widgets.button import Chip
-from feexpay_client.ui.widgets.row import PaymentRow, Skeleton
-from feexpay_client.ui.widgets.text import Text
+from feexpay_client.ui.widgets.button import FeexPayChip
+from feexpay_client.ui.widgets.row import FeexPayPaymentRow, FeexPaySkeleton
+from feexpay_client.ui.widgets.text import FeexPayText
 
 #: More rows in one frame would delay it visibly.
 _ROWS_PER_FRAME = 8
 
 
-class HistoryScreen(Screen):
+class FeexPayHistoryScreen(FeexPayScreen):
     """New pages add rows; existing rows stay."""
 
     def on_kv_post(self, _base: Any) -> None:
@@ -27,7 +27,7 @@ class HistoryScreen(Screen):
             self.remove_widget(self.ids.beside)
         self._shown = 0
         self._generation = -1
-        self._receipt: Receipt | None = None
+        self._receipt: FeexPayReceipt | None = None
         self._showing_skeletons = False
         self._bindings = {
             "rows": self._fill,
@@ -47,17 +47,17 @@ class HistoryScreen(Screen):
 
     def open(self, payment_id: str) -> None:
         """Show a receipt beside the list, or on its own screen on a phone."""
-        self.app.open_receipt(payment_id)
+        self.host.open_receipt(payment_id)
         if self.wide:
             self._show_receipt()
             for row in self.ids.rows.children:
-                if isinstance(row, PaymentRow):
+                if isinstance(row, FeexPayPaymentRow):
                     row.chosen = row.payment_id == payment_id
 
     def _show_receipt(self) -> None:
         box = self.ids.detail
         if self._receipt is None:
-            self._receipt = Receipt(vm=self.app.receipt, app=self.app, ending=False)
+            self._receipt = FeexPayReceipt(vm=self.host.receipt, host=self.host, ending=False)
             empty(box)
             box.add_widget(self._receipt)
 
@@ -65,7 +65,7 @@ class HistoryScreen(Screen):
         box = self.ids.filters
         empty(box)
         for status, words in self.vm.filters:
-            chip = Chip(text=words, active=status == self.vm.status)
+            chip = FeexPayChip(text=words, active=status == self.vm.status)
             chip.bind(on_release=lambda _chip, chosen=status: setattr(self.vm, "status", chosen))
             box.add_widget(chip)
 
@@ -77,7 +77,7 @@ class HistoryScreen(Screen):
             empty(rows)
         if loading:
             for _ in range(5):
-                rows.add_widget(Skeleton(height="68dp", corner="14dp"))
+                rows.add_widget(FeexPaySkeleton(height="68dp", corner="14dp"))
             return
         self._add_rows(0)
 
@@ -91,17 +91,24 @@ class HistoryScreen(Screen):
         if self._shown < len(self.vm.rows):
             Clock.unschedule(self._add_rows)
             Clock.schedule_once(self._add_rows, 0)
+        self._open_first()
+
+    def _open_first(self) -> None:
+        """On a wide window, show the newest receipt beside the list instead of an empty half."""
+        first = next((row["id"] for row in self.vm.rows if "id" in row), "")
+        if self.wide and first and self._receipt is None:
+            self.open(first)
 
     def _row_widget(self, row: dict[str, str]) -> Any:
         if "day" in row:
-            return Day(text=row["day"])
-        widget = PaymentRow(**{name: value for name, value in row.items() if name != "id"})
+            return FeexPayDay(text=row["day"])
+        widget = FeexPayPaymentRow(**{name: value for name, value in row.items() if name != "id"})
         widget.payment_id = row["id"]
         widget.bind(on_release=lambda pressed: self.open(pressed.payment_id))
         return widget
 
 
-class Day(Text):
+class FeexPayDay(FeexPayText):
     """A heading with the day."""
 
 

@@ -7,20 +7,20 @@ from typing import Any
 from kivy.properties import BooleanProperty, ObjectProperty
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.shell import FeexPayScreen
 from feexpay_client.ui.teardown import empty, tear_down
-from feexpay_client.ui.widgets.button import Chip
-from feexpay_client.ui.widgets.row import List, ListRow, Skeleton
-from feexpay_client.ui.widgets.sheet import Sheet
-from feexpay_client.ui.widgets.text import Column
-from feexpay_client.ui.widgets.tile import ProviderNotice, ProviderTile
+from feexpay_client.ui.widgets.button import FeexPayChip
+from feexpay_client.ui.widgets.row import FeexPayList, FeexPayListRow, FeexPaySkeleton
+from feexpay_client.ui.widgets.sheet import FeexPaySheet
+from feexpay_client.ui.widgets.text import FeexPayColumn
+from feexpay_client.ui.widgets.tile import FeexPayProviderNotice, FeexPayProviderTile
 
 
-class Picker(Column):
+class FeexPayPicker(FeexPayColumn):
     """The choice of provider: country, kinds, search and tiles."""
 
     vm = ObjectProperty(None, rebind=True)
-    app = ObjectProperty(None)
+    host = ObjectProperty(None)
     wide = BooleanProperty(False)
 
     __events__ = ("on_pick",)
@@ -47,16 +47,16 @@ class Picker(Column):
 
     def open_countries(self) -> None:
         """Open a sheet with the countries."""
-        sheet = Sheet(title=self.app.tr("providers.country"))
-        rows = List()
+        sheet = FeexPaySheet(title=self.host.tr("providers.country"))
+        rows = FeexPayList()
         for code, name in self.vm.countries:
-            row = ListRow(title=name, monogram=code, color="#33566B", chosen=code == self.vm.country)
+            row = FeexPayListRow(title=name, monogram=code, color="#33566B", chosen=code == self.vm.country)
             row.bind(on_release=lambda _row, chosen=code: self._choose_country(sheet, chosen))
             rows.add_widget(row)
         sheet.add_widget(rows)
-        self.app.root.open_sheet(sheet)
+        self.host.open_sheet(sheet)
 
-    def _choose_country(self, sheet: Sheet, code: str) -> None:
+    def _choose_country(self, sheet: FeexPaySheet, code: str) -> None:
         self.vm.country = code
         sheet.close()
 
@@ -64,7 +64,7 @@ class Picker(Column):
         box = self.ids.kinds
         empty(box)
         for kind, words in self.vm.kinds:
-            chip = Chip(text=words, active=kind == self.vm.kind)
+            chip = FeexPayChip(text=words, active=kind == self.vm.kind)
             chip.bind(on_release=lambda _chip, chosen=kind: setattr(self.vm, "kind", chosen))
             box.add_widget(chip)
 
@@ -73,9 +73,9 @@ class Picker(Column):
         empty(grid)
         if self.vm.state == "loading":
             for _ in range(3):
-                grid.add_widget(Skeleton(height="110dp", corner="14dp"))
+                grid.add_widget(FeexPaySkeleton(height="110dp", corner="14dp"))
         for row in self.vm.tiles:
-            tile = ProviderTile(
+            tile = FeexPayProviderTile(
                 code=row["code"],
                 name=row["name"],
                 monogram=row["monogram"],
@@ -89,18 +89,18 @@ class Picker(Column):
         box = self.ids.notices
         empty(box)
         for row in self.vm.notices:
-            box.add_widget(ProviderNotice(name=row["name"], monogram=row["monogram"], reason=row["reason"]))
+            box.add_widget(FeexPayProviderNotice(name=row["name"], monogram=row["monogram"], reason=row["reason"]))
 
     def _show_chosen(self, *_args: object) -> None:
         for tile in self.ids.tiles.children:
             tile.chosen = getattr(tile, "code", None) == self.vm.chosen
 
 
-class Form(Column):
+class FeexPayForm(FeexPayColumn):
     """The phone number, the total and the pay button."""
 
     vm = ObjectProperty(None, rebind=True)
-    app = ObjectProperty(None)
+    host = ObjectProperty(None)
 
     def on_kv_post(self, _base: Any) -> None:
         self.vm.bind(first_error_field=self._focus_error)
@@ -114,7 +114,7 @@ class Form(Column):
             self.ids[name].take_focus()
 
 
-class PayScreen(Screen):
+class FeexPayPayScreen(FeexPayScreen):
     """On a phone, picker and form are two steps; on a wide window both are shown."""
 
     picking = BooleanProperty(True)
@@ -123,6 +123,7 @@ class PayScreen(Screen):
         self.picking = not self.vm.has_provider
         self._arrange()
         self.bind(picking=self._arrange)
+        self.ids.page.bind(scroll_y=self._keep_form_in_view)
 
     def leave(self) -> None:
         for part in (self.picker, self.form):
@@ -131,15 +132,19 @@ class PayScreen(Screen):
 
     def _arrange(self, *_args: object) -> None:
         if not hasattr(self, "picker"):
-            self.picker = Picker(vm=self.app.providers, app=self.app, wide=self.wide)
+            self.picker = FeexPayPicker(vm=self.host.providers, host=self.host, wide=self.wide)
             self.picker.bind(on_pick=lambda _picker, code: self._pick(code))
-            self.form = Form(vm=self.vm, app=self.app)
+            self.form = FeexPayForm(vm=self.vm, host=self.host)
         box = self.ids.columns
         box.clear_widgets()
         if self.wide or self.picking:
             box.add_widget(self.picker)
         if self.wide or not self.picking:
             box.add_widget(self.form)
+
+    def _keep_form_in_view(self, page: Any, _scroll_y: float) -> None:
+        """Beside a long list of ways to pay, the total and the button stay where they are."""
+        self.ids.columns.scrolled = page.scrolled if self.form.height <= page.height else 0
 
     def _pick(self, code: str) -> None:
         self.vm.choose(code)

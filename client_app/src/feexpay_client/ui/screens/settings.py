@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.shell import FeexPayScreen
 
 
-class SettingsScreen(Screen):
+class FeexPaySettingsScreen(FeexPayScreen):
     """Changes apply at once."""
 
 

@@ -1,19 +1,28 @@
-"""Sign-in screen: server, username, password."""
+"""Sign-in screen: username and password, and the server unless the app was built for one."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.shell import Screen
+from feexpay_client.ui.shell import FeexPayScreen
 
 
-class SignInScreen(Screen):
-    """Enter moves to the next field; in the last one it signs in."""
+class FeexPaySignInScreen(FeexPayScreen):
+    """Enter moves to the next field; in the last one it signs in. The first wrong field gets the focus back."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        self.vm.bind(first_error_field=self._focus_error)
+
+    def leave(self) -> None:
+        self.vm.unbind(first_error_field=self._focus_error)
 
     def first_focus(self) -> Any:
-        ids = self.ids
-        return ids.password if self.vm.server and self.vm.username else ids.username if self.vm.server else ids.server
+        return self.ids.password if self.vm.username else self.ids.username
+
+    def _focus_error(self, _vm: Any, name: str) -> None:
+        if name in self.ids:
+            self.ids[name].take_focus()
 
 
 load_kv(__file__)

@@ -9,7 +9,7 @@ from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import badge_background
 
 
-class Badge(AnchorLayout):
+class FeexPayBadge(AnchorLayout):
     """A rounded square with one to three letters. `faded`: it cannot be chosen."""
 
     monogram = StringProperty("")

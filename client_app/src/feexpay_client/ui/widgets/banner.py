@@ -9,14 +9,14 @@ from kivy.uix.boxlayout import BoxLayout
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.teardown import tear_down
-from feexpay_client.ui.widgets.button import Pressable
-from feexpay_client.ui.widgets.icon import Icon
-from feexpay_client.ui.widgets.text import BaseText
+from feexpay_client.ui.widgets.button import FeexPayPressable
+from feexpay_client.ui.widgets.icon import FeexPayIcon
+from feexpay_client.ui.widgets.text import FeexPayBaseText
 
 _ICONS = {"info": "info", "warning": "alert", "danger": "alert", "primary": "tick"}
 
 
-class Banner(BoxLayout):
+class FeexPayBanner(BoxLayout):
     """`variant` chooses background and icon; `action` is the button's text, empty for none."""
 
     __events__ = ("on_act",)
@@ -30,7 +30,7 @@ class Banner(BoxLayout):
         """The button was pressed."""
 
     def on_kv_post(self, _base: Any) -> None:
-        icon = Icon(
+        icon = FeexPayIcon(
             name=self.icon or _ICONS[self.variant], tone=self.variant, size=("22dp", "22dp"), pos_hint={"center_y": 0.5}
         )
         self.bind(variant=icon.setter("tone"), icon=icon.setter("name"))
@@ -40,16 +40,16 @@ class Banner(BoxLayout):
 
     def _show_action(self, *_args: object) -> None:
         for child in self.children[:]:
-            if isinstance(child, BannerAction):
+            if isinstance(child, FeexPayBannerAction):
                 tear_down(child)
                 self.remove_widget(child)
         if self.action:
-            link = BannerAction(text=self.action, tone=self.variant)
+            link = FeexPayBannerAction(text=self.action, tone=self.variant)
             link.bind(on_release=lambda *_: self.dispatch("on_act"))
             self.add_widget(link)
 
 
-class BannerAction(Pressable, BaseText):
+class FeexPayBannerAction(FeexPayPressable, FeexPayBaseText):
     """The button at the end of a banner."""
 
 

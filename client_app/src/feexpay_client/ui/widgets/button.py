@@ -8,13 +8,14 @@ from kivy.properties import BooleanProperty, ListProperty, NumericProperty, Opti
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.stacklayout import StackLayout
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.teardown import empty
-from feexpay_client.ui.widgets.focus import Focusable
-from feexpay_client.ui.widgets.icon import Icon
-from feexpay_client.ui.widgets.ring import Ring
-from feexpay_client.ui.widgets.text import BaseText
+from feexpay_client.ui.widgets.focus import FeexPayFocusable
+from feexpay_client.ui.widgets.icon import FeexPayIcon
+from feexpay_client.ui.widgets.ring import FeexPayRing
+from feexpay_client.ui.widgets.text import FeexPayBaseText
 
 #: kind → (background, text, edge), as theme tokens.
 _KINDS = {
@@ -26,11 +27,11 @@ _KINDS = {
 }
 
 
-class Pressable(Focusable, ButtonBehavior):
+class FeexPayPressable(FeexPayFocusable, ButtonBehavior):
     """Can be pressed by finger, mouse and keyboard. A drag that leaves it does not press."""
 
 
-class TextButton(Pressable, AnchorLayout):
+class FeexPayTextButton(FeexPayPressable, AnchorLayout):
     """A button with text. While `busy` it shows a spinner and ignores presses."""
 
     text = StringProperty("")
@@ -61,13 +62,13 @@ class TextButton(Pressable, AnchorLayout):
         empty(slot)
         if self.busy:
             slot.add_widget(
-                Ring(size_hint=(None, None), size=(self.ids.words.font_size * 1.3,) * 2, tone=tone, weight=2)
+                FeexPayRing(size_hint=(None, None), size=(self.ids.words.font_size * 1.3,) * 2, tone=tone, weight=2)
             )
         elif self.icon:
-            slot.add_widget(Icon(name=self.icon, tone=tone, size=(self.ids.words.font_size * 1.35,) * 2))
+            slot.add_widget(FeexPayIcon(name=self.icon, tone=tone, size=(self.ids.words.font_size * 1.35,) * 2))
 
 
-class IconButton(Pressable, AnchorLayout):
+class FeexPayIconButton(FeexPayPressable, AnchorLayout):
     """A button with an icon, at least 48 dp large. Tests find it by `action_name`."""
 
     icon = StringProperty("cross")
@@ -75,7 +76,7 @@ class IconButton(Pressable, AnchorLayout):
     action_name = StringProperty("")
 
 
-class Chip(Pressable, BoxLayout):
+class FeexPayChip(FeexPayPressable, BoxLayout):
     """A small option; `active`: it is chosen."""
 
     text = StringProperty("")
@@ -85,11 +86,17 @@ class Chip(Pressable, BoxLayout):
     def on_kv_post(self, _base: Any) -> None:
         if self.icon:
             self.add_widget(
-                Icon(name=self.icon, size=("18dp", "18dp"), tone="primary", pos_hint={"center_y": 0.5}), index=1
+                FeexPayIcon(name=self.icon, size=("18dp", "18dp"), tone="primary", pos_hint={"center_y": 0.5}), index=1
             )
 
 
-class Choice(BoxLayout):
+class FeexPayChips(StackLayout):
+    """Chips beside one another; those that do not fit are on the next line. The arrow keys move between them."""
+
+    arrow_group = True
+
+
+class FeexPayChoice(BoxLayout):
     """A few values side by side, one of them chosen. `options` are (value, text)."""
 
     options = ListProperty()
@@ -99,7 +106,7 @@ class Choice(BoxLayout):
     def on_options(self, *_args: object) -> None:
         empty(self)
         for value, words in self.options:
-            part = ChoicePart(text=words, value=value, active=value == self.value)
+            part = FeexPayChoicePart(text=words, value=value, active=value == self.value)
             part.bind(on_release=self._choose)
             self.add_widget(part)
 
@@ -107,18 +114,18 @@ class Choice(BoxLayout):
         for part in self.children:
             part.active = part.value == self.value
 
-    def _choose(self, part: ChoicePart) -> None:
+    def _choose(self, part: FeexPayChoicePart) -> None:
         self.value = part.value
 
 
-class ChoicePart(Pressable, AnchorLayout):
+class FeexPayChoicePart(FeexPayPressable, AnchorLayout):
     text = StringProperty("")
     value = StringProperty("")
     active = BooleanProperty(False)
     minimum_high = NumericProperty("52dp")
 
 
-class Toggle(Pressable, AnchorLayout):
+class FeexPayToggle(FeexPayPressable, AnchorLayout):
     """An on-off switch. The knob moves too, so that colour is not the only cue."""
 
     active = BooleanProperty(False)
@@ -127,7 +134,7 @@ class Toggle(Pressable, AnchorLayout):
         self.active = not self.active
 
 
-class Tag(BaseText):
+class FeexPayTag(FeexPayBaseText):
     """A short text on a soft background, such as the status of a payment."""
 
     variant = OptionProperty("primary", options=["primary", "danger", "warning", "info", "plain"])

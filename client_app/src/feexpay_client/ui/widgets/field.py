@@ -10,20 +10,21 @@ from kivy.uix.textinput import TextInput
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.teardown import tear_down
-from feexpay_client.ui.widgets.button import IconButton
-from feexpay_client.ui.widgets.focus import Focusable, bring_into_view
-from feexpay_client.ui.widgets.icon import Icon
-from feexpay_client.ui.widgets.text import Column, InlineText
+from feexpay_client.ui.widgets.button import FeexPayIconButton
+from feexpay_client.ui.widgets.focus import FeexPayFocusable, bring_into_view
+from feexpay_client.ui.widgets.icon import FeexPayIcon
+from feexpay_client.ui.widgets.text import FeexPayColumn, FeexPayInlineText
 
 #: Typed text → formatted text. Only separators may differ.
 Formatter = Callable[[str], str]
 
 
-class Entry(Focusable, TextInput):
+class FeexPayEntry(FeexPayFocusable, TextInput):
     """The text input. A formatter may group the digits; the caret stays after the same character."""
 
     formatter: Formatter | None = ObjectProperty(None, allownone=True)
     pressing_keys = ()
+    text: str
 
     def insert_text(self, substring: str, from_undo: bool = False) -> None:
         super().insert_text(substring, from_undo)
@@ -43,7 +44,7 @@ class Entry(Focusable, TextInput):
 
     def keyboard_on_key_down(self, window: Any, keycode: Any, text: str, modifiers: list[str]) -> bool:
         if keycode[1] in ("tab", "escape"):
-            return bool(Focusable.keyboard_on_key_down(self, window, keycode, text, modifiers))
+            return bool(FeexPayFocusable.keyboard_on_key_down(self, window, keycode, text, modifiers))
         return bool(TextInput.keyboard_on_key_down(self, window, keycode, text, modifiers))
 
     def on_focus(self, _widget: Any, focused: bool) -> None:
@@ -71,7 +72,7 @@ def _index_after(text: str, characters: int) -> int:
     return len(text)
 
 
-class Field(Column):
+class FeexPayField(FeexPayColumn):
     """`error` replaces `hint`. Enter dispatches `on_submit`."""
 
     __events__ = ("on_submit",)
@@ -103,7 +104,7 @@ class Field(Column):
         self.bind(prefix=self._show_prefix)
         self._show_prefix()
         if self.secret:
-            eye = IconButton(icon="eye", tone="muted", action_name="show", pos_hint={"center_y": 0.5})
+            eye = FeexPayIconButton(icon="eye", tone="muted", action_name="show", pos_hint={"center_y": 0.5})
             eye.bind(on_release=lambda *_: setattr(self.ids.entry, "password", not self.ids.entry.password))
             self.ids.box.add_widget(eye)
 
@@ -111,13 +112,15 @@ class Field(Column):
         """Show the icon and the prefix (such as +229) before the input."""
         box = self.ids.box
         for child in box.children[:]:
-            if isinstance(child, Icon | InlineText):
+            if isinstance(child, FeexPayIcon | FeexPayInlineText):
                 tear_down(child)
                 box.remove_widget(child)
         if self.prefix:
-            box.add_widget(InlineText(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children))
+            box.add_widget(
+                FeexPayInlineText(text=self.prefix, tone="muted", pos_hint={"center_y": 0.5}), len(box.children)
+            )
         if self.icon:
-            icon = Icon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
+            icon = FeexPayIcon(name=self.icon, tone="muted", size=("20dp", "20dp"), pos_hint={"center_y": 0.5})
             box.add_widget(icon, len(box.children))
 
     def take_focus(self) -> None:

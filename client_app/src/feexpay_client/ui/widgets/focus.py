@@ -6,10 +6,10 @@ arrows move to the nearest widget of the same group.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from kivy.app import App
 from kivy.uix.behaviors import FocusBehavior
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
@@ -21,14 +21,16 @@ from feexpay_client.ui.kv import load_kv
 _ARROWS = {"up": (0, 1), "down": (0, -1), "left": (-1, 0), "right": (1, 0)}
 
 
-class Focusable(FocusBehavior):
+class FeexPayFocusable(FocusBehavior):
     """Can have the focus and shows a ring. Enter and space press it, Esc goes back."""
 
     #: Keys that press the widget. Text fields have none: there Enter submits.
-    pressing_keys = ("enter", "numpadenter", "spacebar")
+    pressing_keys: tuple[str, ...] = ("enter", "numpadenter", "spacebar")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._frame: weakref.ref[Any] | None = None
+        self.fbind("focus", self._remember_frame)
         # On a phone, a focused button would open the on-screen keyboard.
         if platform in ("android", "ios"):
             self.is_focusable = False
@@ -36,9 +38,9 @@ class Focusable(FocusBehavior):
     def keyboard_on_key_down(self, window: Any, keycode: Any, text: str, modifiers: list[str]) -> bool:
         name = keycode[1]
         if name == "tab":
-            move_focus(self, backwards="shift" in modifiers)
+            move_focus(self, backwards="shift" in modifiers, frame=self.frame())
         elif name == "escape":
-            go_back()
+            go_back(self.frame())
         elif name in self.pressing_keys:
             press(self)
         elif name in _ARROWS:
@@ -46,6 +48,14 @@ class Focusable(FocusBehavior):
         else:
             return False
         return True
+
+    def frame(self) -> Any:
+        """The shell around it. A widget that was removed while it had the focus still gets the keys: its last shell."""
+        return frame_of(self) or (self._frame() if self._frame is not None else None)
+
+    def _remember_frame(self, _widget: Any, focused: bool) -> None:
+        if focused and (frame := frame_of(self)) is not None:
+            self._frame = weakref.ref(frame)
 
     def keyboard_on_key_up(self, _window: Any, _keycode: Any) -> bool:
         return False
@@ -61,17 +71,16 @@ def press(widget: Any) -> None:
         widget.dispatch("on_release")
 
 
-def go_back() -> None:
-    app = App.get_running_app()
-    if app is not None and app.root is not None:
-        app.root.go_back()
+def frame_of(widget: Any) -> Any:
+    """The shell around the widget, or None. A host app has widgets of its own outside of it."""
+    while widget is not None and not hasattr(widget, "focus_scope"):
+        widget = None if widget.parent is widget else widget.parent
+    return widget
 
 
-def focus_scope() -> Widget | None:
-    """The widget whose descendants Tab may reach: the topmost sheet, else the whole window."""
-    app = App.get_running_app()
-    root = app.root if app is not None else None
-    return root.focus_scope() if root is not None and hasattr(root, "focus_scope") else root
+def go_back(frame: Any) -> None:
+    if frame is not None:
+        frame.go_back()
 
 
 def focusables(scope: Widget) -> Iterator[Any]:
@@ -84,10 +93,9 @@ def focusables(scope: Widget) -> Iterator[Any]:
         yield from focusables(child)
 
 
-def move_focus(widget: Any, backwards: bool) -> None:
-    """Focus the next widget; after the last comes the first."""
-    scope = focus_scope()
-    stops = list(focusables(scope)) if scope is not None else []
+def move_focus(widget: Any, backwards: bool, frame: Any) -> None:
+    """Focus the frame's next widget; after the last comes the first."""
+    stops = list(focusables(frame.focus_scope())) if frame is not None else []
     if not stops:
         return
     input_mode.keyboard = True
@@ -113,7 +121,7 @@ def _group_of(widget: Any) -> Widget | None:
     parent = widget.parent
     while parent is not None and parent is not parent.parent:
         if getattr(parent, "arrow_group", False):
-            return parent  # type: ignore[no-any-return]  # Kivy is untyped
+            return parent
         parent = parent.parent
     return None
 

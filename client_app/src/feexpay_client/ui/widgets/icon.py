@@ -89,7 +89,7 @@ STROKES: Final[dict[str, tuple[Points, ...]]] = {
 }  # fmt: skip
 
 
-class Icon(Widget):
+class FeexPayIcon(Widget):
     """One icon of `STROKES` in a colour of the theme. `weight`: line width in dp at a size of 24 dp."""
 
     name = StringProperty("tick")

@@ -6,14 +6,16 @@ from typing import Any
 
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 from kivy.uix.anchorlayout import AnchorLayout
+from kivy.uix.image import Image
 from kivy.uix.layout import Layout
 from kivy.uix.scrollview import ScrollView
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.widgets.text import Column
+from feexpay_client.ui.theme import theme
+from feexpay_client.ui.widgets.text import FeexPayColumn
 
 
-class Page(ScrollView):
+class FeexPayPage(ScrollView):
     """A centred scrolling column of limited width; children are added to that column.
 
     Pulling it down at the top dispatches `on_pull`, which screens use to reload.
@@ -47,23 +49,32 @@ class Page(ScrollView):
             self.dispatch("on_pull")
         return bool(super().on_touch_up(touch))
 
+    @property
+    def scrolled(self) -> float:
+        """How many pixels of the page are above its top edge."""
+        return float(max(self.ids.column.height - self.height, 0) * min(max(1 - self.scroll_y, 0), 1))
+
     def _detect_end(self, *_args: object) -> None:
         below = (self.ids.column.height - self.height) * max(self.scroll_y, 0)
         if below < self.height:
             self.dispatch("on_end")
 
 
-class TwoColumns(Layout):
-    """Two columns side by side if `wide`, else stacked. `share`: the left column's part of the width."""
+class FeexPayTwoColumns(Layout):
+    """Two columns side by side if `wide`, else stacked. `share`: the left column's part of the width.
+
+    scrolled: how far the page is scrolled. The right column follows, as far as the left one is longer.
+    """
 
     wide = BooleanProperty(False)
     share = NumericProperty(0.5)
     gap = NumericProperty("24dp")
+    scrolled = NumericProperty(0)
     minimum_height = NumericProperty(0)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for name in ("children", "wide", "share", "gap", "size", "pos"):
+        for name in ("children", "wide", "share", "gap", "scrolled", "size", "pos"):
             self.fbind(name, self._trigger_layout)
 
     def do_layout(self, *_args: object) -> None:
@@ -74,7 +85,8 @@ class TwoColumns(Layout):
         left.width = (self.width - self.gap) * self.share
         right.width = self.width - self.gap - left.width
         left.pos = (self.x, self.top - left.height)
-        right.pos = (self.right - right.width, self.top - right.height)
+        below = min(self.scrolled, max(left.height - right.height, 0))
+        right.pos = (self.right - right.width, self.top - below - right.height)
         self.minimum_height = max(left.height, right.height)
         return None
 
@@ -88,7 +100,7 @@ class TwoColumns(Layout):
             y -= gap
 
 
-class EmptyState(Column):
+class FeexPayEmptyState(FeexPayColumn):
     """Icon, title, text and button in place of a list that is empty or could not be loaded."""
 
     __events__ = ("on_act",)
@@ -102,8 +114,13 @@ class EmptyState(Column):
         """The button was pressed."""
 
 
-class AppLogo(AnchorLayout):
-    """The app's logo: a coin with a tick on green."""
+class FeexPayAppLogo(AnchorLayout):
+    """The brand's logo; without one, a coin with a tick on the brand's colour."""
+
+    def on_kv_post(self, _base: Any) -> None:
+        if theme.value.logo:
+            self.canvas.before.clear()
+            self.add_widget(Image(source=theme.value.logo, fit_mode="contain"))
 
 
 load_kv(__file__)

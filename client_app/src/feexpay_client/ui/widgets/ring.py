@@ -1,4 +1,4 @@
-"""A spinner.
+"""A ring: it turns while the wait has no known end, else it shows the share of the time that is left.
 
 Its lines are created once and rotated by the graphics card: creating them each frame took five times the CPU. It
 moves seven times a second, only while it is on the screen, and not with reduced motion.
@@ -17,15 +17,18 @@ from feexpay_client.ui.theme import theme
 
 _STEPS_A_SECOND = 7
 _SECONDS_A_TURN = 3.0
+#: Degrees of the arc that turns.
+_ARC = 100
 
 
-class Ring(AnchorLayout):
-    """`weight` is the line width in dp. Children are centred inside."""
+class FeexPayRing(AnchorLayout):
+    """`weight` is the line width in dp; `share` from 0 to 1, or -1 to turn. Children are centred inside."""
 
     tone = StringProperty("primary")
     weight = NumericProperty(3)
     angle = NumericProperty(0)
-    sweep = NumericProperty(100)
+    sweep = NumericProperty(_ARC)
+    share = NumericProperty(-1)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,11 +39,19 @@ class Ring(AnchorLayout):
     def on_parent(self, *_args: object) -> None:
         self._start_or_stop()
 
+    def on_share(self, *_args: object) -> None:
+        if self.share >= 0:
+            self.angle, self.sweep = 0, max(1, 360 * min(1, self.share))
+        elif self.sweep != _ARC:
+            self.sweep = _ARC
+        self._start_or_stop()
+
     def _start_or_stop(self, *_args: object) -> None:
-        if self._rotation is not None:
+        turns = self.parent is not None and self.share < 0 and not theme.reduced_motion
+        if self._rotation is not None and not turns:
             self._rotation.cancel()
             self._rotation = None
-        if self.parent is not None and not theme.reduced_motion:
+        if self._rotation is None and turns:
             self._rotation = Clock.schedule_interval(self._rotate, 1 / _STEPS_A_SECOND)
 
     def _rotate(self, seconds: float) -> bool | None:

@@ -9,17 +9,17 @@ from kivy.uix.widget import Widget
 
 from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import theme
-from feexpay_client.ui.widgets.button import Pressable
-from feexpay_client.ui.widgets.text import Column
+from feexpay_client.ui.widgets.button import FeexPayPressable
+from feexpay_client.ui.widgets.text import FeexPayColumn
 
 
-class List(Column):
+class FeexPayList(FeexPayColumn):
     """A column of rows; the arrow keys move between them."""
 
     arrow_group = True
 
 
-class ListRow(Pressable, BoxLayout):
+class FeexPayListRow(FeexPayPressable, BoxLayout):
     """Badge and text; at the end a value, a tick if chosen, or a chevron."""
 
     title = StringProperty("")
@@ -31,8 +31,8 @@ class ListRow(Pressable, BoxLayout):
     chevron = BooleanProperty(False)
 
 
-class PaymentRow(Pressable, BoxLayout):
-    """One payment of the history. `variant` colours `state_text`."""
+class FeexPayPaymentRow(FeexPayPressable, BoxLayout):
+    """One payment of the history. `variant` colours `state_text`; `stacked`: the amount is below the title."""
 
     title = StringProperty("")
     subtitle = StringProperty("")
@@ -42,9 +42,10 @@ class PaymentRow(Pressable, BoxLayout):
     state_text = StringProperty("")
     variant = StringProperty("info")
     chosen = BooleanProperty(False)
+    stacked = BooleanProperty(False)
 
 
-class Fact(BoxLayout):
+class FeexPayFact(BoxLayout):
     """A name at the left, its value at the right; `strong` for the total."""
 
     name = StringProperty("")
@@ -52,11 +53,11 @@ class Fact(BoxLayout):
     strong = BooleanProperty(False)
 
 
-class Rule(Widget):
+class FeexPayRule(Widget):
     """A thin line between rows."""
 
 
-class Skeleton(Widget):
+class FeexPaySkeleton(Widget):
     """A grey placeholder. It pulses twice a second, which costs little CPU."""
 
     shade = NumericProperty(1.0)

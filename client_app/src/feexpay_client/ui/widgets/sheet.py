@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kivy.properties import BooleanProperty, StringProperty
+from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
 
 from feexpay_client.ui.kv import load_kv
@@ -12,16 +12,17 @@ from feexpay_client.ui.teardown import tear_down
 from feexpay_client.ui.widgets.focus import focusables
 
 
-class Sheet(FloatLayout):
+class FeexPaySheet(FloatLayout):
     """Children are added to its scrolling column. Esc or a tap outside closes it.
 
-    While open it keeps taps and the focus inside.
+    While open it keeps taps and the focus inside. `corner`: the radius of the frame that it darkens.
     """
 
     __events__ = ("on_close",)
 
     wide = BooleanProperty(False)
     title = StringProperty("")
+    corner = NumericProperty(0)
 
     def on_close(self) -> None:
         """The sheet was closed, with or without a choice."""

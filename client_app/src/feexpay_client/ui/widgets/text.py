@@ -13,7 +13,7 @@ from feexpay_client.ui.kv import load_kv
 from feexpay_client.ui.theme import TYPE
 
 
-class BaseText(Label):
+class FeexPayBaseText(Label):
     """A label without a size. `style` is a key of `TYPE`, `tone` a colour token.
 
     The kv rules of a base class also apply to its subclasses, so this one sets no size and each subclass sets its own.
@@ -23,19 +23,19 @@ class BaseText(Label):
     tone = StringProperty("ink")
 
 
-class Text(BaseText):
+class FeexPayText(FeexPayBaseText):
     """A paragraph: takes the full width and the height its text needs."""
 
 
-class OneLine(Text):
+class FeexPayOneLine(FeexPayText):
     """One line, shortened with … if it does not fit."""
 
 
-class InlineText(BaseText):
+class FeexPayInlineText(FeexPayBaseText):
     """As wide as its text, never wrapped: for prices."""
 
 
-class WrappingText(BaseText):
+class FeexPayWrappingText(FeexPayBaseText):
     """As wide as its text; it wraps at `room` pixels."""
 
     room = NumericProperty("200dp")
@@ -52,7 +52,7 @@ class WrappingText(BaseText):
             self.texture_update()
 
 
-class Column(Layout):
+class FeexPayColumn(Layout):
     """A vertical stack, as high as its children. A child without height gets no spacing.
 
     A child is as wide as the column. With `size_hint_x: None` it keeps its width and may set `pos_hint` (`center_x`,
@@ -94,7 +94,7 @@ def _offset(child: Any, room: float) -> float:
     return float(room - child.width) if "right" in hint else 0.0
 
 
-class ConditionalColumn(Column):
+class FeexPayConditionalColumn(FeexPayColumn):
     """Contains its children only while `shown`: hidden ones take no space and no taps."""
 
     shown = BooleanProperty(True)
@@ -119,11 +119,11 @@ class ConditionalColumn(Column):
             self.clear_widgets()
 
 
-class Row(BoxLayout):
+class FeexPayRow(BoxLayout):
     """A horizontal row, as high as its highest child."""
 
 
-class Card(Column):
+class FeexPayCard(FeexPayColumn):
     """A box with round corners. `background` is a colour token; `outlined` draws an edge."""
 
     background = StringProperty("surface")

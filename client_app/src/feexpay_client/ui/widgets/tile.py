@@ -8,16 +8,16 @@ from kivy.uix.floatlayout import FloatLayout
 from kivy.uix.gridlayout import GridLayout
 
 from feexpay_client.ui.kv import load_kv
-from feexpay_client.ui.widgets.button import Pressable
+from feexpay_client.ui.widgets.button import FeexPayPressable
 
 
-class TileGrid(GridLayout):
+class FeexPayTileGrid(GridLayout):
     """A grid of tiles; the arrow keys move between them."""
 
     arrow_group = True
 
 
-class ProviderTile(Pressable, FloatLayout):
+class FeexPayProviderTile(FeexPayPressable, FloatLayout):
     """A provider that can be chosen. `chosen` shows an edge and a tick."""
 
     code = StringProperty("")
@@ -28,7 +28,7 @@ class ProviderTile(Pressable, FloatLayout):
     edge = NumericProperty(1)
 
 
-class ProviderNotice(BoxLayout):
+class FeexPayProviderNotice(BoxLayout):
     """An unavailable provider and the reason."""
 
     name = StringProperty("")
@@ -36,14 +36,15 @@ class ProviderNotice(BoxLayout):
     reason = StringProperty("")
 
 
-class PackTile(Pressable, BoxLayout):
-    """A coin pack and its price; `note` is a tag such as "Best value"."""
+class FeexPayPackTile(FeexPayPressable, BoxLayout):
+    """A coin pack and its price; `note` is a tag such as "Best value". `stacked`: the price is below, not beside."""
 
     coins = StringProperty("")
     unit = StringProperty("")
     name = StringProperty("")
     price = StringProperty("")
     note = StringProperty("")
+    stacked = BooleanProperty(False)
     edge = NumericProperty(1)
 
 
