@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +19,6 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -28,16 +28,22 @@ from django_feexpay.background import worker
 from django_feexpay.catalogue.web_addresses import LOOPBACK
 from django_feexpay.checks import host_project
 from django_feexpay.conf import feexpay
+from django_feexpay.database_clock import DatabaseClock
 from django_feexpay.gateway.errors import GatewayError, NotSentError
 from django_feexpay.gateway.transport import Timeouts, Transport, WireReply, WireRequest
 from django_feexpay.models import Heartbeat, OutboxMessage
-from django_feexpay.monitoring import health
+from django_feexpay.monitoring import facts, secrets_in_use
+from django_feexpay.monitoring.measurements import Measurements, pending_migrations
 from django_feexpay.monitoring.webhook_route import intercepting_middleware, is_refusal_of_ours, webhook_path
+from django_feexpay.payments.audit import anchors
+from django_feexpay.privacy import key_rotation
 
 #: A check that takes longer is abandoned.
 TIMEOUT_SECONDS = 20.0
 #: Signed webhooks are refused when two clocks differ by more than five minutes.
 _LARGEST_CLOCK_ERROR = timedelta(seconds=60)
+#: An anchor is written soon after the end of its day. Two hours more, because a cluster looks once an hour.
+_LATEST_ANCHOR_HOURS = 26
 _LOCAL_CACHES = ("locmem", "dummy")
 
 Value = TypeVar("Value")
@@ -79,7 +85,9 @@ Findings = Iterator[Finding]
 def examine(webhook_url: str = "") -> Findings:
     """Every check, in the order in which to fix what it finds. `webhook_url`: the address that FeexPay was given."""
     yield from _settings()
+    yield _source_of_secrets()
     yield _key_and_mode()
+    yield from _keys_and_webhook_secrets()
     yield from _database_and_rows()
     yield _receivers()
     yield _cache()
@@ -114,6 +122,37 @@ def _key_and_mode() -> Finding:
     return Finding(Mark.GOOD, "key", _("a live key (fp_…)") if is_live else _("a test key"))
 
 
+def _source_of_secrets() -> Finding:
+    """Where the secrets come from, and when they were read."""
+    cache = conf.secrets()
+    count, state = len(cache.values()), cache.state()
+    if state is None or not count:
+        return Finding(Mark.GOOD, "secrets", _("from the settings"))
+    text = _("%(count)d read %(seconds)d s ago") % {"count": count, "seconds": state.age_seconds}
+    if state.problem:
+        advice = _("The values of the last read are kept.")
+        return Finding(Mark.BAD, "secrets", f"{text}; {state.problem}", advice)
+    return Finding(Mark.GOOD, "secrets", text)
+
+
+def _keys_and_webhook_secrets() -> Findings:
+    """Every key and webhook secret with its end. Only the last four characters of a long one are shown."""
+    now = datetime.now(UTC)
+    for entry in secrets_in_use.listed(now):
+        if not entry.is_current:
+            text = _("%(secret)s has ended: remove it") % {"secret": entry.masked}
+            yield Finding(Mark.NOT_APPLICABLE, entry.kind, text)
+        elif entry.until is None:
+            yield Finding(Mark.GOOD, entry.kind, _("%(secret)s, without an end") % {"secret": entry.masked})
+        else:
+            end = {"secret": entry.masked, "end": f"{entry.until:%Y-%m-%d %H:%M} UTC"}
+            yield Finding(Mark.GOOD, entry.kind, _("%(secret)s, until %(end)s") % end)
+    word = secrets_in_use.problem(now)
+    if word in ("ended", "ends_soon"):
+        text = _("no key or no webhook secret is left") if word == "ended" else _("the last one of a kind ends soon")
+        yield Finding(Mark.BAD, "ends", text, _("Put a new one first in API_KEY or WEBHOOK_SECRETS."))
+
+
 # --- the database -------------------------------------------------------------------------------------
 
 
@@ -127,8 +166,18 @@ def _database_and_rows() -> Findings:
         unreadable = _("no tables yet") if migrations.mark is Mark.BAD else ""
     if not unreadable and not settings.USE_TZ:
         unreadable = _("not checked while USE_TZ is off")
-    for subject, check in (("worker", _worker), ("signals", _signals), ("database clock", _database_clock)):
+    for subject, check in (
+        ("worker", _worker),
+        ("signals", _signals),
+        ("old keys", _old_keys),
+        ("audit anchor", _audit_anchor),
+        ("database clock", _database_clock),
+    ):
         yield Finding(Mark.NOT_APPLICABLE, subject, unreadable) if unreadable else check()
+    if unreadable:
+        yield Finding(Mark.NOT_APPLICABLE, "health", unreadable)
+    else:
+        yield from _facts()
 
 
 def _database() -> Finding:
@@ -152,26 +201,26 @@ def _query_database() -> None:
 
 
 def _migrations() -> Finding:
-    executor = MigrationExecutor(connection)
-    missing = executor.migration_plan(executor.loader.graph.leaf_nodes("feexpay"))
+    missing = pending_migrations()
     if not missing:
         return Finding(Mark.GOOD, "migrations", _("all applied"))
-    names = ", ".join(f"{step.app_label}.{step.name}" for step, _backwards in missing[:3])
-    return Finding(Mark.BAD, "migrations", _("not applied: %s") % names, _("Run `manage.py migrate`."))
+    advice = str(facts.BY_NAME["migrations_pending"].advice)
+    return Finding(Mark.BAD, "migrations", _("not applied: %s") % ", ".join(missing[:3]), advice)
 
 
 def _worker() -> Finding:
     last = Heartbeat.objects.filter(name__in=(worker.WORKER, worker.CLUSTER)).order_by("-beat_at").first()
-    if last is not None and worker.is_recent(last.beat_at, conf.now(), worker.SILENT):
+    fact = facts.BY_NAME["worker_silent"]
+    beats = {} if last is None else {last.name: last.beat_at}
+    if last is not None and not fact.is_trouble(Measurements(conf.now(), beats).worker_silence()[""]):
         return Finding(Mark.GOOD, "worker", _("running (%s)") % last.name)
     text = _("no heartbeat yet") if last is None else _("no heartbeat since %s") % f"{last.beat_at:%Y-%m-%d %H:%M} UTC"
-    advice = _("Start `manage.py feexpay_worker`, or a qcluster after `manage.py feexpay_schedule`.")
-    return Finding(Mark.BAD, "worker", text, advice)
+    return Finding(Mark.BAD, "worker", text, str(fact.advice))
 
 
 def _signals() -> Finding:
     """The messages that a receiver failed to handle or that no worker delivers, with the newest error."""
-    failed, late = ~Q(last_error=""), Q(created_at__lt=conf.now() - health.MESSAGE_LATE)
+    failed, late = ~Q(last_error=""), Q(created_at__lt=conf.now() - facts.within("signals_late"))
     waiting = OutboxMessage.objects.filter(failed | late, next_delivery_at__isnull=False)
     count, last = waiting.count(), waiting.filter(failed).order_by("-id").first()
     if not count:
@@ -179,14 +228,59 @@ def _signals() -> Finding:
     text = _("%d not delivered to every receiver") % count
     if last is None:
         return Finding(Mark.BAD, "signals", text, _("Start a worker: it delivers them."))
-    advice = _("Fix the receiver and restart the worker, which calls the receiver again.")
+    advice = str(facts.BY_NAME["signals_late"].advice)
     return Finding(Mark.BAD, "signals", f"{text} ({last.last_error})", advice)
+
+
+#: The facts that lines of their own tell of, with more detail.
+_OWN_LINES = frozenset(
+    {
+        *("database_unreachable", "migrations_pending", "cache_silent", "worker_silent", "receiver_hangs"),
+        *("signals_late", "secrets_not_read", "keys_ended", "keys_end_soon", "gateway_silent"),
+    }
+)
+
+
+def _facts() -> Findings:
+    """The other health facts in trouble, one line each."""
+    found = facts.troubles(facts.measured_now(Measurements(conf.now())))
+    bad = [trouble for trouble in found if trouble.fact.name not in _OWN_LINES]
+    for trouble in bad:
+        yield Finding(Mark.BAD, trouble.fact.name, trouble.headline, str(trouble.fact.advice))
+    if not bad:
+        yield Finding(Mark.GOOD, "health", _("no other health fact is in trouble"))
+
+
+def _old_keys() -> Finding:
+    """The rows that an older key of FIELD_KEYS or HASH_KEY made. They are no problem while their key is listed."""
+    counts = key_rotation.rows_of_old_keys()
+    if not counts:
+        return Finding(Mark.GOOD, "old keys", _("no row carries one"))
+    text = ", ".join(f"{what}: {count}" for what, count in counts.items())
+    return Finding(Mark.NOT_APPLICABLE, "old keys", text, _("Run `manage.py feexpay_rotate_keys`."))
+
+
+def _audit_anchor() -> Finding:
+    """The day of the newest anchor file, and whether one is overdue."""
+    if not feexpay.audit_anchors:
+        text = _("AUDIT_ANCHORS is not set: none are written")
+        return Finding(Mark.NOT_APPLICABLE, "audit anchor", text)
+    day = anchors.newest_day(Path(feexpay.audit_anchors))
+    advice = _("A worker or a cluster writes it after midnight (UTC). Its log says why it did not.")
+    if day is None:
+        return Finding(Mark.BAD, "audit anchor", _("none is in %s") % feexpay.audit_anchors, advice)
+    ended = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+    hours = (conf.now() - ended) // timedelta(hours=1)
+    text = _("of %(day)s, which ended %(hours)d hours ago") % {"day": day, "hours": hours}
+    if hours >= _LATEST_ANCHOR_HOURS:
+        return Finding(Mark.BAD, "audit anchor", text, advice)
+    return Finding(Mark.GOOD, "audit anchor", text)
 
 
 def _database_clock() -> Finding:
     if connection.vendor != "postgresql":
         return Finding(Mark.NOT_APPLICABLE, "database clock", _("this database has no clock"))
-    return _clock_error("database clock", conf.DatabaseClock()() - timezone.now())
+    return _clock_error("database clock", DatabaseClock()() - timezone.now())
 
 
 # --- the project --------------------------------------------------------------------------------------

@@ -1,18 +1,19 @@
-"""What waits for a person, with the money in it: one statement for each kind of record."""
+"""What waits for a person, with the money in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from django_feexpay.lifecycle import LIVE, Status
-from django_feexpay.models import Discrepancy, Incident, OutboxMessage, Payment, ReviewProposal
-from django_feexpay.monitoring.health import MESSAGE_LATE
+from django_feexpay.models import Alert, Discrepancy, Incident, OutboxMessage, Payment, Payout, Refund, ReviewProposal
+from django_feexpay.monitoring import facts
 
 #: FeexPay and the operators answer within a minute or two; the payer's own time is over after this, too.
 OPEN_LONG = timedelta(minutes=15)
@@ -50,35 +51,66 @@ def payments(now: datetime) -> tuple[Waiting, Waiting]:
     return reviews, too_long
 
 
-def incidents() -> Mapping[str, Waiting]:
-    """The open incidents of each kind."""
-    rows = Incident.objects.filter(closed_at__isnull=True).order_by().values("kind", "currency")
-    found = {kind: Waiting() for kind in Incident.Kind.values}
-    for row in rows.annotate(count=Count("pk"), sum=Sum("amount")):
-        found[row["kind"]].add(row["count"], row["currency"], row["sum"])
+def records(models: Collection[str]) -> Mapping[str, Waiting]:
+    """What waits of these kinds of records, by kind; of incidents by their own kind. One statement for all of them."""
+    if not models:
+        return {}
+    first, *others = (_ROWS[model]().order_by().values_list("what", "currency", "count", "sum") for model in models)
+    found: dict[str, Waiting] = defaultdict(Waiting)
+    for what, currency, count, amount in first.union(*others, all=True).order_by():
+        found[what].add(count, currency, amount)
     return found
 
 
-def differences() -> Waiting:
+def _incidents() -> QuerySet[Any]:
+    """The open incidents."""
+    rows = Incident.objects.filter(closed_at__isnull=True).annotate(what=F("kind"))
+    return rows.values("what", "currency").annotate(count=Count("pk"), sum=Sum("amount"))
+
+
+def _differences() -> QuerySet[Any]:
     """The open differences with money at stake: the amount that FeexPay names, else ours."""
-    amount = Coalesce(F("their_amount"), F("our_amount"))
-    return _summed(
-        Discrepancy.objects.at_stake().order_by().values("currency").annotate(count=Count("pk"), sum=Sum(amount))
-    )
+    return _summed("discrepancy", Discrepancy.objects.at_stake(), Coalesce(F("their_amount"), F("our_amount")))
 
 
-def proposals() -> int:
-    """Proposed decisions that wait for a second person."""
-    return ReviewProposal.objects.filter(outcome=ReviewProposal.Outcome.OPEN).count()
+def _refunds() -> QuerySet[Any]:
+    """The refunds that wait for a second person."""
+    return _summed("refund", Refund.objects.filter(state=Refund.State.PROPOSED), F("amount"))
+
+
+def _payouts() -> QuerySet[Any]:
+    """The payouts that may have been paid: staff must look for them in FeexPay's dashboard."""
+    return _summed("payout", Payout.objects.filter(state=Payout.State.UNKNOWN), F("amount"))
+
+
+def _proposals() -> QuerySet[Any]:
+    """The proposed decisions that wait for a second person, without a sum."""
+    rows = ReviewProposal.objects.filter(outcome=ReviewProposal.Outcome.OPEN).annotate(currency=Value(""))
+    return _summed("reviewproposal", rows, Value(0))
+
+
+def _summed(what: str, rows: QuerySet[Any], amount: Any) -> QuerySet[Any]:
+    named = rows.annotate(what=Value(what)).values("what", "currency")
+    counted: QuerySet[Any] = named.annotate(count=Count("pk"), sum=Sum(amount))
+    return counted
+
+
+_ROWS: Mapping[str, Callable[[], QuerySet[Any]]] = {
+    "reviewproposal": _proposals,
+    "incident": _incidents,
+    "refund": _refunds,
+    "payout": _payouts,
+    "discrepancy": _differences,
+}
+RECORDS = tuple(_ROWS)
 
 
 def signals(now: datetime) -> int:
     """Signals that a receiver should have taken by now."""
-    return OutboxMessage.objects.filter(next_delivery_at__isnull=False, created_at__lt=now - MESSAGE_LATE).count()
+    late = now - facts.within("signals_late")
+    return OutboxMessage.objects.filter(next_delivery_at__isnull=False, created_at__lt=late).count()
 
 
-def _summed(rows: Iterable[Mapping[str, Any]]) -> Waiting:
-    found = Waiting()
-    for row in rows:
-        found.add(row["count"], row["currency"], row["sum"])
-    return found
+def alerts() -> int:
+    """The health facts in trouble of which an alert is open."""
+    return Alert.objects.filter(closed_at__isnull=True).count()

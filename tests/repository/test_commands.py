@@ -13,7 +13,9 @@ from tests.repository.tree import ROOT, python_files, setting_names
 # Keys of the dict FEEXPAY that are set in a settings file, not in the environment.
 NOT_FROM_THE_ENVIRONMENT = {
     "EXPORT_STORAGE": "an alias of STORAGES",
+    "LIVE_STATUS_DATABASE": "base.py sets it from DATABASE_DIRECT_HOST",
     "NOTIFICATIONS": "dotted paths to code",
+    "NUM_PROXIES": "production.py sets it from the sample's own NUM_PROXIES",
     "PAYABLE": "a dotted path to the host's code",
     "REQUIRE_IDEMPOTENCY_KEY": "a design choice, the same on every machine",
     "WEBHOOK_HMAC": "a dict",

@@ -17,4 +17,4 @@ def test_page_lists_every_provider_once_in_the_right_table() -> None:
     assert served.count("| `mtn_bj` | MTN") == 1
     assert "`visa`" in served
     assert "`mtn_cm`" in unserved
-    assert "FeexPay ne sert pas le Cameroun." in unserved
+    assert "Ce service ne fonctionne pas au Cameroun." in unserved
