@@ -9,12 +9,13 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from urllib.parse import quote
 from demo_http import answers, wait_for
 from demo_processes import DemoError, Processes
 from demo_purchase import Outcome, Purchase, Target
+from shop.demo_data import MAIL_DOMAIN
 
 _ROOT = Path(__file__).resolve().parents[1]
 STATE = _ROOT / ".demo"
@@ -102,7 +104,6 @@ class Demo:
             "DEMO_PASSWORD": self.player_password,
             "DEMO_STAFF_USERNAME": STAFF,
             "DEMO_STAFF_PASSWORD": self.staff_password,
-            "DEMO_DATA": "1" if self.with_data else "",
         }
 
 
@@ -130,7 +131,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port of the shop (default: a free one)")
     parser.add_argument("--state", type=Path, default=STATE, help="folder for databases and logs (default: .demo)")
     parser.add_argument("--client", type=Path, help="Python of the client's environment: open its window, too")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.once and arguments.data:
+        parser.error(
+            "one purchase is made on an empty database, so it takes no made-up payments: run make demo ONCE=1, or "
+            "make demo DATA=1"
+        )
+    return arguments
 
 
 def _interrupt(signum: int, frame: object) -> None:
@@ -147,10 +154,8 @@ def _time_limit_reached(signum: int, frame: object) -> None:
 def _serve(state: Path, port: int, client: Path | None, *, with_data: bool) -> None:
     """Run until Ctrl-C. Raises DemoError when a process exits."""
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_permanent_folder(state)), *_ports(port), with_data=with_data)
-        if with_data:
-            _say("A year of made-up payments is written first. That takes about two minutes the first time.")
-        processes = stack.enter_context(_started(demo))
+        demo = Demo(stack.enter_context(_permanent_folder(state)), *free_ports(port), with_data=with_data)
+        processes = stack.enter_context(started(demo))
         stack.enter_context(_announced(demo))
         _say(_addresses(demo))
         if client is not None:
@@ -165,8 +170,8 @@ def _once(state: Path, port: int) -> int:
     signal.signal(signal.SIGALRM, _time_limit_reached)
     signal.setitimer(signal.ITIMER_REAL, _ONCE_SECONDS)
     with ExitStack() as stack:
-        demo = Demo(stack.enter_context(_fresh_folder(state)), *_ports(port))
-        processes = stack.enter_context(_started(demo))
+        demo = Demo(stack.enter_context(_fresh_folder(state)), *free_ports(port))
+        processes = stack.enter_context(started(demo))
         outcome = _purchase(demo, processes)
         signal.setitimer(signal.ITIMER_REAL, 0)
     return print_result(outcome)
@@ -195,7 +200,7 @@ def _purchase(demo: Demo, processes: Processes) -> Outcome:
 
 
 @contextmanager
-def _started(demo: Demo) -> Iterator[Processes]:
+def started(demo: Demo) -> Iterator[Processes]:
     """Start all processes and wait until they answer; stop them afterwards."""
     with Processes(demo.folder, demo.environment()) as processes:
         try:
@@ -210,10 +215,26 @@ def _started(demo: Demo) -> Iterator[Processes]:
 def _start(demo: Demo, processes: Processes) -> None:
     processes.start("sandbox", "django_feexpay.sandbox")
     processes.run("setup", "demo_setup")
-    processes.start("shop", "manage", "runserver", "--noreload", f"{HOST}:{demo.shop_port}")
+    if demo.with_data and not _has_made_up_payments(demo.database):
+        _say("A year of made-up payments is written first. That takes about two minutes.")
+        processes.run("data", "manage", "feexpay_demo_data", "--add")
+    start_shop(demo, processes)
     processes.start("worker", "manage", "feexpay_worker")
     for url in (f"{demo.sandbox}/control/payments", f"{demo.shop}/api/v1/shop/packs/"):
         _await(url, processes)
+
+
+def start_shop(demo: Demo, processes: Processes) -> None:
+    """Start the shop under ASGI, so that the payer's screen gets events."""
+    server = ("uvicorn", "config.asgi:application", f"--host={HOST}", f"--port={demo.shop_port}")
+    processes.start("shop", *server, "--log-level=warning")
+
+
+def _has_made_up_payments(database: Path) -> bool:
+    """Whether an earlier start wrote them: their players have addresses of their own."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        players = "SELECT EXISTS (SELECT 1 FROM auth_user WHERE email LIKE ?)"
+        return bool(connection.execute(players, [f"%@{MAIL_DOMAIN}"]).fetchone()[0])
 
 
 def _open_window(demo: Demo, processes: Processes, python: Path) -> None:
@@ -245,7 +266,7 @@ def _await(url: str, processes: Processes) -> None:
     wait_for(url, answers_now, seconds=_START_SECONDS)
 
 
-def _ports(wanted: int) -> tuple[int, int]:
+def free_ports(wanted: int) -> tuple[int, int]:
     """Free ports for the shop and the sandbox. Raises DemoError when the wanted port is taken."""
     with socket.socket() as shop, socket.socket() as sandbox:
         # As the servers do: a port with connections in TIME_WAIT counts as free.

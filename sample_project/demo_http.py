@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -56,6 +57,33 @@ def ask(
         return _exchange(method, url, headers, content)
     except (OSError, HTTPException) as error:
         raise DemoError(f"no answer from {url}: {error}") from error
+
+
+def events(url: str, *, token: str) -> Iterator[Any]:
+    """Open an event stream at once, and yield each event's JSON. Raises DemoError if it does not open or breaks."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=_ANSWER_SECONDS)
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {token}", "Accept-Language": "en"}
+    try:
+        connection.request("GET", parts.path, headers=headers)
+        response = connection.getresponse()
+    except (OSError, HTTPException) as error:
+        connection.close()
+        raise DemoError(f"no answer from {url}: {error}") from error
+    if response.status != 200:
+        connection.close()
+        raise DemoError(f"expected events, got HTTP {response.status}")
+    return _events_of(connection, response)
+
+
+def _events_of(connection: HTTPConnection, response: HTTPResponse) -> Iterator[Any]:
+    with closing(connection):
+        try:
+            for line in response:
+                if line.startswith(b"data: "):
+                    yield json.loads(line.removeprefix(b"data: "))
+        except (OSError, HTTPException) as error:
+            raise DemoError(f"the event stream broke: {error}") from error
 
 
 def wait_for(what: str, find: Callable[[], Found | None], *, seconds: float = 20.0) -> Found:

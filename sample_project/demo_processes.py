@@ -55,9 +55,9 @@ class Processes:
         """Start a module with another Python and more variables. It may exit: people close windows."""
         self._children.append(self._launch(name, module, python=python, more=environment, may_end=True))
 
-    def run(self, name: str, module: str) -> None:
-        """Run `python -m MODULE` to its end. Raises DemoError when it fails."""
-        child = self._launch(name, module)
+    def run(self, name: str, module: str, *arguments: str) -> None:
+        """Run `python -m MODULE ARGUMENTS` to its end. Raises DemoError when it fails."""
+        child = self._launch(name, module, *arguments)
         try:
             code = child.process.wait()
         finally:

@@ -11,12 +11,13 @@ import sqlite3
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo_http import ask, wait_for
+from demo_http import ask, events, wait_for
 from demo_processes import DemoError
 
 PROVIDER = "mtn_bj"
@@ -60,7 +61,9 @@ class Purchase:
         before = self._balance()["coins"]
         self._say(f"balance: {before} coins")
         payment = self._initiate(pack)
+        screen = events(f"{self._target.shop}/api/v1/payments/feexpay/{payment['id']}/events/", token=self._token)
         self._approve(payment)
+        self._see_the_result(screen)
         after = self._await_coins(payment, before + pack["coins"])
         seconds = self._seconds()
         self._receipt(payment, pack, after)
@@ -106,6 +109,14 @@ class Purchase:
         choice = {"choice": "approve", "pin": PIN}
         ask("POST", f"{self._target.sandbox}/phone/{reference}", form=choice).expect(303)
         self._say("the payer typed the PIN: approved")
+
+    def _see_the_result(self, screen: Iterator[dict[str, Any]]) -> None:
+        """Read the payer's event stream until it shows the result."""
+        approved_at = time.monotonic()
+        seen = next((payment for payment in screen if payment["status"] != "pending"), None)
+        if seen is None or seen["detail"] != "credited":
+            raise DemoError(f"the event stream ended without the credit: {seen}")
+        self._say(f"the payer's screen shows it {time.monotonic() - approved_at:.1f} s after the PIN: {seen['detail']}")
 
     def _await_coins(self, payment: dict[str, Any], expected: int) -> dict[str, Any]:
         reference = payment["reference"]

@@ -1,4 +1,4 @@
-"""Set-up of the demo in one process: tables, a player account, a staff account, made-up payments if wanted.
+"""Set-up of the demo in one process: tables, a player account, a staff account.
 
 The passwords come from the environment, because all users of a machine can read arguments.
 """
@@ -15,5 +15,3 @@ if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     call_command("feexpay_demo_user", os.environ["DEMO_USERNAME"], os.environ["DEMO_PASSWORD"])
     call_command("feexpay_demo_user", os.environ["DEMO_STAFF_USERNAME"], os.environ["DEMO_STAFF_PASSWORD"], staff=True)
-    if os.environ.get("DEMO_DATA"):
-        call_command("feexpay_demo_data", add=True)

@@ -6,14 +6,21 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from shop import error_pages, pages
 from shop.api_docs import DocsView, SchemaView
-from shop.tokens import LogoutAllView, LogoutView, TokenView
+from shop.tokens import LogoutAllView, LogoutView, OneTokenView, TokensView, TokenView
 from shop.views import BalanceView, OrdersView, PacksView
+
+from django_feexpay.api.metrics import MetricsView
 
 urlpatterns = [
     path("", pages.home, name="home"),
+    path("buy/", pages.buy, name="buy"),
+    path("sign-out/", pages.sign_out, name="sign_out"),
     path("return/", pages.payment_return, name="return"),
+    path("return/app/", pages.app_return, name="app_return"),
     path("api/v1/", pages.api_by_example, name="api"),
     path("api/v1/auth/token/", TokenView.as_view(), name="token"),
+    path("api/v1/auth/tokens/", TokensView.as_view(), name="tokens"),
+    re_path("^api/v1/auth/tokens/(?P<token_id>[0-9a-f]{32})/$", OneTokenView.as_view(), name="one_token"),
     path("api/v1/auth/logout/", LogoutView.as_view(), name="logout"),
     path("api/v1/auth/logout-all/", LogoutAllView.as_view(), name="logout_all"),
     path("api/v1/shop/packs/", PacksView.as_view(), name="packs"),
@@ -22,6 +29,8 @@ urlpatterns = [
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", DocsView.as_view(), name="docs"),
     path("api/v1/payments/feexpay/", include("django_feexpay.urls")),
+    path("pay/", include("django_feexpay.checkout.urls")),
+    path("metrics", MetricsView.as_view(), name="metrics"),  # where Prometheus looks by default
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),
     re_path("^api/", error_pages.not_found),

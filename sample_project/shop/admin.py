@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from knox.models import AuthToken
 
 from shop.models import CoinEntry, CoinPack, Order
 
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     PackAdmin = admin.ModelAdmin[CoinPack]
     EntryAdmin = admin.ModelAdmin[CoinEntry]
     OrdersAdmin = admin.ModelAdmin[Order]
+    TokensAdmin = admin.ModelAdmin[AuthToken]
 else:
-    PackAdmin = EntryAdmin = OrdersAdmin = admin.ModelAdmin
+    PackAdmin = EntryAdmin = OrdersAdmin = TokensAdmin = admin.ModelAdmin
 
 
 @admin.register(CoinPack)
@@ -64,4 +66,25 @@ class OrderAdmin(OrdersAdmin):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+# Knox's own page makes a token of any player and shows it: staff could sign in as that player.
+admin.site.unregister(AuthToken)
+
+
+@admin.register(AuthToken)
+class TokenAdmin(TokensAdmin):
+    """Staff may only revoke a token, by deleting it."""
+
+    list_display = ("user", "created", "expiry")
+    list_select_related = ("user",)
+    search_fields = ("user__username",)
+    fields = list_display
+    date_hierarchy = "created"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from drf_spectacular.contrib.knox_auth_token import KnoxTokenScheme
+
 from django_feexpay.openapi import (
     AMOUNT,
     INSTANT,
@@ -18,6 +20,13 @@ from django_feexpay.openapi import (
     one_of,
     record,
 )
+
+
+class BearerScheme(KnoxTokenScheme):  # type: ignore[no-untyped-call]  # theirs
+    """How the description names BearerAuthentication."""
+
+    target_class = "shop.authentication.BearerAuthentication"
+
 
 _TOKEN = record("A bearer token and the end of its validity.", token=TEXT, expires_at=INSTANT)
 _SIGN_IN = {
@@ -78,6 +87,45 @@ TOKEN = Call(
     problems=(*PROBLEMS_WITH_BODY, "not_authenticated", "throttled"),
     body=_SIGN_IN,
     body_examples={"a player": {"username": "ama", "password": "correct horse battery staple"}},
+)
+_KEPT_TOKEN = record(
+    "What is known of a token. The token itself is not kept.",
+    id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    created_at=INSTANT,
+    expires_at=INSTANT,
+    current=described({"type": "boolean"}, "Whether this request used it."),
+)
+TOKENS = Call(
+    id="tokens",
+    summary="Tokens of the player",
+    description="The valid ones. At most 20 are kept; a further sign-in revokes the oldest.",
+    tag="shop",
+    answers={
+        200: Answer(
+            "Newest first.",
+            {"type": "array", "items": _KEPT_TOKEN},
+            {
+                "one": [
+                    {
+                        "id": "5df6e0e2761359d30a8275058e299fcc",
+                        "created_at": "2026-11-26T09:30:00.000000+01:00",
+                        "expires_at": "2026-12-26T09:30:00.000000+01:00",
+                        "current": True,
+                    }
+                ]
+            },
+            headers=(),
+        )
+    },
+    problems=PROBLEMS_SIGNED_IN,
+)
+REVOKE_TOKEN = Call(
+    id="revoke_token",
+    summary="Revoke a token",
+    description="For a lost phone. It may be the token of this request.",
+    tag="shop",
+    answers={204: Answer("Revoked.", headers=())},
+    problems=(*PROBLEMS_SIGNED_IN, "not_found"),
 )
 LOGOUT = Call(
     id="logout",
@@ -148,6 +196,8 @@ BALANCE = Call(
 )
 
 describe("shop.tokens.TokenView", {"post": TOKEN})
+describe("shop.tokens.TokensView", {"get": TOKENS})
+describe("shop.tokens.OneTokenView", {"delete": REVOKE_TOKEN})
 describe("shop.tokens.LogoutView", {"post": LOGOUT})
 describe("shop.tokens.LogoutAllView", {"post": LOGOUT_ALL})
 describe("shop.views.PacksView", {"get": PACKS})

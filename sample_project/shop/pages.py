@@ -1,99 +1,176 @@
-"""The shop's HTML pages. They load nothing from other servers."""
+"""The shop's HTML pages. They load nothing from other servers, and payers pay on the pages of the checkout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
-from functools import wraps
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.contrib.auth import login, logout
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
 
-from django_feexpay import ProviderCode
-from django_feexpay.models import Provider
-from shop.models import CoinPack
+from django_feexpay import NotAllowedError, ProviderCode, PublicStatus, checkout_url, quote, read_return
+from django_feexpay.models import Payment, Provider
+from shop.models import CoinEntry, CoinPack, Order
 from shop.orders import FRANCS_PER_COIN
-from shop.totals import DOLLAR_CENTS, IN_DOLLARS, totals
+from shop.sign_in import LimitedSignInForm
 
-_CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 #: For numbers with this ending the sandbox waits for an approval on the payer's phone.
 _WAITS_FOR_APPROVAL = "50"
-
-Page = Callable[[HttpRequest], HttpResponse]
-
-
-def _own_assets_only(page: Page) -> Page:
-    @wraps(page)
-    def guarded(request: HttpRequest) -> HttpResponse:
-        response = page(request)
-        response["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
-        return response
-
-    return guarded
+#: The price in cents of the top-up in dollars, and its code in the form.
+DOLLAR_CENTS, IN_DOLLARS = 500, "usd"
+_TOP_UP = "top_up"
 
 
 @never_cache
 @require_safe
-@_own_assets_only
 def home(request: HttpRequest) -> HttpResponse:
-    """GET: the packs, and a form that buys through the public API."""
-    providers = _providers()
-    known = totals(provider["code"] for provider in providers)
+    """GET: the packs. A player who is not signed in does so with the same button."""
+    return _home(request, LimitedSignInForm(request))
+
+
+def _home(request: HttpRequest, form: LimitedSignInForm, *, problem: str = "", status: int = 200) -> HttpResponse:
+    player = _player(request)
     context = {
         "packs": _packs(),
-        "dollars": next((offers[IN_DOLLARS] for offers in known.values() if IN_DOLLARS in offers), None),
+        "chosen": request.POST.get("pack", ""),
         "dollar_price": Decimal(DOLLAR_CENTS) / 100,
-        "dollar_cents": DOLLAR_CENTS,
-        "provider_groups": _grouped(providers),
-        "totals": known,
+        "in_dollars": IN_DOLLARS if _sells_for_dollars() else "",
         "francs_per_coin": FRANCS_PER_COIN,
-        "texts": _script_texts(),
-        "addresses": _addresses(),
-        **_demo(),
+        "form": form,
+        "problem": problem,
+        "balance": None if player is None else CoinEntry.objects.balance_of(player),
     }
-    return render(request, "shop/home.html", context)
+    return render(request, "shop/home.html", context, status=status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    """What a player buys, for `checkout_url`."""
+
+    reference: str
+    amount: int
+    currency: str
+    description: str
+    metadata: dict[str, str]
+
+
+@never_cache
+@require_POST
+@sensitive_post_parameters("password")
+def buy(request: HttpRequest) -> HttpResponse:
+    """POST {pack}, with the account of a player who is not signed in: go to the checkout of the player's order."""
+    form = LimitedSignInForm(request, data=request.POST)
+    player = _player(request)
+    if player is None:
+        if not form.is_valid():
+            return _home(request, form, status=form.status if form.wait_seconds else 422)
+        player = form.get_user()
+        login(request, player)
+    offer = _offer(request, player)
+    if offer is None:
+        return _home(request, LimitedSignInForm(request), problem=_("Choose a pack that is for sale."), status=422)
+    address = checkout_url(
+        player,
+        offer.reference,
+        offer.amount,
+        reverse("return"),
+        currency=offer.currency,
+        description=offer.description,
+        metadata=offer.metadata,
+        cancel_url=reverse("home"),
+    )
+    return HttpResponseRedirect(address)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """POST: sign out."""
+    logout(request)
+    return redirect("home")
 
 
 @never_cache
 @require_safe
-@_own_assets_only
 def payment_return(request: HttpRequest) -> HttpResponse:
-    """GET: the page that a provider sends its payer back to. It ignores its query string and asks the API."""
-    return render(request, "shop/return.html", {"texts": _script_texts(), "addresses": _addresses(), **_demo()})
+    """GET: where a payer comes back to from the checkout. Only the signed part of the address counts."""
+    payment = read_return(request)
+    entry = CoinEntry.objects.filter(payment=payment).first() if payment else None
+    is_own = payment is not None and payment.user_id is not None and payment.user_id == request.user.pk
+    context = {
+        "payment": payment,
+        "is_paid": payment is not None and payment.public_status is PublicStatus.SUCCESSFUL,
+        "is_failed": payment is not None and payment.public_status is PublicStatus.FAILED,
+        "entry": entry,
+        "balance": CoinEntry.objects.balance_of(request.user) if entry and is_own else None,
+    }
+    return render(request, "shop/return.html", context)
+
+
+@never_cache
+@require_safe
+def app_return(request: HttpRequest) -> HttpResponse:
+    """GET: the page that leads a payer of the Kivy client back into the app. It tells nothing about the payment."""
+    return render(request, "shop/app_return.html", {"app_link": f"{settings.CLIENT_SCHEME}://return"})
 
 
 @require_safe
-@_own_assets_only
 def api_by_example(request: HttpRequest) -> HttpResponse:
     """GET: one purchase as commands for a terminal, with the address of this server."""
-    providers = [provider for provider in _providers() if provider["flow"] == "push"]
     context = {
         "root": request.build_absolute_uri("/api/v1"),
         "pack": CoinPack.objects.filter(active=True).first(),
-        "provider": providers[0] if providers else None,
-        **_demo(),
+        "provider": _provider_of_the_example(),
     }
     return render(request, "shop/api.html", context)
 
 
-def _demo() -> dict[str, str]:
-    return {
-        "sandbox_url": settings.DEMO_SANDBOX_URL,
-        "demo_username": settings.DEMO_USERNAME,
-        "demo_password": settings.DEMO_PASSWORD,
-    }
+def _player(request: HttpRequest) -> User | None:
+    return request.user if request.user.is_authenticated else None
+
+
+def _offer(request: HttpRequest, player: User) -> _Offer | None:
+    """The player's open order of the chosen pack, or a top-up in dollars; None for anything else."""
+    code = request.POST.get("pack", "")
+    if code == IN_DOLLARS:
+        description = _("Coins for dollars")
+        return _Offer(
+            reference=_top_up(request, player),
+            amount=DOLLAR_CENTS,
+            currency="USD",
+            description=description,
+            metadata={},
+        )
+    pack = CoinPack.objects.filter(code=code, active=True).first()
+    if pack is None:
+        return None
+    order, _created = Order.objects.get_or_create(player=player, pack=pack, paid_at=None)
+    description = _("%(pack)s: %(coins)d coins") % {"pack": pack.name, "coins": pack.coins}
+    return _Offer(
+        reference=str(order.pk),
+        amount=pack.price,
+        currency="",
+        description=description,
+        metadata={"pack": pack.code},
+    )
+
+
+def _top_up(request: HttpRequest, player: User) -> str:
+    """The reference of this browser's top-up: the same one until it is paid, so that no reload pays twice."""
+    reference = request.session.get(_TOP_UP, "")
+    mine = Payment.objects.filter(user=player, merchant_reference=reference)
+    if not reference or any(payment.public_status is PublicStatus.SUCCESSFUL for payment in mine):
+        reference = request.session[_TOP_UP] = f"top-up {uuid4()}"
+    return str(reference)
 
 
 def _packs() -> list[dict[str, Any]]:
@@ -103,67 +180,20 @@ def _packs() -> list[dict[str, Any]]:
     return [{"pack": pack, "best": pack == best} for pack in packs]
 
 
-def _providers() -> list[dict[str, Any]]:
-    """The available providers, Benin's first, each with an example number and instructions for its payer."""
-    rows = Provider.objects.filter(pk__in=list(ProviderCode))
-    return [_offered(row) for row in sorted(rows, key=_sort_key) if row.is_available]
+def _sells_for_dollars() -> bool:
+    """Whether there is an exchange rate at the moment."""
+    try:
+        quote(provider=ProviderCode.MTN_BJ, amount=DOLLAR_CENTS, currency="USD")
+    except NotAllowedError:
+        return False
+    return True
 
 
-def _offered(row: Provider) -> dict[str, Any]:
-    spec, french = row.spec, get_language() == "fr"
-    country = spec.country_name_fr if french else spec.country_name_en
-    example = spec.phone.example if spec.phone else ""
-    return {
-        "code": row.code,
-        "name": f"{row.name} – {country}" if country else row.name,
-        "group": country or _("Cards"),
-        "flow": spec.flow,
-        "phone": example and example[: -len(_WAITS_FOR_APPROVAL)] + _WAITS_FOR_APPROVAL,
-        "otp": spec.needs_otp_first,
-        "page": spec.flow == "hosted" or "redirect" in spec.flows,
-        "says": spec.instructions_fr if french else spec.instructions_en,
-    }
-
-
-def _grouped(providers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"label": label, "providers": list(rows)} for label, rows in groupby(providers, itemgetter("group"))]
-
-
-def _sort_key(row: Provider) -> tuple[bool, bool, bool, str, str]:
-    country = row.spec.country
-    return row.code != "mtn_bj", country != "BJ", country is None, row.spec.country_name_en, row.name
-
-
-def _addresses() -> dict[str, str]:
-    return {
-        "token": "/api/v1/auth/token/",
-        "balance": "/api/v1/shop/balance/",
-        "orders": reverse("orders"),
-        "payments": "/api/v1/payments/feexpay/",
-        "returnPage": reverse("return"),
-        "sandbox": settings.DEMO_SANDBOX_URL,
-    }
-
-
-def _script_texts() -> dict[str, str]:
-    """The texts of the scripts: one for each `detail` of a payment, and their own errors."""
-    return {
-        "signing_in": _("Signing in…"),
-        "starting": _("Starting the payment…"),
-        "queued": _("Waiting to be sent."),
-        "waiting_for_payer": _("Approve the payment on your phone."),
-        "otp_required": _("Enter the code you received by SMS."),
-        "redirect": _("Finish on the payment page, then come back here."),
-        "checking": _("Checking with the provider. Do not pay again."),
-        "under_review": _("Our staff is checking this payment. Do not pay again."),
-        "credited": _("Paid. Your coins are on their way."),
-        "coins_given": _("Paid. The coins are yours."),
-        "refused": _("The payment was refused."),
-        "declined": _("The payment was declined."),
-        "expired": _("The payment was not approved in time."),
-        "under_way": _("A payment is under way. Sign in and press the button to see it: you cannot pay twice."),
-        "unreachable": _("The shop does not answer. Press the button again: you cannot pay twice."),
-        "forgotten": _("This tab has no payment. If you paid, your coins will still arrive."),
-        "coins": _("coins"),
-        "fee": _("This includes the provider's fee of {fee}."),
-    }
+def _provider_of_the_example() -> dict[str, str] | None:
+    """A provider that prompts the payer's phone, Benin's first, with a number that waits for an approval."""
+    rows = Provider.objects.filter(pk__in=list(ProviderCode)).order_by("pk")
+    pushing = [row for row in rows if row.is_available and row.spec.flow == "push" and row.spec.phone]
+    row = min(pushing, key=lambda row: (row.pk != "mtn_bj", row.spec.country != "BJ"), default=None)
+    if row is None or row.spec.phone is None:
+        return None
+    return {"code": row.pk, "phone": row.spec.phone.example[: -len(_WAITS_FOR_APPROVAL)] + _WAITS_FOR_APPROVAL}

@@ -5,17 +5,41 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from django_feexpay.secrets import backends
+from django_feexpay.secrets.files import VARIABLES
+from django_feexpay.secrets.source import SecretsError
+
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parents[2]
+
+# --- secrets -----------------------------------------------------------------------------------------
+
+# From files (SECRET_KEY_FILE=…, credentials of systemd) and from FEEXPAY_SECRETS_BACKEND. Django's own are read once.
+# django_feexpay reads those of FeexPay again by itself, so they can be rotated without a restart.
+_SECRETS = (*VARIABLES, "SECRET_KEY", "DATABASE_URL")
+if _twice := [name for name in _SECRETS if env.ENVIRON.get(name) and env.ENVIRON.get(f"{name}_FILE")]:
+    raise ImproperlyConfigured(f"Set each secret once, as a value or as a file: {', '.join(_twice)}.")
+_BACKEND = env.str("FEEXPAY_SECRETS_BACKEND", default="env"), env.str("FEEXPAY_SECRETS_NAME", default="")
+try:
+    _stored = backends.reader(*_BACKEND, _SECRETS)()
+except SecretsError as error:
+    raise ImproperlyConfigured(f"The secrets cannot be read. {error}.") from None
+
+
+def secret(name: str, default: str = "") -> str:
+    """A secret by the name of its environment variable."""
+    return _stored.get(name) or env.str(name, default=default).strip()
+
 
 # --- Django ------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "shop.admin_config.ShopAdminConfig",  # django.contrib.admin, with a limited sign-in
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -34,7 +58,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "shop.content_policy.ContentPolicyMiddleware",
+    "shop.static_files.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -46,19 +71,28 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],  # the shop's changes to the pages of the checkout
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "shop.demo_context.demo",
             ],
         },
     },
 ]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+] + [{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}}]
+SESSION_COOKIE_AGE = 12 * 3600  # staff sign in once a working day
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("fr", "Français")]
@@ -70,7 +104,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- the database ------------------------------------------------------------------------------------
 
-_DATABASE_URL = env.str("DATABASE_URL", default="").strip() or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
+_DATABASE_URL = secret("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'db.sqlite3'}"
 DATABASES = {"default": env.db_url_config(_DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
@@ -80,9 +114,25 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    # Opening a connection for each request costs twelve times the work of the request itself.
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    # Opening a connection for each request costs twelve times the work of the request itself. A thread of a WSGI server
+    # or of the worker keeps its connection; under ASGI (`config.asgi`) the requests of a process share a pool.
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if _pool := env.int("DATABASE_POOL", default=0):
+        DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": _pool, "timeout": 10}
+    else:
+        DATABASES["default"]["CONN_MAX_AGE"] = 60
+# With this, DATABASE_URL leads to pgbouncer in transaction mode. This is PostgreSQL itself: host:port?sslmode=…
+# Through pgbouncer a cursor of the server ends with its transaction, and nothing arrives after LISTEN.
+if _direct := env.str("DATABASE_DIRECT_HOST", default=""):
+    _address = urlsplit(f"//{_direct}")
+    DATABASES["direct"] = {
+        **DATABASES["default"],
+        "HOST": _address.hostname,
+        "PORT": _address.port or 5432,
+        "OPTIONS": dict(parse_qsl(_address.query)),
+        "TEST": {"MIRROR": "default"},
+    }
+    DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 
 # --- cache and queue ---------------------------------------------------------------------------------
 
@@ -121,14 +171,19 @@ else:
 
 # For the shop's own views. The views of django_feexpay ignore these settings.
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["knox.auth.TokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["shop.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["django_feexpay.api.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "django_feexpay.api.errors.exception_handler",
-    # Against password guessing: one account from one address, and all accounts from one address.
-    "DEFAULT_THROTTLE_RATES": {"sign_in_account": "10/min", "sign_in_address": "60/min"},
+    # Against password guessing, by the API and by the admin's sign-in page. `everywhere`: one account from all
+    # addresses where it did not sign in before.
+    "DEFAULT_THROTTLE_RATES": {
+        "sign_in_account": "10/min",
+        "sign_in_address": "60/min",
+        "sign_in_everywhere": "60/hour",
+    },
     # There is no proxy in front of this server, so X-Forwarded-For is ignored.
     "NUM_PROXIES": 0,
 }
@@ -151,6 +206,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 # For the home page of `make demo`; only the development settings set them.
+# The scheme that opens the Kivy client: its application id (client_app/src/feexpay_client/core/brand.py).
+CLIENT_SCHEME = "io.github.djangofeexpay.client"
+
 DEMO_SANDBOX_URL = ""
 DEMO_USERNAME = ""
 DEMO_PASSWORD = ""
@@ -169,12 +227,23 @@ _NAMES = (
     "WEBHOOK_SECRETS",
     "FIELD_KEYS",
     "HASH_KEY",
+    "AUDIT_KEYS",
+    "AUDIT_ANCHORS",
     "SECRETS_BACKEND",
+    "SECRETS_NAME",
+    "SECRETS_TTL_SECONDS",
     "DISPATCH",
     "POLL_SECONDS",
     "EXPIRY_SECONDS",
+    "PUSH_EXPIRY_SECONDS",
     "RATE_LIMIT",
+    "RATE_LIMITS",
+    "CLIENT_ADDRESS_HEADER",
+    "UNKNOWN_WEBHOOKS_PER_MINUTE",
+    "UNKNOWN_WEBHOOKS_KEPT",
     "COMPARE_AT",
+    "PURGE_AT",
+    "RETENTION",
     "FEE_PAYER",
     "RETURN_HOSTS",
     "RATES_SOURCE",
@@ -189,8 +258,19 @@ _NAMES = (
     "GATEWAY_PER_SECOND",
     "GATEWAY_AT_ONCE",
     "EXPORT_DAYS",
+    "SHOP_NAME",
+    "CHECKOUT_SECONDS",
+    "MONITOR_TOKEN",
+    "MONITOR_NETWORKS",
+    "MONITOR_THRESHOLDS",
+    "MONITOR_WINDOW_MINUTES",
+    "ALERT_URLS",
+    "ALERT_QUIET_HOURS",
 )
 FEEXPAY: dict[str, object] = {name: env.str(f"FEEXPAY_{name}") for name in _NAMES if f"FEEXPAY_{name}" in env.ENVIRON}
+if "direct" in DATABASES:
+    FEEXPAY["LIVE_STATUS_DATABASE"] = "direct"
 FEEXPAY["PAYABLE"] = "shop.orders.Orders"
-if "FEEXPAY_PAYOUTS" in env.ENVIRON:  # true or false, never a text
-    FEEXPAY["PAYOUTS"] = env.bool("FEEXPAY_PAYOUTS")
+for _switch in ("LIVE_STATUS", "PAYOUTS"):  # true or false, never a text
+    if f"FEEXPAY_{_switch}" in env.ENVIRON:
+        FEEXPAY[_switch] = env.bool(f"FEEXPAY_{_switch}")

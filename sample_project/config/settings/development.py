@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from config.log_format import logging_config
 from config.settings.base import *  # noqa: F403 -- settings are layered by import
-from config.settings.base import FEEXPAY, env
+from config.settings.base import FEEXPAY, env, secret
+from django_feexpay.monitoring.logs import logging_config
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env.str("SECRET_KEY", default="development-only-" + "x" * 50)
+SECRET_KEY = secret("SECRET_KEY", default="development-only-" + "x" * 50)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-LOGGING = logging_config(env.str("LOG_FORMAT", default="text"))
+LOGGING = logging_config(env.str("LOG_FORMAT", default="text"), level=env.str("LOG_LEVEL", default="INFO"))
 
 FEEXPAY.setdefault("ENVIRONMENT", "development")
 

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django_feexpay import conf
 from django_feexpay.models import Payment, Provider
 from django_feexpay.payments import daily_totals
-from shop.demo_data import endings, people, volumes
+from shop.demo_data import MAIL_DOMAIN, endings, people, volumes
 from shop.demo_data.differences import Differences
 from shop.demo_data.endings import Action
 from shop.demo_data.one_payment import OnePayment, World
@@ -49,7 +49,7 @@ _CARD_SHARE = 0.03
 
 def made_by_us() -> QuerySet[Payment]:
     """The payments of this command."""
-    return Payment.objects.filter(user__email__endswith=f"@{people.MAIL_DOMAIN}")
+    return Payment.objects.filter(user__email__endswith=f"@{MAIL_DOMAIN}")
 
 
 def make(count: int, seed: int, report: Callable[[int], None]) -> None:

@@ -13,9 +13,7 @@ from django_feexpay import roles
 from django_feexpay.catalogue.phone import Msisdn, PhoneRule
 from django_feexpay.catalogue.providers import CATALOGUE
 from django_feexpay.models.fields import Sealed, hash_msisdn
-
-#: Every account that this command makes has an address here: `.example` is reserved, so no e-mail is delivered.
-MAIL_DOMAIN = "demo-data.example"
+from shop.demo_data import MAIL_DOMAIN
 
 #: How often each provider is used.
 MOBILE_MONEY = {

@@ -18,8 +18,10 @@ from django_feexpay.models import (
     PaymentEvent,
     Refund,
     StaffAction,
+    StaffChain,
     WebhookDelivery,
 )
+from django_feexpay.payments.audit import chain
 from shop.models import CoinEntry
 
 _BATCH = 2000
@@ -49,14 +51,32 @@ class Rows:
         """
         self.events.sort(key=lambda event: event.created_at)  # as if each was written when it happened
         self.messages.sort(key=lambda message: message.created_at)
+        self._chain()
         for rows in (self.payments, self.attempts, self.events, self.credits, self.incidents, self.refunds):
             _insert(rows)
         for more in (self.messages, self.deliveries, self.idempotency, self.coins):
             _insert(more)
-        _insert([_staff_action(fields, target) for fields, target in self.staff_actions])
-        self.staff_actions.clear()
+        self._insert_staff_actions()
         if connection.vendor == "postgresql":
             connection.check_constraints()  # now, so that the deferred checks of a million payments do not pile up
+
+    def _chain(self) -> None:
+        """As the ledger does for each event and credit."""
+        for event in self.events:
+            chain.add_event(event.payment, event)
+        for credit in self.credits:
+            chain.bind(credit, credit.event)
+
+    def _insert_staff_actions(self) -> None:
+        actions = [_staff_action(fields, target) for fields, target in self.staff_actions]
+        self.staff_actions.clear()
+        ends: dict[str, StaffChain] = {}
+        for action in actions:
+            end = ends.get(action.actor) or ends.setdefault(action.actor, chain.lock_actions(action.actor))
+            chain.add_action(end, action)
+        _insert(actions)
+        for end in ends.values():
+            end.save()
 
 
 def _insert(rows: list[Any]) -> None:
